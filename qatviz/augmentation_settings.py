@@ -14,7 +14,7 @@ NO_FLIP, HORIZONTAL, VERTICAL, BOTH = "none", "horizontal", "vertical", "both"
 class AugmentationSettings(SettingsRecord):
     """Settings of augmentation; a part of :class:`qatviz.settings.RunSettings`.
 
-    :mod:`qatviz.data.augmentation` defines what they do.
+    :func:`qatviz.data.augmentation.augment` applies them.
     """
 
     augment_shift: float = declared(
@@ -59,15 +59,15 @@ class AugmentationSettings(SettingsRecord):
     augment_mixup: float = declared(
         0.0,
         "Mixup",
-        "Parameter α of mixup: each batch is mixed with itself in another order, by a share from Beta(α, α), as are "
-        "the losses for both labels; 0 is off.",
+        "Parameter α of mixup: each batch is mixed with itself in another order, with a weight drawn from Beta(α, α), "
+        "and so are the losses for both labels; 0 is off.",
         low=0.0,
         high=10.0,
     )
 
     @property
     def augments(self) -> bool:
-        """Whether training examples are changed."""
+        """Whether any of the settings changes training examples."""
         return self.augment_flip != NO_FLIP or any(getattr(self, name) for name in _AMOUNTS)
 
     def unused_augmentation(self, input_shape: Tuple[int, ...]) -> Tuple[str, ...]:
@@ -78,4 +78,5 @@ class AugmentationSettings(SettingsRecord):
         return of_images if len(input_shape) == 2 else (*of_images, "augment_time_shift")
 
 
+#: Settings that are off if they are 0.
 _AMOUNTS = ("augment_shift", "augment_rotation", "augment_time_shift", "augment_noise", "augment_mixup")

@@ -1,11 +1,13 @@
-"""Weights of classes in the loss: "balanced", or a weight for some of the classes, in the text form of the setting."""
+"""Weights of classes in the loss, as the text of a setting: "balanced", or a weight for each of some classes."""
 
 import math
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from qatviz.errors import SettingError
+from qatviz.name_lookup import index_of
+from qatviz.number_format import names_text
 
-#: Weights that give all classes the same weight in sum, as scikit-learn has them.
+#: Weights with which the examples of each class have the same weight in total, as those of scikit-learn.
 BALANCED = "balanced"
 #: Allowed texts, for messages.
 ALLOWED = f"{BALANCED}, or CLASS=WEIGHT[,CLASS=WEIGHT...] with names or numbers of classes and weights of at least 0"
@@ -36,18 +38,22 @@ def parse_class_weights(text: str) -> Union[str, Dict[str, float]]:
 
 
 def class_weights_text(value: Union[str, Mapping[Any, float], None]) -> str:
-    """Return the text of weights by name or number of the class, as scripts pass them; None is no weights."""
+    """Return the text of the setting for the value of a script: weights by name or number of the class, or a text.
+
+    None means no weights, an empty text.
+    """
     if isinstance(value, Mapping):
         return ",".join(f"{name}={weight!r}" for name, weight in value.items())
     return "" if value is None else value
 
 
 def weights_of_classes(text: str, names: Sequence[str], counts: Sequence[int]) -> Optional[List[float]]:
-    """Return the weight of each class; None if none is set.
+    """Return the weight of each class; None if no weights are set.
 
     Parameters
     ----------
     text : str
+        Text that :func:`parse_class_weights` accepts.
     names : sequence of str
         Names of the classes; empty for regression.
     counts : sequence of int
@@ -57,7 +63,7 @@ def weights_of_classes(text: str, names: Sequence[str], counts: Sequence[int]) -
     Raises
     ------
     SettingError
-        If there are no classes, a class does not exist, or all weights are 0.
+        If there are no classes, a class does not exist, or the weights of all classes with examples are 0.
     """
     parsed = parse_class_weights(text)
     if not parsed:
@@ -68,13 +74,11 @@ def weights_of_classes(text: str, names: Sequence[str], counts: Sequence[int]) -
         return [sum(counts) / (len(counts) * count) if count else 1.0 for count in counts]
     weights = [1.0] * len(names)
     for name, weight in parsed.items():
-        if name in names:
-            weights[names.index(name)] = weight
-        elif name.isascii() and name.isdecimal() and int(name) < len(names):
-            weights[int(name)] = weight
-        else:
-            known = ", ".join(map(repr, names[:8])) + (", ..." if names[8:] else "")
+        index = index_of(name, names)
+        if index is None:
+            known = names_text(list(map(repr, names)))
             raise SettingError.of_field(_FIELD, f"has the class {name!r}: expected one of {known}, or its number")
+        weights[index] = weight
     if not any(weight and count for weight, count in zip(weights, counts)):
         raise SettingError.of_field(_FIELD, f"is {text!r}: expected a weight above 0 for a class with examples")
     return weights

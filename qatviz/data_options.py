@@ -1,4 +1,4 @@
-"""Declarations of the options that decide how data is read, which each format uses as far as they apply to it.
+"""Declarations of the options that decide how data is read; each format uses those that apply to it.
 
 The command line, the window, the API and the record use these names, allowed values, defaults and help texts.
 """
@@ -122,7 +122,7 @@ class DataOptions:
         Raises
         ------
         SettingError
-            If there is no such option, or a value is not allowed.
+            If there is no such option, or a value is not allowed; its field is the name of the option.
         """
         for name in values:
             if name not in DATA_OPTIONS:
@@ -137,23 +137,23 @@ class DataOptions:
             check_data_option(name, getattr(self, name))
 
     def given(self) -> Dict[str, str]:
-        """Return the values that are not defaults, by name; JSON-able."""
+        """Return the values that are not defaults, by name of the option."""
         return {name: value for name, value in asdict(self).items() if value != DATA_OPTIONS[name].default}
 
     def text(self) -> str:
-        """Return the values that are not defaults, as in the window: ``Image size: 64x64; Fit: Crop to the size``."""
+        """Return :meth:`given` with the texts of the window: ``Image size: 64x64; Fit: Crop to the size``."""
         settings = {name: DATA_OPTIONS[name] for name in self.given()}
         return "; ".join(f"{setting.label}: {setting.text(getattr(self, name))}" for name, setting in settings.items())
 
     @property
     def size(self) -> Optional[Tuple[int, int]]:
-        """Height and width of `image_size`; None for "auto"."""
+        """Height and width of `image_size` in pixels; None for "auto" and "rows"."""
         match = re.fullmatch(_SIZE, self.image_size)
         return None if match is None else (int(match.group(1)), int(match.group(2)))
 
     @property
     def held_out_parts(self) -> Tuple[str, ...]:
-        """Parts of the data to hold out the first one of that exists; none if training examples are split."""
+        """Parts that may be held out, the preferred one first; none if training examples are to be split."""
         return {AUTO: (TEST, VALIDATION), SPLIT: ()}.get(self.held_out, (self.held_out,))
 
     @property
@@ -166,7 +166,7 @@ class DataOptions:
 
 
 DATA_OPTIONS = settings_of(DataOptions)
-#: Options that name parts of the data: arrays or columns.
+#: Options that name arrays or columns, which are among :attr:`qatviz.data.Dataset.choices`.
 OF_PARTS = ("features", "targets")
 
 

@@ -1,4 +1,4 @@
-"""Heads: what each of several outputs of a network learns, with its loss, the weight of that loss, and its metric."""
+"""Heads: the loss of each of several outputs of a network, the weight of that loss, and the metric of the output."""
 
 import math
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -6,17 +6,18 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Un
 from qatviz.errors import SettingError
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES
 from qatviz.metric import METRIC_CHOICES
+from qatviz.name_lookup import index_of
 from qatviz.task import check_task
 
-#: Names of what can be chosen for an output, as options and keywords have them.
+#: Names of what can be chosen for an output, as in options and keywords.
 LOSS, LOSS_WEIGHT, METRIC, TASK = "loss", "loss_weight", "metric", "task"
 CHOICES = (LOSS, LOSS_WEIGHT, METRIC, TASK)
-#: Choices by name or index of an output, then by the names above.
+#: Chosen values by name or index of an output, then by a name of `CHOICES`.
 Choices = Mapping[str, Mapping[str, Any]]
 
 
 class Head(NamedTuple):
-    """What one output of a network learns.
+    """Loss and metric of one output of a network.
 
     Attributes
     ----------
@@ -36,17 +37,17 @@ class Head(NamedTuple):
     metric: str = AUTOMATIC
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return the JSON-able form, which is the keyword arguments of a head."""
+        """Return the fields by name, JSON-able."""
         return dict(self._asdict())
 
 
 def heads_from(rows: Any) -> Tuple[Head, ...]:
-    """Return the heads that :meth:`Head.to_dict` serialized; further entries of a row are ignored.
+    """Return the heads in a list of dicts, each with entries of :meth:`Head.to_dict`; other entries are ignored.
 
     Raises
     ------
     SettingError
-        If a value is not allowed.
+        If the form or a value is not allowed.
     """
     if not isinstance(rows, (list, tuple)) or not all(isinstance(row, Mapping) for row in rows):
         raise SettingError(f"heads are {rows!r}: expected a list with an object for each output")
@@ -62,7 +63,15 @@ def heads_from(rows: Any) -> Tuple[Head, ...]:
 
 
 def check_choice(name: str, value: Any) -> None:
-    """Raise an error with the field ``name`` unless ``value`` can be chosen for an output."""
+    """Raise an error unless ``value`` can be chosen for an output as its ``name``, one of `CHOICES`.
+
+    Raises
+    ------
+    SettingError
+        With the field ``name``.
+    DataError
+        If a task is not allowed.
+    """
     if name == TASK:
         check_task(value)
     elif name == LOSS_WEIGHT:
@@ -75,8 +84,8 @@ def check_choice(name: str, value: Any) -> None:
             raise SettingError.of_field(name, f"is {value!r}: expected one of {', '.join(known)}")
 
 
-def check_choices(choices: Any) -> None:
-    """Raise an error unless these are :data:`Choices`."""
+def check_choices(choices: Mapping[Any, Any]) -> None:
+    """Raise an error of :func:`check_choice`, or another `SettingError`, unless these are :data:`Choices`."""
     for output, chosen in choices.items():
         if not isinstance(output, str) or not isinstance(chosen, Mapping) or set(chosen) - set(CHOICES):
             raise SettingError(f"heads are {choices!r}: expected {', '.join(CHOICES)} by name or index of an output")
@@ -85,7 +94,9 @@ def check_choices(choices: Any) -> None:
 
 
 def by_output(values: Union[Mapping[Any, Any], Sequence[Any]]) -> Dict[str, Any]:
-    """Return values by name or index of an output; those of a sequence are in the order of the outputs.
+    """Return values by name or index of an output, without those that are None.
+
+    A sequence has the values in the order of the outputs.
 
     >>> by_output({"digit": 0.5}), by_output(["mse", None])
     ({'digit': 0.5}, {'0': 'mse'})
@@ -95,7 +106,7 @@ def by_output(values: Union[Mapping[Any, Any], Sequence[Any]]) -> Dict[str, Any]
 
 
 def chosen_heads(choices: Choices, outputs: Sequence[str]) -> Tuple[Head, ...]:
-    """Return the heads of a network's outputs, with what was chosen for some of them.
+    """Return the heads of a network's outputs, with what was chosen for some of them; the rest has the defaults.
 
     Parameters
     ----------
@@ -106,7 +117,7 @@ def chosen_heads(choices: Choices, outputs: Sequence[str]) -> Tuple[Head, ...]:
     Raises
     ------
     SettingError
-        If there is no such output; its field is the first choice for it.
+        If there is no such output; the field is the name of what was chosen for it.
     """
     found: Dict[str, Dict[str, Any]] = {name: {} for name in outputs}
     for key, chosen in choices.items():
@@ -129,6 +140,5 @@ def stated_tasks(choices: Choices) -> Dict[str, str]:
 
 def output_named(key: str, outputs: Sequence[str]) -> Optional[str]:
     """Return the output of this name or, if there is none, with this index; None without either."""
-    if key in outputs:
-        return key
-    return outputs[int(key)] if key.isascii() and key.isdecimal() and int(key) < len(outputs) else None
+    index = index_of(key, outputs)
+    return None if index is None else outputs[index]

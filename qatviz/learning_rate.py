@@ -1,6 +1,6 @@
-"""Learning-rate schedules: factor of the learning rate as a pure function of training step and settings."""
+"""Learning-rate schedules: the factor of the learning rate as a function of the training step and settings."""
 
-# A separate module, because `settings` has declarations only.
+# A module of its own, because `optimization_settings`, which uses it, has declarations only.
 
 import math
 from typing import Dict
@@ -14,8 +14,8 @@ SCHEDULES: Dict[str, str] = {
     EXPONENTIAL: "Exponential",
     ONE_CYCLE: "One cycle",
 }
-#: One cycle (Smith 2018): its first factor, and the fraction of the period in which the factor rises to 1. These are
-#: the defaults of PyTorch's OneCycleLR.
+#: One cycle (Smith 2018): its first factor, and the fraction of the period in which the factor rises to 1, as in
+#: PyTorch's OneCycleLR by default.
 _CYCLE_START, _CYCLE_RISE = 1 / 25, 0.3
 
 
@@ -25,22 +25,23 @@ def rate_factor(schedule: str, step: int, warmup_steps: int, period: int, factor
     Parameters
     ----------
     schedule : str
-        A name of `SCHEDULES`. It starts after the warm-up.
+        A name of `SCHEDULES`. The schedule starts after the warm-up.
     step : int
         Number of the training step, from 0.
     warmup_steps : int
-        Number ``w`` of steps of the warm-up: in these, the schedule's first factor is multiplied by 1/w, 2/w, … 1.
+        Number ``w`` of steps of the warm-up, in which the first factor of the schedule is multiplied by 1/w, 2/w, …, 1.
     period : int
-        Number of steps until ``factor``, at least 1.
+        Period of the schedule in steps, at least 1.
     factor : float
-        Step and exponential: factor by which each period changes the rate. Others: factor from the period's end on.
+        "step" and "exponential": factor by which the rate changes in each period. "cosine" and "one_cycle": factor of
+        the rate at the end of the first period, and from then on.
     """
     warmth = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
     return warmth * _scheduled(schedule, max(0, step - warmup_steps), period, factor)
 
 
 def _scheduled(schedule: str, step: int, period: int, factor: float) -> float:
-    """Return the factor in a step after the warm-up, numbered from 0."""
+    """Return the factor of the schedule alone; ``step`` is numbered from 0 at the end of the warm-up."""
     if schedule == STEP:
         return float(factor ** (step // period))
     if schedule == EXPONENTIAL:
@@ -56,7 +57,7 @@ def _scheduled(schedule: str, step: int, period: int, factor: float) -> float:
 
 
 def _anneal(first: float, last: float, progress: float) -> float:
-    """Return the value of half a cosine from ``first`` to ``last`` at ``progress``, 0 to 1; beyond, ``last``."""
+    """Return the value of half a cosine from ``first`` (``progress`` 0) to ``last`` (``progress`` 1 and more)."""
     if progress >= 1.0:
         return last
     return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * progress))

@@ -5,7 +5,7 @@ from typing import Dict, NamedTuple, Tuple
 from qatviz.errors import SettingError
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 
-#: Value of the setting ``loss`` with which the task decides.
+#: Value of the settings ``loss`` and ``metric`` with which the task decides.
 AUTOMATIC = "auto"
 CROSS_ENTROPY, BINARY_CROSS_ENTROPY = "cross_entropy", "binary_cross_entropy"
 MEAN_SQUARED_ERROR, MEAN_ABSOLUTE_ERROR, HUBER = "mse", "mae", "huber"
@@ -21,7 +21,7 @@ class Loss(NamedTuple):
     help : str
         One sentence that defines it.
     tasks : tuple of str
-        Tasks of `qatviz.task` that it is for.
+        Tasks, of :data:`qatviz.task.TASKS`, for which it can be chosen.
     """
 
     title: str
@@ -59,12 +59,15 @@ LOSS_CHOICES: Tuple[str, ...] = (AUTOMATIC, *LOSSES)
 
 
 def is_single_logit(task: str, outputs: int) -> bool:
-    """Return whether a network with this number of outputs decides between two classes by the sign of one logit."""
+    """Return whether the network decides between two classes by the sign of its only output.
+
+    ``outputs`` is the length of the last axis of the network's output, here and in :func:`loss_for`.
+    """
     return task == CLASSIFICATION and outputs == 1
 
 
 def loss_for(loss: str, task: str, outputs: int) -> str:
-    """Return the name in `LOSSES` of the loss that the setting stands for, with a task and a network.
+    """Return the name in `LOSSES` of the loss for a value of the setting, a task and a number of outputs.
 
     Parameters
     ----------

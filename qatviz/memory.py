@@ -1,4 +1,4 @@
-"""Lack of memory: limits of this process, recognition of the errors that it causes, and their message."""
+"""Lack of memory: the limits of this process, and the messages of errors that a lack of memory causes."""
 
 import errno
 import functools
@@ -46,9 +46,9 @@ def address_space_left() -> Optional[int]:
 
 
 def proc_bytes(path: str, entry: str, default: int) -> int:
-    """Return the bytes of an ``entry`` in a file of Linux's ``/proc``, which has units of 1,024 bytes.
+    """Return the bytes of an ``entry``, such as "VmSize:", in a file of Linux's ``/proc``.
 
-    ``default`` is returned if there is no such file or entry.
+    Numbers in these files are in units of 1,024 bytes. ``default`` is returned if there is no such file or entry.
     """
     if os.path.exists(path):
         with open(path) as file:
@@ -67,8 +67,8 @@ def check_room_for_numpy() -> None:
 def check_room_for_tensorflow() -> None:
     """Raise a MemoryError if TensorFlow or its threads do not fit in the address space of this process.
 
-    It would crash, or wait forever: threads start while others wait for them with Python's lock held, so that not even
-    the handler of `exit_on_native_shortage` would run.
+    TensorFlow would crash, or wait forever: it waits with Python's lock held for threads to start, so that not even the
+    handler of `exit_on_native_shortage` would run.
     """
     _check_tensorflow("tensorflow" in sys.modules)
 
@@ -80,6 +80,7 @@ def _check_tensorflow(is_imported: bool) -> None:
 
 
 def _check_room(what: str, needed: int) -> None:
+    """Raise a MemoryError, which begins with ``what``, if fewer bytes than ``needed`` are left."""
     left = address_space_left()
     if left is not None and left < needed:
         raise MemoryError(f"{what} {bytes_text(needed)}, {bytes_text(left)} are left")
@@ -99,11 +100,15 @@ def memory_shortage(error: BaseException) -> Optional[str]:
 
 
 def exit_on_native_shortage(code: int) -> None:
-    """Let a lack of memory that C++ code can't handle end this process with a message and an exit code.
+    """Install a handler that ends this process with a message and an exit code if C++ code runs out of memory.
 
     TensorFlow's threads throw exceptions that nobody catches; the C++ runtime then aborts the process. Call this
-    function in processes that belong to the program, before TensorFlow is imported. Raises a MemoryError if that does
-    not fit.
+    function before TensorFlow is imported, in processes that belong to the program only, not in a user's script.
+
+    Raises
+    ------
+    MemoryError
+        If TensorFlow does not fit, see :func:`check_room_for_tensorflow`.
     """
     check_room_for_tensorflow()
     if _installed or not sys.platform.startswith("linux"):
@@ -135,13 +140,14 @@ def exit_on_native_shortage(code: int) -> None:
 
 
 def _message(detail: str) -> str:
+    """Return the message on a lack of memory with this reason, and the limit of this process if it has one."""
     limit = address_space_limit()
     limited = f" (the limit of this process is {bytes_text(limit)}: ulimit -v)" if limit is not None else ""
     return f"there is not enough memory{': ' + detail if detail else ''}{limited}"
 
 
 def _chain(error: Optional[BaseException]) -> Iterator[BaseException]:
-    """Yield an error and those that were being handled when it was raised."""
+    """Yield an error, and those from which, or while handling which, it was raised."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

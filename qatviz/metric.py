@@ -1,7 +1,7 @@
-"""Metric of a run: one number for the quality of a network on held-out data, with its name, unit and number format.
+"""Metrics: numbers for the quality of a network on held-out data, with their names, units and number formats.
 
-The task of the run (`qatviz.task`) determines the metrics that are possible, and the one by default. Every evaluation
-computes it in four modes, see `MODES`; `qatviz.training.scoring` has the computations.
+The task (`qatviz.task`) determines which metrics can be chosen, and the default. Every evaluation computes the chosen
+metric in four modes, see `MODES`; `qatviz.training.scoring` has the computations.
 """
 
 import math
@@ -18,7 +18,7 @@ MODES = ("float", "weights_only", "activations_only", "quantized")
 #: Names of the modes for display.
 MODE_NAMES = dict(zip(MODES, ("float", "weights only", "activations only", "quantized")))
 
-#: Number of outputs among which the class must be for the top-5 accuracy.
+#: Number of largest outputs among which that of the right class must be for the top-5 accuracy.
 TOP = 5
 
 #: Largest number of outputs whose metric is listed.
@@ -48,7 +48,7 @@ class Metric(NamedTuple):
     highest : float
         Largest possible stored number.
     is_root : bool
-        True for the square root of a mean over the examples, False for the mean itself.
+        Whether it is the square root of a mean over the examples; otherwise it is the mean itself.
     """
 
     name: str
@@ -64,12 +64,12 @@ class Metric(NamedTuple):
 
     @property
     def is_fraction(self) -> bool:
-        """True for a fraction of the examples, whose differences are percentage points."""
+        """Whether it is a fraction of examples or labels, shown in percent, with differences in percentage points."""
         return bool(self.unit)
 
     @property
     def lead(self) -> str:
-        """Name for display before a number, with a space; empty for the accuracy: ``97.1 %`` needs no name."""
+        """Text for display before a number: the title and a space; empty for the accuracy: ``97.1 %``."""
         return "" if self.name == "accuracy" else self.title + " "
 
     @property
@@ -79,7 +79,7 @@ class Metric(NamedTuple):
 
     @property
     def axis(self) -> MeasureAxis:
-        """Axis of a plot; of a limited metric, scaled to the later values, within limits just beyond possible ones."""
+        """Axis of a plot. If the metric has a largest value, the axis ends 1 % beyond the possible values."""
         highest = self.factor * self.highest
         if not math.isfinite(highest):
             return MeasureAxis(self.factor, can_log=True)
@@ -87,17 +87,18 @@ class Metric(NamedTuple):
         return MeasureAxis(self.factor, self.unit.strip(), limits=limits, least_span=highest / 50, settles=True)
 
     def of_mean(self, mean: float) -> float:
-        """Return the metric from the mean score of the examples.
+        """Return the metric for a mean over the examples of their scores.
 
         The score of an example is 1 or 0 for a correct or wrong class, the fraction of its labels that are correct, or
-        the squared error of a regression. A metric that is not computed from scores of single examples is its own mean.
+        its mean squared error. For a metric that is not a mean of scores, such as AUC, ``mean`` is the metric itself.
         """
         return math.sqrt(mean) if self.is_root else mean
 
     def output_rows(self, outputs: Sequence[Sequence[float]]) -> List[List[str]]:
-        """Return the rows of a table of the metric: the name of an output, and its metric in each of :data:`MODES`.
+        """Return the rows of a table: the name of an output, and the texts of its metric in each of :data:`MODES`.
 
-        ``outputs`` has a row for each mode. After the first 32 outputs, a single row has the number of the others.
+        ``outputs`` has a row for each mode, with a number for each output. Only the first 32 outputs have a row; a last
+        one has the number of the others.
         """
         columns = list(zip(*outputs))
         rows = [[f"output {index}", *map(self.text, column)] for index, column in enumerate(columns[:_MOST_OUTPUTS])]
@@ -113,9 +114,9 @@ class Metric(NamedTuple):
         return lines
 
     def listing(self, scores: Mapping[str, float]) -> str:
-        """Return scores by name, in more digits, to be compared: ``float 97.12 %, file 97.02 %``.
+        """Return values by name, with one more digit than :meth:`text`: ``float 97.12 %, file 97.02 %``.
 
-        Only the accuracy of a network that is right in all examples is ``100.00 %``.
+        Only a fraction of exactly 1 is ``100.00 %``.
         """
         texts = (share_text(score) if self.is_fraction else self.text(score, 2) for score in scores.values())
         return ", ".join(f"{name} {text}" for name, text in zip(scores, texts))
@@ -139,7 +140,7 @@ class Metric(NamedTuple):
 
 
 class OutputMetric(NamedTuple):
-    """A metric of one output of a network, whose name is empty if there is only one."""
+    """A metric of one output of a network; ``output`` is its name, empty if the network has only one."""
 
     output: str
     metric: Metric
@@ -213,18 +214,19 @@ RMSE = Metric(
     math.inf,
     is_root=True,
 )
+#: Metrics by name.
 METRICS: Dict[str, Metric] = {
     metric.name: metric for metric in (ACCURACY, TOP_5, AUC, LABEL_ACCURACY, EXACT_MATCH, RMSE)
 }
 #: Values of the setting ``metric``.
 METRIC_CHOICES: Tuple[str, ...] = (AUTOMATIC, *METRICS)
 _OF_TASK = {CLASSIFICATION: ACCURACY, MULTILABEL: LABEL_ACCURACY, REGRESSION: RMSE}
-#: Metrics of a task that are always evaluated.
+#: Metrics that are evaluated for a task, whichever is chosen.
 _ALWAYS = {MULTILABEL: (LABEL_ACCURACY, EXACT_MATCH)}
 
 
 def metric_of(task: str) -> Metric:
-    """Return the metric of a task by default.
+    """Return the default metric of a task.
 
     Raises
     ------
@@ -235,17 +237,16 @@ def metric_of(task: str) -> Metric:
 
 
 def metric_for(choice: str, task: str, classes: int) -> Metric:
-    """Return the metric for a task and a number of classes.
+    """Return the metric for a value of the setting, a task and a number of classes.
 
     Parameters
     ----------
     choice : str
-        One of `METRIC_CHOICES`; "auto" is the accuracy for classes and labels, and RMSE for
-        regression.
+        One of `METRIC_CHOICES`; "auto" is the accuracy for classes and labels, and RMSE for regression.
     task : str
-        A name of :data:`qatviz.task.TASKS`.
+        One of :data:`qatviz.task.TASKS`.
     classes : int
-        Number of classes; 0 for regression.
+        Number of classes or labels; 0 for regression.
 
     Raises
     ------
@@ -271,6 +272,6 @@ def metric_for(choice: str, task: str, classes: int) -> Metric:
 
 
 def evaluated_metrics(choice: str, task: str, classes: int) -> Tuple[Metric, ...]:
-    """Return the metrics that an evaluation computes: that of :func:`metric_for`, then the task's further ones."""
+    """Return the metrics that an evaluation computes: that of :func:`metric_for`, then others of the task."""
     chosen = metric_for(choice, task, classes)
     return (chosen, *(metric for metric in _ALWAYS.get(task, ()) if metric is not chosen))

@@ -106,7 +106,7 @@ class OptimizationSettings(SettingsRecord):
     )
 
     def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of the training step after ``step`` steps, by schedule and warm-up."""
+        """Return the learning rate of a training step, numbered from 0, with schedule and warm-up."""
         return self.learning_rate * rate_factor(
             self.lr_schedule, step, self.warmup_steps, self.lr_period, self.lr_factor
         )
@@ -118,5 +118,5 @@ class OptimizationSettings(SettingsRecord):
 
     @property
     def unused_schedule_settings(self) -> Tuple[str, ...]:
-        """Names of the settings without effect under the present schedule."""
+        """Names of the settings that have no effect with this schedule."""
         return ("lr_period", "lr_factor") if self.lr_schedule == CONSTANT else ()

@@ -1,7 +1,7 @@
-"""Scalings: the conversions of stored examples to the values that are fed to a network.
+"""Scalings: conversions of stored examples to the values that are fed to a network.
 
-A scaling is named, or written with its numbers: ``MEAN/DEVIATION``, or with one number for each channel (the last axis
-of the examples), ``MEAN,MEAN,MEAN/DEVIATION,DEVIATION,DEVIATION``.
+The text of a scaling is its name, or its numbers: ``MEAN/DEVIATION``, or with one of both for each channel (along the
+last axis of the examples), ``MEAN,MEAN,MEAN/DEVIATION,DEVIATION,DEVIATION``.
 """
 
 import math
@@ -11,12 +11,12 @@ from typing import Any, Dict, NamedTuple, Sequence, Tuple
 from qatviz.errors import SettingError
 
 UNSCALED, UNIT, SIGNED = "none", "unit", "signed"
-#: Wanted scaling by the mean and the standard deviation of the training examples; data has it with its numbers.
+#: Requested scaling by mean and standard deviation of the training examples; a data set has these numbers instead.
 STANDARD = "standard"
-#: Largest number of channels in a formula; with more, it has no numbers.
+#: Largest number of channels whose numbers are shown in a formula.
 _MOST_IN_FORMULA = 4
-#: Largest number of channels of a scaling.
-_MOST_CHANNELS = 65536
+#: Largest number of channels of a scaling, and bound of the absolute values of its numbers.
+_MOST_CHANNELS, _BOUND = 65536, 1e30
 _NUMBERS = re.compile(r"[-+0-9.eE,]+/[-+0-9.eE,]+")
 _FORM = "MEAN/DEVIATION with numbers, or one of each for every channel, such as 125,123,114/63,62,67"
 
@@ -27,15 +27,15 @@ class Scaling(NamedTuple):
     Attributes
     ----------
     label : str
-        Name in the window.
+        Name in the window; empty for one that is stated by numbers.
     formula : str
-        Fed value for a stored value x.
+        Expression for the fed value of a stored value x.
     found : str
-        Description of scaled examples, for notes.
+        Description of scaled examples, after "examples are".
     help : str
+        Explanation for the command line; empty for one that is stated by numbers.
     means, deviations : tuple of float
-        Numbers of the same formula as normalizations are stated, (x - mean) / deviation: one for all channels, or one
-        for each.
+        Numbers of the equivalent formula (x - mean) / deviation: one for all channels, or one for each.
     """
 
     label: str
@@ -46,17 +46,14 @@ class Scaling(NamedTuple):
     deviations: Tuple[float, ...]
 
     def apply(self, stored: Any) -> Any:
-        """Return the array to which an array of stored values, whose last axis are the channels, is scaled.
-
-        It has the same dtype.
-        """
+        """Return scaled values, of the same dtype, for a floating-point array of stored values ``[..., channels]``."""
         if len(self.means) == 1:
             return (stored - self.means[0]) / self.deviations[0]
         means, deviations = ([stored.dtype.type(number) for number in part] for part in (self.means, self.deviations))
         return (stored - means) / deviations
 
 
-#: Scalings by name, as in requests and records.
+#: Scalings with names, by these names, as in requests and records.
 SCALINGS: Dict[str, Scaling] = {
     UNSCALED: Scaling(
         "Not scaled",
@@ -84,22 +81,23 @@ STANDARD_HELP = (
 )
 #: Rule for examples without a stated scaling.
 SCALING_HELP = "uint8 images are pixels, fed as x / 255; all other examples are fed as they are"
+#: Purpose of the option.
 SCALING_PURPOSE = "Scaling of the examples before they are fed to the network"
 
 
 def check_scaling(scaling: Any) -> str:
-    """Return ``scaling``; raise a `SettingError` if it is neither one of `SCALINGS` nor written with its numbers."""
+    """Return ``scaling``; raise a `SettingError` unless it is the text of a scaling, see the module."""
     scaling_of(scaling)
     return str(scaling)
 
 
 def check_wanted_scaling(scaling: Any) -> str:
-    """Return ``scaling``; raise a `SettingError` if it is neither `STANDARD` nor a scaling of `check_scaling`."""
+    """Return ``scaling``; raise a `SettingError` unless it is `STANDARD`, or the text of a scaling."""
     return STANDARD if scaling == STANDARD else check_scaling(scaling)
 
 
 def scaling_of(scaling: Any) -> Scaling:
-    """Return the scaling of this name, or with these numbers; raise a `SettingError` if there is none."""
+    """Return the scaling for its text, a name or numbers; raise a `SettingError` if there is none."""
     if isinstance(scaling, str):
         if scaling in SCALINGS:
             return SCALINGS[scaling]
@@ -110,7 +108,7 @@ def scaling_of(scaling: Any) -> Scaling:
 
 
 def text_of(means: Sequence[float], deviations: Sequence[float]) -> str:
-    """Return the scaling with these numbers, one for all channels or one for each.
+    """Return the text of the scaling with these numbers, of which there is one for all channels or one for each.
 
     >>> text_of([127.5], [63.75])
     '127.5/63.75'
@@ -119,6 +117,7 @@ def text_of(means: Sequence[float], deviations: Sequence[float]) -> str:
 
 
 def _with_numbers(scaling: str) -> Scaling:
+    """Return the scaling for its numbers as text."""
     try:
         means, deviations = (tuple(map(float, part.split(","))) for part in scaling.split("/"))
     except ValueError:
@@ -126,13 +125,14 @@ def _with_numbers(scaling: str) -> Scaling:
     if len(means) != len(deviations) or len(means) > _MOST_CHANNELS:
         raise SettingError.of_field(
             "scaling",
-            f"has {len(means):,} means and {len(deviations):,} deviations: expected as many of both, up to "
+            f"has {len(means):,} means and {len(deviations):,} deviations: expected the same number of both, up to "
             f"{_MOST_CHANNELS:,}",
         )
     for number, least in [(mean, -math.inf) for mean in means] + [(deviation, 0.0) for deviation in deviations]:
-        if not (math.isfinite(number) and number > least and abs(number) < 1e30):
+        if not (number > least and abs(number) < _BOUND):
             raise SettingError.of_field(
-                "scaling", f"has the number {number:g}: expected finite means, deviations above 0"
+                "scaling",
+                f"has the number {number:g}: expected means and deviations below {_BOUND:g}, deviations above 0",
             )
     if len(means) == 1:
         formula = f"(x - {means[0]:g}) / {deviations[0]:g}"

@@ -1,4 +1,4 @@
-"""Tasks of a network, which determine its losses and its metric."""
+"""Tasks of a network, which determine the losses and metrics that can be chosen."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ TASK_TEXTS = {
     ),
     REGRESSION: ("Regression", "Predict numbers for an example; evaluated by root-mean-square error"),
 }
-#: Rule by which labels determine the task if none is given.
+#: Rule by which labels determine the task if it is not stated.
 TASK_HELP = (
     "strings, whole numbers and one-hot rows are classes, rows of 0 and 1 with several ones are labels, other "
     "floating-point numbers are regression targets"
@@ -24,13 +24,7 @@ TASK_HELP = (
 
 
 def check_task(task: Any) -> str:
-    """Return ``task``.
-
-    Raises
-    ------
-    DataError
-        If there is no such task.
-    """
+    """Return ``task``; raise a `DataError` if there is no such task."""
     if not isinstance(task, str) or task not in TASKS:
         raise DataError(f"the task is {task!r}: expected {', '.join(TASKS[:-1])} or {TASKS[-1]}")
     return task

@@ -84,8 +84,8 @@ resume and fork:
   newest readable checkpoint and repeats the later changes of settings;
   --checkpoint selects another one. --fork starts a second run from a
   checkpoint. Both keep network, data, batch size, optimizer, loss and seed.
-  Settings given with them take effect at once; --steps and changes at later steps are
-  recorded: another --resume follows them.
+  Settings given with them take effect at once; --steps and changes at later
+  steps are recorded: another --resume follows them.
 
 presets:
 {presets}
@@ -114,7 +114,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--validation-fraction",
         type=float,
         metavar="X",
-        help="fraction of the examples that is held out if the data has no test part (default: "
+        help="fraction of the examples that is held out if the data has no part to hold out (default: "
         f"{DEFAULT_VALIDATION_FRACTION:g})",
     )
     _add_setting(inputs, START_SETTINGS["steps"], _parse_steps, f"; {_NO_LIMIT}: no limit")
@@ -142,7 +142,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--metric",
         action="append",
         metavar="[OUTPUT=]NAME",
-        help=f"metric on held-out data: {', '.join(METRIC_CHOICES)} (default: {AUTOMATIC}: by the task)",
+        help=f"metric on held-out data: {', '.join(METRIC_CHOICES)} (default: {AUTOMATIC}: by the task); with OUTPUT, "
+        "the name or index of one of several outputs; may be repeated",
     )
     _add_setting(inputs, START_SETTINGS["seed"])
     quantization = parser.add_argument_group("quantization")
@@ -218,13 +219,14 @@ def add_data(group: Any) -> None:
     group.add_argument(
         "--data",
         metavar="NAME_OR_PATH",
-        help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or folder (default: {DEFAULT_DATA})",
+        help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or folder; `qatviz data` lists the formats "
+        f"(default: {DEFAULT_DATA})",
     )
     add_reading(group)
 
 
 def add_reading(group: Any) -> None:
-    """Declare the options that state what data is and how it is read."""
+    """Declare the options that state what the data is and how it is read."""
     add_task(group)
     add_scaling(group)
     for setting in DATA_OPTIONS.values():

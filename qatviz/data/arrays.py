@@ -3,21 +3,23 @@
 import os
 import re
 from dataclasses import replace
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.data.build import from_arrays, name_from_path
-from qatviz.data.checks import check_memory, list_directory, wrap_read_errors
+from qatviz.data.checks import check_memory, check_regular_file, list_directory, memory_limit, wrap_read_errors
 from qatviz.data.class_folders import skipped_notes
-from qatviz.data.dataset import Dataset
+from qatviz.data.dataset import Dataset, Note
 from qatviz.data.head_arrays import load_heads
 from qatviz.data.npy import read_array
 from qatviz.data.npz import names_in_npz, read_npz
-from qatviz.data.split_names import TEST, TRAIN, part_of_name
+from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
 from qatviz.data.stated import check_names, in_stated_scaling, string_in
-from qatviz.data_options import AUTO, SKIP, SPLIT, DataOptions
+from qatviz.data.streamed import READ_WHEN_USED, StoredArray, StreamedArray, is_streamed
+from qatviz.data_options import SKIP, TEST, DataOptions
 from qatviz.errors import ChoiceNeeded, DataError
+from qatviz.number_format import names_text
 
 KEYS_HELP = (
     "x, y or x_train, y_train, and optionally x_test, y_test, w_train, class_names, task; for several outputs y_NAME, "
@@ -27,15 +29,17 @@ KEYS_HELP = (
 ARRAY_OPTIONS = ("features", "targets", "held_out", "unusable")
 
 _NPY = ".npy"
-#: Names of arrays that say more about the data.
+#: Names of arrays that describe the examples.
 _ABOUT = ("class_names", "task", "scaling", "w_train")
 _EXAMPLES, _LABELS = "features", "targets"
 _ROLES = {
     **dict.fromkeys(("x", "features", "images", "inputs", "data", "samples", "examples"), _EXAMPLES),
     **dict.fromkeys(("y", "labels", "label", "targets", "target"), _LABELS),
 }
-_ALL = "all"  # the part of arrays whose names mention none
-_NAMES_SHOWN, _NAME_LENGTH = 8, 40
+#: Part of arrays whose names mention none.
+_ALL = "all"
+#: Longest name of an array in a message.
+_NAME_LENGTH = 40
 
 Pair = Tuple[str, str]
 """Names of the arrays with examples and with labels."""
@@ -61,12 +65,16 @@ def load_npz(
 ) -> Dataset:
     """Load a data set from an .npz archive.
 
-    The arrays with examples and labels are `x` and `y`, or have another usual name (`images`, `labels`, ...), alone or
-    with that of a part: `x_train`, `test_labels`, `valX`. Without a test or validation part, a part of the examples is
-    held out. Otherwise, the options name the two arrays. Further arrays are `w_train`, a weight of each example for
-    training in the loss, `class_names`, an array of strings, and `task`, a name of :data:`qatviz.task.TASKS`. Files
-    that qatviz writes also have `scaling`, a name of
-    :data:`qatviz.scaling.SCALINGS`, which floating-point examples have already. Arrays that are not used are noted.
+    The options name the arrays with examples and labels. By default, these are `x` and `y`, or have another usual name
+    (`images`, `labels`, ...), alone or with that of a part: `x_train`, `test_labels`, `valX`. Without a test or
+    validation part, some of the examples are held out. Arrays that are not used are noted, but for:
+
+    - `w_train`: the weight in the loss of each example for training;
+    - `class_names`: an array of strings;
+    - `task`: a name of :data:`qatviz.task.TASKS`;
+    - `scaling`, in files that qatviz writes: the scaling (see :mod:`qatviz.scaling`) of the examples, which
+      floating-point ones have already.
+
     Archives with targets of several outputs are those of :mod:`qatviz.data.head_arrays`.
 
     Parameters
@@ -81,7 +89,7 @@ def load_npz(
     options : DataOptions
         `ARRAY_OPTIONS` of them are used.
     tasks : mapping of str to str, optional
-        Tasks by name of the output, if there are targets of several; for others, `task`.
+        Tasks by name of the output, if there are targets of several; those of other outputs are `task`.
 
     Returns
     -------
@@ -90,9 +98,9 @@ def load_npz(
     Raises
     ------
     ChoiceNeeded
-        If the names do not tell which arrays to use.
+        If it is not clear which arrays to use.
     DataError
-        If the file is damaged, or the arrays are not a data set.
+        If the file is damaged, does not fit in memory, or the arrays are not a data set.
     """
     names = names_in_npz(path)
     if not (options.features or options.targets):
@@ -115,10 +123,12 @@ def load_npy(
 ) -> Dataset:
     """Load a data set from .npy files in one directory, whose names are those of the arrays in :func:`load_npz`.
 
+    Examples that do not fit in memory (uint8 images, or float32) are read when they are used.
+
     Parameters
     ----------
     path : str
-        The directory; or a file in it, which has the examples if the names do not tell.
+        The directory; or a file in it, which has the examples unless its name is a usual one.
 
     Other parameters and errors are those of :func:`load_npz`.
     """
@@ -130,7 +140,12 @@ def load_npy(
         options = replace(options, features=own)
     chosen = _chosen(names, options, directory)
     wanted = (*chosen.train, *(chosen.held_out or ()), *(name for name in _ABOUT if name in names))
-    arrays = {name: _read_npy(os.path.join(directory, name + _NPY)) for name in wanted}
+    examples = {pair[0] for pair in (chosen.train, chosen.held_out) if pair is not None}
+    paths = {name: os.path.join(directory, name + _NPY) for name in wanted}
+    sizes = sum(os.path.getsize(paths[name]) for name in examples if os.path.isfile(paths[name]))
+    # Half of it: a part that is held out is a copy.
+    streams = sizes > memory_limit() // 2
+    arrays = {name: _stored(paths[name]) if streams and name in examples else _read_npy(paths[name]) for name in wanted}
     return _dataset(name_from_path(directory), path, chosen, arrays, validation_fraction, seed, task, names)
 
 
@@ -142,28 +157,41 @@ def is_npy(path: str) -> bool:
 
 
 def _is_npy_name(name: str) -> bool:
+    """Return whether a path has the name of an .npy file that is not hidden."""
     return name.endswith(_NPY) and not os.path.basename(name).startswith(".")
 
 
 def _read_npy(path: str) -> np.ndarray:
-    if not os.path.isfile(path):  # opening a pipe would block forever
-        raise DataError(f"{path}: not a regular file; expected an .npy array")
+    """Return the array in an .npy file."""
+    check_regular_file(path, "an .npy array")
     with wrap_read_errors(path, "an .npy array"), open(path, "rb") as stream:
         check_memory(path, os.path.getsize(path))
         return read_array(stream, path)
+
+
+def _stored(path: str) -> StreamedArray:
+    """Return the array in an .npy file, which is read when it is used, with its statistics."""
+    check_regular_file(path, "an .npy array")
+    try:
+        array = StoredArray(path)
+    except DataError as error:
+        raise DataError(f"{error}, as it does not fit in memory") from error
+    if array.size:
+        array.statistics()  # of all values, in one pass in the order of the file
+    return array
 
 
 def _dataset(
     name: str,
     source: str,
     chosen: _Choice,
-    arrays: Dict[str, np.ndarray],
+    arrays: Mapping[str, Any],
     validation_fraction: float,
     seed: int,
     task: Optional[str],
     names: Sequence[str],
 ) -> Dataset:
-    """Return the data set of the chosen arrays, and of those that say more about it."""
+    """Return the data set of the chosen arrays and of those in `_ABOUT`; ``names`` are those of all arrays."""
     class_names = arrays.get("class_names")
     if class_names is not None:
         check_names(class_names, f"{source}: class_names")
@@ -180,7 +208,7 @@ def _dataset(
         seed,
         {key: f"{source}: {array}" for key, array in where.items()},
         task,
-        skipped_notes("arrays", chosen.unused),
+        skipped_notes("arrays", chosen.unused) + [Note(READ_WHEN_USED)] * is_streamed(arrays[chosen.train[0]]),
         arrays.get("w_train"),
     )
     dataset = replace(dataset, choices={role: tuple(names) for role in (_EXAMPLES, _LABELS)})
@@ -191,7 +219,7 @@ def _dataset(
 
 
 def _chosen(names: Sequence[str], options: DataOptions, path: str) -> _Choice:
-    """Return the arrays to use: those of the options, else those whose names tell."""
+    """Return the arrays to use: those that the options name, else those with usual names."""
     named = {_EXAMPLES: options.features, _LABELS: options.targets}
     for role, name in named.items():
         if name and name not in names:
@@ -213,7 +241,10 @@ def _chosen(names: Sequence[str], options: DataOptions, path: str) -> _Choice:
 
 
 def _parts(names: Sequence[str]) -> Dict[str, Dict[str, str]]:
-    """Return the name of the array by part and role, where a single one is called so, or has the name of Keras."""
+    """Return names of arrays by part and role.
+
+    Of several names of the same part and role, it is that of Keras (`x_train`), else none.
+    """
     found: Dict[Tuple[str, str], List[str]] = {}
     for name in names:
         place = _part_and_role(name)
@@ -229,13 +260,9 @@ def _parts(names: Sequence[str]) -> Dict[str, Dict[str, str]]:
 
 
 def _held_out(complete: Dict[str, Dict[str, str]], options: DataOptions, path: str) -> Optional[Pair]:
-    wanted = options.held_out_parts
-    for part in wanted:
-        if part in complete:
-            return _pair(complete[part])
-    if options.held_out in (AUTO, SPLIT):
-        return None
-    raise DataError(f"{path}: found no {options.held_out} part to hold out", "held_out")
+    """Return the arrays to hold out, of the parts that have both arrays; None if there are none."""
+    part = held_out_part(options, complete, path)
+    return None if part is None else _pair(complete[part])
 
 
 def _pair(roles: Dict[str, str]) -> Pair:
@@ -248,7 +275,12 @@ def _with_unused(train: Pair, held_out: Optional[Pair], names: Sequence[str]) ->
 
 
 def _part_and_role(name: str) -> Optional[Tuple[str, str]]:
-    """Return the part and the role that an array's name tells; None if it tells no role."""
+    """Return the part and the role that the name of an array stands for; None for other names.
+
+    >>> _part_and_role("test_labels"), _part_and_role("trainX"), _part_and_role("images"), _part_and_role("labels_old")
+    (('test', 'targets'), ('train', 'features'), ('all', 'features'), None)
+    """
+    # An x or y before or after the name of a part, as in "xtrain" and "trainX", becomes a word of its own.
     spaced = re.sub(r"^([xyXY])(?=(?:train|test|val)\w*$)|(?<=[ntld])(?=[XYxy]$)", r"\1_", name)
     words = [word for word in re.split(r"[\W_]+", spaced.lower()) if word]
     roles = [word for word in words if word in _ROLES]
@@ -268,8 +300,6 @@ def _choice_needed(names: Sequence[str], path: str, what: str, field: str) -> Ch
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return the names of arrays for a message, some of them."""
-    shown = [
-        repr(name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 3] + "...") for name in names[:_NAMES_SHOWN]
-    ]
-    return ", ".join(shown + ["..."] * (len(names) > _NAMES_SHOWN)) or "no arrays"
+    """Return some of the names of arrays, long ones shortened, for a message."""
+    shown = [repr(name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 3] + "...") for name in names]
+    return names_text(shown) or "no arrays"

@@ -1,10 +1,10 @@
-"""Augmentation of training batches as a pure function of seed and step, so that all runs from a state see the same."""
+"""Augmentation of training batches: a pure function of seed and step, the same in resumed, rewound and forked runs."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from qatviz.augmentation_settings import BOTH, HORIZONTAL, VERTICAL, AugmentationSettings
+from qatviz.augmentation_settings import BOTH, HORIZONTAL, NO_FLIP, VERTICAL, AugmentationSettings
 from qatviz.data.split import seed_words
 
 # Separates these random streams from others with the same seed ("augm" in ASCII); each kind has a stream of its own, so
@@ -19,13 +19,13 @@ class Augmented(NamedTuple):
     Attributes
     ----------
     examples : np.ndarray
-        float32, the shape of the given ones.
+        float32, in the shape that they had.
     targets : np.ndarray
-        Labels or targets; those that are images are moved as the examples are.
+        Labels or targets; those that are images are moved as the examples are. They are not mixed.
     order : np.ndarray
-        int64 ``[n]``: example with which each is mixed.
+        int64 ``[n]``: index of the example with which each example is mixed.
     share : float
-        Share of the example itself in the mixture, above 0 to 1; 1 without mixup.
+        Weight of the example itself in the mixture, 0 to 1; that of the other one is ``1 - share``. 1 without mixup.
     """
 
     examples: np.ndarray
@@ -39,8 +39,8 @@ def augment(
 ) -> Augmented:
     """Return a batch after augmentation.
 
-    Images are first moved (flipped, rotated, then shifted), all examples shifted in time, then changed by noise, and at
-    last mixed. Settings that do not apply to the shape of the examples have no effect.
+    In this order, images are flipped, rotated and shifted, images and sequences are shifted in time, noise is added,
+    and examples are mixed. Settings that do not apply to the shape of the examples have no effect.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def augment(
     def random(kind: int) -> np.random.RandomState:
         return np.random.RandomState([_STREAM, kind, *seed_words(seed), *seed_words(step)])
 
-    if examples.ndim == 4 and (settings.augment_shift or settings.augment_rotation or settings.augment_flip != "none"):
+    if examples.ndim == 4 and (settings.augment_shift or settings.augment_rotation or settings.augment_flip != NO_FLIP):
         shifts = random(_SHIFT).uniform(-settings.augment_shift, settings.augment_shift, (number, 2))
         mirrored = random(_FLIP).rand(number, 2) < 0.5
         mirrored &= [settings.augment_flip in (VERTICAL, BOTH), settings.augment_flip in (HORIZONTAL, BOTH)]
@@ -82,7 +82,7 @@ def augment(
 
 
 def moved(images: np.ndarray, shifts: np.ndarray, mirrored: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Return images that are flipped, then rotated around their centre, then shifted; edges fill gaps.
+    """Flip images, then rotate them around their centre, then shift them; pixels at the edge fill gaps.
 
     Parameters
     ----------
@@ -93,8 +93,14 @@ def moved(images: np.ndarray, shifts: np.ndarray, mirrored: np.ndarray, angles: 
     mirrored : np.ndarray
         bool ``[n, 2]``: upside down, left to right.
     angles : np.ndarray
-        float ``[n]``: counterclockwise, in radians. Without rotation, pixels are copied, else interpolated linearly.
+        float ``[n]``: counterclockwise, in radians. If all are 0, pixels are copied, else interpolated linearly.
+
+    Returns
+    -------
+    np.ndarray
+        float32, in the shape of ``images``.
     """
+    # The position in the given image of each pixel of the result, found by the inverse movements in inverse order.
     height, width = images.shape[1:3]
     centre = (height - 1) / 2, (width - 1) / 2
     down, right = np.rint(shifts * [height, width]).T
@@ -118,7 +124,7 @@ def moved(images: np.ndarray, shifts: np.ndarray, mirrored: np.ndarray, angles: 
 
 
 def _shifted_in_time(examples: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """Return examples shifted to later times along their first axis, by fractions ``[n]`` of its length."""
+    """Shift examples (``[n, length, ...]``) to later times, by fractions ``[n]`` of their length; edges fill gaps."""
     length = examples.shape[1]
     times = np.arange(length) - np.rint(shifts * length).astype(np.int64)[:, np.newaxis]
     return np.asarray(examples[np.arange(len(examples))[:, np.newaxis], np.clip(times, 0, length - 1)])

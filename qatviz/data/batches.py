@@ -13,7 +13,7 @@ _STREAM = 0x62617463
 
 
 class BatchSchedule:
-    """Order in which the training examples are used.
+    """Indices of the training examples of each training step.
 
     All steps together traverse one infinite sequence of examples: a permutation of all examples for epoch 0, another
     one for epoch 1, and so on. Step `s` uses the elements ``s * batch_size`` to ``(s + 1) * batch_size - 1`` of it. A
@@ -30,7 +30,7 @@ class BatchSchedule:
     batch_size : int
         Examples per step, at least 1. May exceed `num_examples`: a batch then spans several epochs.
     seed : int
-        At least 0.
+        Seed of the permutations, at least 0.
 
     Raises
     ------
@@ -96,7 +96,7 @@ class BatchSchedule:
             words = seed_words(epoch)
             cached = np.random.RandomState(self._key + words).permutation(self.num_examples).astype(np.int32)
             cached.setflags(write=False)
-            # A batch may span two epochs: keep the neighbours. The dict is replaced as a whole for other threads.
+            # A batch may span two epochs: keep the neighbours. Other threads may be reading the previous dict.
             permutations = {other: order for other, order in self._permutations.items() if abs(other - epoch) <= 1}
             permutations[epoch] = cached
             self._permutations = permutations
@@ -104,6 +104,7 @@ class BatchSchedule:
 
 
 def _positive(name: str, value: Any) -> int:
+    """Return an argument as an int; raise a `SettingError` unless it is an integer from 1 to 2**31 - 1."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2**31:
         raise SettingError(f"{name} is {value!r}; expected an integer from 1 to {2**31 - 1}")
     return int(value)

@@ -1,17 +1,17 @@
-"""Conversion of raw arrays to a `Dataset`, with a random split if there is no test part."""
+"""Conversion of raw arrays to a `Dataset`; some of the examples are held out if there is no test part."""
 
+import math
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.data.checks import check_memory, convert_examples
+from qatviz.data.checks import are_pixels, check_memory, convert_examples
 from qatviz.data.dataset import Assumptions, Dataset, Note
 from qatviz.data.example_weights import convert_weights
 from qatviz.data.split import random_split, stratified_split
 from qatviz.data.streamed import Array, StreamedArray, is_streamed
 from qatviz.data.targets import (
-    are_pixels,
     convert_label_rows,
     convert_labels,
     convert_targets,
@@ -24,7 +24,7 @@ from qatviz.scaling import SCALINGS, UNIT
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, check_task
 
 Part = Tuple[Any, Any]
-"""Examples and labels of the training or test part."""
+"""Examples (array-like or :class:`StreamedArray`) and labels (array-like) of the training or test part."""
 
 
 class _Labels(NamedTuple):
@@ -54,14 +54,15 @@ def from_arrays(
     ----------
     name, source : str
         See `Dataset`.
-    train, test : (ndarray, ndarray)
-        Examples in a form that :func:`qatviz.data.checks.convert_examples` accepts, and labels in a form that
-        :func:`~qatviz.data.targets.convert_labels` (class indices or one-hot rows),
-        :func:`~qatviz.data.targets.convert_label_rows` (several labels for each example) or
-        :func:`~qatviz.data.targets.convert_targets` (regression targets) accepts. Without `test`, a part of `train`
-        becomes the test part: stratified by class, or at random for another task.
+    train, test : (array, array)
+        Examples, in a form that :func:`qatviz.data.checks.convert_examples` accepts, or streamed: float32, or uint8
+        images. Labels: names of classes (strings), or in a form that :func:`~qatviz.data.targets.convert_labels` (class
+        indices or one-hot rows), :func:`~qatviz.data.targets.convert_label_rows` (several labels for each example) or
+        :func:`~qatviz.data.targets.convert_targets` (regression targets) accepts. Without `test`, some examples of
+        `train` become the test part: stratified by class, or at random for another task.
     class_names : sequence of str, optional
-        Names in the order of the class indices, or of the labels; by default the numbers 0, 1, ....
+        Names in the order of the class indices, or of the labels; by default those in the labels, in alphabetical
+        order, or the numbers 0, 1, ....
     validation_fraction : float
         Fraction that is held out if `test` is None, above 0 and below 1.
     seed : int
@@ -115,7 +116,7 @@ def from_arrays(
         x_test = _examples(test[0], names["x_test"], pixels=x_train.dtype == np.uint8)
         labels.append(_Labels(test[1], len(x_test), names["y_test"]))
     converted, checked_names = _CONVERSIONS[check_task(task)](labels, class_names, source)
-    if task == REGRESSION and x_train.dtype == np.uint8 and all(are_pixels(part.array) for part in labels):
+    if task == REGRESSION and x_train.dtype == np.uint8 and _are_target_pixels(labels):
         converted = [SCALINGS[UNIT].apply(targets) for targets in converted]
         assumed = assumed._replace(target_pixels=True)
     y_train, y_test = converted[0], converted[-1]
@@ -157,7 +158,7 @@ def name_from_path(path: str) -> str:
 def _class_labels(
     parts: Sequence[_Labels], class_names: Optional[Sequence[str]], source: str
 ) -> Tuple[List[np.ndarray], Tuple[str, ...]]:
-    """Return the class indices of each part, and the class names."""
+    """Return the class indices of each part (int32 ``[N]``), and the class names."""
     (y_train, num_classes), *others = [convert_labels(*part) for part in parts]
     where = parts[0].where
     names = None if class_names is None else _checked_names(class_names, num_classes, source)
@@ -177,7 +178,7 @@ def _class_labels(
 def _regression_targets(
     parts: Sequence[_Labels], class_names: Optional[Sequence[str]], source: str
 ) -> Tuple[List[np.ndarray], Tuple[str, ...]]:
-    """Return the regression targets of each part, and an empty tuple of class names."""
+    """Return the regression targets of each part (float32 ``[N, ...]``), and an empty tuple of class names."""
     if class_names is not None:
         raise DataError(f"{source}: found class names for regression; expected none")
     targets = [convert_targets(*part) for part in parts]
@@ -197,7 +198,7 @@ def _regression_targets(
 def _label_rows(
     parts: Sequence[_Labels], class_names: Optional[Sequence[str]], source: str
 ) -> Tuple[List[np.ndarray], Tuple[str, ...]]:
-    """Return the labels of each part, a row for each example, and the names of the labels."""
+    """Return the labels of each part (int32 ``[N, labels]``), and the names of the labels."""
     rows = [convert_label_rows(*part) for part in parts]
     count = rows[0].shape[1]
     for others, part in zip(rows[1:], parts[1:]):
@@ -216,15 +217,33 @@ _CONVERSIONS: Dict[
 ] = {CLASSIFICATION: _class_labels, MULTILABEL: _label_rows, REGRESSION: _regression_targets}
 
 
+def _are_target_pixels(parts: Sequence[_Labels]) -> bool:
+    """Return whether targets are pixels in all parts, as those for training are."""
+    arrays = [np.asarray(part.array) for part in parts]
+    return all(array.dtype == np.uint8 for array in arrays) and are_pixels(arrays[0])
+
+
 def _examples(array: Any, where: str, pixels: Optional[bool] = None) -> Array:
-    """Return examples in the form of a data set; those that are read from files have it already."""
-    return array if isinstance(array, StreamedArray) else convert_examples(array, where, pixels)
+    """Return examples in the form that `Dataset` requires; ``pixels`` is that of `convert_examples`."""
+    if not isinstance(array, StreamedArray):
+        return convert_examples(array, where, pixels)
+    if array.ndim == 3:
+        array = array.reshape((*array.shape, 1))
+    is_image = array.dtype == np.uint8 and array.ndim == 4
+    if not is_image and (array.dtype != np.float32 or array.ndim not in (2, 4)):
+        raise DataError(
+            f"{where}: found {array.dtype} of shape {list(array.shape)}, larger than memory; expected float32, or "
+            "uint8 images, which are read when they are used"
+        )
+    if len(array) and not is_image and not math.isfinite(array.statistics().mean):
+        raise DataError(f"{where}: found values that are not finite; expected none")
+    return array
 
 
 def _hold_out(
     examples: Array, labels: np.ndarray, task: str, fraction: float, seed: int, where: str
 ) -> Tuple[Array, np.ndarray, Array, np.ndarray, np.ndarray]:
-    """Split examples and labels; return x_train, y_train, x_test, y_test, and the indices of the training part."""
+    """Split examples and labels: x_train, y_train, x_test, y_test, and the indices of the training part (``[n]``)."""
     try:
         if task == CLASSIFICATION:
             train, test = stratified_split(labels, fraction, seed)

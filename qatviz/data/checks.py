@@ -1,5 +1,6 @@
-"""Checks shared by all loaders: memory, damaged files, examples; see `qatviz.data.targets` for labels."""
+"""Checks shared by all loaders: files, memory, examples; :mod:`qatviz.data.targets` has those of labels."""
 
+import json
 import lzma
 import os
 import pickle
@@ -16,8 +17,14 @@ from qatviz.errors import DataError
 from qatviz.memory import address_space_left, proc_bytes
 from qatviz.task import CLASSIFICATION
 
-# Larger data needs an input pipeline; and a header of a few bytes can declare any size.
+#: Largest size of data in memory, whatever memory there is: a header of a few bytes can declare any size.
 MAX_BYTES = 8 * 2**30
+#: Advice for data that does not fit in memory, after what was found.
+LARGER_DATA = (
+    "; larger data is read while a run trains on it if it is a folder of images, .npy files, uncompressed TFRecord "
+    "files or a store of qatviz store"
+)
+_GZIP_MAGIC = b"\x1f\x8b"
 
 # Exceptions that parsers of the standard library and Pillow raise for damaged input. MemoryError and RecursionError (a
 # RuntimeError) result from absurd lengths and depths.
@@ -62,26 +69,85 @@ def wrap_read_errors(path: str, expected: str) -> Iterator[None]:
         ) from error
 
 
+def check_regular_file(path: str, expected: str) -> None:
+    """Raise a `DataError` if a path is not a regular file: opening a pipe, for example, would block forever.
+
+    ``expected`` describes the expected file, for the message.
+    """
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: not a regular file; expected {expected}")
+
+
 def list_directory(path: str) -> List[str]:
     """Return the sorted names in a directory; raise a `DataError` if it cannot be listed."""
     with wrap_read_errors(path, "a directory"):
         return sorted(os.listdir(path))
 
 
-def check_memory(path: str, n_bytes: int, what: str = "loading it") -> None:
-    """Raise a `DataError` if `n_bytes` exceed the `memory_limit`; `what` names the operation that needs them."""
+def is_gzipped(path: str) -> bool:
+    """Return whether a file is gzipped, by its content."""
+    with open(path, "rb") as stream:
+        return stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+
+
+def names_in_zip(path: str) -> List[str]:
+    """Return the names of the files in a zip archive; none if the file can't be read as one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return []
+
+
+def read_json(path: str, expected: str, max_bytes: int) -> Any:
+    """Return the content of a JSON file in UTF-8.
+
+    Parameters
+    ----------
+    path : str
+    expected : str
+        Expected content, for messages, such as "the schema of TFRecord files".
+    max_bytes : int
+        Largest allowed size.
+
+    Raises
+    ------
+    DataError
+        If the file is too large, or can't be read as JSON.
+    """
+    with wrap_read_errors(path, expected), open(path, "rb") as file:
+        content = file.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise DataError(f"{path}: has more than {max_bytes:,} bytes; expected fewer in {expected}")
+        return json.loads(content.decode("utf-8"))
+
+
+def check_memory(path: str, n_bytes: int, what: str = "loading it", advice: str = "") -> None:
+    """Raise a `DataError` if an operation needs more memory than the `memory_limit`.
+
+    Parameters
+    ----------
+    path : str
+        Name of the data in the message.
+    n_bytes : int
+        Number of bytes that the operation needs.
+    what : str
+        Name of the operation.
+    advice : str
+        End of the message, such as `LARGER_DATA`.
+    """
     limit = memory_limit()
     if n_bytes > limit:
-        raise DataError(f"{path}: {what} needs {n_bytes:,} bytes of memory; available: {limit:,}")
+        raise DataError(f"{path}: {what} needs {n_bytes:,} bytes of memory; available: {limit:,}{advice}")
 
 
 def memory_limit() -> int:
-    """Return the maximum number of bytes to read into memory: the available memory, at most 8 GiB."""
+    """Return the largest number of bytes to read into memory: the available memory, but at most `MAX_BYTES`."""
     return min(MAX_BYTES, _available_bytes())
 
 
 def _available_bytes() -> int:
-    """Return the bytes of memory that are available without swapping; `MAX_BYTES` if that is not known."""
+    """Return the number of bytes available without swapping and limits of the process; `MAX_BYTES` if unknown."""
     left = address_space_left()
     return min(proc_bytes("/proc/meminfo", "MemAvailable:", MAX_BYTES), MAX_BYTES if left is None else left)
 
@@ -89,10 +155,23 @@ def _available_bytes() -> int:
 def read_exactly(stream: IO[bytes], shape: Tuple[int, ...], dtype: np.dtype, path: str, what: str) -> np.ndarray:
     """Read an array in C order from a binary stream, without allocating more than the stream delivers.
 
+    Parameters
+    ----------
+    stream : binary file
+    shape : tuple of int
+    dtype : np.dtype
+        In any byte order.
+    path, what : str
+        Names of the file and of this part of it in messages.
+
+    Returns
+    -------
+    ndarray of this shape and dtype
+
     Raises
     ------
     DataError
-        If the stream ends early.
+        If the array does not fit in memory, or the stream ends early.
     """
     n_bytes = dtype.itemsize
     for size in shape:
@@ -117,9 +196,9 @@ def to_native_byte_order(array: np.ndarray) -> np.ndarray:
 
 
 def are_pixels(array: Any) -> bool:
-    """Return whether examples are inferred to be pixels: uint8 images, but for masks of 0 and 1.
+    """Return whether examples, or targets that are images, are pixels: uint8 of more than two axes, but no masks.
 
-    Other integers, and rows, are features.
+    A mask is an array whose largest value is 1. Other integers, and rows, are numbers. The array must not be empty.
     """
     return bool(array.dtype == np.uint8 and array.ndim > 2 and array.max() != 1)
 
@@ -139,7 +218,8 @@ def convert_examples(array: Any, where: str, pixels: Optional[bool] = None) -> n
 
     Returns
     -------
-    ndarray of uint8 or float32, 2 or 4 axes
+    ndarray of uint8 or float32
+        Shape [N, height, width, channels] or [N, features].
 
     Raises
     ------
@@ -168,6 +248,7 @@ def convert_examples(array: Any, where: str, pixels: Optional[bool] = None) -> n
 
 
 def _pixels_from_integers(array: np.ndarray, where: str) -> np.ndarray:
+    """Return integers from 0 to 255 as uint8 in C order; raise a `DataError` if there are others."""
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
     lowest, highest = array.min(), array.max()

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their author's versions, for Python and binary: https://www.cs.toronto.edu/~kriz/cifar.html."""
+"""CIFAR-10 and CIFAR-100, in the versions for Python and binary of https://www.cs.toronto.edu/~kriz/cifar.html."""
 
 import gzip
 import os
@@ -17,11 +17,13 @@ from qatviz.errors import DataError
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
+#: Labels of CIFAR-100.
 _FINE, _COARSE = "fine_labels", "coarse_labels"
 _IMAGE_SHAPE = (3, 32, 32)
 _N_VALUES = 3 * 32 * 32
-# Maximum unpacked size; that of CIFAR-10 is a fifth of it.
+#: Largest unpacked size of an archive; that of CIFAR-10 is a fifth of it.
 MAX_ARCHIVE_BYTES = 2**30
+#: Largest file with names of classes.
 _MAX_NAMES_BYTES = 2**16
 
 
@@ -31,13 +33,17 @@ class _Version(NamedTuple):
     Attributes
     ----------
     name : str
+        Name of the data set.
     training : tuple of str
+        Files of the batches for training.
     test : str
+        File of the batch for testing.
     labels : tuple of str
-        Names of the labels: keys of the pickles, or one byte each before the pixels.
+        Names of the labels of an image: keys of a pickled batch, or, in a binary one, a byte each before the pixels.
     is_binary : bool
+        Whether batches are bytes, and names of classes lines of text; otherwise all files are pickles.
     names : dict of str to str
-        File with the names of the classes, by labels; a pickle, or lines of text.
+        File with the names of the classes by name of the labels; empty if no file has them.
     """
 
     name: str
@@ -49,6 +55,7 @@ class _Version(NamedTuple):
 
     @property
     def batches(self) -> Tuple[str, ...]:
+        """Files of all batches."""
         return (*self.training, self.test)
 
 
@@ -70,20 +77,20 @@ _VERSIONS = (
 
 
 class _Batch(NamedTuple):
-    """Images [N, 32, 32, 3], and labels [N] by name."""
+    """Images, uint8 ``[N, 32, 32, 3]``, and labels, int64 ``[N]``, by their name."""
 
     images: np.ndarray
     labels: Dict[str, np.ndarray]
 
 
 class _Content(NamedTuple):
-    """Batches by the name of their file, and names of classes by the name of their file and of the labels."""
+    """Batches by name of their file, and names of classes by name of their file and name of the labels."""
 
     batches: Dict[str, _Batch]
     names: Dict[Tuple[str, str], List[str]]
 
 
-def load_cifar10(
+def load_cifar(
     path: str, validation_fraction: float = 0.2, seed: int = 0, options: DataOptions = DataOptions()
 ) -> Dataset:
     """Load CIFAR-10 or CIFAR-100 from its directory or its .tar.gz archive.
@@ -106,7 +113,7 @@ def load_cifar10(
     Raises
     ------
     DataError
-        If a batch is missing or damaged.
+        If a batch is missing or damaged, or there are no such labels.
     """
     content = _from_directory(path) if os.path.isdir(path) else _from_archive(path)
     version = max(_VERSIONS, key=lambda version: sum(batch in content.batches for batch in version.batches))
@@ -134,8 +141,8 @@ def load_cifar10(
     return replace(dataset, choices={"targets": tuple(sorted(version.labels, reverse=True))})
 
 
-def is_cifar10(path: str) -> bool:
-    """Return whether a path is a directory of batches, or a .tar.gz file."""
+def is_cifar(path: str) -> bool:
+    """Return whether a path is a directory of batches, or has the name of a .tar.gz archive."""
     if os.path.isdir(path):
         return any(
             all(os.path.isfile(os.path.join(path, batch)) for batch in (version.training[0], *version.names.values()))
@@ -214,7 +221,7 @@ class _LimitedStream:
 
 
 def _read_pickled(version: _Version, where: str, stream: IO[bytes], n_bytes: int) -> _Batch:
-    """Return a pickled batch, whose rows have 1024 values each of red, green, blue."""
+    """Return a pickled batch, whose rows have 1,024 values each of red, green and blue."""
     content = read_pickled_arrays(where, stream, n_bytes)
     data = content.get("data")
     if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != _N_VALUES:
@@ -224,6 +231,7 @@ def _read_pickled(version: _Version, where: str, stream: IO[bytes], n_bytes: int
 
 
 def _labels(labels: Any, name: str, n_images: int, where: str) -> np.ndarray:
+    """Return labels of a pickled batch as int64 ``[n_images]``; raise a `DataError` if they are not such a list."""
     if not isinstance(labels, list) or len(labels) != n_images or not all(type(label) is int for label in labels):
         found = f"a list of {len(labels)} values" if isinstance(labels, list) else type(labels).__name__
         raise DataError(f"{where}: {name}: found {found}; expected a list of {n_images} integers")
@@ -231,7 +239,7 @@ def _labels(labels: Any, name: str, n_images: int, where: str) -> np.ndarray:
 
 
 def _read_binary(version: _Version, where: str, stream: IO[bytes], n_bytes: int) -> _Batch:
-    """Return a batch of rows with a byte for each of the labels, and 1024 bytes each of red, green, blue."""
+    """Return a binary batch, whose rows have a byte for each of the labels, and 1,024 each of red, green and blue."""
     row = len(version.labels) + _N_VALUES
     if n_bytes == 0 or n_bytes % row:
         raise DataError(f"{where}: found {n_bytes:,} bytes; expected a multiple of {row:,}")
@@ -241,4 +249,5 @@ def _read_binary(version: _Version, where: str, stream: IO[bytes], n_bytes: int)
 
 
 def _images(rows: np.ndarray) -> np.ndarray:
+    """Return rows of pixels, ``[N, 3072]``, as images, ``[N, 32, 32, 3]``."""
     return rows.reshape((-1, *_IMAGE_SHAPE)).transpose(0, 2, 3, 1)

@@ -6,8 +6,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from qatviz.data.dataset import Note
 from qatviz.data.file_tree import MAX_DEPTH, FileTree, join
-from qatviz.data.split_names import TEST, TRAIN, VALIDATION, part_of_name
-from qatviz.data_options import AUTO, SKIP, SPLIT, DataOptions
+from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
+from qatviz.data_options import AUTO, SKIP, TEST, VALIDATION, DataOptions
 from qatviz.errors import DataError
 from qatviz.number_format import count, names_text
 
@@ -43,13 +43,13 @@ class Part(NamedTuple):
 
 
 class FolderReader:
-    """Finds the parts, the classes and the files in a tree, and counts what it skips.
+    """Finder of the parts, classes and files in a tree with one folder per class; counts what it skips.
 
     Parameters
     ----------
     tree : FileTree
     options : DataOptions
-        "unusable" and "held_out" of them are used.
+        `unusable` and `held_out` of them are used.
     kind : FileKind
         Kind of the files that are examples.
 
@@ -68,7 +68,14 @@ class FolderReader:
         self.class_names: List[str] = []
 
     def parts(self) -> List[Part]:
-        """Return the training part, and the held-out part if there is one."""
+        """Return the training part, and the part to hold out if there is one.
+
+        Raises
+        ------
+        DataError
+            If several folders are for the same part, there are fewer than two classes, a class has no files and is not
+            skipped, or the options name a part that is missing beside the training part.
+        """
         folders = self._part_folders(self._entered(""))
         self.class_names = self._classes_of(folders[0])
         return [self._part(folder, is_train=folder == folders[0]) for folder in folders]
@@ -80,10 +87,11 @@ class FolderReader:
         return [*self._notes, *self._other_files_notes(), *not_followed]
 
     def innermost(self) -> str:
-        """Return the innermost folder that is reached through folders that contain only one another."""
+        """Return the folder with the data: the root, or the innermost of folders that only contain one another."""
         return self._entered("")
 
     def _entered(self, folder: str) -> str:
+        """Return the first folder, from this one inwards, whose content is not just a folder that has folders."""
         for _ in range(MAX_DEPTH):
             names = self._tree.folders(folder)
             inner = join(folder, names[0]) if len(names) == 1 else ""
@@ -110,19 +118,17 @@ class FolderReader:
         return [self._entered(join(top, name)) for name in (train, held_out) if name is not None]
 
     def _held_out(self, top: str, found: Dict[str, Optional[str]]) -> Optional[str]:
-        """Return the name of the folder of the held-out part; None if there is none."""
-        wanted = self._options.held_out
-        if wanted == SPLIT:
-            return None
-        if wanted != AUTO:
-            if found[wanted] is None:
-                raise DataError(f"{self._tree.where(top)}: found no {wanted} part to hold out", "held_out")
-            return found[wanted]
-        present = [name for name in (found[TEST], found[VALIDATION]) if name is not None]
-        labelled = [name for name in present if self._tree.folders(join(top, name))]
-        # Test files for a competition have no labels.
-        usable = labelled or ([] if self._skips else present)
-        return usable[0] if usable else None
+        """Return the name of the folder of the held-out part; None if there is none.
+
+        ``found`` has the names of the folders in ``top`` by part.
+        """
+        present = {part: name for part, name in found.items() if name is not None}
+        if self._options.held_out == AUTO:
+            # Test files for a competition have no labels, and so no class folders.
+            labelled = {part: name for part, name in present.items() if self._tree.folders(join(top, name))}
+            present = labelled if self._skips or {TEST, VALIDATION} & set(labelled) else present
+        part = held_out_part(self._options, present, self._tree.where(top))
+        return None if part is None else present[part]
 
     def _one_of(self, top: str, names: Sequence[str]) -> Optional[str]:
         """Return the only folder of a part: the one with exactly its name, if there are several."""
@@ -135,6 +141,7 @@ class FolderReader:
         return exact[0] if exact else None
 
     def _classes_of(self, folder: str) -> List[str]:
+        """Return the names of the class folders in the folder of the training part, in the order of the classes."""
         names = [name for name in self._tree.folders(folder) if name not in self._kind.no_classes]
         others = [name for name in self._tree.folders(folder) if name in self._kind.no_classes]
         if others:
@@ -190,6 +197,7 @@ class FolderReader:
         return [join(folder, name) for name in names if self._kind.has(name)]
 
     def _skip_folders(self, what: str, folder: str, names: Sequence[str]) -> None:
+        """Note that folders in a folder are skipped; ``what`` names their kind in the plural."""
         files = sum(len(self._files_in(join(folder, name))) for name in names)
         self._notes += skipped_notes(what, names, more=f", with {count(files, self._kind.noun, self._kind.plural)}")
 

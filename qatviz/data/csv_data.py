@@ -10,10 +10,9 @@ from qatviz.data.checks import list_directory
 from qatviz.data.csv_file import is_csv, read_csv
 from qatviz.data.dataset import Dataset, Note
 from qatviz.data.images import IMAGES
-from qatviz.data.split_names import TEST, TRAIN, VALIDATION, part_of_name
+from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
 from qatviz.data.table import TABLE_OPTIONS, Table, dataset_of_tables
-from qatviz.data_options import AUTO, SPLIT, DataOptions
-from qatviz.errors import DataError
+from qatviz.data_options import DataOptions
 
 #: Names of the data options that apply to CSV files.
 CSV_OPTIONS = (*TABLE_OPTIONS, "held_out")
@@ -28,8 +27,8 @@ def load_csv(
 ) -> Dataset:
     """Load a data set from a CSV file with a column for each feature and one or several for the targets.
 
-    If its name says that it is for training, such as ``mnist_train.csv``, and a file of the same name but for the part,
-    such as ``mnist_test.csv``, has the same columns, that is held out.
+    If the name of the file says that it is for training, such as ``mnist_train.csv``, the file beside it whose name
+    differs in the part only, such as ``mnist_test.csv``, is held out if it has the same columns.
 
     Parameters
     ----------
@@ -75,15 +74,15 @@ def _training_names(names: List[str]) -> List[str]:
 
 
 def _training_file(directory: str) -> str:
+    """Return the path of the CSV file for training in a directory that `is_csv_data` accepts."""
     return os.path.join(directory, _training_names(list_directory(directory))[0])
 
 
 def _held_out(path: str, table: Table, options: DataOptions) -> Tuple[Optional[Table], List[Note]]:
-    """Return the table that is held out, if there is one, and notes on one that is not used."""
-    parts: Dict[str, str] = {} if options.held_out == SPLIT else _siblings(path)
-    wanted = (TEST, VALIDATION) if options.held_out == AUTO else (options.held_out,)
+    """Return the table that is held out, if there is one, and notes on those that are not used."""
+    parts = _siblings(path)
     notes: List[Note] = []
-    for part in wanted:
+    for part in options.held_out_parts:
         if part not in parts:
             continue
         other = read_csv(parts[part], options)
@@ -91,8 +90,7 @@ def _held_out(path: str, table: Table, options: DataOptions) -> Tuple[Optional[T
             used = Note(f"held out: {os.path.basename(parts[part])}, {other.n_rows:,} examples")
             return replace(other, notes=(used,)), notes
         notes.append(Note(f"not used: {os.path.basename(parts[part])}, which has other columns"))
-    if options.held_out not in (AUTO, SPLIT):
-        raise DataError(f"{path}: found no {options.held_out} part to hold out", "held_out")
+    held_out_part(options, (), path)  # refuses options that name a part
     return None, notes
 
 
@@ -111,7 +109,7 @@ def _siblings(path: str) -> Dict[str, str]:
 
 
 def _without_part(name: str) -> str:
-    """Return a file's name with a placeholder for the word that says its part."""
+    """Return a file's name with an asterisk for the word that says its part: ``mnist_*.csv``."""
     return "".join(
         "*" if part_of_name(word, is_decorated=False) else word for word in re.split(r"([\W\d_]+)", name.lower())
     )

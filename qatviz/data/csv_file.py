@@ -13,13 +13,16 @@ from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
-from qatviz.data.checks import check_memory, wrap_read_errors
+from qatviz.data.checks import LARGER_DATA, check_memory, check_regular_file, wrap_read_errors
 from qatviz.data.dataset import Note
 from qatviz.data.table import Table, narrowed
 from qatviz.data_options import AUTO, SKIP, YES, DataOptions
 from qatviz.errors import DataError
 
 EXTENSIONS = (".csv", ".tsv")
+MAX_COLUMNS = 100_000
+#: Largest file whose texts are read as they are.
+MAX_TEXTS_BYTES = 2**28
 
 _SEPARATORS = (",", ";", "\t", "|")
 #: Rows that decide on the separator and the header, and the lines of one chunk of numbers.
@@ -29,12 +32,12 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 #: Fraction of a column up to which texts among numbers are mistakes, not names of categories.
 _MISTAKES = 0.1
-MAX_COLUMNS = 100_000
+#: Longest text of a file in a message.
 _TEXT_SHOWN = 40
 
 
 class _Layout(NamedTuple):
-    """Separator of a file, names of its columns, and whether its first row has these names."""
+    """Separator of a file, names of its columns, and whether its first row is a header with these names."""
 
     separator: str
     names: Tuple[str, ...]
@@ -42,21 +45,26 @@ class _Layout(NamedTuple):
 
 
 def read_csv(path: str, options: DataOptions) -> Table:
-    """Read a text file of rows.
+    """Read a text file of rows as a table.
 
-    Separator and header are detected. A column is numeric if all its values are numbers. Values that are missing, texts
-    in a column of numbers and rows of another length are refused with their line, or skipped and counted if the
-    options say so.
+    The separator is detected, and so is a header unless the options state it. A column is numeric if it has at
+    most one text per ten numbers. Missing values, texts in a numeric column and rows of another length are refused with
+    their line, or these rows are skipped and counted.
+
+    Parameters
+    ----------
+    path : str
+    options : DataOptions
+        `header` and `unusable` of them are used.
 
     Raises
     ------
     DataError
-        If the file can't be read as a table.
+        If the file can't be read as a table, or does not fit in memory.
     """
-    if not os.path.isfile(path):  # opening a pipe would block forever
-        raise DataError(f"{path}: not a regular file; expected a CSV file")
+    check_regular_file(path, "a CSV file")
     with wrap_read_errors(path, "a CSV file"):
-        check_memory(path, os.path.getsize(path))
+        check_memory(path, os.path.getsize(path), advice=LARGER_DATA)
     layout = _layout(path, options)
     numbers = _only_numbers(path, layout)
     if numbers is not None:
@@ -69,15 +77,24 @@ def read_csv(path: str, options: DataOptions) -> Table:
 
 
 def read_texts(where: str, open_file: Callable[[], IO[bytes]]) -> Tuple[List[int], List[List[str]]]:
-    """Return the lines and the texts of all rows of a small file, a header among them.
+    """Return the texts of all rows of a file that are not empty, a header among them, and the numbers of their lines.
 
     Parameters
     ----------
     where : str
         Name of the file in messages.
     open_file : callable
-        Opens the file for reading.
+        Returns the file, open for reading and seekable.
+
+    Raises
+    ------
+    DataError
+        If the file has more than `MAX_TEXTS_BYTES`, or can't be read as rows.
     """
+    with open_file() as stream:
+        size = stream.seek(0, os.SEEK_END)
+    if size > MAX_TEXTS_BYTES:
+        raise DataError(f"{where}: found {size:,} bytes; expected a table of at most {MAX_TEXTS_BYTES:,}")
     separator = _layout_of(lambda found: _sample(where, found, open_file), where)[1]
     lines, rows = [], []
     with open_file() as stream, _rows(where, separator, stream) as reader:
@@ -115,6 +132,7 @@ def _rows(path: str, separator: str, stream: Optional[IO[bytes]] = None) -> Iter
 
 
 def _layout(path: str, options: DataOptions) -> _Layout:
+    """Return the layout of a file; names of several columns get the number of their column."""
     best, separator = _layout_of(lambda separator: _sample(path, separator), path)
     has_header = _has_header(best) if options.header == AUTO else options.header == YES
     names = [text.strip() for text in best[0]] if has_header else [str(index) for index in range(len(best[0]))]
@@ -125,12 +143,16 @@ def _layout(path: str, options: DataOptions) -> _Layout:
 
 
 def _layout_of(sample_of: Callable[[str], List[List[str]]], path: str) -> Tuple[List[List[str]], str]:
-    """Return the first rows of the usual length, and the separator that gives the longest ones.
+    """Return the first rows and the separator: the one with which rows of the most frequent length are longest.
+
+    Rows of other lengths are left out.
 
     Parameters
     ----------
     sample_of : callable
-        Returns the first rows for a separator.
+        Function that returns the first rows of the file for a separator.
+    path : str
+        Name of the file in messages.
     """
     best: List[List[str]] = []
     chosen = ""
@@ -156,7 +178,7 @@ def _layout_of(sample_of: Callable[[str], List[List[str]]], path: str) -> Tuple[
 
 
 def _sample(path: str, separator: str, open_file: Optional[Callable[[], IO[bytes]]] = None) -> List[List[str]]:
-    """Return the first rows that are not empty."""
+    """Return the first rows of a file that are not empty; ``open_file`` opens one that has no path."""
     rows: List[List[str]] = []
     with ExitStack() as stack:
         stream = None if open_file is None else stack.enter_context(open_file())
@@ -166,7 +188,10 @@ def _sample(path: str, separator: str, open_file: Optional[Callable[[], IO[bytes
 
 
 def _has_header(sample: Sequence[Sequence[str]]) -> bool:
-    """Return whether the first row has names: texts in a column of numbers, or 0, 1, 2, ...; or only texts."""
+    """Return whether the first row has names of columns.
+
+    They are 0, 1, 2, ... or 1, 2, 3, ..., or texts that are above numbers or all different.
+    """
     first, others = sample[0], sample[1:]
     if [text.strip() for text in first] in (
         [str(i) for i in range(len(first))],
@@ -180,6 +205,7 @@ def _has_header(sample: Sequence[Sequence[str]]) -> bool:
 
 
 def is_number(text: str) -> bool:
+    """Return whether a text is a decimal number, which may have an exponent, but not NaN or infinity."""
     return _NUMBER.fullmatch(text.strip()) is not None
 
 
@@ -192,9 +218,9 @@ def _is_missing(text: str) -> bool:
 
 
 def _only_numbers(path: str, layout: _Layout) -> Optional[np.ndarray]:
-    """Return the values of a file that has only finite numbers and rows of one length, else None.
+    """Return the values of a file that has only finite numbers and rows of one length; None for any other file.
 
-    Values are uint8, else float32 or float64, whichever represents all of them.
+    Their type is that of :func:`qatviz.data.table.narrowed`.
     """
     chunks: List[np.ndarray] = []
     n_separators = len(layout.names) - 1
@@ -212,12 +238,12 @@ def _only_numbers(path: str, layout: _Layout) -> Optional[np.ndarray]:
             if values is None or values.size != len(rows) * len(layout.names):
                 return None
             chunks.append(narrowed(values).reshape(len(rows), -1))
-            check_memory(path, 2 * sum(chunk.nbytes for chunk in chunks))
+            check_memory(path, 2 * sum(chunk.nbytes for chunk in chunks), advice=LARGER_DATA)
     return np.concatenate(chunks) if chunks else None
 
 
 def _parsed(text: str, separator: str) -> Optional[np.ndarray]:
-    """Return the numbers of a text; None if something else is in it."""
+    """Return the finite numbers of a text; None if something else is in it."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -228,23 +254,26 @@ def _parsed(text: str, separator: str) -> Optional[np.ndarray]:
 
 
 class _GeneralReader:
-    """Reader of a file with texts, quotes or mistakes, in two passes: the kinds of the columns, and their values."""
+    """Reader of a file with texts, quotes or mistakes, in two passes.
+
+    The first finds which columns are numeric, the second reads the values.
+    """
 
     def __init__(self, path: str, layout: _Layout, skips: bool):
         self._path, self._layout, self._skips = path, layout, skips
         n = len(layout.names)
-        self._numbers, self._texts = [0] * n, [0] * n  # numbers and other texts in each column
+        self._numbers, self._texts = [0] * n, [0] * n  # of the values in each column
         self._skipped: List[str] = []
 
     def table(self) -> Table:
-        """Return the values of all columns."""
+        """Return the values of all columns as a table."""
         for _, row in self._wide_rows(is_first_pass=True):
             self._count(row)
         is_numeric = [self._is_numeric(column) for column in range(len(self._layout.names))]
         return self._values(is_numeric)
 
     def _wide_rows(self, is_first_pass: bool) -> Iterator[Tuple[int, List[str]]]:
-        """Yield the line and the values of each row of the right length."""
+        """Yield the number of the line and the values of each row, without the header and rows of other lengths."""
         n = len(self._layout.names)
         with _rows(self._path, self._layout.separator) as reader:
             is_header = self._layout.has_header
@@ -270,6 +299,7 @@ class _GeneralReader:
         return texts == 0 or texts <= _MISTAKES * numbers
 
     def _values(self, is_numeric: Sequence[bool]) -> Table:
+        """Return the table, once it is known which columns are numeric."""
         numeric = [column for column, is_number in enumerate(is_numeric) if is_number]
         textual = [column for column, is_number in enumerate(is_numeric) if not is_number]
         values = array("d")
@@ -291,7 +321,7 @@ class _GeneralReader:
         return Table(self._path, self._layout.names, numbers, tuple(numeric), columns, tuple(notes))
 
     def _problem(self, line: int, row: Sequence[str], numeric: Sequence[int], textual: Sequence[int]) -> bool:
-        """Return whether a row can't be used and is skipped."""
+        """Return whether a row has a value that can't be used, so that it is skipped; refuse it if none may be."""
         wrong = [(column, "a finite number") for column in numeric if not _is_finite(row[column])]
         wrong += [(column, "a text") for column in textual if not row[column].strip()]
         if not wrong:
@@ -309,4 +339,5 @@ class _GeneralReader:
 
 
 def _some(texts: Sequence[str]) -> str:
+    """Return the first of some texts, which may have commas."""
     return "; ".join(texts[:3]) + ("; ..." if texts[3:] else "")

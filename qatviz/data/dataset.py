@@ -1,24 +1,24 @@
-"""Data set: training and test part, read-only, in memory or in files, for one of the tasks of `qatviz.task`."""
+"""Data sets: a training part and a test part, read-only, in memory or in files, for one of the tasks."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.data.checks import check_memory
-from qatviz.data.streamed import Array, StreamedArray, is_streamed, pieces
+from qatviz.data.streamed import Array, Statistics, StreamedArray, is_streamed, pieces
 from qatviz.errors import DataError
 from qatviz.safe_text import one_line
 from qatviz.scaling import SCALINGS, SIGNED, STANDARD, UNIT, UNSCALED, check_scaling, scaling_of, text_of
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, check_task
 
-# Bytes of each part that the fingerprint covers: all of MNIST; under 0.3 s for data of any size.
+# Bytes of the examples of each part that the fingerprint covers: all of MNIST; under 0.3 s for data of any size.
 _FINGERPRINT_BYTES = 64 * 2**20
 
 
 class Note(NamedTuple):
-    """Note on a data set: a likely mistake, or an inferred property."""
+    """Note on a data set: a likely mistake, an inferred property, or what its reader skipped or converted."""
 
     text: str
     is_mistake: bool = False
@@ -32,21 +32,21 @@ class Assumptions(NamedTuple):
     task : bool
         True if the task was inferred from the labels.
     is_index : bool
-        True if the labels are numbers of classes, False for one-hot rows and regression targets.
+        True if the labels are a number or name for each example, False if they are rows, such as one-hot rows.
     by_network : bool
         True if the labels look like classes, but the network has a single output: the task is regression.
     held_out : float or None
-        Fraction of the examples that was held out, as there is no test part.
+        Fraction of the examples that was held out, as there was no test part; None if there was one.
     strings : bool
-        True if the labels are names of classes.
+        True if the labels are strings that name the classes.
     scaling : bool
         True if the scaling was inferred from type and shape of the examples.
     integers : str
-        Name of the integer type of the given examples; empty if they have another type.
+        Name of the integer dtype that the examples had before their conversion; empty for other dtypes.
     target_pixels : bool
-        True if the targets are uint8 images, whose pixels are scaled as the examples' are.
+        True if the targets were uint8 images, whose pixels are scaled as those of the examples.
     float_pixels : bool
-        True if the examples are pixels from 0 to 255 of type float32.
+        True if the examples are float32 pixels from 0 to 255.
     """
 
     task: bool = False
@@ -64,20 +64,21 @@ class Assumptions(NamedTuple):
 class Dataset:
     """Data set in memory or in files.
 
-    Use :func:`qatviz.data.from_arrays` to build one from arrays of other types and shapes, which it converts. This
-    class requires arrays in their final form, and does not copy them.
+    :func:`qatviz.data.from_arrays` builds one from arrays of other types and shapes, which it converts. This class
+    requires arrays in the form below, and does not copy them.
 
     Attributes
     ----------
     name : str
         Short name for titles, such as ``"mnist-5k"``.
-    x_train, x_test : ndarray of uint8 or float32, shape [N, height, width, channels], [N, rows, columns], [N, features]
-        Read-only. uint8 are pixels 0-255, fed to the network as ``x / 255``; float32 is fed unchanged. Data that may be
-        larger than memory has :class:`qatviz.data.streamed.StreamedArray` here, of the same dtypes and shapes.
+    x_train, x_test : ndarray or StreamedArray, uint8 or float32
+        Examples of shape [N, height, width, channels], [N, rows, columns] or [N, features]; read-only. uint8 are pixels
+        0-255, fed to the network as ``x / 255``; float32 is fed unchanged. Data that may be larger than memory is a
+        :class:`qatviz.data.streamed.StreamedArray`.
     y_train, y_test : ndarray, read-only
-        For classification int32 [N], class indices from 0 to ``num_classes - 1``; for multi-label classification int32
-        [N, num_classes], 1 where an example has the label, else 0; for regression float32 [N, outputs] or [N] + shape
-        of images, finite targets.
+        For classification class indices from 0 to ``num_classes - 1``, int32 [N]; for multi-label classification 1
+        where an example has the label, else 0, int32 [N, num_classes]; for regression finite targets, float32
+        [N, outputs], or images [N, ...].
     class_names : tuple of str
         One name per class or label; empty for regression.
     source : str
@@ -86,16 +87,16 @@ class Dataset:
         One of :data:`qatviz.task.TASKS`.
     assumed : Assumptions
     scaling : str
-        Scaling of the examples, a name of :data:`qatviz.scaling.SCALINGS`, or numbers; by default that of the dtype.
-        float32 examples of any scaling but "none" are scaled already.
+        Scaling of the examples as they are fed, see :func:`qatviz.scaling.scaling_of`; by default "unit" for uint8,
+        which is scaled in the graph, and "none" for float32. float32 examples of another scaling are scaled already.
     notes : tuple of Note
         Notes of the reader, such as on files that were skipped or converted.
     choices : mapping of str to tuple of str
-        Possible values of options that name parts of the data, by the option's name: arrays, columns.
+        Arrays or columns that options can name, by the name of the option, see :data:`qatviz.data_options.OF_PARTS`.
     output : str
-        Name of the network's output that the targets are of; empty if there are only these.
+        Name of the output of a network for which the targets are; empty if there are only these targets.
     further : tuple of Dataset
-        Targets of further outputs: data sets with the same examples. See :attr:`heads`.
+        Targets for further outputs of a network: data sets with the same examples. See :attr:`heads`.
     w_train : ndarray of float32, shape [N], optional
         Weights of the training examples in the loss, at least 0, read-only; None: all are 1. The metric on held-out
         data has no weights.
@@ -137,9 +138,11 @@ class Dataset:
         # Names of files and folders, which may be any bytes, or texts in a file: they are shown, printed and exported.
         object.__setattr__(self, "name", one_line(str(self.name)))
         object.__setattr__(self, "class_names", tuple(one_line(str(name)) for name in self.class_names))
-        if self.w_train is not None and self.w_train.shape != (len(self.x_train),):
+        weights = self.w_train
+        if weights is not None and (weights.dtype != np.float32 or weights.shape != (len(self.x_train),)):
             raise DataError(
-                f"{self.source}: w_train has the shape {list(self.w_train.shape)}; expected [{len(self.x_train)}]"
+                f"{self.source}: w_train is {weights.dtype} of shape {list(weights.shape)}; expected float32 of shape "
+                f"[{len(self.x_train)}]"
             )
         for name in self._arrays:
             array = getattr(self, name)
@@ -150,34 +153,30 @@ class Dataset:
         object.__setattr__(self, "further", tuple(map(self._with_own_examples, self.further)))
 
     def _with_own_examples(self, further: "Dataset") -> "Dataset":
-        """Return the targets of a further output as those of this data set's examples."""
-        about = self.name, self.source, self.scaling
-        examples = {"x_train": self.x_train, "x_test": self.x_test}
-        return replace(further, **examples, **dict(zip(("name", "source", "scaling"), about)))
+        """Return a data set of ``further`` with the examples, name, source and scaling of this one."""
+        shared = {name: getattr(self, name) for name in ("x_train", "x_test", "name", "source", "scaling")}
+        return replace(further, **shared)
 
     @property
     def heads(self) -> Tuple["Dataset", ...]:
-        """The data set of each output, with the same examples; that of the first is the whole."""
+        """Data sets with the targets of one output each, and the same examples; the first is this data set itself."""
         return (self, *self.further)
 
-    def _check_part(self, part: str, images: Array, labels: np.ndarray) -> None:
-        if images.dtype not in (np.uint8, np.float32) or images.ndim not in (2, 3, 4):
+    def _check_part(self, part: str, examples: Array, targets: np.ndarray) -> None:
+        """Raise a `DataError` if dtypes, shapes or values of the part "train" or "test" are not allowed."""
+        if examples.dtype not in (np.uint8, np.float32) or examples.ndim not in (2, 3, 4):
             raise DataError(
-                f"{self.source}: x_{part} is {images.dtype} of shape {images.shape}; expected uint8 or float32 of "
+                f"{self.source}: x_{part} is {examples.dtype} of shape {examples.shape}; expected uint8 or float32 of "
                 "shape [N, height, width, channels], [N, rows, columns] or [N, features]"
             )
-        if self.task == REGRESSION:
-            self._check_targets(part, images, labels)
-        elif self.task == MULTILABEL:
-            self._check_label_rows(part, images, labels)
-        else:
-            self._check_labels(part, images, labels)
+        check = {CLASSIFICATION: self._check_labels, MULTILABEL: self._check_label_rows}
+        check.get(self.task, self._check_targets)(part, len(examples), targets)
 
-    def _check_labels(self, part: str, images: Array, labels: np.ndarray) -> None:
-        if labels.dtype != np.int32 or labels.shape != images.shape[:1] or labels.size == 0:
+    def _check_labels(self, part: str, count: int, labels: np.ndarray) -> None:
+        if labels.dtype != np.int32 or labels.shape != (count,) or labels.size == 0:
             raise DataError(
                 f"{self.source}: y_{part} is {labels.dtype} of shape {labels.shape}; expected int32 of shape "
-                f"[{images.shape[0]}], not empty"
+                f"[{count}], not empty"
             )
         if labels.min() < 0 or labels.max() >= len(self.class_names):
             raise DataError(
@@ -185,8 +184,8 @@ class Dataset:
                 f"{len(self.class_names) - 1}, as there are {len(self.class_names)} class names"
             )
 
-    def _check_label_rows(self, part: str, images: Array, labels: np.ndarray) -> None:
-        shape = (len(images), len(self.class_names))
+    def _check_label_rows(self, part: str, count: int, labels: np.ndarray) -> None:
+        shape = (count, len(self.class_names))
         if labels.dtype != np.int32 or labels.shape != shape or labels.size == 0:
             raise DataError(
                 f"{self.source}: y_{part} is {labels.dtype} of shape {labels.shape}; expected int32 of shape "
@@ -197,16 +196,12 @@ class Dataset:
                 f"{self.source}: y_{part} has values from {labels.min()} to {labels.max()}; expected 0 and 1"
             )
 
-    def _check_targets(self, part: str, images: Array, targets: np.ndarray) -> None:
-        if (
-            targets.dtype != np.float32
-            or targets.ndim not in (2, 3, 4)
-            or len(targets) != len(images)
-            or targets.size == 0
-        ):
+    def _check_targets(self, part: str, count: int, targets: np.ndarray) -> None:
+        is_known_shape = targets.ndim in (2, 3, 4) and len(targets) == count and targets.size > 0
+        if targets.dtype != np.float32 or not is_known_shape:
             raise DataError(
                 f"{self.source}: y_{part} is {targets.dtype} of shape {targets.shape}; expected float32 of "
-                f"shape [{images.shape[0]}, outputs] or of images, not empty"
+                f"shape [{count}, outputs] or of images, not empty"
             )
         if not np.isfinite(targets).all():
             raise DataError(f"{self.source}: y_{part} has values that are not finite; expected none")
@@ -214,28 +209,25 @@ class Dataset:
             raise DataError(f"{self.source}: found class names {list(self.class_names)} for regression; expected none")
 
     def with_input_shape(self, shape: Tuple[int, ...]) -> "Dataset":
-        """Return the same data with examples of this shape, if theirs differs in a last axis of length 1 only.
+        """Return the same data with examples of this shape, which may have or lack a last axis of length 1.
 
-        Otherwise, return the data set itself. Images of one channel are stored with or without an axis for it, as are
-        sequences of one feature.
+        Images of one channel are stored with or without an axis for it, as are sequences of one feature. If the shape
+        differs in more than that, or not at all, return the data set itself.
         """
-        if self.input_shape == tuple(shape) or not same_examples(self.input_shape, shape):
+        if self.input_shape == tuple(shape) or not equal_up_to_unit_axis(self.input_shape, shape):
             return self
         return self._reshaped(("x_train", "x_test"), shape)
 
     def with_target_shape(self, shape: Tuple[int, ...]) -> "Dataset":
-        """Return the same data with targets of this shape, if theirs differs in a last axis of length 1 only.
-
-        Otherwise, return the data set itself.
-        """
+        """Return the same data with targets of this shape, if they are images: as :meth:`with_input_shape` does."""
         own = self.output_shape
         is_image = self.task == REGRESSION and len(own) > 1
-        if not is_image or own == tuple(shape) or not same_examples(own, shape):
+        if not is_image or own == tuple(shape) or not equal_up_to_unit_axis(own, shape):
             return self
         return self._reshaped(("y_train", "y_test"), shape)
 
     def _reshaped(self, names: Tuple[str, str], shape: Tuple[int, ...]) -> "Dataset":
-        """Return the same data with the named arrays of this shape for each example, and with its fingerprint."""
+        """Return the same data, with its fingerprint, and with rows of this shape in the named arrays."""
         arrays = {name: getattr(self, name) for name in names}
         changed = {name: array.reshape((len(array), *shape)) for name, array in arrays.items()}
         fitted = replace(self, **changed)
@@ -243,16 +235,21 @@ class Dataset:
         return fitted
 
     def with_scaling(self, scaling: str) -> "Dataset":
-        """Return the same data with a stated scaling, in a form of :mod:`qatviz.scaling`, or "standard".
+        """Return the same data in another scaling.
 
-        uint8 examples are stored values. float32 ones are, too, if they are not scaled.
+        Parameters
+        ----------
+        scaling : str
+            Allowed by :func:`qatviz.scaling.check_wanted_scaling`. "standard" is the scaling by the mean and standard
+            deviation of each channel of the training examples, unless these are scaled by numbers already.
 
         Raises
         ------
         SettingError
             If there is no such scaling.
         DataError
-            If the examples are scaled otherwise, or are not pixels.
+            If float32 examples already have another scaling, the scaling is for pixels and there are values outside of
+            0 to 255, or the number of channels differs.
         """
         stated = self.assumed._replace(scaling=False)
         if scaling == STANDARD and self.scaling not in SCALINGS:
@@ -274,20 +271,13 @@ class Dataset:
                 f"{scaling_of(self.scaling).found}: expected {self.scaling!r}",
                 "scaling",
             )
-        x_train, x_test = self.x_train, self.x_test
-        if isinstance(x_train, StreamedArray) or isinstance(x_test, StreamedArray):
-            raise DataError(
-                f"{self.source}: the scaling is {scaling!r}, but the examples are stored for {self.scaling!r} and read "
-                f"during the run: expected {self.scaling!r}, or a store that is made with the scaling {scaling!r}",
-                "scaling",
-            )
-        x_train, x_test = _scaled((x_train, x_test), scaling, self.source)
+        x_train, x_test = _scaled((self.x_train, self.x_test), scaling, self.source)
         further = tuple(head._with_target_scaling(scaling) for head in self.further)
         fitted = self._with_target_scaling(scaling)
         return replace(fitted, x_train=x_train, x_test=x_test, assumed=stated, scaling=scaling, further=further)
 
     def _with_target_scaling(self, scaling: str) -> "Dataset":
-        """Return the same data with its targets in another scaling, if they are pixels in the scaling "unit"."""
+        """Return the same data with its targets in another scaling, if they are pixels, which are scaled by 1/255."""
         if not self.assumed.target_pixels:
             return self
         numbers = scaling_of(scaling)
@@ -297,9 +287,9 @@ class Dataset:
         return replace(self, y_train=y_train, y_test=y_test)
 
     def _standard_scaling(self) -> str:
-        """Return the scaling by the mean and standard deviation of each channel of the training examples.
+        """Return the scaling by the mean and standard deviation of each channel of the training examples, as text.
 
-        A channel of equal values has the deviation 1.
+        The deviation of a channel of equal values is 1.
         """
         channels = self.input_shape[-1]
         total, squares, number = np.zeros(channels), np.zeros(channels), 0
@@ -316,19 +306,19 @@ class Dataset:
         return text_of(means.tolist(), np.where(usable, deviations, 1.0).tolist())
 
     def as_regression(self) -> "Dataset":
-        """Return the same data with the numbers of the classes as regression targets."""
+        """Return the same data with its class indices as regression targets, float32 [N, 1]."""
         y_train, y_test = (y.astype(np.float32)[:, np.newaxis] for y in (self.y_train, self.y_test))
         assumed = self.assumed._replace(by_network=True)
         return replace(self, y_train=y_train, y_test=y_test, class_names=(), task=REGRESSION, assumed=assumed)
 
     @property
     def _arrays(self) -> Tuple[str, ...]:
-        """Names of the arrays."""
+        """Names of the fields that are arrays."""
         return ("x_train", "y_train", "x_test", "y_test", *(() if self.w_train is None else ("w_train",)))
 
     @property
     def input_shape(self) -> Tuple[int, ...]:
-        """Shape of one example: ``(height, width, channels)`` or ``(features,)``."""
+        """Shape of one example: ``(height, width, channels)``, ``(rows, columns)`` or ``(features,)``."""
         return tuple(self.x_train.shape[1:])
 
     @property
@@ -338,7 +328,7 @@ class Dataset:
 
     @property
     def output_shape(self) -> Tuple[int, ...]:
-        """Shape of the output that a network needs: a number per class or label, or an example's targets' shape."""
+        """Shape of the output that a network needs: ``(num_classes,)``, or that of the targets of one example."""
         return tuple(self.y_train.shape[1:]) if self.task == REGRESSION else (self.num_classes,)
 
     @property
@@ -348,22 +338,21 @@ class Dataset:
 
     @property
     def pixel_scale(self) -> float:
-        """Factor by which the graph multiplies examples after the cast to float: 1/255 for uint8, else 1."""
+        """Factor by which the graph multiplies examples after it has cast them to float32: 1/255 for uint8, else 1."""
         return 1.0 / 255.0 if self.x_train.dtype == np.uint8 else 1.0
 
     @property
     def streamed(self) -> Tuple[str, ...]:
-        """Names of the arrays that are read from files during a run, such as ``"x_train"``; none for data in memory."""
+        """Names of the arrays that are read from files during a run: of "x_train" and "x_test"."""
         return tuple(name for name in ("x_train", "x_test") if is_streamed(getattr(self, name)))
 
     @property
     def fingerprint(self) -> str:
         """Hash of the contents, 32 hexadecimal digits, the same in every process and on every platform.
 
-        Resuming a run compares it to verify that the data is the same. It covers shapes, dtypes, the number of classes,
-        all labels or targets and weights, and the examples; if a part exceeds 64 MiB, evenly spaced examples of that
-        total size.
-        Names and the source are not covered: a data set may be moved.
+        A resumed run compares it to verify that the data is the same. It covers shapes, dtypes, the number of classes,
+        all labels or targets, all weights, and the examples; of a part with more than 64 MiB of examples, evenly spaced
+        ones of that total size. It does not cover names and the source: a data set may be moved.
         """
         fingerprint = self._fingerprint
         if fingerprint is None:
@@ -371,7 +360,7 @@ class Dataset:
             own = ("x_train", "y_train", "x_test", "y_test") if not self.further else ("x_train", "x_test")
             for name in own:
                 self._add_to_digest(digest, name)
-            # Of several outputs in any order: networks may have them in another one.
+            # Sorted, so that the order of the outputs has no effect: it may be another one in a network.
             for part in sorted(head._target_digest() for head in self.heads if self.further):
                 digest.update(part)
             if self.w_train is not None:
@@ -381,52 +370,59 @@ class Dataset:
         return fingerprint
 
     def _add_to_digest(self, digest: Any, name: str) -> None:
+        """Add the array of this name to a digest of the fingerprint."""
         array = getattr(self, name)
         stride = -(-array.nbytes // _FINGERPRINT_BYTES) if name[0] == "x" else 1
-        # Which output is the first depends on the order.
+        # Which output is the first, whose number of classes this is, depends on the order.
         classes = 0 if name[0] == "x" and self.further else self.num_classes
         digest.update(f"{array.dtype.name}{array.shape}{classes}".encode("ascii"))
         little_endian = array.dtype.newbyteorder("<")
         digest.update(np.ascontiguousarray(array[:: max(stride, 1)], dtype=little_endian).data.cast("B"))
 
     def _target_digest(self) -> bytes:
+        """Return the digest of the targets of one of several outputs."""
         digest = hashlib.blake2b(digest_size=16)
         for name in ("y_train", "y_test"):
             self._add_to_digest(digest, name)
         return digest.digest()
 
 
-def same_examples(shape: Tuple[int, ...], other: Tuple[int, ...]) -> bool:
-    """Return whether two shapes of an example are equal, apart from a last axis of length 1 that one may lack."""
+def equal_up_to_unit_axis(shape: Tuple[int, ...], other: Tuple[int, ...]) -> bool:
+    """Return whether two shapes of an example are equal, or differ only in a last axis of length 1 that one lacks.
+
+    >>> equal_up_to_unit_axis((8, 8), (8, 8, 1)), equal_up_to_unit_axis((8, 8), (8, 8, 3))
+    (True, False)
+    """
     one, two = tuple(shape), tuple(other)
     return one == two or one == (*two, 1) or (*one, 1) == two
 
 
 def is_regression_by_network(task: str, assumed: Assumptions, classes: int, outputs: int) -> bool:
-    """Return whether a network decides that labels, inferred to be classes, are numbers to predict.
+    """Return whether the number of a network's outputs decides that inferred classes are numbers to predict instead.
 
-    It does if it has a single output and there are more than two classes: for two classes, a single output can be a
-    binary classifier.
+    It does if there is a single output and more than two classes: for two classes, a single output can be a binary
+    classifier. ``assumed`` and ``classes`` are those of the data set.
     """
     return task == CLASSIFICATION and assumed.task and assumed.is_index and outputs == 1 and classes > 2
 
 
-def _scaled(parts: Sequence[np.ndarray], scaling: str, source: str) -> Tuple[np.ndarray, ...]:
-    """Return the parts of a data set, of one dtype, in the form that `Dataset` requires for a scaling.
+def _scaled(parts: Sequence[Array], scaling: str, source: str) -> Tuple[Array, ...]:
+    """Return stored examples in the form that `Dataset` requires for a scaling.
 
     Parameters
     ----------
-    parts : sequence of ndarray
-        Stored values, uint8 or float32.
+    parts : sequence of ndarray or StreamedArray
+        Stored values of each part, all uint8 or all float32.
     scaling : str
-        A name of `SCALINGS`, or numbers. "unit" gives uint8 if all values are whole numbers; the graph scales them.
+        See :func:`qatviz.scaling.scaling_of`. For "unit", whole numbers in memory are returned as uint8, which the
+        graph scales.
     source : str
         Origin of the data, for messages.
 
     Raises
     ------
     DataError
-        If pixels are not between 0 and 255.
+        If the scaling is for pixels, and values are not between 0 and 255, or memory does not suffice.
     """
     if scaling in SCALINGS and scaling != UNSCALED:
         low, high = min(float(x.min()) for x in parts), max(float(x.max()) for x in parts)
@@ -436,13 +432,37 @@ def _scaled(parts: Sequence[np.ndarray], scaling: str, source: str) -> Tuple[np.
                 f"{scaling!r} ({SCALINGS[scaling].formula})",
                 "scaling",
             )
-    as_uint8 = scaling == UNIT and all(x.dtype == np.uint8 or (x == np.floor(x)).all() for x in parts)
-    dtype = np.dtype(np.uint8 if as_uint8 else np.float32)
-    if parts[0].dtype != dtype:
-        check_memory(source, dtype.itemsize * sum(x.size for x in parts), "scaling its examples")
-    converted = tuple(x.astype(dtype, copy=False) for x in parts)
-    if scaling == SIGNED:
-        return tuple(x / np.float32(127.5) - np.float32(1) for x in converted)
-    if scaling not in SCALINGS:
-        return tuple(scaling_of(scaling).apply(x) for x in converted)
-    return converted if scaling == UNSCALED or as_uint8 else tuple(x / np.float32(255) for x in converted)
+    if scaling == UNIT and all(_are_whole(x) for x in parts):
+        return tuple(x if isinstance(x, StreamedArray) else x.astype(np.uint8, copy=False) for x in parts)
+    in_memory = [x for x in parts if not isinstance(x, StreamedArray)]
+    if parts[0].dtype != np.float32:
+        check_memory(source, 4 * sum(x.size for x in in_memory), "scaling its examples")
+    return tuple(_scaled_array(x, scaling) for x in parts)
+
+
+def _are_whole(array: Array) -> bool:
+    """Return whether an array is uint8, or is in memory and has whole numbers."""
+    return bool(array.dtype == np.uint8 or (not is_streamed(array) and (array == np.floor(array)).all()))
+
+
+def _scaled_array(array: Array, scaling: str) -> Array:
+    """Return stored values in a scaling, float32."""
+    numbers = scaling_of(scaling)
+    convert = _SCALE.get(scaling, numbers.apply)
+    if not isinstance(array, StreamedArray):
+        return np.asarray(convert(array.astype(np.float32, copy=False)))
+    scaled = array.converted(lambda rows: convert(rows.astype(np.float32, copy=False)), np.float32)
+    if len(numbers.means) == 1:
+        scaled.state(Statistics(*map(float, convert(np.array(array.statistics(), np.float32)))))
+    else:
+        scaled.state_sample()
+    return scaled
+
+
+#: Functions of float32 values by name of a scaling. Their order of operations, and so their rounding, is that of all
+#: records; `Scaling.apply` has another one.
+_SCALE: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    UNSCALED: lambda x: x,
+    UNIT: lambda x: x / np.float32(255),
+    SIGNED: lambda x: x / np.float32(127.5) - np.float32(1),
+}

@@ -1,6 +1,6 @@
 """Weights of the training examples in the loss."""
 
-# Apart from the data set, which does not depend on a run's settings.
+# A module of its own, because the data set does not depend on the settings of a run, as these weights do.
 
 from typing import Any, Optional
 
@@ -12,12 +12,21 @@ from qatviz.errors import DataError
 
 
 def convert_weights(array: Any, n_examples: int, where: str) -> np.ndarray:
-    """Return weights of examples, float32 ``[n_examples]``.
+    """Return weights of examples in the form that `Dataset` requires, float32 ``[n_examples]``.
+
+    Parameters
+    ----------
+    array : ndarray
+        Shape [N] or [N, 1], any numeric type.
+    n_examples : int
+        Expected length N.
+    where : str
+        Name in messages: file and key.
 
     Raises
     ------
     DataError
-        If they are not numbers of at least 0, one for each example, with one above 0.
+        If they are not finite numbers of at least 0, one for each example, or all are 0.
     """
     weights = np.asarray(array)
     if weights.dtype.kind not in "iufb" or weights.shape not in ((n_examples,), (n_examples, 1)):
@@ -32,9 +41,9 @@ def convert_weights(array: Any, n_examples: int, where: str) -> np.ndarray:
 
 
 def example_weights(dataset: Dataset, class_weights: str = "") -> Optional[np.ndarray]:
-    """Return the weight of each training example, float32 ``[N]``: that of the data times that of its class.
+    """Return the weight of each training example, float32 ``[N]``: that in the data times that of its class.
 
-    None if neither is set, so that all are 1.
+    None if the data has no weights and none are set for classes, so that all are 1.
 
     Parameters
     ----------

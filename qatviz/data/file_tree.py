@@ -7,7 +7,7 @@ import zipfile
 from contextlib import ExitStack, contextmanager
 from typing import IO, Dict, Iterator, List, Set, Tuple
 
-from qatviz.data.checks import check_memory, wrap_read_errors
+from qatviz.data.checks import check_memory, check_regular_file, wrap_read_errors
 from qatviz.errors import DataError
 
 #: Largest number of files in a tree, and of levels of folders.
@@ -20,7 +20,7 @@ _LEFT_BEHIND = {"__macosx", "thumbs.db", "desktop.ini", "lost+found"}
 
 
 class FileTree:
-    """Tree of files; paths are relative, with ``/`` between their parts, and empty for the root.
+    """Tree of files and folders. Their paths are relative to its root, with ``/`` as separator; that of the root is "".
 
     Names that begin with a dot, and those that programs leave behind, are not listed.
 
@@ -29,9 +29,9 @@ class FileTree:
     root : str
         Path of the directory or the archive.
     skipped_links : int
-        Number of links to folders that were not followed so far.
+        Number of links that were not followed so far.
     is_lasting : bool
-        True if files can be opened at any later time.
+        Whether files can be opened at any later time, also after the data set was loaded.
     """
 
     is_lasting = False
@@ -49,7 +49,13 @@ class FileTree:
         raise NotImplementedError
 
     def files_below(self, folder: str) -> List[str]:
-        """Return the sorted paths, relative to a folder, of the files in it and in its subfolders."""
+        """Return the sorted paths, relative to a folder, of the files in it and in its subfolders.
+
+        Raises
+        ------
+        DataError
+            If there are more than `MAX_FILES`.
+        """
         raise NotImplementedError
 
     def where(self, path: str) -> str:
@@ -68,15 +74,15 @@ class FileTree:
 
 
 def join(folder: str, name: str) -> str:
-    """Return the path of a name in a folder of a tree."""
+    """Return the path in a tree of the file or folder with this name in a folder."""
     return f"{folder}/{name}" if folder else name
 
 
 class DirectoryTree(FileTree):
     """Tree of a directory.
 
-    Links to files are followed, and so are links to folders that are listed by :meth:`folders`. Below a folder, links
-    to folders are not followed: they may lead back into it, or out of the data.
+    Links to files are followed, and :meth:`folders` lists links to folders, too. :meth:`files_below` does not follow
+    links to folders: they may lead back into the folder, or out of the data.
     """
 
     is_lasting = True
@@ -114,19 +120,18 @@ class DirectoryTree(FileTree):
 
     def open(self, path: str) -> IO[bytes]:
         where = self.where(path)
-        if not os.path.isfile(where):  # opening a pipe would block forever
-            raise DataError(f"{where}: not a regular file; expected one")
+        check_regular_file(where, "one")
         with wrap_read_errors(where, "a file"):
             return open(where, "rb")
 
 
 class ZipTree(FileTree):
-    """Tree of a zip archive, whose files are unpacked one at a time, in memory.
+    """Tree of a zip archive, whose files are unpacked one at a time, in memory; links in it are not followed.
 
     Raises
     ------
     DataError
-        If it is damaged, encrypted or too large, or the path of a file leads out of the archive.
+        If it has too many files or levels of folders, or the path of a file leads out of it.
     """
 
     def __init__(self, root: str, archive: zipfile.ZipFile):
@@ -165,6 +170,7 @@ class ZipTree(FileTree):
             return io.BytesIO(stream.read(info.file_size))
 
     def _add(self, info: zipfile.ZipInfo) -> None:
+        """Add a member of the archive, a file or a folder, and the folders on its path."""
         # Archives of some programs for Windows have backslashes.
         parts = info.filename.replace("\\", "/").split("/")
         if parts[0] == "" or ".." in parts or parts[0].endswith(":"):
@@ -197,4 +203,5 @@ def zip_tree(path: str) -> Iterator[ZipTree]:
 
 
 def _is_listed(name: str) -> bool:
+    """Return whether a file or folder with this name is a part of the data."""
     return not name.startswith(".") and name.lower() not in _LEFT_BEHIND

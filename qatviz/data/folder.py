@@ -1,4 +1,4 @@
-"""Folders of images with one subfolder per class, or with a table, in a directory or a zip archive."""
+"""Folders of images, with one subfolder per class or with a table of labels, in a directory or a zip archive."""
 
 import os
 import zipfile
@@ -15,6 +15,7 @@ from qatviz.data.dataset import Dataset
 from qatviz.data.file_tree import DirectoryTree, FileTree, zip_tree
 from qatviz.data.image_table import LabelledPart, table_of
 from qatviz.data.images import IMAGES, ImageReader
+from qatviz.data.split_names import held_out_part
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, SettingError
 from qatviz.task import CLASSIFICATION
@@ -27,17 +28,18 @@ def load_folder(
     task: Optional[str] = None,
     options: DataOptions = DataOptions(),
 ) -> Dataset:
-    """Load a data set from a directory with one subfolder of images per class, or of images with a table of labels.
+    """Load a data set from a directory of images: one subfolder for each class, or a table with their labels.
 
-    Classes are numbered in the order of the names of their folders (numerically if all are numbers); images may be in
-    subfolders of them. Alternatively, the directory has such folders in a folder for each part, in one of the usual
-    spellings: ``train``; and, to be held out, ``test`` or ``valid``. Without either, a part of the images is held out.
-    Folders that only contain another one are skipped. If any image is in colour, all are converted to RGB; otherwise
-    they are grey. Hidden files and folders are ignored; files with extensions that are not in
-    ``qatviz.data.images.IMAGES.extensions`` are skipped and counted.
+    Class folders are numbered in the order of their names (numerically if all are numbers); images may be in subfolders
+    of them. They are in the directory itself, or in a folder for each part, which has one of the usual names: ``train``
+    and, to be held out, ``test`` or ``valid``. Without either of these, some of the images are held out. Folders that
+    only contain another one are passed through.
 
-    Images without class folders have their labels or targets in a CSV file beside them that has their names
-    (``labels.csv``, or a file for each part).
+    Without class folders, a CSV file beside the images has their names and their labels or targets (``labels.csv``, or
+    a file for each part).
+
+    Hidden files and folders are ignored; files with extensions that are not in ``IMAGES.extensions`` are skipped and
+    counted.
 
     Parameters
     ----------
@@ -45,21 +47,22 @@ def load_folder(
     validation_fraction, seed, task
         See :func:`qatviz.data.build.from_arrays`. Class folders are for classification.
     options : DataOptions
-        Size of the images, treatment of other sizes, of transparency and of what can't be used, held-out part, column
-        of the labels.
+        :data:`qatviz.data.images.IMAGE_OPTIONS`, `held_out` and, for a table, `targets` of them are used.
 
     Returns
     -------
     Dataset
-        Images of shape [N, height, width, 1 or 3], uint8; float32 if there are images of 16 bits.
+        Images of shape [N, height, width, 1 or 3], in the form of :meth:`qatviz.data.images.ImageReader.read`.
 
     Raises
     ------
     ChoiceNeeded
-        If nothing tells which column has the labels.
+        If it is not clear which column has the labels.
     DataError
         If images differ in size (the message names two of them) and there is no size to convert them to, if an image is
         damaged, a folder is empty, or Pillow is not installed.
+    SettingError
+        If the options name a column, but there is no table.
     """
     return _load(DirectoryTree(path), validation_fraction, seed, task, options)
 
@@ -91,6 +94,7 @@ def is_zipped_folder(path: str) -> bool:
 
 
 def _load(tree: FileTree, validation_fraction: float, seed: int, task: Optional[str], options: DataOptions) -> Dataset:
+    """Load the data set in a tree, see :func:`load_folder`."""
     folder = FolderReader(tree, options, IMAGES)
     table = table_of(tree, folder.innermost(), options)
     class_names: Optional[List[str]] = None
@@ -104,6 +108,8 @@ def _load(tree: FileTree, validation_fraction: float, seed: int, task: Optional[
     elif task in (None, CLASSIFICATION):
         parts = [LabelledPart(part.files, np.array(part.labels, np.int32)) for part in folder.parts()]
         class_names = folder.class_names
+        if len(parts) == 1:
+            held_out_part(options, (), tree.root)  # refuses options that name a part
     else:
         raise DataError(classes_only_reason(tree.root, str(task)), "task")
     images = ImageReader(tree, options)

@@ -1,4 +1,4 @@
-"""Data frames of pandas and libraries like it as tables; pandas is not imported."""
+"""Data frames of pandas, and of libraries with the same interface, as tables; pandas is not imported."""
 
 import numbers
 from typing import Any, Dict, List, Tuple
@@ -12,15 +12,14 @@ from qatviz.errors import DataError
 
 
 def is_frame(data: Any) -> bool:
-    """Return whether an object is a data frame: named columns, each of which becomes an array."""
+    """Return whether an object is a data frame, by its attributes."""
     return all(hasattr(data, name) for name in ("columns", "iloc", "shape")) and len(data.shape) == 2
 
 
 def table_of_frame(frame: Any, where: str, options: DataOptions) -> Table:
-    """Return the columns of a data frame: numbers, or texts, which are categories.
+    """Return a data frame as a table, whose columns are numbers, or texts, which are categories.
 
-    Values that are missing (NaN, None, NA) are refused by the name of their row, or their rows are skipped and counted
-    if the options say so.
+    Missing values (NaN, None, NA) are refused by the name of their row, or their rows are skipped and counted.
 
     Parameters
     ----------
@@ -28,11 +27,13 @@ def table_of_frame(frame: Any, where: str, options: DataOptions) -> Table:
     where : str
         Its name in messages.
     options : DataOptions
+        `unusable` of them is used.
 
     Raises
     ------
     DataError
-        If a column has other values, or the frame is empty.
+        If a column has infinite values or those of other types, a value is missing and is not skipped, or no row is
+        left.
     """
     names = tuple(str(name) for name in frame.columns)
     n_rows = int(frame.shape[0])
@@ -63,7 +64,7 @@ def table_of_frame(frame: Any, where: str, options: DataOptions) -> Table:
 
 
 def _column(column: Any, name: str, where: str) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the values of a column, numbers or str objects, and which of them are missing."""
+    """Return the values of a column, numbers or str objects ``[N]``, and which of them are missing, bool ``[N]``."""
     values = np.asarray(column)
     if values.dtype.kind in "iub":
         return values, np.zeros(len(values), bool)
@@ -87,7 +88,5 @@ def _column(column: Any, name: str, where: str) -> Tuple[np.ndarray, np.ndarray]
 
 
 def _is_missing(item: Any) -> bool:
-    """Return whether a value is None, NaN, NaT or NA: the last two and NaN are not equal to themselves."""
-    if item is None or type(item).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(item, float) and item != item
+    """Return whether a value is None, NaN, or pandas's NaT or NA."""
+    return item is None or type(item).__name__ in ("NAType", "NaTType") or (isinstance(item, float) and item != item)

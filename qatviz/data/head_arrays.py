@@ -1,6 +1,6 @@
-"""Archives with targets of several outputs of a network: ``y_NAME``, or ``y_train_NAME`` and ``y_test_NAME``."""
+"""Archives with targets for several outputs of a network: ``y_NAME``, or ``y_train_NAME`` and ``y_test_NAME``."""
 
-# Apart from qatviz.data.arrays, whose arrays have usual names, and which uses it.
+# Apart from qatviz.data.arrays, which uses it: that module is about a single pair of arrays.
 
 from typing import Mapping, Optional, Sequence
 
@@ -11,7 +11,7 @@ from qatviz.data.npz import read_npz
 from qatviz.data.stated import check_names, in_stated_scaling, string_in
 from qatviz.errors import DataError
 
-#: Arrays with all targets, beside which there are none of single outputs.
+#: Arrays with the targets of a single output; an archive with one of them has no others.
 _ALL_TARGETS = ("y", "y_train")
 
 
@@ -23,22 +23,22 @@ def load_heads(
     task: Optional[str],
     tasks: Optional[Mapping[str, str]],
 ) -> Optional[Dataset]:
-    """Load a data set with targets of several outputs; return None if the archive has no such targets.
+    """Load a data set with targets for several outputs from an .npz archive; None if it has no such targets.
 
-    Beside examples ``x`` or ``x_train`` and ``x_test``, it has targets by name of the output, or by its number, and
-    optionally ``class_names_NAME``, ``task_NAME``, and ``scaling``.
+    The archive has the examples ``x``, or ``x_train`` and ``x_test``, targets by name or number of the output, and
+    optionally ``class_names_NAME`` and ``task_NAME`` for some outputs, and ``scaling``.
 
     Parameters
     ----------
     path : str
     names : sequence of str
-        Names of the arrays in it.
+        Names of the arrays in the archive.
     validation_fraction, seed
         See :func:`qatviz.data.build.from_arrays`.
     task : str, optional
         Task of all outputs; by default those in the archive, or the inferred ones.
     tasks : mapping of str to str, optional
-        Tasks by name of the output.
+        Tasks by name or number of the output, which take precedence.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Data sets with targets of several outputs of a network."""
+"""Data sets with targets for several outputs of a network."""
 
 import re
 from dataclasses import replace
@@ -11,9 +11,9 @@ from qatviz.data.dataset import Dataset
 from qatviz.data.split import random_split
 from qatviz.errors import DataError
 
-#: Targets by name of the output, or in the order of the outputs.
+#: Arrays of targets by name of the output, or in the order of the outputs.
 Targets = Union[Mapping[str, Any], Sequence[Any]]
-#: Keys of arrays in an archive: those of targets of one output, and what they begin with.
+#: Patterns of the keys of targets in an archive, whose group is the name of the output, by the key of its examples.
 _OF_OUTPUT = {
     "x": re.compile(r"y_(?!(?:train|test|val|valid|validation)(?:_|$))(.+)"),
     "x_train": re.compile(r"y_train_(.+)"),
@@ -21,9 +21,9 @@ _OF_OUTPUT = {
 
 
 def are_of_several_outputs(targets: Any, num_examples: int) -> bool:
-    """Return whether targets are of several outputs: arrays by name, or a sequence of arrays with a row per example.
+    """Return whether targets are for several outputs: arrays by name, or a sequence of arrays with a row per example.
 
-    A sequence of ``num_examples`` arrays of that length could be one array; it is treated as one.
+    A sequence of as many arrays as there are examples is taken for a single array.
     """
     if isinstance(targets, Mapping):
         return True
@@ -46,24 +46,33 @@ def from_heads(
     tasks: Mapping[str, str] = {},
     class_names: Mapping[str, Sequence[str]] = {},
 ) -> Dataset:
-    """Check and convert raw arrays with targets of several outputs.
+    """Check and convert raw arrays with targets for several outputs.
 
     Parameters
     ----------
     name, source, validation_fraction, seed
-        As of :func:`qatviz.data.build.from_arrays`. Without ``test``, a part of the examples is held out at random.
+        See :func:`qatviz.data.build.from_arrays`. Without `test`, some examples are held out at random, for any task.
     train, test : (ndarray, targets)
-        Examples, and arrays by name of the output, or in the order of the outputs, which get their numbers as names.
+        Examples and their :data:`Targets`; outputs without names are named by their numbers, "0", "1", ....
     where : mapping of str to str, optional
-        Names in messages for "x_train", "x_test", and for "y_train" and "y_test" with a slot for the output:
+        Names in messages for "x_train" and "x_test", and for "y_train" and "y_test" with a slot for the output, such as
         ``"<file>: y_train_{}"``.
-    tasks, class_names : mapping of str
-        Task, and names of classes or labels, by name of the output; by default inferred. Tasks also by its index.
+    tasks : mapping of str to str
+        Tasks by name or number of the output; by default inferred.
+    class_names : mapping of str to sequence of str
+        Names of classes or labels, by name of the output; see :func:`qatviz.data.build.from_arrays`.
+
+    Returns
+    -------
+    Dataset
+        That of the first output; those of the others are :attr:`Dataset.further`.
 
     Raises
     ------
     DataError
-        If the arrays do not fit.
+        If the arrays do not fit; the message names what was found, where, and what is expected.
+    SettingError
+        If `validation_fraction` or `seed` is out of range.
     """
     names = {**{key: f"{source}: {key}" for key in ("x_train", "x_test")}, **(where or {})}
     slots = {key: names.get(key, f"{source}: {key} of output {{!r}}") for key in ("y_train", "y_test")}
@@ -106,21 +115,29 @@ def from_heads(
 
 
 def with_heads(heads: Sequence[Dataset]) -> Dataset:
-    """Return the data set with these heads, which have the same examples."""
+    """Return the data set whose :attr:`Dataset.heads` are these, which have the same examples."""
     first, *further = (replace(head, further=()) for head in heads)
     return replace(first, further=tuple(further))
 
 
 def for_outputs(dataset: Dataset, names: Sequence[str], shapes: Sequence[Tuple[int, ...]]) -> Dataset:
-    """Return the same data for the outputs of a network, in their order and with their names.
+    """Return the same data with its targets in the order of the outputs of a network, and with the outputs' names.
 
-    Targets are those of the outputs of their names, or if they have numbers for names, in their order. They get the
-    shape of their output if theirs differs in a last axis of length 1 only.
+    Targets belong to the output of the same name; if they are named by numbers, to the output of this number. Targets
+    that are images get the shape of their output, see :meth:`Dataset.with_target_shape`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    names : sequence of str
+        Names of the outputs.
+    shapes : sequence of tuple of int
+        Shapes of the outputs for one example.
 
     Raises
     ------
     DataError
-        If the targets are not those of the outputs.
+        If the data does not have targets of exactly these outputs.
     """
     if not dataset.further and len(names) == 1:
         return dataset.with_target_shape(shapes[0])
@@ -148,17 +165,19 @@ def for_outputs(dataset: Dataset, names: Sequence[str], shapes: Sequence[Tuple[i
 
 
 def targets_in(keys: Sequence[str], examples: str) -> Dict[str, str]:
-    """Return the keys of targets in an archive by name of the output, for the key of the examples, x or x_train."""
+    """Return the keys of targets in an archive by name of the output; ``examples`` is "x" or "x_train"."""
     found = ((pattern.fullmatch(key), key) for key in keys for pattern in [_OF_OUTPUT[examples]])
     return {match.group(1): key for match, key in found if match}
 
 
 def _by_output(targets: Targets) -> Dict[str, Any]:
+    """Return targets by name of the output, or by its number."""
     pairs = targets.items() if isinstance(targets, Mapping) else enumerate(targets)
     return {str(output): array for output, array in pairs}
 
 
 def _checked_rows(targets: Any, examples: Any, where: str) -> np.ndarray:
+    """Return targets as an array; raise a `DataError` unless they have a row for each example."""
     array, count = np.asarray(targets), len(np.asarray(examples))
     if array.ndim == 0 or len(array) != count:
         found = len(array) if array.ndim else "no"

@@ -8,7 +8,7 @@ from typing import Any, Optional, Sequence
 import numpy as np
 
 from qatviz.data.build import from_arrays, name_from_path
-from qatviz.data.checks import list_directory, read_exactly, to_native_byte_order, wrap_read_errors
+from qatviz.data.checks import is_gzipped, list_directory, read_exactly, to_native_byte_order, wrap_read_errors
 from qatviz.data.dataset import Dataset
 from qatviz.errors import DataError
 
@@ -17,8 +17,7 @@ NAMES_HELP = (
     "gzipped or not"
 )
 
-_GZIP_MAGIC = b"\x1f\x8b"
-# Third byte of the magic number -> element type; values are big-endian.
+#: Types of the values by the third byte of the magic number; they are big-endian.
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_AXES = 4
 _IMAGES_NAME = re.compile(r"images[-.]idx\d-\w+?(\.gz)?$", re.IGNORECASE)
@@ -112,9 +111,7 @@ def read_idx(path: str) -> np.ndarray:
         If the file cannot be read, is not an IDX file, or its length does not agree with its header.
     """
     with wrap_read_errors(path, "an IDX file"):
-        with open(path, "rb") as stream:
-            zipped = stream.read(2) == _GZIP_MAGIC
-        opener: Any = gzip.open if zipped else open
+        opener: Any = gzip.open if is_gzipped(path) else open
         with opener(path, "rb") as stream:
             magic = stream.read(4)
             if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not 1 <= magic[3] <= _MAX_AXES:
@@ -158,19 +155,20 @@ def _labels_path(images: str) -> str:
 
 
 def _test_images_path(images: str) -> Optional[str]:
-    """Return the path of the test images that belong to a file of training images, or None."""
+    """Return the path of the test images that belong to a file of training images; None if there is none."""
     directory, name = os.path.split(images)
-    if "train" not in name:
+    place = name.lower().rfind("train")
+    if place < 0:
         return None
     for other in ("t10k", "test"):
-        found = _existing(directory, other.join(name.rsplit("train", 1)))
+        found = _existing(directory, name[:place] + other + name[place + len("train") :])
         if found is not None:
             return found
     return None
 
 
 def _existing(directory: str, name: str) -> Optional[str]:
-    """Return the path of a file with this name, with or without .gz, or None."""
+    """Return the path of the file with this name, with or without .gz; None if there is none."""
     plain = name[:-3] if name.lower().endswith(".gz") else name
     for candidate in (name, plain, plain + ".gz"):
         path = os.path.join(directory, candidate)

@@ -1,4 +1,4 @@
-"""Tables beside images: a CSV file with the name of each image and its labels or targets."""
+"""Tables of labels beside images: CSV files with the name of each image and its labels or targets."""
 
 from collections import Counter
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
@@ -10,26 +10,39 @@ from qatviz.data.csv_file import is_csv, is_number, read_texts
 from qatviz.data.dataset import Note
 from qatviz.data.file_tree import FileTree, join
 from qatviz.data.images import IMAGES
-from qatviz.data.split_names import TEST, TRAIN, VALIDATION, part_of_name
+from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
 from qatviz.data.table import as_numbers, target_by_name
-from qatviz.data_options import AUTO, SKIP, SPLIT, DataOptions
+from qatviz.data_options import SKIP, DataOptions
 from qatviz.errors import ChoiceNeeded, DataError
 from qatviz.number_format import names_text
 
+#: Names of columns, in lower case, that state the part of an image.
 _SPLIT_NAMES = ("split", "set", "subset", "part", "partition")
-#: Largest table of labels.
-_MAX_BYTES = 2**28
 
 
 class LabelledPart(NamedTuple):
-    """Paths of the images of a part in its tree, and their labels or targets, shape [N] or [N, targets]."""
+    """Paths of the images of a part in their tree, and their labels or targets, ``[N]`` or ``[N, targets]``."""
 
     files: List[str]
     labels: np.ndarray
 
 
 class _Rows(NamedTuple):
-    """Rows of a table without its header, with their lines, and the names of the columns."""
+    """Rows of a table without its header.
+
+    Attributes
+    ----------
+    where : str
+        Name of the table in messages.
+    names : list of str
+        Names of the columns.
+    lines : list of int
+        Number of the line of each row in the file.
+    rows : list of list of str
+        Texts of each row.
+    image_column : int
+        Index of the column with the names of the images.
+    """
 
     where: str
     names: List[str]
@@ -39,15 +52,20 @@ class _Rows(NamedTuple):
 
 
 class ImageTable:
-    """The images and labels of a table in a folder of a tree.
+    """Reader of the tables in a folder, which finds the images that they name in it or in its subfolders.
 
     Parameters
     ----------
     tree : FileTree
     top : str
-        The folder; images are in it or below.
+        The folder.
     options : DataOptions
-        `targets`, `held_out` and `unusable` are used.
+        `targets`, `held_out` and `unusable` of them are used.
+
+    Attributes
+    ----------
+    choices : tuple of str
+        Names of the columns that can have the labels, once `parts` was called.
     """
 
     def __init__(self, tree: FileTree, top: str, options: DataOptions):
@@ -68,16 +86,16 @@ class ImageTable:
         Raises
         ------
         ChoiceNeeded
-            If nothing tells which column has the labels.
+            If it is not clear which column has the labels.
         DataError
-            If an image of the table is missing, or a row has no label.
+            If an image of the table is missing, or a row has no label, and is not skipped.
         """
         tables = {part: self._read(name) for part, name in tables_in(self._tree, self._top).items()}
         found = self._by_part(tables)
         train = found.pop(TRAIN, {})
         if not train:
             raise DataError(f"{self._tree.where(self._top)}: found no images of the table; expected their names in it")
-        held_out = self._held_out(found)
+        held_out = held_out_part(self._options, found, self._tree.where(self._top))
         texts = [train] if held_out is None else [train, found.pop(held_out)]
         unused = [f"{part} ({len(rows):,})" for part, rows in found.items()]
         self._notes += skipped_notes("parts with labels", unused)
@@ -113,7 +131,10 @@ class ImageTable:
         return _Rows(where, names, lines[has_header:], rows[has_header:], column)
 
     def _image(self, text: str) -> Optional[str]:
-        """Return the path of an image below the folder; None if there is no such image, or there are several."""
+        """Return the path, relative to the folder, of the image that a text names, with or without its extension.
+
+        None if there is no such image, or there are several.
+        """
         name = text.strip().replace("\\", "/")
         name = name[2:] if name.startswith("./") else name
         if name in self._by_path:
@@ -122,7 +143,7 @@ class ImageTable:
         return self._by_name.get(last) or self._by_stem.get(last)
 
     def _by_part(self, tables: Dict[str, _Rows]) -> Dict[str, Dict[str, Tuple[str, ...]]]:
-        """Return the texts of the labels by image, for each part of the data."""
+        """Return the labels by path of their image, for each part of the data; ``tables`` has the tables by part."""
         found: Dict[str, Dict[str, Tuple[str, ...]]] = {}
         first = tables[TRAIN]
         targets, split = self._columns(first)
@@ -143,7 +164,7 @@ class ImageTable:
         return found
 
     def _by_folder(self, labels: Dict[str, Tuple[str, ...]]) -> Dict[str, Dict[str, Tuple[str, ...]]]:
-        """Return labels by part if the folders of all images have the names of parts."""
+        """Return labels by part and path, if all images are in folders with the names of parts; else for training."""
         parts = {path: part_of_name(path.partition("/")[0]) if "/" in path else None for path in labels}
         if TRAIN not in parts.values() or None in parts.values():
             return {TRAIN: labels}
@@ -153,7 +174,7 @@ class ImageTable:
         return found
 
     def _columns(self, table: _Rows) -> Tuple[List[int], Optional[int]]:
-        """Return the columns of the labels, and the one that says the part."""
+        """Return the indices of the columns of the labels, and of the one that states the part, if there is one."""
         self.choices = tuple(name for index, name in enumerate(table.names) if index != table.image_column)
         lowered = [name.lower() for name in table.names]
         split = next((lowered.index(name) for name in _SPLIT_NAMES if name in lowered), None)
@@ -171,6 +192,7 @@ class ImageTable:
         return [others[0] if named is None else named], split
 
     def _column(self, table: _Rows, name: str) -> int:
+        """Return the index of the column that the options name."""
         if name not in table.names:
             raise ChoiceNeeded(
                 f"{table.where}: targets: found no column {name!r}; expected one of {names_text(self.choices)}",
@@ -178,16 +200,6 @@ class ImageTable:
                 {"targets": self.choices},
             )
         return table.names.index(name)
-
-    def _held_out(self, found: Dict[str, Dict[str, Tuple[str, ...]]]) -> Optional[str]:
-        wanted = self._options.held_out
-        if wanted == SPLIT:
-            return None
-        if wanted == AUTO:
-            return next((part for part in (TEST, VALIDATION) if part in found), None)
-        if wanted not in found:
-            raise DataError(f"{self._tree.where(self._top)}: found no {wanted} part to hold out", "held_out")
-        return wanted
 
     def _refuse_or_skip(self, table: _Rows, line: int, row: Sequence[str], problem: str) -> None:
         text = row[table.image_column] if len(row) > table.image_column else ""
@@ -200,12 +212,10 @@ class ImageTable:
 
 
 def table_of(tree: FileTree, innermost: str, options: DataOptions) -> Optional[ImageTable]:
-    """Return the table with the labels of the images in a tree; None if there is none, or there are class folders.
+    """Return the reader of the tables of labels in a tree; None if there are none, or there are class folders.
 
-    Parameters
-    ----------
-    innermost : str
-        The innermost folder that is reached through folders that contain only one another.
+    Tables are in the root, in the folder ``innermost`` (see :meth:`qatviz.data.class_folders.FolderReader.innermost`),
+    or in one between them.
     """
     names = tree.folders(innermost)
     # Folders of parts that have images, but no class folders.
@@ -222,9 +232,10 @@ def table_of(tree: FileTree, innermost: str, options: DataOptions) -> Optional[I
 
 
 def tables_in(tree: FileTree, folder: str) -> Dict[str, str]:
-    """Return the names of the tables in a folder by part; none if several have the same part, or none is for training.
+    """Return the names of the tables in a folder by the part that their names state; none if none is for training.
 
-    The only table, or the only one whose name says no part, is that for training.
+    If several are for the same part, none of them is used. If no name states training, the only table whose name states
+    no part is for training, and no other is used.
     """
     found: Dict[str, List[str]] = {}
     for name in filter(is_csv, tree.files(folder)):
@@ -237,14 +248,14 @@ def tables_in(tree: FileTree, folder: str) -> Dict[str, str]:
 
 
 def _unique(names: Iterable[str], paths: Sequence[str]) -> Dict[str, str]:
-    """Return the path of each name that only one path has."""
+    """Return the path of each name that only one path has; ``names`` are in the order of the paths."""
     pairs = list(zip(names, paths))
     counts = Counter(name for name, _ in pairs)
     return {name: path for name, path in pairs if counts[name] == 1}
 
 
 def _labels(columns: Sequence[Sequence[str]], is_numeric: bool) -> np.ndarray:
-    """Return labels of shape [N], or [N, targets] for several columns."""
+    """Return the labels in the texts of one column, ``[N]``, or of several, ``[N, columns]``: numbers or strings."""
     arrays = [np.array(column, np.float64) if is_numeric else np.array(column, dtype=object) for column in columns]
     if is_numeric:
         arrays = [np.asarray(as_numbers(array)) for array in arrays]

@@ -1,4 +1,4 @@
-"""Generators, Keras' sequences and other iterables of examples, read into memory up to a bound."""
+"""Generators, Keras' sequences and other iterables of examples, read into memory up to a limit."""
 
 from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -7,16 +7,17 @@ import numpy as np
 from qatviz.data.checks import memory_limit
 from qatviz.data.dataset import Note
 from qatviz.errors import DataError
+from qatviz.number_format import bytes_text
 
-#: Bytes of examples that are read from an iterable without a length, which may be endless.
+#: Bytes of examples and labels that are read from an iterable without a length, which may be endless.
 ENDLESS_BYTES = 2**30
 
-#: Called with the number of examples so far, and their total if it is known.
+#: Function that is called with the number of examples so far, and with an estimate of their total, or None.
 Progress = Callable[[int, Optional[int]], None]
 
 
 class Collected(NamedTuple):
-    """Examples [N, ...] and labels [N, ...] of an iterable, and notes on what was not read."""
+    """Examples ``[N, ...]`` and labels ``[N, ...]`` of an iterable, and notes on what was not read."""
 
     examples: np.ndarray
     labels: np.ndarray
@@ -24,7 +25,10 @@ class Collected(NamedTuple):
 
 
 def is_iterable_of_examples(data: Any) -> bool:
-    """Return whether an object yields examples one by one or in batches: neither arrays nor plain sequences do."""
+    """Return whether an object yields examples one by one or in batches, so that `collect` can read it.
+
+    Arrays, lists, tuples and dicts do not.
+    """
     if isinstance(data, (tuple, list, dict, str, bytes)) or hasattr(data, "shape"):
         return False
     return hasattr(data, "__iter__") or (hasattr(data, "__getitem__") and hasattr(data, "__len__")) or callable(data)
@@ -33,25 +37,26 @@ def is_iterable_of_examples(data: Any) -> bool:
 def collect(
     data: Any, where: str, max_examples: Optional[int] = None, progress: Progress = lambda count, total: None
 ) -> Collected:
-    """Read an iterable of (examples, labels), each of one example or of a batch.
+    """Read an iterable whose items are pairs of examples and labels, for one example or for a batch.
 
     Parameters
     ----------
-    data : iterable, sequence with a length, or function that returns one
-        It is read once, to its length if it has one, as Keras' sequences do, which start again. An iterable without a
-        length is read up to `ENDLESS_BYTES`.
+    data : iterable, or function that returns one
+        It is read once: if it has a length, as Keras' sequences have, which start again after it, up to the length;
+        otherwise up to its end, but at most `ENDLESS_BYTES`, unless `max_examples` is given.
     where : str
         Its name in messages.
     max_examples : int, optional
-        Number of examples at most.
+        Largest number of examples to read.
     progress : callable
         Called after each item.
 
     Raises
     ------
     DataError
-        If items have another form, or the examples do not fit into memory.
+        If items have another form, their shapes differ, there are none, or they do not fit in memory.
     """
+    # An iterable or a sequence may be callable, too.
     source = data() if callable(data) and not hasattr(data, "__iter__") and not hasattr(data, "__getitem__") else data
     length = _length(source)
     limit = memory_limit() // 2 if length is not None or max_examples is not None else ENDLESS_BYTES
@@ -85,7 +90,7 @@ def collect(
                 )
             notes.append(
                 Note(
-                    f"read {count:,} examples, the first {limit // 2**20:,} MiB of data without a known length; "
+                    f"read {count:,} examples, the first {bytes_text(limit)} of data without a known length; "
                     "max_examples decides otherwise",
                     True,
                 )
@@ -105,6 +110,7 @@ def _length(source: Any) -> Optional[int]:
 
 
 def _items(source: Any, length: Optional[int]) -> Iterator[Any]:
+    """Yield the items of an iterable, at most ``length`` of them."""
     if length is not None and hasattr(source, "__getitem__"):
         yield from (source[index] for index in range(length))
         return
@@ -116,7 +122,7 @@ def _items(source: Any, length: Optional[int]) -> Iterator[Any]:
 
 
 def _batch(item: Any, where: str) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the examples and labels of an item, with an axis for the examples."""
+    """Return the examples ``[n, ...]`` and labels ``[n, ...]`` of an item; ``n`` is 1 for an item of one example."""
     if not isinstance(item, (tuple, list)) or len(item) != 2:
         found = (
             f"{len(item)} values" if isinstance(item, (tuple, list)) else f"a value of the type {type(item).__name__}"
@@ -133,8 +139,8 @@ def _batch(item: Any, where: str) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def _is_single(x: Sequence[int], y: Sequence[int]) -> bool:
-    """Return whether shapes are those of one example, not of a batch.
+    """Return whether the shapes of examples and labels in an item are those of one example, not of a batch.
 
-    An image with an image as its target is one example, as batches of them have four axes.
+    Two arrays of three axes are one image and the image that is its target: batches of them have four axes.
     """
     return len(x) == 1 or len(y) == 0 or x[0] != y[0] or (len(x) == len(y) == 3)

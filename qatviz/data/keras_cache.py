@@ -3,7 +3,7 @@
 import os
 
 from qatviz.data.arrays import load_npz
-from qatviz.data.cifar import load_cifar10
+from qatviz.data.cifar import load_cifar
 from qatviz.data.dataset import Dataset
 from qatviz.data.idx import load_idx
 from qatviz.errors import DataError
@@ -55,11 +55,11 @@ def load_cifar10_cache(validation_fraction: float = 0.2, seed: int = 0) -> Datas
         os.path.join("cifar-10-batches-py-target", "cifar-10-batches-py"),
         "cifar-10-batches-py.tar.gz",
     )
-    return load_cifar10(path, validation_fraction, seed)
+    return load_cifar(path, validation_fraction, seed)
 
 
 def _cached_path(name: str, *candidates: str) -> str:
-    """Return the first existing path in the cache."""
+    """Return the first path in the cache that exists; a `DataError` names the function that downloads data ``name``."""
     paths = [os.path.join(cache_dir(), candidate) for candidate in candidates]
     for path in paths:
         if os.path.exists(path):

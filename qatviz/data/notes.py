@@ -1,4 +1,4 @@
-"""Notes on a data set: likely mistakes in it, and what was inferred because nothing stated it.
+"""Notes on a data set: likely mistakes in it, and properties that were inferred because nothing states them.
 
 The command line, the window and the API show these notes, and none of their own.
 """
@@ -9,44 +9,42 @@ import numpy as np
 
 from qatviz.data.dataset import Dataset, Note
 from qatviz.data.targets import class_counts, columns_of
+from qatviz.number_format import names_text
 from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED, scaling_of
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 
-# Examples per class; with fewer, the labels may be regression targets.
-_FEW_EXAMPLES = 4
-# Outputs of an untrained network are of the order of 1; targets larger or smaller by this factor slow down training.
+#: With more classes than these, and fewer examples per class, the labels may be regression targets.
+_MANY_CLASSES, _FEW_EXAMPLES = 20, 4
+#: Outputs of an untrained network are of the order of 1; targets larger or smaller by this factor slow down training.
 _MAX_SCALE = 100.0
-# The representable range contains 0. If all targets are far from 0, few of the 256 codes represent them.
+#: The representable range contains 0. If all targets are far from 0, few of the 256 codes represent them.
 _CODES, _FEW_CODES = 256, 64
-# Rows with fewer floating-point numbers are not images.
+#: Rows with fewer floating-point numbers are not images.
 _FEW_PIXELS = 64
 
-
-#: Note on labels that look like classes, for a network that decides that they are not.
+#: Note on labels that look like classes, for a network with an output for numbers only.
 BY_NETWORK = (
     "the network has a single output, so that the labels, whole numbers, are regression targets; set the task to "
     "classification if they are classes"
 )
-
-
 #: Advice for examples that were inferred to be features but may be pixels.
 _SET_SCALING = f"set the scaling to {UNIT} ({SCALINGS[UNIT].formula}) or {SIGNED} ({SCALINGS[SIGNED].formula})"
 
 
 def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = None) -> Tuple[Note, ...]:
-    """Return the notes on a data set, likely mistakes first.
+    """Return the notes on a data set, those of its reader among them; likely mistakes first.
 
     Parameters
     ----------
     dataset : Dataset
     value_range : (float, float), optional
-        Smallest and largest value of the training examples, if already known.
+        Smallest and largest value of `x_train`, if already known.
     """
     x = dataset.x_train
     low, high = value_range if value_range is not None else (float(x.min()), float(x.max()))
     heads = dataset.heads
-    mistakes = [text for head in heads for text in _of_head(head, dataset, _MISTAKES[head.task](head))]
-    mistakes += _examples(dataset, low, high)
+    mistakes = [text for head in heads for text in _of_head(head, dataset, _TARGET_MISTAKES[head.task](head))]
+    mistakes += _example_mistakes(dataset, low, high)
     inferred = _scaling(dataset, low, high)
     for head in heads:
         inferred += _of_head(head, dataset, _target_scaling(head) + _task(head))
@@ -56,11 +54,11 @@ def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = No
 
 
 def _of_head(head: Dataset, dataset: Dataset, texts: List[str]) -> List[str]:
-    """Return texts on the targets of an output, with its name if there are several."""
+    """Return texts on the targets of a data set for one output, with its name if ``dataset`` has several outputs."""
     return [f"output {head.output!r}: {text}" for text in texts] if dataset.further else texts
 
 
-# Inferred properties
+# Inferred properties: functions that return texts of notes, none if nothing was inferred
 
 
 def _scaling(dataset: Dataset, low: float, high: float) -> List[str]:
@@ -127,23 +125,20 @@ def _held_out(dataset: Dataset) -> List[str]:
 
 
 def _could_be_pixels(low: float, high: float) -> bool:
-    """Return whether unscaled values may be pixels; values up to about 1 may be scaled ones."""
+    """Return whether unscaled values may be pixels; values up to about 1 may be pixels that are scaled already."""
     return low >= 0 and 2 < high <= 255
 
 
-# Likely mistakes
+# Likely mistakes: functions that return texts of notes, none if nothing was found
 
 
-def _classes(dataset: Dataset) -> List[str]:
+def _class_mistakes(dataset: Dataset) -> List[str]:
     notes, names = [], dataset.class_names
     for part, labels in (("train", dataset.y_train), ("test", dataset.y_test)):
         absent = [name for name, count in zip(names, class_counts(labels, len(names))) if count == 0]
         if absent:
-            notes.append(
-                f"no {part} examples for {len(absent)} of {len(names)} classes: "
-                f"{', '.join(absent[:5]) + (' ...' if absent[5:] else '')}"
-            )
-    if len(names) * _FEW_EXAMPLES > len(dataset.y_train) and len(names) > 20:
+            notes.append(f"no {part} examples for {len(absent)} of {len(names)} classes: {names_text(absent)}")
+    if len(names) * _FEW_EXAMPLES > len(dataset.y_train) and len(names) > _MANY_CLASSES:
         notes.append(
             f"{len(names):,} classes for {len(dataset.y_train):,} examples: if the labels are regression targets, set "
             "the task to regression"
@@ -151,29 +146,25 @@ def _classes(dataset: Dataset) -> List[str]:
     return notes
 
 
-def _labels(dataset: Dataset) -> List[str]:
+def _label_mistakes(dataset: Dataset) -> List[str]:
     notes, names = [], dataset.class_names
     for part, labels in (("train", dataset.y_train), ("test", dataset.y_test)):
         counts = class_counts(labels, len(names))
         constant = [name for name, count in zip(names, counts) if count in (0, len(labels))]
         if constant:
             notes.append(
-                f"{len(constant)} of {len(names)} labels are the same in all {part} examples: "
-                f"{', '.join(constant[:5]) + (' ...' if constant[5:] else '')}"
+                f"{len(constant)} of {len(names)} labels are the same in all {part} examples: {names_text(constant)}"
             )
     return notes
 
 
-def _targets(dataset: Dataset) -> List[str]:
+def _regression_mistakes(dataset: Dataset) -> List[str]:
     notes = []
     targets = columns_of(dataset.y_train)
     lows, highs = (getattr(targets, name)(axis=0).astype(np.float64).tolist() for name in ("min", "max"))
     constant = [str(index) for index, (low, high) in enumerate(zip(lows, highs)) if low == high]
     if constant:
-        notes.append(
-            "all training examples have the same target for output "
-            f"{', '.join(constant[:5]) + (' ...' if constant[5:] else '')}"
-        )
+        notes.append(f"all training examples have the same target for output {names_text(constant)}")
     for index, (low, high) in enumerate(zip(lows, highs)):
         n_codes = _CODES * (high - low) / (max(high, 0.0) - min(low, 0.0) or 1.0)
         if 0 < n_codes < _FEW_CODES:
@@ -192,12 +183,12 @@ def _targets(dataset: Dataset) -> List[str]:
     return notes
 
 
-def _examples(dataset: Dataset, low: float, high: float) -> List[str]:
+def _example_mistakes(dataset: Dataset, low: float, high: float) -> List[str]:
     notes = []
     is_float, shape = dataset.x_train.dtype == np.float32, dataset.input_shape
     may_be_images = len(shape) > 1 or shape[0] >= _FEW_PIXELS
-    inferred = dataset.assumed.scaling and not dataset.assumed.integers
-    if is_float and inferred and may_be_images and _could_be_pixels(low, high):
+    is_inferred = dataset.assumed.scaling and not dataset.assumed.integers
+    if is_float and is_inferred and may_be_images and _could_be_pixels(low, high):
         notes.append(f"floating-point values reach {high:g} and are not scaled: if they are pixels, {_SET_SCALING}")
     largest = round(high * 255, 3) if is_float else high
     if dataset.scaling == UNIT and largest <= 1:
@@ -212,9 +203,9 @@ def _examples(dataset: Dataset, low: float, high: float) -> List[str]:
     return notes
 
 
-#: Likely mistakes in the labels, by task.
-_MISTAKES: Dict[str, Callable[[Dataset], List[str]]] = {
-    CLASSIFICATION: _classes,
-    MULTILABEL: _labels,
-    REGRESSION: _targets,
+#: Likely mistakes in labels and targets, by task.
+_TARGET_MISTAKES: Dict[str, Callable[[Dataset], List[str]]] = {
+    CLASSIFICATION: _class_mistakes,
+    MULTILABEL: _label_mistakes,
+    REGRESSION: _regression_mistakes,
 }

@@ -1,4 +1,4 @@
-"""NumPy .npy arrays in files and archives, read without `np.load`: no pickles, and headers are checked."""
+"""NumPy's .npy arrays in files and archives, read without `np.load`: no pickles, and headers are checked."""
 
 import ast
 import struct
@@ -17,12 +17,12 @@ _MAX_HEADER_BYTES = 10000
 def read_header(stream: IO[bytes], where: str) -> Tuple[Tuple[int, ...], bool, np.dtype]:
     """Return (shape, fortran_order, dtype) from the header of an .npy stream (NEP 1, versions 1 to 3).
 
-    The stream is then at the first byte of the array. `where` names it in messages.
+    The stream, at the start of the header before, is at the first byte of the array then. `where` names it in messages.
 
     Raises
     ------
     DataError
-        If it is not the header of numbers or strings.
+        If it is not the header of an array of booleans, integers, floating-point numbers or Unicode strings.
     """
     magic = stream.read(8)
     if magic[:6] != _MAGIC or magic[6:7] not in (b"\x01", b"\x02", b"\x03"):
@@ -47,7 +47,9 @@ def read_header(stream: IO[bytes], where: str) -> Tuple[Tuple[int, ...], bool, n
 
 
 def read_array(stream: IO[bytes], where: str) -> np.ndarray:
-    """Return the array of an .npy stream, in native byte order, without allocating more than the stream delivers.
+    """Return the array in an .npy stream, in native byte order, without allocating more than the stream delivers.
+
+    `where` names the stream in messages.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Safe reader of pickles that contain only plain containers and uint8 arrays, for the batches of CIFAR-10.
 
-A pickle is a program, and `pickle.load` runs it. Here, the few names that a pickle may look up are replaced by
+A pickle is a program, which `pickle.load` runs. This reader replaces the few names that the program may look up by
 stand-ins that only record their arguments. Nothing else can be called, not even NumPy's own unpickling code, which
 trusts its input.
 """
@@ -23,6 +23,7 @@ def read_pickled_arrays(path: str, stream: IO[bytes], n_bytes: int) -> Dict[Any,
     path : str
         Name in messages.
     stream : binary file
+        At the start of the pickle.
     n_bytes : int
         Size of the pickle.
 
@@ -69,6 +70,8 @@ class _RecordedCall:
 
 
 class _RecordedArray(_RecordedCall):
+    """Call that makes an array."""
+
     __slots__ = ()
 
     def to_array(self, path: str) -> np.ndarray:
@@ -80,6 +83,8 @@ class _RecordedArray(_RecordedCall):
 
 
 class _RecordedDtype(_RecordedCall):
+    """Call that makes a dtype; ``code`` is its argument, such as "u1"."""
+
     __slots__ = ("code",)
 
     def __init__(self, code: Any):
@@ -88,7 +93,10 @@ class _RecordedDtype(_RecordedCall):
 
 
 class _AllowedName:
-    """Stand-in for a name that a pickle may look up; it may be callable, but no state can be set on it."""
+    """Stand-in for a name that a pickle may look up: ``make`` is called in its place; None if it can't be called.
+
+    No state can be set on it.
+    """
 
     __slots__ = ("_make",)
 
@@ -104,7 +112,8 @@ class _AllowedName:
         raise pickle.UnpicklingError("a state is set on a name; expected states of arrays only")
 
 
-# Pickles of Python 3 with an early protocol store bytes as latin-1 text and a call of _codecs.encode.
+#: Stand-ins by module and name. Pickles of Python 3 with an early protocol store bytes as latin-1 text and a call of
+#: _codecs.encode.
 _NAMES = {
     ("numpy.core.multiarray", "_reconstruct"): _AllowedName(lambda *arguments: _RecordedArray()),
     ("numpy._core.multiarray", "_reconstruct"): _AllowedName(lambda *arguments: _RecordedArray()),

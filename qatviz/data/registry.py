@@ -1,6 +1,5 @@
 """Registry of named data sets and file formats, and `load`, which selects one by name or by the content of a path."""
 
-import difflib
 import os
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
@@ -8,7 +7,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 from qatviz.asset_files import asset_path
 from qatviz.data.arrays import ARRAY_OPTIONS, KEYS_HELP, is_npy, load_npy, load_npz
 from qatviz.data.checks import classes_only_reason
-from qatviz.data.cifar import is_cifar10, load_cifar10
+from qatviz.data.cifar import is_cifar, load_cifar
 from qatviz.data.csv_data import CSV_OPTIONS, is_csv_data, load_csv
 from qatviz.data.dataset import Assumptions, Dataset
 from qatviz.data.folder import is_folder, is_zipped_folder, load_folder, load_zipped_folder
@@ -20,7 +19,7 @@ from qatviz.data.sound_folder import SOUND_OPTIONS, is_sound_folder, load_sound_
 from qatviz.data.store import is_store, load_store
 from qatviz.data.tfrecord import TFRECORD_OPTIONS, is_tfrecord, load_tfrecord
 from qatviz.data_options import OF_PARTS, DataOptions
-from qatviz.errors import DataError, SettingError
+from qatviz.errors import DataError, SettingError, did_you_mean
 from qatviz.scaling import UNIT
 from qatviz.task import CLASSIFICATION, check_task
 
@@ -32,7 +31,7 @@ class NamedData:
     Attributes
     ----------
     name : str
-        Name on the command line.
+        Name on the command line, in the window and in scripts.
     help : str
         Description in one line.
     load : callable (validation_fraction, seed) -> Dataset
@@ -57,12 +56,12 @@ class FileFormat:
         Returns whether an existing path has this format; the first match in `FILE_FORMATS` is used.
     load : callable (path, validation_fraction, seed) -> Dataset
     has_any_arrays : bool
-        True if it stores examples and labels of any kind, so that `load` has the parameter `task`.
+        Whether it can store data for any task, so that `load` has the parameter `task`; otherwise for classification.
     options : tuple of str
         Names of the options in :class:`qatviz.data_options.DataOptions` that apply to it. If there are any, `load` has
         the parameter `options`.
     has_heads : bool
-        True if it stores targets of several outputs, so that `load` has the parameter `tasks`.
+        Whether it can store targets of several outputs, so that `load` has the parameter `tasks`.
     """
 
     name: str
@@ -92,8 +91,8 @@ FILE_FORMATS = (
     FileFormat(
         "cifar10",
         "the directory of CIFAR-10 or CIFAR-100, in the versions for Python or binary, or its .tar.gz archive",
-        is_cifar10,
-        load_cifar10,
+        is_cifar,
+        load_cifar,
         options=("targets",),
     ),
     FileFormat("idx", "a file or directory with " + NAMES_HELP, is_idx, load_idx, True),
@@ -155,20 +154,20 @@ def load(
         Name in `NAMED_DATA` (hyphens and underscores are equivalent) or path of data in one of the `FILE_FORMATS`. If a
         file has such a name, load it as ``./name``.
     validation_fraction : float
-        Fraction that is held out for testing if the data has no test part, above 0 and below 1.
+        Fraction of the examples that is held out if the data has no part to hold out, above 0 and below 1.
     seed : int
         Seed of that split, at least 0.
     task : str, optional
         One of :data:`qatviz.task.TASKS`; by default, the task in the data, else the inferred one, see
-        :func:`qatviz.data.build.from_arrays`.
+        :func:`qatviz.data.targets.infer_task`.
     scaling : str, optional
-        Scaling of the examples, one of :data:`qatviz.scaling.SCALINGS`: "none", "unit" (x / 255) or "signed"
-        (x / 127.5 - 1). By default, uint8 images are pixels, fed as x / 255, and all other examples are fed as they
-        are.
+        Scaling of the examples, see :meth:`qatviz.data.Dataset.with_scaling`: "none", "unit" (x / 255), "signed"
+        (x / 127.5 - 1), "standard", or numbers. By default, uint8 images are pixels, fed as x / 255, and all other
+        examples are fed as they are.
     options : DataOptions
-        Options of the data's format.
+        Options that decide how the data is read; those that are not defaults must apply to its format.
     tasks : mapping of str to str, optional
-        Tasks by name of the output, for data with targets of several; for others, `task`.
+        Tasks by name of the output, for data with targets of several outputs; those of other outputs are `task`.
 
     Returns
     -------
@@ -220,7 +219,7 @@ def _load_as_inferred(
     options: DataOptions,
     tasks: Optional[Mapping[str, str]],
 ) -> Dataset:
-    """Return the data set with the inferred scaling."""
+    """Return the data set with the scaling that it has, or that is inferred; float pixels are not scaled yet."""
     spec = os.fspath(spec)
     found = _found(spec)
     only_classes = task is None or check_task(task) == CLASSIFICATION
@@ -228,7 +227,7 @@ def _load_as_inferred(
         if not only_classes:
             raise DataError(classes_only_reason(spec, str(task)))
         _check_applicable(options, (), f"the data set {found.name}")
-        # Nothing is inferred, as these data sets are known; but a model may decide how pixels are fed.
+        # These data sets are known, so that nothing was inferred; but a trained model may decide how pixels are fed.
         return replace(found.load(validation_fraction, seed), assumed=Assumptions(scaling=True))
     path = os.path.expanduser(spec)
     _check_applicable(options, found.options, f"{found.name} data")
@@ -260,6 +259,7 @@ def _found(spec: str) -> Union[NamedData, FileFormat]:
 
 
 def _check_applicable(options: DataOptions, names: Tuple[str, ...], what: str) -> None:
+    """Raise a `SettingError` if options other than those with these names have values that are not defaults."""
     for name in options.given():
         if name not in names:
             formats = ", ".join(kind.name for kind in FILE_FORMATS if name in kind.options)
@@ -268,6 +268,5 @@ def _check_applicable(options: DataOptions, names: Tuple[str, ...], what: str) -
 
 def _not_found(spec: str) -> str:
     names = [named.name for named in NAMED_DATA]
-    close = difflib.get_close_matches(spec, names, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
+    hint = did_you_mean(spec, names)
     return f"{spec!r} is neither a data set ({', '.join(names)}) nor an existing file or directory.{hint}"

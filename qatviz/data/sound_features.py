@@ -12,11 +12,13 @@ import numpy as np
 
 from qatviz.data_options import MFCC, MICRO, WAVEFORM
 
+#: Length of a window and distance between the starts of two windows, in milliseconds, and features of a window.
 WINDOW_MS, STEP_MS, CHANNELS = 30, 20, 40
 #: Factor of the numbers of the front end "micro".
 MICRO_FACTOR = 10.0 / 256.0
-#: Smallest rate, in samples a second, for which the channels of the front ends are below half of it.
+#: Smallest rate, in samples per second, for which the channels of the front ends are below half of it.
 LEAST_RATE = 15001
+#: Descriptions of the features, after "sounds are fed as".
 DESCRIPTIONS = {
     MICRO: f"micro_speech's front end in integers: {CHANNELS} channels, windows of {WINDOW_MS} ms every {STEP_MS} ms, "
     "its numbers times 10/256",
@@ -24,11 +26,15 @@ DESCRIPTIONS = {
     WAVEFORM: "samples from -1 to 1",
 }
 
+#: Function from a sound to its features, see `feature_extractor`.
 Compute = Callable[[np.ndarray], np.ndarray]
 
 
 def feature_shape(kind: str, samples: int, rate: int) -> Tuple[int, ...]:
-    """Return the shape of the features of a sound: ``(windows, CHANNELS, 1)``, or ``(samples, 1)`` of a waveform."""
+    """Return the shape of the features of a sound: ``(windows, CHANNELS, 1)``, or ``(samples, 1)`` of a waveform.
+
+    The parameters are those of :func:`feature_extractor`.
+    """
     if kind == WAVEFORM:
         return samples, 1
     window, step = rate * WINDOW_MS // 1000, rate * STEP_MS // 1000
@@ -46,7 +52,7 @@ def feature_extractor(kind: str, samples: int, rate: int) -> Iterator[Compute]:
     samples : int
         Number of samples of each sound, at least those of a window.
     rate : int
-        Samples a second, at least LEAST_RATE unless the features are a waveform.
+        Samples per second, at least LEAST_RATE unless the features are a waveform.
     """
     if kind == WAVEFORM:
         yield lambda sound: (sound.astype(np.float32) / np.float32(32768))[:, np.newaxis]
@@ -62,6 +68,7 @@ def feature_extractor(kind: str, samples: int, rate: int) -> Iterator[Compute]:
 
 
 def _micro(tf: Any, sound: Any, rate: int) -> Any:
+    """Return the features "micro" of a sound (int16 tensor ``[samples]``), float32 ``[windows, CHANNELS]``."""
     from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
 
     numbers = audio_microfrontend_op.audio_microfrontend(
@@ -77,6 +84,7 @@ def _micro(tf: Any, sound: Any, rate: int) -> Any:
 
 
 def _mfcc(tf: Any, sound: Any, rate: int) -> Any:
+    """Return the features "mfcc" of a sound (int16 tensor ``[samples]``), float32 ``[1, windows, CHANNELS]``."""
     waveform = tf.cast(sound, tf.float32)[:, tf.newaxis] / 32768.0
     spectrogram = tf.raw_ops.AudioSpectrogram(
         input=waveform, window_size=rate * WINDOW_MS // 1000, stride=rate * STEP_MS // 1000, magnitude_squared=True

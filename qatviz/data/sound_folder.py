@@ -10,7 +10,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.data.build import from_arrays, name_from_path
-from qatviz.data.checks import check_memory
+from qatviz.data.checks import LARGER_DATA, check_memory, names_in_zip
 from qatviz.data.class_folders import FileKind, FolderReader, Part, skipped_notes
 from qatviz.data.dataset import Dataset, Note
 from qatviz.data.file_tree import DirectoryTree, FileTree, zip_tree
@@ -22,6 +22,7 @@ from qatviz.data.sound_features import (
     feature_extractor,
     feature_shape,
 )
+from qatviz.data.split_names import held_out_part
 from qatviz.data.wav import Sound, read_wav
 from qatviz.data_options import AUTO, SKIP, TEST, VALIDATION, WAVEFORM, DataOptions
 from qatviz.errors import DataError
@@ -33,7 +34,7 @@ SOUNDS = FileKind("sound", "sounds", (".wav",), ("_background_noise_",))
 #: Lists of the files of a part, as Speech Commands has them.
 _LISTS = {TEST: "testing_list.txt", VALIDATION: "validation_list.txt"}
 _MAX_LIST_BYTES = 64 * 2**20
-#: Number of files that are examined to tell a folder of sounds from others.
+#: Number of files among which a sound must be for a folder to be recognized as one of sounds.
 _MOST_EXAMINED = 200
 
 
@@ -42,19 +43,29 @@ def load_sound_folder(
 ) -> Dataset:
     """Load a data set from a directory, or a zip archive of it, with one subfolder of WAV files per class.
 
-    Parts and classes are as in :func:`qatviz.data.folder.load_folder`. Files that ``testing_list.txt``, else
-    ``validation_list.txt``, names are held out. All sounds get the same length: longer ones are cut at their end,
-    shorter ones are followed by silence.
+    Parts and classes are as in :func:`qatviz.data.folder.load_folder`. Without folders for parts, the files that
+    ``testing_list.txt`` names are held out, else those that ``validation_list.txt`` names. All sounds get the same
+    length: longer ones are cut at their end, shorter ones are followed by silence.
+
+    Parameters
+    ----------
+    path : str
+    validation_fraction, seed
+        See :func:`qatviz.data.build.from_arrays`.
+    options : DataOptions
+        `SOUND_OPTIONS` of them are used.
 
     Returns
     -------
     Dataset
-        Features, float32, of :func:`qatviz.data.sound_features.feature_shape`.
+        Features, float32, of :func:`qatviz.data.sound_features.feature_shape`; those of a waveform with a further axis
+        of length 1.
 
     Raises
     ------
     DataError
-        If a file is damaged and is not skipped, rates differ, a folder is empty, or a sound is too short.
+        If a file is damaged and is not skipped, sampling rates differ or are too low for the features, a folder is
+        empty, sounds are shorter than a window of the features, or all of them do not fit in memory.
     """
     with ExitStack() as stack:
         tree: FileTree = DirectoryTree(path) if os.path.isdir(path) else stack.enter_context(zip_tree(path))
@@ -88,42 +99,50 @@ def is_sound_folder(path: str) -> bool:
             if examined > _MOST_EXAMINED:
                 break
         return False
-    if not os.path.isfile(path) or not zipfile.is_zipfile(path):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any("/" in name and SOUNDS.has(name) for name in archive.namelist()[:_MOST_EXAMINED])
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False
+    names = names_in_zip(path)[:_MOST_EXAMINED] if os.path.isfile(path) and zipfile.is_zipfile(path) else []
+    return any("/" in name and SOUNDS.has(name) for name in names)
 
 
 def _listed_parts(tree: FileTree, part: Part, options: DataOptions) -> List[Part]:
-    """Return the training part, and the held-out part if a list names its files."""
-    wanted = options.held_out_parts
-    lists = [_LISTS[name] for name in wanted if _LISTS[name] in tree.files("")]
-    if not lists:
+    """Return the training part, and the part to hold out if a list names its files; ``part`` has the files of both."""
+    lists = {name: file for name, file in _LISTS.items() if file in tree.files("")}
+    held_out = held_out_part(options, lists, tree.root)
+    if held_out is None:
         return [part]
-    with tree.open(lists[0]) as stream:
-        content = stream.read(_MAX_LIST_BYTES)
-    listed = set(content.decode("utf-8", "replace").split("\n"))
-    listed = {line.strip() for line in listed}
+    where = tree.where(lists[held_out])
+    with tree.open(lists[held_out]) as stream:
+        content = stream.read(_MAX_LIST_BYTES + 1)
+    if len(content) > _MAX_LIST_BYTES:
+        raise DataError(f"{where}: has more than {_MAX_LIST_BYTES:,} bytes; expected a list of files")
+    listed = {line.strip() for line in content.decode("utf-8", "replace").split("\n")}
     parts = Part([], []), Part([], [])
     for file, label in zip(part.files, part.labels):
         chosen = parts[file in listed]
         chosen.files.append(file)
         chosen.labels.append(label)
-    return [each for each in parts if each.files]
+    train, test = parts
+    if not train.files or (not test.files and options.held_out != AUTO):
+        found = "none" if train.files else "all"
+        raise DataError(f"{where}: names {found} of the {len(part.files):,} sounds; expected those to hold out")
+    return [train, test] if test.files else [train]
 
 
 class _Length(NamedTuple):
-    """Length to which all sounds are brought."""
+    """Common length of all sounds, in samples, and their sampling rate, in samples per second."""
 
     samples: int
     rate: int
 
 
 class _SoundReader:
-    """Reader of the sounds of a tree as features, which counts what it converts and skips."""
+    """Reader of the sounds of a tree as features; counts what it converts and skips.
+
+    Parameters
+    ----------
+    tree : FileTree
+    options : DataOptions
+        "sound_features", "sound_seconds" and "unusable" of them are used.
+    """
 
     def __init__(self, tree: FileTree, options: DataOptions):
         self._tree, self._options = tree, options
@@ -133,13 +152,16 @@ class _SoundReader:
         self._length = _Length(0, 0)
 
     def read(self, parts: Sequence[Sequence[str]]) -> List[Tuple[np.ndarray, np.ndarray]]:
-        """Return the features of each part, float32, and the indices of their paths in it."""
+        """Return, for each part (paths in the tree), the features of its sounds and the indices of their paths in it.
+
+        Features are float32 ``[n, ...]``, indices int64 ``[n]``; damaged files are missing in both if they are skipped.
+        """
         self._length = self._common_length([path for part in parts for path in part])
         samples, rate = self._length
         kind = self._options.sound_features
         if kind != WAVEFORM and rate < LEAST_RATE:
             raise DataError(
-                f"{self._tree.root}: found {rate:,} samples a second; expected at least {LEAST_RATE:,} for "
+                f"{self._tree.root}: found {rate:,} samples per second; expected at least {LEAST_RATE:,} for "
                 f"{kind!r}, or the features {WAVEFORM!r}",
                 "sound_features",
             )
@@ -147,14 +169,17 @@ class _SoundReader:
             raise DataError(f"{self._tree.root}: sounds have {samples:,} samples; expected at least {WINDOW_MS} ms")
         shape = feature_shape(kind, samples, rate)
         total = sum(map(len, parts))
-        check_memory(self._tree.root, total * int(np.prod(shape)) * 4, f"loading {total:,} sounds")
+        n_bytes = total * int(np.prod(shape)) * np.dtype(np.float32).itemsize
+        check_memory(self._tree.root, n_bytes, f"loading {total:,} sounds", LARGER_DATA)
         with feature_extractor(kind, samples, rate) as compute:
             return [self._read_part(part, compute, shape) for part in parts]
 
     def notes(self) -> List[Note]:
         """Return notes on the features, and on what was skipped and converted."""
         samples, rate = self._length
-        notes = [Note(f"sounds are fed as {DESCRIPTIONS[self._options.sound_features]}, of {rate:,} samples a second")]
+        notes = [
+            Note(f"sounds are fed as {DESCRIPTIONS[self._options.sound_features]}, of {rate:,} samples per second")
+        ]
         total = self._counts["sounds"]
         for key, effect in (("longer", "cut"), ("shorter", "followed by silence")):
             if self._counts[key]:
@@ -163,7 +188,7 @@ class _SoundReader:
         return skipped_notes("damaged files", self._damaged, is_mistake=True) + notes
 
     def _common_length(self, paths: Sequence[str]) -> _Length:
-        """Return the wanted length, by default that of most sounds, and the rate of all sounds."""
+        """Return the length that the options state, by default that of most sounds, and the rate of all sounds."""
         lengths: CounterType[int] = Counter()
         first: Optional[Tuple[str, int]] = None
         for path in paths:
@@ -174,7 +199,7 @@ class _SoundReader:
                 first = path, sound.rate
             if sound.rate != first[1]:
                 raise DataError(
-                    f"{self._tree.where(path)}: found {sound.rate:,} samples a second, but {first[1]:,} in "
+                    f"{self._tree.where(path)}: found {sound.rate:,} samples per second, but {first[1]:,} in "
                     f"{self._tree.where(first[0])}; expected the same rate in all files"
                 )
             lengths[len(sound.samples)] += 1
@@ -201,7 +226,7 @@ class _SoundReader:
         return features[: len(kept)], np.array(kept, np.int64)
 
     def _fitted(self, samples: np.ndarray) -> np.ndarray:
-        """Return a sound of the common length."""
+        """Return samples (int16 ``[n]``) cut or extended by silence to the common length."""
         wanted = self._length.samples
         if len(samples) != wanted:
             self._counts["longer" if len(samples) > wanted else "shorter"] += 1

@@ -1,4 +1,4 @@
-"""Reproducible split of examples into training and test part: stratified by class, or at random for regression."""
+"""Reproducible split of examples into a training part and a test part: stratified by class, or at random."""
 
 from typing import Any, List, Tuple
 
@@ -108,12 +108,13 @@ def random_split(n_examples: int, test_fraction: float, seed: int = 0) -> Tuple[
 
 
 def _check_fraction(test_fraction: float) -> None:
+    """Raise a `SettingError` unless the fraction is above 0 and below 1."""
     if not 0.0 < float(test_fraction) < 1.0:
         raise SettingError(f"held-out fraction is {test_fraction!r}; expected a number above 0 and below 1")
 
 
 def _held_out_counts(counts: np.ndarray, fraction: float) -> np.ndarray:
-    """Return the number of held-out examples per class, by largest remainders within the bounds."""
+    """Return the number of held-out examples of each class, see :func:`stratified_split`; ``counts`` are of all."""
     exact = counts * fraction
     lowest = np.minimum(counts - 1, 1)
     highest = counts - 1

@@ -1,4 +1,4 @@
-"""Statements of an archive on its arrays: names, strings, and the scaling that examples have."""
+"""Arrays that describe a data set in an archive: names of classes, the task, and the scaling of the examples."""
 
 from dataclasses import replace
 from typing import Mapping
@@ -17,16 +17,29 @@ def check_names(array: np.ndarray, where: str) -> None:
 
 
 def string_in(array: np.ndarray, where: str) -> str:
-    """Return the string in an array of one element."""
+    """Return the string in an array of one element; raise a `DataError` if it is another array."""
     if array.dtype.kind != "U" or array.size != 1:
         raise DataError(f"{where}: found {array.dtype} of shape {list(array.shape)}; expected a string")
     return str(array.reshape(-1)[0])
 
 
 def in_stated_scaling(dataset: Dataset, arrays: Mapping[str, np.ndarray], source: str) -> Dataset:
-    """Return a data set in the scaling that its archive states, if there is an array "scaling".
+    """Return a data set in the scaling that the array "scaling" of its archive states, if there is one.
 
-    Integers are stored values; floating-point examples have that scaling already.
+    Integers are converted to that scaling; floating-point examples have it already.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    arrays : mapping of str to ndarray
+        Arrays of the archive.
+    source : str
+        Name of the archive in messages.
+
+    Raises
+    ------
+    DataError
+        If there is no such scaling, or the examples can't have it.
     """
     if "scaling" not in arrays:
         return dataset

@@ -1,8 +1,8 @@
-"""Stores: directories with the arrays of a data set as .npy files, from which training reads while it runs.
+"""Stores: directories with the arrays of a data set as .npy files, from which training reads the batches in use.
 
-A store holds data that is larger than memory: only the batches in use are read. It consists of ``store.json`` and the
-arrays ``x_train.npy``, ``y_train.npy``, ``x_test.npy`` and ``y_test.npy``, and ``w_train.npy`` if there are weights, in
-the form that `Dataset` requires.
+The data may be larger than memory. A store consists of ``store.json`` (name, task, class names, scaling, statistics of
+the examples) and the arrays ``x_train.npy``, ``y_train.npy``, ``x_test.npy`` and ``y_test.npy``, and ``w_train.npy`` if
+there are weights, in the form that `Dataset` requires.
 """
 
 import json
@@ -14,8 +14,9 @@ import numpy as np
 
 from qatviz.atomic_files import AnyPath, atomic_directory
 from qatviz.data.build import name_from_path
-from qatviz.data.checks import check_memory, wrap_read_errors
+from qatviz.data.checks import check_memory, read_json
 from qatviz.data.dataset import Dataset
+from qatviz.data.example_weights import convert_weights
 from qatviz.data.streamed import Array, Statistics, StoredArray, pieces, statistics_of_pieces
 from qatviz.errors import DataError, SettingError
 from qatviz.scaling import SCALINGS, check_scaling
@@ -38,14 +39,24 @@ def write_store(dataset: Dataset, path: AnyPath, progress: Progress = lambda fra
 
     The examples are read and written in pieces, so that those of `dataset` may be streamed.
 
+    Parameters
+    ----------
+    dataset : Dataset
+        With targets of one output.
+    path : str or path-like
+    progress : callable
+
     Raises
     ------
     DataError
-        If ``path`` exists, or can't be written, or the examples can't be read.
+        If ``path`` exists, or can't be written, the examples can't be read, or there are targets of several outputs.
     """
     if os.path.lexists(path):
         raise DataError(f"{os.fspath(path)}: exists already; expected a new directory for the store")
-    total = sum(getattr(dataset, name).nbytes for name in _ARRAYS)
+    if dataset.further:
+        raise DataError(f"{dataset.source}: has targets of {len(dataset.heads)} outputs; a store has those of one")
+    names = (*_ARRAYS, *(() if dataset.w_train is None else (_WEIGHTS,)))
+    total = sum(getattr(dataset, name).nbytes for name in names)
     done = 0
     statistics: Dict[str, Statistics] = {}
 
@@ -60,7 +71,7 @@ def write_store(dataset: Dataset, path: AnyPath, progress: Progress = lambda fra
 
     try:
         with atomic_directory(path) as directory:
-            for name in (*_ARRAYS, *(() if dataset.w_train is None else (_WEIGHTS,))):
+            for name in names:
                 array = getattr(dataset, name)
                 with open(str(directory / (name + ".npy")), "xb") as file:
                     header = {"descr": array.dtype.str, "fortran_order": False, "shape": tuple(array.shape)}
@@ -86,14 +97,21 @@ def is_store(path: str) -> bool:
 
 
 def load_store(path: str, validation_fraction: float = 0.2, seed: int = 0, task: Optional[str] = None) -> Dataset:
-    """Load a store; its examples are read when they are needed, its labels now.
+    """Load a store: its labels, and arrays that read its examples when they are used.
 
-    The held-out part is that of the store, whatever ``validation_fraction`` and ``seed`` are.
+    Parameters
+    ----------
+    path : str
+    validation_fraction, seed
+        Not used, since a store has a test part; all loaders have these parameters.
+    task : str, optional
+        Expected task.
 
     Raises
     ------
     DataError
-        If a file is missing or damaged, the arrays are not those of a data set, or ``task`` is not its task.
+        If a file is missing or damaged, the arrays are not those of a data set, the labels do not fit in memory, or
+        ``task`` is not that of the store.
     """
     description = _description(os.path.join(path, _DESCRIPTION))
     if task not in (None, description["task"]):
@@ -101,8 +119,10 @@ def load_store(path: str, validation_fraction: float = 0.2, seed: int = 0, task:
     arrays = {name: StoredArray(os.path.join(path, name + ".npy")) for name in _ARRAYS}
     for name, values in description["statistics"].items():
         arrays[name].state(Statistics(*values))
-    check_memory(path, arrays["y_train"].nbytes + arrays["y_test"].nbytes, "loading its labels")
-    weights = os.path.join(path, _WEIGHTS + ".npy")
+    weights_path = os.path.join(path, _WEIGHTS + ".npy")
+    weights = StoredArray(weights_path) if os.path.isfile(weights_path) else None
+    in_memory = [array for array in (arrays["y_train"], arrays["y_test"], weights) if array is not None]
+    check_memory(path, sum(array.nbytes for array in in_memory), "loading its labels")
     return Dataset(
         name=description["name"] or name_from_path(path),
         x_train=arrays["x_train"],
@@ -113,17 +133,13 @@ def load_store(path: str, validation_fraction: float = 0.2, seed: int = 0, task:
         source=path,
         task=description["task"],
         scaling=description["scaling"],
-        w_train=StoredArray(weights)[:] if os.path.isfile(weights) else None,
+        w_train=None if weights is None else convert_weights(weights[:], len(arrays["x_train"]), weights_path),
     )
 
 
 def _description(path: str) -> Dict[str, Any]:
     """Return the checked content of the description of a store."""
-    with wrap_read_errors(path, "the description of a store"), open(path, "rb") as file:
-        content = file.read(_MAX_DESCRIPTION_BYTES + 1)
-        if len(content) > _MAX_DESCRIPTION_BYTES:
-            raise DataError(f"{path}: has more than {_MAX_DESCRIPTION_BYTES:,} bytes; expected fewer in a store")
-        found = json.loads(content.decode("utf-8"))
+    found = read_json(path, "the description of a store", _MAX_DESCRIPTION_BYTES)
     if not isinstance(found, dict) or found.get("format") != _FORMAT or found.get("version") != _VERSION:
         raise DataError(f"{path}: expected a store of data in version {_VERSION} of its format")
     checks: Dict[str, Tuple[Callable[[Any], bool], str]] = {
@@ -140,6 +156,7 @@ def _description(path: str) -> Dict[str, Any]:
 
 
 def _is_scaling(value: Any) -> bool:
+    """Return whether a value is a scaling that a data set can have."""
     try:
         check_scaling(value)
     except SettingError:
@@ -152,7 +169,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _are_statistics(value: Any) -> bool:
-    """Return whether a value is a dict of the statistics of examples, each finite and in order."""
+    """Return whether a value is a dict of the statistics of examples, which are finite, the smallest value first."""
     return isinstance(value, dict) and all(
         name in ("x_train", "x_test")
         and isinstance(found, list)

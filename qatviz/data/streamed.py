@@ -1,8 +1,8 @@
-"""Arrays that are read from files piece by piece, so that data may be larger than memory."""
+"""Arrays whose rows are read from files when they are used, so that data may be larger than memory."""
 
 import math
 import os
-from typing import Any, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import IO, Any, Callable, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from qatviz.errors import DataError
 
 #: Bytes of one piece of a pass over a whole array.
 _PIECE_BYTES = 16 * 2**20
+#: Number of rows whose statistics stand for those of all rows, where a pass over all of them would take minutes.
+SAMPLE_ROWS = 256
+#: Notes on examples that do not fit in memory, with exact statistics, and with those of a sample.
+READ_WHEN_USED = "examples are read when they are used, as together they are larger than memory"
+READ_WITH_SAMPLE = f"{READ_WHEN_USED}; their range and mean are those of {SAMPLE_ROWS:,} of them"
 
 
 class Statistics(NamedTuple):
@@ -23,9 +28,10 @@ class Statistics(NamedTuple):
 
 
 class StreamedArray:
-    """Read-only array whose rows, along the first axis, are read when they are asked for. Thread-safe.
+    """Read-only array whose rows, along the first axis, are read when they are indexed. Thread-safe.
 
-    Like an ndarray, it has a shape and a dtype, and indexing returns ndarrays, which are copies.
+    Like an ndarray, it has a shape and a dtype, and indexing returns ndarrays, which are copies. Subclasses implement
+    :meth:`read`.
 
     Attributes
     ----------
@@ -53,8 +59,20 @@ class StreamedArray:
         return self.read(np.arange(start, stop))
 
     def reshape(self, shape: Sequence[int]) -> "StreamedArray":
-        """Return an array of the same values with rows of another shape; ``shape`` has the same number of rows."""
+        """Return an array of the same values whose rows have another shape; ``shape`` includes their number."""
         return _Reshaped(self, shape)
+
+    def converted(self, convert: Callable[[np.ndarray], np.ndarray], dtype: Any) -> "StreamedArray":
+        """Return an array of converted rows.
+
+        Parameters
+        ----------
+        convert : callable
+            Function of rows ``[n] + shape[1:]`` that returns an array of the same shape.
+        dtype : dtype
+            The dtype of its result.
+        """
+        return _Converted(self, convert, dtype)
 
     def rows(self, rows: np.ndarray) -> "StreamedArray":
         """Return an array of some of the rows (int ``[n]``); it has the statistics of this one, if they are known."""
@@ -62,6 +80,7 @@ class StreamedArray:
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return len(self.shape)
 
     @property
@@ -81,7 +100,7 @@ class StreamedArray:
         return int(self.shape[0])
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Return one row (int), or several (slice, or integer indices); the other axes are always whole."""
+        """Return one row (for an int) or several (for a slice or integer indices), with all their values."""
         if isinstance(key, slice):
             start, stop, step = key.indices(len(self))
             is_contiguous = step == 1 and stop >= start
@@ -94,12 +113,6 @@ class StreamedArray:
             raise IndexError(f"found the index {key!r}; expected indices below {len(self)}")
         return self.read(rows) if rows.ndim else self.read(rows[np.newaxis])[0]
 
-    def pieces(self) -> Iterator[np.ndarray]:
-        """Yield the rows in order, in pieces that fit in memory."""
-        rows = max(1, _PIECE_BYTES * len(self) // max(self.nbytes, 1))
-        for start in range(0, len(self), rows):
-            yield self.read_rows(start, min(start + rows, len(self)))
-
     def min(self) -> float:
         """Return the smallest value; see :meth:`statistics`."""
         return self.statistics().low
@@ -109,14 +122,20 @@ class StreamedArray:
         return self.statistics().high
 
     def statistics(self) -> Statistics:
-        """Return the statistics of all values: the stated ones, or else those of a first pass over the whole array."""
+        """Return the statistics of all values: those that were stated, else those of a pass over the whole array."""
         if self._statistics is None:
-            self._statistics = statistics_of_pieces(self.pieces())
+            self._statistics = statistics_of_pieces(pieces(self))
         return self._statistics
 
     def state(self, statistics: Statistics) -> None:
         """State the statistics, so that no pass over the array is needed to find them."""
         self._statistics = statistics
+
+    def state_sample(self) -> None:
+        """State the statistics of :data:`SAMPLE_ROWS` evenly spaced rows as those of all rows."""
+        rows = np.unique(np.linspace(0, len(self) - 1, SAMPLE_ROWS).astype(np.int64))
+        parts = np.array_split(rows, max(1, SAMPLE_ROWS // 8))
+        self.state(statistics_of_pieces(self.read(part) for part in parts if part.size))
 
 
 #: Examples or targets, in memory or in files.
@@ -129,10 +148,14 @@ class StoredArray(StreamedArray):
     The file is opened for each read: nothing stays mapped, so that the pages of data that was read once do not count as
     memory of the process.
 
+    Parameters
+    ----------
+    path : str
+
     Raises
     ------
     DataError
-        If the file is no such array of numbers, or is shorter than its header declares.
+        If the file is no such array of numbers, or its length is not the one that its header declares.
     """
 
     def __init__(self, path: str):
@@ -169,12 +192,13 @@ class StoredArray(StreamedArray):
             self._read_into(file, start, result)
         return result
 
-    def _opened(self) -> Any:
+    def _opened(self) -> IO[bytes]:
+        """Open the file without a buffer, which would read more than the rows."""
         with wrap_read_errors(self.path, "an .npy array"):
             return open(self.path, "rb", buffering=0)
 
     def _read_into(self, file: Any, row: int, part: np.ndarray) -> None:
-        """Fill ``part``, in C order, with the rows from ``row`` on."""
+        """Fill ``part`` (``[n] + shape[1:]``, in C order) with the ``n`` rows from ``row`` on."""
         missing = memoryview(part.reshape(-1).view(np.uint8))
         with wrap_read_errors(self.path, "an .npy array"):
             file.seek(self._start + row * self._row_bytes)
@@ -186,13 +210,13 @@ class StoredArray(StreamedArray):
 
 
 class _Reshaped(StreamedArray):
-    """Array with rows of another shape than in the array that it reads."""
+    """Array of the same values as another one, with rows of another shape."""
 
     def __init__(self, array: StreamedArray, shape: Sequence[int]):
         super().__init__(shape, array.dtype)
         if self.shape[0] != len(array) or self.size != array.size:
             raise ValueError(f"shape {self.shape}: expected {len(array)} rows and {array.size} values")
-        self._array = array
+        self._array, self._statistics = array, array._statistics
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         return self._array.read(rows).reshape((len(rows), *self.shape[1:]))
@@ -200,8 +224,19 @@ class _Reshaped(StreamedArray):
     def read_rows(self, start: int, stop: int) -> np.ndarray:
         return self._array.read_rows(start, stop).reshape((-1, *self.shape[1:]))
 
-    def statistics(self) -> Statistics:
-        return self._array.statistics()
+
+class _Converted(StreamedArray):
+    """Array whose rows are those of another one, converted by a function."""
+
+    def __init__(self, array: StreamedArray, convert: Callable[[np.ndarray], np.ndarray], dtype: Any):
+        super().__init__(array.shape, dtype)
+        self._array, self._convert = array, convert
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return self._convert(self._array.read(rows))
+
+    def read_rows(self, start: int, stop: int) -> np.ndarray:
+        return self._convert(self._array.read_rows(start, stop))
 
 
 class _Rows(StreamedArray):
@@ -222,22 +257,19 @@ def is_streamed(array: Any) -> bool:
 
 
 def pieces(array: Array) -> Iterator[np.ndarray]:
-    """Yield the rows of an array in order, in pieces of some 16 MiB."""
-    if isinstance(array, StreamedArray):
-        yield from array.pieces()
-        return
+    """Yield the rows of an array in order, in pieces of at most 16 MiB, but of at least one row."""
     rows = max(1, _PIECE_BYTES * len(array) // max(array.nbytes, 1))
     for start in range(0, len(array), rows):
         yield array[start : start + rows]
 
 
 def statistics_of(array: Array) -> Statistics:
-    """Return the statistics of an array that is not empty."""
+    """Return the statistics of an array with at least one value; see :meth:`StreamedArray.statistics`."""
     return array.statistics() if isinstance(array, StreamedArray) else statistics_of_pieces(pieces(array))
 
 
 def statistics_of_pieces(parts: Iterable[np.ndarray]) -> Statistics:
-    """Return the statistics of an array whose pieces are given; it must not be empty."""
+    """Return the statistics of an array from its pieces, which have at least one value; NaN makes the mean NaN."""
     low, high, total, size = math.inf, -math.inf, 0.0, 0
     for part in parts:
         low, high = min(low, float(part.min())), max(high, float(part.max()))

@@ -11,10 +11,11 @@ from qatviz.data.targets import class_counts, columns_of
 from qatviz.scaling import scaling_of
 from qatviz.task import MULTILABEL, REGRESSION
 
+#: Entries of the lists in the result of `describe`.
 Rows = List[Dict[str, Any]]
 
-# Maximum number of outputs that are listed.
-_OUTPUTS_SHOWN = 20
+#: Largest number of regression targets that are listed.
+_TARGETS_SHOWN = 20
 
 
 def describe(dataset: Dataset) -> Dict[str, Any]:
@@ -27,16 +28,20 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
     Returns
     -------
     dict
-        JSON-serializable. Keys: `name`, `source`, `fingerprint`, `task` (str), `input_shape` (list of int), `dtype`
-        (str), `pixel_scale` (float), `scaling` (str, see :data:`qatviz.scaling.SCALINGS`), `num_classes` (int),
-        `classes` (list of dict with the `name` of a class or label and the counts of its examples `train`, `test`;
-        empty for regression), `targets` (list with
-        a dict per regression target, with `train` and `test`: dict with `min`, `max`, `mean`, `std`; empty for
-        classification), `train` and `test` (dict with `examples`, `min`, `max`, `mean`, of uint8 before they are
-        scaled, of float32 as they are fed), `notes` (list of str: texts of :func:`qatviz.data.notes.data_notes`),
-        `mistakes` (list of str: those of them that are likely mistakes). With targets of several outputs, `outputs`
-        (list of dict with `output`, `task`, `num_classes`, `classes` and `targets`); those without a list are of the
-        first one.
+        JSON-serializable, with the keys:
+
+        - `name`, `source`, `fingerprint`, `task`, `dtype`, `scaling` (str), `input_shape` (list of int), `pixel_scale`
+          (float), `num_classes` (int): the properties of the data set;
+        - `classes` (list of dict; empty for regression): the `name` of each class or label, and the numbers of its
+          examples in the parts `train` and `test`;
+        - `targets` (list of dict; empty without regression): for each target, `train` and `test`, each a dict with
+          `min`, `max`, `mean` and `std`;
+        - `train`, `test` (dict): number of `examples`, and `min`, `max` and `mean` of their values; those of uint8 are
+          not scaled, those of float32 are as they are fed;
+        - `notes`, `mistakes` (list of str): all texts of :func:`qatviz.data.notes.data_notes`, and those of them that
+          are likely mistakes;
+        - `outputs` (list of dict), only with targets of several outputs: for each, its name `output`, and its `task`,
+          `num_classes`, `classes` and `targets`. These keys of the whole are those of the first output.
     """
     summary: Dict[str, Any] = {
         "name": dataset.name,
@@ -60,7 +65,7 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
 
 
 def _targets_summary(dataset: Dataset) -> Dict[str, Any]:
-    """Return the entries of :func:`describe` on the targets of one output."""
+    """Return the entries of :func:`describe` on the targets of a data set, without those of further outputs."""
     n_classes, parts = dataset.num_classes, (dataset.y_train, dataset.y_test)
     counts = [class_counts(labels, n_classes) for labels in parts if dataset.task != REGRESSION]
     statistics = [_target_statistics(columns_of(y)) for y in parts if dataset.task == REGRESSION]
@@ -98,24 +103,26 @@ def format_description(summary: Dict[str, Any]) -> str:
 
 
 def _class_lines(classes: Rows, head: str) -> List[str]:
+    """Return a table of the numbers of examples; ``head`` is the title of the first column."""
     width = max([len(head)] + [len(entry["name"]) for entry in classes])
     lines = [f"{head:<{width}} {'train':>9} {'test':>9}"]
     return lines + ["{name:<{width}} {train:>9,} {test:>9,}".format(width=width, **entry) for entry in classes]
 
 
 def _target_lines(targets: Rows) -> List[str]:
+    """Return a table of the statistics of regression targets."""
     lines = [
         f"targets    {len(targets)} per example",
         ("{:<8}" + 5 * " {:>11}").format("output", "min", "max", "mean", "std", "test std"),
     ]
-    for index, entry in enumerate(targets[:_OUTPUTS_SHOWN]):
+    for index, entry in enumerate(targets[:_TARGETS_SHOWN]):
         lines.append(
             "{:<8} {min:>11.5g} {max:>11.5g} {mean:>11.5g} {std:>11.5g} {:>11.5g}".format(
                 index, entry["test"]["std"], **entry["train"]
             )
         )
-    if len(targets) > _OUTPUTS_SHOWN:
-        lines.append(f"and {len(targets) - _OUTPUTS_SHOWN} more")
+    if len(targets) > _TARGETS_SHOWN:
+        lines.append(f"and {len(targets) - _TARGETS_SHOWN} more")
     return lines
 
 
@@ -125,6 +132,7 @@ def _statistics(examples: Array) -> Dict[str, Any]:
 
 
 def _target_statistics(targets: np.ndarray) -> Rows:
+    """Return the statistics of each column of targets, ``[N, outputs]``."""
     exact = targets.astype(np.float64)
     rows = zip(exact.min(axis=0), exact.max(axis=0), exact.mean(axis=0), exact.std(axis=0))
     return [dict(zip(("min", "max", "mean", "std"), map(float, row))) for row in rows]

@@ -1,4 +1,4 @@
-"""Tables of numbers and texts as data sets: features and targets are columns, texts are categories."""
+"""Tables of numbers and texts as data sets: columns are features or targets, texts are categories."""
 
 import math
 import re
@@ -18,32 +18,34 @@ from qatviz.number_format import names_text
 #: Names of the data options that apply to tables.
 TABLE_OPTIONS = ("features", "targets", "header", "image_size", "unusable")
 
-#: Names of columns, in lower case, that have labels or targets.
+#: Names, in lower case, of columns that have labels or targets, the preferred one first.
 _TARGET_NAMES = ("label", "labels", "class", "target", "targets", "y", "category")
-#: Names of columns that number the rows.
+#: Names, in lower case, of columns that may number the rows.
 _INDEX_NAMES = ("", "unnamed: 0", "id", "index", "row")
-#: Categories of a column of features; each becomes a feature. More are names or identifiers.
+#: Largest number of categories of a column, each of which becomes a feature. More texts are names or identifiers.
 _MAX_CATEGORIES = 100
-#: Sides of square images whose pixels are recognized in the columns of a table.
+#: Smallest side of square images whose pixels are recognized in the columns of a table.
 _LEAST_SIDE = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Table of columns.
+    """Table whose columns are numbers or texts.
 
     Attributes
     ----------
     where : str
         Name in messages.
     names : tuple of str
-        Names of the columns.
+        Names of all columns.
     numbers : ndarray, shape [N, number of numeric columns]
+        Values of the numeric columns, of any numeric type.
     numeric : tuple of int
-        Indices of the columns of `numbers`.
+        Index of the column of each column of `numbers`.
     texts : dict of int to ndarray
         Other columns by index: arrays of str objects, shape [N].
     notes : tuple of Note
+        Notes of the reader.
     """
 
     where: str
@@ -59,16 +61,23 @@ class Table:
         return len(self.numbers)
 
     def column(self, index: int) -> np.ndarray:
-        """Return the values of a column: numbers, or str objects."""
+        """Return the values of a column, ``[N]``: numbers, or str objects."""
         return self.texts[index] if index in self.texts else self.numbers[:, self.numeric.index(index)]
 
     def index_of(self, name: str, field: str) -> int:
-        """Return the index of a column by name, else by number from 0, or from the end if it is negative.
+        """Return the index of a column.
+
+        Parameters
+        ----------
+        name : str
+            Its name, else its number from 0, or from the end if it is negative.
+        field : str
+            Option that has the name, for the error.
 
         Raises
         ------
         ChoiceNeeded
-            If there is none; `field` is the option that named it.
+            If there is no such column.
         """
         if name in self.names:
             return self.names.index(name)
@@ -97,14 +106,14 @@ def dataset_of_tables(
     seed: int = 0,
     task: Optional[str] = None,
 ) -> Dataset:
-    """Return the data set in one table, or in a table for training and one that is held out.
+    """Return the data set in a table for training and, optionally, one that is held out.
 
     Parameters
     ----------
     name, source : str
         See :class:`qatviz.data.Dataset`.
     tables : sequence of Table
-        One or two.
+        One or two; the columns of the second are those of the first.
     options : DataOptions
         `TABLE_OPTIONS` of them are used.
     validation_fraction, seed, task
@@ -113,14 +122,14 @@ def dataset_of_tables(
     Raises
     ------
     ChoiceNeeded
-        If neither the options nor the names tell which column has the targets.
+        If it is not clear which column has the targets, or the options name a column that does not exist.
     DataError
         If the columns can't be used.
     """
     first = tables[0]
     roles, notes = _roles(first, options)
     features, category_notes = features_of(tables, roles.features)
-    shape, image_notes = _image_shape(first, roles.features, features[0], options)
+    shape, image_notes = _image_shape(first, features[0], options)
     features = [part.reshape((len(part), *shape)) for part in features]
     targets = [_targets(table, roles.targets) for table in tables]
     parts = list(zip(features, targets))
@@ -148,6 +157,7 @@ def dataset_of_tables(
 
 
 def _roles(table: Table, options: DataOptions) -> Tuple[_Roles, List[Note]]:
+    """Return the columns that the options name, else inferred ones, and notes on these and on unused columns."""
     notes: List[Note] = []
     if options.targets:
         targets = _named(table, options.targets, "targets")
@@ -173,14 +183,14 @@ def _roles(table: Table, options: DataOptions) -> Tuple[_Roles, List[Note]]:
 
 
 def _named(table: Table, names: str, field: str) -> Tuple[int, ...]:
-    """Return the columns that an option names: one, or several separated by commas."""
+    """Return the indices of the columns that the option ``field`` names: one, or several separated by commas."""
     if names in table.names:
         return (table.index_of(names, field),)
     return tuple(dict.fromkeys(table.index_of(name.strip(), field) for name in names.split(",")))
 
 
 def _guessed_target(table: Table) -> Tuple[int, str]:
-    """Return the column that has the targets by its name, its content or its place, and the reason."""
+    """Return the column that has the targets, by its name, its content or its place, and how it was found, as text."""
     named = target_by_name(table.names)
     if named is not None:
         return named, "by its name"
@@ -197,17 +207,18 @@ def _guessed_target(table: Table) -> Tuple[int, str]:
 
 
 def target_by_name(names: Sequence[str]) -> Optional[int]:
-    """Return the index of the column whose name says that it has labels or targets; None if there is none."""
+    """Return the index of the column with a usual name of labels or targets; None if there is none."""
     lowered = [name.strip().lower() for name in names]
     return next((lowered.index(name) for name in _TARGET_NAMES if name in lowered), None)
 
 
 def _is_label_column(values: np.ndarray) -> bool:
+    """Return whether numbers may be class indices."""
     return bool((values == np.floor(values)).all() and values.min() >= 0 and values.max() < _MAX_CATEGORIES)
 
 
 def _numbers_rows(table: Table, index: int) -> bool:
-    """Return whether a column has no information but the number of the row."""
+    """Return whether a column has only the numbers of the rows."""
     if table.names[index].strip().lower() not in _INDEX_NAMES or index in table.texts or table.n_rows < 2:
         return False
     return bool((np.diff(table.column(index).astype(np.float64)) == 1).all())
@@ -217,7 +228,11 @@ def _numbers_rows(table: Table, index: int) -> bool:
 
 
 def features_of(tables: Sequence[Table], columns: Sequence[int]) -> Tuple[List[np.ndarray], List[Note]]:
-    """Return the features of each table, shape [N, features]: numbers, and 0 or 1 for each category of a text."""
+    """Return the features in columns of each table, and notes on them.
+
+    Features are ``[N, features]``: numbers as they are, and 0 or 1 for each category of texts in the first table. They
+    have the type of :func:`narrowed` if there are no texts, otherwise float32.
+    """
     first, notes = tables[0], []
     categories = {index: _categories(first, index) for index in columns if index in first.texts}
     if categories:
@@ -239,6 +254,7 @@ def features_of(tables: Sequence[Table], columns: Sequence[int]) -> Tuple[List[n
 
 
 def _categories(table: Table, index: int) -> Tuple[str, ...]:
+    """Return the sorted categories in a column of texts."""
     found = tuple(sorted(set(table.column(index))))
     if len(found) > _MAX_CATEGORIES:
         raise DataError(
@@ -251,6 +267,7 @@ def _categories(table: Table, index: int) -> Tuple[str, ...]:
 
 
 def _one_hot(table: Table, index: int, categories: Sequence[str]) -> np.ndarray:
+    """Return for each text in a column whether it is each of the categories, bool ``[N, categories]``."""
     values = table.column(index)
     unknown = sorted(set(values) - set(categories))
     if unknown:
@@ -264,7 +281,7 @@ def _one_hot(table: Table, index: int, categories: Sequence[str]) -> np.ndarray:
 
 
 def _targets(table: Table, columns: Sequence[int]) -> np.ndarray:
-    """Return the labels or targets, shape [N] or [N, columns]."""
+    """Return the labels or targets in one column, ``[N]``, or in several, ``[N, columns]``."""
     if len(columns) == 1:
         values = table.column(columns[0])
         return values if values.dtype == object else as_numbers(values)
@@ -275,15 +292,16 @@ def _targets(table: Table, columns: Sequence[int]) -> np.ndarray:
 
 
 def as_numbers(values: np.ndarray) -> np.ndarray:
-    """Return whole numbers as integers, so that they are classes rather than measurements."""
+    """Return floating-point numbers as int64 if all are whole, so that they are inferred to be classes."""
     whole = values.dtype.kind == "f" and (values == np.floor(values)).all() and np.abs(values).max() < 2**53
     return values.astype(np.int64) if whole else values
 
 
-def _image_shape(
-    table: Table, columns: Sequence[int], features: np.ndarray, options: DataOptions
-) -> Tuple[Tuple[int, ...], List[Note]]:
-    """Return the shape of an example: that of an image if the columns are its pixels."""
+def _image_shape(table: Table, features: np.ndarray, options: DataOptions) -> Tuple[Tuple[int, ...], List[Note]]:
+    """Return the shape of an example, which is that of an image if the features are its pixels, and notes on it.
+
+    ``features`` are those of the table, ``[N, features]``.
+    """
     n = features.shape[1]
     if options.size is not None:
         height, width = options.size

@@ -1,4 +1,4 @@
-"""Labels: class indices, rows of labels or regression targets, converted to the form that `Dataset` requires."""
+"""Labels and targets: inference of the task, and conversion to the form that `Dataset` requires."""
 
 from typing import Any, List, Optional, Sequence, Tuple
 
@@ -6,12 +6,15 @@ import numpy as np
 
 from qatviz.data.checks import convert_to_float32
 from qatviz.errors import DataError
+from qatviz.number_format import names_text
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
 
 #: Largest number of axes of one example's targets: those of an image.
 _MAX_AXES = 3
-# The largest label determines the size of the last layer; 5,000,000 is a mistake (an identifier, a pixel).
+#: Largest number of classes, labels or targets of an example. The largest class index determines the size of the last
+#: layer; 5,000,000 is a mistake (an identifier, a pixel).
 MAX_CLASSES = 10000
+# Ends of messages.
 _REGRESSION_HINT = "; for regression targets, set the task to regression"
 _LABELS_HINT = f"; for several labels of an example, set the task to {MULTILABEL}"
 #: Longer decimal numbers are names, such as identifiers; no class index has as many digits.
@@ -21,12 +24,13 @@ _SUM_TOLERANCE = 1e-3
 
 
 def infer_task(array: Any) -> str:
-    """Infer the task from labels.
+    """Infer the task from labels, an array of shape [N] or [N, ...].
 
-    Floating-point labels of shape [N] or [N, outputs], not all of them whole numbers, are regression targets, and so
-    are labels of more axes, such as images. Rows of 0 and 1 that are not one-hot, some of which have several ones, are
-    several labels for each example. All other labels are classes: integers, whole numbers and one-hot rows, but also
-    rows of probabilities that sum to 1 (soft labels), which :func:`convert_labels` then refuses.
+    - Regression: several numbers in more than one axis for each example, such as images, and floating-point numbers
+      that are not all whole.
+    - Multi-label classification: rows of 0 and 1, some of which have several ones.
+    - Classification: all others, such as integers, whole numbers, strings and one-hot rows, but also rows of
+      probabilities that sum to 1 (soft labels), which :func:`convert_labels` then refuses.
 
     Returns
     -------
@@ -34,7 +38,7 @@ def infer_task(array: Any) -> str:
         One of :data:`qatviz.task.TASKS`.
     """
     array = np.asarray(array)
-    if array.ndim == 2 and array.dtype.kind in "iufb" and array.size and _are_answers(array):
+    if array.ndim == 2 and array.dtype.kind in "iufb" and array.size and _are_answers(array).all():
         return MULTILABEL if (np.count_nonzero(array, axis=1) > 1).any() else CLASSIFICATION
     if array.ndim > 2 and array.dtype.kind in "iufb" and array.size > len(array):
         return REGRESSION
@@ -61,7 +65,7 @@ def indices_of_names(
 ) -> Tuple[Optional[Sequence[str]], List[np.ndarray]]:
     """Return the names of the classes, and the labels of each part as indices into them.
 
-    Decimal numbers, such as "7", stand for themselves, without names.
+    If all labels are decimal numbers, such as "7", these are the indices, and there are no names (None).
 
     Parameters
     ----------
@@ -69,6 +73,12 @@ def indices_of_names(
         Labels of the training part and of the test part, if there is one, and their names in messages.
     class_names : sequence of str, optional
         Names in the order of the indices; by default, those in the training part, in alphabetical order.
+
+    Returns
+    -------
+    names : sequence of str or None
+    indices : list of ndarray of int64
+        In the shapes of the labels.
 
     Raises
     ------
@@ -86,12 +96,13 @@ def indices_of_names(
     for array, (_, where) in zip(arrays, parts):
         for label in array.flat:
             if label not in index:
-                known = ", ".join(map(repr, names[:5])) + (", ..." if names[5:] else "")
+                known = names_text(list(map(repr, names)))
                 raise DataError(f"{where}: found label {str(label)!r}; expected one of {known}")
     return names, [np.array([index[label] for label in array.flat], np.int64).reshape(array.shape) for array in arrays]
 
 
 def _is_number(label: str) -> bool:
+    """Return whether a label is a number that can be a class index."""
     return label.isascii() and label.isdecimal() and len(label) <= _MAX_DIGITS
 
 
@@ -109,7 +120,8 @@ def convert_targets(array: Any, n_examples: int, where: str) -> np.ndarray:
 
     Returns
     -------
-    ndarray of float32, shape [N, outputs], or that of the images
+    ndarray of float32
+        Shape [N, outputs]; that of the images is unchanged.
 
     Raises
     ------
@@ -125,12 +137,6 @@ def convert_targets(array: Any, n_examples: int, where: str) -> np.ndarray:
     return convert_to_float32(array.reshape(n_examples, -1), where)
 
 
-def are_pixels(labels: Any) -> bool:
-    """Return whether labels are uint8 images: more than a mask of 0 and 1."""
-    array = np.asarray(labels)
-    return array.dtype == np.uint8 and array.ndim > 2 and array.size > 0 and int(array.max()) > 1
-
-
 def columns_of(targets: np.ndarray) -> np.ndarray:
     """Return regression targets as columns, one for each output; those of images as a single one.
 
@@ -140,13 +146,16 @@ def columns_of(targets: np.ndarray) -> np.ndarray:
     return targets if targets.ndim == 2 else targets.reshape(-1, 1)
 
 
-def _are_answers(array: np.ndarray) -> bool:
-    """Return whether all values are 0 or 1."""
-    return bool(((array == 0) | (array == 1)).all())
+def _are_answers(array: np.ndarray) -> np.ndarray:
+    """Return for each value of an array of numbers whether it is 0 or 1."""
+    return np.asarray((array == 0) | (array == 1))
 
 
 def class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return the number of examples of each class, or with each label, int64 ``[classes]``."""
+    """Return the number of examples of each class, or with each label, int64 ``[classes]``.
+
+    ``labels`` are int32 ``[N]`` class indices, or ``[N, classes]`` rows of 0 and 1.
+    """
     counts = np.bincount(labels, minlength=classes) if labels.ndim == 1 else labels.sum(axis=0)
     return np.asarray(counts, np.int64)
 
@@ -173,7 +182,7 @@ def convert_label_rows(array: Any, n_examples: int, where: str) -> np.ndarray:
     shape = f"[N, labels] rows of 0 and 1, with at most {MAX_CLASSES} labels"
     array = _checked_array(array, n_examples, where, "row", "0 and 1 of a numeric type", shape, MAX_CLASSES)
     array = array.reshape(n_examples, -1)
-    wrong = ~((array == 0) | (array == 1)).all(axis=1)
+    wrong = ~_are_answers(array).all(axis=1)
     if wrong.any():
         index = int(np.flatnonzero(wrong)[0])
         raise DataError(
@@ -233,24 +242,26 @@ def convert_labels(array: Any, n_examples: int, where: str) -> Tuple[np.ndarray,
 
 
 def _check_one_hot(array: np.ndarray, where: str) -> None:
+    """Raise a `DataError` if rows (``[N, classes]``) are not one-hot, or there are too many classes."""
     if array.shape[1] > MAX_CLASSES:
         raise DataError(f"{where}: found {array.shape[1]} columns; expected at most {MAX_CLASSES} classes")
-    right = ((array == 0) | (array == 1)).all(axis=1) & (np.count_nonzero(array, axis=1) == 1)
+    right = _are_answers(array).all(axis=1) & (np.count_nonzero(array, axis=1) == 1)
     if not right.all():
         index = int(np.flatnonzero(~right)[0])
         raise DataError(
             f"{where}: found row {np.array2string(array[index], threshold=8)} in example {index}; expected one-hot "
             f"rows (a single 1, else 0), or class indices of shape [N]"
-            f"{_LABELS_HINT if _are_answers(array) else _REGRESSION_HINT}"
+            f"{_LABELS_HINT if _are_answers(array).all() else _REGRESSION_HINT}"
         )
 
 
 def _checked_array(
     array: Any, n_examples: int, where: str, item: str, values: str, shape: str, max_columns: Optional[int] = None
 ) -> np.ndarray:
-    """Return an array of shape [N] or [N, 1 to `max_columns`] and numeric dtype; raise a `DataError` for any other.
+    """Return an array of numbers of shape [N] or [N, 1 to `max_columns`]; raise a `DataError` for any other.
 
-    `item` (the label of an example), `values` (allowed dtypes) and `shape` (allowed shapes) describe it in messages.
+    `item` (the noun for the label of one example), `values` (allowed dtypes) and `shape` (allowed shapes) are texts of
+    messages.
     """
     array = np.asarray(array)
     if array.dtype.kind in "iufb" and (
@@ -262,7 +273,7 @@ def _checked_array(
 
 
 def _check_form(array: np.ndarray, n_examples: int, where: str, item: str, values: str) -> None:
-    """Raise a `DataError` for a dtype that is not numeric, and another length."""
+    """Raise a `DataError` if an array has a dtype that is not numeric, or another length than `n_examples`."""
     if array.dtype.kind not in "iufb":
         raise DataError(f"{where}: found dtype {array.dtype}; expected {values}")
     if len(array) != n_examples:

@@ -1,4 +1,4 @@
-"""TFRecord files with a described schema. TensorFlow, which checks their checksums, is imported on first use.
+"""TFRecord files with a schema. TensorFlow, which verifies their checksums, is imported on first use.
 
 The schema is a JSON file: which feature of an example is the input of the network, which its label or targets, and how
 they are stored::
@@ -11,7 +11,6 @@ The encoding is "raw" (the bytes of an array of this dtype, little endian, in C 
 image file, of this shape) or "list" (numbers of a feature, the default).
 """
 
-import json
 import os
 import struct
 from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -19,13 +18,22 @@ from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Se
 import numpy as np
 
 from qatviz.data.build import from_arrays, name_from_path
-from qatviz.data.checks import check_memory, list_directory, memory_limit, wrap_read_errors
-from qatviz.data.dataset import Dataset
+from qatviz.data.checks import (
+    LARGER_DATA,
+    check_memory,
+    is_gzipped,
+    list_directory,
+    memory_limit,
+    read_json,
+    wrap_read_errors,
+)
+from qatviz.data.dataset import Dataset, Note
 from qatviz.data.images import decoded
-from qatviz.data.split_names import TEST, TRAIN, VALIDATION, part_of_name
-from qatviz.data.streamed import Array, StreamedArray, statistics_of_pieces
-from qatviz.data_options import AUTO, SPLIT, DataOptions
+from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
+from qatviz.data.streamed import READ_WITH_SAMPLE, Array, StreamedArray, is_streamed
+from qatviz.data_options import TEST, VALIDATION, DataOptions
 from qatviz.errors import DataError
+from qatviz.number_format import names_text
 from qatviz.task import TASKS
 
 #: Names of the data options that apply.
@@ -37,15 +45,12 @@ _RAW, _IMAGE, _LIST = "raw", "image", "list"
 _ENCODINGS = (_RAW, _IMAGE, _LIST)
 _DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64")
 _MAX_SCHEMA_BYTES = 2**22
-#: Number of examples whose values stand for those of all, if they are read when they are used.
-_SAMPLE = 256
 #: Bytes before and after the content of a record: its length and two checksums.
 _BEFORE, _AFTER = 12, 4
-_GZIP = b"\x1f\x8b"
 
 
 class Feature(NamedTuple):
-    """A feature of an example, and how its values are stored."""
+    """Name of a feature of an example, and how its values are stored: a key of `_ENCODINGS`, dtype and shape."""
 
     name: str
     encoding: str
@@ -78,7 +83,21 @@ def load_tfrecord(
 ) -> Dataset:
     """Load a data set from a TFRecord file, or from the files in a directory, whose names tell their parts.
 
-    Examples that do not fit in memory are read when they are used.
+    Examples that do not fit in memory are read when they are used, unless the files are compressed.
+
+    Parameters
+    ----------
+    path : str
+    validation_fraction, seed
+        See :func:`qatviz.data.build.from_arrays`.
+    task : str, optional
+        Task; default: the task in the schema; without that, see :func:`qatviz.data.build.from_arrays`.
+    options : DataOptions
+        `TFRECORD_OPTIONS` of them are used.
+
+    Returns
+    -------
+    Dataset
 
     Raises
     ------
@@ -105,14 +124,13 @@ def load_tfrecord(
         seed,
         where,
         task or schema.task,
+        [Note(READ_WITH_SAMPLE)] if any(is_streamed(examples) for examples, _ in arrays) else [],
     )
 
 
 def read_schema(path: str) -> Schema:
-    """Return the checked content of a schema file; raise a `DataError` that names what is wrong."""
-    with wrap_read_errors(path, "the schema of TFRecord files"), open(path, "rb") as file:
-        content = file.read(_MAX_SCHEMA_BYTES + 1)
-        found = json.loads(content.decode("utf-8"))
+    """Return the checked content of a schema file; a `DataError` names the first entry that is not allowed."""
+    found = read_json(path, "the schema of TFRecord files", _MAX_SCHEMA_BYTES)
     if not isinstance(found, dict) or set(found) - {"examples", "targets", "class_names", "task"}:
         raise DataError(f"{path}: expected examples, targets, and optionally class_names and task")
     names = found.get("class_names")
@@ -126,6 +144,7 @@ def read_schema(path: str) -> Schema:
 
 
 def _feature(found: Any, where: str) -> Feature:
+    """Return the checked description of a feature in a schema; ``where`` names it in messages."""
     if not isinstance(found, dict) or set(found) - {"feature", "encoding", "dtype", "shape"}:
         raise DataError(f"{where}: expected feature, and optionally encoding, dtype and shape")
     name, encoding, dtype = found.get("feature"), found.get("encoding", _LIST), found.get("dtype")
@@ -151,6 +170,7 @@ def _has_ending(name: str) -> bool:
 
 
 def _schema_path(path: str, options: DataOptions) -> str:
+    """Return the path of the schema that the options name, or of the one beside the files."""
     if options.schema:
         return os.path.expanduser(options.schema)
     beside = os.path.join(path if os.path.isdir(path) else os.path.dirname(path), SCHEMA)
@@ -176,50 +196,48 @@ def _parts(path: str, options: DataOptions) -> Dict[str, List[str]]:
         raise DataError(
             f"{path}: found {', '.join(names)}, but none for training; expected a file such as train.tfrecord"
         )
-    wanted = options.held_out_parts
-    held_out = [part for part in wanted if named[part]]
-    if options.held_out not in (AUTO, SPLIT) and not held_out:
-        raise DataError(f"{path}: found no {options.held_out} part to hold out", "held_out")
-    return {part: named[part] for part in (TRAIN, *held_out[:1])}
+    held_out = held_out_part(options, [part for part, files in named.items() if files], path)
+    return {part: named[part] for part in (TRAIN, held_out) if part is not None}
 
 
 class _Records:
-    """Records of a file, whose checksums are verified in the first pass.
+    """Records of a file: :meth:`contents` passes over all of them, then :meth:`content` reads single ones.
 
     Attributes
     ----------
     path : str
-    offsets : list of int
-        Position of the content of each record in the file, after `contents`.
+    places : list of (int, int)
+        Position in the file and length, in bytes, of the content of each record; found by `contents`.
     is_compressed : bool
+        Whether the file is gzipped, so that single records can't be read.
     """
 
     def __init__(self, path: str):
         self.path = path
-        self.offsets: List[Tuple[int, int]] = []
-        with wrap_read_errors(path, "a TFRecord file"), open(path, "rb") as file:
-            self.is_compressed = file.read(2) == _GZIP
+        self.places: List[Tuple[int, int]] = []
+        with wrap_read_errors(path, "a TFRecord file"):
+            self.is_compressed = is_gzipped(path)
 
     def contents(self) -> Iterator[bytes]:
-        """Yield the content of each record."""
+        """Yield the content of each record, with its checksum verified; a `DataError` names a damaged record."""
         import tensorflow.compat.v1 as tf
 
         compression = tf.python_io.TFRecordCompressionType
         options = tf.python_io.TFRecordOptions(compression.GZIP if self.is_compressed else compression.NONE)
-        position, self.offsets = 0, []
+        position, self.places = 0, []
         try:
             for content in tf.python_io.tf_record_iterator(self.path, options):
-                self.offsets.append((position + _BEFORE, len(content)))
+                self.places.append((position + _BEFORE, len(content)))
                 position += _BEFORE + len(content) + _AFTER
                 yield content
         except tf.errors.OpError as error:
             raise DataError(
-                f"{self.path}: record {len(self.offsets)}: {error.message}; expected a TFRecord file"
+                f"{self.path}: record {len(self.places)}: {error.message}; expected a TFRecord file"
             ) from error
 
     def content(self, file: BinaryIO, number: int) -> bytes:
-        """Return the content of a record; ``file`` is the open file."""
-        position, length = self.offsets[number]
+        """Return the content of a record from the open ``file``; a `DataError` if its length has changed."""
+        position, length = self.places[number]
         file.seek(position - _BEFORE)
         (found,) = struct.unpack("<Q", file.read(8))
         if found != length:
@@ -231,7 +249,7 @@ class _Records:
 
 
 def _read(files: Sequence[_Records], schema: Schema, source: str) -> Tuple[Array, np.ndarray]:
-    """Return the examples and targets of a part."""
+    """Return the examples and targets of a part; the examples are streamed if they do not fit in memory."""
     targets: List[np.ndarray] = []
     examples: List[np.ndarray] = []
     n_bytes, can_stream = 0, not any(file.is_compressed for file in files)
@@ -246,19 +264,20 @@ def _read(files: Sequence[_Records], schema: Schema, source: str) -> Tuple[Array
                 n_bytes += example.nbytes
                 examples.append(example)
                 if not can_stream:
-                    check_memory(source, 2 * n_bytes, "loading its examples")
-            if n_bytes > limit:
-                examples = examples[:_SAMPLE]
+                    check_memory(source, 2 * n_bytes, "loading its examples", LARGER_DATA)
+                elif n_bytes > limit:
+                    examples = examples[:1]
     if not targets:
         raise DataError(f"{source}: found no records; expected examples")
-    if n_bytes <= limit:
+    if n_bytes <= limit or not can_stream:
         return np.array(examples), np.array(targets)
     streamed = _RecordArray(files, schema.examples, examples[0])
-    streamed.state(statistics_of_pieces(examples))
+    streamed.state_sample()
     return streamed, np.array(targets)
 
 
 def _parsed(content: bytes, where: str) -> Any:
+    """Return the features of an example, by name, from the content of its record."""
     from tensorflow.core.example import example_pb2
 
     with wrap_read_errors(where, "a tf.train.Example"):
@@ -266,9 +285,12 @@ def _parsed(content: bytes, where: str) -> Any:
 
 
 def _value(found: Any, feature: Feature, where: str) -> np.ndarray:
-    """Return the values of a feature of an example."""
+    """Return the values of a feature, of its shape and dtype, from the features of an example by name.
+
+    Labels that are stored as integers, in a feature without a stated dtype and shape, stay integers.
+    """
     if feature.name not in found:
-        names = ", ".join(sorted(found)[:8]) or "no features"
+        names = names_text(sorted(found)) or "no features"
         raise DataError(f"{where}: found {names}; expected the feature {feature.name!r}")
     stored = found[feature.name]
     kind = stored.WhichOneof("kind")
@@ -294,15 +316,15 @@ def _value(found: Any, feature: Feature, where: str) -> np.ndarray:
             f"{list(feature.shape)}"
         )
     if feature.encoding == _LIST and kind == "int64_list" and feature.dtype == np.float32 and not feature.shape:
-        return values.reshape(())  # a label stays a whole number
+        return values.reshape(())
     return values.astype(feature.dtype.newbyteorder("=")).reshape(feature.shape)
 
 
 class _RecordArray(StreamedArray):
-    """Examples in the records of files, read when they are used."""
+    """Examples in the records of files; ``first`` is the first example, whose shape and dtype all have."""
 
     def __init__(self, files: Sequence[_Records], feature: Feature, first: np.ndarray):
-        counts = [len(file.offsets) for file in files]
+        counts = [len(file.places) for file in files]
         super().__init__((sum(counts), *first.shape), first.dtype)
         self._files, self._feature = files, feature
         self._starts = np.concatenate([[0], np.cumsum(counts)])

@@ -9,10 +9,10 @@ from qatviz.data.checks import check_memory, wrap_read_errors
 from qatviz.errors import DataError
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-#: Numbers of bytes of a sample that are read, by format.
+#: Supported numbers of bytes of a sample, by format.
 _WIDTHS = {_PCM: (1, 2, 3, 4), _FLOAT: (4, 8)}
-_MOST_CHANNELS = 64
-#: Largest size of the samples, and smallest one that means that it is not known.
+_MOST_CHANNELS, _MOST_RATE = 64, 999_999
+#: Largest number of bytes of the samples, and smallest stated number that means that it is not known.
 _MOST_BYTES, _OPEN_SIZE = 2**28, 2**32 - 2**16
 #: Largest number of chunks before the samples.
 _MOST_CHUNKS = 1000
@@ -34,6 +34,8 @@ class Sound(NamedTuple):
 
 
 class _Form(NamedTuple):
+    """Form of the samples: `kind` is a key of `_WIDTHS`, the rate is in samples per second."""
+
     kind: int
     channels: int
     rate: int
@@ -68,6 +70,7 @@ def read_wav(stream: IO[bytes], where: str) -> Sound:
 
 
 def _exactly(stream: IO[bytes], size: int, where: str) -> bytes:
+    """Return the next bytes of a stream; raise a `DataError` if it has fewer."""
     check_memory(where, size)
     content = stream.read(size)
     if len(content) < size:
@@ -76,6 +79,7 @@ def _exactly(stream: IO[bytes], size: int, where: str) -> bytes:
 
 
 def _form(content: bytes, where: str) -> _Form:
+    """Return the form of the samples from the content of the chunk "fmt "."""
     kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", content)
     if kind == _EXTENSIBLE:
         (kind,) = struct.unpack_from("<H", content, 24)
@@ -84,15 +88,16 @@ def _form(content: bytes, where: str) -> _Form:
             f"{where}: found samples of {bits} bits in the format {kind}; expected PCM of 8, 16, 24 or 32 bits or "
             "floating-point numbers"
         )
-    if not (1 <= channels <= _MOST_CHANNELS and 1 <= rate < 10**6):
+    if not (1 <= channels <= _MOST_CHANNELS and 1 <= rate <= _MOST_RATE):
         raise DataError(
-            f"{where}: found {channels:,} channels and {rate:,} samples a second; expected 1 to {_MOST_CHANNELS} "
-            "channels, and fewer than 1,000,000 samples a second"
+            f"{where}: found {channels:,} channels and {rate:,} samples per second; expected 1 to {_MOST_CHANNELS} "
+            f"channels, and 1 to {_MOST_RATE:,} samples per second"
         )
     return _Form(kind, channels, rate, bits // 8)
 
 
 def _sound(stream: IO[bytes], size: int, form: _Form, where: str) -> Sound:
+    """Return the sound of samples that begin at the position of the stream; ``size`` is their stated size in bytes."""
     # Programs that write to a pipe leave the size at its largest value: the samples then reach to the end of the file.
     is_open = size >= _OPEN_SIZE
     if not is_open and size > _MOST_BYTES:
@@ -111,7 +116,7 @@ def _sound(stream: IO[bytes], size: int, form: _Form, where: str) -> Sound:
 
 
 def _as_int16(content: bytes, form: _Form, where: str) -> np.ndarray:
-    """Return the samples of all channels, int16 ``[n]``."""
+    """Return the samples of all channels as they are stored, channel by channel at each time, int16 ``[n]``."""
     if form.kind == _FLOAT:
         values = np.frombuffer(content, f"<f{form.width}").astype(np.float64)
         if not np.isfinite(values).all():

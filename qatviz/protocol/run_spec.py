@@ -6,7 +6,7 @@ from typing import Any, Dict, FrozenSet, Optional, Sequence, Tuple
 from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.data.checks import memory_limit
-from qatviz.data.dataset import same_examples
+from qatviz.data.dataset import equal_up_to_unit_axis
 from qatviz.data.example_weights import example_weights
 from qatviz.data.heads import for_outputs
 from qatviz.errors import DataError, NetworkError, RecordError, SettingError, prefixed
@@ -307,7 +307,7 @@ def output_mismatch(
     found = network.shapes[name]
     noun = count(shape[0], *_NOUNS[task])
     wanted = f"{data} has " + (noun if len(shape) == 1 else f"targets of {shape_text(shape)}")
-    if task == REGRESSION and len(shape) > 1 and same_examples(found, shape):
+    if task == REGRESSION and len(shape) > 1 and equal_up_to_unit_axis(found, shape):
         return ""
     if len(found) != len(shape):
         expected = "a single row of numbers" if len(shape) == 1 else shape_text(shape)

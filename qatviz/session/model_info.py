@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import NamedTuple, Optional, Tuple
 
-from qatviz.data.dataset import is_regression_by_network, same_examples
+from qatviz.data.dataset import equal_up_to_unit_axis, is_regression_by_network
 from qatviz.data.notes import BY_NETWORK
 from qatviz.data_options import DataOptions
 from qatviz.errors import NetworkError
@@ -106,7 +106,7 @@ def fit_note(network: Network, data: DataInfo) -> str:
 def mismatch_reason(network: Network, data: DataInfo) -> str:
     """Return the reason why ``network`` can't be trained on ``data``, with remedies; empty if it can."""
     takes, shape = tuple(network.input_shape), tuple(data.input_shape)
-    if not same_examples(takes, shape):
+    if not equal_up_to_unit_axis(takes, shape):
         return (
             f"takes {example_text(takes)} per example, but {data.name} has {example_text(shape)}: choose data of that "
             "size, or a model for it"

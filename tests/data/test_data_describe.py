@@ -92,8 +92,8 @@ def test_classes_without_examples_are_noted(digits):
     x, y = digits
     dataset = from_arrays("n", "s", (x, y), (x[y == 0], y[y == 0]), class_names=list("abcdefghijkl"))
     assert describe(dataset)["notes"][:2] == [
-        "no train examples for 8 of 12 classes: e, f, g, h, i ...",
-        "no test examples for 11 of 12 classes: b, c, d, e, f ...",
+        "no train examples for 8 of 12 classes: e, f, g, h, i, j and 2 more",
+        "no test examples for 11 of 12 classes: b, c, d, e, f, g and 5 more",
     ]
 
 

@@ -206,6 +206,14 @@ def test_a_held_out_part_that_is_missing_is_refused(files, digits):
     assert caught.value.field == "held_out"
 
 
+def test_class_folders_without_parts_cannot_hold_out_a_part(files, digits):
+    path = files.folder(*digits)
+    with pytest.raises(DataError, match="folder: found no test part to hold out") as caught:
+        load(path, options=DataOptions(held_out="test"))
+    assert caught.value.field == "held_out"
+    assert len(load(path, options=DataOptions(held_out="split")).x_test) == 8
+
+
 def test_a_test_part_without_labels_is_not_held_out(files, digits):
     x, y = digits
     files.folder(x[:30], y[:30], "folder/train")

@@ -45,6 +45,13 @@ def test_a_set_is_found_by_name(files, digits, zipped, test_prefix, by_directory
         assert len(dataset.x_train) == 24 and len(dataset.x_test) == 6
 
 
+def test_the_test_part_of_names_with_capitals_is_found(files, digits):
+    x, y = digits
+    path = files.idx_set(x[:30], y[:30], "Train")
+    files.idx_set(x[30:], y[30:], "test")
+    assert (len(load(path).x_train), len(load(path).x_test)) == (30, 10)
+
+
 def test_images_and_labels_may_be_zipped_or_not_each(files, digits):
     x, y = digits
     files.idx("set/train-labels-idx1-ubyte", y)

@@ -75,6 +75,13 @@ def test_a_column_that_says_the_part_splits_the_data(table):
         load(table(rows[:21], root="other"), options=DataOptions(held_out="validation"))
 
 
+def test_a_table_that_is_too_large_is_refused(table, monkeypatch):
+    path = table([["image", "label"]] + [[f"{i:03d}.png", i % 2] for i in range(40)])
+    monkeypatch.setattr("qatviz.data.csv_file.MAX_TEXTS_BYTES", 100)
+    with pytest.raises(DataError, match=r"labels.csv: found \d+ bytes; expected a table of at most 100"):
+        load(path)
+
+
 def test_folders_of_parts_split_the_data(files, table, digits):
     rows = [["image", "label"]] + [[f"train/{i:03d}.png", i % 2] for i in range(40)]
     path = table(rows, images="train/{:03d}.png")

@@ -113,7 +113,9 @@ def test_endless_data_is_read_up_to_a_bound_and_said_so(monkeypatch):
     found = collect(endless(), "data")
     assert len(found.examples) == 300
     (note,) = found.notes
-    assert note.is_mistake and note.text.startswith("read 300 examples, the first 1 MiB of data without a known length")
+    assert note.is_mistake and note.text.startswith(
+        "read 300 examples, the first 1.05 MB of data without a known length"
+    )
 
 
 def test_data_of_a_known_length_that_does_not_fit_is_refused(monkeypatch):

@@ -133,6 +133,69 @@ def test_an_npy_file_is_the_first_of_its_pair(files, digits):
         load(os.path.join(folder, "spectra.npy"))
 
 
+def arrays_and_memory(files, monkeypatch, n_bytes, **arrays):
+    """Write .npy files; return the data set in memory, and the one with this limit of the memory."""
+    for name, array in arrays.items():
+        np.save(str(files.path("arrays", name + ".npy")), array)
+    in_memory = load(str(files.directory / "arrays"))
+    monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", n_bytes)
+    return in_memory, load(str(files.directory / "arrays"))
+
+
+def test_examples_in_npy_files_larger_than_memory_are_read_when_they_are_used(files, digits, monkeypatch):
+    rows = np.random.RandomState(0).standard_normal((40, 7)).astype(np.float32)
+    for x in (digits[0], rows):
+        in_memory, streamed = arrays_and_memory(files, monkeypatch, 1000, x=x, y=digits[1])
+        monkeypatch.undo()
+        assert in_memory.streamed == () and streamed.streamed == ("x_train", "x_test")
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            np.testing.assert_array_equal(getattr(streamed, name)[:], getattr(in_memory, name))
+        assert streamed.fingerprint == in_memory.fingerprint and streamed.scaling == in_memory.scaling
+        assert (streamed.x_train.min(), streamed.x_train.max()) == (x.min(), x.max())
+        assert texts(streamed)[0].startswith("examples are read when they are used, as together they are larger")
+        assert set(texts(in_memory)) < set(texts(streamed))
+
+
+def test_parts_in_npy_files_larger_than_memory_stay_parts(files, digits, monkeypatch):
+    in_memory, streamed = arrays_and_memory(
+        files, monkeypatch, 1000, **arrays_of(("x_train", "y_train", "x_test", "y_test"), digits)
+    )
+    assert (len(streamed.x_train), len(streamed.x_test)) == (30, 6)
+    assert streamed.fingerprint == in_memory.fingerprint
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            lambda x: x.astype(np.float64),
+            r"arrays: x: found float64 of shape \[40, 6, 5, 1\], larger than memory; expected",
+        ),
+        (lambda x: x.reshape(40, -1), "x: found uint8 of shape .*; expected float32, or uint8 images"),
+        (
+            lambda x: np.asfortranarray(x),
+            "x.npy: found .*; expected numbers in C order .*, as it does not fit in memory",
+        ),
+        (lambda x: np.where(x == x.max(), np.nan, x).astype(np.float32), "x: found values that are not finite"),
+    ],
+)
+def test_arrays_larger_than_memory_of_other_forms_are_refused(files, digits, monkeypatch, change, words):
+    monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 1000)
+    np.save(str(files.path("arrays/x.npy")), change(digits[0]))
+    np.save(str(files.path("arrays/y.npy")), digits[1])
+    with pytest.raises(DataError, match=words):
+        load(str(files.directory / "arrays"))
+
+
+def test_an_archive_larger_than_memory_names_the_way_out(files, digits, monkeypatch):
+    path = files.npz(x=digits[0], y=digits[1])
+    monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 1000)
+    with pytest.raises(
+        DataError, match="available: 1,000; larger data is read while a run trains on it if it is .*npy"
+    ):
+        load(path)
+
+
 @pytest.mark.parametrize(
     "content, words",
     [

@@ -111,8 +111,8 @@ def test_long_lists_of_keys_are_cut_off(files, digits):
     path = files.npz(**{f"k{index}" * 30: digits[1] for index in range(1, 10)})
     with pytest.raises(DataError, match="no data set") as caught:
         load(path)
-    assert str(caught.value).count("k1k1") > 5 and "k8k8" in str(caught.value) and "k9" not in str(caught.value)
-    assert "..., ...; expected" in str(caught.value).replace("'", "") and len(str(caught.value)) < 700
+    assert str(caught.value).count("k1k1") > 5 and "k6k6" in str(caught.value) and "k7" not in str(caught.value)
+    assert "...' and 3 more; expected" in str(caught.value) and len(str(caught.value)) < 700
     with pytest.raises(DataError, match="the file has no arrays;"):
         load(files.npz("none.npz"))
 

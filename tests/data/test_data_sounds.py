@@ -157,15 +157,31 @@ def test_speech_commands_lists_are_held_out_and_its_noise_is_no_class(folder):
     assert any("_background_noise_" in note and "1 sound" in note for note in describe(dataset)["notes"])
 
 
+def test_a_part_without_a_list_or_files_for_training_is_refused(folder):
+    for held_out in ("test", "validation"):
+        with pytest.raises(QatvizError, match=f"found no {held_out} part to hold out") as error:
+            load(folder, options=DataOptions(held_out=held_out))
+        assert error.value.field == "held_out"
+    (folder / "testing_list.txt").write_text(
+        "".join(f"{path.parent.name}/{path.name}\n" for path in folder.rglob("*.wav"))
+    )
+    with pytest.raises(QatvizError, match=f"testing_list.txt: names all of the {N} sounds"):
+        load(folder)
+    (folder / "testing_list.txt").write_text("other/0.wav\n")
+    with pytest.raises(QatvizError, match=f"testing_list.txt: names none of the {N} sounds"):
+        load(folder, options=DataOptions(held_out="test"))
+    assert len(load(folder).x_test) == round(0.2 * N)
+
+
 def test_rates_that_differ_or_are_too_low_are_refused(folder, tmp_path):
     written(folder / "no" / "other.wav", tone(1, rate=8000).tobytes(), 8000)
     with pytest.raises(
-        QatvizError, match=r"(other|\d+)\.wav: found .* samples a second, but .* expected the same rate"
+        QatvizError, match=r"(other|\d+)\.wav: found .* samples per second, but .* expected the same rate"
     ):
         load(folder)
     for index in range(4):
         written(tmp_path / "low" / str(index % 2) / f"{index}.wav", tone(index, rate=8000).tobytes(), 8000)
-    with pytest.raises(QatvizError, match="found 8,000 samples a second; expected at least") as error:
+    with pytest.raises(QatvizError, match="found 8,000 samples per second; expected at least") as error:
         load(tmp_path / "low")
     assert error.value.field == "sound_features"
     assert load(tmp_path / "low", options=DataOptions(sound_features="waveform")).input_shape == (8000, 1, 1)

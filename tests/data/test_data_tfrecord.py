@@ -92,6 +92,8 @@ def test_examples_larger_than_memory_are_read_when_they_are_used(folder, tmp_pat
     monkeypatch.setattr("qatviz.data.tfrecord.memory_limit", lambda: 600)
     streamed = load(folder)
     assert streamed.streamed == ("x_train", "x_test")
+    (note,) = [note.text for note in streamed.notes]
+    assert note.startswith("examples are read when they are used") and "those of 256 of them" in note
     for rows in (slice(None), [23, 0, 12, 11, 5]):
         np.testing.assert_array_equal(streamed.x_train[rows], in_memory.x_train[rows])
     assert streamed.fingerprint == in_memory.fingerprint
@@ -100,6 +102,30 @@ def test_examples_larger_than_memory_are_read_when_they_are_used(folder, tmp_pat
     write(folder / "train.tfrecord-00001-of-00002", range(3))
     with pytest.raises(QatvizError, match=r"00001-of-00002"):
         streamed.x_train[20]
+
+
+def test_rows_of_bytes_larger_than_memory_are_refused_as_they_are_no_pixels(folder, monkeypatch):
+    describe_schema(folder, {**RAW, "shape": [60]})
+    assert load(folder).x_train.dtype == np.float32
+    monkeypatch.setattr("qatviz.data.tfrecord.memory_limit", lambda: 600)
+    with pytest.raises(
+        QatvizError, match=r"raw: found uint8 of shape \[24, 60\], larger than memory; expected float32"
+    ):
+        load(folder)
+
+
+def test_compressed_files_larger_than_memory_name_the_way_out(tmp_path, monkeypatch):
+    write(tmp_path / "all.tfrecord", range(N), "GZIP")
+    describe_schema(tmp_path, RAW)
+    monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 600)
+    with pytest.raises(QatvizError, match="loading its examples needs .* uncompressed TFRecord files"):
+        load(tmp_path / "all.tfrecord")
+
+
+def test_a_schema_that_is_too_large_is_refused(folder, monkeypatch):
+    monkeypatch.setattr("qatviz.data.tfrecord._MAX_SCHEMA_BYTES", 50)
+    with pytest.raises(QatvizError, match="schema.json: has more than 50 bytes; expected fewer in the schema"):
+        load(folder)
 
 
 WRONG = {

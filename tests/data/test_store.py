@@ -9,6 +9,7 @@ import pytest
 
 from qatviz.cli import main
 from qatviz.data import describe, from_arrays, load, write_store
+from qatviz.data.heads import from_heads
 from qatviz.data.streamed import StoredArray
 from qatviz.errors import DataError, QatvizError
 
@@ -70,6 +71,30 @@ def test_progress_rises_to_the_end_and_can_cancel(dataset, tmp_path):
     assert os.listdir(str(tmp_path)) == ["a"]
 
 
+def test_weights_count_as_progress_and_are_checked(tmp_path):
+    plain = images()
+    dataset = from_arrays("shapes", "test", (plain.x_train, plain.y_train), weights=np.arange(1.0, 33))
+    seen = []
+    write_store(dataset, tmp_path / "a", seen.append)
+    assert seen == sorted(seen) and seen[-1] == 1.0 and seen[-2] < 1.0
+    np.testing.assert_array_equal(load(tmp_path / "a").w_train, dataset.w_train)
+    for weights, words in (
+        (np.full(len(dataset.w_train), -1.0), "expected finite weights"),
+        (np.ones(3), "expected a nu"),
+    ):
+        np.save(str(tmp_path / "a" / "w_train.npy"), weights)
+        with pytest.raises(DataError, match="w_train.npy: .*" + words):
+            load(tmp_path / "a")
+
+
+def test_targets_of_several_outputs_are_refused_rather_than_lost(tmp_path):
+    x = np.zeros((20, 3), np.float32) + np.arange(20, dtype=np.float32)[:, np.newaxis]
+    dataset = from_heads("two", "a source", (x, {"kind": np.arange(20) % 2, "size": x[:, :1] / 7}))
+    with pytest.raises(DataError, match="a source: has targets of 2 outputs; a store has those of one"):
+        write_store(dataset, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
 def test_what_exists_is_not_replaced(dataset, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "mine").write_text("keep")
@@ -78,11 +103,22 @@ def test_what_exists_is_not_replaced(dataset, tmp_path):
     assert os.listdir(str(tmp_path / "a")) == ["mine"]
 
 
-def test_another_scaling_or_task_is_refused(tmp_path):
+@pytest.mark.parametrize("scaling", ["unit", "signed", "none", "100/50", "1,2,3/50,60,70", "standard"])
+def test_stored_pixels_are_scaled_as_those_in_memory(tmp_path, scaling):
     write_store(images(), tmp_path / "a")
-    assert load(tmp_path / "a", scaling="unit").scaling == "unit"
-    with pytest.raises(DataError, match="stored for 'unit'.*a store that is made with the scaling 'signed'"):
-        load(tmp_path / "a", scaling="signed")
+    found, expected = load(tmp_path / "a", scaling=scaling), images().with_scaling(scaling)
+    assert found.scaling == expected.scaling and found.streamed and found.fingerprint == expected.fingerprint
+    np.testing.assert_array_equal(found.x_train[:], expected.x_train)
+    np.testing.assert_array_equal(found.x_test[[5, 0, 1]], expected.x_test[[5, 0, 1]])
+    for key in ("train", "test"):
+        assert describe(found)[key] == pytest.approx(describe(expected)[key], rel=1e-6, abs=1e-6)
+
+
+def test_another_scaling_of_scaled_examples_or_another_task_is_refused(tmp_path):
+    write_store(images().with_scaling("signed"), tmp_path / "b")
+    with pytest.raises(DataError, match="the scaling is 'unit', but the examples are already scaled to -1 to 1"):
+        load(tmp_path / "b", scaling="unit")
+    write_store(images(), tmp_path / "a")
     with pytest.raises(DataError, match="the task is 'regression', but that of the store is 'classification'"):
         load(tmp_path / "a", task="regression")
 

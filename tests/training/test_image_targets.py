@@ -73,6 +73,15 @@ def test_masks_of_0_and_1_and_images_without_an_axis_of_channels_are_kept():
     assert trained.outcome.evaluations[-1]["float"] > 0
 
 
+def test_images_for_training_decide_that_targets_are_pixels():
+    """Also if those of the test part are nearly black, so that they could be masks of 0 and 1."""
+    x = pictures()
+    data = from_arrays("pictures", "a test", (x, x), (x[:9], np.minimum(x[:9], 1)))
+    assert data.assumed.target_pixels
+    np.testing.assert_allclose(data.y_train, x / 255, rtol=1e-6)
+    np.testing.assert_allclose(data.y_test, np.minimum(x[:9], 1) / 255, rtol=1e-6)
+
+
 def test_images_of_another_size_are_refused():
     x = pictures()
     with pytest.raises(NetworkError, match="outputs 8×8×1, but .* has targets of 4×4×1: choose other data, or a model"):
