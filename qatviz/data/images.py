@@ -1,4 +1,7 @@
-"""Images of files as one array: their modes, sizes and transparency are converted. Pillow is imported on first use."""
+"""Images of files as one array: their modes, sizes, orientation and transparency are converted.
+
+Pillow is imported on first use.
+"""
 
 import io
 import warnings
@@ -13,7 +16,7 @@ from qatviz.data.checks import check_memory, memory_limit, wrap_read_errors
 from qatviz.data.class_folders import FileKind, skipped_notes
 from qatviz.data.dataset import Note
 from qatviz.data.file_tree import FileTree
-from qatviz.data.streamed import Array, StreamedArray, statistics_of_pieces
+from qatviz.data.streamed import READ_WITH_SAMPLE, Array, StreamedArray
 from qatviz.data_options import CROP, PAD, RESIZE, SKIP, DataOptions
 from qatviz.errors import DataError
 
@@ -30,25 +33,52 @@ IMAGE_OPTIONS = ("image_size", "fit", "background", "unusable")
 # PostScript would be run by another program.
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
 # Pillow's modes of grey images, those of 16 bits among them, and of other images, which become RGB.
-_DEEP = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
-_GREY = {"1", "L", "LA", *_DEEP}
+_DEEP_GREY = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
+_GREY = {"1", "L", "LA", *_DEEP_GREY}
 _COLOR = {"RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV"}
 _WITH_ALPHA = {"LA", "RGBA", "PA"}
 _CONVERTED = {"CMYK", "YCbCr", "HSV"}
+#: Pillow reads the higher byte of each colour of 16 bits in a PNG file, in these raw modes. In the raw modes to which
+#: they are mapped, those of the other byte order, it reads the lower byte.
+_DEEP_COLOR = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
 #: A pixel of 16 bits is this multiple of the one of 8 bits: 65535 / 255.
 _DEEP_FACTOR = 257
+#: EXIF tag of the orientation, and the names of Pillow's methods that turn an image of each orientation upright.
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+#: Orientations in which height and width are exchanged.
+_SIDEWAYS = (5, 6, 7, 8)
+#: Advice if images do not fit in memory.
+_ADVICE = "; images in a folder that is not an archive may be larger"
 #: Bytes of one decoded pixel at most; an image is decoded as a whole.
 _DECODED_BYTES = 4
-#: Number of images whose values stand for those of all, if they are read when they are used.
-_SAMPLE = 256
 _FITTED = {RESIZE: "stretched to it", CROP: "scaled and cropped to it", PAD: "scaled and padded to it"}
 
 
 class _Header(NamedTuple):
-    """Properties of an image that are known before it is decoded; `size` is (height, width)."""
+    """Properties of an image that are known before it is decoded.
+
+    Attributes
+    ----------
+    mode : str
+        Pillow's mode.
+    size : (int, int)
+        Height and width, once it is turned upright.
+    is_deep : bool
+        Whether its pixels of 16 bits are read in full.
+    """
 
     mode: str
     size: Tuple[int, int]
+    is_deep: bool
 
 
 class ImageReader:
@@ -71,8 +101,9 @@ class ImageReader:
     def read(self, parts: Sequence[Sequence[str]]) -> List[Tuple[Array, np.ndarray]]:
         """Read the images of each part of a data set, which are converted to one shape and dtype.
 
-        If an image is in colour, all become RGB; otherwise they are grey. uint8, or float32 pixels from 0 to 255 if an
-        image has 16 bits. Images of 8 bits in a directory that do not fit in memory are read when they are used.
+        All are turned upright, as their EXIF orientation says. If an image is in colour, all become RGB; otherwise they
+        are grey. They are uint8, or float32 pixels from 0 to 255 if an image has 16 bits. Images in a directory that do
+        not fit in memory are read when they are used.
 
         Parameters
         ----------
@@ -92,16 +123,17 @@ class ImageReader:
             size to convert them to; the field is ``image_size`` then.
         """
         with warnings.catch_warnings():
-            # Pillow warns of unusual metadata, which is not used, and of large images, whose size is checked.
+            # Pillow warns of unusual metadata, of which only the orientation is used, and of large images, whose size
+            # is checked.
             warnings.simplefilter("ignore")
             headers = [[self._header(path) for path in part] for part in parts]
             shape, dtype = self._form(parts, headers)
             readable = sum(header is not None for found in headers for header in found)
             n_bytes = readable * int(np.prod(shape)) * dtype.itemsize
-            if n_bytes > memory_limit() and self._tree.is_lasting and dtype == np.uint8:
+            if n_bytes > memory_limit() and self._tree.is_lasting:
                 return [self._streamed_part(part, found, shape, dtype) for part, found in zip(parts, headers)]
             what = f"loading {readable} images of {shape[0]}x{shape[1]} pixels"
-            check_memory(self._tree.root, n_bytes, what)
+            check_memory(self._tree.root, n_bytes, what, _ADVICE)
             return [self._read_part(part, found, shape, dtype) for part, found in zip(parts, headers)]
 
     def notes(self) -> List[Note]:
@@ -114,6 +146,7 @@ class ImageReader:
             "fitted": (f"of other sizes than {self._options.image_size}", _FITTED[self._options.fit]),
             "transparent": ("that are transparent", f"with {self._options.background} behind them"),
             "converted": ("in CMYK, YCbCr or HSV", "converted to RGB without their colour profiles"),
+            "turned": ("with an EXIF orientation", "turned upright"),
             "deep": ("of 16 bits", "whose pixels are x / 257, with fractions"),
             "reduced": ("of 16 bits in each colour", "of which Pillow reads 8"),
             "animated": ("with several frames", "of which the first is read"),
@@ -137,7 +170,8 @@ class ImageReader:
                     )
                 width, height = image.size
                 check_memory(where, _DECODED_BYTES * width * height, f"decoding {height}x{width} pixels")
-                return _Header(image.mode, (height, width))
+                size = (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
+                return _Header(image.mode, size, image.mode in _DEEP_GREY or _deep_tile(image) is not None)
         except DataError:
             if not self._skips:
                 raise
@@ -159,7 +193,7 @@ class ImageReader:
         )
         is_grey = modes <= _GREY and not (uses_background and len(set(self._options.background_color)) > 1)
         shape = (*size, 1 if is_grey else 3)
-        dtype = np.dtype(np.float32 if modes & _DEEP else np.uint8)
+        dtype = np.dtype(np.float32 if any(header.is_deep for _, header in readable) else np.uint8)
         return shape, dtype
 
     def _common_size(self, readable: Sequence[Tuple[str, _Header]]) -> Tuple[int, int]:
@@ -190,6 +224,7 @@ class ImageReader:
         shape: Tuple[int, int, int],
         dtype: np.dtype,
     ) -> Tuple[np.ndarray, np.ndarray]:
+        """Return the images of a part, and the indices of their paths."""
         images = np.empty((sum(header is not None for header in headers), *shape), dtype)
         kept: List[int] = []
         for index, (path, header) in enumerate(zip(paths, headers)):
@@ -215,73 +250,103 @@ class ImageReader:
         shape: Tuple[int, int, int],
         dtype: np.dtype,
     ) -> Tuple[Array, np.ndarray]:
-        """Return the images of a part as an array that reads them when they are used."""
+        """Return the images of a part, which are read when they are used, and the indices of their paths."""
         kept = [index for index, header in enumerate(headers) if header is not None]
         images = _ImageFiles([paths[index] for index in kept], shape, dtype, self.pixels_of)
-        # A pass over all images would take minutes.
-        sample = np.unique(np.linspace(0, len(images) - 1, _SAMPLE).astype(np.int64))
-        images.state(statistics_of_pieces(images[rows] for rows in np.array_split(sample, _SAMPLE // 8) if rows.size))
+        images.state_sample()
         self._counts.clear()  # they are those of the sample
-        self._streamed = [
-            Note(
-                "images are read when they are used, as together they are larger than memory; their range and mean are "
-                f"those of {_SAMPLE:,} of them"
-            )
-        ]
+        self._streamed = [Note(READ_WITH_SAMPLE)]
         return images, np.array(kept, np.int64)
 
     def pixels_of(self, path: str, shape: Tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
-        """Return the pixels of the image at a path in the tree; `DataError` if it can't be read."""
+        """Return the pixels of the image at a path in the tree, of this shape and dtype.
+
+        Raises
+        ------
+        DataError
+            If it can't be read.
+        """
         with self._open(path) as image:
-            return self._pixels(image, shape, dtype, self._tree.where(path))
+            return self._pixels(image, path, shape, dtype)
 
     def _no_image(self) -> DataError:
         return DataError(f"{self._tree.root}: found no image that can be read")
 
-    def _pixels(self, image: Any, shape: Tuple[int, int, int], dtype: np.dtype, where: str) -> np.ndarray:
-        """Return the pixels of an image in the form of the data set."""
+    def _pixels(self, image: Any, path: str, shape: Tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
+        """Return the pixels of an image that is open and not decoded, in the form of the data set."""
+        orientation, deep_tile = _orientation(image), _deep_tile(image)
         found = {
             "converted": image.mode in _CONVERTED,
-            "deep": image.mode in _DEEP,
+            "turned": orientation != 1,
+            "deep": image.mode in _DEEP_GREY or deep_tile is not None,
             # Pillow's name for the stored form of pixels, such as "RGB;16B".
-            "reduced": image.mode not in _DEEP and ";16" in str(image.tile),
+            "reduced": image.mode not in _DEEP_GREY and deep_tile is None and ";16" in str(image.tile),
             "animated": image.format == "GIF" and image.is_animated,
-            "fitted": image.size != shape[1::-1],
         }
-        channels = shape[2]
-        if image.mode in _DEEP:
-            if "transparency" in image.info:
-                raise DataError(f"{where}: found transparent pixels of 16 bits; expected an opaque image")
-            image = _from_deep(image, where)
-        elif image.mode in _WITH_ALPHA or "transparency" in image.info:
+        is_turned_by_pillow = image.format == "TIFF"
+        if image.mode in _DEEP_GREY:
+            planes = [_from_deep_grey(image, self._tree.where(path))] * shape[2]
+        elif deep_tile is not None:
+            planes, found["transparent"] = self._from_deep_color(image, path, deep_tile)
+        else:
+            planes, found["transparent"] = self._from_8_bits(image, channels=shape[2])
+        if orientation != 1 and not is_turned_by_pillow:
+            planes = [plane.transpose(getattr(_pillow(), _TURNS[orientation])) for plane in planes]
+        if planes[0].size != (shape[1], shape[0]):
+            found["fitted"] = True
+            fills = self._options.background_color
+            planes = [self._fitted(plane, (shape[1], shape[0]), fill) for plane, fill in zip(planes, fills)]
+        self._counts.update(key for key, is_found in found.items() if is_found)
+        pixels = [np.asarray(plane, dtype) for plane in planes]
+        return pixels[0] if pixels[0].ndim == 3 else np.stack(pixels, axis=-1)
+
+    def _from_8_bits(self, image: Any, channels: int) -> Tuple[List[Any], bool]:
+        """Return an image as one plane, grey or RGB, and whether it is transparent, so that it shows the background."""
+        is_transparent = False
+        if image.mode in _WITH_ALPHA or "transparency" in image.info:
             image = image.convert("RGBA")
-            if image.getextrema()[3][0] < 255:
-                found["transparent"] = True
+            is_transparent = image.getextrema()[3][0] < 255
+            if is_transparent:
                 behind = _pillow().new("RGBA", image.size, (*self._options.background_color, 255))
                 image = _pillow().alpha_composite(behind, image)
-        if image.mode != "F":
-            image = image.convert("L" if channels == 1 else "RGB")
-        if found["fitted"]:
-            image = self._fitted(image, (shape[1], shape[0]))
-        self._counts.update(key for key, is_found in found.items() if is_found)
-        pixels = np.asarray(image, dtype)
-        return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+        return [image.convert("L" if channels == 1 else "RGB")], is_transparent
 
-    def _fitted(self, image: Any, size: Tuple[int, int]) -> Any:
-        """Return an image of another size, (width, height)."""
+    def _from_deep_color(self, image: Any, path: str, deep_tile: Any) -> Tuple[List[Any], bool]:
+        """Return an image as planes of red, green and blue, and whether it is transparent, as `_from_8_bits` does.
+
+        The planes have floating-point pixels from 0 to 255.
+        """
+        high = np.asarray(image)
+        with self._open(path) as again:
+            again.tile = [deep_tile]
+            low = np.asarray(again)
+        values = high.astype(np.uint16) << 8 | low
+        colors = values[..., :3].astype(np.float32) / np.float32(_DEEP_FACTOR)
+        opacity = None
+        if values.shape[2] == 4:
+            opacity = values[..., 3].astype(np.float32) / np.float32(65535)
+        elif "transparency" in image.info:  # of pixels of this colour
+            opacity = (values != np.array(image.info["transparency"])).any(axis=2).astype(np.float32)
+        is_transparent = opacity is not None and bool(opacity.min() < 1)
+        if opacity is not None and is_transparent:
+            behind = np.array(self._options.background_color, np.float32)
+            opacity = opacity[..., np.newaxis]
+            colors = colors * opacity + behind * (1 - opacity)
+        return [_pillow().fromarray(np.ascontiguousarray(colors[..., index])) for index in range(3)], is_transparent
+
+    def _fitted(self, plane: Any, size: Tuple[int, int], fill: int) -> Any:
+        """Return a plane in another size, (width, height); ``fill`` is the background of one that is not RGB."""
         from PIL import ImageOps
 
         bilinear = _pillow().BILINEAR
         if self._options.fit == CROP:
-            return ImageOps.fit(image, size, bilinear)
+            return ImageOps.fit(plane, size, bilinear)
         if self._options.fit == RESIZE:
-            return image.resize(size, bilinear)
-        scale = min(size[0] / image.size[0], size[1] / image.size[1])
-        inner = tuple(min(max(round(side * scale), 1), limit) for side, limit in zip(image.size, size))
-        red, green, blue = self._options.background_color
-        # Where the background is not grey, the images are in colour.
-        padded = _pillow().new(image.mode, size, (red, green, blue) if image.mode == "RGB" else red)
-        padded.paste(image.resize(inner, bilinear), tuple((outer - part) // 2 for outer, part in zip(size, inner)))
+            return plane.resize(size, bilinear)
+        scale = min(size[0] / plane.size[0], size[1] / plane.size[1])
+        inner = tuple(min(max(round(side * scale), 1), limit) for side, limit in zip(plane.size, size))
+        padded = _pillow().new(plane.mode, size, self._options.background_color if plane.mode == "RGB" else fill)
+        padded.paste(plane.resize(inner, bilinear), tuple((outer - part) // 2 for outer, part in zip(size, inner)))
         return padded
 
     @contextmanager
@@ -321,6 +386,8 @@ class _ImageFiles(StreamedArray):
 def decoded(content: bytes, shape: Sequence[int], where: str) -> np.ndarray:
     """Return the pixels of an image file in memory, uint8 of ``shape`` (height, width, 1 or 3).
 
+    As in TensorFlow's decoders, the EXIF orientation has no effect.
+
     Raises
     ------
     DataError
@@ -334,8 +401,29 @@ def decoded(content: bytes, shape: Sequence[int], where: str) -> np.ndarray:
     return pixels.reshape(tuple(shape))
 
 
-def _from_deep(image: Any, where: str) -> Any:
+def _orientation(image: Any) -> int:
+    """Return the EXIF orientation of an image that is not decoded, 1 to 8; 1 if it has none, or damaged metadata."""
+    try:
+        with wrap_read_errors("", "metadata"):
+            # The method of all formats: that of PNG decodes the pixels to find metadata behind them.
+            found = _pillow().Image.getexif(image).get(_ORIENTATION)
+    except DataError:
+        return 1
+    return int(found) if found in _TURNS else 1
+
+
+def _deep_tile(image: Any) -> Optional[Tuple[Any, ...]]:
+    """Return the tile for Pillow to read the lower bytes of a PNG image of 16 bits in each colour; None for others."""
+    if image.format != "PNG" or len(image.tile) != 1 or image.tile[0][-1] not in _DEEP_COLOR:
+        return None
+    *rest, raw_mode = image.tile[0]
+    return (*rest, _DEEP_COLOR[raw_mode])
+
+
+def _from_deep_grey(image: Any, where: str) -> Any:
     """Return a grey image of 16 bits as one of floating-point pixels from 0 to 255."""
+    if "transparency" in image.info:
+        raise DataError(f"{where}: found transparent pixels of 16 bits; expected an opaque image")
     values = np.asarray(image).astype(np.float32)
     if values.min() < 0 or values.max() > 65535:
         raise DataError(

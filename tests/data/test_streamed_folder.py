@@ -44,13 +44,13 @@ def test_the_images_are_those_of_a_folder_in_memory(both):
         np.testing.assert_array_equal(getattr(streamed, name)[:], getattr(in_memory, name))
     assert streamed.fingerprint == in_memory.fingerprint
     notes = describe(streamed)["notes"]
-    assert any("images are read when they are used" in note for note in notes)
+    assert any("examples are read when they are used" in note for note in notes)
     assert any("skipped damaged files: 1" in note for note in notes)
 
 
 def test_no_pass_over_all_images_is_made_to_load_them(folder, monkeypatch):
     monkeypatch.setattr("qatviz.data.images.memory_limit", lambda: 1000)
-    monkeypatch.setattr("qatviz.data.images._SAMPLE", 8)
+    monkeypatch.setattr("qatviz.data.streamed.SAMPLE_ROWS", 8)
     decoded = []
     convert = Image.Image.convert
     monkeypatch.setattr(Image.Image, "convert", lambda image, *rest: decoded.append(image) or convert(image, *rest))
@@ -65,6 +65,18 @@ def test_a_store_of_them_is_that_of_the_images_in_memory(both, tmp_path):
     for name in ("x_train", "x_test", "y_train", "y_test"):
         one, other = ((tmp_path / str(index) / (name + ".npy")).read_bytes() for index in (0, 1))
         assert one == other
+
+
+def test_images_of_16_bits_are_those_of_a_folder_in_memory(folder, monkeypatch):
+    deep = np.random.RandomState(1).randint(0, 65536, (6, 5)).astype(np.uint16)
+    Image.fromarray(deep).save(os.path.join(folder, "class0", "deep.png"))
+    in_memory = load(folder, options=OPTIONS, scaling="signed")
+    monkeypatch.setattr("qatviz.data.images.memory_limit", lambda: 1000)
+    streamed = load(folder, options=OPTIONS, scaling="signed")
+    assert streamed.streamed == ("x_train", "x_test") and streamed.x_train.dtype == np.float32
+    np.testing.assert_array_equal(streamed.x_train[:], in_memory.x_train)
+    assert streamed.fingerprint == in_memory.fingerprint
+    assert load(folder, options=OPTIONS).scaling == "unit"
 
 
 def test_an_image_that_vanishes_is_named(both, folder):
