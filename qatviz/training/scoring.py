@@ -7,9 +7,9 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.metric import ACCURACY, AUC, EXACT_MATCH, LABEL_ACCURACY, RMSE, TOP, TOP_5, Metric
 
-#: Unit to which differences of logits are rounded, relative to the largest logit: more than float32's own error, and
+#: Smallest distance of two differences of logits, relative to the largest logit: more than float32's own error, and
 #: less than the quantization step of 16 bits.
-_ROUNDING = 2.0**-20
+_RESOLUTION = 2.0**-20
 #: Metric over all examples; and for each label or number to predict, or once more for classes.
 Scores = Tuple[float, Tuple[float, ...]]
 
@@ -133,14 +133,21 @@ def _auc(metric: Metric, parts: List[np.ndarray], num_examples: int) -> Scores:
 
 
 def _score_of_class_1(logits: np.ndarray) -> np.ndarray:
-    """Return the single logit, or the difference of two, float64 ``[n]``.
+    """Return the single logit, or the rank of the difference of two, float64 ``[n]``; NaN if a difference is.
 
-    Differences of quantized logits that are equal but for float32's own error become equal scores.
+    Differences of quantized logits that are equal but for float32's own error become equal scores. To round them to
+    a grid would part two that are next to the middle between its points.
     """
     if logits.shape[1] == 1:
         return logits[:, 0]
-    unit = np.abs(logits).max() * _ROUNDING or 1.0
-    return np.round((logits[:, 1] - logits[:, 0]) / unit)
+    difference = logits[:, 1] - logits[:, 0]
+    if np.isnan(difference).any():
+        return difference
+    order = np.argsort(difference)
+    steps = np.diff(difference[order], prepend=difference[order[:1]])
+    scores = np.empty(len(order))
+    scores[order] = np.cumsum(steps > np.abs(logits).max() * _RESOLUTION)
+    return scores
 
 
 #: Computations by the names of :data:`qatviz.metric.METRICS`.

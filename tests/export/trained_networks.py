@@ -52,7 +52,7 @@ def agreements(result, folder):
             yield name, agreement
     for name in ("onnx", "c") if has_compiler() else ("onnx",):
         report = result.export(folder / name / "net.onnx" if name == "onnx" else folder / name, name).report
-        assert report.as_expected and not report.faults, report.to_text()
+        assert not report.faults, report.to_text()
         yield name, report.outputs["file to evaluation graph"]
     newer = newer_onnxruntime.find()
     if newer is not None:

@@ -3,7 +3,9 @@
 from contextlib import contextmanager
 
 import numpy as np
+import pytest
 import tensorflow.compat.v1 as tf
+from tensorflow.python.keras.layers import normalization
 
 from qatviz.network.keras_import import import_model
 from qatviz.network.plan import quantization_plan
@@ -76,6 +78,21 @@ def predicted(model, images):
     return model.predict_on_batch(images)
 
 
+def predicted_in_double_precision(build, weights, images):
+    """Return the outputs in float64, free of float32's rounding, of the model that `build` returns."""
+    keras = tf.keras
+    with fresh_keras(), pytest.MonkeyPatch.context() as patch:
+        # The fused kernels have no float64.
+        patch.setattr(normalization.BatchNormalizationBase, "_fused_can_be_used", lambda layer: False)
+        keras.backend.set_floatx("float64")
+        try:
+            model = build()
+            model.set_weights(weights)
+            return predicted(model, images.astype(np.float64))
+        finally:
+            keras.backend.set_floatx("float32")
+
+
 def lowered_output(imported, images):
     """Return the outputs of the imported network in the evaluation graph with all quantizers off."""
     network, plan = imported.network, quantization_plan(imported.network)
@@ -96,12 +113,12 @@ def lowered_output(imported, images):
     return values
 
 
-def plain_output(imported, images):
+def plain_output(imported, images, dtype=tf.float32):
     """Return the outputs of the imported network in a plain TensorFlow graph, which is built ten times faster."""
     network = imported.network
     with tf.Graph().as_default(), tf.Session() as session:
-        fed = {name: tf.placeholder(tf.float32, value.shape) for name, value in imported.parameters.items()}
-        outputs = {"input": tf.placeholder(tf.float32, (None, *network.input_shape))}
+        fed = {name: tf.placeholder(dtype, value.shape) for name, value in imported.parameters.items()}
+        outputs = {"input": tf.placeholder(dtype, (None, *network.input_shape))}
         for layer in network.layers:
             own = {name: fed[f"{layer.name}.{name}"] for name in network.parameter_shapes(layer.name)}
             result = _OPERATIONS[layer.kind](layer, own, *[outputs[source] for source in layer.inputs])

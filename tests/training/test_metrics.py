@@ -1,5 +1,7 @@
 """Metrics of held-out data equal those of Keras in all four modes; runs keep them, and refuse those that do not fit."""
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -38,6 +40,13 @@ def keras_auc(probabilities, labels):
         return float(session.run(metric.result()))
 
 
+def without_rounding(scores):
+    """Replace scores that differ by float32's error only by the least of them."""
+    ordered = np.sort(scores)
+    starts = ordered[np.insert(np.diff(ordered) > 1e-6, 0, True)]
+    return starts[np.searchsorted(starts, scores, "right") - 1]
+
+
 def keras_top5(logits, labels):
     with tf.Graph().as_default(), tf.Session() as session:
         return float(np.mean(session.run(tf.keras.metrics.sparse_top_k_categorical_accuracy(labels, logits, k=5))))
@@ -54,7 +63,7 @@ def test_auc_equals_that_of_keras_in_all_modes(outputs, graphs):
     graph = graph_of(run_spec, graphs)
     for mode, switches in EVALUATIONS.items():
         logits = graph.logits(data.x_test, *switches).astype(np.float64)
-        score = logits[:, 0] if outputs == 1 else np.round(logits[:, 1] - logits[:, 0], 6)
+        score = logits[:, 0] if outputs == 1 else without_rounding(logits[:, 1] - logits[:, 0])
         expected = keras_auc(1 / (1 + np.exp(-score)), data.y_test)
         assert result.scores[mode] == pytest.approx(expected, abs=1e-5), mode
     assert 0.55 < result.scores["float"] < 1 and len(set(result.scores.values())) > 1
@@ -94,6 +103,20 @@ def test_the_area_is_the_fraction_of_pairs_in_order():
     rows = [np.array([[3 * step, 5 * step, 1], [4 * step, 6 * step, 0]], np.float32)]
     assert rows[0][0, 1] - rows[0][0, 0] != rows[0][1, 1] - rows[0][1, 0] and scores_of(AUC, rows, 2)[0] == 0.5
     assert scores_of(AUC, [np.array([[0.0, 0.0]]), np.array([[1.0, 1.0]])], 2) == (1.0, (1.0,))
+    assert np.isnan(scores_of(AUC, [np.array([[0.0, np.nan, 0], [0.0, 1.0, 1]])], 2)[0])
+
+
+@hypothesis.given(st.integers(1, 2**16), st.floats(1e-3, 1e3), st.randoms(use_true_random=False))
+def test_equal_differences_of_quantized_logits_are_equal_scores(step, scale, random):
+    """Each difference of codes is met at several pairs of logits, whose float32 values round in different ways."""
+    codes = [random.randrange(-128, 128) for _ in range(40)]
+    pairs = [(code, code + jump) for code in codes for jump in (step % 7, -(step % 5))]
+    logits = (np.array(pairs) * np.float32(scale)).astype(np.float32)
+    labels = np.array([random.random() < 0.5 for _ in pairs])
+    labels[:2] = True, False
+    exact = np.array([second - first for first, second in pairs], float)
+    rows = np.concatenate([logits, labels[:, np.newaxis]], axis=1).astype(np.float32)
+    assert scores_of(AUC, [rows], len(rows))[0] == pytest.approx(area_under_curve(exact, labels), abs=1e-12)
 
 
 def test_a_run_keeps_its_metric():
