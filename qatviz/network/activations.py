@@ -397,15 +397,14 @@ FUNCTION_PARAMETERS = ("slope", "threshold", "maximum", "offset")
 """Names of the parameters that a function can have."""
 
 
-def fixed_range(function: str, num_bits: int) -> Tuple[float, float]:
+def fixed_range(function: str, num_bits: int, symmetric: bool = False) -> Tuple[float, float]:
     """Return the range of the output of a sigmoid, tanh or softmax on the grid that TFLite's kernels require.
 
-    Its scale is a power of two: with 8 bits, 1/256 for values between 0 and 1, 1/128 for values between -1 and 1. The
-    upper limit of the function, 1, is one quantization step above the range.
+    Its scale is a power of two: with 8 bits, 1/256 for values between 0 and 1, 1/128 for values between -1 and 1, and
+    for any on a symmetric grid. The upper limit of the function, 1, is one quantization step above the range.
 
-    >>> fixed_range("sigmoid", 8), fixed_range("tanh", 8)
-    ((0.0, 0.99609375), (-1.0, 0.9921875))
+    >>> fixed_range("sigmoid", 8), fixed_range("tanh", 8), fixed_range("sigmoid", 16, symmetric=True)[1] * 2**15
+    ((0.0, 0.99609375), (-1.0, 0.9921875), 32767.0)
     """
-    if function == "tanh":
-        return -1.0, 1.0 - 2.0 ** (1 - num_bits)
-    return 0.0, 1.0 - 2.0**-num_bits
+    step = 2.0 ** (1 - num_bits) if symmetric or function == "tanh" else 2.0**-num_bits
+    return -1.0 if function == "tanh" else 0.0, 1.0 - step

@@ -1,8 +1,12 @@
 """Tables of activation functions from codes to codes: the definition of a quantized function, in NumPy.
 
-An entry is the code that is nearest to the function of an input's value, ties upwards. The only exception is LEAKY_RELU
-on codes of up to 8 bits, whose entries are integers of XNNPACK's kernel in LiteRT: it multiplies codes by numbers of
-8 fractional bits (``xnn_init_qs8_lrelu_scalar_params`` and ``xnn_qs8_vlrelu_ukernel__scalar_select_u1``).
+An entry is the code that is nearest to the function of an input's value, ties upwards. The exceptions are integers of
+LiteRT's kernels:
+
+- LEAKY_RELU on codes of up to 8 bits: XNNPACK's kernel multiplies codes by numbers of 8 fractional bits
+  (``xnn_init_qs8_lrelu_scalar_params`` and ``xnn_qs8_vlrelu_ukernel__scalar_select_u1``);
+- sigmoid and tanh with the scale 2**-15 in a network with activations of more than 8 bits
+  (:mod:`qatviz.quant.int16_functions`).
 
 Evaluation, simulator and exports use the same tables.
 """
@@ -12,6 +16,7 @@ from typing import Optional
 import numpy as np
 
 from qatviz.network.activations import Activation
+from qatviz.quant import int16_functions
 from qatviz.quant.affine import AffineGrid
 
 #: Bits of codes for which LiteRT's int8 kernels are followed.
@@ -31,7 +36,7 @@ def function_table(layer: Activation, source: AffineGrid, output: AffineGrid, wi
     source, output : AffineGrid
         Grids with one scale, above 0.
     wide : bool
-        True if any activation of the network has more than 8 bits: LiteRT's int8 kernels are not used then.
+        True if any activation of the network has more than 8 bits: LiteRT's kernels then are those of int16.
     """
     found = _of_kernel(layer, source, output, wide)
     if found is None:
@@ -73,7 +78,11 @@ def _exact(layer: Activation, source: AffineGrid, output: AffineGrid) -> np.ndar
 
 def _of_kernel(layer: Activation, source: AffineGrid, output: AffineGrid, wide: bool) -> Optional[np.ndarray]:
     """Return the codes of a kernel of LiteRT minus the zero point; None if the nearest codes are defined instead."""
-    return _leaky_relu(layer, source, output) if layer.function == "leaky_relu" and not wide else None
+    if wide:
+        if float(output.scale) != int16_functions.OUTPUT_SCALE:
+            return None
+        return int16_functions.kernel_steps(layer.function, _input_steps(source), float(source.scale))
+    return _leaky_relu(layer, source, output) if layer.function == "leaky_relu" else None
 
 
 def _leaky_relu(layer: Activation, source: AffineGrid, output: AffineGrid) -> Optional[np.ndarray]:

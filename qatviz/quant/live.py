@@ -274,7 +274,7 @@ class LiveQuantizers:
         low = tf.gather(tf.concat([low, self._state["range_min"]], 0), order)
         high = tf.gather(tf.concat([high, self._state["range_max"]], 0), order)
         spec = GridSpec(*tf.unstack(self._state["spec"], num=len(GridSpec._fields)))
-        low, high = _with_fixed_ranges([tensor.fixed_range for tensor in self.positions.leaders], low, high, spec.half)
+        low, high = _with_fixed_ranges([tensor.fixed_range for tensor in self.positions.leaders], low, high, spec)
         return Grid(*map(tf.stop_gradient, choose_grid(low, high, spec)))
 
     def _unstacked(self, grid: Grid) -> List[Grid]:
@@ -338,16 +338,16 @@ def averaging_rate(count: tf.Tensor, decay: tf.Tensor, track: tf.Tensor) -> Tupl
 
 
 def _with_fixed_ranges(
-    functions: Sequence[str], low: tf.Tensor, high: tf.Tensor, half: tf.Tensor
+    functions: Sequence[str], low: tf.Tensor, high: tf.Tensor, spec: GridSpec
 ) -> Tuple[tf.Tensor, tf.Tensor]:
     """Replace ranges ``[G]`` by those of :func:`qatviz.network.activations.fixed_range` where there is a function."""
     if not any(functions):
         return low, high
     is_fixed = np.array([bool(function) for function in functions])
     least = np.float32([fixed_range(function, 2)[0] if function else 0 for function in functions])
-    # The largest code is one quantization step below 1.
-    steps = 2.0 * half
-    greatest = 1.0 - (1.0 - least) / steps
+    # The largest code is one quantization step below 1; a symmetric grid reaches from -1.
+    steps, extent = 2.0 * spec.half, tf.maximum(1.0 - least, 2.0 * spec.symmetric)
+    greatest = 1.0 - extent / steps
     return tf.where(is_fixed, tf.constant(least), low), tf.where(is_fixed, greatest, high)
 
 

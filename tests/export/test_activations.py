@@ -15,7 +15,7 @@ from qatviz.export.fake_quant.proof import codes_runtime
 from qatviz.export.graphs.lowering import inference_graph
 from qatviz.export.graphs.runtime import GraphRunner
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.simulator import dequantize, run_codes
+from qatviz.export.integers.simulator import dequantize, run_codes, run_op
 from qatviz.export.npz.format import arrays_of, description
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import OnnxRunner
@@ -27,6 +27,7 @@ from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.network.activations import FUNCTIONS, Activation
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Concat, Conv2D, Dense, GlobalAveragePool
+from qatviz.quant import int16_functions
 
 assert compiler and litert  # fixtures
 
@@ -113,7 +114,10 @@ def test_tables_are_the_functions_rounded_to_the_nearest_code(setting):
         codes = np.arange(-(2 ** (source.num_bits - 1)), 2 ** (source.num_bits - 1))
         exact = op.layer.values((codes - source.zero_point) * source.scale) / output.scale + output.zero_point
         error = np.abs(np.clip(exact, *output.bounds) - op.table)
-        assert error.max() <= (0.5001 if op.layer.function != "leaky_relu" or "int8" not in setting else 0.95), name
+        kernels = {"leaky_relu": 0.95} if "int8" in setting else {}
+        if setting == "int16 of 16 bits":
+            kernels = {"sigmoid": 1.4, "tanh": 2.8}
+        assert error.max() <= kernels.get(op.layer.function, 0.5001), name
 
 
 @pytest.mark.parametrize("setting", most_slow(sorted(SETTINGS)))
@@ -125,12 +129,51 @@ def test_the_evaluation_computes_the_tables(setting):
 
 
 def test_sigmoid_and_tanh_have_the_grids_that_kernels_demand():
-    for bits in (4, 8):
-        case = Functions("int8", {"sigmoid": {}, "tanh": {}})
-        book, _ = case.book.change([("*.activations.num_bits", bits)])
-        model = integer_model(case.network, book, case.state)
-        grids = [(model.tensor(name).scale, model.tensor(name).zero_point) for name in ("sigmoid", "tanh")]
-        assert grids == [(2.0**-bits, -(2 ** (bits - 1))), (2.0 ** (1 - bits), 0)]
+    case = Functions("int8", {"sigmoid": {}, "tanh": {}})
+    for bits in (4, 8, 16):
+        for symmetric in (False, True):
+            book, _ = case.book.change([("*.activations.num_bits", bits), ("*.activations.symmetric", symmetric)])
+            model = integer_model(case.network, book, case.state)
+            grids = [(model.tensor(name).scale, model.tensor(name).zero_point) for name in ("sigmoid", "tanh")]
+            kernels = (2.0 ** (1 - bits), 0)
+            assert grids == [kernels if symmetric else (2.0**-bits, -(2 ** (bits - 1))), kernels]
+
+
+@pytest.mark.parametrize("function", ["sigmoid", "tanh"])
+def test_int16_kernels_have_no_other_scales(function):
+    """LiteRT's kernels for scales near these powers of two differ between processors."""
+    steps = np.arange(-(2**15), 2**15)
+    for exponent, has_kernel in (
+        (-13, True),
+        (-12, False),
+        (-11, function == "sigmoid"),
+        (-3, True),
+        (1, True),
+        (2, False),
+    ):
+        found = int16_functions.kernel_steps(function, steps, 2.0**exponent)
+        assert (found is not None) == has_kernel, exponent
+        assert found is None or (np.diff(found) >= 0).all()
+    assert int16_functions.kernel_steps(function, steps + 1, 2.0**-13) is None
+    assert int16_functions.kernel_steps("gelu", steps, 2.0**-13) is None
+
+
+@pytest.mark.parametrize("activations", [{"num_bits": 16, "symmetric": True}, {"num_bits": 15}], ids=str)
+def test_int16_kernels_of_litert_are_used_where_grids_allow_it(activations, litert):
+    network = functions_network({"sigmoid": {}, "tanh": {}})
+    book = book_of(network, {"symmetric": True}, activations)
+    model = integer_model(network, book, state_of(network))
+    file = tflite_model(model, outputs=["conv", "sigmoid", "tanh"], int16=True)
+    found = operators(file.content)
+    # Tanh has the kernel's scale with 16 bits only. Then, nothing is clamped.
+    assert found["LOGISTIC"] == 1 and found.get("TANH", 0) == (activations["num_bits"] == 16)
+    assert activations["num_bits"] == 15 or not {"MAXIMUM", "MINIMUM", "GATHER"} & set(found)
+    codes = np.random.RandomState(0).randint(*model.tensor("input").bounds, (400, 3, 4, 5)).astype(np.int32)
+    with LitertRunner(litert, file, XNNPACK) as runner:
+        computed = runner.run(codes)
+    assert len(np.unique(computed["conv"])) > 20000
+    for name in ("sigmoid", "tanh"):
+        np.testing.assert_array_equal(computed[name], run_op(model, model.op(name), computed))
 
 
 @pytest.mark.parametrize("setting", most_slow(list(SETTINGS)))

@@ -11,6 +11,7 @@ from test_tflite_lowering import all_outputs
 from qatviz.errors import ExportError
 from qatviz.export.c.lowering import c_model
 from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
+from qatviz.export.fake_quant.export import FakeQuantRunner
 from qatviz.export.fake_quant.lowering import fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.integers.simulator import quantize_input, run_codes, run_op
@@ -29,8 +30,8 @@ layers = tf.keras.layers
 INT8 = {"symmetric": True, "narrow_range": True, "per_channel": True}
 
 
-def moves(most_axes=4):
-    """Return a network of moves of tensors of one to four axes."""
+def moves():
+    """Return a network of moves of tensors of one to five axes."""
     net = NetworkBuilder("moves", (6, 5, 4))
     net.add(Conv2D, "conv", filters=6)
     left = net.add(Slice, "left", start=(0, 0, 0), stop=(6, 5, 4), strides=(1, 1, 3))
@@ -38,11 +39,15 @@ def moves(most_axes=4):
     net.add(UpsampleNearest, "larger", size=(2, 3))
     net.add(Slice, "smaller", start=(0, 1, 0), stop=(6, 6, 2))
     joined = net.add(Concat, "join", inputs=(left, net.last))
-    if most_axes == 4:
-        net.add(Reshape, "split", target_shape=(6, 5, 2, 2))
-        net.add(Permute, "four_axes", axes=(3, 1, 0, 2))
-        net.add(Slice, "thin", start=(0, 0, 1, 0), stop=(2, 4, 6, 2), strides=(1, 2, 1, 1))
+    net.add(Reshape, "split", target_shape=(6, 5, 2, 2))
+    net.add(Permute, "four_axes", axes=(3, 1, 0, 2))
+    net.add(Slice, "thin", start=(0, 0, 1, 0), stop=(2, 4, 6, 2), strides=(1, 2, 1, 1))
     one = net.add(Flatten, "one")
+    net.add(Reshape, "five_axes", inputs="conv", target_shape=(3, 2, 5, 2, 3))
+    net.add(Permute, "reversed", axes=(4, 3, 2, 1, 0))
+    net.add(Slice, "parts", start=(1, 0, 1, 0, 1), stop=(3, 2, 4, 1, 3), strides=(1, 1, 2, 1, 1))
+    net.add(Permute, "halves_swapped", axes=(3, 4, 0, 1, 2))
+    five = net.add(Flatten, "five")
     net.add(Permute, "turned", inputs=joined, axes=(1, 0, 2))
     net.add(Reshape, "matrix", target_shape=(30, 4))
     net.add(Permute, "transposed", axes=(1, 0))
@@ -50,7 +55,7 @@ def moves(most_axes=4):
     net.add(Flatten, "two")
     net.add(Slice, "last", start=(2,), stop=(10,), strides=(3,))
     assert right == "right"
-    net.add(Concat, "pieces", inputs=(one, net.last))
+    net.add(Concat, "pieces", inputs=(one, five, net.last))
     net.add(Dense, "logits", units=3)
     return net.network()
 
@@ -80,7 +85,8 @@ def check(model, found, expected):
 
 def test_tensorflow_lite(images):
     """In TensorFlow 1.15's interpreter, each operation from the codes of its own inputs."""
-    model = model_of(moves(3), INT8)
+    model = model_of(moves(), INT8)
+    assert not tflite_model(model).only_litert
     codes = quantize_input(model, images)
     found = dict(all_outputs(model).run(codes), input=codes)
     for op in model.ops[1:-1]:
@@ -96,7 +102,6 @@ def test_litert(option, images):
     wide = {"num_bits": 16, "symmetric": True} if option else {}
     model = model_of(moves(), INT8, wide)
     file = tflite_model(model, outputs=[op.output for op in model.ops], **option)
-    assert file.only_litert and any("four_axes" in note for note in file.notes)
     with LitertRunner(litert, file) as runner:
         check(model, runner.run(quantize_input(model, images)), simulate_tensors(model, images))
 
@@ -134,8 +139,21 @@ def test_the_description_alone(model, images, simulated):
 def test_a_file_of_floats(images):
     """In TFLite's float form, moves of values."""
     network = moves()
+    names = [layer.name for layer in network.layers]
     fake = fake_quant_model(network, book_of(network), state_of(network), quantized=False)
-    assert fake_quant_file(fake).content
+    found = dict(FakeQuantRunner(fake_quant_file(fake, outputs=names)).values(images, names), input=images)
+    compared = 0
+    for layer in network.layers:
+        x = found[layer.inputs[0]]
+        if isinstance(layer, Slice):
+            expected = x[(slice(None), *layer.slices)]
+        elif isinstance(layer, Permute):
+            expected = x.transpose((0, *(axis + 1 for axis in layer.axes)))
+        else:
+            continue
+        np.testing.assert_array_equal(found[layer.name], expected, layer.name)
+        compared += 1
+    assert compared == 12
 
 
 def test_keras_computes_the_same_outputs(images):

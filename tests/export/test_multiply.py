@@ -12,7 +12,6 @@ from test_tflite_litert import litert
 
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import codes_runtime
-from qatviz.export.formats import FORMATS
 from qatviz.export.graphs.lowering import inference_graph
 from qatviz.export.graphs.runtime import GraphRunner
 from qatviz.export.integers.lowering import integer_model
@@ -173,16 +172,6 @@ def test_products_of_wide_codes_are_rounded_as_by_tflites_kernel(weights, bits, 
     case.check_c(compiler)
     case.check_npz()
     case.check_evaluation()
-
-
-def test_tables_of_wide_codes_are_refused_for_tflite_micro():
-    network, tflm = squeeze_and_excite(), FORMATS["tflm"]
-    book = book_of(network, {"symmetric": True}, {"num_bits": 12})
-    (refusal,) = tflm.limits(network, book, None, dict(tflm.with_defaults(), int16=True))
-    assert str(refusal).startswith(
-        "layer 'gate': a table of int16 codes, for which TFLite Micro's GATHER has no kernel"
-    )
-    assert not FORMATS["tflite"].limits(network, book, None, dict(FORMATS["tflite"].with_defaults(), int16=True))
 
 
 def test_products_of_wide_codes_in_exact_onnx():

@@ -4,6 +4,7 @@ It supports 2 to 16 bits and any grid. Weights are stored as the values of their
 per-channel scales. Its kernel refuses a narrow range, which is written as a MAXIMUM before the operation.
 """
 
+from functools import partial
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -16,9 +17,9 @@ from qatviz.export.integers.model import logits_name
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options, transposed_options
 from qatviz.export.tflite.metadata import Attachment, attachment
-from qatviz.export.tflite.moves import move
+from qatviz.export.tflite.moves import MOST_AXES, append_moves, move_inputs, move_steps
 from qatviz.network.activations import Activation
-from qatviz.network.checks import INPUT
+from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (
@@ -261,7 +262,7 @@ class _Lowering:
         for group in range(op.groups):
             own, outputs = f"{name}/group{group}", slice(group * made, (group + 1) * made)
             piece = Slice("piece", (INPUT,), (0, 0, group * taken), (*image[:2], (group + 1) * taken))
-            index = self._append_move(piece, self._sources(part)[0], own + "/input", (*image[:2], taken))
+            index = self._moved(piece, self._sources(part)[0], image, own + "/input", (*image[:2], taken))
             inputs = [
                 index,
                 self._constant(own + ".weights", kernels[outputs]),
@@ -410,17 +411,24 @@ class _Lowering:
         )
 
     def _move(self, part: FakeQuantUnit) -> None:
-        self._put_move(part, part.unit.op, self._sources(part)[0])
+        self._put_move(part, part.unit.op, self._sources(part)[0], self._network.shapes[part.unit.inputs[0]])
 
-    def _append_move(self, layer: Layer, source: int, name: str, shape: Tuple[int, ...]) -> int:
-        found = move(layer, shape)
-        more = [self._file.add_constant(f"{name}/{what}", x) for what, x in found.constants.items()]
-        return self._append(found.name, [source, *more], name, shape, found.options, **found.fields)
+    def _moved(self, layer: Layer, source: int, given: Shape, name: str, shape: Shape) -> int:
+        """Append the operation of a layer, for an input of the shape ``given``; return its output."""
+        ((_, found, _),) = move_steps(layer, given, shape)
+        inputs = move_inputs(self._file, name, found, source)
+        return self._append(found.name, inputs, name, shape, found.options, **found.fields)
 
-    def _put_move(self, part: FakeQuantUnit, layer: Layer, source: int) -> None:
-        found = move(layer, self._network.shapes[part.unit.output])
-        more = [self._file.add_constant(f"{part.unit.name}/{what}", x) for what, x in found.constants.items()]
-        self._put(part, found.name, [source, *more], found.options, **found.fields)
+    def _put_move(self, part: FakeQuantUnit, layer: Layer, source: int, given: Shape) -> None:
+        shape = self._network.shapes[part.unit.output]
+        steps = move_steps(layer, given, shape)
+        if len(given) < MOST_AXES:
+            ((_, found, _),) = steps
+            inputs = move_inputs(self._file, part.unit.name, found, source)
+            self._put(part, found.name, inputs, found.options, **found.fields)
+            return
+        new = partial(self._file.add_tensor, dtype=_FLOAT)
+        self._put_reshape(part, append_moves(self._file, part.unit.name, steps, source, new))
 
     _slice = _permute = _upsamplenearest = _move
 
@@ -444,12 +452,15 @@ class _Lowering:
         # From the center of the output's first pixel to behind that of its last.
         start = (op.size[0] + 1, op.size[1] + 1, 0)
         stop = (fine[0] - 3 * op.size[0], fine[1] - 3 * op.size[1], channels)
-        self._put_move(part, Slice("centers", (INPUT,), start, stop, (2, 2, 1)), index)
+        self._put_move(part, Slice("centers", (INPUT,), start, stop, (2, 2, 1)), index, fine)
 
     def _reshape(self, part: FakeQuantUnit) -> None:
+        self._put_reshape(part, *self._sources(part))
+
+    def _put_reshape(self, part: FakeQuantUnit, source: int) -> None:
         shape = (-1, *self._network.shapes[part.unit.output])
         constant = self._file.add_constant(part.unit.name + "/shape", np.array(shape, np.int32))
-        self._put(part, "RESHAPE", [*self._sources(part), constant], "ReshapeOptions", NewShape=shape)
+        self._put(part, "RESHAPE", [source, constant], "ReshapeOptions", NewShape=shape)
 
     _flatten = _reshape
 

@@ -76,7 +76,8 @@ class FrozenState:
         group = self._layout.group_of[self.plan.index(tensor)]
         function = self.plan.tensor(tensor).fixed_range
         if function:
-            return self._grid(tensor, *np.float32(fixed_range(function, self.book.of(tensor).num_bits)))
+            s = self.book.of(tensor)
+            return self._grid(tensor, *np.float32(fixed_range(function, s.num_bits, s.symmetric)))
         row = self._layout.activations.index(group)
         return self._grid(tensor, self._arrays["range_min"][row], self._arrays["range_max"][row])
 

@@ -6,8 +6,11 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.tflite.differences import Differences
 from qatviz.export.tflite.file import INT4_VERSIONS, VERSIONS, Quantization, TfliteFile
+from qatviz.export.tflite.moves import MOST_AXES, append_reshape
 from qatviz.export.tflite.storage import code_offset
+from qatviz.network.checks import Shape
 
 _ENDS = ("lowest", "highest")
 
@@ -24,10 +27,13 @@ class OperationBuilder:
         Type of the activations.
     packed : bool
         True to store INT4 weights as such.
+    micro : bool
+        True to use only operations that TFLite Micro has.
     """
 
-    def __init__(self, model: IntegerModel, dtype: np.dtype, packed: bool):
-        self._model, self._dtype, self._packed = model, dtype, packed
+    def __init__(self, model: IntegerModel, dtype: np.dtype, packed: bool, micro: bool):
+        self._model, self._dtype, self._packed, self._micro = model, dtype, packed, micro
+        self._differences = Differences()
         facts = [f"{name} {value}" for name, value in sorted(model.metadata.items())]
         self._file = TfliteFile(", ".join([f"qatviz {__version__}: {model.name}", *facts]))
         self._index: Dict[str, int] = {}
@@ -98,9 +104,12 @@ class OperationBuilder:
         return result
 
     def _append_reshape(self, index: int, result: int, name: str, shape: Tuple[int, ...]) -> None:
-        target = (-1, *shape)
-        constant = self._file.add_constant(name + "/shape", np.array(target, np.int32))
-        self._append("RESHAPE", [index, constant], result, "ReshapeOptions", NewShape=target)
+        append_reshape(self._file, name, index, result, (1, *shape))
+
+    def _note_axes(self, name: str, shape: Shape) -> None:
+        """Note an operation that TensorFlow 1.15 does not have for a tensor of many axes."""
+        if len(shape) >= MOST_AXES:
+            self._differences.many_axes.append(name)
 
     # Clamps
 
@@ -110,6 +119,8 @@ class OperationBuilder:
         Nothing is appended for a limit that its present range ``result_range`` has already.
         """
         sides = [side for side in (0, 1) if clamp[side] != result_range[side]]
+        if sides:
+            self._note_axes(tensor.name, tensor.shape)
         for side in sides:
             limit = np.array([clamp[side] + code_offset(tensor, self._dtype)], self._dtype)
             constant = self._file.add_constant(f"{tensor.name}/{_ENDS[side]}", limit, self._grid(tensor))

@@ -5,7 +5,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, List, Tuple
 
-from qatviz.export.tflite.moves import MOST_OLD_AXES
+from qatviz.export.tflite.moves import MOST_AXES
 from qatviz.number_format import names_text
 
 #: Largest number of codes that TensorFlow 1.15's AVERAGE_POOL_2D can sum up: its accumulators have 16 bits.
@@ -31,11 +31,14 @@ class Differences:
         "in LiteRT"
     )
     many_axes: List[str] = _layers(
-        f"more than {MOST_OLD_AXES} axes with that of the batch, which LiteRT has kernels for, but TensorFlow 1.15 has "
-        "none"
+        f"more than {MOST_AXES} axes with that of the batch, which LiteRT has kernels for, but TensorFlow 1.15 has none"
     )
     gathered: List[str] = _layers(
         "a table and GATHER, because TFLite has no kernel that computes exactly these codes", only_litert=False
+    )
+    not_micro: List[str] = _layers(
+        "an operation on int16 codes that LiteRT has a kernel for, but TFLite Micro has none; the format tflm writes "
+        "others for tables"
     )
     grouped: List[str] = _layers(
         "convolutions of groups of channels, which LiteRT and TFLite Micro have kernels for, but TensorFlow 1.15 has "

@@ -2,6 +2,8 @@
 
 # A separate module, because the lowering would be too long with it.
 
+from typing import List
+
 import numpy as np
 
 from qatviz.export.integers.model import IntegerOp
@@ -13,18 +15,20 @@ from qatviz.network.elementwise import Average
 class ElementwiseBuilder(OperationBuilder):
     """Builder of these operations; each ``_<kind>`` method lowers one kind."""
 
+    def _operands(self, op: IntegerOp) -> List[int]:
+        shapes = [self._model.tensor(name).shape for name in op.inputs]
+        if len(set(shapes)) > 1:
+            self._note_axes(op.name, shapes[0])
+        return [self._index[name] for name in op.inputs]
+
     def _add(self, op: IntegerOp) -> None:
-        self._append_op(
-            op, lambda index: self._append("ADD", [self._index[name] for name in op.inputs], index, "AddOptions")
-        )
+        self._append_op(op, lambda index: self._append("ADD", self._operands(op), index, "AddOptions"))
 
     def _subtract(self, op: IntegerOp) -> None:
         # TFLite has another kernel for int16 scales that are powers of two, unless told otherwise.
         self._append_op(
             op,
-            lambda index: self._append(
-                "SUB", [self._index[name] for name in op.inputs], index, "SubOptions", PotScaleInt16=False
-            ),
+            lambda index: self._append("SUB", self._operands(op), index, "SubOptions", PotScaleInt16=False),
         )
 
     def _average(self, op: IntegerOp) -> None:
@@ -35,18 +39,16 @@ class ElementwiseBuilder(OperationBuilder):
         total = self._file.add_tensor(
             output.name + "/sum", (1, *output.shape), self._dtype, grid._replace(scale=divisor * grid.scale)
         )
-        self._append("ADD", [self._index[name] for name in op.inputs], total, "AddOptions")
+        self._append("ADD", self._operands(op), total, "AddOptions")
         unit = Quantization(np.float32([1 / divisor]), np.int64([0]))
         fraction = self._file.add_constant(op.name + "/fraction", np.array([1], self._dtype), unit)
         self._append_op(op, lambda index: self._append("MUL", [total, fraction], index, "MulOptions"))
 
     def _maximum(self, op: IntegerOp) -> None:
-        inputs, options = [self._index[name] for name in op.inputs], "MaximumMinimumOptions"
+        inputs, options = self._operands(op), "MaximumMinimumOptions"
         self._append_op(op, lambda index: self._append(op.kind.upper(), inputs, index, options), result_range=op.clamp)
 
     _minimum = _maximum
 
     def _multiply(self, op: IntegerOp) -> None:
-        self._append_op(
-            op, lambda index: self._append("MUL", [self._index[name] for name in op.inputs], index, "MulOptions")
-        )
+        self._append_op(op, lambda index: self._append("MUL", self._operands(op), index, "MulOptions"))

@@ -78,6 +78,8 @@ VERSIONS: Dict[str, Dict[str, int]] = {
         "MAXIMUM": 4,
         "SOFTMAX": 3,
         "QUANTIZE": 2,
+        "LOGISTIC": 3,
+        "TANH": 3,
         "CAST": 3,
         "GATHER": 4,
     },

@@ -24,10 +24,12 @@ class Files:
         Those of :data:`qatviz.export.formats.TFLITE`.
     attached : Attachment or None
         Metadata of the shipped file; None for a file without metadata and signature.
+    micro : bool
+        True for files of operations that TFLite Micro has.
     """
 
-    def __init__(self, model: IntegerModel, options: Options, attached: Optional[Attachment]):
-        self.model, self._options = model, options
+    def __init__(self, model: IntegerModel, options: Options, attached: Optional[Attachment], micro: bool = False):
+        self.model, self._options, self._micro = model, options, micro
         self.shipped = self._made(softmax=options["softmax"], attached=attached)
 
     @property
@@ -63,6 +65,7 @@ class Files:
             int16=options["int16"],
             double_rounding=options["double_rounding"],
             int4_all=options["int4_all"],
+            micro=self._micro,
             **changes,
         )
 
@@ -84,4 +87,4 @@ def tflm_files(model: IntegerModel, options: Options) -> Files:
 
     They have neither metadata nor a signature, which nothing reads on a board.
     """
-    return Files(model, TFLITE.with_defaults({**options, "int4_all": options["int4"]}), None)
+    return Files(model, TFLITE.with_defaults({**options, "int4_all": options["int4"]}), None, micro=True)

@@ -12,16 +12,15 @@ from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Un
 
 from qatviz.errors import Advice, OptionChange, Refusal, Remedy, SettingChange
 from qatviz.export.limits import left_in_float
-from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Sum
 from qatviz.network.graph import Network
 from qatviz.network.layers import Softmax, UpsampleBilinear
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
 
-#: Layers for whose operators TFLite Micro has no kernels of int16.
-_NOT_INT16_IN_MICRO = ((Activation, "a table", "GATHER"), (UpsampleBilinear, "interpolation", "RESIZE_BILINEAR"))
 INT4_BITS = 4
+#: Most axes of TFLite Micro's tensors, without that of the batch (``RuntimeShape``).
+_MOST_MICRO_AXES = 5
 _INT8_BITS, _INT16_BITS = 8, 16
 _WITHOUT_INT4, _WITHOUT_DOUBLE_ROUNDING = OptionChange("int4", False), OptionChange("double_rounding", False)
 
@@ -89,16 +88,24 @@ def tflite(network: Network, book: SettingsBook, step: Optional[int], options: M
 def tflm(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
     """Return the refusals of TFLite Micro: those of TFLite, and of what it has no kernels for."""
     facts, found = facts_of_settings(book), tflite(network, book, step, options)
+    found += [
+        Refusal(
+            f"tensor {name!r} has {len(shape)} axes; TFLite Micro's have up to {_MOST_MICRO_AXES} after the batch's",
+            (Advice("with fewer axes, joined by a Reshape"),),
+        )
+        for name, shape in network.shapes.items()
+        if len(shape) > _MOST_MICRO_AXES
+    ]
     kind = storage_type(facts, options["int16"])
     if kind == "int16":
         return found + [
             Refusal(
-                f"layer {unit.name!r}: {what} of int16 codes, for which TFLite Micro's {operator} has no kernel",
+                f"layer {unit.name!r}: interpolation of int16 codes, for which TFLite Micro's RESIZE_BILINEAR has no "
+                "kernel",
                 (SettingChange("*.activations.num_bits", _INT8_BITS),),
             )
             for unit in book.plan.units
-            for layer, what, operator in _NOT_INT16_IN_MICRO
-            if isinstance(unit.op, layer)
+            if isinstance(unit.op, UpsampleBilinear)
         ]
     if kind != "uint8":
         return found

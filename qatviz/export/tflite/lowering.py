@@ -26,8 +26,8 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
-from qatviz.export.tflite.differences import MOST_AVERAGED, Differences
-from qatviz.export.tflite.elementwise import ElementwiseBuilder
+from qatviz.export.tflite.copies import CopyBuilder
+from qatviz.export.tflite.differences import MOST_AVERAGED
 from qatviz.export.tflite.file import (
     INT4_VERSIONS,
     PER_CHANNEL_VERSION,
@@ -40,7 +40,6 @@ from qatviz.export.tflite.file import (
 )
 from qatviz.export.tflite.functions import OLD_KERNELS, function_kernel
 from qatviz.export.tflite.metadata import Attachment
-from qatviz.export.tflite.moves import MOST_OLD_AXES, move
 from qatviz.export.tflite.storage import (
     UINT8_OFFSET,
     Int4,
@@ -60,12 +59,9 @@ from qatviz.network.layer import element_count
 from qatviz.network.layers import (
     POOLS,
     AveragePool,
-    Concat,
     Conv2D,
     Conv2DTranspose,
     DepthwiseConv2D,
-    UpsampleBilinear,
-    ZeroPad,
 )
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import representable_scales
@@ -74,6 +70,7 @@ from qatviz.quant.int16_kernels import representable_scales
 _LARGEST_MULTIPLE = 127 // MEAN_WEIGHT
 #: Tables with the options of an activation function's kernel; others have none.
 _FUNCTION_OPTIONS = {"LEAKY_RELU": "LeakyReluOptions"}
+_FLOAT32 = np.dtype(np.float32)
 
 
 def tflite_model(
@@ -87,6 +84,7 @@ def tflite_model(
     int4_all: bool = False,
     packed_int4: bool = True,
     attached: Optional[Attachment] = Attachment(),
+    micro: bool = False,
 ) -> TfliteModel:
     """Return the TFLite file of an integer model.
 
@@ -112,18 +110,21 @@ def tflite_model(
         False to store the same codes of INT4 tensors as int8, for runtimes that don't support the type.
     attached : Attachment or None
         Metadata of the file; None for a file without metadata and signature.
+    micro : bool
+        Only operations that TFLite Micro has: tables of int16 codes are of float32, the only type of more than 8 bits
+        that its GATHER takes.
 
     Raises
     ------
     ExportError
         If TFLite does not support the model.
     """
-    return _Lowering(model, multiply_codes, int4, int16, double_rounding, int4_all, packed_int4).run(
+    return _Lowering(model, multiply_codes, int4, int16, double_rounding, int4_all, packed_int4, micro).run(
         softmax, outputs, attached
     )
 
 
-class _Lowering(ElementwiseBuilder):
+class _Lowering(CopyBuilder):
     """Builder of a file; each ``_<kind>`` method lowers one kind of operation."""
 
     def __init__(
@@ -135,13 +136,13 @@ class _Lowering(ElementwiseBuilder):
         double_rounding: bool,
         int4_all: bool,
         packed_int4: bool,
+        micro: bool,
     ):
-        super().__init__(model, storage_type(model, int16, int4, double_rounding), packed_int4)
+        super().__init__(model, storage_type(model, int16, int4, double_rounding), packed_int4, micro)
         self._double_rounding = double_rounding
         self._int4 = int4_layers(model, int4_all) if int4 else Int4()
         self._multiplies_codes = multiply_codes and self._dtype != np.int16
         self._stored: Dict[str, StoredWeights] = {}
-        self._differences = Differences()
         #: Whether TensorFlow 1.15 lacks a kernel of an Activation.
         self._new_kernels = False
         self._notes = remarks(model, self._dtype, self._int4.names)
@@ -368,11 +369,26 @@ class _Lowering(ElementwiseBuilder):
         self._new_kernels |= kernel is None or kernel.operator not in OLD_KERNELS
         if kernel is not None:
             name, fields = kernel.operator, kernel.attributes
-            options = _FUNCTION_OPTIONS.get(name)
-            self._append_op(op, lambda index: self._append(name, [self._index[source.name]], index, options, **fields))
+            options, limits = _FUNCTION_OPTIONS.get(name), self._limits(output)
+            if name == "LOGISTIC":
+                limits = min(output.zero_point, op.clamp[0]), limits[1]
+            self._append_op(
+                op,
+                lambda index: self._append(name, [self._index[source.name]], index, options, **fields),
+                result_range=limits,
+            )
             return
         self._differences.gathered.append(op.name)
         table = op.require_table().astype(np.int64) + code_offset(output, self._dtype)
+        if self._micro and self._dtype == np.int16:
+            entry = self._entries_in_float(op, source, output, table)
+            types: Any = {"InDataType": tensor_type(_FLOAT32), "OutDataType": tensor_type(self._dtype)}
+            self._append_op(
+                op, lambda index: self._append("CAST", [entry], index, "CastOptions", **types), result_range=op.clamp
+            )
+            return
+        if self._dtype == np.int16:
+            self._differences.not_micro.append(op.name)
         values = self._file.add_constant(op.name + "/table", table.astype(self._dtype), self._grid(output))
         position = self._position_in_table(op, source)
         self._append_op(
@@ -380,6 +396,14 @@ class _Lowering(ElementwiseBuilder):
             lambda index: self._append("GATHER", [values, position], index, "GatherOptions", Axis=0),
             result_range=op.clamp,
         )
+
+    def _entries_in_float(self, op: IntegerOp, source: IntegerTensor, output: IntegerTensor, table: np.ndarray) -> int:
+        """Append a GATHER of codes as whole numbers, float32; return its output."""
+        values = self._file.add_constant(op.name + "/table", table.astype(_FLOAT32))
+        position = self._position_in_table(op, source)
+        entry = self._file.add_tensor(op.name + "/entry", (1, *output.shape), _FLOAT32)
+        self._file.add_operation("GATHER", 1, [values, position], [entry], ("GatherOptions", {"Axis": 0}))
+        return entry
 
     def _position_in_table(self, op: IntegerOp, source: IntegerTensor) -> int:
         """Append the positions in a table, int32 from 0, of the codes of ``source``; return their index."""
@@ -408,60 +432,6 @@ class _Lowering(ElementwiseBuilder):
     def _append_pool(self, op: IntegerOp, name: str, index: int, result: int, dtype: Optional[np.dtype] = None) -> None:
         assert isinstance(op.layer, POOLS)
         self._append(name, [index], result, "Pool2DOptions", int4=False, dtype=dtype, **pool_options(op.layer))
-
-    def _concat(self, op: IntegerOp) -> None:
-        assert isinstance(op.layer, Concat)
-        axis = op.layer.axis % len(self._model.tensor(op.output).shape) + 1
-        self._append_op(
-            op,
-            lambda index: self._append(
-                "CONCATENATION", [self._index[name] for name in op.inputs], index, "ConcatenationOptions", Axis=axis
-            ),
-            result_range=op.clamp,
-        )
-
-    def _zeropad(self, op: IntegerOp) -> None:
-        assert isinstance(op.layer, ZeroPad)
-        widths = self._file.add_constant(op.name + "/widths", np.array([(0, 0), *op.layer.padding, (0, 0)], np.int32))
-        self._append_op(
-            op,
-            lambda index: self._append("PAD", [self._index[op.inputs[0]], widths], index, "PadOptions"),
-            result_range=op.clamp,
-        )
-
-    def _move(self, op: IntegerOp) -> None:
-        source, result = self._model.tensor(op.inputs[0]).shape, self._model.tensor(op.output).shape
-        found = move(op.layer, result)
-        if len(source) + 1 > MOST_OLD_AXES:
-            self._differences.many_axes.append(op.name)
-        if isinstance(op.layer, UpsampleBilinear):
-            self._differences.interpolated.append(op.name)
-        more = [self._file.add_constant(f"{op.name}/{what}", array) for what, array in found.constants.items()]
-        inputs = [self._index[op.inputs[0]], *more]
-        self._append_op(
-            op,
-            lambda index: self._append(found.name, inputs, index, found.options, **found.fields),
-            result_range=op.clamp,
-        )
-
-    _slice = _permute = _upsamplenearest = _upsamplebilinear = _move
-
-    def _reshape(self, op: IntegerOp) -> None:
-        shape = self._model.tensor(op.output).shape
-        self._append_op(
-            op,
-            lambda index: self._append_reshape(self._index[op.inputs[0]], index, op.name, shape),
-            result_range=op.clamp,
-        )
-
-    _flatten = _reshape
-
-    def _relu(self, op: IntegerOp) -> None:
-        """Append an activation that is not fused: its input is on the same grid, and within its bounds."""
-        output = self._model.tensor(op.output)
-        self._index[op.output] = self._clamped(output, self._index[op.inputs[0]], op.clamp, output.bounds)
-
-    _relu6 = _relu
 
     def _probabilities(self, index: int) -> int:
         shape = self._model.logits.shape

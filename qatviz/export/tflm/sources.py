@@ -49,6 +49,7 @@ _ITEM_BYTES = {
     tflite.TensorType.INT16: 2,
     tflite.TensorType.INT32: 4,
     tflite.TensorType.INT64: 8,
+    tflite.TensorType.FLOAT32: 4,
     tflite.TensorType.INT4: 1,  # unpacked
 }
 #: Length of a line of comment.
