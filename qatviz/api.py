@@ -249,20 +249,19 @@ def train(
     changes : sequence of str
         Changes of settings as on the command line: ``["500:conv1.weights.num_bits=3"]``.
     validation_fraction : float
-        Fraction of the examples that is held out if the data has no test part.
+        Fraction of the examples that is held out if the data has no part to hold out.
     weights_path, allow_code
         For a model's file; see :func:`qatviz.network.keras_import.load_model_file`.
     task : str
-        "classification" or "regression"; by default that of the data, else inferred from ``y``: whole numbers and
-        one-hot rows are classes, other floating-point numbers are regression targets.
+        "classification", "multilabel" or "regression"; by default that of the data, else inferred from ``y``, see
+        :func:`qatviz.data.targets.infer_task`.
     scaling : str
-        Scaling of the examples: "none", "unit" (x / 255) or "signed" (x / 127.5 - 1); by default, uint8 images are
-        pixels, fed as x / 255, and all other examples are fed as they are.
-    image_size, fit, background, unusable, held_out, features, targets, header
-        How files and data frames are read; see :class:`qatviz.data_options.DataOptions`.
+        Scaling of the examples, see :func:`qatviz.data.load`.
+    image_size, fit, background, unusable, held_out, features, targets, header, ...
+        How files and data frames are read: the fields of :class:`qatviz.data_options.DataOptions`.
     max_examples : int
-        Number of examples that are read from a generator or data set at most; by default, 1 GiB of one without a
-        length, and all of any other.
+        Largest number of examples to read from a generator or data set; by default, 1.07 GB of one without a length,
+        and all of any other.
     **run_settings
         Settings of the run, such as ``learning_rate`` (``qatviz settings`` describes all).
 

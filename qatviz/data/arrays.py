@@ -177,7 +177,7 @@ def _stored(path: str) -> StreamedArray:
     except DataError as error:
         raise DataError(f"{error}, as it does not fit in memory") from error
     if array.size:
-        array.statistics()  # of all values, in one pass in the order of the file
+        array.statistics()  # now, in the order of the file: parts of it have the same statistics
     return array
 
 
@@ -270,6 +270,7 @@ def _pair(roles: Dict[str, str]) -> Pair:
 
 
 def _with_unused(train: Pair, held_out: Optional[Pair], names: Sequence[str]) -> _Choice:
+    """Return the choice of these arrays, and of the names that are neither chosen nor in `_ABOUT` as unused."""
     used = {*train, *(held_out or ()), *_ABOUT}
     return _Choice(train, held_out, tuple(name for name in names if name not in used))
 
@@ -292,6 +293,7 @@ def _part_and_role(name: str) -> Optional[Tuple[str, str]]:
 
 
 def _choice_needed(names: Sequence[str], path: str, what: str, field: str) -> ChoiceNeeded:
+    """Return the error that asks for an option; ``names`` are those of all arrays, ``what`` says what was found."""
     return ChoiceNeeded(
         f"{path}: {what}; expected {KEYS_HELP}, or the names of two arrays as features and targets",
         field,

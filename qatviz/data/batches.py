@@ -91,6 +91,7 @@ class BatchSchedule:
         return step * self.batch_size
 
     def _permutation(self, epoch: int) -> np.ndarray:
+        """Return the permutation of an epoch, int32 ``[num_examples]``, read-only."""
         cached = self._permutations.get(epoch)
         if cached is None:
             words = seed_words(epoch)

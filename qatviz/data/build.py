@@ -2,11 +2,11 @@
 
 import math
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.data.checks import are_pixels, check_memory, convert_examples
+from qatviz.data.checks import are_pixels, check_memory, check_not_empty, convert_examples
 from qatviz.data.dataset import Assumptions, Dataset, Note
 from qatviz.data.example_weights import convert_weights
 from qatviz.data.split import random_split, stratified_split
@@ -71,7 +71,7 @@ def from_arrays(
         Names for "x_train", "y_train", "x_test" and "y_test" in messages; by default ``"<source>: <key>"``.
     task : str, optional
         One of :data:`qatviz.task.TASKS`; by default inferred from the training labels, see
-        :func:`qatviz.data.targets.infer_task`. With `class_names`, it is no regression.
+        :func:`qatviz.data.targets.infer_task`, but never as regression if there are `class_names`.
     notes : sequence of Note
         Notes of the reader.
     weights : ndarray, optional
@@ -93,9 +93,7 @@ def from_arrays(
     inferred_task = task is None and class_names is None
     are_names = False
     if task != REGRESSION and has_strings(train[1]):
-        parts = [(train[1], names["y_train"])] + ([] if test is None else [(test[1], names["y_test"])])
-        class_names, numbers = indices_of_names(parts, class_names)
-        train, test = (train[0], numbers[0]), None if test is None else (test[0], numbers[1])
+        train, test, class_names = _with_indices(train, test, class_names, names)
         are_names = class_names is not None
     given = train[0] if is_streamed(train[0]) else np.asarray(train[0])
     labels_given = np.asarray(train[1])
@@ -144,6 +142,18 @@ def from_arrays(
         notes=tuple(notes),
         w_train=w_train,
     )
+
+
+def _with_indices(
+    train: Part, test: Optional[Part], class_names: Optional[Sequence[str]], where: Mapping[str, str]
+) -> Tuple[Part, Optional[Part], Optional[Sequence[str]]]:
+    """Return the parts with class indices in place of labels that are strings, and the names of the classes, if any.
+
+    ``where`` has the names of the labels in messages, by "y_train" and "y_test".
+    """
+    parts = [(train[1], where["y_train"])] + ([] if test is None else [(test[1], where["y_test"])])
+    found, indices = indices_of_names(parts, class_names)
+    return (train[0], indices[0]), None if test is None else (test[0], indices[1]), found
 
 
 def name_from_path(path: str) -> str:
@@ -227,15 +237,16 @@ def _examples(array: Any, where: str, pixels: Optional[bool] = None) -> Array:
     """Return examples in the form that `Dataset` requires; ``pixels`` is that of `convert_examples`."""
     if not isinstance(array, StreamedArray):
         return convert_examples(array, where, pixels)
+    check_not_empty(array.shape, where)
     if array.ndim == 3:
         array = array.reshape((*array.shape, 1))
-    is_image = array.dtype == np.uint8 and array.ndim == 4
+    is_image = array.ndim == 4 and (array.dtype == np.uint8 if pixels else are_pixels(array))
     if not is_image and (array.dtype != np.float32 or array.ndim not in (2, 4)):
         raise DataError(
             f"{where}: found {array.dtype} of shape {list(array.shape)}, larger than memory; expected float32, or "
-            "uint8 images, which are read when they are used"
+            "uint8 images other than masks of 0 and 1, which are read when they are used"
         )
-    if len(array) and not is_image and not math.isfinite(array.statistics().mean):
+    if not is_image and not math.isfinite(array.statistics().mean):
         raise DataError(f"{where}: found values that are not finite; expected none")
     return array
 
@@ -259,6 +270,7 @@ def _hold_out(
 
 
 def _checked_names(class_names: Sequence[str], num_classes: Optional[int], source: str) -> Tuple[str, ...]:
+    """Return names of classes or labels; raise a `DataError` unless they are unique, and as many as ``num_classes``."""
     names = tuple(str(name) for name in class_names)
     if num_classes is not None and len(names) != num_classes:
         raise DataError(
@@ -271,6 +283,7 @@ def _checked_names(class_names: Sequence[str], num_classes: Optional[int], sourc
 
 
 def _check_range(labels: np.ndarray, num_classes: int, where: str) -> None:
+    """Raise a `DataError` if a class index is not below the number of classes."""
     if labels.max() >= num_classes:
         raise DataError(
             f"{where}: found label {labels.max()} in example {int(labels.argmax())}; expected 0 to {num_classes - 1} "

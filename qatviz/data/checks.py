@@ -9,7 +9,7 @@ import tarfile
 import zipfile
 import zlib
 from contextlib import contextmanager
-from typing import IO, Any, Iterator, List, Optional, Tuple
+from typing import IO, Any, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def list_directory(path: str) -> List[str]:
 
 
 def is_gzipped(path: str) -> bool:
-    """Return whether a file is gzipped, by its content."""
+    """Return whether a file is gzipped, by its content; an OSError if it can't be opened."""
     with open(path, "rb") as stream:
         return stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
 
@@ -203,6 +203,14 @@ def are_pixels(array: Any) -> bool:
     return bool(array.dtype == np.uint8 and array.ndim > 2 and array.max() != 1)
 
 
+def check_not_empty(shape: Sequence[int], where: str) -> None:
+    """Raise a `DataError` if examples of this shape have no values; ``where`` names them in messages."""
+    if 0 in shape:
+        raise DataError(
+            f"{where}: found shape {list(shape)}, which is empty; expected at least one example with at least one value"
+        )
+
+
 def convert_examples(array: Any, where: str, pixels: Optional[bool] = None) -> np.ndarray:
     """Convert examples to the form that `Dataset` requires.
 
@@ -232,11 +240,7 @@ def convert_examples(array: Any, where: str, pixels: Optional[bool] = None) -> n
             f"{where}: found shape {list(array.shape)}; expected [N, height, width, channels], [N, height, width] or "
             "[N, features]"
         )
-    if array.size == 0:
-        raise DataError(
-            f"{where}: found shape {list(array.shape)}, which is empty; expected at least one example with at least "
-            "one value"
-        )
+    check_not_empty(array.shape, where)
     is_pixels = are_pixels(array) if pixels is None else pixels
     if array.ndim == 3:
         array = array[..., np.newaxis]

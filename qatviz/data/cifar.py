@@ -152,6 +152,7 @@ def is_cifar(path: str) -> bool:
 
 
 def _from_directory(directory: str) -> _Content:
+    """Read the files of all versions in a directory."""
     content = _Content({}, {})
     for version in _VERSIONS:
         for name in dict.fromkeys((*version.batches, *version.names.values())):
@@ -163,6 +164,7 @@ def _from_directory(directory: str) -> _Content:
 
 
 def _from_archive(path: str) -> _Content:
+    """Read the files of all versions in a .tar.gz archive."""
     content = _Content({}, {})
     known = {name: version for version in _VERSIONS for name in (*version.batches, *version.names.values())}
     with wrap_read_errors(path, "a .tar.gz archive"), gzip.open(path, "rb") as unpacked:

@@ -202,6 +202,7 @@ class FolderReader:
         self._notes += skipped_notes(what, names, more=f", with {count(files, self._kind.noun, self._kind.plural)}")
 
     def _other_files_notes(self) -> List[Note]:
+        """Return the note on files of other kinds in the class folders, with their numbers by extension."""
         names = self._other_files
         if not names:
             return []

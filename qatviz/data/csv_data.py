@@ -10,7 +10,7 @@ from qatviz.data.checks import list_directory
 from qatviz.data.csv_file import is_csv, read_csv
 from qatviz.data.dataset import Dataset, Note
 from qatviz.data.images import IMAGES
-from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
+from qatviz.data.split_names import TRAIN, check_random_split, part_of_name
 from qatviz.data.table import TABLE_OPTIONS, Table, dataset_of_tables
 from qatviz.data_options import DataOptions
 
@@ -42,7 +42,7 @@ def load_csv(
     Raises
     ------
     ChoiceNeeded
-        If nothing tells which column has the targets.
+        If it is not clear which column has the targets.
     DataError
         If the file can't be used; the message has the line of what is wrong.
     """
@@ -90,7 +90,7 @@ def _held_out(path: str, table: Table, options: DataOptions) -> Tuple[Optional[T
             used = Note(f"held out: {os.path.basename(parts[part])}, {other.n_rows:,} examples")
             return replace(other, notes=(used,)), notes
         notes.append(Note(f"not used: {os.path.basename(parts[part])}, which has other columns"))
-    held_out_part(options, (), path)  # refuses options that name a part
+    check_random_split(options, path)
     return None, notes
 
 

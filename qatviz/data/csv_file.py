@@ -111,6 +111,7 @@ def is_csv(path: str) -> bool:
 
 
 def _header_notes(layout: _Layout, options: DataOptions) -> List[Note]:
+    """Return the note on the header, unless the options state whether there is one."""
     if options.header != AUTO:
         return []
     found = "the first row has the names of the columns" if layout.has_header else "the columns have no names"
@@ -288,6 +289,7 @@ class _GeneralReader:
                     self._refuse_or_skip(reader.line_num, f"found {len(row)} values", f"{n}, one for each column")
 
     def _count(self, row: Sequence[str]) -> None:
+        """Count the values of a row that are numbers, and those that are other texts; missing ones are neither."""
         for column, text in enumerate(row):
             if is_number(text):
                 self._numbers[column] += 1
@@ -295,6 +297,7 @@ class _GeneralReader:
                 self._texts[column] += 1
 
     def _is_numeric(self, column: int) -> bool:
+        """Return whether a column has numbers, by the counts of all rows."""
         numbers, texts = self._numbers[column], self._texts[column]
         return texts == 0 or texts <= _MISTAKES * numbers
 
@@ -333,6 +336,7 @@ class _GeneralReader:
         return True
 
     def _refuse_or_skip(self, line: int, found: str, expected: str) -> None:
+        """Refuse a row, or note that it is skipped."""
         if not self._skips:
             raise DataError(f"{self._path}: line {line}: {found}; expected {expected}", "unusable")
         self._skipped.append(f"line {line}: {found}")

@@ -173,6 +173,7 @@ class Dataset:
         check.get(self.task, self._check_targets)(part, len(examples), targets)
 
     def _check_labels(self, part: str, count: int, labels: np.ndarray) -> None:
+        """Raise a `DataError` unless these are class indices of ``count`` examples."""
         if labels.dtype != np.int32 or labels.shape != (count,) or labels.size == 0:
             raise DataError(
                 f"{self.source}: y_{part} is {labels.dtype} of shape {labels.shape}; expected int32 of shape "
@@ -185,6 +186,7 @@ class Dataset:
             )
 
     def _check_label_rows(self, part: str, count: int, labels: np.ndarray) -> None:
+        """Raise a `DataError` unless these are rows of labels of ``count`` examples."""
         shape = (count, len(self.class_names))
         if labels.dtype != np.int32 or labels.shape != shape or labels.size == 0:
             raise DataError(
@@ -197,6 +199,7 @@ class Dataset:
             )
 
     def _check_targets(self, part: str, count: int, targets: np.ndarray) -> None:
+        """Raise a `DataError` unless these are regression targets of ``count`` examples."""
         is_known_shape = targets.ndim in (2, 3, 4) and len(targets) == count and targets.size > 0
         if targets.dtype != np.float32 or not is_known_shape:
             raise DataError(

@@ -15,7 +15,7 @@ from qatviz.data.dataset import Dataset
 from qatviz.data.file_tree import DirectoryTree, FileTree, zip_tree
 from qatviz.data.image_table import LabelledPart, table_of
 from qatviz.data.images import IMAGES, ImageReader
-from qatviz.data.split_names import held_out_part
+from qatviz.data.split_names import check_random_split
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, SettingError
 from qatviz.task import CLASSIFICATION
@@ -109,7 +109,7 @@ def _load(tree: FileTree, validation_fraction: float, seed: int, task: Optional[
         parts = [LabelledPart(part.files, np.array(part.labels, np.int32)) for part in folder.parts()]
         class_names = folder.class_names
         if len(parts) == 1:
-            held_out_part(options, (), tree.root)  # refuses options that name a part
+            check_random_split(options, tree.root)
     else:
         raise DataError(classes_only_reason(tree.root, str(task)), "task")
     images = ImageReader(tree, options)

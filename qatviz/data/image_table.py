@@ -202,6 +202,7 @@ class ImageTable:
         return table.names.index(name)
 
     def _refuse_or_skip(self, table: _Rows, line: int, row: Sequence[str], problem: str) -> None:
+        """Refuse a row, or note that it is skipped; ``problem`` is what was found."""
         text = row[table.image_column] if len(row) > table.image_column else ""
         if not self._skips:
             raise DataError(

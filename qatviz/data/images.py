@@ -141,6 +141,7 @@ class ImageReader:
         return [*self._skipped_and_converted(), *self._streamed]
 
     def _skipped_and_converted(self) -> List[Note]:
+        """Return notes from the counts, of which "images" is that of all images."""
         found = self._counts
         texts = {
             "fitted": (f"of other sizes than {self._options.image_size}", _FITTED[self._options.fit]),
@@ -325,7 +326,7 @@ class ImageReader:
         opacity = None
         if values.shape[2] == 4:
             opacity = values[..., 3].astype(np.float32) / np.float32(65535)
-        elif "transparency" in image.info:  # of pixels of this colour
+        elif "transparency" in image.info:  # the colour of transparent pixels
             opacity = (values != np.array(image.info["transparency"])).any(axis=2).astype(np.float32)
         is_transparent = opacity is not None and bool(opacity.min() < 1)
         if opacity is not None and is_transparent:

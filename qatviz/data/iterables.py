@@ -65,12 +65,8 @@ def collect(
     count, n_bytes, notes = 0, 0, []
     for number, item in enumerate(_items(source, length)):
         x, y = _batch(item, f"{where}: item {number}")
-        for found, first in ((x, examples), (y, labels)):
-            if first and found.shape[1:] != first[0].shape[1:]:
-                raise DataError(
-                    f"{where}: item {number}: found examples or labels of shape {list(found.shape[1:])}; expected "
-                    f"{list(first[0].shape[1:])} as in item 0"
-                )
+        for found, before in ((x, examples), (y, labels)):
+            _check_shape(found, before, f"{where}: item {number}")
         if max_examples is not None and count + len(x) >= max_examples:
             x, y = x[: max_examples - count], y[: max_examples - count]
         # Copies: a generator may yield the same array again, with other values.
@@ -119,6 +115,15 @@ def _items(source: Any, length: Optional[int]) -> Iterator[Any]:
         if number == length:
             return
         yield item
+
+
+def _check_shape(found: np.ndarray, before: Sequence[np.ndarray], where: str) -> None:
+    """Raise a `DataError` if examples or labels have another shape than those of the items before."""
+    if before and found.shape[1:] != before[0].shape[1:]:
+        raise DataError(
+            f"{where}: found examples or labels of shape {list(found.shape[1:])}; expected "
+            f"{list(before[0].shape[1:])} as in item 0"
+        )
 
 
 def _batch(item: Any, where: str) -> Tuple[np.ndarray, np.ndarray]:

@@ -119,7 +119,7 @@ def _held_out(dataset: Dataset) -> List[str]:
         return []
     count, total = len(dataset.x_test), len(dataset.x_test) + len(dataset.x_train)
     return [
-        f"the data has no test part: {count:,} of {total:,} examples were chosen at random and held out (validation "
+        f"no test part is used: {count:,} of {total:,} examples were chosen at random and held out (validation "
         f"fraction {dataset.assumed.held_out:g})"
     ]
 

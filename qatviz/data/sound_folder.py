@@ -65,7 +65,7 @@ def load_sound_folder(
     ------
     DataError
         If a file is damaged and is not skipped, sampling rates differ or are too low for the features, a folder is
-        empty, sounds are shorter than a window of the features, or all of them do not fit in memory.
+        empty, sounds are shorter than a window of the features, or together they do not fit in memory.
     """
     with ExitStack() as stack:
         tree: FileTree = DirectoryTree(path) if os.path.isdir(path) else stack.enter_context(zip_tree(path))
@@ -213,6 +213,7 @@ class _SoundReader:
     def _read_part(
         self, paths: Sequence[str], compute: Compute, shape: Tuple[int, ...]
     ) -> Tuple[np.ndarray, np.ndarray]:
+        """Return the features of the sounds of a part, and the indices of their paths."""
         features = np.empty((len(paths), *shape), np.float32)
         kept: List[int] = []
         for index, path in enumerate(paths):

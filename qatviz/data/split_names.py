@@ -58,3 +58,8 @@ def held_out_part(options: DataOptions, found: Container[str], where: str) -> Op
     if part is None and options.held_out not in (AUTO, SPLIT):
         raise DataError(f"{where}: found no {options.held_out} part to hold out", "held_out")
     return part
+
+
+def check_random_split(options: DataOptions, where: str) -> None:
+    """Raise the `DataError` of :func:`held_out_part` if the options name a part, for data that has none to hold out."""
+    held_out_part(options, (), where)

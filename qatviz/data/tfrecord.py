@@ -29,7 +29,7 @@ from qatviz.data.checks import (
 )
 from qatviz.data.dataset import Dataset, Note
 from qatviz.data.images import decoded
-from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
+from qatviz.data.split_names import TRAIN, check_random_split, held_out_part, part_of_name
 from qatviz.data.streamed import READ_WITH_SAMPLE, Array, StreamedArray, is_streamed
 from qatviz.data_options import TEST, VALIDATION, DataOptions
 from qatviz.errors import DataError
@@ -50,7 +50,7 @@ _BEFORE, _AFTER = 12, 4
 
 
 class Feature(NamedTuple):
-    """Name of a feature of an example, and how its values are stored: a key of `_ENCODINGS`, dtype and shape."""
+    """Name of a feature of an example, and how its values are stored: one of `_ENCODINGS`, dtype and shape."""
 
     name: str
     encoding: str
@@ -165,6 +165,7 @@ def _feature(found: Any, where: str) -> Feature:
 
 
 def _has_ending(name: str) -> bool:
+    """Return whether a file has the name of a TFRecord file."""
     # Also the files of a set, such as train.tfrecord-00000-of-00010.
     return any(name.lower().endswith(ending) or f"{ending}-" in name.lower() for ending in _ENDINGS)
 
@@ -186,6 +187,7 @@ def _schema_path(path: str, options: DataOptions) -> str:
 def _parts(path: str, options: DataOptions) -> Dict[str, List[str]]:
     """Return the files of the training part and, if there is one, of the held-out part."""
     if not os.path.isdir(path):
+        check_random_split(options, path)
         return {TRAIN: [path]}
     named: Dict[str, List[str]] = {TRAIN: [], VALIDATION: [], TEST: []}
     names = [name for name in list_directory(path) if _has_ending(name)]

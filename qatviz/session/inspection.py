@@ -60,7 +60,7 @@ def inspect_data(question: DataQuestion) -> DataInfo:
     Raises
     ------
     QatvizError
-        If it can't be used; data larger than memory is refused before it is loaded.
+        If it can't be used; data that would have to fit in memory, but does not, is refused before it is loaded.
     """
     dataset = data.load(question.source, task=question.task, scaling=question.scaling, options=question.options)
     summary = data.describe(dataset)

@@ -200,7 +200,7 @@ class NewRunRequest(TrainingRequest):
     data_options : DataOptions
         How the data is read.
     validation_fraction : float
-        Fraction of the examples that is held out if the data has no test part.
+        Fraction of the examples that is held out if the data has no part to hold out.
     batch_size, optimizer, loss, class_weights, metric, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`.
     heads : mapping of str to mapping

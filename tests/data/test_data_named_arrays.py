@@ -171,6 +171,7 @@ def test_parts_in_npy_files_larger_than_memory_stay_parts(files, digits, monkeyp
             lambda x: x.astype(np.float64),
             r"arrays: x: found float64 of shape \[40, 6, 5, 1\], larger than memory; expected",
         ),
+        (lambda x: np.minimum(x, 1), "x: found uint8 of shape .*; expected .* other than masks of 0 and 1"),
         (lambda x: x.reshape(40, -1), "x: found uint8 of shape .*; expected float32, or uint8 images"),
         (
             lambda x: np.asfortranarray(x),

@@ -85,6 +85,8 @@ def test_one_file_is_split_and_may_be_compressed(tmp_path):
     assert sorted(image.tobytes() for image in [*dataset.x_train, *dataset.x_test]) == sorted(
         image.tobytes() for image in PIXELS
     )
+    with pytest.raises(QatvizError, match="all.tfrecord: found no test part to hold out"):
+        load(tmp_path / "all.tfrecord", options=DataOptions(held_out="test"))
 
 
 def test_examples_larger_than_memory_are_read_when_they_are_used(folder, tmp_path, monkeypatch):
