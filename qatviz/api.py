@@ -14,6 +14,7 @@ from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
+from qatviz.scaling import joined_scalings
 from qatviz.session.begin import begin
 from qatviz.session.changes import parse_change
 from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
@@ -226,7 +227,8 @@ def train(
         ``(x, y, w)``; or a name or path for :func:`qatviz.data.load`. A pandas data frame has features and targets in
         its columns (``targets="label"``); x may be one, too. Generators, Keras' sequences and tf.data data sets of
         (x, y), alone or in a pair for training and testing, are read into memory. For a model with several outputs, y
-        is a dict of arrays by name of the output, or a tuple or list in their order.
+        is a dict of arrays by name of the output, or a tuple or list in their order; for a model with several inputs,
+        x is a dict of arrays by name of the input, or a tuple or list in their order, and ``scaling`` may be a dict.
     out : str, optional
         Directory to record the run to; by default it is not recorded.
     quiet : bool
@@ -348,6 +350,8 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
     for kind in KINDS:
         fields[kind] = dict(fields.get(kind) or {})
     fields.update((field, options[name]) for name, field in _OTHER_NAMES.items() if name in options)
+    if isinstance(fields.get("scaling"), Mapping):
+        fields["scaling"] = joined_scalings(fields["scaling"])
     fields["class_weights"] = class_weights_text(fields.get("class_weights"))
     fields["data_options"] = DataOptions(**{name: options[name] for name in DATA_OPTIONS if name in options})
     fields["changes"] = tuple(map(parse_change, fields.get("changes", ())))

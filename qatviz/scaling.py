@@ -1,12 +1,13 @@
 """Scalings: conversions of stored examples to the values that are fed to a network.
 
 The text of a scaling is its name, or its numbers: ``MEAN/DEVIATION``, or with one of both for each channel (along the
-last axis of the examples), ``MEAN,MEAN,MEAN/DEVIATION,DEVIATION,DEVIATION``.
+last axis of the examples), ``MEAN,MEAN,MEAN/DEVIATION,DEVIATION,DEVIATION``. That of several inputs has their names,
+``NAME=SCALING;NAME=SCALING``.
 """
 
 import math
 import re
-from typing import Any, Dict, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
 
 from qatviz.errors import SettingError
 
@@ -87,13 +88,57 @@ SCALING_PURPOSE = "Scaling of the examples before they are fed to the network"
 
 def check_scaling(scaling: Any) -> str:
     """Return ``scaling``; raise a `SettingError` unless it is the text of a scaling, see the module."""
-    scaling_of(scaling)
+    for each in scalings_by_input(scaling).values() or [scaling]:
+        scaling_of(each)
     return str(scaling)
 
 
 def check_wanted_scaling(scaling: Any) -> str:
     """Return ``scaling``; raise a `SettingError` unless it is `STANDARD`, or the text of a scaling."""
-    return STANDARD if scaling == STANDARD else check_scaling(scaling)
+    for each in scalings_by_input(scaling).values() or [scaling]:
+        if each != STANDARD:
+            scaling_of(each)
+    return str(scaling)
+
+
+def scalings_by_input(scaling: Any) -> Dict[str, str]:
+    """Return the scalings of several inputs by name; none if it is a scaling without names.
+
+    >>> scalings_by_input("left=unit;right=127/60"), scalings_by_input("unit")
+    ({'left': 'unit', 'right': '127/60'}, {})
+    """
+    if not isinstance(scaling, str) or "=" not in scaling:
+        return {}
+    pairs = [part.split("=", 1) for part in scaling.split(";")]
+    names = [pair[0].strip() for pair in pairs]
+    if any(len(pair) < 2 for pair in pairs) or len(set(names)) < len(names) or "" in names:
+        raise SettingError.of_field("scaling", f"is {scaling!r}: expected NAME=SCALING;NAME=SCALING, each input once")
+    return {name: pair[1].strip() for name, pair in zip(names, pairs)}
+
+
+def joined_scalings(scalings: Mapping[str, str]) -> str:
+    """Return the scalings of several inputs as one text, the inverse of :func:`scalings_by_input`."""
+    return ";".join(f"{name}={scaling}" for name, scaling in scalings.items())
+
+
+def formula_text(scaling: str) -> str:
+    """Return the formula of a scaling, or those of several inputs.
+
+    >>> formula_text("unit"), formula_text("left=unit;right=none")
+    ('x / 255', 'left: x / 255; right: x')
+    """
+    several = scalings_by_input(scaling)
+    if not several:
+        return scaling_of(scaling).formula
+    return "; ".join(f"{name}: {scaling_of(each).formula}" for name, each in several.items())
+
+
+def found_text(scaling: str) -> str:
+    """Return the description of scaled examples for notes, or those of several inputs."""
+    several = scalings_by_input(scaling)
+    if not several:
+        return scaling_of(scaling).found
+    return "; ".join(f"{name}: {scaling_of(each).found}" for name, each in several.items())
 
 
 def scaling_of(scaling: Any) -> Scaling:

@@ -56,6 +56,7 @@ THIRD_PARTY = [
     ("qatviz.quant.ranges", NUMERIC),
     ("qatviz.network.keras_import", NUMERIC | TENSORFLOW | {"h5py"}),
     ("qatviz.network", NUMERIC),
+    ("qatviz.inputs", NUMERIC),
     ("qatviz.data.sound_features", NUMERIC | TENSORFLOW),
     ("qatviz.data.tfrecord", NUMERIC | TENSORFLOW),
     ("qatviz.data", NUMERIC | {"PIL"}),

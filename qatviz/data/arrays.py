@@ -12,6 +12,7 @@ from qatviz.data.checks import check_memory, check_regular_file, list_directory,
 from qatviz.data.class_folders import skipped_notes
 from qatviz.data.dataset import Dataset, Note
 from qatviz.data.head_arrays import load_heads
+from qatviz.data.input_arrays import load_inputs
 from qatviz.data.npy import read_array
 from qatviz.data.npz import names_in_npz, read_npz
 from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
@@ -23,7 +24,7 @@ from qatviz.number_format import names_text
 
 KEYS_HELP = (
     "x, y or x_train, y_train, and optionally x_test, y_test, w_train, class_names, task; for several outputs y_NAME, "
-    "or y_train_NAME and y_test_NAME"
+    "or y_train_NAME and y_test_NAME; for several inputs x_NAME, or x_train_NAME and x_test_NAME"
 )
 #: Names of the data options that apply to arrays.
 ARRAY_OPTIONS = ("features", "targets", "held_out", "unusable")
@@ -75,7 +76,8 @@ def load_npz(
     - `scaling`, in files that qatviz writes: the scaling (see :mod:`qatviz.scaling`) of the examples, which
       floating-point ones have already.
 
-    Archives with targets of several outputs are those of :mod:`qatviz.data.head_arrays`.
+    Archives with targets of several outputs are those of :mod:`qatviz.data.head_arrays`, those with examples of several
+    inputs those of :mod:`qatviz.data.input_arrays`.
 
     Parameters
     ----------
@@ -104,7 +106,9 @@ def load_npz(
     """
     names = names_in_npz(path)
     if not (options.features or options.targets):
-        several = load_heads(path, names, validation_fraction, seed, task, tasks)
+        several = load_inputs(
+            path, names, lambda keys: read_npz(path, keys), validation_fraction, seed, task, tasks
+        ) or load_heads(path, names, validation_fraction, seed, task, tasks)
         if several is not None:
             return several
     chosen = _chosen(names, options, path)
@@ -135,6 +139,12 @@ def load_npy(
     is_file = not os.path.isdir(path)
     directory = os.path.dirname(path) or "." if is_file else path
     names = [name[: -len(_NPY)] for name in list_directory(directory) if _is_npy_name(name)]
+    if not (is_file or options.features or options.targets):
+        several = load_inputs(
+            directory, names, lambda keys: _read_arrays(directory, keys), validation_fraction, seed, task, None
+        )
+        if several is not None:
+            return several
     own = os.path.basename(path)[: -len(_NPY)] if is_file else ""
     if is_file and not options.features and (options.targets or _part_and_role(own) is None):
         options = replace(options, features=own)
@@ -159,6 +169,10 @@ def is_npy(path: str) -> bool:
 def _is_npy_name(name: str) -> bool:
     """Return whether a path has the name of an .npy file that is not hidden."""
     return name.endswith(_NPY) and not os.path.basename(name).startswith(".")
+
+
+def _read_arrays(directory: str, names: Sequence[str]) -> Dict[str, np.ndarray]:
+    return {name: _read_npy(os.path.join(directory, name + _NPY)) for name in names}
 
 
 def _read_npy(path: str) -> np.ndarray:

@@ -47,6 +47,7 @@ def from_arrays(
     task: Optional[str] = None,
     notes: Sequence[Note] = (),
     weights: Any = None,
+    inputs: Tuple[Any, ...] = (),
 ) -> Dataset:
     """Check and convert raw arrays, and hold out a part of them if no test part is given.
 
@@ -76,6 +77,9 @@ def from_arrays(
         Notes of the reader.
     weights : ndarray, optional
         Weight of each example of `train` in the loss, at least 0.
+    inputs : tuple of DataInput
+        Inputs of a network with several; the examples are then rows as :func:`qatviz.data.data_input.packed` returns
+        them.
 
     Returns
     -------
@@ -108,10 +112,10 @@ def from_arrays(
     if task is None:
         task = infer_task(train[1])
         task = CLASSIFICATION if task == REGRESSION and class_names is not None else task
-    x_train = _examples(train[0], names["x_train"])
+    x_train = train[0] if inputs else _examples(train[0], names["x_train"])
     labels = [_Labels(train[1], len(x_train), names["y_train"])]
     if test is not None:
-        x_test = _examples(test[0], names["x_test"], pixels=x_train.dtype == np.uint8)
+        x_test = test[0] if inputs else _examples(test[0], names["x_test"], pixels=x_train.dtype == np.uint8)
         labels.append(_Labels(test[1], len(x_test), names["y_test"]))
     converted, checked_names = _CONVERSIONS[check_task(task)](labels, class_names, source)
     if task == REGRESSION and x_train.dtype == np.uint8 and _are_target_pixels(labels):
@@ -141,6 +145,7 @@ def from_arrays(
         assumed=assumed,
         notes=tuple(notes),
         w_train=w_train,
+        inputs=inputs,
     )
 
 

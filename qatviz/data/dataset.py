@@ -2,15 +2,26 @@
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from qatviz.data.checks import check_memory
+from qatviz.data.data_input import DataInput, in_order, scaling_text, with_input_scalings
 from qatviz.data.streamed import Array, Statistics, StreamedArray, is_streamed, pieces
 from qatviz.errors import DataError
 from qatviz.safe_text import one_line
-from qatviz.scaling import SCALINGS, SIGNED, STANDARD, UNIT, UNSCALED, check_scaling, scaling_of, text_of
+from qatviz.scaling import (
+    SCALINGS,
+    SIGNED,
+    STANDARD,
+    UNIT,
+    UNSCALED,
+    check_scaling,
+    scaling_of,
+    scalings_by_input,
+    text_of,
+)
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, check_task
 
 # Bytes of the examples of each part that the fingerprint covers: all of MNIST; under 0.3 s for data of any size.
@@ -100,6 +111,9 @@ class Dataset:
     w_train : ndarray of float32, shape [N], optional
         Weights of the training examples in the loss, at least 0, read-only; None: all are 1. The metric on held-out
         data has no weights.
+    inputs : tuple of DataInput
+        Inputs of a network with several, for which the examples are rows ``[N, features]`` with the values of all, see
+        :mod:`qatviz.inputs`; empty for a network with one. :attr:`scaling` has the scaling of each.
     """
 
     name: str
@@ -117,12 +131,14 @@ class Dataset:
     output: str = ""
     further: Tuple["Dataset", ...] = ()
     w_train: Optional[np.ndarray] = None
+    inputs: Tuple[DataInput, ...] = ()
     _fingerprint: Optional[str] = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_task(self.task)
         inherent = UNIT if self.x_train.dtype == np.uint8 else UNSCALED
-        object.__setattr__(self, "scaling", check_scaling(self.scaling or inherent))
+        scaling = scaling_text(self.inputs) if self.inputs else self.scaling or inherent
+        object.__setattr__(self, "scaling", check_scaling(scaling))
         for part in ("train", "test"):
             self._check_part(part, getattr(self, "x_" + part), getattr(self, "y_" + part))
         if self.x_train.dtype != self.x_test.dtype or self.x_train.shape[1:] != self.x_test.shape[1:]:
@@ -153,8 +169,8 @@ class Dataset:
         object.__setattr__(self, "further", tuple(map(self._with_own_examples, self.further)))
 
     def _with_own_examples(self, further: "Dataset") -> "Dataset":
-        """Return a data set of ``further`` with the examples, name, source and scaling of this one."""
-        shared = {name: getattr(self, name) for name in ("x_train", "x_test", "name", "source", "scaling")}
+        """Return a data set of ``further`` with the examples, name, source, scaling and inputs of this one."""
+        shared = {name: getattr(self, name) for name in ("x_train", "x_test", "name", "source", "scaling", "inputs")}
         return replace(further, **shared)
 
     @property
@@ -254,6 +270,8 @@ class Dataset:
             If float32 examples already have another scaling, the scaling is for pixels and there are values outside of
             0 to 255, or the number of channels differs.
         """
+        if self.inputs or scalings_by_input(scaling):
+            return with_input_scalings(self, scaling)
         stated = self.assumed._replace(scaling=False)
         if scaling == STANDARD and self.scaling not in SCALINGS:
             return replace(self, assumed=stated)  # it has been scaled by numbers
@@ -321,8 +339,13 @@ class Dataset:
 
     @property
     def input_shape(self) -> Tuple[int, ...]:
-        """Shape of one example: ``(height, width, channels)``, ``(rows, columns)`` or ``(features,)``."""
+        """Shape of one example: ``(height, width, channels)``, ``(rows, columns)`` or ``(features,)``, as of a row."""
         return tuple(self.x_train.shape[1:])
+
+    @property
+    def example_shapes(self) -> Union[Tuple[int, ...], Mapping[str, Tuple[int, ...]]]:
+        """Shape of one example, or of several inputs by name."""
+        return {each.name: each.shape for each in self.inputs} or self.input_shape
 
     @property
     def num_classes(self) -> int:
@@ -380,7 +403,10 @@ class Dataset:
         classes = 0 if name[0] == "x" and self.further else self.num_classes
         digest.update(f"{array.dtype.name}{array.shape}{classes}".encode("ascii"))
         little_endian = array.dtype.newbyteorder("<")
-        digest.update(np.ascontiguousarray(array[:: max(stride, 1)], dtype=little_endian).data.cast("B"))
+        rows = array[:: max(stride, 1)]
+        if name[0] == "x" and self.inputs:  # in any order, too
+            rows = in_order(self.inputs, sorted(each.name for each in self.inputs), rows)
+        digest.update(np.ascontiguousarray(rows, dtype=little_endian).data.cast("B"))
 
     def _target_digest(self) -> bytes:
         """Return the digest of the targets of one of several outputs."""

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from qatviz.data.build import from_arrays
+from qatviz.data.data_input import DataInput
 from qatviz.data.dataset import Dataset
 from qatviz.data.split import random_split
 from qatviz.errors import DataError
@@ -45,12 +46,13 @@ def from_heads(
     where: Optional[Mapping[str, str]] = None,
     tasks: Mapping[str, str] = {},
     class_names: Mapping[str, Sequence[str]] = {},
+    inputs: Tuple[DataInput, ...] = (),
 ) -> Dataset:
     """Check and convert raw arrays with targets for several outputs.
 
     Parameters
     ----------
-    name, source, validation_fraction, seed
+    name, source, validation_fraction, seed, inputs
         See :func:`qatviz.data.build.from_arrays`. Without `test`, some examples are held out at random, for any task.
     train, test : (ndarray, targets)
         Examples and their :data:`Targets`; outputs without names are named by their numbers, "0", "1", ....
@@ -106,6 +108,7 @@ def from_heads(
             class_names.get(output),
             where={**names, **own},
             task=tasks.get(output, tasks.get(str(len(heads)))),
+            inputs=inputs,
         )
         x_train, x_test = found.x_train, found.x_test  # converted once
         heads.append(replace(found, output=output))

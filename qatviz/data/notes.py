@@ -62,6 +62,8 @@ def _of_head(head: Dataset, dataset: Dataset, texts: List[str]) -> List[str]:
 
 
 def _scaling(dataset: Dataset, low: float, high: float) -> List[str]:
+    if dataset.inputs:
+        return _input_scalings(dataset)
     integers = dataset.assumed.integers
     if not dataset.assumed.scaling or not integers:
         return []
@@ -75,6 +77,16 @@ def _scaling(dataset: Dataset, low: float, high: float) -> List[str]:
         f"examples are features, {SCALINGS[UNSCALED].found} ({what})"
         + (f"; if they are pixels, {_SET_SCALING}" if _could_be_pixels(low, high) else "")
     ]
+
+
+def _input_scalings(dataset: Dataset) -> List[str]:
+    if not dataset.assumed.scaling:
+        return []
+    listed = ", ".join(
+        f"{each.name!r} {'pixels' if each.is_bytes else 'values'} {scaling_of(each.scaling).found}"
+        for each in dataset.inputs
+    )
+    return [f"the inputs are {listed}; a scaling for each decides otherwise (NAME=SCALING;NAME=SCALING)"]
 
 
 def _weights(dataset: Dataset) -> List[str]:
@@ -184,7 +196,9 @@ def _regression_mistakes(dataset: Dataset) -> List[str]:
 
 
 def _example_mistakes(dataset: Dataset, low: float, high: float) -> List[str]:
-    notes = []
+    notes: List[str] = []
+    if dataset.inputs:
+        return ["all training examples are identical"] if low == high else notes
     is_float, shape = dataset.x_train.dtype == np.float32, dataset.input_shape
     may_be_images = len(shape) > 1 or shape[0] >= _FEW_PIXELS
     is_inferred = dataset.assumed.scaling and not dataset.assumed.integers

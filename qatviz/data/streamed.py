@@ -78,6 +78,10 @@ class StreamedArray:
         """Return an array of some of the rows (int ``[n]``); it has the statistics of this one, if they are known."""
         return _Rows(self, rows)
 
+    def columns(self, columns: np.ndarray) -> "StreamedArray":
+        """Return an array of these columns (int ``[n]``) of rows with one axis."""
+        return _Columns(self, columns)
+
     @property
     def ndim(self) -> int:
         """Number of axes."""
@@ -249,6 +253,21 @@ class _Rows(StreamedArray):
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         return self._array.read(self._numbers[rows])
+
+
+class _Columns(StreamedArray):
+    """Some columns of another array, or all in another order."""
+
+    def __init__(self, array: StreamedArray, columns: np.ndarray):
+        super().__init__((len(array), len(columns)), array.dtype)
+        self._array, self._columns = array, columns
+        self._statistics = array._statistics
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return self._array.read(rows)[:, self._columns]
+
+    def read_rows(self, start: int, stop: int) -> np.ndarray:
+        return self._array.read_rows(start, stop)[:, self._columns]
 
 
 def is_streamed(array: Any) -> bool:

@@ -42,6 +42,8 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
           are likely mistakes;
         - `outputs` (list of dict), only with targets of several outputs: for each, its name `output`, and its `task`,
           `num_classes`, `classes` and `targets`. These keys of the whole are those of the first output.
+        - `inputs` (list of dict), only with several inputs: for each, its name `input`, and its `input_shape`, `dtype`
+          and `scaling`. These keys of the whole are those of rows with the values of all inputs.
     """
     summary: Dict[str, Any] = {
         "name": dataset.name,
@@ -55,6 +57,16 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
         "train": _statistics(dataset.x_train),
         "test": _statistics(dataset.x_test),
     }
+    if dataset.inputs:
+        summary["inputs"] = [
+            {
+                "input": each.name,
+                "input_shape": list(each.shape),
+                "dtype": "uint8" if each.is_bytes else "float32",
+                "scaling": each.scaling,
+            }
+            for each in dataset.inputs
+        ]
     if dataset.further:
         summary["outputs"] = [dict(output=head.output, **_targets_summary(head)) for head in dataset.heads]
     values = summary["train"]
@@ -82,12 +94,11 @@ def _targets_summary(dataset: Dataset) -> Dict[str, Any]:
 
 def format_description(summary: Dict[str, Any]) -> str:
     """Return the result of :func:`describe` as text for a terminal."""
-    shape = "x".join(str(size) for size in summary["input_shape"])
-    fed_as = scaling_of(summary["scaling"]).formula
-    lines = [
-        f"{summary['name']} from {summary['source']}",
-        f"examples   {shape} {summary['dtype']}, fed to the network as {fed_as}",
-    ]
+    lines = [f"{summary['name']} from {summary['source']}"]
+    for row in summary.get("inputs", [summary]):
+        shape = "x".join(str(size) for size in row["input_shape"])
+        fed_as = f"{shape} {row['dtype']}, fed to the network as {scaling_of(row['scaling']).formula}"
+        lines.append(f"{'input ' + row['input'] if 'input' in row else 'examples  '} {fed_as}")
     for part in ("train", "test"):
         lines.append(
             "{:<10} {examples:,} examples, values from {min:g} to {max:g}, mean {mean:.4g}".format(

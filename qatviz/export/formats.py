@@ -72,6 +72,10 @@ class Format:
         option of each decides.
     holds_several : bool
         True if it holds networks with several outputs.
+    holds_inputs : bool
+        True if it holds networks with several inputs.
+    reserved_names : set of str
+        Names in a file that no input can have.
     """
 
     name: str
@@ -84,6 +88,8 @@ class Format:
     weights: WeightStorage = WeightStorage.CODES
     packings: Tuple[Mapping[str, Union[bool, str]], ...] = ()
     holds_several: bool = False
+    holds_inputs: bool = False
+    reserved_names: FrozenSet[str] = frozenset()
 
     @property
     def consents(self) -> FrozenSet[str]:
@@ -123,6 +129,10 @@ class Format:
         if len(network.outputs) > 1 and not self.holds_several:
             others = [form.name for form in FORMATS.values() if form.holds_several]
             refusals.append(limits.several_outputs(network, self.name, others))
+        refusals += limits.reserved_inputs(network, self.reserved_names)
+        if len(network.inputs) > 1 and not self.holds_inputs:
+            others = [form.name for form in FORMATS.values() if form.holds_inputs]
+            refusals.append(limits.several_inputs(network, self.name, others))
         return refusals
 
     def export(
@@ -210,6 +220,7 @@ TFLITE = Format(
     tflite_limits.tflite,
     packings=({"int4": True}, {"int4": True, "int4_all": True}),
     holds_several=True,
+    holds_inputs=True,
 )
 
 _TFLITE_OPTIONS = {option.name: option for option in TFLITE.options}
@@ -263,6 +274,9 @@ _FORM = Option(
     ("fake-quant", "exact", "toco", "float"),
 )
 
+#: Names of the nodes that a graph has for any network.
+_NODES = frozenset(("about", "class", "labels", "logits", "network", "probabilities"))
+
 SAVEDMODEL = Format(
     "savedmodel",
     "TensorFlow SavedModel",
@@ -273,6 +287,8 @@ SAVEDMODEL = Format(
     (_FORM,),
     weights=WeightStorage.FLOAT32,
     holds_several=True,
+    holds_inputs=True,
+    reserved_names=_NODES,
 )
 
 FROZEN = Format(
@@ -284,6 +300,8 @@ FROZEN = Format(
     (_FORM,),
     weights=WeightStorage.FLOAT32,
     holds_several=True,
+    holds_inputs=True,
+    reserved_names=_NODES,
 )
 
 C = Format(
@@ -314,6 +332,7 @@ C = Format(
     c_limits.c,
     packings=({"pack_int4": True},),
     holds_several=True,
+    holds_inputs=True,
 )
 
 KERAS = Format(
@@ -336,6 +355,7 @@ KERAS = Format(
         ),
     ),
     weights=WeightStorage.FLOAT32,
+    holds_inputs=True,
 )
 
 TFLITE_FAKE_QUANT = Format(
@@ -348,6 +368,7 @@ TFLITE_FAKE_QUANT = Format(
     (_SOFTMAX,),
     limits.simulated,
     weights=WeightStorage.FLOAT32,
+    holds_inputs=True,
 )
 
 ONNX = Format(
@@ -379,6 +400,7 @@ ONNX = Format(
     onnx_limits.onnx,
     packings=({"opset": onnx_limits.OPSET_21},),
     holds_several=True,
+    holds_inputs=True,
 )
 
 ONNX_FLOAT = Format(
@@ -391,6 +413,7 @@ ONNX_FLOAT = Format(
     (_SOFTMAX, _LAYOUT, _OPSET),
     onnx_limits.onnx_float,
     weights=WeightStorage.FLOAT32,
+    holds_inputs=True,
 )
 
 NPZ = Format(
@@ -403,6 +426,7 @@ NPZ = Format(
     limits.integer,
     WeightStorage.COMPRESSED,
     holds_several=True,
+    holds_inputs=True,
 )
 
 ENCODINGS = Format(
@@ -425,6 +449,7 @@ ENCODINGS = Format(
     encodings_limits.encodings,
     weights=WeightStorage.NONE,
     holds_several=True,
+    holds_inputs=True,
 )
 
 FORMATS: Dict[str, Format] = {

@@ -3,13 +3,14 @@
 This module has the limits that formats share. Those of a single format are in its package.
 """
 
-from typing import Any, Callable, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Collection, List, Mapping, Optional, Sequence
 
 from qatviz.errors import Advice, OptionChange, Refusal, SettingChange
 from qatviz.network.activations import Activation
 from qatviz.network.graph import Network
+from qatviz.network.inputs import input_text
+from qatviz.network.plan import INPUT_KIND
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.settings import WEIGHTS
 from qatviz.task import MULTILABEL
 
 #: Function that returns the refusals of a network; none if the format supports it. Its arguments are the network, its
@@ -32,6 +33,25 @@ def several_outputs(network: Network, name: str, others: Sequence[str]) -> Refus
         f"network {network.name!r} has the outputs {listed}, and the export to {name} has a single one",
         (Advice(f"in the formats {', '.join(others)}"),),
     )
+
+
+def several_inputs(network: Network, name: str, others: Sequence[str]) -> Refusal:
+    """Return the refusal of a network with several inputs by the format ``name``; ``others`` hold it."""
+    listed = ", ".join(map(repr, network.input_names))
+    return Refusal(
+        f"network {network.name!r} has the inputs {listed}, and the export to {name} has a single one",
+        (Advice(f"in the formats {', '.join(others)}"),),
+    )
+
+
+def reserved_inputs(network: Network, names: Collection[str]) -> List[Refusal]:
+    """Return a refusal for each input whose name a file of the format has for something else."""
+    others = (Advice("in the formats tflite, onnx and npz, or with another name of the input"),)
+    return [
+        Refusal(f"the network's input {name!r} has the name of another node of the graph", others)
+        for name in network.input_names
+        if name in names
+    ]
 
 
 def softmax_of_several(network: Network, options: Mapping[str, Any]) -> List[Refusal]:
@@ -78,8 +98,8 @@ def left_in_float(book: SettingsBook, step: Optional[int]) -> List[Refusal]:
     for tensor in book.plan.tensors:
         s = book.of(tensor.name)
         where, verb = f"layer {tensor.layer!r}: its {tensor.kind}", "are"
-        if tensor.layer == "input":
-            where, verb = "the network's input", "are" if tensor.kind == WEIGHTS else "is"
+        if tensor.op_kind == INPUT_KIND:
+            where, verb = input_text(tensor.layer), "is"
         if not s.enabled:
             refusals.append(
                 Refusal(

@@ -1,12 +1,14 @@
-"""Network: a validated, directed acyclic graph of layers with one input and one or more outputs."""
+"""Network: a validated, directed acyclic graph of layers with one or more inputs and outputs."""
 
 import heapq
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
 from qatviz.errors import NetworkError
+from qatviz.inputs import packed_shape
 from qatviz.network import checks
-from qatviz.network.checks import INPUT, Shape
+from qatviz.network.checks import Shape
+from qatviz.network.inputs import NetworkInput, check_all_used, checked_inputs
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
     KINDS,
@@ -43,25 +45,30 @@ class Network:
     ----------
     name : str
         Subject to the same rules as a layer's name.
-    input_shape : tuple of int
-        Shape of one example, such as (28, 28, 1).
+    input_shape : tuple of int, or mapping of str to tuple of int
+        Shape of one example, such as (28, 28, 1); for several inputs, their shapes by name, in order. The attribute is
+        then the shape of a row with the values of all inputs (:mod:`qatviz.inputs`).
     layers : sequence of Layer
         In any order. They are sorted topologically; the given order decides wherever there is a choice.
     outputs : sequence of str
         Names of the layers that are outputs, in order; by default the one layer without consumers. An output may have
         consumers.
+    inputs : sequence of NetworkInput
+        Name and shape of each input; the only one is named "input". Several replace ``input_shape``.
 
     Raises
     ------
     NetworkError
-        For duplicate names, unknown inputs, cycles, shapes that do not fit, layers without consumers that are no
-        outputs, or a BatchNorm that is not the only consumer of a convolution or Dense.
+        For duplicate names, unknown inputs, cycles, shapes that do not fit, inputs of the network that no layer uses,
+        layers without consumers that are no outputs, or a BatchNorm that is not the only consumer of a convolution or
+        Dense.
     """
 
     name: str
     input_shape: Shape
     layers: Tuple[Layer, ...]
     outputs: Tuple[str, ...] = ()
+    inputs: Tuple[NetworkInput, ...] = ()
     _by_name: Dict[str, Layer] = field(init=False, repr=False, compare=False)
     _consumers: Dict[str, Tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _shapes: Dict[str, Shape] = field(init=False, repr=False, compare=False)
@@ -69,17 +76,24 @@ class Network:
     def __post_init__(self) -> None:
         checks.layer_name("network: name", self.name)
         where = f"network {self.name!r}: "
-        self._set("input_shape", checks.shape(where + INPUT + "_shape", self.input_shape))
+        self._set("inputs", checked_inputs(where, self.input_shape, self.inputs))
+        self._set("input_shape", packed_shape(self.inputs))
         layers = tuple(self.layers)
         if not layers:
             raise checks.invalid_value(where + "layers", layers, "at least one layer")
-        self._set("_by_name", _by_name(layers))
-        self._set("layers", _topological(layers, _consumers(layers)))
-        self._set("_consumers", _consumers(self.layers))
+        self._set("_by_name", _by_name(layers, self.input_names))
+        self._set("layers", _topological(layers, self.input_names, _consumers(layers, self.input_names)))
+        self._set("_consumers", _consumers(self.layers, self.input_names))
+        check_all_used(where, self.inputs, self._consumers)
         self._set("outputs", self._checked_outputs())
         self._check_softmaxes()
         self._check_batch_norms()
         self._set("_shapes", self._infer_shapes())
+
+    @property
+    def input_names(self) -> Tuple[str, ...]:
+        """Names of the inputs, in order; "input" if there is only one."""
+        return tuple(each.name for each in self.inputs)
 
     @property
     def output(self) -> str:
@@ -109,7 +123,7 @@ class Network:
 
     @property
     def shapes(self) -> Dict[str, Shape]:
-        """Output shapes by layer name, and the shape of "input"; without the batch axis."""
+        """Output shapes by layer name, and the shapes of the inputs; without the batch axis."""
         return dict(self._shapes)
 
     @property
@@ -129,8 +143,8 @@ class Network:
         return self._by_name[name]
 
     def consumers(self, name: str) -> Tuple[str, ...]:
-        """Return the layers that have `name` (a layer or "input") as an input, each once, in topological order."""
-        if name != INPUT:
+        """Return the layers that have `name` (a layer or an input) as an input, each once, in topological order."""
+        if name not in self.input_names:
             self.layer(name)
         return self._consumers[name]
 
@@ -168,23 +182,30 @@ class Network:
         """Return the network as JSON-serializable data; `from_dict` is the inverse."""
         record: Dict[str, Any] = {
             "name": self.name,
-            "input_shape": list(self.input_shape),
+            **self._input_record(),
             "layers": [layer.to_dict() for layer in self.layers],
         }
         is_only_end = len(self.outputs) == 1 and self.outputs == self._ends()
         return record if is_only_end else {**record, "outputs": list(self.outputs)}
 
+    def _input_record(self) -> Dict[str, Any]:
+        if len(self.inputs) == 1:
+            return {"input_shape": list(self.input_shape)}
+        return {"inputs": [[name, list(shape)] for name, shape in self.inputs]}
+
     @classmethod
     def from_dict(cls, record: Dict[str, Any]) -> "Network":
         """Return the network of a record that `to_dict` returned; raise a `NetworkError` if the record is invalid."""
-        keys = ("name", "input_shape", "layers")
+        shapes = "inputs" if isinstance(record, dict) and "inputs" in record else "input_shape"
+        keys = ("name", shapes, "layers")
         if not isinstance(record, dict) or set(record) - {"outputs"} != set(keys):
             found = sorted(record, key=str) if isinstance(record, dict) else record
             raise checks.invalid_value("network: record", found, "a dict with exactly the keys " + ", ".join(keys))
         if not isinstance(record["layers"], (list, tuple)):
             raise checks.invalid_value(f"network {record['name']!r}: layers", record["layers"], "a list of dicts")
         layers = tuple(map(layer_from_dict, record["layers"]))
-        return cls(record["name"], record["input_shape"], layers, record.get("outputs", ()))
+        given = record[shapes] if shapes == "input_shape" else _shapes_by_name(record["inputs"])
+        return cls(record["name"], given, layers, record.get("outputs", ()))
 
     def _set(self, attribute: str, value: Any) -> None:
         object.__setattr__(self, attribute, value)  # a frozen dataclass has no other way to set a field
@@ -244,7 +265,7 @@ class Network:
                 )
 
     def _infer_shapes(self) -> Dict[str, Shape]:
-        shapes = {INPUT: self.input_shape}
+        shapes = dict(self.inputs)
         for layer in self.layers:
             inputs = [shapes[source] for source in layer.inputs]
             shapes[layer.name] = layer.output_shape(inputs)
@@ -269,12 +290,12 @@ class NetworkBuilder:
     'sum'
     """
 
-    def __init__(self, name: str, input_shape: Shape):
+    def __init__(self, name: str, input_shape: Union[Shape, Mapping[str, Shape]]):
         self._name = name
-        self._input_shape = input_shape
+        self._input_shape: Any = input_shape
         self._layers: List[Layer] = []
-        self.last = INPUT
-        """Name of the layer added last; "input" before the first."""
+        self.last = checked_inputs(f"network {name!r}: ", input_shape)[0].name
+        """Name of the layer added last; that of the first input before the first layer."""
 
     def add(
         self, kind: Type[Layer], name: str, inputs: Optional[Union[str, Sequence[str]]] = None, **settings: Any
@@ -295,12 +316,25 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _by_name(layers: Sequence[Layer]) -> Dict[str, Layer]:
-    """Return layers by name; names must be unique."""
+def _shapes_by_name(rows: Any) -> Dict[Any, Any]:
+    """Return the shapes of several inputs by name from their form in a record, [[name, shape], ...]."""
+    if not isinstance(rows, (list, tuple)) or not all(
+        isinstance(row, (list, tuple)) and len(row) == 2 and isinstance(row[0], str) for row in rows
+    ):
+        raise checks.invalid_value("network: inputs", rows, "a list of pairs of a name and a shape")
+    if len({name for name, _ in rows}) < len(rows):
+        raise checks.invalid_value("network: inputs", [name for name, _ in rows], "different names")
+    return dict(rows)
+
+
+def _by_name(layers: Sequence[Layer], inputs: Sequence[str]) -> Dict[str, Layer]:
+    """Return layers by name; names must be unique, also among those of the inputs."""
     by_name: Dict[str, Layer] = {}
     for layer in layers:
         if type(layer) not in KINDS.values():
             raise checks.invalid_value("network: layer", layer, "one of " + ", ".join(KINDS))
+        if layer.name in inputs:
+            raise checks.invalid_value("network: name of a layer", layer.name, "a name that no input has")
         if layer.name in by_name:
             raise NetworkError(
                 f"layer {layer.name!r}: two layers have this name ({by_name[layer.name].kind} and {layer.kind}); "
@@ -310,9 +344,9 @@ def _by_name(layers: Sequence[Layer]) -> Dict[str, Layer]:
     return by_name
 
 
-def _consumers(layers: Sequence[Layer]) -> Dict[str, Tuple[str, ...]]:
-    """Return the consumers of each layer and of "input"; the inputs of all layers must exist."""
-    consumers: Dict[str, List[str]] = {name: [] for name in [INPUT] + [layer.name for layer in layers]}
+def _consumers(layers: Sequence[Layer], inputs: Sequence[str]) -> Dict[str, Tuple[str, ...]]:
+    """Return the consumers of each layer and of the network's inputs; the inputs of all layers must exist."""
+    consumers: Dict[str, List[str]] = {name: [] for name in [*inputs, *(layer.name for layer in layers)]}
     for layer in layers:
         for source in dict.fromkeys(layer.inputs):
             if source not in consumers:
@@ -321,22 +355,24 @@ def _consumers(layers: Sequence[Layer]) -> Dict[str, Tuple[str, ...]]:
     return {name: tuple(names) for name, names in consumers.items()}
 
 
-def _topological(layers: Sequence[Layer], consumers: Dict[str, Tuple[str, ...]]) -> Tuple[Layer, ...]:
+def _topological(
+    layers: Sequence[Layer], inputs: Sequence[str], consumers: Dict[str, Tuple[str, ...]]
+) -> Tuple[Layer, ...]:
     """Sort layers by Kahn's algorithm; of the layers that can be next, the one given first is next."""
     position = {layer.name: index for index, layer in enumerate(layers)}
     missing = {layer.name: len(set(layer.inputs)) for layer in layers}
     ready: List[int] = []
     ordered: List[Layer] = []
-    newest: Optional[str] = INPUT
-    while newest is not None:
-        for consumer in consumers[newest]:
+    newest: Sequence[str] = inputs
+    while newest:
+        for consumer in (consumer for name in newest for consumer in consumers[name]):
             missing[consumer] -= 1
             if not missing[consumer]:
                 heapq.heappush(ready, position[consumer])
-        newest = None
+        newest = ()
         if ready:
             ordered.append(layers[heapq.heappop(ready)])
-            newest = ordered[-1].name
+            newest = (ordered[-1].name,)
     if len(ordered) < len(layers):
         cycle = _cycle({layer.name: layer for layer in layers if missing[layer.name]})
         raise NetworkError(

@@ -9,10 +9,10 @@ import re
 from typing import Any, Callable, Dict, List, Set, Tuple
 
 from qatviz.errors import NetworkError
-from qatviz.network.checks import INPUT, Shape
+from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
-from qatviz.network.keras_import.config import Path
 from qatviz.network.keras_import.origin import KerasOrigin
+from qatviz.network.keras_import.records import Path
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import Dropout, Slice
 from qatviz.network.sequences import begins_sequence, sequence_layers
@@ -61,11 +61,13 @@ class _Description:
         self._network, self._shapes = network, network.shapes
         self._sequences = sequence_layers(network)
         self._names = _names(network)
-        shape = {"batch_input_shape": [None, *network.input_shape], "dtype": "float32", "sparse": False}
-        self._records = [_record(INPUT, "InputLayer", shape, [])]
+        self._records = [
+            _record(name, "InputLayer", {"batch_input_shape": [None, *shape], "dtype": "float32", "sparse": False}, [])
+            for name, shape in self._inputs()
+        ]
         self._arrays: Dict[str, Tuple[Path, str]] = {}
         #: Names of the Keras layers with the outputs of layers in Keras' axes, by layer of the network.
-        self._outputs: Dict[str, str] = {INPUT: INPUT}
+        self._outputs: Dict[str, str] = {name: self._names[name] for name in network.input_names}
         #: Names of the Keras layers that reshape outputs that are sequences to images, by layer of the network.
         self._images: Dict[str, str] = {}
 
@@ -79,11 +81,15 @@ class _Description:
         config = {
             "name": _valid_name(self._network.name),
             "layers": self._records,
-            "input_layers": [[INPUT, 0, 0]],
+            "input_layers": [[name, 0, 0] for name, _ in self._inputs()],
             "output_layers": [[self._in_shape(name), 0, 0] for name in self._network.outputs],
         }
         record = {"class_name": "Model", "config": config, "keras_version": _VERSION, "backend": "tensorflow"}
         return KerasOrigin(json.dumps(record), self._arrays)
+
+    def _inputs(self) -> List[Tuple[str, Shape]]:
+        """Return Keras' names of the inputs, and their shapes."""
+        return [(self._names[name], shape) for name, shape in self._network.inputs]
 
     def _add(self, layer: Layer) -> None:
         source, name = layer.inputs[0], self._names[layer.name]
@@ -188,17 +194,17 @@ def _record(name: str, kind: str, settings: Dict[str, Any], inputs: List[str]) -
 
 def _names(network: Network) -> Dict[str, str]:
     """Return Keras' name of each layer; names that need no change are assigned first."""
-    names: Dict[str, str] = {INPUT: INPUT}
-    taken: Set[str] = {INPUT}
-    valid = {layer.name: _valid_name(layer.name) for layer in network.layers}
-    for layer in sorted(network.layers, key=lambda layer: valid[layer.name] != layer.name):
-        wanted = name = valid[layer.name]
+    names: Dict[str, str] = {}
+    taken: Set[str] = set()
+    valid = {name: _valid_name(name) for name in (*network.input_names, *(layer.name for layer in network.layers))}
+    for own in sorted(valid, key=lambda own: valid[own] != own):
+        wanted = name = valid[own]
         count = 1
         while name in taken:
             count += 1
             name = f"{wanted}_{count}"
         taken.add(name)
-        names[layer.name] = name
+        names[own] = name
     return names
 
 

@@ -11,7 +11,7 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple, Type, TypeVar, Un
 
 from qatviz.network import checks
 from qatviz.network.activations import Activation
-from qatviz.network.checks import INPUT, Shape
+from qatviz.network.checks import Shape
 from qatviz.network.elementwise import EXTREMES, Add, Average, Elementwise, Maximum, Minimum, Multiply, Sum
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import Layer, element_count
@@ -36,6 +36,8 @@ from qatviz.network.sequences import sequence_layers, shown_kind, shown_shape
 
 WEIGHTS = "weights"
 ACTIVATIONS = "activations"
+#: Kind of the tensors that are inputs of the network, in place of that of a layer.
+INPUT_KIND = "Input"
 
 #: Layers into which an activation is fused.
 _FUSING = (*WEIGHTED, Sum, Multiply)
@@ -79,7 +81,7 @@ class Unit:
     activation : ReLU, ReLU6 or None
         Fused activation, applied before the output is rounded.
     inputs : tuple of str
-        Inputs: "input" or the `output` of earlier units.
+        Inputs: inputs of the network, or the `output` of earlier units.
     output : str
         Name of the layer whose output is the unit's output: the activation, else the batch norm, else `op`.
     """
@@ -106,7 +108,7 @@ class QuantizedTensor:
     name : str
         "<layer>.weights" or "<layer>.activations".
     layer : str
-        Name of the unit, or "input".
+        Name of the unit, or of the network's input.
     kind : str
         "weights" or "activations".
     shape : tuple of int
@@ -164,7 +166,8 @@ class QuantizationPlan:
     units : tuple of Unit
         In topological order.
     tensors : tuple of QuantizedTensor
-        "input.activations", then the weights and activations of each unit in order.
+        The activations of each input, such as "input.activations"; then the weights and activations of each unit in
+        order.
     groups : tuple of tuple of int
         Indices in `tensors` of the members of each group, ascending; groups in the order of their first members.
     regression_outputs : tuple of str
@@ -206,7 +209,7 @@ class QuantizationPlan:
         return any(index in members and outputs.intersection(members) for members in self.groups)
 
     def grid_of(self, layer_name: str) -> str:
-        """Return the name of the activations tensor that defines the grid of a layer's (or "input"'s) output.
+        """Return the name of the activations tensor that defines the grid of a layer's output, or of an input.
 
         For a folded or fused layer, this is the grid of its unit's output.
 
@@ -248,9 +251,9 @@ def quantization_plan(network: Network, is_regression: Union[bool, Sequence[bool
     units = _units(network)
     nonnegative, sequences = _nonnegative(network), sequence_layers(network)
     functions: Dict[str, str] = {}
-    tensors = [_activations(INPUT, "Input", network.input_shape, False)]
-    grids = {INPUT: tensors[0].name}
-    parents = {tensors[0].name: tensors[0].name}
+    tensors = [_activations(name, INPUT_KIND, shape, False) for name, shape in network.inputs]
+    grids = {tensor.layer: tensor.name for tensor in tensors}
+    parents = {tensor.name: tensor.name for tensor in tensors}
     for unit in units:
         if isinstance(unit.op, WEIGHTED):
             shape = network.parameter_shapes(unit.name)["weights"]
@@ -309,8 +312,8 @@ def _sole_consumer(network: Network, layer: Layer, kind: Type[_Kind]) -> Optiona
 
 
 def _nonnegative(network: Network) -> Dict[str, bool]:
-    """Return for each layer, and for "input", whether its output is guaranteed to be at least 0."""
-    known = {INPUT: False}
+    """Return for each layer, and for each input, whether its output is guaranteed to be at least 0."""
+    known = dict.fromkeys(network.input_names, False)
     for layer in network.layers:
         known[layer.name] = (
             isinstance(layer, _NEVER_NEGATIVE)

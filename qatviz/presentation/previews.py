@@ -1,13 +1,13 @@
 """Previews of data sets: some examples as pictures, and the number of examples of each class."""
 
-from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from qatviz.data.dataset import Assumptions
 from qatviz.data.targets import class_counts, columns_of
 from qatviz.number_format import count, shape_text
-from qatviz.scaling import UNSCALED, scaling_of
+from qatviz.scaling import UNSCALED, formula_text
 from qatviz.task import MULTILABEL, REGRESSION
 
 #: Maximum number of shown examples.
@@ -56,6 +56,8 @@ class DataInfo(NamedTuple):
         Names of the options in :class:`qatviz.data_options.DataOptions` that apply to the data.
     choices : mapping of str to tuple of str
         Possible values of options that name parts of the data, by the option's name.
+    inputs : tuple of (str, tuple of int)
+        Names and shapes of several inputs; empty for data with one.
     """
 
     name: str
@@ -78,6 +80,7 @@ class DataInfo(NamedTuple):
     mistakes: Tuple[str, ...] = ()
     options: Tuple[str, ...] = ()
     choices: Mapping[str, Tuple[str, ...]] = {}
+    inputs: Tuple[Tuple[str, Tuple[int, ...]], ...] = ()
 
     @property
     def is_regression(self) -> bool:
@@ -88,12 +91,17 @@ class DataInfo(NamedTuple):
         """Length of the last axis of the output: the number of classes, labels or targets."""
         return self.output_shape[-1]
 
+    @property
+    def example_shapes(self) -> Union[Tuple[int, ...], Mapping[str, Tuple[int, ...]]]:
+        """Shape of one example, or of several inputs by name."""
+        return dict(self.inputs) or self.input_shape
+
     def describe(self) -> str:
         """Return a line such as ``28×28×1, 10 classes, 4,000 training + 1,000 test examples``."""
         nouns = ("label",) if self.task == MULTILABEL else ("class", "classes")
         outputs = target_shape_text(self.output_shape) if self.is_regression else count(self.outputs, *nouns)
         examples = f"{self.train_examples:,} training + {self.test_examples:,} test examples"
-        return f"{example_text(self.input_shape)}, {outputs}, {examples}"
+        return f"{inputs_text(self.inputs, self.input_shape)}, {outputs}, {examples}"
 
 
 def example_text(shape: Sequence[int]) -> str:
@@ -101,6 +109,13 @@ def example_text(shape: Sequence[int]) -> str:
     if len(shape) == 1:
         return count(shape[0], "feature")
     return shape_text(shape)
+
+
+def inputs_text(inputs: Sequence[Tuple[str, Sequence[int]]], shape: Sequence[int]) -> str:
+    """Return the shape of one example as text, of several inputs with their names: ``left 28×28×1 + age 1 feature``."""
+    if len(inputs) < 2:
+        return example_text(shape)
+    return " + ".join(f"{name} {example_text(own)}" for name, own in inputs)
 
 
 def target_shape_text(shape: Sequence[int]) -> str:
@@ -168,6 +183,7 @@ def data_info(
         dataset.assumed,
         dataset.scaling,
         tuple(mistakes),
+        inputs=tuple((each.name, each.shape) for each in dataset.inputs),
     )
 
 
@@ -195,7 +211,9 @@ def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:
 
 def _values(dataset: Any, low: float, high: float) -> str:
     """Return a text on the stored values and their scaling."""
-    formula = scaling_of(dataset.scaling).formula
+    formula = formula_text(dataset.scaling)
+    if dataset.inputs:
+        return f"fed as {formula}"
     if dataset.x_train.dtype == np.uint8:
         return f"uint8 from {low:.0f} to {high:.0f}, fed as {formula}"
     if dataset.scaling == UNSCALED:

@@ -9,6 +9,7 @@ from qatviz.data.checks import memory_limit
 from qatviz.data.dataset import equal_up_to_unit_axis
 from qatviz.data.example_weights import example_weights
 from qatviz.data.heads import for_outputs
+from qatviz.data.inputs import for_inputs
 from qatviz.errors import DataError, NetworkError, RecordError, SettingError, prefixed
 from qatviz.heads import LOSS_WEIGHT, Head, heads_from
 from qatviz.losses import AUTOMATIC, is_single_logit, loss_for
@@ -115,7 +116,10 @@ class RunSpec:
         StartSettings(
             self.batch_size, self.optimizer, self.loss, self.class_weights, self.metric_name, self.seed, self.steps
         )
-        object.__setattr__(self, "dataset", self.dataset.with_input_shape(self.network.input_shape))
+        try:
+            object.__setattr__(self, "dataset", for_inputs(self.dataset, self.network.inputs))
+        except DataError as error:
+            raise NetworkError(f"network {self.network.name!r}: {error}") from error
         if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
             raise NetworkError(
                 f"network {self.network.name!r} expects examples of shape {tuple(self.network.input_shape)}, but "
@@ -233,13 +237,15 @@ class RunSpec:
             If something is missing, or ``dataset`` is not the data set of the run.
         """
         try:
+            network = Network.from_dict(description["network"])
+            if dataset.inputs:
+                dataset = for_inputs(dataset, network.inputs)
             if dataset.fingerprint != description["data_fingerprint"]:
                 raise RecordError(
                     f"{description['data']}: the data is not that of the run (fingerprint {dataset.fingerprint} "
                     f"instead of {description['data_fingerprint']})",
                     "data",
                 )
-            network = Network.from_dict(description["network"])
             spec = cls(
                 network=network,
                 dataset=dataset,

@@ -6,7 +6,6 @@ import math
 from typing import Dict, List, Tuple
 
 from qatviz.measures import MEASURES
-from qatviz.network.checks import INPUT
 from qatviz.presentation.color_bar import value_role
 from qatviz.presentation.network.drawing import network_drawing
 from qatviz.presentation.network.layout import DOWN, GraphLayout, fitting_layout
@@ -38,7 +37,7 @@ def network_picture(run: RunData, rows: Dict[str, TensorRow]) -> Markup:
         badges = [_badge(rows[tensor.name]) for tensor in tensors[name]]
         node = node_shapes(text, badges, sizes[name], _FONTS, at=(x + _MARGIN, y + _MARGIN))
         shapes.append(Group(node, title="\n".join(text)))
-    words = f"{len(plan.units)} operations, from {INPUT} to {plan.units[-1].name}"
+    words = f"{len(plan.units)} operations, from {', '.join(network.input_names)} to {plan.units[-1].name}"
     size = layout.width + 2 * _MARGIN, layout.height + 2 * _MARGIN
     return svg(Scene(*size, shapes, f"The network {network.name}", words), "graph")
 

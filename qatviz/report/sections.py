@@ -6,6 +6,7 @@ from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS
 from qatviz.data_options import DataOptions
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
+from qatviz.network.graph import Network
 from qatviz.number_format import count, shape_text
 from qatviz.presentation.event_texts import DELAY_ENDED, change_words, sentence
 from qatviz.presentation.score_texts import metric_title, title_of
@@ -19,7 +20,7 @@ from qatviz.report.run_data import ChangePoint, RunData
 from qatviz.report.tables import Cell, Head, Heads, Row, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 from qatviz.report.words import date, duration
-from qatviz.scaling import scaling_of
+from qatviz.scaling import formula_text
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS, applicable, value_text
 
 #: Maximum number of rows of a table; in a longer one, the number of the rows that are not shown replaces the middle.
@@ -80,6 +81,13 @@ def _scores(run: RunData) -> Content:
     return join(scores, *more)
 
 
+def _inputs_text(network: Network) -> str:
+    """Return the shape of the input; of several, with their names."""
+    if len(network.inputs) == 1:
+        return shape_text(network.input_shape)
+    return ", ".join(f"{name} {shape_text(shape)}" for name, shape in network.inputs)
+
+
 def facts_of(run: RunData) -> Markup:
     """Return the list of network, data, optimizer and other facts about the run."""
     about, network = run.about, run.network
@@ -89,10 +97,10 @@ def facts_of(run: RunData) -> Markup:
         (
             "Network",
             f"{network.name}: {count(len(network.layers), 'layer')}, {parameters:,} parameters, input "
-            f"{shape_text(network.input_shape)}",
+            f"{_inputs_text(network)}",
         ),
         ("Data", about.get("data_name", _UNKNOWN)),
-        *([("Scaling", scaling_of(about["scaling"]).formula)] if "scaling" in about else []),
+        *([("Scaling", formula_text(about["scaling"]))] if "scaling" in about else []),
         *([("Data read with", DataOptions.of(about["data_options"]).text())] if about.get("data_options") else []),
         ("Data fingerprint", about.get("data_fingerprint", _UNKNOWN)),
         ("Batch size", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else _UNKNOWN),

@@ -10,14 +10,15 @@ import numpy as np
 from qatviz import data
 from qatviz.atomic_files import atomic_file
 from qatviz.data import Dataset
+from qatviz.data.data_input import arrays_of_inputs
 from qatviz.data.dataset import is_regression_by_network
 from qatviz.data.heads import for_outputs, with_heads
+from qatviz.data.inputs import for_inputs
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, NetworkError, RecordError, SettingError, about
 from qatviz.heads import stated_tasks
 from qatviz.network import zoo
 from qatviz.network.activations import Activation
-from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.keras_import import (
     ImportedModel,
@@ -35,7 +36,7 @@ from qatviz.protocol.run_state import Arrays
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.protocol.timeline import LoggedEvent
-from qatviz.scaling import SCALINGS, UNIT, UNSCALED
+from qatviz.scaling import SCALINGS, UNIT, UNSCALED, joined_scalings
 from qatviz.session.changes import TimedChange, check_change
 from qatviz.session.learned import learned
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
@@ -214,8 +215,8 @@ class Model(NamedTuple):
         The model that it was imported from.
     notes : tuple of str
         Differences from the imported model, one sentence each.
-    scales_input : bool
-        True if the model scales its input itself.
+    scaled_inputs : tuple of str
+        Names of the inputs that the model scales itself.
     logit_outputs : tuple of str
         Outputs at whose end a sigmoid was left to the loss, which is binary cross-entropy then, if none is stated.
     """
@@ -224,7 +225,7 @@ class Model(NamedTuple):
     parameters: Optional[Arrays] = None
     keras: Optional[KerasOrigin] = None
     notes: Sequence[str] = ()
-    scales_input: bool = False
+    scaled_inputs: Tuple[str, ...] = ()
     logit_outputs: Tuple[str, ...] = ()
 
     @property
@@ -262,13 +263,14 @@ def file_model(
         If it contains code, or is code, and ``allow_code`` is False.
     NetworkError
     """
-    imported, _ = in_known_shape(lambda shape: load_model(path, weights_path, allow_code, shape), dataset.input_shape)
+    shapes = dataset.example_shapes
+    imported, _ = in_known_shape(lambda shape: load_model(path, weights_path, allow_code, shape), shapes)
     return _as_model(imported, from_scratch)
 
 
 def object_model(model: Any, dataset: Dataset, from_scratch: bool = False) -> Model:
     """Import a tf.keras model; call it in the thread and default graph in which the model was created."""
-    return _as_model(in_known_shape(lambda shape: import_model(model, shape), dataset.input_shape)[0], from_scratch)
+    return _as_model(in_known_shape(lambda shape: import_model(model, shape), dataset.example_shapes)[0], from_scratch)
 
 
 def new_spec(
@@ -331,7 +333,14 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
     for output, head in zip(chosen.network.outputs, loaded.heads):
         if head.task in (CLASSIFICATION, MULTILABEL):
             chosen = _without_sigmoid(chosen, output)
-    if chosen.scales_input and loaded.assumed.scaling:
+    if loaded.inputs or len(chosen.network.inputs) > 1:
+        with about("data"):
+            loaded = for_inputs(loaded, chosen.network.inputs)
+        if chosen.scaled_inputs and loaded.assumed.scaling:
+            loaded = loaded.with_scaling(joined_scalings(dict.fromkeys(chosen.scaled_inputs, UNSCALED)))
+            note = f"scales {', '.join(map(repr, chosen.scaled_inputs))} itself, so their values are fed as they are"
+            chosen = chosen._replace(notes=(*chosen.notes, note))
+    elif chosen.scaled_inputs and loaded.assumed.scaling:
         if loaded.scaling == UNIT:
             note = f"scales its input itself, so pixels are fed as they are; {UNIT!r} as the scaling decides otherwise"
             chosen = chosen._replace(notes=(*chosen.notes, note))
@@ -387,7 +396,7 @@ def _without_sigmoid(model: Model, output: str) -> Model:
     if not (isinstance(last, Activation) and last.function == "sigmoid" and not network.consumers(output)):
         return model
     source = last.inputs[0]
-    if source == INPUT or source in network.outputs:
+    if source in network.input_names or source in network.outputs:
         return model
     layers = tuple(layer for layer in network.layers if layer is not last)
     outputs = tuple(source if name == output else name for name in network.outputs)
@@ -438,7 +447,7 @@ def _as_model(imported: ImportedModel, from_scratch: bool) -> Model:
     notes = list(imported.notes)
     if not imported.parameters and not from_scratch:
         notes.append("the model has no weights: training starts with random ones")
-    return Model(imported.network, parameters, imported.origin, tuple(notes), imported.scales_input)
+    return Model(imported.network, parameters, imported.origin, tuple(notes), imported.scaled_inputs)
 
 
 def _nbytes(dataset: Dataset) -> int:
@@ -446,7 +455,9 @@ def _nbytes(dataset: Dataset) -> int:
 
 
 def _write_data(dataset: Dataset, path: str) -> None:
-    arrays: Dict[str, Any] = {"x_train": dataset.x_train, "x_test": dataset.x_test}
+    arrays: Dict[str, Any] = arrays_of_inputs(dataset)
+    if not dataset.inputs:
+        arrays = {"x_train": dataset.x_train, "x_test": dataset.x_test}
     for head in dataset.heads:
         end = f"_{head.output}" if dataset.further else ""
         arrays.update({"y_train" + end: head.y_train, "y_test" + end: head.y_test})

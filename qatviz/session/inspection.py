@@ -14,9 +14,8 @@ from qatviz import data
 from qatviz.data.checks import check_memory
 from qatviz.data.registry import FILE_FORMATS, options_for
 from qatviz.errors import CodeRefused, NetworkError, QatvizError
-from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
-from qatviz.network.keras_import import ImportedModel, in_known_shape, load_model_file
+from qatviz.network.keras_import import ImportedModel, InputShape, in_known_shape, load_model_file
 from qatviz.network.keras_import.files import WEIGHTS_FIELD
 from qatviz.network.model_formats import exists, parse_script_spec
 from qatviz.presentation.previews import DataInfo, data_info
@@ -154,7 +153,7 @@ class ModelInspector:
                 return _from_record(json.load(file))
 
 
-def read_model(load: Callable[[Optional[Shape]], ImportedModel], question: ModelQuestion) -> ModelInfo:
+def read_model(load: Callable[[Optional[InputShape]], ImportedModel], question: ModelQuestion) -> ModelInfo:
     """Return the properties of the model that ``load`` imports.
 
     ``load`` takes the input shape: None for the model's own or, if that has unknown axes, the shape of the data.
@@ -178,7 +177,7 @@ def _from_record(record: Dict[str, Any]) -> ModelInfo:
         record["has_weights"],
         tuple(record["notes"]),
         record["code"],
-        None if shape is None else tuple(shape),
+        shape if shape is None or isinstance(shape, dict) else tuple(shape),
     )
 
 

@@ -1,7 +1,7 @@
 """Questions and answers of the inspection of a new run's model and data, and the check that they match."""
 
 from functools import lru_cache
-from typing import NamedTuple, Optional, Tuple
+from typing import Mapping, NamedTuple, Optional, Tuple
 
 from qatviz.data.dataset import equal_up_to_unit_axis, is_regression_by_network
 from qatviz.data.notes import BY_NETWORK
@@ -9,7 +9,9 @@ from qatviz.data_options import DataOptions
 from qatviz.errors import NetworkError
 from qatviz.network import zoo
 from qatviz.network.graph import Network
-from qatviz.presentation.previews import DataInfo, example_text
+from qatviz.network.keras_import import InputShape
+from qatviz.number_format import shape_text
+from qatviz.presentation.previews import DataInfo, example_text, inputs_text
 from qatviz.protocol.run_spec import output_mismatch
 from qatviz.task import REGRESSION
 
@@ -37,14 +39,15 @@ class ModelQuestion(NamedTuple):
         Path of a file with weights for an architecture.
     allow_code : bool
         True if the user has allowed the model's Python code to be run.
-    data_shape : tuple of int or None
-        Shape of one example of the data, for a model whose input shape has unknown axes; None: not known yet.
+    data_shape : tuple of int, mapping of str to tuple of int, or None
+        Shape of one example of the data, or of each input, for a model whose input shape has unknown axes; None: not
+        known yet.
     """
 
     path: str
     weights: Optional[str] = None
     allow_code: bool = False
-    data_shape: Optional[Tuple[int, ...]] = None
+    data_shape: Optional[InputShape] = None
 
 
 class ModelInfo(NamedTuple):
@@ -59,7 +62,7 @@ class ModelInfo(NamedTuple):
         Differences from the user's model.
     code : str
         Description of code that was not run; empty if there is none.
-    used_shape : tuple of int or None
+    used_shape : tuple of int, mapping of str to tuple of int, or None
         Input shape from the data, if that of the model has unknown axes.
     """
 
@@ -67,7 +70,7 @@ class ModelInfo(NamedTuple):
     has_weights: bool = False
     notes: Tuple[str, ...] = ()
     code: str = ""
-    used_shape: Optional[Tuple[int, ...]] = None
+    used_shape: Optional[InputShape] = None
 
 
 @lru_cache(maxsize=16)
@@ -97,16 +100,40 @@ def zoo_problem(name: str, data: Optional[DataInfo]) -> str:
     return ""
 
 
+def used_shape_text(model: ModelInfo) -> str:
+    """Return the shape of the data that a model without a fixed one got, as text."""
+    shape = model.used_shape or ()
+    return inputs_text(tuple(shape.items()), ()) if isinstance(shape, Mapping) else shape_text(shape)
+
+
 def fit_note(network: Network, data: DataInfo) -> str:
     """Return a note on a network that fits the data: what it decides about the data, if anything."""
     decides = is_regression_by_network(data.task, data.assumed, data.outputs, network.num_outputs)
     return "Fits the data" + (f": {BY_NETWORK}" if decides else "")
 
 
+def _input_mismatch(network: Network, data: DataInfo) -> str:
+    """Return the reason why the inputs of ``network`` are not those of ``data``; empty if they are."""
+    takes = {name: tuple(shape) for name, shape in network.inputs}
+    has = {name: tuple(shape) for name, shape in data.inputs}
+    if set(has) == {str(index) for index in range(len(takes))}:
+        has = {name: has[str(index)] for index, name in enumerate(takes)}
+    if set(takes) == set(has) and all(equal_up_to_unit_axis(takes[name], has[name]) for name in takes):
+        return ""
+    return (
+        f"takes {inputs_text(network.inputs, network.input_shape)} per example, but {data.name} has "
+        f"{inputs_text(data.inputs, data.input_shape)}: choose data with these inputs, or a model for it"
+    )
+
+
 def mismatch_reason(network: Network, data: DataInfo) -> str:
     """Return the reason why ``network`` can't be trained on ``data``, with remedies; empty if it can."""
     takes, shape = tuple(network.input_shape), tuple(data.input_shape)
-    if not equal_up_to_unit_axis(takes, shape):
+    if len(network.inputs) > 1 or data.inputs:
+        reason = _input_mismatch(network, data)
+        if reason:
+            return reason
+    elif not equal_up_to_unit_axis(takes, shape):
         return (
             f"takes {example_text(takes)} per example, but {data.name} has {example_text(shape)}: choose data of that "
             "size, or a model for it"

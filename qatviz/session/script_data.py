@@ -1,7 +1,7 @@
 """Data that a script passes as objects: arrays, data frames, generators and tf.data data sets."""
 
 import time
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from qatviz.data import Dataset, from_arrays
 from qatviz.data.dataset import Note
 from qatviz.data.frames import is_frame, table_of_frame
 from qatviz.data.heads import are_of_several_outputs, from_heads
+from qatviz.data.inputs import are_of_several_inputs, from_inputs
 from qatviz.data.iterables import Collected, Progress, collect, is_iterable_of_examples
 from qatviz.data.table import dataset_of_tables, features_of
 from qatviz.data_options import DataOptions
@@ -68,6 +69,8 @@ def dataset_of(data: Any, request: NewRunRequest, max_examples: Optional[int] = 
             notes += found.notes
     elif len(parts) == 2:
         pairs = parts if all(map(_is_pair, parts)) else [data]
+        if any(map(_has_several_inputs, pairs)):
+            return _of_several_inputs(pairs, request, weights)
         if any(map(_has_several_outputs, pairs)):
             return _of_several_outputs(pairs, request)
         arrays, notes = _arrays(pairs)
@@ -133,6 +136,30 @@ def _printed_progress(quiet: bool) -> Progress:
 
 def _is_pair(part: Any) -> bool:
     return isinstance(part, (tuple, list)) and len(part) == 2
+
+
+def _has_several_inputs(pair: Any) -> bool:
+    if not _is_pair(pair):
+        return False
+    targets = next(iter(pair[1].values()), ()) if isinstance(pair[1], Mapping) else pair[1]
+    # Rows of one array, or arrays of several outputs.
+    counts = {len(part) for part in (targets, *targets[:1]) if np.ndim(part) > 0}
+    return any(are_of_several_inputs(pair[0], count) for count in counts)
+
+
+def _of_several_inputs(pairs: Sequence[Any], request: NewRunRequest, weights: Any) -> Dataset:
+    """Return the data set of pairs of examples of several inputs and targets."""
+    test = pairs[1] if len(pairs) > 1 else None
+    return from_inputs(
+        _NAME,
+        ARRAYS,
+        pairs[0],
+        test,
+        validation_fraction=request.validation_fraction,
+        task=request.task,
+        weights=weights,
+        tasks=stated_tasks(request.heads),
+    )
 
 
 def _has_several_outputs(pair: Any) -> bool:

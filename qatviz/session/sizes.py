@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 
 from qatviz.data import Dataset
+from qatviz.data.data_input import DataInput
 from qatviz.errors import ExportError, RecordError
 from qatviz.export.formats import FORMATS, Format, Options, format_named
 from qatviz.export.sizes import Sizer, sizer
@@ -17,7 +18,7 @@ from qatviz.presentation.export_sizes import ExportSize, Packing
 from qatviz.protocol.run_state import Arrays
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
-from qatviz.scaling import UNIT, UNSCALED
+from qatviz.scaling import UNIT, UNSCALED, scalings_by_input
 from qatviz.settings import WEIGHTS
 from qatviz.task import CLASSIFICATION, REGRESSION
 from qatviz.telemetry.record.reader import RecordReader
@@ -191,4 +192,10 @@ def _stand_in(network: Network, description: Mapping[str, Any]) -> Dataset:
     # A single logit is that of two classes.
     count = max(network.num_outputs, 2) if task == CLASSIFICATION else network.num_outputs
     names = () if task == REGRESSION else tuple(map(str, range(count)))
-    return Dataset("data", examples, targets, examples, targets, names, "the run's record", task, scaling=scaling)
+    inputs = tuple(
+        DataInput(name, shape, scalings_by_input(scaling).get(name, UNSCALED))
+        for name, shape in network.inputs
+        if len(network.inputs) > 1
+    )
+    about = "the run's record", task
+    return Dataset("data", examples, targets, examples, targets, names, *about, scaling=scaling, inputs=inputs)

@@ -1,6 +1,6 @@
 """Calls of the runtime's functions in a C model, in order, with the memory of their inputs and outputs."""
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Flatten, Reshape
 
-#: Names of the memory that the caller passes, and of the input's codes within their grid. No layer has these names:
-#: layers' names have no commas.
+#: Beginnings of names of the memory that the caller passes, and of inputs' codes within their grid. No layer has such a
+#: name: layers' names have no commas.
 _INPUT, _OUTPUT, _CLAMPED = "input, given", "output, returned", "input, clamped"
 
 
@@ -70,7 +70,8 @@ def plan(model: IntegerModel, pack: bool, probabilities: bool = False) -> Plan:
             buffers.append(Buffer(call.output, call.source.output_nbytes, index, last))
     arena = plan_arena(buffers)
     pointers = {name: f"arena + {offset}" for name, offset in arena.offsets.items()}
-    pointers[_INPUT] = "input"
+    starts = input_offsets(model)
+    pointers.update((f"{_INPUT}, {index}", f"input + {at}" if at else "input") for index, at in enumerate(starts))
     offsets = output_offsets(model)
     pointers.update((slot, f"output + {at}" if at else "output") for slot, at in zip(results, offsets))
     placed = [
@@ -80,25 +81,38 @@ def plan(model: IntegerModel, pack: bool, probabilities: bool = False) -> Plan:
     return Plan(placed, arena.nbytes, sum(call.source.nbytes for call in calls if call.source is not None))
 
 
+def input_offsets(model: IntegerModel) -> List[int]:
+    """Return the index of the first code of each input: they are one after the other."""
+    return _offsets(model.inputs)
+
+
 def output_offsets(model: IntegerModel) -> List[int]:
     """Return the index of the first code of each output: they are one after the other."""
-    sizes = [element_count(head.logits.shape) for head in model.heads]
+    return _offsets([head.logits for head in model.heads])
+
+
+def _offsets(tensors: Sequence[IntegerTensor]) -> List[int]:
+    sizes = [element_count(tensor.shape) for tensor in tensors]
     return [sum(sizes[:index]) for index in range(len(sizes))]
 
 
 def _unplaced_calls(model: IntegerModel, pack: bool, probabilities: bool) -> Tuple[List[Call], List[str]]:
     """Return calls with names of tensors in place of pointers, and the names of the results."""
     ends = ["output", *(f"output_{index}" for index in range(1, len(model.heads)))]
-    stems = list(unique_stems(["input"] + [op.name for op in model.ops] + ends, SUFFIXES))
-    source: IntegerTensor = model.tensor(model.input)
+    begins = ["input", *(f"input_{index}" for index in range(1, len(model.inputs)))]
+    stems = list(unique_stems(begins + [op.name for op in model.ops] + ends, SUFFIXES))
     calls: List[Call] = []
-    slots: Dict[str, str] = {model.input: _INPUT}
-    if source.bounds != (np.iinfo(source.dtype).min, np.iinfo(source.dtype).max):
-        # Codes outside the grid could overflow the accumulators.
-        calls.append(Call(bounds(stems[0], source, source.bounds), stems[0], (_INPUT,), _CLAMPED, None))
-        slots[model.input] = _CLAMPED
-    last_stems = stems[1 + len(model.ops) :]
-    for op, stem in zip(model.ops, stems[1:]):
+    given = {source.name: f"{_INPUT}, {index}" for index, source in enumerate(model.inputs)}
+    slots: Dict[str, str] = dict(given)
+    for index, (source, stem) in enumerate(zip(model.inputs, stems)):
+        if source.bounds != (np.iinfo(source.dtype).min, np.iinfo(source.dtype).max):
+            # Codes outside the grid could overflow the accumulators.
+            slots[source.name] = f"{_CLAMPED}, {index}"
+            clamped = bounds(stem, source, source.bounds)
+            calls.append(Call(clamped, stem, (given[source.name],), slots[source.name], None))
+    stems = stems[len(begins) :]
+    last_stems = stems[len(model.ops) :]
+    for op, stem in zip(model.ops, stems):
         inputs = tuple(slots[name] for name in op.inputs)
         in_place = isinstance(op.layer, (Flatten, Reshape))
         slots[op.output] = inputs[0] if in_place else op.output
@@ -108,7 +122,7 @@ def _unplaced_calls(model: IntegerModel, pack: bool, probabilities: bool) -> Tup
         result, own = slots[head.output], f"{_OUTPUT}, {index}"
         if probabilities:
             calls.append(Call(softmax(head.logits, stem), stem, (result,), own, None))
-        elif result == _INPUT or result in results:  # codes that are elsewhere, too, are copied
+        elif result in given.values() or result in results:  # codes that are elsewhere, too, are copied
             calls.append(Call(bounds(stem, head.logits, head.logits.bounds), stem, (result,), own, None))
         else:
             own = result

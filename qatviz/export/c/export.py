@@ -12,7 +12,15 @@ from qatviz.export.c.footprint import footprints
 from qatviz.export.c.lowering import CModel, c_model
 from qatviz.export.c.runner import Compiler, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import Check, Expected, Guide, codes_of_values, output_texts, values_of_codes
+from qatviz.export.guide.guide import (
+    Check,
+    Expected,
+    Guide,
+    codes_of_values,
+    input_texts,
+    output_texts,
+    values_of_codes,
+)
 from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
@@ -24,6 +32,7 @@ from qatviz.export.proof.parity import ROUNDED_ONCE, Runtime
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, Exported, ParityReport, prove
 from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
+from qatviz.inputs import row_length
 from qatviz.network.layer import element_count
 from qatviz.quant.softmax_codes import softmax_codes
 
@@ -69,7 +78,6 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
 def _guide(source: ExportSource, model: IntegerModel, written: CModel) -> Guide:
     """Return the statements on the sources for the README, and the check that runs the golden vectors in them."""
-    image = model.tensor(model.input)
     key, what = ("output", "probability") if written.softmax else ("simulator_output", "logit")
     exact = Expected(key, "the integers of the network, exactly", 1.0, 0.0)
     ends = [offset + element_count(tensor.shape) for offset, tensor in zip(output_offsets(model), written.outputs)]
@@ -80,7 +88,7 @@ def _guide(source: ExportSource, model: IntegerModel, written: CModel) -> Guide:
     return Guide(
         source,
         "C99",
-        (codes_of_values(image.grid, image.dtype.name),),
+        input_texts(model, lambda tensor: (codes_of_values(tensor.grid, tensor.dtype.name),)),
         output_texts(source, model, lambda head: _values(written.output if written.softmax else head.logits, what)),
         written.use,
         check,
@@ -93,7 +101,7 @@ def _values(output: IntegerTensor, what: str) -> str:
 
 def _source(model: IntegerModel, held_out: HeldOut, options: Options, values: str) -> CModel:
     """Return the sources with golden vectors of the first held-out examples; ``values`` is that of :func:`c_model`."""
-    count = golden_count(GOLDEN_EXAMPLES, element_count(model.tensor(model.input).shape))
+    count = golden_count(GOLDEN_EXAMPLES, row_length([(tensor.name, tensor.shape) for tensor in model.inputs]))
     codes = quantize_input(model, held_out.images[:count])
     computed = run_codes(model, codes, model.outputs)
     found = computed[model.output]

@@ -11,7 +11,7 @@ import numpy as np
 from qatviz import __version__
 from qatviz.errors import SettingChange, refused
 from qatviz.export.c.arrays import C_TYPES, array, float_literal
-from qatviz.export.c.calls import Call, Plan, output_offsets, plan
+from qatviz.export.c.calls import Call, Plan, input_offsets, output_offsets, plan
 from qatviz.export.c.library import SOURCES, library_files, library_use
 from qatviz.export.c.names import comment, file_stem, string
 from qatviz.export.c.operations import describe
@@ -48,9 +48,8 @@ class CModel(NamedTuple):
         Paths of the files to compile; folders of their headers.
     use : tuple of str
         Paragraphs on how to use them.
-    input : IntegerTensor
-    outputs : tuple of IntegerTensor
-        The logits, or the probabilities, of each output; their codes are one after the other.
+    inputs, outputs : tuple of IntegerTensor
+        The inputs; the logits, or the probabilities, of each output. Their codes are one after the other.
     layers : tuple of IntegerTensor
         Outputs of a build that dumps the layers, in order.
     constants, arena : int
@@ -64,7 +63,7 @@ class CModel(NamedTuple):
     sources: Tuple[str, ...]
     includes: Tuple[str, ...]
     use: Tuple[str, ...]
-    input: IntegerTensor
+    inputs: Tuple[IntegerTensor, ...]
     outputs: Tuple[IntegerTensor, ...]
     layers: Tuple[IntegerTensor, ...]
     constants: int
@@ -93,7 +92,7 @@ def c_model(
     model : IntegerModel
     golden_input, golden_output : np.ndarray
         Codes of some inputs ``[n] + shape`` and of the expected output ``[n] + shape``, for the self test; of any
-        integer type. Those of several outputs are one after the other, ``[n, codes]``.
+        integer type. Those of several inputs or outputs are one after the other, ``[n, codes]``.
     pack_int4 : bool
         Store weights of up to 4 bits two per byte.
     input_values : str
@@ -106,9 +105,10 @@ def c_model(
     """
     stem = file_stem(model.name)
     planned = plan(model, pack_int4, softmax)
-    source, output = model.tensor(model.input), probabilities(model) if softmax else model.logits
+    source, output = model.inputs[0], probabilities(model) if softmax else model.logits
     outputs = (output, *(head.logits for head in model.heads[1:]))
-    _check_types(outputs)
+    _check_types("inputs", model.inputs)
+    _check_types("outputs", outputs)
     values = {
         "name": stem,
         "prefix": stem,
@@ -121,10 +121,9 @@ def c_model(
         "output_type": C_TYPES[output.dtype.name],
         "output_is": "Probabilities" if softmax else "Output",
         "output_values": _output_values(stem.upper(), model),
-        "input_codes": codes_formula(source.grid),
-        "input_values": input_values,
         "precision": PRECISION,
     }
+    values["input_use"] = _input_use(model, values, input_values)
     texts = {
         stem + ".h": _header(model, outputs, planned.names, values),
         stem + ".c": _code(model, values, planned, softmax),
@@ -143,7 +142,7 @@ def c_model(
         tuple(path for path in texts if path.endswith(".c")),
         (SOURCES,) if library else (),
         tuple(filled(_template(_USE), {**values, "use": filled(use, values).rstrip()}).splitlines()),
-        source,
+        model.inputs,
         outputs,
         tuple(model.tensor(op.output) for op in model.ops),
         planned.constants,
@@ -174,20 +173,7 @@ extern "C" {
 #define @PREFIX@_LAYER_NAMES {@layer_names@ \\
     }
 
-/* Returns the code of a value of the input: @input_codes@,
- * @precision@. */
-static inline @input_type@ @prefix@_input_code(float value)
-{
-    /* Variables, because a compiler may give constants and intermediate results more digits. */
-    const float lowest = @lowest@, highest = @highest@, scale = @PREFIX@_INPUT_SCALE;
-    float steps = value > lowest ? value : lowest;
-    steps = steps < highest ? steps : highest;
-    steps = steps - lowest;
-    steps = steps / scale;
-    steps = steps + 0.5f;
-    return (@input_type@)((int32_t)steps + @PREFIX@_INPUT_MIN);
-}
-
+@input_functions@
 /* Computes the codes of an output, @PREFIX@_OUTPUT_SIZE of them, from those of an input, @PREFIX@_INPUT_SIZE of them;
  * the two must not overlap. One call at a time: all share one block of memory. */
 void @prefix@_run(const @input_type@ *input, @output_type@ *output);
@@ -204,15 +190,65 @@ void @prefix@_run_in(void *memory, const @input_type@ *input, @output_type@ *out
 """
 
 
-def _check_types(outputs: Sequence[IntegerTensor]) -> None:
-    """Refuse outputs whose codes have different types: they are in one array."""
-    wide = [tensor for tensor in outputs if tensor.dtype != outputs[0].dtype]
+_INPUT_FUNCTION = """\
+/* Returns the code of a value of the input@of@: @codes@,
+ * @precision@. */
+static inline @input_type@ @function@_code(float value)
+{
+    /* Variables, because a compiler may give constants and intermediate results more digits. */
+    const float lowest = @lowest@, highest = @highest@, scale = @GRID@_SCALE;
+    float steps = value > lowest ? value : lowest;
+    steps = steps < highest ? steps : highest;
+    steps = steps - lowest;
+    steps = steps / scale;
+    steps = steps + 0.5f;
+    return (@input_type@)((int32_t)steps + @GRID@_MIN);
+}
+"""
+
+
+def _check_types(what: str, tensors: Sequence[IntegerTensor]) -> None:
+    """Refuse inputs, or outputs, whose codes have different types: they are in one array."""
+    wide = [tensor for tensor in tensors if tensor.dtype != tensors[0].dtype]
     if wide:
         raise refused(
-            f"the outputs {outputs[0].name!r} and {wide[0].name!r} have {outputs[0].num_bits} and {wide[0].num_bits} "
+            f"the {what} {tensors[0].name!r} and {wide[0].name!r} have {tensors[0].num_bits} and {wide[0].num_bits} "
             "bits, whose codes have different types",
-            SettingChange(wide[0].quantizer + ".num_bits", outputs[0].num_bits),
+            SettingChange(wide[0].quantizer + ".num_bits", tensors[0].num_bits),
         )
+
+
+def _input_use(model: IntegerModel, values: Dict[str, Any], input_values: str) -> str:
+    """Return the lines on the input's codes for the README; ``values`` are those of the templates."""
+    if len(model.inputs) == 1:
+        text = "Input: @PREFIX@_INPUT_SIZE codes; @prefix@_input_code(value), in @name@.h, computes one:\n"
+        text += f"  {codes_formula(model.inputs[0].grid)}, {PRECISION};\n"
+    else:
+        text = "Input: @PREFIX@_INPUT_SIZE codes, one input after the other; functions in @name@.h compute them:\n"
+        for index, tensor in enumerate(model.inputs):
+            text += (
+                f"  `{tensor.name}` from @PREFIX@_INPUT_{index}_OFFSET on, @prefix@_input_{index}_code(value): "
+                f"{codes_formula(tensor.grid)}, {PRECISION};\n"
+            )
+    return filled(text, values) + f"  {input_values}."
+
+
+def _input_functions(model: IntegerModel, values: Dict[str, Any]) -> str:
+    """Return the functions that compute codes of the inputs."""
+    is_single = len(model.inputs) == 1
+    texts = []
+    for index, tensor in enumerate(model.inputs):
+        end = "" if is_single else f"_{index}"
+        own = {
+            "of": "" if is_single else f" {comment(tensor.name)}",
+            "codes": codes_formula(tensor.grid),
+            "function": f"{values['prefix']}_input{end}",
+            "GRID": f"{values['PREFIX']}_INPUT{end}",
+            "lowest": float_literal(tensor.grid.minimum),
+            "highest": float_literal(tensor.grid.maximum),
+        }
+        texts.append(filled(_INPUT_FUNCTION, {**values, **own}))
+    return "\n".join(texts)
 
 
 def _output_values(prefix: str, model: IntegerModel) -> str:
@@ -224,14 +260,14 @@ def _output_values(prefix: str, model: IntegerModel) -> str:
     return f"one output after the other: {', '.join(rows)}; of the first, value = {scale}, of the others likewise"
 
 
-def _output_grids(prefix: str, model: IntegerModel, outputs: Sequence[IntegerTensor]) -> str:
-    """Return the constants of the output, or of all outputs, which are one after the other."""
-    if len(outputs) == 1:
-        return _grid(prefix + "_OUTPUT", outputs[0])
-    total = sum(element_count(tensor.shape) for tensor in outputs)
-    text = f"/* Outputs, one after the other. */\n#define {prefix}_OUTPUT_SIZE {total}\n"
-    for index, (tensor, offset) in enumerate(zip(outputs, output_offsets(model))):
-        name = f"{prefix}_OUTPUT_{index}"
+def _grids(prefix: str, what: str, tensors: Sequence[IntegerTensor], offsets: Sequence[int]) -> str:
+    """Return the constants of the input or output, or of several, which are one after the other."""
+    if len(tensors) == 1:
+        return _grid(prefix, tensors[0])
+    total = sum(element_count(tensor.shape) for tensor in tensors)
+    text = f"/* {what}, one after the other. */\n#define {prefix}_SIZE {total}\n"
+    for index, (tensor, offset) in enumerate(zip(tensors, offsets)):
+        name = f"{prefix}_{index}"
         text += f"#define {name}_OFFSET {offset}  /* {comment(tensor.name)} */\n" + _grid(name, tensor)
     return text
 
@@ -242,8 +278,8 @@ def _header(model: IntegerModel, outputs: Sequence[IntegerTensor], layers: List[
         for key, value in sorted(model.metadata.items())
     ]
     about += list(model.notes)
-    constants = _grid(values["PREFIX"] + "_INPUT", model.tensor(model.input))
-    constants += _output_grids(values["PREFIX"], model, outputs)
+    constants = _grids(values["PREFIX"] + "_INPUT", "Inputs", model.inputs, input_offsets(model))
+    constants += _grids(values["PREFIX"] + "_OUTPUT", "Outputs", outputs, output_offsets(model))
     constants += "\n/* Bytes of memory for the outputs of layers. */\n"
     constants += "#define {PREFIX}_ARENA_BYTES {arena}\n".format(**values)
     if outputs[0] is not model.logits:
@@ -257,7 +293,6 @@ def _header(model: IntegerModel, outputs: Sequence[IntegerTensor], layers: List[
         if model.logits.num_bits <= 8:
             for name, value in softmax_constants(model.logits.scale)._asdict().items():
                 constants += f"#define {values['PREFIX']}_SOFTMAX_{name.upper()} {_literal(value)}\n"
-    grid = model.tensor(model.input).grid
     return filled(
         _HEADER,
         dict(
@@ -267,8 +302,7 @@ def _header(model: IntegerModel, outputs: Sequence[IntegerTensor], layers: List[
             qatviz=__version__,
             constants=constants,
             about="".join("\n * " + comment(line) for line in about),
-            lowest=float_literal(grid.minimum),
-            highest=float_literal(grid.maximum),
+            input_functions=_input_functions(model, values),
         ),
     )
 

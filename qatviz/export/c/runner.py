@@ -102,7 +102,7 @@ class CRunner:
         flags: Sequence[str] = (),
         check: Callable[[], None] = lambda: None,
     ):
-        self._input = model.input
+        self._dtype = model.inputs[0].dtype
         self._outputs = model.layers if layers else model.outputs
         self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
         self._directory = Path(self._temporary.name)
@@ -124,8 +124,11 @@ class CRunner:
             raise
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
-        """Return int32 codes of the output, or of all layers, by tensor, for codes of inputs ``[n] + shape``."""
-        given = np.ascontiguousarray(codes.astype(self._input.dtype)).tobytes()
+        """Return int32 codes of the output, or of all layers, by tensor, for codes of inputs ``[n] + shape``.
+
+        Those of several inputs are rows (:mod:`qatviz.inputs`).
+        """
+        given = np.ascontiguousarray(codes.astype(self._dtype)).tobytes()
         output = call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
         record = np.dtype(
             [(str(index), tensor.dtype, (element_count(tensor.shape),)) for index, tensor in enumerate(self._outputs)]

@@ -120,8 +120,8 @@ def _compare_biases(
 
 def _quantizer(state: PartlyQuantizedState, layer: str) -> str:
     """Return the name of the quantizer of a layer's own output, which does not exist if the layer copies codes."""
-    if layer == "input":
-        return "input.activations"
+    if layer in state.network.input_names:
+        return layer + ".activations"
     unit = next(unit for unit in state.plan.units if unit.output == layer)
     return unit.name + ".activations"
 

@@ -21,7 +21,7 @@ class EncodedTensor(NamedTuple):
     Attributes
     ----------
     name : str
-        Name of the layer whose output it is, or "input"; "<layer>.weights", "<layer>.bias".
+        Name of the layer whose output it is, or of an input; "<layer>.weights", "<layer>.bias".
     kind : str
         "activations", "weights" or "bias".
     grid : AffineGrid or None
@@ -41,7 +41,7 @@ class EncodedTensor(NamedTuple):
 
 def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], List[str]]:
     """Return all tensors, in order of computation, and notes on them."""
-    tensors: List[EncodedTensor] = [_activations(state, "input")]
+    tensors: List[EncodedTensor] = [_activations(state, name) for name in state.network.input_names]
     notes: List[str] = []
     for unit in state.plan.units:
         if isinstance(unit.op, Dropout) or (

@@ -15,8 +15,7 @@ from qatviz import __version__
 from qatviz.export.encodings.format import stored_scales, to_json
 from qatviz.export.encodings.limits import DICTIONARIES
 from qatviz.export.encodings.tensors import EncodedTensor
-from qatviz.network.checks import INPUT
-from qatviz.network.plan import QuantizationPlan
+from qatviz.network.plan import INPUT_KIND, QuantizationPlan
 from qatviz.quant.affine import code_bounds
 
 #: Suffix that replaces that of the other file, as in AIMET's own exports.
@@ -39,10 +38,15 @@ def to_torch_json(tensors: Sequence[EncodedTensor], plan: QuantizationPlan) -> b
     activations: Dict[str, Dict[str, Dict[str, Any]]] = {}
     parameters: Dict[str, List[Dict[str, Any]]] = {}
     for unit in plan.units:
-        if INPUT in by_name and INPUT in unit.inputs:
-            encoding = _encodings(by_name[INPUT])[0]
-            places = [str(place) for place, name in enumerate(unit.inputs) if name == INPUT]
-            activations.setdefault(unit.name, {})["input"] = dict.fromkeys(places, encoding)
+        given = {
+            str(place): _encodings(by_name[name])[0]
+            for place, name in enumerate(unit.inputs)
+            if name in by_name
+            and name + ".activations" in plan
+            and plan.tensor(name + ".activations").op_kind == INPUT_KIND
+        }
+        if given:
+            activations.setdefault(unit.name, {})["input"] = given
         weights = by_name.get(unit.name + ".weights")
         if weights is not None:
             entries = _encodings(weights)

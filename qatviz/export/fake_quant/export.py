@@ -16,7 +16,6 @@ from qatviz.export.source import ExportSource
 from qatviz.export.tflite.file import SIGNATURE
 from qatviz.export.tflite.metadata import reading_texts
 from qatviz.export.tflite.runtime import RUNTIME, Interpreter
-from qatviz.network.checks import INPUT
 
 _NOTE = (
     "a simulation: computed in float, with FAKE_QUANT operations that round to the values of the codes; as large "
@@ -68,13 +67,12 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     report = prove_simulation(model, simulation, source, True, progress.part(0.1, 0.98))
     report = with_real_vectors(report, options["softmax"])
     progress.at("writing the files", 0.98)
-    shape = ["batch", *source.network.input_shape]
     guide = Guide(
         source,
         "TensorFlow Lite, float with FAKE_QUANT",
-        (f"Tensor `input`: float32 {shape}.",),
+        tuple(f"Tensor `{name}`: float32 {['batch', *shape]}." for name, shape in source.network.inputs),
         (f"float32 {['batch', *source.network.output_shape]}: {'probabilities' if options['softmax'] else 'logits'}.",),
-        reading_texts(source, SIGNATURE, INPUT, file.tensors[:1]),
+        reading_texts(source, SIGNATURE, source.network.input_names, file.tensors[:1]),
         real_check(report, "tflite", "LiteRT (ai-edge-litert), tflite_runtime or TensorFlow", options["softmax"]),
     )
     return Written(write_export(path, file.content, report, guide=guide), report)

@@ -108,9 +108,9 @@ class _Lowering:
         self._names = _names(self._network)
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]], attached: Attachment) -> FakeQuantFile:
-        shape = self._network.input_shape
-        first = self._new(INPUT, shape)
-        self._index[INPUT] = self._rounded(INPUT, first, shape, self._model.input_grid)
+        first = [self._new(name, shape) for name, shape in self._network.inputs]
+        for (name, shape), index in zip(self._network.inputs, first):
+            self._index[name] = self._rounded(name, index, shape, self._model.input_grids[name])
         for part in self._model.units:
             getattr(self, "_" + part.unit.op.kind.lower())(part)
         names = tuple(outputs or [self._network.output])
@@ -127,7 +127,7 @@ class _Lowering:
                     Beta=1.0,
                 )
             ]
-        content = self._file.finish([first], last, attached)
+        content = self._file.finish(first, last, attached)
         single = any(isinstance(part.unit.op, Conv2DTranspose) for part in self._model.units)
         return FakeQuantFile(content, names, tuple(map(self._file.name_of, last)), single)
 
@@ -195,8 +195,8 @@ class _Lowering:
         if grid is None:
             return index
         low, high, num_bits, narrow_range = kernel_range(grid)
-        # The network's input has its name already.
-        last = name + "/rounded" if name == INPUT else name
+        # The network's inputs have their names already.
+        last = name + "/rounded" if name in self._network.input_names else name
         if not grid.scale > 0:
             zero = self._constant(name + "/zero", [0.0])
             at_least = self._append("MAXIMUM", [index, zero], name + "/from_zero", shape, "MaximumMinimumOptions")

@@ -162,8 +162,8 @@ class FakeQuantModel:
     Attributes
     ----------
     network : Network
-    input_grid : AffineGrid or None
-        Grid that the input is rounded to first.
+    input_grids : dict of str to AffineGrid or None
+        Grids that the inputs are rounded to first, by name.
     units : tuple of FakeQuantUnit
         In order of computation.
     everything_quantized : bool
@@ -173,7 +173,7 @@ class FakeQuantModel:
     """
 
     network: Network
-    input_grid: Optional[AffineGrid]
+    input_grids: Dict[str, Optional[AffineGrid]]
     units: Tuple[FakeQuantUnit, ...]
     everything_quantized: bool
     metadata: Dict[str, Any] = field(default_factory=dict)
@@ -212,7 +212,7 @@ def fake_quant_model(
     grids = _Grids(PartlyQuantizedState(network, book, arrays, step, quantized))
     return FakeQuantModel(
         network,
-        grids.of("input.activations"),
+        {name: grids.of(name + ".activations") for name in network.input_names},
         tuple(_unit(grids, unit) for unit in grids.state.plan.units),
         grids.state.everything_quantized,
         dict(metadata or {}),

@@ -17,6 +17,7 @@ from qatviz.export.proof.parity import Agreement, LayerAgreement, Runtime, codes
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.proof.values import Bar, ValueReport, value_report
 from qatviz.export.source import ExportSource
+from qatviz.inputs import packed_examples
 from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool
 from qatviz.quant.affine import dequantize
@@ -118,6 +119,7 @@ def prove_simulation(
         simulation.notes + ((reason,) if reason else ()),
         whole,
         dict(zip(model.network.output_names, [values, *further])) if further else None,
+        model.network.inputs,
     )
 
 
@@ -166,7 +168,9 @@ def codes_runtime(model: IntegerModel, values: Values, names: Sequence[str]) -> 
     """Return a runtime from codes to codes that runs a function of values."""
 
     def run(codes: np.ndarray) -> Dict[str, np.ndarray]:
-        found = values(dequantize(codes, model.tensor(model.input).grid), names)
+        parts = model.split(codes)
+        given = packed_examples([dequantize(parts[tensor.name], tensor.grid) for tensor in model.inputs])
+        found = values(given, names)
         return {name: codes_of(found[name], model.tensor(name)) for name in names}
 
     return run

@@ -9,7 +9,6 @@ from qatviz.export.fake_quant.proof import Simulation, prove_simulation, with_re
 from qatviz.export.formats import Options, Written
 from qatviz.export.graphs.lowering import (
     CLASS,
-    INPUT,
     LABELS,
     LOGITS,
     PROBABILITIES,
@@ -19,11 +18,12 @@ from qatviz.export.graphs.lowering import (
 )
 from qatviz.export.graphs.runtime import RUNTIME, GraphRunner
 from qatviz.export.guide.guide import Guide, real_check
-from qatviz.export.integers.input_formula import values_formula
+from qatviz.export.integers.input_formula import values_formulas
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
 from qatviz.losses import is_single_logit
+from qatviz.network.graph import Network
 from qatviz.number_format import names_text
 from qatviz.task import CLASSIFICATION, MULTILABEL
 
@@ -92,7 +92,7 @@ def export_graph(
     about = graph_about(source, form)
     graph = _graph(model, source, about)
     packed = pack(graph, about)
-    with GraphRunner(packed.definition, graph.tensors) as runner:
+    with GraphRunner(packed.definition, graph.tensors, graph.inputs) as runner:
         notes = (*_NOTES.get(form, ()), *_converter_notes(model, form))
         ties_up = form == TOCO and bool(_average_pools(model))
         simulation = Simulation(f"{title} ({form})", RUNTIME, runner.values, packed.nbytes, notes, ties_up)
@@ -103,12 +103,18 @@ def export_graph(
     guide = Guide(
         source,
         f"TensorFlow {title}, {form}",
-        (f"`{INPUT}:0`: float32 {['batch', *source.network.input_shape]}.",),
+        tuple(f"`{name}:0`: float32 {['batch', *shape]}." for name, shape in source.network.inputs),
         outputs,
         (),
-        real_check(report, "tensorflow", "TensorFlow (1.15 or 2)"),
+        real_check(report, "tensorflow", "TensorFlow (1.15 or 2)", False, **_fed_text(source.network)),
     )
     return Written(write_export(path, packed.content, report, guide=guide), report)
+
+
+def _fed_text(network: Network) -> Dict[str, str]:
+    """Return the part of the check program that names the placeholders of several inputs."""
+    names = [name + ":0" for name in network.input_names]
+    return {"fed": f"dict(zip({names!r}, inputs))"} if len(names) > 1 else {}
 
 
 def graph_nbytes(
@@ -152,8 +158,10 @@ def _average_pools(model: FakeQuantModel) -> List[str]:
 
 def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
     """Return the graph's description, JSON-able: its inputs, its outputs and its source."""
-    values = values_formula(source.dataset)
-    shape = [None, *source.network.input_shape]
+    rows = [
+        {"name": name + ":0", "dtype": "float32", "shape": [None, *shape], "values": values}
+        for (name, shape), values in zip(source.network.inputs, values_formulas(source.dataset))
+    ]
     outputs: Dict[str, str] = {}
     heads, prefixes = source.dataset.heads, output_prefixes(source.network)
     for prefix, head, output in zip(prefixes, heads, source.network.output_shapes):
@@ -163,7 +171,7 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
         "made_by": f"qatviz {__version__}",
         "network": source.network.name,
         "form": form,
-        "input": {"name": INPUT + ":0", "dtype": "float32", "shape": shape, "values": values},
+        **({"input": rows[0]} if len(rows) == 1 else {"inputs": rows}),
         "task": source.dataset.task,
         "outputs": outputs,
         "classes": list(source.dataset.class_names),

@@ -41,7 +41,7 @@ from qatviz.quant.interpolation import interpolation_weights
 from qatviz.task import CLASSIFICATION, MULTILABEL
 from qatviz.training.lowering.layers import combined, interpolated, linear, moved, transposed
 
-INPUT, LOGITS, PROBABILITIES, CLASS, LABELS, ABOUT = "input", "logits", "probabilities", "class", "labels", "about"
+LOGITS, PROBABILITIES, CLASS, LABELS, ABOUT = "logits", "probabilities", "class", "labels", "about"
 _SCOPE = "network"
 
 
@@ -54,12 +54,15 @@ class InferenceGraph(NamedTuple):
     outputs : tuple of str
         Names of its output nodes.
     tensors : dict of str to str
-        Name of the output tensor of each unit of the network, by the layer's name, and of the input.
+        Name of the output tensor of each unit of the network, by the layer's name, and of the inputs.
+    inputs : tuple of (str, tuple of int)
+        Names and shapes of its placeholders.
     """
 
     definition: Any
     outputs: Tuple[str, ...]
     tensors: Dict[str, str]
+    inputs: Tuple[Tuple[str, Tuple[int, ...]], ...]
 
 
 def inference_graph(
@@ -87,11 +90,13 @@ def inference_graph(
     network = model.network
     graph = tf.Graph()
     with graph.as_default():
-        images = tf.placeholder(tf.float32, (None, *network.input_shape), INPUT)
+        given = {name: tf.placeholder(tf.float32, (None, *shape), name) for name, shape in network.inputs}
         tf.constant(json.dumps(about, sort_keys=True), name=ABOUT)
         with tf.name_scope(_SCOPE + "/"):
-            with tf.name_scope("input"):
-                outputs = {"input": _rounded(images, model.input_grid)}
+            outputs = {}
+            for name, values in given.items():
+                with tf.name_scope(name):
+                    outputs[name] = _rounded(values, model.input_grids[name])
             builder = _Builder(model, outputs, exact, pool_ties)
             for part in model.units:
                 with tf.name_scope(part.unit.name):
@@ -100,7 +105,7 @@ def inference_graph(
         for layer, prefix, task in zip(network.outputs, output_prefixes(network), tasks):
             names += _add_output(outputs[layer], prefix, task)
         tensors = {name: tensor.name for name, tensor in outputs.items()}
-        return InferenceGraph(graph.as_graph_def(), tuple(names), tensors)
+        return InferenceGraph(graph.as_graph_def(), tuple(names), tensors, network.inputs)
 
 
 def output_prefixes(network: Network) -> Tuple[str, ...]:

@@ -2,12 +2,12 @@
 
 # A separate module, like the runtime of every format.
 
-from typing import Dict, Mapping, Sequence
+from typing import Dict, Mapping, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.export.graphs.lowering import INPUT
+from qatviz.inputs import split_examples
 
 #: Name of the runtime in the proof.
 RUNTIME = f"TensorFlow {tf.__version__}"
@@ -22,10 +22,12 @@ class GraphRunner:
         A serialized GraphDef.
     tensors : dict of str to str
         Names of the graph's tensors, by the network's names.
+    inputs : sequence of (str, tuple of int)
+        Names and shapes of its placeholders.
     """
 
-    def __init__(self, content: bytes, tensors: Mapping[str, str]):
-        self._tensors = dict(tensors)
+    def __init__(self, content: bytes, tensors: Mapping[str, str], inputs: Sequence[Tuple[str, Tuple[int, ...]]]):
+        self._tensors, self._inputs = dict(tensors), [(name + ":0", shape) for name, shape in inputs]
         definition = tf.GraphDef()
         definition.ParseFromString(content)
         graph = tf.Graph()
@@ -36,7 +38,7 @@ class GraphRunner:
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         """Return the values of tensors by name for float32 ``images`` ``[n] + input shape``."""
         tensors = {name: self._tensors[name] for name in names}
-        found: Dict[str, np.ndarray] = self._session.run(tensors, {INPUT + ":0": images})
+        found: Dict[str, np.ndarray] = self._session.run(tensors, split_examples(self._inputs, images))
         return found
 
     def __enter__(self) -> "GraphRunner":

@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from qatviz.errors import ExportError
 from qatviz.export.formats import Options, Written
 from qatviz.export.graphs.export import Packed, export_graph
-from qatviz.export.graphs.lowering import INPUT, InferenceGraph
+from qatviz.export.graphs.lowering import InferenceGraph
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 
@@ -43,7 +43,7 @@ def _saved(graph: InferenceGraph) -> Dict[str, bytes]:
         tf.import_graph_def(graph.definition, name="")
         inputs, outputs = (
             {name: saved.build_tensor_info(own.get_tensor_by_name(name + ":0")) for name in names}
-            for names in ((INPUT,), graph.outputs)
+            for names in ([name for name, _ in graph.inputs], graph.outputs)
         )
         signature = saved.build_signature_def(inputs, outputs, saved.signature_constants.PREDICT_METHOD_NAME)
         try:

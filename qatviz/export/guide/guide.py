@@ -1,6 +1,7 @@
 """README and check program of an export, from what its format states and what its proof found."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -8,8 +9,9 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.data import Dataset
-from qatviz.export.integers.input_formula import PRECISION, codes_formula, values_formula
-from qatviz.export.integers.model import IntegerModel
+from qatviz.data.data_input import parts_of
+from qatviz.export.integers.input_formula import PRECISION, codes_formula, formula_of, values_formula
+from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.proof.parity import Agreement, of_output
 from qatviz.export.source import ExportSource
@@ -43,6 +45,10 @@ GOLDEN_KEYS = {
 }
 #: Unit of differences between probabilities.
 _PROBABILITY_STEP = 1 / 256
+#: Number of held-out examples whose smallest and largest values are stated.
+_SHOWN_EXAMPLES = 64
+#: Keys of golden vectors of an input; the others are of an output.
+_OF_INPUT = ("images", "input", "input_scale", "input_zero_point", "file_input")
 #: Package that a check program needs which computes the integers itself.
 NUMPY = "NumPy"
 #: Expression for the output in the templates that run files, by template: of a single output, and of one of several.
@@ -51,6 +57,38 @@ _CHOSEN = {
     "tflite": ("0", "output"),
     "tensorflow": ('"logits:0"', '"{}/logits:0".format(OUTPUTS[output][0])'),
     "npz": ('record["output"]', 'record["outputs"][output]["output"]'),
+}
+#: Parts of the templates that run files, by template and name: for a single input, and for a list of several.
+_BY_INPUTS: Dict[str, Dict[str, Tuple[str, str]]] = {
+    "tflite": {
+        "given": (
+            'interpreter.get_input_details()[0]["index"]',
+            '[each["index"] for each in interpreter.get_input_details()]',
+        ),
+        "examples": ("inputs", "zip(*inputs)"),
+        "set": (
+            "interpreter.set_tensor(given, example[None])",
+            "for index, value in zip(given, example):\n            interpreter.set_tensor(index, value[None])",
+        ),
+    },
+    "c": {
+        "packed": ("inputs", "np.concatenate([given.reshape(len(given), -1) for given in inputs], 1)"),
+        "first": ("inputs", "inputs[0]"),
+    },
+    "tensorflow": {"fed": ('{"input:0": inputs}', "")},
+    "onnx": {
+        "fed": (
+            "{session.get_inputs()[0].name: inputs}",
+            "{each.name: own for each, own in zip(session.get_inputs(), inputs)}",
+        )
+    },
+    "npz": {
+        "codes": (
+            '{record["input"]: _input_codes(tensors[record["input"]], images)}',
+            '{x["input"]: _input_codes(tensors[x["input"]], own) for x, own in zip(record["inputs"], images)}',
+        ),
+        "about": ("float32 images ``[n] + shape``", "a list with the float32 values of each input"),
+    },
 }
 _CHECKS = Path(__file__).resolve().parent / "check"
 
@@ -139,9 +177,13 @@ def real_vectors(golden: Mapping[str, np.ndarray], channels_first: bool, softmax
     """Return golden vectors of a file with real inputs and outputs, computed from those of a proof by codes.
 
     They are "file_input", the images, and "output", the logits or, with ``softmax``, probabilities; float32. Those of
-    further outputs are named by :func:`of_output`.
+    further inputs and outputs are named by :func:`of_output`.
     """
-    found = {"file_input": images_in_layout(golden["images"], channels_first)}
+    given = sum(re.fullmatch(r"images(_\d+)?", key) is not None for key in golden)
+    found = {
+        of_output("file_input", index): images_in_layout(golden[of_output("images", index)], channels_first)
+        for index in range(given)
+    }
     for index in range(sum(key.startswith("simulator_output") for key in golden)):
         output, scale, zero = (
             of_output(key, index) for key in ("simulator_output", "logits_scale", "logits_zero_point")
@@ -186,15 +228,28 @@ def real_check(report: Any, runner: str, runtime: str, softmax: bool = False, **
 
 
 def fed_values(source: ExportSource) -> str:
-    """Return a sentence with the formula from an example of the data to the values that are fed to the network."""
+    """Return a sentence with the formula from an example of the data to the values that are fed to the network.
+
+    There is one for each of several inputs, with its name.
+    """
     dataset = source.dataset
-    if dataset.scaling == UNSCALED:
-        part = dataset.x_test[:64]
-        ends = f"{part.min():.4g} to {part.max():.4g}"
+    if not dataset.inputs:
+        return _fed_values(values_formula(dataset), dataset.scaling, dataset.x_test[:_SHOWN_EXAMPLES])
+    parts = parts_of(dataset.inputs, dataset.x_test[:_SHOWN_EXAMPLES])
+    return " ".join(
+        f"{one_line(each.name)}: {_fed_values(formula_of(each.scaling, each.is_bytes), each.scaling, part)}"
+        for each, part in zip(dataset.inputs, parts)
+    )
+
+
+def _fed_values(formula: str, scaling: str, examples: np.ndarray) -> str:
+    if scaling == UNSCALED:
+        ends = f"{examples.min():.4g} to {examples.max():.4g}"
         return (
-            f"value = x: numbers are fed as they are in the data ({ends} in its first {len(part)} held-out examples)."
+            f"value = x: numbers are fed as they are in the data ({ends} in its first {len(examples)} held-out "
+            "examples)."
         )
-    return f"{values_formula(dataset)}, {PRECISION}."
+    return f"{formula}, {PRECISION}."
 
 
 def codes_of_values(grid: AffineGrid, dtype: Any, offset: int = 0) -> str:
@@ -209,6 +264,13 @@ def codes_of_values(grid: AffineGrid, dtype: Any, offset: int = 0) -> str:
 def values_of_codes(scale: float, zero_point: int, what: str = "logit") -> str:
     """Return the formula of real outputs from codes."""
     return f"{what} = {float(scale)!r} * (code - ({zero_point}))."
+
+
+def input_texts(model: IntegerModel, texts: Callable[[IntegerTensor], Sequence[str]]) -> Tuple[str, ...]:
+    """Return the paragraphs on each input, with its name if there are several."""
+    if len(model.inputs) == 1:
+        return tuple(texts(model.inputs[0]))
+    return tuple(f"{tensor.name}: {text}" for tensor in model.inputs for text in texts(tensor))
 
 
 def output_texts(source: ExportSource, model: IntegerModel, text: Callable[[IntegerModel], str]) -> Tuple[str, ...]:
@@ -308,6 +370,8 @@ def _content(key: str, source: ExportSource) -> str:
     if key in GOLDEN_KEYS:
         return GOLDEN_KEYS[key]
     base, _, index = key.rpartition("_")
+    if base in _OF_INPUT:
+        return f"{GOLDEN_KEYS[base]}, of the input {one_line(source.network.input_names[int(index)])}"
     return f"{GOLDEN_KEYS[base]}, of the output {one_line(source.network.output_names[int(index)])}"
 
 
@@ -335,8 +399,9 @@ def _agreement(guide: Guide, report: Any) -> List[str]:
 
 
 def _check(guide: Guide, report: Any, name: str, target: str, prefix: str) -> str:
-    check, names = guide.check, guide.source.network.output_names
+    check, network = guide.check, guide.source.network
     assert check is not None
+    names, given = network.output_names, [of_output(check.given, index) for index in range(len(network.inputs))]
     # Names as literals of ASCII: they may have any characters.
     values = {
         "runtime": check.runtime,
@@ -344,12 +409,13 @@ def _check(guide: Guide, report: Any, name: str, target: str, prefix: str) -> st
         "title": ascii(one_line(name)),
         "file_name": ascii(target),
         "golden_name": ascii(prefix + "golden.npz"),
-        "given": ascii(check.given),
+        "given": ascii(check.given) if len(given) == 1 else repr(given),
+        "examples": "golden[GIVEN]" if len(given) == 1 else "[golden[name] for name in GIVEN]",
         "step": repr(1.0 if check.step is None else float(check.step)),
         "expected": "[\n" + "".join(f"    {_literal(expected)},\n" for expected in check.expected) + "]",
     }
     is_single = len(names) == 1
-    values["runner"] = runner_text(check.runner, is_single, dict(check.values))
+    values["runner"] = runner_text(check.runner, is_single, dict(check.values), len(given))
     if is_single:
         return filled(template("main"), values)
     # Codes differ by 1, real values by the scale of their output.
@@ -377,10 +443,11 @@ def _literal(expected: Expected) -> str:
     return "({}, {}, {!r}, {!r})".format(*words, float(expected.identical), float(expected.largest))
 
 
-def runner_text(name: str, is_single: bool, values: Mapping[str, str]) -> str:
-    """Return the part of a check program that runs a file with one output, or with several."""
+def runner_text(name: str, is_single: bool, values: Mapping[str, str], inputs: int = 1) -> str:
+    """Return the part of a check program that runs a file with one output, or with several, and this many inputs."""
     chosen = {} if name not in _CHOSEN else {"chosen": _CHOSEN[name][0 if is_single else 1]}
-    return filled(template(name), {"parameter": "" if is_single else ", output", **chosen, **values})
+    of_inputs = {key: texts[0 if inputs == 1 else 1] for key, texts in _BY_INPUTS.get(name, {}).items()}
+    return filled(template(name), {"parameter": "" if is_single else ", output", **chosen, **of_inputs, **values})
 
 
 def template(name: str) -> str:

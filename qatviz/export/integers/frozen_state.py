@@ -11,6 +11,7 @@ from qatviz.errors import Advice, ExportError, refused
 from qatviz.export.limits import left_in_float
 from qatviz.network.activations import fixed_range
 from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.inputs import input_text
 from qatviz.network.layers import DepthwiseConv2D
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
@@ -142,8 +143,9 @@ class FrozenState:
         refusals = left_in_float(self.book, step)
         if refusals:
             raise ExportError.refused(*refusals)
-        if not self.activation_grid("input.activations").scale > 0:
-            raise range_of_zeros("the network's input: its range is 0 to 0", step)
+        for name in self.network.input_names:
+            if not self.activation_grid(name + ".activations").scale > 0:
+                raise range_of_zeros(f"{input_text(name)}: its range is 0 to 0", step)
 
 
 def range_of_zeros(where: str, step: Optional[int]) -> ExportError:

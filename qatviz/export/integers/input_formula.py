@@ -4,9 +4,12 @@ All descriptions use these texts. (A formula with the zero point, ``floor(value 
 another function: at 16 bits it gives another code for some values next to a tie.)
 """
 
+from typing import List
+
 import numpy as np
 
 from qatviz.data import Dataset
+from qatviz.export.integers.model import IntegerModel
 from qatviz.quant.affine import AffineGrid
 from qatviz.scaling import SCALINGS, UNSCALED, scaling_of
 
@@ -27,14 +30,35 @@ def codes_formula(grid: AffineGrid, offset: int = 0) -> str:
     return f"code = floor((min(max(value, {low}), {high}) - {start}) / {number_text(grid.scale)} + 0.5) {shift}"
 
 
+def codes_formulas(model: IntegerModel) -> str:
+    """Return the formula of the codes of the input; of several, for each with its name."""
+    if len(model.inputs) == 1:
+        return codes_formula(model.inputs[0].grid)
+    return "; ".join(f"{tensor.name}: {codes_formula(tensor.grid)}" for tensor in model.inputs)
+
+
 def values_formula(dataset: Dataset) -> str:
-    """Return how the values that are fed to a network come from the data."""
-    if dataset.pixel_scale != 1.0:
-        return f"value = x * {number_text(np.float32(dataset.pixel_scale))} for pixels x from 0 to 255"
-    if dataset.scaling == UNSCALED:
+    """Return how the values that are fed to a network come from the data; of several inputs, for each."""
+    formulas = values_formulas(dataset)
+    names = [f"{each.name}: " for each in dataset.inputs] or [""]
+    return "; ".join(name + formula for name, formula in zip(names, formulas))
+
+
+def values_formulas(dataset: Dataset) -> List[str]:
+    """Return how the values that are fed to each input of a network come from the data."""
+    if dataset.inputs:
+        return [formula_of(each.scaling, each.is_bytes) for each in dataset.inputs]
+    return [formula_of(dataset.scaling, dataset.pixel_scale != 1.0)]
+
+
+def formula_of(name: str, is_bytes: bool) -> str:
+    """Return how values that are fed come from the data in a scaling; ``is_bytes`` if they are bytes over 255."""
+    if is_bytes:
+        return f"value = x * {number_text(np.float32(1.0 / 255.0))} for pixels x from 0 to 255"
+    if name == UNSCALED:
         return "value = x for examples x as they are in the data"
-    scaling = scaling_of(dataset.scaling)
-    if dataset.scaling in SCALINGS:
+    scaling = scaling_of(name)
+    if name in SCALINGS:
         return f"value = {scaling.formula} for pixels x from 0 to 255"
     means, deviations = (
         [number_text(np.float32(number)) for number in numbers] for numbers in (scaling.means, scaling.deviations)

@@ -122,7 +122,8 @@ class _Lowering:
         self._wide = state.has_wide_activations
 
     def model(self, metadata: Dict[str, Any]) -> IntegerModel:
-        self._add_tensor("input", self._network.input_shape)
+        for name, shape in self._network.inputs:
+            self._add_tensor(name, shape)
         for unit in self._state.plan.units:
             inputs = tuple(self._aliases.get(name, name) for name in unit.inputs)
             if isinstance(unit.op, Dropout) or (unit.output in self._network.outputs and isinstance(unit.op, Softmax)):

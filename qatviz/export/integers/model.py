@@ -12,6 +12,7 @@ import numpy as np
 
 from qatviz.errors import Advice, ExportError
 from qatviz.export.integers.fixed_point import FixedPoint
+from qatviz.inputs import split_examples
 from qatviz.network.layer import Layer
 from qatviz.quant.affine import AffineGrid, code_bounds
 
@@ -23,12 +24,12 @@ Pads = Tuple[Tuple[int, int], Tuple[int, int]]
 
 @dataclass(frozen=True)
 class IntegerTensor:
-    """Output of an operation, or the network's input.
+    """Output of an operation, or an input of the network.
 
     Attributes
     ----------
     name : str
-        Name of the layer whose output it is, or "input".
+        Name of the layer whose output it is, or of the network's input.
     shape : tuple of int
         Without the batch axis.
     scale : float
@@ -269,7 +270,7 @@ class IntegerModel:
     name : str
         Name of the network.
     tensors : tuple of IntegerTensor
-        The input, then each operation's output.
+        The inputs, then each operation's output.
     ops : tuple of IntegerOp
         In order of computation.
     output : str
@@ -307,9 +308,18 @@ class IntegerModel:
         return (self, *(replace(self, output=each.output, softmax=each.softmax, further=()) for each in self.further))
 
     @property
+    def inputs(self) -> Tuple[IntegerTensor, ...]:
+        """The input tensors, in order."""
+        return self.tensors[: len(self.tensors) - len(self.ops)]
+
+    @property
     def input(self) -> str:
-        """Name of the input tensor."""
+        """Name of the only input tensor, or of the first one."""
         return self.tensors[0].name
+
+    def split(self, packed: np.ndarray) -> Dict[str, np.ndarray]:
+        """Return the arrays ``[n] + shape`` of the inputs by name, for one of all (:mod:`qatviz.inputs`)."""
+        return split_examples([(tensor.name, tensor.shape) for tensor in self.inputs], packed)
 
     @property
     def logits(self) -> IntegerTensor:

@@ -28,6 +28,7 @@ import numpy as np
 from qatviz.errors import ExportError
 from qatviz.export.integers.fixed_point import requantize, round_shift
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.inputs import packed_examples, packed_shape
 from qatviz.network.checks import Pair
 from qatviz.network.elementwise import Sum
 from qatviz.network.layers import (
@@ -51,20 +52,33 @@ _EXACT = ((2**24, np.float32), (2**53, np.float64))
 
 
 def quantize_input(model: IntegerModel, images: np.ndarray) -> np.ndarray:
-    """Return the int32 codes of float32 ``images`` ``[n] + input shape``, rounded half up."""
-    tensor = model.tensor(model.input)
+    """Return the int32 codes of float32 ``images`` ``[n] + input shape``, rounded half up.
+
+    Of several inputs, images and codes are rows (:mod:`qatviz.inputs`).
+    """
+    shape = packed_shape([(tensor.name, tensor.shape) for tensor in model.inputs])
     images = np.asarray(images, np.float32)
-    if images.shape[1:] != tensor.shape:
+    if images.shape[1:] != shape:
         raise ExportError(
             f"integer model {model.name!r}: the images are {list(images.shape)}; expected: [n, "
-            f"{', '.join(map(str, tensor.shape))}]"
+            f"{', '.join(map(str, shape))}]"
         )
-    return quantize(images, tensor.grid)
+    values = model.split(images)
+    return packed_examples([quantize(values[tensor.name], tensor.grid) for tensor in model.inputs])
+
+
+def dequantize_input(model: IntegerModel, codes: np.ndarray) -> np.ndarray:
+    """Return the float32 values of codes as :func:`quantize_input` returns them, in the same shape."""
+    by_name = model.split(codes)
+    return packed_examples([dequantize(tensor, by_name[tensor.name]) for tensor in model.inputs])
 
 
 def run_codes(model: IntegerModel, codes: np.ndarray, names: Iterable[str]) -> Dict[str, np.ndarray]:
-    """Return the int32 codes of the named tensors for int32 ``codes`` of the input, all examples at once."""
-    known = {model.input: codes.astype(np.int32)}
+    """Return the int32 codes of the named tensors for int32 ``codes`` of the input, all examples at once.
+
+    Of several inputs, ``codes`` are rows as :func:`quantize_input` returns them.
+    """
+    known = {name: own.astype(np.int32) for name, own in model.split(codes).items()}
     for op in model.ops:
         known[op.output] = run_op(model, op, known)
     return {name: known[name] for name in names}

@@ -18,8 +18,10 @@ from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import BATCH, EvaluationGraph, whole_scores
 from qatviz.export.proof.values import Bar, ValueReport, value_report
 from qatviz.export.source import ExportSource
+from qatviz.inputs import split_examples
 from qatviz.network.graph import Network
 from qatviz.network.keras_export import keras_description
+from qatviz.network.keras_import import InputShape
 from qatviz.network.keras_import.config import parse_model
 from qatviz.network.keras_import.convert import convert
 from qatviz.network.keras_import.origin import KerasOrigin
@@ -73,12 +75,19 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     guide = Guide(
         source,
         "Keras model, float",
-        (f"float32 {['batch', *source.network.input_shape]}.",),
+        _input_texts(source.network),
         ("The output of the Keras model.",),
         (),
         None if origin.has_code else real_check(report, "keras", "TensorFlow or Keras"),
     )
     return Written(write_export(path, content, report, guide=guide), report)
+
+
+def _input_texts(network: Network) -> Tuple[str, ...]:
+    """Return the types and shapes of the inputs, with their names if there are several."""
+    texts = [f"float32 {['batch', *shape]}." for _, shape in network.inputs]
+    names = [f"{name}: " for name in network.input_names] if len(texts) > 1 else [""]
+    return tuple(name + text for name, text in zip(names, texts))
 
 
 def keras_nbytes(source: ExportSource, options: Options) -> int:
@@ -100,7 +109,9 @@ def _describes(origin: KerasOrigin, network: Network) -> bool:
     if origin.has_code or origin.config is None:
         return False
     try:
-        return convert(parse_model(json.loads(origin.config)), None, network.input_shape).network == network
+        by_number = {str(index): shape for index, (_, shape) in enumerate(network.inputs)}
+        shapes: InputShape = by_number if len(by_number) > 1 else network.input_shape
+        return convert(parse_model(json.loads(origin.config)), None, shapes).network == network
     except (NetworkError, ValueError):
         return False
 
@@ -132,7 +143,8 @@ def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Pro
         found = []
         for start in range(0, len(images), BATCH):
             progress.at("running the file", 0.1 + 0.4 * start / len(images))
-            found.append(model.predict_on_batch(images[start : start + BATCH]))
+            given = list(split_examples(source.network.inputs, images[start : start + BATCH]).values())
+            found.append(model.predict_on_batch(given if len(given) > 1 else given[0]))
     progress.at("running the evaluation graph", 0.5)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         expected = graph.logits(images, quantized=False)
@@ -156,6 +168,7 @@ def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Pro
         _BAR,
         tuple(notes),
         whole,
+        inputs=source.network.inputs,
     )
 
 

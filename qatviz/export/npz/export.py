@@ -5,7 +5,16 @@ from pathlib import Path
 
 from qatviz.errors import ExportError
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import NUMPY, Check, Expected, Guide, codes_of_values, output_texts, values_of_codes
+from qatviz.export.guide.guide import (
+    NUMPY,
+    Check,
+    Expected,
+    Guide,
+    codes_of_values,
+    input_texts,
+    output_texts,
+    values_of_codes,
+)
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import run_codes
@@ -57,11 +66,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = prove(model, exported, graph, *source.held_out(), progress.part(0.2, 0.98))
     progress.at("writing the files", 0.98)
-    source_grid = model.tensor(model.input).grid
     guide = Guide(
         source,
         "NumPy arrays and JSON",
-        (codes_of_values(source_grid, "integers"),),
+        input_texts(model, lambda tensor: (codes_of_values(tensor.grid, "integers"),)),
         output_texts(source, model, lambda head: values_of_codes(head.logits.scale, head.logits.zero_point)),
         (f"The description, *{SUFFIX}, says how each layer is computed; the check program is an evaluator of it.",),
         Check("npz", NUMPY, "images", (Expected("simulator_output", "the integers of the network", 1.0, 0.0),)),

@@ -19,7 +19,7 @@ An operation without weights has no others than the last; see :class:`qatviz.exp
 import hashlib
 import io
 import json
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
@@ -177,8 +177,7 @@ def description(model: IntegerModel) -> Dict[str, Any]:
         "schema": SCHEMA,
         "about": _ABOUT,
         "name": model.name,
-        "input": model.input,
-        "input_codes": f"{codes_formula(model.tensor(model.input).grid)}, {PRECISION}",
+        **_inputs(model),
         "output": model.output,
         "softmax": model.softmax,
         **({"outputs": [head._asdict() for head in _outputs(model)]} if model.further else {}),
@@ -192,6 +191,14 @@ def description(model: IntegerModel) -> Dict[str, Any]:
             name: {"dtype": array.dtype.name, "shape": list(array.shape)} for name, array in arrays_of(model).items()
         },
     }
+
+
+def _inputs(model: IntegerModel) -> Dict[str, Any]:
+    """Return the entries on the input, or on several inputs."""
+    rows: List[Dict[str, Any]] = [
+        {"input": each.name, "input_codes": f"{codes_formula(each.grid)}, {PRECISION}"} for each in model.inputs
+    ]
+    return rows[0] if len(rows) == 1 else {"inputs": rows}
 
 
 def _outputs(model: IntegerModel) -> Tuple[OutputTensor, ...]:

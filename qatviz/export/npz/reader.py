@@ -90,15 +90,16 @@ class _Reader:
         where, record = self._where, self._record
         tensors = [self._tensor(entry) for entry in fields.items(record, "tensors", where)]
         layers = [self._layer(entry) for entry in fields.items(record, "operations", where)]
-        if not tensors or len(tensors) != len(layers) + 1 or len({tensor.name for tensor in tensors}) != len(tensors):
+        inputs = self._inputs()
+        if len(tensors) != len(layers) + len(inputs) or len({tensor.name for tensor in tensors}) != len(tensors):
             raise ExportError(
-                f"{where}: has {len(tensors)} tensors for {len(layers)} operations: expected the input and one for "
-                "each operation, with different names"
+                f"{where}: has {len(tensors)} tensors for {len(layers)} operations: expected {len(inputs)} for the "
+                "input and one for each operation, with different names"
             )
         by_name = {tensor.name: tensor for tensor in tensors}
         aliases = self._aliases(by_name)
-        if fields.text(record, "input", where) != tensors[0].name or tensors[0].name != checks.INPUT:
-            raise fields.refused(record["input"], where + ": input", f"the first tensor, {checks.INPUT!r}")
+        if inputs != [tensor.name for tensor in tensors[: len(inputs)]]:
+            raise fields.refused(inputs, where + ": input", "the names of the first tensors")
         if fields.text(record, "output", where) not in by_name:
             raise fields.refused(record["output"], where + ": output", "the name of a tensor")
         arrays = self._arrays(self._expected(layers))
@@ -107,8 +108,8 @@ class _Reader:
                 f"{where}: it or {self._path} was changed or damaged after the export, or they belong to two exports; "
                 f"expected contents that match its {CHECKSUM!r} (remove that entry after a change on purpose)"
             )
-        ops, known = [], [tensors[0].name]
-        for layer, tensor, entry in zip(layers, tensors[1:], record["operations"]):
+        ops, known = [], list(inputs)
+        for layer, tensor, entry in zip(layers, tensors[len(inputs) :], record["operations"]):
             ops.append(self._operation(layer, tensor, entry, {name: by_name[name] for name in known}, aliases, arrays))
             known.append(tensor.name)
         metadata = fields.mapping(fields.field(record, "metadata", where), where + ": metadata")
@@ -123,6 +124,19 @@ class _Reader:
             metadata,
             self._further(by_name),
         )
+
+    def _inputs(self) -> List[str]:
+        """Return the names of the inputs; a network with several lists them in place of its input."""
+        where, record = self._where, self._record
+        if "inputs" not in record:
+            if fields.text(record, "input", where) != checks.INPUT:
+                raise fields.refused(record["input"], where + ": input", f"the first tensor, {checks.INPUT!r}")
+            return [checks.INPUT]
+        rows = [fields.mapping(row, where + ": inputs") for row in fields.items(record, "inputs", where)]
+        names = [checks.layer_name(where + ": inputs", fields.text(row, "input", where + ": inputs")) for row in rows]
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise fields.refused(names, where + ": inputs", "two or more with different names")
+        return names
 
     def _further(self, by_name: Dict[str, IntegerTensor]) -> Tuple[OutputTensor, ...]:
         """Return the outputs after the first, which a network with one output does not list."""

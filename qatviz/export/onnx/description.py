@@ -12,6 +12,7 @@ from qatviz.export.onnx.layout import channels_first
 from qatviz.export.onnx.limits import INT8, NCHW, OPSET_21
 from qatviz.export.onnx.lowering import IMAGES, OnnxModel, onnx_model
 from qatviz.export.source import ExportSource
+from qatviz.network.checks import INPUT
 from qatviz.task import MULTILABEL
 
 
@@ -56,9 +57,14 @@ def known_traps(model: IntegerModel, options: Options) -> Tuple[str, ...]:
 
 
 def onnx_text(source: ExportSource, title: str, name: str, layout: str, notes: Sequence[str] = ()) -> FileText:
-    """Return the description of a file with the images ``name``, and the metadata on its data; both have ``notes``."""
+    """Return the description of a file, and the metadata on its data; both have ``notes``.
+
+    ``name`` is that of its only input; several have their names.
+    """
     dataset = source.dataset
-    facts = [fed_values(source), port_text(name, source.network.input_shape, layout), *class_lines(source)]
+    named = {INPUT: name}
+    ports = [port_text(named.get(each, each), shape, layout) for each, shape in source.network.inputs]
+    facts = [fed_values(source), *ports, *class_lines(source)]
     about: Dict[str, Any] = {"input": fed_values(source)}
     if dataset.class_names:
         about["labels" if dataset.task == MULTILABEL else "classes"] = list(dataset.class_names)

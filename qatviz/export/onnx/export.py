@@ -16,7 +16,7 @@ from qatviz.export.newer_python import NewerPython
 from qatviz.export.onnx.description import kind, known_traps, onnx_file, port_text, variant
 from qatviz.export.onnx.file import onnx_package
 from qatviz.export.onnx.limits import NCHW, OPSET_13
-from qatviz.export.onnx.lowering import IMAGES, OnnxModel
+from qatviz.export.onnx.lowering import OnnxModel
 from qatviz.export.onnx.runtime import OnnxRunner, find_newer, onnxruntime_package, runtime_name, runtime_notes
 from qatviz.export.onnx.storage import BITS
 from qatviz.export.progress import Progress
@@ -26,6 +26,7 @@ from qatviz.export.proof.parity import BATCH, ROUNDED_ONCE
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.proof.unrun import UnrunReport, no_runtime, prove_unrun
 from qatviz.export.source import ExportSource
+from qatviz.inputs import packed_examples
 
 _ADVICE = "To check the file itself, export again on a machine with a current onnxruntime under a newer Python."
 
@@ -61,7 +62,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     guide = Guide(
         source,
         title,
-        (port_text(IMAGES, source.network.input_shape, file.layout),),
+        tuple(port_text(name, shape, file.layout) for name, shape in file.inputs),
         tuple(port_text(port, head.logits.shape, file.layout) for port, head in zip(file.ports, model.heads)),
         (),
         real_check(
@@ -116,7 +117,9 @@ def _is_wide(model: IntegerModel) -> bool:
 
 def _input_notes(model: IntegerModel, layers: OnnxRunner, images: np.ndarray) -> List[str]:
     """Return a note if the file rounds images differently, which the proof doesn't cover: it begins with codes."""
-    different = np.count_nonzero(quantize_input(model, images) != layers.run_images(images)[model.input])
+    found = layers.run_images(images)
+    rounded = packed_examples([found[tensor.name] for tensor in model.inputs])
+    different = np.count_nonzero(quantize_input(model, images) != rounded)
     if not different:
         return []
     return [

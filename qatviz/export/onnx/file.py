@@ -24,6 +24,10 @@ _AXES_AS_INPUT = 18
 BATCH_AXIS = "N"
 
 
+#: End of the name of the value of one of several inputs until :meth:`OnnxFile.name_inputs`.
+GIVEN = ".given"
+
+
 class Port(NamedTuple):
     """An input or output of a file; ``shape`` is without the batch axis."""
 
@@ -97,6 +101,18 @@ class OnnxFile:
         array.raw_data = packed_nibbles(codes).tobytes()
         self._constants[name] = array
         return name
+
+    def name_inputs(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> List[Port]:
+        """Give the values of several inputs, which end in `GIVEN`, their names; return the outputs.
+
+        The rounded values, which had these names, end in ".rounded" instead.
+        """
+        rounded = {port.name: port.name + ".rounded" for port in inputs}
+        renamed = {**rounded, **{port.name + GIVEN: port.name for port in inputs}}
+        for node in self._nodes:
+            for names in (node.input, node.output):
+                names[:] = [renamed.get(name, name) for name in names]
+        return [port._replace(name=rounded.get(port.name, port.name)) for port in outputs]
 
     def finish(self, inputs: Sequence[Port], outputs: Sequence[Port], text: FileText = FileText()) -> bytes:
         """Return the file with these inputs and outputs.

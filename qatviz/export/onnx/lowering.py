@@ -33,7 +33,7 @@ import numpy as np
 from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.exact import ExactOperations
-from qatviz.export.onnx.file import FLOAT, INT32, FileText, OnnxFile, Port
+from qatviz.export.onnx.file import FLOAT, GIVEN, INT32, FileText, OnnxFile, Port
 from qatviz.export.onnx.functions import append_form, is_nearest, look_up_in_float
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
 from qatviz.export.onnx.interpolation import put_interpolated
@@ -52,13 +52,14 @@ from qatviz.export.onnx.layout import (
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13, OPSET_21, UINT8, exact_needs_uint8
 from qatviz.export.onnx.storage import BITS, INT4_BITS, Storage, about, check_accumulators, computed_in_float
 from qatviz.network.activations import Activation
+from qatviz.network.checks import INPUT
 from qatviz.network.elementwise import Sum
 from qatviz.network.layer import element_count
 from qatviz.network.layers import CONVOLUTIONS, AveragePool, Concat, Conv2DTranspose, MaxPool, ZeroPad
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
-#: Names of the input, and of an output with probabilities.
+#: Names of the only input, and of an output with probabilities.
 IMAGES, SOFTMAX = "images", "softmax"
 #: Ties are broken if results are multiples of this fraction of a quantization step or of a larger one; with finer
 #: multipliers, at most one result of 2,048 is a tie.
@@ -103,6 +104,7 @@ class OnnxModel(NamedTuple):
     notes: Tuple[str, ...]
     exact: bool
     fuse: bool
+    inputs: Tuple[Tuple[str, Tuple[int, ...]], ...]
 
 
 def onnx_model(
@@ -162,11 +164,11 @@ class _Lowering:
         self._large_averages: List[str] = []
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]], text: FileText) -> OnnxModel:
-        source = self._model.tensor(self._model.input)
-        self._input(source)
+        given = {tensor.name: IMAGES if tensor.name == INPUT else tensor.name for tensor in self._model.inputs}
+        for tensor in self._model.inputs:
+            self._input(tensor, IMAGES if tensor.name == INPUT else tensor.name + GIVEN)
         for op in self._model.ops:
             getattr(self, "_" + op.kind.lower())(op)
-        shape = channels_first(source.shape) if self._layout == NCHW else source.shape
         names = tuple(outputs or self._model.outputs)
         if outputs is not None:
             tensors = [self._model.tensor(name) for name in outputs]
@@ -181,7 +183,10 @@ class _Lowering:
                 name = self._model.softmax or SOFTMAX
                 names = (self._file.add_node("Softmax", names, name, name, axis=-1),)
             ports = [self._shipped(name, head.logits.shape) for name, head in zip(names, self._model.heads)]
-        content = self._file.finish([Port(IMAGES, np.float32, shape)], ports, text)
+        inputs = [Port(given[tensor.name], np.float32, self._shape(tensor)) for tensor in self._model.inputs]
+        if len(inputs) > 1:
+            ports = self._file.name_inputs(inputs, ports)
+        content = self._file.finish(inputs, ports, text)
         inexact = [op.name for op in self._model.ops if self._exact is not None and not self._exact.is_exact(op)]
         notes = self._notes(inexact)
         is_exact = self._exact is not None and not inexact and not self._large_averages
@@ -189,7 +194,11 @@ class _Lowering:
         fuse = self._storage.name == UINT8 and not int16
         is_last = outputs is None and self._layout == NHWC
         in_file = tuple(port.name for port in ports)
-        return OnnxModel(content, self._storage, self._layout, names, in_file, is_last, notes, is_exact, fuse)
+        shapes = tuple((given[tensor.name], tensor.shape) for tensor in self._model.inputs)
+        return OnnxModel(content, self._storage, self._layout, names, in_file, is_last, notes, is_exact, fuse, shapes)
+
+    def _shape(self, tensor: IntegerTensor) -> Tuple[int, ...]:
+        return channels_first(tensor.shape) if self._layout == NCHW else tensor.shape
 
     def _shipped(self, name: str, shape: Tuple[int, ...]) -> Port:
         """Return the output for a user of the file: images have the layout of the input."""
@@ -209,8 +218,7 @@ class _Lowering:
         )
         return tuple(f"{what}: {names_text(names)}" for what, names in notes if names)
 
-    def _input(self, tensor: IntegerTensor) -> None:
-        value = IMAGES
+    def _input(self, tensor: IntegerTensor, value: str) -> None:
         if len(tensor.shape) == 3 and self._layout == NHWC:
             value = self._file.add_step("Transpose", [value], tensor.name + ".channels_first", perm=TO_CHANNELS_FIRST)
         self._grids.put_half_up(tensor, value)

@@ -4,19 +4,23 @@ The onnxruntime of this Python supports operator sets up to 15. Files of later o
 Python: see :mod:`qatviz.export.newer_python`.
 """
 
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel
-from qatviz.export.integers.simulator import dequantize
+from qatviz.export.integers.simulator import dequantize_input
 from qatviz.export.newer_python import NewerProcess, NewerPython, Package, find
 from qatviz.export.onnx.file import missing
 from qatviz.export.onnx.layout import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from qatviz.export.onnx.limits import NCHW
 from qatviz.export.onnx.lowering import OnnxModel
 from qatviz.export.proof.parity import codes_of
+from qatviz.inputs import packed_examples, split_examples
+
+#: Names and shapes of the inputs of a file, in TensorFlow's order of axes.
+Inputs = Sequence[Tuple[str, Tuple[int, ...]]]
 
 _NEWER = Package("onnxruntime", "onnxruntime", "QATVIZ_ONNXRUNTIME_PYTHON")
 #: Program for :class:`qatviz.export.newer_python.NewerProcess`; its argument is the level of optimizations.
@@ -26,9 +30,12 @@ options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
 options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, sys.argv[2])
 session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-source = session.get_inputs()[0].name
+sources = [(each.name, each.shape[1:]) for each in session.get_inputs()]
 def run(given):
-    return session.run(None, {source: given})
+    if len(sources) == 1:
+        return session.run(None, {sources[0][0]: given})
+    parts = np.split(given, np.cumsum([int(np.prod(shape)) for _, shape in sources])[:-1], axis=1)
+    return session.run(None, {name: part.reshape([-1, *shape]) for (name, shape), part in zip(sources, parts)})
 """
 #: Lowest of onnxruntime's severities that is logged; errors are also raised as exceptions.
 _FATAL = 4
@@ -63,20 +70,23 @@ class OnnxSession:
         options.log_severity_level = _FATAL
         options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
         self._session = _call(onnxruntime.InferenceSession, content, options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        self._inputs = [(each.name, tuple(each.shape[1:])) for each in self._session.get_inputs()]
 
-    def run(self, images: np.ndarray, layout: str, channels_last: bool) -> List[np.ndarray]:
+    def run(self, images: np.ndarray, layout: str, channels_last: bool, inputs: Inputs = ()) -> List[np.ndarray]:
         """Return the outputs for float32 ``images``, both ``[n] + shape`` in TensorFlow's order.
 
-        ``layout`` is that of the file's input; ``channels_last`` states that of its outputs.
+        ``layout`` is that of the file's inputs; ``channels_last`` states that of its outputs. Of several ``inputs``,
+        ``images`` are rows (:mod:`qatviz.inputs`).
         """
-        if layout == NCHW and images.ndim == 4:
-            images = np.ascontiguousarray(images.transpose(TO_CHANNELS_FIRST))
+        parts: Iterable[np.ndarray] = split_examples(inputs, images).values() if len(inputs) > 1 else [images]
+        if layout == NCHW:
+            parts = [part.transpose(TO_CHANNELS_FIRST) if part.ndim == 4 else part for part in parts]
+        images = packed_examples([np.ascontiguousarray(part) for part in parts])
         found: List[np.ndarray]
         if self._process is not None:
             found = self._process.run(images)
         else:
-            found = _call(self._session.run, None, {self._input: images})
+            found = _call(self._session.run, None, split_examples(self._inputs, images))
         turned = not channels_last
         return [values.transpose(TO_CHANNELS_LAST) if turned and values.ndim == 4 else values for values in found]
 
@@ -110,11 +120,11 @@ class OnnxRunner:
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""
-        return self.run_images(dequantize(self._model.tensor(self._model.input), codes))
+        return self.run_images(dequantize_input(self._model, codes))
 
     def run_images(self, images: np.ndarray) -> Dict[str, np.ndarray]:
         """Return int32 codes of the outputs for float32 images, ``[n] + shape`` in TensorFlow's order."""
-        found = self._session.run(images, self._file.layout, self._file.channels_last)
+        found = self._session.run(images, self._file.layout, self._file.channels_last, self._file.inputs)
         return {name: self._codes(name, values) for name, values in zip(self._file.outputs, found)}
 
     def _codes(self, name: str, values: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.values import ValueReport
 from qatviz.export.source import ExportSource
-from qatviz.network.checks import INPUT
+from qatviz.network.inputs import NetworkInput
 
 _NOTE = (
     "not quantized: tensors have the names of the export as AIMET encodings, which gives their scales and offsets; "
@@ -36,6 +36,8 @@ class OnnxFloatRunner:
     file : FloatFile
     newer : NewerPython, optional
         Run it in this Python's onnxruntime.
+    inputs : sequence of NetworkInput
+        Inputs of the network.
 
     Raises
     ------
@@ -43,8 +45,9 @@ class OnnxFloatRunner:
         If onnxruntime is missing or refuses the file.
     """
 
-    def __init__(self, file: FloatFile, newer: Optional[NewerPython] = None):
-        self._file, self._session = file, OnnxSession(file.content, newer=newer)
+    def __init__(self, file: FloatFile, newer: Optional[NewerPython] = None, inputs: Sequence[NetworkInput] = ()):
+        self._file, self._inputs = file, inputs
+        self._session = OnnxSession(file.content, newer=newer)
 
     def __enter__(self) -> "OnnxFloatRunner":
         return self
@@ -54,9 +57,8 @@ class OnnxFloatRunner:
 
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         """Return the float32 values of the named outputs for float32 ``images`` ``[n] + input shape``."""
-        return named_values(
-            self._file.outputs, self._session.run(images, self._file.layout, self._file.channels_last), names
-        )
+        found = self._session.run(images, self._file.layout, self._file.channels_last, self._inputs)
+        return named_values(self._file.outputs, found, names)
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
@@ -77,7 +79,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("writing the operations", 0.05)
     file = shipped_file(model, source, options)
     newer, opset, notes = _runtime(options["opset"])
-    with OnnxFloatRunner(float_file(model, layout=options["layout"], opset=opset), newer) as logits:
+    file_of_logits = float_file(model, layout=options["layout"], opset=opset)
+    with OnnxFloatRunner(file_of_logits, newer, source.network.inputs) as logits:
         simulation = Simulation("ONNX float", runtime_name(newer), logits.values, len(file.content), notes)
         report = prove_simulation(model, simulation, source, False, progress.part(0.1, 0.98))
     assert isinstance(report, ValueReport)
@@ -86,7 +89,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     guide = Guide(
         source,
         TITLE,
-        (port_text(INPUT, source.network.input_shape, file.layout),),
+        tuple(port_text(name, shape, file.layout) for name, shape in source.network.inputs),
         (port_text(file.port, source.network.output_shape, file.layout),),
         ("Tensors have the names of the export as AIMET encodings.",),
         real_check(report, "onnx", "onnxruntime", level="ORT_ENABLE_ALL"),
@@ -111,5 +114,6 @@ def _runtime(opset: str) -> Tuple[Optional[NewerPython], str, Tuple[str, ...]]:
 def _vectors(golden: Mapping[str, np.ndarray], options: Options) -> Dict[str, np.ndarray]:
     """Return golden vectors in the file's own layout and with its own output."""
     expected = softmax_of(golden["expected_output"]) if options["softmax"] else golden["expected_output"]
-    arrays = {"file_input": golden["images"], "expected_output": expected}
+    arrays = {key.replace("images", "file_input"): golden[key] for key in golden if key.startswith("images")}
+    arrays["expected_output"] = expected
     return {name: images_in_layout(array, options["layout"] == NCHW) for name, array in arrays.items()}

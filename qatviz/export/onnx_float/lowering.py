@@ -105,15 +105,7 @@ class _Lowering:
         self._names: Dict[str, str] = {}
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]], text: FileText) -> FloatFile:
-        source = Port(INPUT, np.dtype(np.float32), self._network.input_shape)
-        self._names[INPUT] = INPUT
-        if len(source.shape) == 3:
-            if self._layout == NCHW:
-                source = source._replace(shape=channels_first(source.shape))
-            else:
-                self._names[INPUT] = self._file.add_step(
-                    "Transpose", [INPUT], INPUT + ".channels_first", perm=TO_CHANNELS_FIRST
-                )
+        sources = [self._input(*given) for given in self._network.inputs]
         for part in self._model.units:
             getattr(self, "_" + part.unit.op.kind.lower())(part)
         names = tuple(outputs or [self._network.output])
@@ -130,7 +122,16 @@ class _Lowering:
                 "Transpose", [ports[0].name], ports[0].name + ".channels_last", perm=TO_CHANNELS_LAST
             )
             ports = [Port(last, ports[0].dtype, tuple(self._network.output_shape))]
-        return FloatFile(self._file.finish([source], ports, text), names, self._layout, ports[0].name, is_last)
+        return FloatFile(self._file.finish(sources, ports, text), names, self._layout, ports[0].name, is_last)
+
+    def _input(self, name: str, shape: Tuple[int, ...]) -> Port:
+        """Append an input; return its port."""
+        self._names[name] = name
+        if len(shape) == 3 and self._layout != NCHW:
+            self._names[name] = self._file.add_step(
+                "Transpose", [name], name + ".channels_first", perm=TO_CHANNELS_FIRST
+            )
+        return Port(name, np.dtype(np.float32), channels_first(shape) if self._layout == NCHW else shape)
 
     def _shape(self, name: str) -> Tuple[int, ...]:
         return channels_first(tuple(self._network.shapes[name]))

@@ -1,7 +1,7 @@
 """Comparison of the codes that a file computes with those of the evaluation, for the output and for each layer."""
 
 from dataclasses import replace
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from qatviz.export.integers.fixed_point import FixedPoint
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.integers.simulator import quantize_input, run_codes, run_op
 from qatviz.export.progress import Progress
+from qatviz.inputs import packed_examples
 from qatviz.network.elementwise import Sum
 from qatviz.number_format import share_text
 from qatviz.quant.affine import AffineGrid
@@ -138,8 +139,14 @@ def codes_of(values: np.ndarray, grid: Union[IntegerTensor, AffineGrid]) -> np.n
 
 
 def of_output(key: str, index: int) -> str:
-    """Return the key of a golden vector of the output with this index: ``labels``, ``labels_1``, ..."""
+    """Return the key of a golden vector of the output, or input, with this index: ``labels``, ``labels_1``, ..."""
     return f"{key}_{index}" if index else key
+
+
+def golden_codes(model: IntegerModel, golden: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the codes of the inputs in golden vectors, int32, as :func:`.quantize_input` returns them."""
+    codes = [golden[of_output("input", index)] for index in range(len(model.inputs))]
+    return packed_examples(codes).astype(np.int32)
 
 
 def inner_examples(images: np.ndarray) -> np.ndarray:
@@ -176,7 +183,7 @@ def compare_layers(
     unexplained = {op.output: 0 for op in model.ops}
     for codes in _batches(quantize_input(model, images), progress, "comparing the layers"):
         expected = run_codes(model, codes, [op.output for op in model.ops])
-        found = dict(run(codes), **{model.input: codes})
+        found = dict(run(codes), **model.split(codes))
         for op in model.ops:
             whole[op.output].add(expected[op.output], found[op.output])
             alone = run_op(model, op, found)

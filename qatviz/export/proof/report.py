@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 import numpy as np
 
-from qatviz.export.integers.input_formula import PRECISION, codes_formula
+from qatviz.export.integers.input_formula import PRECISION, codes_formulas
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.progress import Progress
@@ -274,7 +274,7 @@ def prove(
         on_whole = whole_scores(graph, whole, True, model.logits, progress.part(0.05, 0.2))
     ran = run_outputs(model, exported.run, images, progress.part(0.2, 0.5))
     inner = inner_examples(images)
-    source = f"{codes_formula(model.tensor(model.input).grid)}, {PRECISION}"
+    source = f"{codes_formulas(model)}, {PRECISION}"
     about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name, input=source)
     names = graph.output_names if further else ("",)
     proofs = [
@@ -332,11 +332,13 @@ def _golden(
 ) -> Dict[str, np.ndarray]:
     """Return golden vectors of the first examples, in codes of the integer model."""
     first = slice(GOLDEN_EXAMPLES)
-    source, logits, (simulated, found) = model.tensor(model.input), model.logits, ran[0]
+    logits, (simulated, found) = model.logits, ran[0]
+    values, codes = model.split(images[first]), model.split(quantize_input(model, images[first]))
+    source, *sources = model.inputs
     vectors = {
-        "images": images[first],
+        "images": values[source.name],
         "labels": labels[0][first],
-        "input": quantize_input(model, images[first]).astype(source.dtype),
+        "input": codes[source.name].astype(source.dtype),
         "simulator_output": simulated[first].astype(logits.dtype),
         "file_output": found[first].astype(logits.dtype),
         "input_scale": np.float32(source.scale),
@@ -344,6 +346,14 @@ def _golden(
         "logits_scale": np.float32(logits.scale),
         "logits_zero_point": np.int32(logits.zero_point),
     }
+    for index, tensor in enumerate(sources, 1):
+        own = {
+            "images": values[tensor.name],
+            "input": codes[tensor.name].astype(tensor.dtype),
+            "input_scale": np.float32(tensor.scale),
+            "input_zero_point": np.int32(tensor.zero_point),
+        }
+        vectors.update({of_output(key, index): value for key, value in own.items()})
     for index, head in enumerate(model.heads[1:], 1):
         own = {
             "labels": labels[index][first],

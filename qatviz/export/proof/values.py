@@ -1,7 +1,7 @@
 """Proof by values, for exports whose outputs are real numbers without integer codes to compare."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from qatviz.export.proof.parity import of_output, same_top1
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, size_in_words
 from qatviz.export.proof.scores import WholeScores, metric_for, score, score_lines
 from qatviz.export.source import HeldOut
+from qatviz.inputs import split_examples
 from qatviz.metric import ACCURACY, Metric
 from qatviz.number_format import share_text
 from qatviz.text_columns import aligned
@@ -202,6 +203,7 @@ def value_report(
     notes: Tuple[str, ...] = (),
     whole: Optional[WholeScores] = None,
     by_output: Optional[Mapping[str, Dict[str, np.ndarray]]] = None,
+    inputs: Sequence[Tuple[str, Tuple[int, ...]]] = (),
 ) -> ValueReport:
     """Return the report on values that were computed.
 
@@ -216,6 +218,8 @@ def value_report(
     whole : WholeScores, optional
     by_output : mapping of str to dict, optional
         Values as in `values` of each output, by its name, if there are several.
+    inputs : sequence of (str, tuple of int)
+        Names and shapes of the network's inputs, if there are several.
     """
     images, labels = held_out.images, held_out.labels
     metric, first = metric_for(labels), slice(GOLDEN_EXAMPLES)
@@ -223,12 +227,14 @@ def value_report(
         f"file to {reference}": compare_values(values[reference], values["file"], bar.relative, metric is ACCURACY)
     }
     scores = {name: score(found, labels) for name, found in values.items()}
+    given = list(split_examples(inputs, images[first]).values()) if len(inputs) > 1 else [images[first]]
     golden = {
-        "images": images[first],
+        "images": given[0],
         "labels": labels[first],
         "expected_output": values[reference][first],
         "file_output": values["file"][first],
     }
+    golden.update({of_output("images", index): part for index, part in enumerate(given)})
     further: List[OutputScores] = []
     outputs = dict(by_output or {})
     name = next(iter(outputs), "")

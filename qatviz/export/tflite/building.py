@@ -124,8 +124,8 @@ class OperationBuilder:
         for side in sides:
             limit = np.array([clamp[side] + code_offset(tensor, self._dtype)], self._dtype)
             constant = self._file.add_constant(f"{tensor.name}/{_ENDS[side]}", limit, self._grid(tensor))
-            # The network's input has its name already.
-            named = side == sides[-1] and tensor.name != self._model.input
+            # The network's inputs have their names already.
+            named = side == sides[-1] and all(tensor.name != given.name for given in self._model.inputs)
             result = self._new(tensor, tensor.name if named else f"{tensor.name}/from_{_ENDS[side]}")
             self._append(("MAXIMUM", "MINIMUM")[side], [index, constant], result, "MaximumMinimumOptions")
             index = result

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Optional, Tuple, Union
 
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, values_of_codes
+from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, input_texts, values_of_codes
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.progress import Progress
@@ -76,7 +76,6 @@ def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, U
     """Return the content of README and check program of a file with the golden vectors of ``report``."""
     model, shipped = files.model, files.shipped
     dtype, output = shipped.dtype.name, shipped.outputs[0]
-    image = model.tensor(model.input)
     size = report.golden[LITERT_OUTPUT].size
     once, largest = litert_runtime.reached(shipped), 0 if output == model.output else 1
     once = once._replace(identical=once.identical - 0.2 * largest, largest=once.largest + largest)
@@ -88,12 +87,15 @@ def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, U
     return Guide(
         source,
         f"TensorFlow Lite, {dtype}",
-        (
-            f"Tensor `{model.input}`: {dtype} {['batch', *image.shape]}.",
-            codes_of_values(image.grid, dtype, shipped.offsets[model.input]),
+        input_texts(
+            model,
+            lambda tensor: (
+                f"Tensor `{tensor.name}`: {dtype} {['batch', *tensor.shape]}.",
+                codes_of_values(tensor.grid, dtype, shipped.offsets[tensor.name]),
+            ),
         ),
         tuple(text for head, name in zip(model.heads, shipped.outputs) for text in _output_texts(shipped, head, name)),
-        reading_texts(source, SIGNATURE, model.input, shipped.outputs),
+        reading_texts(source, SIGNATURE, source.network.input_names, shipped.outputs),
         Check("tflite", "LiteRT (ai-edge-litert), tflite_runtime or TensorFlow", FILE_INPUT, tuple(expected)),
     )
 

@@ -24,17 +24,23 @@ _PROGRAM = """
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 kernels = getattr(OpResolverType, sys.argv[2])
 interpreter = Interpreter(model_path=path, experimental_op_resolver_type=kernels)
-source = interpreter.get_input_details()[0]["index"]
+sources = [(details["index"], details["shape"][1:]) for details in interpreter.get_input_details()]
 outputs = [details["index"] for details in interpreter.get_output_details()]
 shapes = [None]
 def run(given):
     if sys.argv[3] == "single" and len(given) > 1:
         return [np.concatenate(parts) for parts in zip(*[run(given[i : i + 1]) for i in range(len(given))])]
+    sizes = [int(np.prod(shape)) for _, shape in sources]
+    parts = [given] if len(sources) == 1 else np.split(given, np.cumsum(sizes)[:-1], axis=1)
+    if len(sources) > 1:
+        parts = [part.reshape([len(given), *shape]) for part, (_, shape) in zip(parts, sources)]
     if given.shape != shapes[-1]:
-        interpreter.resize_tensor_input(source, given.shape)
+        for (source, _), part in zip(sources, parts):
+            interpreter.resize_tensor_input(source, part.shape)
         interpreter.allocate_tensors()
         shapes[-1] = given.shape
-    interpreter.set_tensor(source, given)
+    for (source, _), part in zip(sources, parts):
+        interpreter.set_tensor(source, part)
     interpreter.invoke()
     return [interpreter.get_tensor(index) for index in outputs]
 """

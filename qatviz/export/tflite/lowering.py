@@ -151,25 +151,28 @@ class _Lowering(CopyBuilder):
             self._notes.append(f"no activation has more than 8 bits: {self._dtype.name} as without the option int16")
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]], attached: Optional[Attachment]) -> TfliteModel:
-        source = self._model.tensor(self._model.input)
-        first = self._new(source, source.name)
-        self._index[source.name] = self._clamped(source, first, source.bounds, self._limits(source))
+        sources = self._model.inputs
+        first = [self._new(source, source.name) for source in sources]
+        for source, index in zip(sources, first):
+            self._index[source.name] = self._clamped(source, index, source.bounds, self._limits(source))
         for op in self._model.ops:
             getattr(self, "_" + op.kind.lower())(op)
         tensors = [self._model.tensor(name) for name in outputs or self._model.outputs]
         last = [self._index[tensor.name] for tensor in tensors]
-        offsets = {tensor.name: code_offset(tensor, self._dtype) for tensor in [source, *tensors]}
+        offsets = {tensor.name: code_offset(tensor, self._dtype) for tensor in [*sources, *tensors]}
         if softmax:
-            offsets = {source.name: offsets[source.name], "softmax": softmax_grid(self._dtype)[1]}
+            offsets = {source.name: offsets[source.name] for source in sources}
+            offsets["softmax"] = softmax_grid(self._dtype)[1]
             last = [self._probabilities(last[0])]
         self._notes += self._differences.notes
-        content = self._file.finish([first], last, attached)
+        content = self._file.finish(first, last, attached)
         int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)
         only_litert = int4 or self._new_kernels or self._differences.only_litert or self._dtype == np.int16
         single = bool(self._differences.single)
         integers = with_stored_weights(self._model, self._stored) if self._stored else None
         notes = tuple(self._notes)
-        return TfliteModel(content, self._dtype, offsets, int4, notes, twice, only_litert, single, integers)
+        inputs = tuple((source.name, source.shape) for source in sources)
+        return TfliteModel(content, self._dtype, offsets, int4, notes, twice, only_litert, single, integers, inputs)
 
     # Operations with weights
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.data import Dataset
-from qatviz.export.integers.input_formula import values_formula
+from qatviz.export.integers.input_formula import formula_of, values_formula
 from qatviz.export.source import ExportSource
 from qatviz.safe_text import one_line
 from qatviz.scaling import UNSCALED, scaling_of
@@ -67,7 +67,7 @@ class Attachment(NamedTuple):
 
 
 def attachment(source: ExportSource, output: str, description: str) -> Attachment:
-    """Return the metadata of a file of one input.
+    """Return the metadata of a file.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def attachment(source: ExportSource, output: str, description: str) -> Attachmen
         0: source.network.name,
         1: description,
         2: __version__,
-        3: [{0: source.network.name, 2: [_input(source)], 3: outputs}],
+        3: [{0: source.network.name, 2: _inputs(source), 3: outputs}],
         7: _PARSER,
     }
     builder = flatbuffers.Builder(1024)
@@ -94,7 +94,9 @@ def attachment(source: ExportSource, output: str, description: str) -> Attachmen
     return Attachment({METADATA: bytes(builder.Output())}, files)
 
 
-def reading_texts(source: ExportSource, signature: str, given: str, outputs: Sequence[str]) -> Tuple[str, ...]:
+def reading_texts(
+    source: ExportSource, signature: str, inputs: Sequence[str], outputs: Sequence[str]
+) -> Tuple[str, ...]:
     """Return what a README says on reading a file's signature, its labels and the other metadata.
 
     Parameters
@@ -102,17 +104,18 @@ def reading_texts(source: ExportSource, signature: str, given: str, outputs: Seq
     source : ExportSource
     signature : str
         Its key.
-    given : str
-        Name of the input.
-    outputs : sequence of str
-        Names of the outputs.
+    inputs, outputs : sequence of str
+        Names of the inputs and of the outputs.
     """
     listed = (
         f"its output `{outputs[0]}`" if len(outputs) == 1 else f"its outputs {', '.join(f'`{x}`' for x in outputs)}"
     )
+    is_single = len(inputs) == 1
+    given = f"input is `{inputs[0]}`" if is_single else f"inputs are {', '.join(f'`{x}`' for x in inputs)}"
     texts = [
-        f"Signature `{signature}`: its input is `{given}`, {listed}. In LiteRT and TensorFlow 2, "
-        f'`Interpreter(file).get_signature_runner("{signature}")` returns a function of the input that returns the '
+        f"Signature `{signature}`: its {given}, {listed}. In LiteRT and TensorFlow 2, "
+        f'`Interpreter(file).get_signature_runner("{signature}")` returns a function of the '
+        f"{'input' if is_single else 'inputs by their names'} that returns the "
         f"{'output by its name' if len(outputs) == 1 else 'outputs by their names'}."
     ]
     for index, (head, shape) in enumerate(zip(source.dataset.heads, _shapes(source))):
@@ -167,15 +170,23 @@ def _labels(dataset: Dataset, outputs: int, index: int) -> Dict[str, bytes]:
     return {file: "".join(name + "\n" for name in names).encode("utf-8")} if names else {}
 
 
-def _input(source: ExportSource) -> Dict[int, Any]:
-    dataset, shape = source.dataset, source.network.input_shape
+def _inputs(source: ExportSource) -> List[Dict[int, Any]]:
+    dataset, network = source.dataset, source.network
+    if not dataset.inputs:
+        return [_input("input", network.input_shape, values_formula(dataset), dataset.scaling)]
+    return [
+        _input(each.name, each.shape, formula_of(each.scaling, each.is_bytes), each.scaling) for each in dataset.inputs
+    ]
+
+
+def _input(name: str, shape: Tuple[int, ...], formula: str, scaling_name: str) -> Dict[int, Any]:
     content: Dict[int, Any] = {0: _FEATURES, 1: {}}
     if len(shape) == 3 and shape[2] in _COLORS:
         size = {0: np.uint32(shape[1]), 1: np.uint32(shape[0])}
         content = {0: _IMAGE, 1: {0: _COLORS[shape[2]], 1: size}}
-    tensor: Dict[int, Any] = {0: "input", 1: values_formula(dataset), 3: content}
-    if dataset.scaling != UNSCALED:
-        scaling = scaling_of(dataset.scaling)
+    tensor: Dict[int, Any] = {0: name, 1: formula, 3: content}
+    if scaling_name != UNSCALED:
+        scaling = scaling_of(scaling_name)
         normalization = {0: np.float32(scaling.means), 1: np.float32(scaling.deviations)}
         tensor[4] = [{0: _NORMALIZATION, 1: normalization}]
     return tensor

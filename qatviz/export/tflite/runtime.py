@@ -10,6 +10,7 @@ from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.tflite.written import TfliteModel
+from qatviz.inputs import split_examples
 
 #: Name of the runtime in the proof.
 RUNTIME = f"TensorFlow Lite interpreter of TensorFlow {tf.__version__}"
@@ -37,20 +38,27 @@ class Interpreter:
         self._examples, self._single = 0, single
         with _refusals():
             self._interpreter = tf.lite.Interpreter(model_content=content)
-        self._input = self._interpreter.get_input_details()[0]["index"]
+        details = self._interpreter.get_input_details()
+        self._inputs = [(each["index"], tuple(each["shape"][1:])) for each in details]
         self._outputs = [details["index"] for details in self._interpreter.get_output_details()]
 
     def run(self, examples: np.ndarray) -> List[np.ndarray]:
-        """Return the outputs, in the file's order and types, for the input ``[n] + shape`` in the file's type."""
+        """Return the outputs, in the file's order and types, for the input ``[n] + shape`` in the file's type.
+
+        Of several inputs, ``examples`` are rows (:mod:`qatviz.inputs`).
+        """
         if self._single and len(examples) > 1:
             return [np.concatenate(parts) for parts in zip(*(self.run(example[None]) for example in examples))]
         interpreter = self._interpreter
+        given = split_examples(self._inputs, examples)
         with _refusals():
             if self._examples != len(examples):
-                interpreter.resize_tensor_input(self._input, examples.shape)
+                for index, part in given.items():
+                    interpreter.resize_tensor_input(index, part.shape)
                 interpreter.allocate_tensors()
                 self._examples = len(examples)
-            interpreter.set_tensor(self._input, examples)
+            for index, part in given.items():
+                interpreter.set_tensor(index, part)
             interpreter.invoke()
             return [interpreter.get_tensor(index) for index in self._outputs]
 

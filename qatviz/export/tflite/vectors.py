@@ -7,11 +7,12 @@ import numpy as np
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import dequantize, run_codes
 from qatviz.export.integers.softmax import softmax_of
-from qatviz.export.proof.parity import of_output
+from qatviz.export.proof.parity import golden_codes, of_output
 from qatviz.export.tflite.litert import Litert, LitertRunner
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.storage import softmax_grid
 from qatviz.export.tflite.written import TfliteModel
+from qatviz.inputs import split_examples
 
 #: Names of the vectors: the input; outputs of kernels that round each result once, such as LiteRT's, and of those that
 #: round twice, such as TensorFlow 1.15's and by default TFLite Micro's and CMSIS-NN's.
@@ -37,8 +38,10 @@ def file_vectors(
     litert : Litert, optional
         Runtime to run the file in.
     """
-    codes = golden["input"].astype(np.int32)
-    vectors: Dict[str, Any] = {FILE_INPUT: shipped.to_file(codes)}
+    codes = golden_codes(model, golden)
+    given = shipped.to_file(codes)
+    parts = split_examples(shipped.inputs, given).values() if len(shipped.inputs) > 1 else [given]
+    vectors: Dict[str, Any] = {of_output(FILE_INPUT, index): part for index, part in enumerate(parts)}
     if litert is not None:
         with LitertRunner(litert, shipped) as runner:
             found = runner.run(codes)
@@ -65,7 +68,7 @@ def rounded_once(
     found, output = golden[of_output("simulator_output", index)].astype(np.int32), shipped.outputs[index]
     model = model.heads[index]
     if shipped.integers is not None:
-        found = run_codes(shipped.integers, golden["input"].astype(np.int32), [model.output])[model.output]
+        found = run_codes(shipped.integers, golden_codes(model, golden), [model.output])[model.output]
     if output != model.output:
         found = _softmax(model, shipped, found)
     return shipped.to_file(found, output)

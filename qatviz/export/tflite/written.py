@@ -5,6 +5,7 @@ from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.export.integers.model import IntegerModel
+from qatviz.inputs import packed_examples, split_examples
 
 
 class TfliteModel(NamedTuple):
@@ -14,9 +15,9 @@ class TfliteModel(NamedTuple):
     ----------
     content : bytes
     dtype : np.dtype
-        Type of its input and outputs: int8, uint8 or int16.
+        Type of its inputs and outputs: int8, uint8 or int16.
     offsets : dict of str to int
-        Numbers that are added to the integer model's codes: of the input, then of the outputs in order. Codes of the
+        Numbers that are added to the integer model's codes: of the inputs, then of the outputs in order. Codes of the
         output "softmax" count from probability 0.
     int4 : bool
         True if it has weights of type INT4.
@@ -30,6 +31,8 @@ class TfliteModel(NamedTuple):
         True if it takes one example at a time.
     integers : IntegerModel or None
         The integers of the file itself if they are not the model's, but chosen for kernels that round twice.
+    inputs : tuple of (str, tuple of int)
+        Names and shapes of its inputs; the first of the offsets is that of the only input if they are not known.
     """
 
     content: bytes
@@ -41,14 +44,21 @@ class TfliteModel(NamedTuple):
     only_litert: bool = False
     single: bool = False
     integers: Optional[IntegerModel] = None
+    inputs: Tuple[Tuple[str, Tuple[int, ...]], ...] = ()
 
     @property
     def outputs(self) -> Tuple[str, ...]:
         """Names of its outputs, in order."""
-        return tuple(self.offsets)[1:]
+        return tuple(self.offsets)[max(len(self.inputs), 1) :]
 
     def to_file(self, codes: np.ndarray, name: Optional[str] = None) -> np.ndarray:
-        """Return the file's codes for the model's codes of the tensor `name`, by default of the input."""
+        """Return the file's codes for the model's codes of the tensor `name`, by default of the input.
+
+        Of several inputs, both are rows (:mod:`qatviz.inputs`).
+        """
+        if name is None and len(self.inputs) > 1:
+            parts = split_examples(self.inputs, codes)
+            return packed_examples([self.to_file(part, own) for own, part in parts.items()])
         return (codes + self.offsets[name or next(iter(self.offsets))]).astype(self.dtype)
 
     def from_file(self, found: Sequence[np.ndarray]) -> Dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ in memory by layer, `files.py` those of a file: `archive.py`, `saved_model.py` a
 whose code the user allows to run.
 """
 
-from qatviz.network.keras_import.convert import ImportedModel, UnknownInputShape, in_known_shape
+from qatviz.network.keras_import.convert import ImportedModel, InputShape, UnknownInputShape, in_known_shape
 from qatviz.network.keras_import.files import load_model_file
 from qatviz.network.keras_import.objects import import_model
 from qatviz.network.keras_import.origin import KerasOrigin
@@ -15,6 +15,7 @@ from qatviz.network.keras_import.scripts import load_model, load_model_script
 
 __all__ = [
     "ImportedModel",
+    "InputShape",
     "KerasOrigin",
     "UnknownInputShape",
     "import_model",

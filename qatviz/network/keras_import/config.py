@@ -5,7 +5,7 @@ omitted. Descriptions are untrusted data: anything that does not have Keras' for
 """
 
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from qatviz.errors import NetworkError
 from qatviz.network.keras_import.call_arguments import (
@@ -17,17 +17,17 @@ from qatviz.network.keras_import.call_arguments import (
     keras3_reference,
 )
 from qatviz.network.keras_import.call_names import CallNames
+from qatviz.network.keras_import.inputs import InputSpec, declared_inputs
+from qatviz.network.keras_import.records import (
+    Path,
+    Record,
+    class_and_config,
+    layer_name,
+    layer_records,
+    model_name,
+    shortened,
+)
 from qatviz.network.keras_import.versions import is_keras3, with_keras3_names
-
-Path = Tuple[str, ...]
-Record = Dict[str, Any]
-"""Description of a layer or model: an object with class_name and config."""
-
-
-#: Largest number of characters of a value in a message.
-_SHOWN = 60
-INPUT_PATH: Path = ()
-"""Path of the model's input among the inputs of a layer."""
 
 MIN_FUSED_EPSILON = 1.001e-5
 """Minimum epsilon of tf.nn.fused_batch_norm, which Keras uses on images: a smaller epsilon is raised to it."""
@@ -126,14 +126,13 @@ class ModelSpec(NamedTuple):
     Attributes
     ----------
     name : str
-    input_shape : tuple of int or None, optional
-        Shape without the batch axis, None for unknown axes; None if the description does not have it.
+    inputs : tuple of InputSpec
     layers : tuple of LayerSpec
     outputs : tuple of Path
     """
 
     name: str
-    input_shape: Optional[Tuple[Optional[int], ...]]
+    inputs: Tuple[InputSpec, ...]
     layers: Tuple[LayerSpec, ...]
     outputs: Tuple[Path, ...]
 
@@ -149,35 +148,19 @@ def parse_model(record: Any) -> ModelSpec:
     Raises
     ------
     NetworkError
-        For more than one input, for calls with arguments that change the result, and for anything that does
-        not have Keras' form.
+        For calls with arguments that change the result, and for anything that does not have Keras' form.
     """
     kind, _ = class_and_config(record, "the model")
     if kind not in NESTED:
         raise subclassed("the model", repr(kind))
     name = model_name(record)
     layers = _Layers()
-    outputs = _append_model(record, _Place(), [INPUT_PATH], layers)
+    inputs = declared_inputs(record, NESTED)
+    outputs = _append_model(record, _Place(), [each.path for each in inputs], layers)
     specs = _required_layers(layers.specs, outputs)
     if is_keras3(record):
         specs = tuple(spec._replace(config=with_keras3_names(spec.config)) for spec in specs)
-    return ModelSpec(name, _declared_input_shape(record), specs, tuple(outputs))
-
-
-def class_and_config(record: Any, where: str) -> Tuple[str, Any]:
-    """Return class name and config of the description of a layer or model."""
-    if not isinstance(record, dict) or not isinstance(record.get("class_name"), str) or "config" not in record:
-        raise NetworkError(
-            f"{where}: description is {shortened(record)}; expected: an object with class_name and config"
-        )
-    return record["class_name"], record["config"]
-
-
-def model_name(record: Record) -> str:
-    """Return the name of a model from its description; without one, its class name in lower case."""
-    config = record["config"]
-    name = config.get("name") if isinstance(config, dict) else None
-    return name if isinstance(name, str) and name else str(record["class_name"]).lower()
+    return ModelSpec(name, inputs, specs, tuple(outputs))
 
 
 def subclassed(where: str, kind: str) -> NetworkError:
@@ -194,33 +177,6 @@ def shared_weights(layer: Path, kind: str, count: int) -> NetworkError:
         f"layer {'/'.join(layer)!r} ({kind}): it is called {count} times, so that its weights are shared; allowed: "
         "layers with weights that are called once"
     )
-
-
-def layer_records(record: Record) -> List[Record]:
-    """Return the descriptions of the layers of a model, whose config is a plain list in Keras' oldest form."""
-    config = record["config"]
-    layers = config.get("layers") if isinstance(config, dict) else config
-    where = f"model {model_name(record)!r}"
-    if not isinstance(layers, list) or not layers:
-        raise NetworkError(f"{where}: layers is {shortened(layers)}; expected: a list of objects")
-    for layer in layers:
-        class_and_config(layer, f"{where}: a layer")
-    return layers
-
-
-def layer_name(record: Record) -> str:
-    """Return the name of a layer or nested model from its description."""
-    config = record["config"]
-    name = record.get("name") or (config.get("name") if isinstance(config, dict) else None)
-    if not isinstance(name, str) or not name:
-        raise NetworkError(f"a {record['class_name']} layer: name is {shortened(name)}; expected: a string")
-    return name
-
-
-def shortened(value: Any) -> str:
-    """Return a value's `repr`, cut off to `_SHOWN` characters."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def _append_model(record: Record, place: _Place, sources: Sequence[Path], layers: _Layers) -> List[Path]:
@@ -251,7 +207,9 @@ def _append_functional(record: Record, place: _Place, sources: Sequence[Path], l
     inputs = _references(config.get("input_layers"), where + ": input_layers")
     if len(inputs) != len(sources):
         names = ", ".join(repr(reference.name) for reference in inputs)
-        raise NetworkError(f"{where}: found {len(inputs)} inputs ({names}); allowed: exactly one")
+        raise NetworkError(
+            f"{where}: it has {len(inputs)} inputs ({names}), but is called with {len(sources)}; allowed: as many"
+        )
     outputs = _Outputs({reference.name: source for reference, source in zip(inputs, sources)})
     output_layers = _references(config.get("output_layers"), where + ": output_layers")
     waiting = _calls(layer_records(record), outputs)
@@ -382,6 +340,8 @@ def _operation_call(node: Any, where: str) -> Tuple[List[Reference], Arguments]:
 
 def _references(value: Any, where: str) -> List[Reference]:
     """Return the references in [[name, node, output], ...]; arguments of the call may follow as a fourth item."""
+    if isinstance(value, dict):  # inputs or outputs by name
+        value = list(value.values())
     if isinstance(value, list) and value and isinstance(value[0], str):  # Keras 3, and single inputs elsewhere
         value = [value]
     references = []
@@ -467,23 +427,3 @@ def _required_layers(layers: Sequence[LayerSpec], outputs: Sequence[Path]) -> Tu
         if layer.path in required:
             required.update(layer.inputs)
     return tuple(layer for layer in layers if layer.path in required)
-
-
-def _declared_input_shape(record: Record) -> Optional[Tuple[Optional[int], ...]]:
-    """Return the shape that the input layer, or the first layer of a Sequential, declares; None if there is none."""
-    config = record["config"]
-    records = layer_records(record)
-    if record["class_name"] in SEQUENTIAL:
-        first = records[0]
-    else:
-        name = _references(config.get("input_layers"), "input_layers")[0].name
-        first = next((layer for layer in records if layer_name(layer) == name), records[0])
-    if first["class_name"] in NESTED:
-        return _declared_input_shape(first)
-    declared = [
-        first["config"].get(key) for key in ("batch_input_shape", "batch_shape") if isinstance(first["config"], dict)
-    ]
-    if isinstance(config, dict):
-        declared.append(config.get("build_input_shape"))
-    shape = next((shape for shape in declared if isinstance(shape, (list, tuple)) and len(shape) > 1), None)
-    return None if shape is None else tuple(shape[1:])

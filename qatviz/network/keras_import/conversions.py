@@ -11,8 +11,9 @@ import numpy as np
 from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.activations import FUNCTION_PARAMETERS, Activation
-from qatviz.network.keras_import.config import MIN_FUSED_EPSILON, shortened
+from qatviz.network.keras_import.config import MIN_FUSED_EPSILON
 from qatviz.network.keras_import.draft import Draft, KerasLayer
+from qatviz.network.keras_import.records import shortened
 from qatviz.network.keras_import.versions import KERAS3_ACTIVATIONS
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (

@@ -1,6 +1,6 @@
 """Conversion of a parsed Keras model to a network."""
 
-from typing import Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -8,17 +8,22 @@ from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
-from qatviz.network.keras_import.config import INPUT_PATH, LayerSpec, ModelSpec, Path, shared_weights
+from qatviz.network.inputs import NetworkInput
+from qatviz.network.keras_import.config import LayerSpec, ModelSpec, shared_weights
 from qatviz.network.keras_import.draft import Draft, KerasLayer, with_list
+from qatviz.network.keras_import.inputs import InputSpec
 from qatviz.network.keras_import.kinds import KINDS, MIXED_DTYPES, dtype_name, in_form, unsupported_reasons
 from qatviz.network.keras_import.names import Names, valid_name
 from qatviz.network.keras_import.operations import as_layer
 from qatviz.network.keras_import.origin import KerasOrigin
+from qatviz.network.keras_import.records import Path
 from qatviz.network.keras_import.spelled_functions import with_functions
 from qatviz.network.layers import Concat, Permute, Reshape, Slice
 
 Weights = Dict[Path, Dict[str, np.ndarray]]
 """Arrays of each layer by Keras' names for them, such as "kernel"."""
+InputShape = Union[Shape, Mapping[str, Shape]]
+"""Shape of one example; of several inputs, their shapes by name, or by number in their order."""
 
 
 class UnknownInputShape(NetworkError):
@@ -39,33 +44,33 @@ class ImportedModel(NamedTuple):
         or not trained, and settings of the training that are ignored.
     origin : KerasOrigin
         Description of the Keras model and the array of each parameter in it, for an export to Keras.
-    scales_input : bool
-        True if the model scales its input itself (Rescaling, Normalization, preprocess_input): pixels must not be
-        scaled before it.
+    scaled_inputs : tuple of str
+        Names of the inputs that the model scales itself (Rescaling, Normalization, preprocess_input): pixels must not
+        be scaled before it.
     """
 
     network: Network
     parameters: Dict[str, np.ndarray]
     notes: Tuple[str, ...]
     origin: KerasOrigin
-    scales_input: bool = False
+    scaled_inputs: Tuple[str, ...] = ()
 
 
 def in_known_shape(
-    load: Callable[[Optional[Shape]], ImportedModel], data_shape: Optional[Sequence[int]]
-) -> Tuple[ImportedModel, Optional[Shape]]:
+    load: Callable[[Optional[InputShape]], ImportedModel], data_shape: Optional[InputShape]
+) -> Tuple[ImportedModel, Optional[InputShape]]:
     """Load a model in its own input shape, or in that of the data if its own has unknown axes.
 
     Parameters
     ----------
     load : callable
         Function of the input shape, which is None for the model's own.
-    data_shape : sequence of int, optional
-        Shape of one example, if it is known.
+    data_shape : tuple of int, or mapping of str to tuple of int, optional
+        Shape of one example, or of each input, if it is known.
 
     Returns
     -------
-    tuple of ImportedModel and of tuple of int or None
+    tuple of ImportedModel, and of the shape or None
         The model, and the shape if it is that of the data.
 
     Raises
@@ -78,10 +83,11 @@ def in_known_shape(
     except UnknownInputShape:
         if data_shape is None:
             raise
-        return load(tuple(data_shape)), tuple(data_shape)
+        shape: InputShape = data_shape if isinstance(data_shape, Mapping) else tuple(data_shape)
+        return load(shape), shape
 
 
-def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[Shape] = None) -> ImportedModel:
+def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[InputShape] = None) -> ImportedModel:
     """Convert a parsed Keras model to a network.
 
     Parameters
@@ -89,23 +95,25 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     spec : ModelSpec
     weights : dict or None
         None converts the architecture only.
-    input_shape : tuple of int, optional
-        Shape of one example, required if the model has unknown axes.
+    input_shape : tuple of int, or mapping of str to tuple of int, optional
+        Shape of one example, or of each input; required if the model has unknown axes.
 
     Raises
     ------
     UnknownInputShape
-        If the shape of the input has unknown axes.
+        If the shape of an input has unknown axes.
     NetworkError
         If layers cannot be converted; the message names each layer, its type, the reasons and the nearest alternative.
     """
     spec = with_functions(spec._replace(layers=supported_layers(spec.layers)))
     repeated = _repeated_layers(spec)
-    names = Names(layer.path for layer in spec.layers)
-    draft = Draft(_checked_input_shape(spec, input_shape), names)
+    named = spec.inputs if len(spec.inputs) > 1 else ()
+    names = Names([*(each.path for each in named), *(layer.path for layer in spec.layers)])
+    draft = Draft(_network_inputs(spec, names, input_shape), names)
     refusals = _Refusals()
-    outputs = {INPUT_PATH: INPUT}
-    draft.consumer_counts[INPUT] = _count_consumers(spec, INPUT_PATH)
+    outputs = {given.path: own.name for given, own in zip(spec.inputs, draft.inputs)}
+    for given in spec.inputs:
+        draft.consumer_counts[outputs[given.path]] = _count_consumers(spec, given.path)
     for layer in spec.layers:
         arrays = None if weights is None else weights.get(layer.layer, {})
         keras_layer = KerasLayer(layer, names.by_path[layer.path], arrays)
@@ -135,12 +143,13 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
         sentence = "renamed, since names must be unique and consist of letters, digits, '_', '-' and '/'"
         notes.insert(0, with_list(sentence, names.changes, len(names.changes)))
     origin = KerasOrigin(None, draft.origins, frozen=_frozen_parameters(spec, draft))
-    return ImportedModel(network, parameters, tuple(notes), origin, _scales_input(draft))
+    scaled = tuple(each.name for each in draft.inputs if _is_scaled(draft, each.name))
+    return ImportedModel(network, parameters, tuple(notes), origin, scaled)
 
 
-def _scales_input(draft: Draft) -> bool:
-    """Return whether a layer scales the input itself, or a part or a rearrangement of it."""
-    unscaled = {INPUT}
+def _is_scaled(draft: Draft, name: str) -> bool:
+    """Return whether a layer scales the input `name` itself, or a part or a rearrangement of it."""
+    unscaled = {name}
     for layer in draft.layers:
         if unscaled.intersection(layer.inputs):
             if layer.name in draft.scalings:
@@ -207,12 +216,33 @@ def _count_consumers(spec: ModelSpec, path: Path) -> int:
     return sum(path in layer.inputs for layer in spec.layers)
 
 
-def _checked_input_shape(spec: ModelSpec, given: Optional[Shape]) -> Shape:
-    """Return the shape of the input; `given` must agree with the axes that the model fixes."""
-    where = f"model {spec.name!r}: input_shape"
-    declared = spec.input_shape
+def _network_inputs(spec: ModelSpec, names: Names, given: Optional[InputShape]) -> List[NetworkInput]:
+    """Return the inputs with their names in the network and their shapes, those that are `given` by name or number."""
+    if len(spec.inputs) == 1:
+        shape = _only_shape(spec, given)
+        return [NetworkInput(INPUT, _checked_input_shape(spec, spec.inputs[0], shape, "input_shape"))]
+    shapes: Mapping[Any, Shape] = given if isinstance(given, Mapping) else {}
+    found = []
+    for index, each in enumerate(spec.inputs):
+        shape = shapes.get(each.name, shapes.get(str(index)))
+        checked = _checked_input_shape(spec, each, shape, f"input_shape[{each.name!r}]")
+        found.append(NetworkInput(names.by_path[each.path], checked))
+    return found
+
+
+def _only_shape(spec: ModelSpec, given: Optional[InputShape]) -> Optional[Shape]:
+    """Return the shape that is `given` for the only input."""
+    if not isinstance(given, Mapping):
+        return given
+    raise checks.invalid_value(f"model {spec.name!r}: input_shape", dict(given), "the shape of its only input")
+
+
+def _checked_input_shape(spec: ModelSpec, own: InputSpec, given: Optional[Shape], name: str) -> Shape:
+    """Return the shape of an input; `given` must agree with the axes that the model fixes."""
+    where = f"model {spec.name!r}: {name}"
+    declared = own.shape
     if given is None and (declared is None or None in declared):
-        allowed = "a shape without unknown axes; pass it as input_shape"
+        allowed = f"a shape without unknown axes; pass it as {name}"
         raise UnknownInputShape(str(checks.invalid_value(where, declared, allowed)))
     shape = checks.shape(where, declared if given is None else given)
     if declared is not None and len(declared) == len(shape) - 1 and shape[-1] == 1:

@@ -7,10 +7,12 @@ import numpy as np
 
 from qatviz.errors import NetworkError
 from qatviz.network import checks
-from qatviz.network.checks import INPUT, Shape
+from qatviz.network.checks import Shape
 from qatviz.network.graph import WEIGHTED, Network
-from qatviz.network.keras_import.config import LayerSpec, Path
+from qatviz.network.inputs import NetworkInput
+from qatviz.network.keras_import.config import LayerSpec
 from qatviz.network.keras_import.names import Names
+from qatviz.network.keras_import.records import Path
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import Dropout, Flatten, Reshape, Softmax
 from qatviz.network.sequences import image_of_sequence, keeps_sequence
@@ -61,9 +63,10 @@ class Draft:
 
     Attributes
     ----------
+    inputs : tuple of NetworkInput
     names : Names
     shapes : dict of str to tuple of int
-        Shapes of the output of each layer and of "input".
+        Shapes of the output of each layer and of the inputs.
     consumer_counts : dict of str to int
         Number of Keras layers that have a layer's output as an input.
     origins : dict of str to tuple
@@ -74,9 +77,9 @@ class Draft:
         Convolutions that only rearrange the channels of their input.
     """
 
-    def __init__(self, input_shape: Shape, names: Names):
-        self.names = names
-        self.shapes: Dict[str, Shape] = {INPUT: tuple(input_shape)}
+    def __init__(self, inputs: Sequence[NetworkInput], names: Names):
+        self.inputs, self.names = tuple(inputs), names
+        self.shapes: Dict[str, Shape] = dict(inputs)
         self.consumer_counts: Dict[str, int] = {}
         self.origins: Dict[str, Tuple[Path, str]] = {}
         #: Outputs that are sequences, represented by images of height 1.
@@ -217,7 +220,8 @@ class Draft:
 
     def build(self, name: str, outputs: Sequence[str]) -> Tuple[Network, Dict[str, np.ndarray]]:
         """Return the network and all of its parameters as float32; no parameters if some are not known."""
-        network = Network(name, self.shapes[INPUT], tuple(self._layers.values()), tuple(outputs))
+        shape = self.inputs[0].shape
+        network = Network(name, shape, tuple(self._layers.values()), tuple(outputs), self.inputs)
         values = {name: value for name, value in self._values.items() if value is not None}
         if len(values) < len(self._values):
             return network, {}

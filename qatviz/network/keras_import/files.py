@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 from qatviz.errors import CodeRefused, NetworkError, QatvizError
-from qatviz.network.checks import Shape
 from qatviz.network.keras_import.archive import read_archive, read_folder
 from qatviz.network.keras_import.config import LAMBDA, parse_model
-from qatviz.network.keras_import.convert import ImportedModel, convert, supported_layers
+from qatviz.network.keras_import.convert import ImportedModel, InputShape, convert, supported_layers
 from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.reader_process import KerasFile, Stored, read_hdf5
 from qatviz.network.keras_import.saved_model import read_checkpoint, read_saved_model
@@ -30,7 +29,7 @@ _READERS: Dict[Format, Callable[[str], KerasFile]] = {
 
 
 def load_model_file(
-    path: Any, weights_path: Any = None, allow_code: bool = False, input_shape: Optional[Shape] = None
+    path: Any, weights_path: Any = None, allow_code: bool = False, input_shape: Optional[InputShape] = None
 ) -> ImportedModel:
     """Import the Keras model in a file.
 
@@ -44,8 +43,8 @@ def load_model_file(
         whole model). Without it, the result of an architecture has no parameters.
     allow_code : bool
         True allows Python code in the file (Lambda layers) to be run, with all of the user's permissions.
-    input_shape : tuple of int, optional
-        Shape of one example, required if the model does not fix it.
+    input_shape : tuple of int, or mapping of str to tuple of int, optional
+        Shape of one example, or shapes of several inputs by name; required if the model does not fix it.
 
     Returns
     -------
@@ -71,7 +70,7 @@ def load_model_file(
         raise reason.of_file(f"model file {path!r}") from error
 
 
-def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape: Optional[Shape]) -> ImportedModel:
+def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape: Optional[InputShape]) -> ImportedModel:
     path = located(path)
     kind = format_of(path)
     if kind in _READERS:
@@ -140,7 +139,7 @@ def _naming_weights_file(path: Optional[str]) -> Iterator[None]:
 
 
 def _convert(
-    source: _Source, config: str, stored: Optional[Stored], allow_code: bool, input_shape: Optional[Shape]
+    source: _Source, config: str, stored: Optional[Stored], allow_code: bool, input_shape: Optional[InputShape]
 ) -> ImportedModel:
     """Convert a description (JSON) with its weights, or the architecture alone without any.
 
@@ -175,7 +174,7 @@ def _convert(
     return imported._replace(notes=notes + imported.notes, origin=replace(imported.origin, config=config))
 
 
-def _load_with_keras(path: str, weights_path: Optional[str], input_shape: Optional[Shape]) -> ImportedModel:
+def _load_with_keras(path: str, weights_path: Optional[str], input_shape: Optional[InputShape]) -> ImportedModel:
     """Load the model with Keras, which runs the file's code."""
     import tensorflow.compat.v1 as tf
 

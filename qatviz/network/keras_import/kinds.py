@@ -6,10 +6,11 @@ from qatviz.network import checks
 from qatviz.network.activations import FUNCTION_PARAMETERS
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
 from qatviz.network.keras_import import conversions, merges, scalings
-from qatviz.network.keras_import.config import LAMBDA, LayerSpec, shortened
+from qatviz.network.keras_import.config import LAMBDA, LayerSpec
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
 from qatviz.network.keras_import.operations import SLICING, SPLIT, STACK
+from qatviz.network.keras_import.records import shortened
 from qatviz.network.keras_import.spelled_functions import FUNCTION
 from qatviz.network.layers import AveragePool, Flatten, MaxPool, Reshape, ZeroPad
 

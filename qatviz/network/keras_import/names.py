@@ -4,7 +4,7 @@ import re
 from typing import Dict, Iterable, List, Set
 
 from qatviz.network.checks import INPUT
-from qatviz.network.keras_import.config import Path
+from qatviz.network.keras_import.records import Path
 
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_/-]")
 

@@ -8,23 +8,20 @@ from dataclasses import replace
 from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 from qatviz.errors import NetworkError
-from qatviz.network.checks import Shape
 from qatviz.network.keras_import.call_names import CallNames
 from qatviz.network.keras_import.config import (
     LAMBDA,
     NESTED,
     SEQUENTIAL,
-    Path,
     check_arguments,
-    layer_name,
-    layer_records,
     parse_model,
     shared_weights,
     subclassed,
 )
 from qatviz.network.keras_import.conversions import ACTIVATIONS
-from qatviz.network.keras_import.convert import ImportedModel, Weights, convert
+from qatviz.network.keras_import.convert import ImportedModel, InputShape, Weights, convert
 from qatviz.network.keras_import.kinds import KINDS
+from qatviz.network.keras_import.records import Path, layer_name, layer_records
 
 _ARRAYS = (
     "kernel",
@@ -39,15 +36,15 @@ _ARRAYS = (
 )
 
 
-def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedModel:
+def import_model(model: Any, input_shape: Optional[InputShape] = None) -> ImportedModel:
     """Import a tf.keras model with its current weights.
 
     Parameters
     ----------
     model : tf.keras.Model
-        Sequential or functional model with one input; may contain nested models.
-    input_shape : tuple of int, optional
-        Shape of one example, required if the model does not fix it.
+        Sequential or functional model; may contain nested models.
+    input_shape : tuple of int, or mapping of str to tuple of int, optional
+        Shape of one example, or shapes of several inputs by name; required if the model does not fix it.
 
     Returns
     -------
@@ -101,8 +98,12 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
     config = json.dumps(record)
     _add_missing(record, (), operations, not_fused)
     spec = parse_model(record)
-    if spec.input_shape is None and model.inputs:
-        spec = spec._replace(input_shape=tuple(model.inputs[0].shape.as_list()[1:]))
+    tensors = model.inputs or [None] * len(spec.inputs)
+    inputs = [
+        each if each.shape is not None or tensor is None else each._replace(shape=tuple(tensor.shape.as_list()[1:]))
+        for each, tensor in zip(spec.inputs, tensors)
+    ]
+    spec = spec._replace(inputs=tuple(inputs))
     imported = convert(spec, _arrays(model), input_shape)
     return imported._replace(origin=replace(imported.origin, config=config, has_code=bool(operations)))
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from qatviz.errors import NetworkError
 from qatviz.network.keras_import.call_arguments import NO_ARGUMENTS, Arguments, Tensor
-from qatviz.network.keras_import.config import KERAS3_OPERATION, LayerSpec, shortened
+from qatviz.network.keras_import.config import KERAS3_OPERATION, LayerSpec
+from qatviz.network.keras_import.records import shortened
 from qatviz.network.keras_import.spelled_functions import FUNCTION
 from qatviz.network.keras_import.versions import KERAS3_ACTIVATIONS
 

@@ -5,7 +5,7 @@ from typing import Any, Dict, FrozenSet, Optional, Tuple
 
 from qatviz.errors import NetworkError
 from qatviz.network.keras_import.code import contains_code
-from qatviz.network.keras_import.config import Path
+from qatviz.network.keras_import.records import Path
 
 
 @dataclass(frozen=True)

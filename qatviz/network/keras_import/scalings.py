@@ -10,8 +10,8 @@ import numpy as np
 
 from qatviz.errors import NetworkError
 from qatviz.network import checks
-from qatviz.network.keras_import.config import shortened
 from qatviz.network.keras_import.draft import Draft, KerasLayer, Scaling
+from qatviz.network.keras_import.records import shortened
 from qatviz.network.layers import Concat, Conv2D, DepthwiseConv2D, Reshape, Slice
 
 _EPSILON = 1e-7

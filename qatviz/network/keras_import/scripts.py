@@ -6,8 +6,7 @@ import sys
 from typing import Any, Optional
 
 from qatviz.errors import CodeRefused, NetworkError
-from qatviz.network.checks import Shape
-from qatviz.network.keras_import.convert import ImportedModel
+from qatviz.network.keras_import.convert import ImportedModel, InputShape
 from qatviz.network.keras_import.files import WEIGHTS_FIELD, load_model_file
 from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.objects import import_model
@@ -15,7 +14,7 @@ from qatviz.network.model_formats import Script, parse_script_spec
 
 
 def load_model(
-    path: str, weights_path: Optional[str] = None, allow_code: bool = False, input_shape: Optional[Shape] = None
+    path: str, weights_path: Optional[str] = None, allow_code: bool = False, input_shape: Optional[InputShape] = None
 ) -> ImportedModel:
     """Import the Keras model of a file, or of ``path.py:function``.
 
@@ -33,7 +32,9 @@ def load_model(
     return load_model_script(script, allow_code, input_shape)
 
 
-def load_model_script(script: Script, allow_code: bool = False, input_shape: Optional[Shape] = None) -> ImportedModel:
+def load_model_script(
+    script: Script, allow_code: bool = False, input_shape: Optional[InputShape] = None
+) -> ImportedModel:
     """Import the Keras model that a function in a Python file returns.
 
     Parameters
@@ -42,8 +43,8 @@ def load_model_script(script: Script, allow_code: bool = False, input_shape: Opt
         Names a function without arguments, or a model.
     allow_code : bool
         True allows the file to be run, with all of the user's permissions.
-    input_shape : tuple of int, optional
-        Shape of one example, required if the model does not fix it.
+    input_shape : tuple of int, or mapping of str to tuple of int, optional
+        Shape of one example, or shapes of several inputs by name; required if the model does not fix it.
 
     Raises
     ------

@@ -6,7 +6,8 @@ Each becomes a single layer, which computes the same: quantized, it is one table
 from collections import Counter
 from typing import Any, Dict, List, Optional
 
-from qatviz.network.keras_import.config import LayerSpec, ModelSpec, Path
+from qatviz.network.keras_import.config import LayerSpec, ModelSpec
+from qatviz.network.keras_import.records import Path
 
 #: Kind of the layer that a function becomes; Keras has no layer for it. Its settings are those of an Activation.
 FUNCTION = "ActivationFunction"

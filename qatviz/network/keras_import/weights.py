@@ -6,10 +6,11 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from qatviz.errors import NetworkError
-from qatviz.network.keras_import.config import NESTED, Path, layer_name, layer_records, shortened
+from qatviz.network.keras_import.config import NESTED
 from qatviz.network.keras_import.convert import Weights
 from qatviz.network.keras_import.kinds import KINDS
 from qatviz.network.keras_import.reader_process import Form, Stored, StoredLayers
+from qatviz.network.keras_import.records import Path, layer_name, layer_records, shortened
 
 Slot = Tuple[Path, str]
 """Array of the model: path of its layer and Keras' name of the array."""

@@ -9,9 +9,9 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from qatviz.errors import NetworkError
-from qatviz.network.keras_import.config import Record, layer_name, layer_records
 from qatviz.network.keras_import.kinds import KINDS
 from qatviz.network.keras_import.reader_process import Form, Stored, StoredLayers
+from qatviz.network.keras_import.records import Record, layer_name, layer_records
 
 _PRUNING = "PruneLowMagnitude"
 _WRAPPERS = ("QuantizeWrapper", "QuantizeWrapperV2", _PRUNING)

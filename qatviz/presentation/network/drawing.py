@@ -3,7 +3,6 @@
 from typing import Dict, List, NamedTuple, Tuple
 
 from qatviz.network.activations import Activation
-from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
@@ -20,7 +19,7 @@ class NodeText(NamedTuple):
 
 
 class NetworkDrawing(NamedTuple):
-    """Nodes of a network by name, the input first, and edges as (from, to).
+    """Nodes of a network by name, the inputs first, and edges as (from, to).
 
     ``tensors`` has the quantized tensors of every node, weights first; none for operations such as pooling.
     """
@@ -33,8 +32,8 @@ class NetworkDrawing(NamedTuple):
 def network_drawing(network: Network, plan: QuantizationPlan) -> NetworkDrawing:
     """Return the nodes and edges to draw: a node for each unit of ``plan``."""
     parameters = {row.name: row.parameters for row in network.summary()}
-    texts = {INPUT: NodeText(INPUT, "the data", shape_text(network.input_shape))}
-    unit_of = {INPUT: INPUT}
+    texts = {name: NodeText(name, "the data", shape_text(shape)) for name, shape in network.inputs}
+    unit_of = dict(zip(network.input_names, network.input_names))
     sequences, shapes = sequence_layers(network), network.shapes
     for unit in plan.units:
         unit_of.update((layer.name, unit.name) for layer in unit.layers)

@@ -5,6 +5,7 @@ from typing import Collection, Dict, NamedTuple, Optional, Tuple
 import tensorflow.compat.v1 as tf
 
 from qatviz.errors import NetworkError
+from qatviz.inputs import input_parts
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layers import BatchNorm
 from qatviz.network.plan import QuantizationPlan
@@ -98,7 +99,9 @@ def lower(
         lowering = TrainingLowering(network, plan, parameters, quantizers, batch_norms, dropout_seed=dropout_seed)
     else:
         lowering = EvaluationLowering(network, plan, parameters, quantizers, batch_norms)
-    outputs = {"input": quantizers.quantizer("input.activations")(images)}
+    outputs = {
+        name: quantizers.quantizer(name + ".activations")(values) for name, values in _inputs(network, images).items()
+    }
     for unit in plan.units:
         with tf.name_scope(scope_name(unit.name)):
             outputs[unit.output] = lowering.unit(unit, [outputs[name] for name in unit.inputs])
@@ -106,6 +109,16 @@ def lower(
     for folded in batch_norms.values():
         updates.update(folded.updates)
     return Lowered(tuple(outputs[name] for name in network.outputs), quantizers, updates)
+
+
+def _inputs(network: Network, examples: tf.Tensor) -> Parameters:
+    """Return the values of the network's inputs by name, float32 ``[batch] + shape``."""
+    if len(network.inputs) == 1:
+        return {network.input_names[0]: examples}
+    return {
+        part.name: tf.reshape(examples[:, part.start : part.stop], (-1, *part.shape))
+        for part in input_parts(network.inputs)
+    }
 
 
 def _frozen(batch_norm: BatchNorm, freeze_all: Optional[tf.Tensor], fixed: Collection[str]) -> Optional[tf.Tensor]:

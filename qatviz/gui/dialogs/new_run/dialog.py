@@ -19,16 +19,16 @@ from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.scrolled import Scrolled, screen_room
 from qatviz.network import zoo
 from qatviz.network.graph import Network
-from qatviz.number_format import shape_text
 from qatviz.presentation.previews import DataInfo
 from qatviz.presets import PRESETS
-from qatviz.scaling import scaling_of
+from qatviz.scaling import found_text
 from qatviz.session.model_info import (
     DataQuestion,
     ModelInfo,
     ModelQuestion,
     fit_note,
     mismatch_reason,
+    used_shape_text,
     zoo_network_for,
     zoo_problem,
 )
@@ -160,7 +160,7 @@ class NewRunDialog(QtWidgets.QDialog):
         problems = dict(problems_of(wanted), **self.form.refused)
         notes = {"preset": PRESETS[self.form.preset.currentData()].description, "data": self._data_note()}
         if self.data is not None and wanted.scaling is None:
-            notes["scaling"] = f"Examples are {scaling_of(self.data.scaling).found}"
+            notes["scaling"] = f"Examples are {found_text(self.data.scaling)}"
         network = (
             self._show_model(wanted, problems, notes) if wanted.model is not None else self._show_zoo(wanted, problems)
         )
@@ -218,7 +218,7 @@ class NewRunDialog(QtWidgets.QDialog):
         if self.model.used_shape is not None:
             shown.insert(
                 0,
-                f"the model has no fixed input shape: that of the data is used, {shape_text(self.model.used_shape)}",
+                f"the model has no fixed input shape: that of the data is used, {used_shape_text(self.model)}",
             )
         self.network_preview.show_network(self.model.network, f"Keras model {self.model.network.name!r}", shown)
         return self.model.network
@@ -250,7 +250,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.data_preview.show_info(data, "")
         # A model without an input shape gets that of the data.
         if self._model_problem is not None or (
-            self.model is not None and self.model.used_shape not in (None, data.input_shape)
+            self.model is not None and self.model.used_shape not in (None, data.example_shapes)
         ):
             self._ask_model()
         self._update()
@@ -289,7 +289,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self._forget_model()
         wanted = self.form.request
         if wanted.model is not None and "network" not in problems_of(wanted):
-            shape = self.data.input_shape if self.data is not None else None
+            shape = self.data.example_shapes if self.data is not None else None
             is_allowed = self._allowed == wanted.model
             self._model_worker.ask(ModelQuestion(wanted.model, wanted.model_weights, is_allowed, shape))
 

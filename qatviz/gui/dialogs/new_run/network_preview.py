@@ -9,7 +9,7 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.network.sequences import sequence_layers, shown_kind, shown_shape
 from qatviz.number_format import shape_text
-from qatviz.presentation.previews import example_text
+from qatviz.presentation.previews import inputs_text
 
 _COLUMNS = ("Layer", "Kind", "Output", "Parameters", "MACs")
 _NUMBERS = (3, 4)
@@ -107,7 +107,8 @@ def _total(network: Network, is_known: bool) -> str:
         f"{len(rows):,} layers, {sum(row.parameters for row in rows):,} parameters, "
         f"{sum(row.macs for row in rows):,} MACs, {len(quantization_plan(network).tensors)} quantized tensors"
     )
-    examples = f"for examples of {example_text(network.input_shape)} and {network.num_outputs:,} outputs"
+    shapes = inputs_text(network.inputs, network.input_shape)
+    examples = f"for examples of {shapes} and {network.num_outputs:,} outputs"
     return f"{text}\n{examples}{'' if is_known else ', until the data is read'}"
 
 

@@ -13,7 +13,6 @@ from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.measures import MEASURES, Measure
-from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.plan import ACTIVATIONS, WEIGHTS, QuantizationPlan, QuantizedTensor
 from qatviz.presentation.color_bar import color_bar, value_role
@@ -66,7 +65,7 @@ class NetworkPanel(Panel):
         self.layout_shown: Optional[GraphLayout] = None
         self._shown: Optional[Network] = None  # the network of the scene
         self._asked: Optional[Tuple[int, int, Optional[str]]] = None  # size of the window and flow of the layout
-        self._cursor = INPUT
+        self._cursor = ""  # name of a node; empty before there is a network
         settings = self.context.settings
         self.measure_box.setCurrentIndex(
             max(0, self.measure_box.findData(settings.value("network/measure", DEFAULT_MEASURE, str)))

@@ -1,0 +1,129 @@
+"""Exports of networks with several inputs: files have each input, and the codes of the evaluation."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from export_cases import INT8
+from integer_cases import book_of, state_of
+
+from qatviz.data.inputs import for_inputs, from_inputs
+from qatviz.errors import ExportError
+from qatviz.export.formats import FORMATS
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.simulator import dequantize_input, quantize_input
+from qatviz.export.npz.reader import load_integer_model
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.source import ExportSource
+from qatviz.network.graph import NetworkBuilder
+from qatviz.network.layers import Add, Concat, Conv2D, Dense, Flatten, MaxPool, ReLU
+
+
+def network():
+    """Return a network of two images and a row; one image has two consumers, and the row has the grid of a Concat."""
+    net = NetworkBuilder("inputs", {"left": (8, 8, 1), "age": (3,), "right": (8, 8, 2)})
+    one = net.add(Conv2D, "conv_left", "left", filters=4)
+    two = net.add(Conv2D, "conv_right", "right", filters=4)
+    net.add(Add, "sum", (one, two))
+    net.add(ReLU, "relu")
+    small = net.add(MaxPool, "pool")
+    edges = net.add(MaxPool, "edges", "right")
+    net.add(Concat, "images", (small, edges))
+    flat = net.add(Flatten, "flat")
+    net.add(Dense, "of_age", "age", units=4)
+    net.add(Concat, "both", (flat, "of_age", "age"))
+    net.add(Dense, "logits", units=3)
+    return net.network()
+
+
+NETWORK = network()
+BOOK = book_of(NETWORK, INT8)
+STATE = state_of(NETWORK)
+STATE = {**STATE, "range_max": STATE["range_max"] * np.linspace(1, 1.5, len(STATE["range_max"]), dtype=np.float32)}
+HOLDING = sorted(name for name, form in FORMATS.items() if form.holds_inputs and name != "encodings")
+
+
+def source(count=120):
+    random = np.random.RandomState(0)
+    given = {
+        "left": random.randint(0, 256, (count, 8, 8, 1)).astype(np.uint8),
+        "right": random.standard_normal((count, 8, 8, 2)).astype(np.float32),
+        "age": random.standard_normal((count, 3)).astype(np.float32) * 2 + 1,
+    }
+    labels = np.arange(count) % 3
+    data = for_inputs(from_inputs("inputs", "a test", (given, labels), validation_fraction=0.5), NETWORK.inputs)
+    return ExportSource(NETWORK, BOOK, STATE, data)
+
+
+def test_codes_are_rows_of_each_inputs_codes():
+    origin = source()
+    model, rows = integer_model(NETWORK, BOOK, STATE), origin.held_out().images
+    assert [tensor.name for tensor in model.inputs] == ["left", "age", "right"]
+    grids = [(tensor.scale, tensor.zero_point) for tensor in model.inputs]
+    assert grids[0] != grids[1] and grids[1] == grids[2]  # which are joined by Concat
+    codes = quantize_input(model, rows)
+    assert codes.shape == rows.shape
+    for tensor in model.inputs:
+        own = model.split(codes)[tensor.name]
+        assert own.shape[1:] == tensor.shape
+        values = (own - tensor.zero_point) * np.float32(tensor.scale)
+        np.testing.assert_array_equal(model.split(dequantize_input(model, codes))[tensor.name], values)
+        inside = np.clip(
+            model.split(rows)[tensor.name], *((bound - tensor.zero_point) * tensor.scale for bound in tensor.bounds)
+        )
+        assert np.abs(values - inside).max() <= tensor.scale * 0.501
+
+
+@pytest.mark.parametrize("name", HOLDING)
+def test_the_proof_feeds_every_input(name, tmp_path):
+    form, origin = FORMATS[name], source()
+    written = form.export(origin, tmp_path / ("net" + form.suffix))
+    record = json.loads(json.dumps(written.report.to_record(), allow_nan=False))
+    assert not record["faults"] and record["as_expected"]
+    held_out = origin.held_out()
+    with EvaluationGraph(NETWORK, BOOK, STATE) as graph:
+        expected = np.mean(graph.outputs(held_out.images)[0].argmax(axis=1) == held_out.labels)
+    if "evaluation graph" in record["accuracy"]:
+        assert record["accuracy"]["evaluation graph"] == pytest.approx(expected, abs=0.02)
+    readme = " ".join(next(p for p in written.paths if p.name.endswith("README.md")).read_text("utf-8").split())
+    assert "left: value = x * 0.003921569 for pixels x from 0 to 255" in readme and "age: value = x:" in readme
+    assert "of the input right" in readme
+    golden = written.report.golden
+    for index, (_, shape) in enumerate(NETWORK.inputs):
+        assert golden[f"images_{index}" if index else "images"].shape == (16, *shape)
+    check = next(path for path in written.paths if path.name.endswith("check.py"))
+    run = subprocess.run([sys.executable, str(check)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert run.returncode == 0, run.stdout.decode()
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {name for name, form in FORMATS.items() if form.holds_inputs}))
+def test_other_formats_refuse_before_they_write(name, tmp_path):
+    with pytest.raises(ExportError, match="has the inputs 'left', 'age', 'right', and the export to"):
+        FORMATS[name].export(source(), tmp_path / ("net" + FORMATS[name].suffix))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_arrays_are_read_back(tmp_path):
+    written = FORMATS["npz"].export(source(), tmp_path / "net.npz")
+    model = load_integer_model(written.paths[0])
+    assert [tensor.name for tensor in model.inputs] == list(NETWORK.input_names)
+    path = tmp_path / "net.json"
+    record = json.loads(path.read_text("utf-8"))
+    assert [row["input"] for row in record["inputs"]] == list(NETWORK.input_names)
+    for damage in ([], record["inputs"][:1], record["inputs"][:2], record["inputs"][::-1], [{}] * 3, "left"):
+        path.write_text(json.dumps(dict(record, inputs=damage, checksum="")), "utf-8")
+        with pytest.raises(ExportError):
+            load_integer_model(written.paths[0])
+
+
+def test_a_tflite_file_has_inputs_and_a_signature_with_their_names(tmp_path):
+    import tensorflow.compat.v1 as tf
+
+    written = FORMATS["tflite"].export(source(), tmp_path / "net.tflite")
+    interpreter = tf.lite.Interpreter(model_path=str(written.paths[0]))
+    details = interpreter.get_input_details()
+    assert [each["name"] for each in details] == list(NETWORK.input_names)
+    assert [tuple(each["shape"][1:]) for each in details] == [shape for _, shape in NETWORK.inputs]
+    assert len({each["quantization"] for each in details}) == 2
