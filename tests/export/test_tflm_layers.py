@@ -7,6 +7,7 @@ that of tflite-micro; without it, these tests are skipped.
 import numpy as np
 import pytest
 from integer_cases import book_of, network_of, state_of
+from parity_cases import calibrated, digits
 from test_activations import CASES, functions_network, most_slow
 from test_elementwise import combined_network
 from test_grouped_convolutions import grouped
@@ -20,8 +21,11 @@ from test_transposed_convolutions import decoder
 from qatviz.errors import Advice
 from qatviz.export.formats import TFLM
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.simulator import _KERNELS, quantize_input, run_op
+from qatviz.export.integers.simulator import _KERNELS, dequantize, quantize_input, run_codes, run_op
+from qatviz.export.integers.softmax import softmax_of
+from qatviz.export.tflite.export import litert_found
 from qatviz.export.tflite.files import tflm_files
+from qatviz.export.tflite.litert import LitertRunner
 from qatviz.export.tflm.runtime import MicroMissing, MicroRunner, find_micro
 from qatviz.export.tflm.sources import arena_bound, operators
 from qatviz.network.activations import FUNCTIONS, Activation
@@ -40,6 +44,7 @@ from qatviz.network.layers import (
     Reshape,
     Slice,
 )
+from qatviz.protocol.settings_book import SettingsBook
 
 #: 1-D layers are those of an image of one row.
 SEQUENCE = network_of(
@@ -163,6 +168,30 @@ def test_each_layer_is_computed_by_tflite_micro(name, setting, micro):
         if setting.startswith("int16"):
             # All int16 kernels round once, but for sums that repeat a tensor.
             assert np.mean(difference > 0) < 0.001, (op.name, np.mean(difference > 0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, activations, softmax",
+    [("dscnn", {"num_bits": 12}, False), ("lenet", {"num_bits": 16, "symmetric": True}, True)],
+)
+def test_networks_of_int16_codes_are_exact_in_tflite_micro(name, activations, softmax, micro):
+    case = calibrated(name)
+    model = case.model(SettingsBook.from_preset(case.plan, "tflite-int8", activations=activations))
+    files = tflm_files(model, TFLM.with_defaults({"int16": True, "softmax": softmax}))
+    codes = quantize_input(model, digits(case.network.input_shape, 24))
+    expected = run_codes(model, codes, [model.output])[model.output]
+    arena = 2 * arena_bound(files.shipped.content)
+    with MicroRunner(micro, files.logits, arena) as runner:
+        np.testing.assert_array_equal(runner.run(codes)[model.output], expected)
+    if softmax:
+        with MicroRunner(micro, files.shipped, arena) as runner:
+            found = runner.run(codes)["softmax"]
+        exact = softmax_of(dequantize(model.logits, expected).astype(np.float64))
+        # The kernel interpolates in tables of 513 entries, as LiteRT's does.
+        assert np.abs(found / 2**15 - exact).max() < 256 / 2**15
+        with LitertRunner(litert_found() or pytest.skip("there is no LiteRT"), files.shipped) as runner:
+            np.testing.assert_array_equal(found, runner.run(codes)["softmax"])
 
 
 def test_tensors_of_more_axes_than_tflite_micro_has_are_refused():

@@ -21,6 +21,7 @@ from qatviz.export.tflite import runtime as tflite_runtime
 from qatviz.export.tflite.export import exported_file, file_guide, litert_found, prove_files
 from qatviz.export.tflite.files import Files, tflm_files
 from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, file_vectors, rounded_once
+from qatviz.export.tflite.written import TfliteModel
 from qatviz.export.tflm.runtime import Micro, MicroMissing, MicroRunner, find_micro
 from qatviz.export.tflm.sources import Arena, GoldenCodes, application, arena_bound, operators
 
@@ -54,8 +55,14 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = _prove(files, micro, graph, source.held_out(), progress.part(0.2, 0.98))
     litert = litert_found() if files.shipped.only_litert else None
-    report = report.with_golden(file_vectors(model, files.shipped, report.golden, files.in_eight_bits, litert))
-    golden = _golden_codes(files, micro, report.golden)
+    vectors = file_vectors(model, files.shipped, report.golden, files.in_eight_bits, litert)
+    found = None if micro is None else _outputs(micro, files.shipped, report.golden)
+    if found is not None and files.shipped.dtype != np.int16:
+        # TensorFlow 1.15 may lack kernels of the file.
+        vectors.setdefault(DOUBLE_ROUNDING_OUTPUT, found)
+    report = report.with_golden(vectors)
+    origin = "" if micro is None else f"those of {micro.name}"
+    golden = _golden_codes(files, found, origin, report.golden)
     notes = (
         *report.notes,
         f"the arena has {arena.nbytes:,} bytes, {arena.origin}",
@@ -107,18 +114,25 @@ def _prove(
         return prove(files.model, exported, graph, *held_out, progress)
 
 
-def _golden_codes(files: Files, micro: Optional[Micro], vectors: Dict[str, np.ndarray]) -> GoldenCodes:
-    """Return the vectors for the application."""
+def _outputs(micro: Micro, shipped: TfliteModel, vectors: Dict[str, np.ndarray]) -> np.ndarray:
+    """Return the output of the shipped file in TFLite Micro for the golden input, in its own type."""
+    (output,) = shipped.outputs
+    with MicroRunner(micro, shipped, _MARGIN * arena_bound(shipped.content)) as runner:
+        return shipped.to_file(runner.run(vectors["input"].astype(np.int32))[output], output)
+
+
+def _golden_codes(
+    files: Files, measured: Optional[np.ndarray], measured_in: str, vectors: Dict[str, np.ndarray]
+) -> GoldenCodes:
+    """Return the vectors for the application; ``measured`` are outputs of TFLite Micro, if there are any."""
     shipped = files.shipped
     count = golden_count(len(vectors[FILE_INPUT]), vectors[FILE_INPUT][0].size)
     given, once = vectors[FILE_INPUT][:count], rounded_once(files.model, shipped, vectors)[:count]
     (output,) = shipped.outputs
     # Kernels of a softmax have errors themselves: those of int16 interpolate in a table.
     tolerance = 0 if output == files.model.output else 256 if shipped.dtype == np.int16 else 1
-    if micro is not None:
-        with MicroRunner(micro, shipped, _MARGIN * arena_bound(shipped.content)) as runner:
-            found = shipped.to_file(runner.run(vectors["input"][:count].astype(np.int32))[output], output)
-        return GoldenCodes(given, once, found, f"those of {micro.name}", tolerance)
+    if measured is not None:
+        return GoldenCodes(given, once, measured[:count], measured_in, tolerance)
     if DOUBLE_ROUNDING_OUTPUT in vectors:
         found, origin = vectors[DOUBLE_ROUNDING_OUTPUT][:count], "those of TensorFlow 1.15, whose kernels round alike"
         return GoldenCodes(given, once, found, origin, tolerance)
