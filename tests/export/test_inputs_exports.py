@@ -68,7 +68,7 @@ def test_codes_are_rows_of_each_inputs_codes():
     for tensor in model.inputs:
         own = model.split(codes)[tensor.name]
         assert own.shape[1:] == tensor.shape
-        values = (own - tensor.zero_point) * np.float32(tensor.scale)
+        values = ((own - tensor.zero_point) * np.float32(tensor.scale)).astype(np.float32)
         np.testing.assert_array_equal(model.split(dequantize_input(model, codes))[tensor.name], values)
         inside = np.clip(
             model.split(rows)[tensor.name], *((bound - tensor.zero_point) * tensor.scale for bound in tensor.bounds)
@@ -127,3 +127,12 @@ def test_a_tflite_file_has_inputs_and_a_signature_with_their_names(tmp_path):
     assert [each["name"] for each in details] == list(NETWORK.input_names)
     assert [tuple(each["shape"][1:]) for each in details] == [shape for _, shape in NETWORK.inputs]
     assert len({each["quantization"] for each in details}) == 2
+
+
+def test_encodings_have_every_input(tmp_path):
+    written = FORMATS["encodings"].export(source(), tmp_path / "net.encodings")
+    assert written.report.as_expected and not written.report.faults
+    record = json.loads((tmp_path / "net.encodings").read_text("utf-8"))
+    assert set(NETWORK.input_names) <= {row["name"] for row in record["activation_encodings"]}
+    torch = json.loads((tmp_path / "net_torch.encodings").read_text("utf-8"))["activation_encodings"]
+    assert set(torch["of_age"]["input"]) == {"0"} and set(torch["both"]["input"]) == {"2"}
