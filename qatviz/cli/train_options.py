@@ -256,7 +256,7 @@ def add_scaling(group: Any) -> None:
         type=_scaling,
         metavar=f"{{{','.join((*SCALINGS, STANDARD))},MEAN/DEVIATION}}",
         help=f"scaling of the examples. {meanings}; {STANDARD}: {STANDARD_HELP}; or these numbers, one or several "
-        f"separated by commas (default: {SCALING_HELP})",
+        f"separated by commas; of several inputs, NAME=SCALING;NAME=SCALING (default: {SCALING_HELP})",
     )
 
 

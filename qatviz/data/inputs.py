@@ -170,9 +170,10 @@ def for_inputs(dataset: Dataset, inputs: Sequence[Tuple[str, Tuple[int, ...]]]) 
             return dataset.with_input_shape(inputs[0][1])
         own = f"examples of the inputs {_listed([each.name for each in dataset.inputs])}" if dataset.inputs else ""
         takes = "one input" if len(names) == 1 else f"the inputs {_listed(names)}"
+        remedy = "" if dataset.inputs else ", by name in a script, or as x_NAME in an .npz file"
         raise DataError(
             f"{dataset.name} has {own or 'examples of one input'}, but the network has {takes}: expected examples of "
-            "each"
+            f"each{remedy}"
         )
     numbers = [str(index) for index in range(len(inputs))]
     found = [each.name for each in dataset.inputs]

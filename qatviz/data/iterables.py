@@ -58,12 +58,12 @@ def collect(
     """
     # An iterable or a sequence may be callable, too.
     source = data() if callable(data) and not hasattr(data, "__iter__") and not hasattr(data, "__getitem__") else data
-    length = _length(source)
+    length = length_of(source)
     limit = memory_limit() // 2 if length is not None or max_examples is not None else ENDLESS_BYTES
     examples: List[np.ndarray] = []
     labels: List[np.ndarray] = []
     count, n_bytes, notes = 0, 0, []
-    for number, item in enumerate(_items(source, length)):
+    for number, item in enumerate(items_of(source, length)):
         x, y = _batch(item, f"{where}: item {number}")
         for found, before in ((x, examples), (y, labels)):
             _check_shape(found, before, f"{where}: item {number}")
@@ -97,15 +97,15 @@ def collect(
     return Collected(np.concatenate(examples), np.concatenate(labels), notes)
 
 
-def _length(source: Any) -> Optional[int]:
-    """Return the number of items; None if it is not known."""
+def length_of(source: Any) -> Optional[int]:
+    """Return the number of items of an iterable; None if it is not known."""
     try:
         return len(source)
     except TypeError:
         return None
 
 
-def _items(source: Any, length: Optional[int]) -> Iterator[Any]:
+def items_of(source: Any, length: Optional[int]) -> Iterator[Any]:
     """Yield the items of an iterable, at most ``length`` of them."""
     if length is not None and hasattr(source, "__getitem__"):
         yield from (source[index] for index in range(length))

@@ -15,6 +15,7 @@ import numpy as np
 from qatviz.atomic_files import AnyPath, atomic_directory
 from qatviz.data.build import name_from_path
 from qatviz.data.checks import check_memory, read_json
+from qatviz.data.data_input import DataInput
 from qatviz.data.dataset import Dataset
 from qatviz.data.example_weights import convert_weights
 from qatviz.data.streamed import Array, Statistics, StoredArray, pieces, statistics_of_pieces
@@ -84,6 +85,7 @@ def write_store(dataset: Dataset, path: AnyPath, progress: Progress = lambda fra
                 "task": dataset.task,
                 "class_names": list(dataset.class_names),
                 "scaling": dataset.scaling,
+                **({"inputs": [[*each] for each in dataset.inputs]} if dataset.inputs else {}),
                 "statistics": {name: list(found) for name, found in statistics.items() if name.startswith("x")},
             }
             (directory / _DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
@@ -133,6 +135,10 @@ def load_store(path: str, validation_fraction: float = 0.2, seed: int = 0, task:
         source=path,
         task=description["task"],
         scaling=description["scaling"],
+        inputs=tuple(
+            DataInput(name, tuple(shape), scaling, is_bytes)
+            for name, shape, scaling, is_bytes in description.get("inputs", ())
+        ),
         w_train=None if weights is None else convert_weights(weights[:], len(arrays["x_train"]), weights_path),
     )
 
@@ -148,6 +154,7 @@ def _description(path: str) -> Dict[str, Any]:
         "class_names": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of strings"),
         "scaling": (_is_scaling, f"one of {', '.join(SCALINGS)}, or numbers"),
         "statistics": (_are_statistics, "smallest value, largest value and mean of x_train and of x_test"),
+        "inputs": (_are_inputs, "name, shape, scaling, and whether it is of bytes, of each of several inputs"),
     }
     for key, (is_allowed, what) in checks.items():
         if not is_allowed(found.get(key)):
@@ -166,6 +173,23 @@ def _is_scaling(value: Any) -> bool:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def _are_inputs(value: Any) -> bool:
+    """Return whether a value, which only stores of several inputs have, is a list with a row for each of them."""
+    return value is None or (
+        isinstance(value, list)
+        and all(
+            isinstance(row, list)
+            and len(row) == len(DataInput._fields)
+            and _is_text(row[0])
+            and isinstance(row[1], list)
+            and all(type(size) is int and 0 < size < 2**31 for size in row[1])
+            and _is_scaling(row[2])
+            and isinstance(row[3], bool)
+            for row in value
+        )
+    )
 
 
 def _are_statistics(value: Any) -> bool:

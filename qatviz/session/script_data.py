@@ -9,6 +9,7 @@ from qatviz.data import Dataset, from_arrays
 from qatviz.data.dataset import Note
 from qatviz.data.frames import is_frame, table_of_frame
 from qatviz.data.heads import are_of_several_outputs, from_heads
+from qatviz.data.input_items import InputItems
 from qatviz.data.inputs import are_of_several_inputs, from_inputs
 from qatviz.data.iterables import Collected, Progress, collect, is_iterable_of_examples
 from qatviz.data.table import dataset_of_tables, features_of
@@ -67,6 +68,8 @@ def dataset_of(data: Any, request: NewRunRequest, max_examples: Optional[int] = 
             found = _collected(part, "data" if len(parts) == 1 else f"data[{number}]", max_examples, quiet)
             arrays.append((found.examples, found.labels))
             notes += found.notes
+        if any(map(_has_several_inputs, arrays)):
+            return _of_several_inputs(arrays, request, None, notes)
     elif len(parts) == 2:
         pairs = parts if all(map(_is_pair, parts)) else [data]
         if any(map(_has_several_inputs, pairs)):
@@ -112,11 +115,17 @@ def _is_tf_data(data: Any) -> bool:
 def _collected(data: Any, name: str, max_examples: Optional[int], quiet: bool) -> Collected:
     progress = _printed_progress(quiet)
     if not _is_tf_data(data):
-        return collect(data, name, max_examples, progress)
+        return _read(data, name, max_examples, progress)
     from qatviz.training.tf_data import TensorFlowItems  # TensorFlow is loaded already: the data is one of its objects
 
     with TensorFlowItems(data) as items:
-        return collect(items, name, max_examples, progress)
+        return _read(items, name, max_examples, progress)
+
+
+def _read(data: Any, name: str, max_examples: Optional[int], progress: Progress) -> Collected:
+    items = InputItems(data, name)
+    found = collect(items, name, max_examples, progress)
+    return found._replace(examples=items.examples(found.examples))
 
 
 def _printed_progress(quiet: bool) -> Progress:
@@ -147,7 +156,9 @@ def _has_several_inputs(pair: Any) -> bool:
     return any(are_of_several_inputs(pair[0], count) for count in counts)
 
 
-def _of_several_inputs(pairs: Sequence[Any], request: NewRunRequest, weights: Any) -> Dataset:
+def _of_several_inputs(
+    pairs: Sequence[Any], request: NewRunRequest, weights: Any, notes: Sequence[Note] = ()
+) -> Dataset:
     """Return the data set of pairs of examples of several inputs and targets."""
     test = pairs[1] if len(pairs) > 1 else None
     return from_inputs(
@@ -157,6 +168,7 @@ def _of_several_inputs(pairs: Sequence[Any], request: NewRunRequest, weights: An
         test,
         validation_fraction=request.validation_fraction,
         task=request.task,
+        notes=notes,
         weights=weights,
         tasks=stated_tasks(request.heads),
     )

@@ -1,9 +1,11 @@
 """Data with several inputs: arrays by name or in order, archives, folders, scalings of each."""
 
+import json
+
 import numpy as np
 import pytest
 
-from qatviz.data import data_notes, describe, format_description, load
+from qatviz.data import data_notes, describe, format_description, load, write_store
 from qatviz.data.data_input import parts_of
 from qatviz.data.inputs import for_inputs, from_inputs
 from qatviz.errors import DataError, SettingError
@@ -166,3 +168,23 @@ def test_the_fingerprint_depends_on_the_values_of_each_input():
     assert mixed().fingerprint == first
     other = from_inputs("mixed", "a test", ({"number": NUMBERS + 1, "image": IMAGES}, LABELS))
     assert other.fingerprint != first
+
+
+def test_a_store_keeps_the_inputs(tmp_path):
+    dataset = mixed().with_scaling("number=standard")
+    write_store(dataset, str(tmp_path / "store"))
+    stored = load(str(tmp_path / "store"))
+    assert stored.inputs == dataset.inputs and stored.scaling == dataset.scaling and stored.streamed
+    assert stored.fingerprint == dataset.fingerprint
+    order = [(each.name, each.shape) for each in dataset.inputs[::-1]]
+    fitted, expected = for_inputs(stored, order), for_inputs(dataset, order)
+    np.testing.assert_array_equal(fitted.x_train[[3, 1]], expected.x_train[[3, 1]])
+    np.testing.assert_array_equal(fitted.x_test[:], expected.x_test)
+    with pytest.raises(DataError, match="stored for"):
+        stored.with_scaling("image=none")
+    path = tmp_path / "store" / "store.json"
+    record = json.loads(path.read_text("utf-8"))
+    for damage in ("image", [["image"]], [["image", [0], "unit", True]], [["image", [1], "half", True]]):
+        path.write_text(json.dumps(dict(record, inputs=damage)), "utf-8")
+        with pytest.raises(DataError, match="inputs is"):
+            load(str(tmp_path / "store"))
