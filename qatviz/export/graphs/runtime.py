@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.inputs import split_examples
+from qatviz.network.checks import INPUT
 
 #: Name of the runtime in the proof.
 RUNTIME = f"TensorFlow {tf.__version__}"
@@ -23,10 +24,12 @@ class GraphRunner:
     tensors : dict of str to str
         Names of the graph's tensors, by the network's names.
     inputs : sequence of (str, tuple of int)
-        Names and shapes of its placeholders.
+        Names and shapes of its placeholders; by default of the only one, whose shape need not be known.
     """
 
-    def __init__(self, content: bytes, tensors: Mapping[str, str], inputs: Sequence[Tuple[str, Tuple[int, ...]]]):
+    def __init__(
+        self, content: bytes, tensors: Mapping[str, str], inputs: Sequence[Tuple[str, Tuple[int, ...]]] = ((INPUT, ()),)
+    ):
         self._tensors, self._inputs = dict(tensors), [(name + ":0", shape) for name, shape in inputs]
         definition = tf.GraphDef()
         definition.ParseFromString(content)
