@@ -47,6 +47,11 @@ def layer_name(where: str, value: Any) -> str:
     return value
 
 
+def optional_layer_name(where: str, value: Any) -> str:
+    """Return a name of a layer, or "" for none; the network checks that the layer exists."""
+    return "" if isinstance(value, str) and not value else layer_name(where, value)
+
+
 def input_names(where: str, value: Any) -> Tuple[str, ...]:
     """Return one or more layer names as a tuple; the network checks that these layers exist."""
     names = (value,) if isinstance(value, str) else value

@@ -21,6 +21,7 @@ from qatviz.network.layers import (
     Softmax,
     layer_from_dict,
 )
+from qatviz.network.sharing import check_sharing
 
 WEIGHTED = (Conv2D, GroupedConv2D, DepthwiseConv2D, Conv2DTranspose, Dense)
 """Layers that multiply by weights."""
@@ -60,8 +61,8 @@ class Network:
     ------
     NetworkError
         For duplicate names, unknown inputs, cycles, shapes that do not fit, inputs of the network that no layer uses,
-        layers without consumers that are no outputs, or a BatchNorm that is not the only consumer of a convolution or
-        Dense.
+        layers without consumers that are no outputs, a BatchNorm that is not the only consumer of a convolution or
+        Dense, or parameters that are not shared as :mod:`qatviz.network.sharing` requires.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Network:
         self._check_softmaxes()
         self._check_batch_norms()
         self._set("_shapes", self._infer_shapes())
+        check_sharing(self.layers, self._shapes)
 
     @property
     def input_names(self) -> Tuple[str, ...]:
@@ -153,8 +155,9 @@ class Network:
         return tuple(self._shapes[source] for source in self.layer(name).inputs)
 
     def parameter_shapes(self, name: str) -> Dict[str, Shape]:
-        """Return the shapes of the parameters of the layer `name`."""
-        return self.layer(name).parameter_shapes(self.input_shapes(name))
+        """Return the shapes of the parameters of the layer `name`; none if it uses those of another layer."""
+        layer = self.layer(name)
+        return layer.parameter_shapes(self.input_shapes(name)) if layer.owner == name else {}
 
     def all_parameter_shapes(self) -> Dict[str, Shape]:
         """Return the shapes of all parameters by ``layer.parameter``, the names in a run's state."""

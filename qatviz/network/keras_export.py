@@ -6,7 +6,7 @@ new model is to be built. Descriptions are plain data: no TensorFlow is needed.
 
 import json
 import re
-from typing import Any, Callable, Dict, List, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Set, Tuple
 
 from qatviz.errors import NetworkError
 from qatviz.network.checks import Shape
@@ -37,6 +37,13 @@ KerasClass = Tuple[str, Dict[str, Any]]
 """Class name and config of a Keras layer."""
 
 
+class _Output(NamedTuple):
+    """Output of a Keras layer: its name, and the number of the call among those of the layer."""
+
+    layer: str
+    call: int = 0
+
+
 def keras_description(network: Network) -> KerasOrigin:
     """Return the description of the Keras model that is equivalent to a network, and its array for each parameter.
 
@@ -61,15 +68,17 @@ class _Description:
         self._network, self._shapes = network, network.shapes
         self._sequences = sequence_layers(network)
         self._names = _names(network)
-        self._records = [
-            _record(name, "InputLayer", {"batch_input_shape": [None, *shape], "dtype": "float32", "sparse": False}, [])
+        self._records = {
+            name: _record(
+                name, "InputLayer", {"batch_input_shape": [None, *shape], "dtype": "float32", "sparse": False}, []
+            )
             for name, shape in self._inputs()
-        ]
+        }
         self._arrays: Dict[str, Tuple[Path, str]] = {}
-        #: Names of the Keras layers with the outputs of layers in Keras' axes, by layer of the network.
-        self._outputs: Dict[str, str] = {name: self._names[name] for name in network.input_names}
-        #: Names of the Keras layers that reshape outputs that are sequences to images, by layer of the network.
-        self._images: Dict[str, str] = {}
+        #: Outputs in Keras of layers in Keras' axes, by layer of the network.
+        self._outputs: Dict[str, _Output] = {name: _Output(self._names[name]) for name in network.input_names}
+        #: Outputs in Keras that reshape outputs that are sequences to images, by layer of the network.
+        self._images: Dict[str, _Output] = {}
 
     def origin(self) -> KerasOrigin:
         """Describe all layers; return the description and the array of each parameter."""
@@ -80,9 +89,9 @@ class _Description:
                 self._arrays[f"{layer.name}.{parameter}"] = ((self._names[layer.name],), array)
         config = {
             "name": _valid_name(self._network.name),
-            "layers": self._records,
+            "layers": list(self._records.values()),
             "input_layers": [[name, 0, 0] for name, _ in self._inputs()],
-            "output_layers": [[self._in_shape(name), 0, 0] for name in self._network.outputs],
+            "output_layers": [[*self._in_shape(name), 0] for name in self._network.outputs],
         }
         record = {"class_name": "Model", "config": config, "keras_version": _VERSION, "backend": "tensorflow"}
         return KerasOrigin(json.dumps(record), self._arrays)
@@ -113,10 +122,26 @@ class _Description:
             sources = [self._outputs[one] for one in layer.inputs]
         else:
             sources = [self._in_shape(one) for one in layer.inputs]
-        self._records.append(_record(name, kind, settings, sources))
-        self._outputs[layer.name] = name
+        self._outputs[layer.name] = self._called(layer, kind, settings, sources)
         if is_sequence and layer.kind in _ONLY_2D:
-            self._outputs[layer.name] = self._reshaped(name, name + "_shape", self._shapes[layer.name][1:])
+            output, shape = self._outputs[layer.name], self._shapes[layer.name][1:]
+            self._outputs[layer.name] = self._reshaped(output, name + "_shape", shape)
+
+    def _called(self, layer: Layer, kind: str, settings: Dict[str, Any], sources: List[_Output]) -> _Output:
+        """Append a layer, or a further call of the one whose parameters it uses; return its output."""
+        name = self._names[layer.owner]
+        record = _record(name, kind, settings, sources)
+        if layer.owner == layer.name:
+            self._records[name] = record
+            return _Output(name)
+        owner = self._records[name]
+        if owner["class_name"] != kind:
+            raise NetworkError(
+                f"layer {layer.name!r}: it is a {kind} in Keras, while {layer.owner!r}, whose weights it uses, is a "
+                f"{owner['class_name']}, because one of them is on sequences; allowed: both of the same kind"
+            )
+        owner["inbound_nodes"] += record["inbound_nodes"]
+        return _Output(name, len(owner["inbound_nodes"]) - 1)
 
     def _add_slice(self, layer: Slice) -> None:
         """Append a slice, axis by axis: each is the second one of an image that is cropped and thinned out."""
@@ -133,13 +158,13 @@ class _Description:
                 every = {"pool_size": [1, 1], "strides": [1, part.step], "padding": "same"}
                 last = self._appended(last, f"{name}_every{axis}", "MaxPooling2D", every)
             shape[axis] = target[axis]
-        self._records.append(_record(name, "Reshape", {"target_shape": target}, [last]))
-        self._outputs[layer.name] = name
+        self._records[name] = _record(name, "Reshape", {"target_shape": target}, [last])
+        self._outputs[layer.name] = _Output(name)
         if layer.name in self._sequences:
-            self._outputs[layer.name] = self._reshaped(name, name + "_shape", tuple(target[1:]))
+            self._outputs[layer.name] = self._reshaped(_Output(name), name + "_shape", tuple(target[1:]))
 
-    def _in_shape(self, layer: str) -> str:
-        """Return the name of the Keras layer whose output has the network's shape."""
+    def _in_shape(self, layer: str) -> _Output:
+        """Return the output in Keras that has the network's shape."""
         if layer not in self._sequences:
             return self._outputs[layer]
         if layer not in self._images:
@@ -147,17 +172,17 @@ class _Description:
             self._images[layer] = self._reshaped(self._outputs[layer], name, self._shapes[layer])
         return self._images[layer]
 
-    def _reshaped(self, source: str, name: str, shape: Shape) -> str:
-        """Append a Reshape; return its name."""
+    def _reshaped(self, source: _Output, name: str, shape: Shape) -> _Output:
+        """Append a Reshape; return its output."""
         return self._appended(source, name, "Reshape", {"target_shape": list(shape)})
 
-    def _appended(self, source: str, name: str, kind: str, settings: Dict[str, Any]) -> str:
-        """Append a layer that is none of the network's; return its name."""
-        taken = {record["name"] for record in self._records} | set(self._names.values())
+    def _appended(self, source: _Output, name: str, kind: str, settings: Dict[str, Any]) -> _Output:
+        """Append a layer that is none of the network's; return its output."""
+        taken = set(self._records) | set(self._names.values())
         while name in taken:
             name += "_"
-        self._records.append(_record(name, kind, settings, [source]))
-        return name
+        self._records[name] = _record(name, kind, settings, [source])
+        return _Output(name)
 
 
 def _is_cropping(layer: Slice, shape: Shape) -> bool:
@@ -187,8 +212,8 @@ def _in_one_axis(kind: str, settings: Dict[str, Any]) -> KerasClass:
     return kind.replace("2D", "1D"), found
 
 
-def _record(name: str, kind: str, settings: Dict[str, Any], inputs: List[str]) -> Dict[str, Any]:
-    calls = [[[source, 0, 0, {}] for source in inputs]] if inputs else []
+def _record(name: str, kind: str, settings: Dict[str, Any], inputs: List[_Output]) -> Dict[str, Any]:
+    calls = [[[*source, 0, {}] for source in inputs]] if inputs else []
     return {"name": name, "class_name": kind, "config": dict(settings, name=name), "inbound_nodes": calls}
 
 

@@ -1,12 +1,13 @@
 """Base class of all layers: validation, shapes and serialization."""
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Callable, ClassVar, Dict, Optional, Sequence, Tuple
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Callable, ClassVar, Dict, Optional, Sequence, Tuple, TypeVar
 
 from qatviz.network import checks
 from qatviz.network.checks import Pair, Shape
 
 Shapes = Sequence[Shape]
+_Layer = TypeVar("_Layer", bound="Layer")
 
 
 def element_count(shape: Shape) -> int:
@@ -20,6 +21,14 @@ def element_count(shape: Shape) -> int:
 def setting(check: Callable[[str, Any], Any], **default: Any) -> Any:
     """Return a dataclass field whose value `Layer.__post_init__` passes through `check`."""
     return field(metadata={"check": check}, **default)
+
+
+def sharing() -> Any:
+    """Return the dataclass field of a layer with parameters for the layer whose parameters it uses; "" for its own.
+
+    Records have it only if it is set.
+    """
+    return field(default="", metadata={"check": checks.optional_layer_name, "is_optional": True})
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,16 @@ class Layer:
         """Name of the layer's class, such as "Conv2D"."""
         return type(self).__name__
 
+    @property
+    def owner(self) -> str:
+        """Name of the layer whose parameters this one uses: its own, or the one with which it shares them."""
+        return getattr(self, "shares", "") or self.name
+
+    def with_owner(self: _Layer, name: str) -> _Layer:
+        """Return the layer, which has parameters, with those of the layer `name`, or with its own if that is ""."""
+        change: Dict[str, Any] = {"shares": name}
+        return replace(self, **change)
+
     def output_shape(self, input_shapes: Shapes) -> Shape:
         """Return the shape of the output; by default, that of the single input."""
         return self._input_shape(input_shapes)
@@ -77,7 +96,9 @@ class Layer:
         """Return the layer as JSON-serializable data with its kind as "kind"; `layer_from_dict` is the inverse."""
         record: Dict[str, Any] = {"kind": self.kind}
         for part in fields(self):
-            record[part.name] = _as_lists(getattr(self, part.name))
+            value = getattr(self, part.name)
+            if value or not part.metadata.get("is_optional"):
+                record[part.name] = _as_lists(value)
         return record
 
     def _set(self, setting: str, value: Any) -> None:

@@ -13,7 +13,7 @@ from qatviz.network import checks
 from qatviz.network.activations import Activation
 from qatviz.network.checks import Pair, Shape
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
-from qatviz.network.layer import Layer, Shapes, element_count, setting
+from qatviz.network.layer import Layer, Shapes, element_count, setting, sharing
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Conv2D(_Convolution):
     padding: str = setting(checks.padding, default="SAME")
     dilation: Pair = setting(checks.pair, default=(1, 1))
     use_bias: bool = setting(checks.boolean, default=True)
+    shares: str = sharing()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,6 +86,7 @@ class DepthwiseConv2D(_Convolution):
     dilation: Pair = setting(checks.pair, default=(1, 1))
     depth_multiplier: int = setting(checks.positive_integer, default=1)
     use_bias: bool = setting(checks.boolean, default=True)
+    shares: str = sharing()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,6 +121,7 @@ class Conv2DTranspose(_Convolution):
     padding: str = setting(checks.padding, default="SAME")
     output_padding: Optional[Pair] = setting(checks.optional_widths, default=None)
     use_bias: bool = setting(checks.boolean, default=True)
+    shares: str = sharing()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -155,6 +158,7 @@ class Dense(Layer):
 
     units: int = setting(checks.positive_integer)
     use_bias: bool = setting(checks.boolean, default=True)
+    shares: str = sharing()
 
     def output_shape(self, input_shapes: Shapes) -> Shape:
         self._features(input_shapes)
@@ -191,6 +195,7 @@ class BatchNorm(Layer):
 
     momentum: float = setting(checks.number_in(0, 1, "[]"), default=0.99)
     epsilon: float = setting(checks.number_in(0, 1, "(]"), default=1e-3)
+    shares: str = sharing()
 
     def parameter_shapes(self, input_shapes: Shapes) -> Dict[str, Shape]:
         channels = self._input_shape(input_shapes)[-1:]

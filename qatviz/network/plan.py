@@ -94,6 +94,21 @@ class Unit:
     output: str
 
     @property
+    def weights(self) -> str:
+        """Name of the weights of `op`, as a parameter and as a tensor; those of another layer if it shares them."""
+        return f"{self.op.owner}.{WEIGHTS}"
+
+    @property
+    def owns_weights(self) -> bool:
+        """True if `op` has weights of its own, which other units may use."""
+        return isinstance(self.op, WEIGHTED) and self.op.owner == self.name
+
+    @property
+    def bias(self) -> str:
+        """Name of the parameter with the bias of `op`, which may not exist."""
+        return f"{self.op.owner}.bias"
+
+    @property
     def layers(self) -> Tuple[Layer, ...]:
         """Layers of the unit, in order of computation."""
         return tuple(layer for layer in (self.op, self.batch_norm, self.activation) if layer is not None)
@@ -229,7 +244,8 @@ def quantization_plan(network: Network, is_regression: Union[bool, Sequence[bool
     - Folding and fusion: a BatchNorm is folded into its input layer. A ReLU or ReLU6 is fused into its input layer if
       it is the only consumer of a layer with weights (with its BatchNorm), Add, Subtract, Average or Multiply. Every
       other layer is a separate unit.
-    - Weights of all layers are quantized.
+    - Weights of all layers are quantized. They have one quantizer, that of the layer that owns them, whichever layers
+      use them.
     - Activations are quantized at the input and at the outputs of layers with weights, Activation, Add, Subtract,
       Average, Multiply, Maximum, Minimum, AveragePool, GlobalAveragePool, UpsampleBilinear and Concat. A tensor with
       several consumers has one quantizer. The probabilities of a Softmax are quantized unless it is an output.
@@ -255,7 +271,7 @@ def quantization_plan(network: Network, is_regression: Union[bool, Sequence[bool
     grids = {tensor.layer: tensor.name for tensor in tensors}
     parents = {tensor.name: tensor.name for tensor in tensors}
     for unit in units:
-        if isinstance(unit.op, WEIGHTED):
+        if unit.owns_weights:
             shape = network.parameter_shapes(unit.name)["weights"]
             tensors.append(replace(_weights(unit.op, shape), is_sequence=unit.name in sequences))
             parents[tensors[-1].name] = tensors[-1].name

@@ -109,7 +109,8 @@ class LiveQuantizers:
         def apply(x: tf.Tensor) -> tf.Tensor:
             with tf.name_scope(tensor.kind):
                 if tensor.kind == WEIGHTS:
-                    result = self._quantize_weights(x, tensor, group)
+                    known = self.quantized.get(name)  # from another layer with the same weights
+                    result = known if known and known.source is x else self._quantize_weights(x, tensor, group)
                 else:
                     if observe:
                         self._observe(x, tensor, group)

@@ -197,7 +197,7 @@ def _in_tensorflow(kind):
     @contextmanager
     def load(source, model, options):
         packed, graph = _graph(source, options, kind)
-        with GraphRunner(packed.definition, graph.tensors) as runner:
+        with GraphRunner(packed.definition, graph.tensors, graph.inputs) as runner:
             run = fake_quant_proof.codes_runtime(model, runner.values, [model.output])
             yield Loaded(RUNTIME, run, fake_quant_proof.REACHED, packed.nbytes)
 

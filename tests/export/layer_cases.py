@@ -108,7 +108,7 @@ class LayerCase:
         """Check TensorFlow's graphs: the codes of an exact one, nearly all of one in float."""
         for exact in (True, False):
             graph = inference_graph(fake_quant_model(self.network, self.book, self.state), {}, exact=exact)
-            with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
+            with GraphRunner(graph.definition.SerializeToString(), graph.tensors, graph.inputs) as runner:
                 found = codes_runtime(self.model, runner.values, self.outputs)(self.codes)
             if exact:
                 self.check(found, least, most)

@@ -252,7 +252,7 @@ def test_the_description_of_an_npz_says_how_tables_are_read():
 def test_tensorflow_graphs_compute_the_same(setting, exact):
     case = Functions(setting)
     graph = inference_graph(fake_quant_model(case.network, case.book, case.state), {}, exact=exact)
-    with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
+    with GraphRunner(graph.definition.SerializeToString(), graph.tensors, graph.inputs) as runner:
         run = codes_runtime(case.model, runner.values, case.outputs)
         if exact:
             (case.check_all if setting in EIGHT_BITS else case.check_tables)(run)

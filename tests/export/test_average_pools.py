@@ -217,7 +217,7 @@ def test_tensorflow_graphs_compute_the_same(pool, setting, exact):
         pytest.skip("float32 sums of 1,089 elements are not exact")
     case = Pooled(pool, setting)
     graph = inference_graph(fake_quant_model(case.network, case.book, case.state), {}, exact=exact)
-    with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
+    with GraphRunner(graph.definition.SerializeToString(), graph.tensors, graph.inputs) as runner:
         run = codes_runtime(case.model, runner.values, case.outputs)
         (case.check_all if exact and setting in EIGHT_BITS else case.check_pools)(run)
 

@@ -247,7 +247,7 @@ def test_the_proof_detects_a_wrong_file(quantized):
         from qatviz.export.graphs.lowering import inference_graph
 
         graph = inference_graph(model, {})
-        with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
+        with GraphRunner(graph.definition.SerializeToString(), graph.tensors, graph.inputs) as runner:
             found = runner.values(images, names)
         return {name: value * (-1 if name == "logits" else 1) for name, value in found.items()}
 

@@ -38,7 +38,7 @@ def graph_of(network, book, state, step=None, quantized=True, exact=False):
 
 def runner_of(*arguments, **settings):
     graph = graph_of(*arguments, **settings)
-    return GraphRunner(graph.definition.SerializeToString(), graph.tensors)
+    return GraphRunner(graph.definition.SerializeToString(), graph.tensors, graph.inputs)
 
 
 def images_for(network, count=48, seed=0):
@@ -229,7 +229,7 @@ def test_the_class_is_the_largest_logit_and_probabilities_sum_to_one():
     network = dense()
     graph = graph_of(network, book_of(network), state_of(network))
     names = {name: name + ":0" for name in graph.outputs}
-    with GraphRunner(graph.definition.SerializeToString(), names) as runner:
+    with GraphRunner(graph.definition.SerializeToString(), names, graph.inputs) as runner:
         found = runner.values(images_for(network, 9), graph.outputs)
     np.testing.assert_array_equal(found["class"], found["logits"].argmax(axis=1))
     powers = np.exp(found["logits"])

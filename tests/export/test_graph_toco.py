@@ -74,7 +74,7 @@ def codes_in_tensorflow(network, images):
     """Return the codes of the logits that the frozen graph computes in the form "toco"."""
     book, state = book_of(network), state_of(network)
     graph = inference_graph(fake_quant_model(network, book, state), {}, pool_ties=False)
-    with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
+    with GraphRunner(graph.definition.SerializeToString(), graph.tensors, graph.inputs) as runner:
         values = runner.values(images, [network.output])[network.output]
     return codes_of(values, integer_model(network, book, state).logits)
 

@@ -51,7 +51,7 @@ def images_of(network):
 
 def graph_values(model, images, exact=False):
     graph = inference_graph(model, {}, exact=exact)
-    with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
+    with GraphRunner(graph.definition.SerializeToString(), graph.tensors, graph.inputs) as runner:
         return runner.values(images, [model.network.output])[model.network.output]
 
 

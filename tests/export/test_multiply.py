@@ -157,7 +157,7 @@ def test_the_description_of_an_npz_says_how_products_are_computed():
 def test_tensorflow_graphs_compute_the_same(exact):
     case = Products("int8")
     graph = inference_graph(fake_quant_model(case.network, case.book, case.state), {}, exact=exact)
-    with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
+    with GraphRunner(graph.definition.SerializeToString(), graph.tensors, graph.inputs) as runner:
         found = codes_runtime(case.model, runner.values, case.outputs)(case.codes)
     if exact:
         case.check(found)

@@ -48,7 +48,7 @@ def test_every_layer_equals_tensorflows(make, layout):
     network = make()
     model, images, names = model_of(network), images_of(network), layers_of(network)
     graph = inference_graph(model, {})
-    with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
+    with GraphRunner(graph.definition.SerializeToString(), graph.tensors, graph.inputs) as runner:
         expected = runner.values(images, names)
     found = OnnxFloatRunner(float_file(model, layout=layout, outputs=names)).values(images, names)
     assert len(names) >= 6 and sorted(found) == sorted(names)

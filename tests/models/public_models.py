@@ -143,6 +143,44 @@ def edge_impulse_1d():
     )
 
 
+def rows_lstm():
+    """TensorFlow's guide to recurrent networks: an LSTM that reads the rows of a digit, without cuDNN's kernels."""
+    return _sequential((28, 28), layers.LSTM(64), layers.BatchNormalization(), layers.Dense(10))
+
+
+def both_ways():
+    """The Bidirectional layers in TensorFlow's guide to recurrent networks."""
+    return _sequential(
+        (5, 10),
+        layers.Bidirectional(layers.LSTM(64, return_sequences=True)),
+        layers.Bidirectional(layers.LSTM(32)),
+        layers.Dense(10),
+    )
+
+
+def forecast():
+    """TensorFlow's tutorial on time series: an LSTM that predicts each of the next 24 hours, with a GRU behind it."""
+    return _sequential(
+        (24, 19),
+        layers.LSTM(32, return_sequences=True),
+        layers.GRU(16, reset_after=True, recurrent_activation="sigmoid"),
+        layers.Dense(1),
+    )
+
+
+def recursive_residual():
+    """A recursive network (DRCN, on 16×16 pixels): the same convolution five times, whose outputs are combined."""
+    same = {"padding": "same", "activation": "relu"}
+    image = layers.Input((16, 16, 1))
+    net = layers.Conv2D(16, 3, **same)(layers.Conv2D(16, 3, **same)(image))
+    inference, out = layers.Conv2D(16, 3, name="inference", **same), layers.Conv2D(1, 3, padding="same", name="out")
+    results = []
+    for _ in range(5):
+        net = inference(net)
+        results.append(layers.Add()([out(net), image]))
+    return tf.keras.Model(image, layers.Conv2D(1, 1)(layers.Concatenate()(results)))
+
+
 def denoising_autoencoder():
     """Keras' example mnist_denoising_autoencoder."""
     same = {"padding": "same"}
@@ -202,6 +240,10 @@ MODELS = {
     "imdb_dense": Model(imdb_dense, 2),
     "imdb_cnn": Model(imdb_cnn, 2),
     "edge_impulse_1d": Model(edge_impulse_1d, 4),
+    "rows_lstm": Model(rows_lstm, 10),
+    "both_ways": Model(both_ways, 10),
+    "forecast": Model(forecast, (1,)),
+    "recursive_residual": Model(recursive_residual, (16, 16, 1)),
     "denoising_autoencoder": Model(denoising_autoencoder, (28, 28, 1)),
     "unet": Model(unet, (128, 128, 1)),
     "tiny_yolo": Model(tiny_yolo, (3, 3, 125)),

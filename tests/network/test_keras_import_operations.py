@@ -147,8 +147,8 @@ def test_operations_are_not_code():
 
 def test_all_refusals_are_listed_at_once(tmp_path):
     record = description(
-        layer("LSTM", "a", "x"),
-        layer("LSTM", "b", "a"),
+        layer("ConvLSTM2D", "a", "x"),
+        layer("ConvLSTM2D", "b", "a"),
         layer("Flatten", "c", "b", data_format="channels_first"),
         layer("Softmax", "d", "c", odd=3, also={"a": 1}),
         operation("e", "math.erf", ["d", 0, 0, {}]),
@@ -157,7 +157,7 @@ def test_all_refusals_are_listed_at_once(tmp_path):
     with pytest.raises(NetworkError) as caught:
         loaded(tmp_path, record)
     text = str(caught.value)
-    assert "5 layers cannot be imported: layers 'a', 'b' (LSTM): it is recurrent: " in text
+    assert "5 layers cannot be imported: layers 'a', 'b' (ConvLSTM2D): it is recurrent, " in text
     assert "layer 'c' (Flatten): its images have channels first" in text
     assert "layer 'd' (Softmax): setting odd (= 3) is unknown" in text and "setting also (= {'a': 1})" in text
     assert "layer 'e' (TFOpLambda): the operation 'math.erf'" in text
@@ -167,8 +167,8 @@ def test_refusals_come_before_the_question_about_code(tmp_path):
     code = layer("Lambda", "code", "x", function=["x", None, None])
     with pytest.raises(CodeRefused):
         loaded(tmp_path, description(code, output="code"))
-    with pytest.raises(NetworkError, match="'a' .LSTM.: it is recurrent") as caught:
-        loaded(tmp_path, description(code, layer("LSTM", "a", "code"), output="a"))
+    with pytest.raises(NetworkError, match="'a' .ConvLSTM2D.: it is recurrent") as caught:
+        loaded(tmp_path, description(code, layer("ConvLSTM2D", "a", "code"), output="a"))
     assert not isinstance(caught.value, CodeRefused)
 
 

@@ -137,8 +137,8 @@ def rewritten(path, target, change):
             "Lambda.*Python code.*nearest",
         ),
         (
-            lambda name, content: content.replace(b'"class_name": "Dropout"', b'"class_name": "LSTM"'),
-            "'dropout' .LSTM.: it is recurrent",
+            lambda name, content: content.replace(b'"class_name": "Dropout"', b'"class_name": "CuDNNGRU"'),
+            "'dropout' .CuDNNGRU.: it is recurrent",
         ),
         (
             lambda name, content: content.replace(b'"filters": 4', b'"filters": 5'),

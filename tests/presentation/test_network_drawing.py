@@ -3,7 +3,8 @@
 import pytest
 
 from qatviz.network.checks import INPUT
-from qatviz.network.layers import Add, Conv2D, MaxPool
+from qatviz.network.graph import NetworkBuilder
+from qatviz.network.layers import Add, Conv2D, Dense, MaxPool
 from qatviz.network.plan import quantization_plan
 from qatviz.network.zoo import NETWORKS, build
 from qatviz.presentation.network.drawing import layer_text, network_drawing
@@ -34,3 +35,13 @@ def test_every_unit_tensor_and_edge_is_drawn_once(name):
 )
 def test_a_layer_has_a_short_text(layer, text):
     assert layer_text(layer) == text
+
+
+def test_a_layer_with_the_weights_of_another_says_so():
+    net = NetworkBuilder("twins", (6,))
+    net.add(Dense, "first", units=6)
+    net.add(Dense, "second", units=6, shares="first")
+    network = net.network()
+    texts, tensors, _ = network_drawing(network, quantization_plan(network))
+    assert texts["first"].shape == "6 · 42 params" and texts["second"].shape == "6 · weights of first"
+    assert [tensor.name for tensor in tensors["second"]] == ["second.activations"]

@@ -1,5 +1,6 @@
 """Arrays of integers and of float32 numbers as C source, and the order in which weights are stored."""
 
+import textwrap
 from typing import Dict, List, Optional
 
 import numpy as np
@@ -64,6 +65,14 @@ def stored_weights(op: IntegerOp, pack: bool) -> Dict[str, np.ndarray]:
     return {storage(codes.dtype): codes}
 
 
+def weights_note(weights: IntegerWeights) -> str:
+    """Return the comment about an operation's weights."""
+    text = "Weights: {} bits, codes {} to {}; scale {}; zero point {}.".format(
+        weights.num_bits, *weights.bounds, _listed(weights.scale, "{:.9g}"), _listed(weights.zero_point, "{}")
+    )
+    return textwrap.fill(f"/* {text} */", _WIDTH, subsequent_indent="   ")
+
+
 def golden_count(available: int, size: int) -> int:
     """Return the number of golden inputs of ``size`` codes for a source file: at least one, at most ``available``."""
     return max(1, min(available, _GOLDEN_CODES // size))
@@ -73,6 +82,13 @@ def weights_offset(weights: IntegerWeights) -> np.ndarray:
     """Return the negative zero points, int32 ``[out]``; an empty array if they are all 0."""
     offset = -weights.channel_zero_points
     return offset if offset.any() else offset[:0]
+
+
+def _listed(values: np.ndarray, form: str) -> str:
+    """Return a list of the values, or a single value if they are equal."""
+    different = np.unique(values)
+    values = different if len(different) == 1 else values
+    return ", ".join(form.format(value) for value in values.reshape(-1).tolist())
 
 
 def _numbers(values: np.ndarray) -> List[str]:

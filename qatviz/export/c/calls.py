@@ -111,12 +111,14 @@ def _unplaced_calls(model: IntegerModel, pack: bool, probabilities: bool) -> Tup
             clamped = bounds(stem, source, source.bounds)
             calls.append(Call(clamped, stem, (given[source.name],), slots[source.name], None))
     stems = stems[len(begins) :]
-    last_stems = stems[len(model.ops) :]
+    last_stems, stem_of = stems[len(model.ops) :], dict(zip((op.name for op in model.ops), stems))
     for op, stem in zip(model.ops, stems):
         inputs = tuple(slots[name] for name in op.inputs)
         in_place = isinstance(op.layer, (Flatten, Reshape))
         slots[op.output] = inputs[0] if in_place else op.output
-        calls.append(Call(None if in_place else operation(model, op, stem, pack), stem, inputs, slots[op.output], op))
+        codes_stem = stem if op.weights is None else stem_of[model.codes_owner(op).name]
+        made = None if in_place else operation(model, op, stem, pack, codes_stem)
+        calls.append(Call(made, stem, inputs, slots[op.output], op))
     results: List[str] = []
     for index, (head, stem) in enumerate(zip(model.heads, last_stems)):
         result, own = slots[head.output], f"{_OUTPUT}, {index}"

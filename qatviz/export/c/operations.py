@@ -1,13 +1,12 @@
 """C source of each kind of operation: its constants, and the function of the runtime that computes it."""
 
-import textwrap
 from types import MappingProxyType
 from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
 from qatviz.errors import ExportError, Refusal, SettingChange
-from qatviz.export.c.arrays import INT8, array, storage, stored_weights, weights_offset
+from qatviz.export.c.arrays import INT8, array, storage, stored_weights, weights_note, weights_offset
 from qatviz.export.c.names import comment
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.elementwise import Sum
@@ -93,11 +92,13 @@ class Source(NamedTuple):
     many: bool = False
 
 
-def operation(model: IntegerModel, op: IntegerOp, stem: str, pack: bool) -> Source:
+def operation(model: IntegerModel, op: IntegerOp, stem: str, pack: bool, codes_stem: str) -> Source:
     """Return the source of an operation, whose identifiers begin with ``stem``.
 
     Parameters
     ----------
+    codes_stem : str
+        Beginning of the identifier of its weights: not ``stem`` if they are those of an operation before.
     pack : bool
         Store weights of up to 4 bits two per byte.
 
@@ -106,8 +107,10 @@ def operation(model: IntegerModel, op: IntegerOp, stem: str, pack: bool) -> Sour
     ExportError
         If the operation has more axes than the runtime's function.
     """
-    sources = [model.tensor(name) for name in op.inputs]
-    return _KINDS[op.kind](op, sources, model.tensor(op.output), stem, pack)
+    sources, output = [model.tensor(name) for name in op.inputs], model.tensor(op.output)
+    if op.weights is not None:
+        return _weighted(op, sources, output, stem, pack, codes_stem)
+    return _KINDS[op.kind](op, sources, output, stem, pack)
 
 
 def bounds(stem: str, tensor: IntegerTensor, clamp: Tuple[int, int]) -> Source:
@@ -133,25 +136,20 @@ def describe(op: IntegerOp) -> str:
     return f'"{comment(op.name)}", {op.kind}{", with " + others if others else ""}'
 
 
-def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+def _weighted(
+    op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool, codes_stem: str
+) -> Source:
     weights, requantization, layer = op.require_weights(), op.require_requantization(), op.layer
     ((kind, codes),) = stored_weights(op, pack).items()
     offset = weights_offset(weights)
     wide = weights.bias.dtype == np.int64
     arrays = {
-        "weights": codes,
+        "weights": codes if codes_stem == stem else codes[:0],  # defined before, if they are those of another one
         "weights_offset": offset,
         "bias": weights.bias,
         "multiplier": requantization.multiplier.astype(np.int32),
         "shift": (_Q31 - requantization.right_shift).astype(np.int8),
     }
-    notes = [
-        _wrapped(
-            "Weights: {} bits, codes {} to {}; scale {}; zero point {}.".format(
-                weights.num_bits, *weights.bounds, _listed(weights.scale, "{:.9g}"), _listed(weights.zero_point, "{}")
-            )
-        )
-    ]
     for_cmsis_nn: Dict[str, np.ndarray] = {}
     in_shape, out_shape = sources[0].shape, output.shape
     if isinstance(layer, Conv2DTranspose):
@@ -168,7 +166,7 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
         ("in", _shape(in_shape, sources[0])),
         ("out", _shape(out_shape, output)),
         *zip(_WINDOW, window),
-        ("weights", stem + "_weights"),
+        ("weights", codes_stem + "_weights"),
         ("weights_storage", kind),
         ("weights_offset", stem + "_weights_offset" if len(offset) else "0"),
         ("bias", "0" if wide else stem + "_bias"),
@@ -185,7 +183,7 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
         fields = [*((f"conv.{name}", value) for name, value in fields), ("groups", layer.groups)]
     return _source(
         output,
-        notes,
+        [weights_note(weights)],
         stem,
         arrays,
         struct,
@@ -411,11 +409,6 @@ def _clamp_only(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTens
 
 
 _KINDS: Dict[str, Callable[..., Source]] = {
-    "Conv2D": _weighted,
-    "GroupedConv2D": _weighted,
-    "DepthwiseConv2D": _weighted,
-    "Conv2DTranspose": _weighted,
-    "Dense": _weighted,
     "MaxPool": _pool,
     "AveragePool": _pool,
     "GlobalAveragePool": _mean,
@@ -436,7 +429,7 @@ _KINDS: Dict[str, Callable[..., Source]] = {
     "ReLU": _clamp_only,
     "ReLU6": _clamp_only,
 }
-"""Functions that return the source of an operation, by its kind; Flatten and Reshape compute nothing."""
+"""Functions that return the source of an operation without weights, by its kind; Flatten and Reshape have none."""
 
 
 def _source(
@@ -484,14 +477,3 @@ def _top_left(op: IntegerOp) -> Tuple[int, int]:
 
 def _clamp(clamp: Tuple[int, int]) -> List[Field]:
     return [("activation_min", clamp[0]), ("activation_max", clamp[1])]
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(f"/* {text} */", 120, subsequent_indent="   ")
-
-
-def _listed(values: np.ndarray, form: str) -> str:
-    """Return a list of the values, or a single value if they are equal."""
-    different = np.unique(values)
-    values = different if len(different) == 1 else values
-    return ", ".join(form.format(value) for value in values.reshape(-1).tolist())

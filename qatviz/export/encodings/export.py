@@ -17,7 +17,6 @@ from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph, Rounded
 from qatviz.export.proof.parity import Tally, codes_of, inner_examples
 from qatviz.export.source import ExportSource
-from qatviz.network.graph import WEIGHTED
 from qatviz.network.layers import BatchNorm
 from qatviz.quant.affine import AffineGrid, quantize
 from qatviz.quant.int16_kernels import NARROW_BITS
@@ -110,7 +109,7 @@ def _compare_biases(
     for unit in state.plan.units:
         name = unit.name + ".bias"
         own, read = known.get(name), grids.get(name)
-        if isinstance(unit.op, WEIGHTED) and own is not None and read is not None:
+        if unit.owns_weights and own is not None and read is not None:
             bias = state.folded(unit).bias
             tallies[name].add(
                 bias_codes(bias, own.scale).astype(np.int64), bias_codes(bias, read.scale).astype(np.int64)
@@ -136,7 +135,7 @@ def _agreement(
 
 
 def _float_bytes(state: PartlyQuantizedState) -> int:
-    folded = [state.folded(unit) for unit in state.plan.units if isinstance(unit.op, WEIGHTED)]
+    folded = [state.folded(unit) for unit in state.plan.units if unit.owns_weights]
     return 4 * sum(int(part.weights.size + part.bias.size) for part in folded)
 
 

@@ -5,7 +5,6 @@ from typing import List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from qatviz.export.fake_quant.state import PartlyQuantizedState
-from qatviz.network.graph import WEIGHTED
 from qatviz.network.layers import Conv2DTranspose, Dense, Dropout, Softmax
 from qatviz.network.plan import Unit
 from qatviz.quant.affine import AffineGrid, round_half_up
@@ -43,15 +42,22 @@ def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], L
     """Return all tensors, in order of computation, and notes on them."""
     tensors: List[EncodedTensor] = [_activations(state, name) for name in state.network.input_names]
     notes: List[str] = []
+    shared = {unit.op.owner for unit in state.plan.units if unit.op.owner != unit.name}
     for unit in state.plan.units:
         if isinstance(unit.op, Dropout) or (
             unit.name + ".activations" not in state.plan and isinstance(unit.op, Softmax)
         ):
             continue
-        if isinstance(unit.op, WEIGHTED):
+        if unit.owns_weights:
             tensors.append(_weights(state, unit))
             bias = _bias(state, unit, tensors[-1].grid)
-            if bias.grid is None and tensors[-1].grid is not None and _source(state, unit) is not None:
+            if unit.name in shared:
+                bias = bias._replace(grid=None, axis=None)
+                notes.append(
+                    f"layer {unit.name!r}: its bias is left in float: it is on the grid of input scale times weight "
+                    "scale, and the layers that share it have different inputs"
+                )
+            elif bias.grid is None and tensors[-1].grid is not None and _source(state, unit) is not None:
                 notes.append(
                     f"layer {unit.name!r}: its bias is left in float: on the grid of input scale times weight scale it "
                     f"needs more than {BIAS_BITS} bits"
@@ -74,7 +80,7 @@ def _activations(state: PartlyQuantizedState, layer: str) -> EncodedTensor:
 
 
 def _weights(state: PartlyQuantizedState, unit: Unit) -> EncodedTensor:
-    name = unit.name + ".weights"
+    name = unit.weights
     grid = state.weight_grid(unit) if state.is_quantized(name) else None
     return EncodedTensor(name, WEIGHTS, grid, state.book.of(name).symmetric, _axis(unit, grid))
 

@@ -151,8 +151,8 @@ class _Lowering:
         self._file.add_operation(operation, version, inputs, [result], None if kind is None else (kind, fields))
         return result
 
-    def _constant(self, name: str, value: Any) -> int:
-        return self._file.add_constant(name, np.asarray(value, np.float32))
+    def _constant(self, name: str, value: Any, shared: str = "") -> int:
+        return self._file.add_constant(name, np.asarray(value, np.float32), shared=shared)
 
     def _put(
         self,
@@ -265,7 +265,7 @@ class _Lowering:
             index = self._moved(piece, self._sources(part)[0], image, own + "/input", (*image[:2], taken))
             inputs = [
                 index,
-                self._constant(own + ".weights", kernels[outputs]),
+                self._constant(own + ".weights", kernels[outputs], part.unit.weights),
                 self._constant(own + ".bias", weights.bias[outputs]),
             ]
             shape = (*result[:2], made)
@@ -301,7 +301,7 @@ class _Lowering:
         name = part.unit.name
         return [
             self._index[part.unit.inputs[0]],
-            self._constant(name + ".weights", weights),
+            self._constant(name + ".weights", weights, part.unit.weights),
             self._constant(name + ".bias", part.require_weights().bias),
         ]
 

@@ -181,7 +181,7 @@ class FakeQuantModel:
     @property
     def float_bytes(self) -> int:
         """Size of weights and biases in float32."""
-        weighted = [part.weights for part in self.units if part.weights is not None]
+        weighted = {part.unit.weights: part.weights for part in self.units if part.weights is not None}.values()
         return 4 * sum(int(weights.values.size + weights.bias.size) for weights in weighted)
 
 
@@ -244,7 +244,7 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
     # The output of a layer that copies values is on the grid that its inputs have.
     grid = grids.of(name) if name in state.plan and not isinstance(unit.op, (Concat, *EXTREMES)) else None
     if isinstance(unit.op, WEIGHTED):
-        folded, weights = state.folded(unit), unit.name + ".weights"
+        folded, weights = state.folded(unit), unit.weights
         plain = state.weight_grid(unit) if state.is_quantized(weights) else None
         values, weight_grid = folded.weights.astype(np.float32), plain
         if state.has_wide_activations:

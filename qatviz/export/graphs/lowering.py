@@ -144,6 +144,8 @@ class _Builder:
 
     def __init__(self, model: FakeQuantModel, outputs: Dict[str, tf.Tensor], exact: bool, pool_ties: bool):
         self._network, self._outputs, self._exact, self._pool_ties = model.network, outputs, exact, pool_ties
+        #: Values of weights that layers may share, with their constants, by the weights' names.
+        self._constants: Dict[str, List[Tuple[np.ndarray, tf.Tensor]]] = {}
 
     def unit(self, part: FakeQuantUnit) -> tf.Tensor:
         unit = part.unit
@@ -203,8 +205,17 @@ class _Builder:
             shape = columns = values.shape
             if grid is not None and grid.scale.ndim and shape[-1] != len(bias):
                 columns = (*shape[:2], len(bias))
-            rounded = _rounded(tf.constant(values.reshape(columns)), grid)
+            rounded = _rounded(self._weights_constant(part.unit.weights, values.reshape(columns)), grid)
             return rounded if columns == shape else tf.reshape(rounded, shape)
+
+    def _weights_constant(self, name: str, values: np.ndarray) -> tf.Tensor:
+        """Return the constant of the weights ``name``, which is one if layers that share them have equal values."""
+        known = self._constants.setdefault(name, [])
+        for other, constant in known:
+            if np.array_equal(other, values):
+                return constant
+        known.append((values, tf.constant(values)))
+        return known[-1][1]
 
     def _biased(self, part: FakeQuantUnit, products: tf.Tensor) -> tf.Tensor:
         return tf.nn.bias_add(products, tf.constant(part.require_weights().bias, name="bias"))

@@ -83,7 +83,13 @@ def fit_scales(
 
 
 def bias_codes(
-    layer: str, bias: np.ndarray, product_scale: np.ndarray, output: IntegerTensor, products: np.ndarray, limit: int
+    layer: str,
+    weights: str,
+    bias: np.ndarray,
+    product_scale: np.ndarray,
+    output: IntegerTensor,
+    products: np.ndarray,
+    limit: int,
 ) -> np.ndarray:
     """Return ``floor(bias / product_scale + 1/2)``, computed in float32 as in the evaluation graph: int64 ``[out]``.
 
@@ -91,8 +97,8 @@ def bias_codes(
 
     Parameters
     ----------
-    layer : str
-        Name for the message.
+    layer, weights : str
+        Names of the layer and of its weights for the message.
     bias, product_scale : np.ndarray
         float32 ``[out]``.
     output : IntegerTensor
@@ -114,6 +120,6 @@ def bias_codes(
         raise refused(
             f"layer {layer!r}: the bias {bias[channel]:.4g} of channel {channel} is {codes[channel]:.3g} units of "
             f"input scale times weight scale; allowed: {limit}",
-            SettingChange(f"{layer}.weights.per_channel", True),
+            SettingChange(f"{weights}.per_channel", True),
         )
     return np.clip(codes, -limit, limit).astype(np.int64)

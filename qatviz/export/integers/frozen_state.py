@@ -10,7 +10,7 @@ import numpy as np
 from qatviz.errors import Advice, ExportError, refused
 from qatviz.export.limits import left_in_float
 from qatviz.network.activations import fixed_range
-from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.graph import Network
 from qatviz.network.inputs import input_text
 from qatviz.network.layers import DepthwiseConv2D
 from qatviz.network.plan import Unit
@@ -65,7 +65,7 @@ class FrozenState:
         self._state = settings_state(self._layout, book, step)
         self._check_arrays()
         self._check_quantized(step)
-        self._folded = {unit.name: self._fold(unit) for unit in self.plan.units if isinstance(unit.op, WEIGHTED)}
+        self._folded = {unit.name: self._fold(unit) for unit in self.plan.units if unit.owns_weights}
 
     @property
     def has_wide_activations(self) -> bool:
@@ -84,11 +84,11 @@ class FrozenState:
 
     def folded(self, unit: Unit) -> Folded:
         """Return the float weights and bias of a unit."""
-        return self._folded[unit.name]
+        return self._folded[unit.op.owner]
 
     def weight_grid(self, unit: Unit) -> AffineGrid:
         """Return the grid of a unit's weights, with scale ``[]`` or ``[out]``, which is 0 where all weights are 0."""
-        name = unit.name + ".weights"
+        name = unit.weights
         row = self._layout.weights.index(self._layout.group_of[self.plan.index(name)])
         channels = self._layout.channels[row]
         per_channel = self._state["per_channel"][row]
@@ -105,13 +105,13 @@ class FrozenState:
         return choose_grid(low, high, s.num_bits, s.symmetric, s.narrow_range, s.power_of_two)
 
     def _fold(self, unit: Unit) -> Folded:
-        weights = self._arrays[unit.name + ".weights"]
-        channels = self.plan.tensor(unit.name + ".weights").num_channels
-        bias = self._arrays.get(unit.name + ".bias", np.zeros(channels, np.float32))
+        weights = self._arrays[unit.weights]
+        channels = self.plan.tensor(unit.weights).num_channels
+        bias = self._arrays.get(unit.bias, np.zeros(channels, np.float32))
         if unit.batch_norm is None:
             return Folded(weights, bias)
         gamma, beta, mean, variance = (
-            self._arrays[f"{unit.batch_norm.name}.{name}"]
+            self._arrays[f"{unit.batch_norm.owner}.{name}"]
             for name in ("gamma", "beta", "moving_mean", "moving_variance")
         )
         sigma = np.sqrt((variance + np.float32(unit.batch_norm.epsilon)).astype(np.float64))

@@ -117,6 +117,7 @@ class _Lowering:
         self._ops: List[IntegerOp] = []
         self._aliases: Dict[str, str] = {}
         self._notes: List[str] = []
+        self._codes: Dict[str, np.ndarray] = {}
         self._always_zero: Set[str] = set()
         self._sum_scales = tie_safe_sum_scales(state.plan, state.activation_grid)
         self._wide = state.has_wide_activations
@@ -146,7 +147,7 @@ class _Lowering:
             first.output,
             first.softmax,
             self._aliases,
-            tuple(self._notes),
+            tuple(dict.fromkeys(self._notes)),
             metadata,
             tuple(further),
         )
@@ -231,18 +232,18 @@ class _Lowering:
         input_scale = self._state.activation_grid(source.quantizer).scale or np.float32(source.scale)
         fine = WIDE_FINE_UNIT * output.scale if self._wide else None
         grid, units, notes = fit_scales(folded.bias, weight_grid, float(input_scale), limit, fine)
-        self._notes += [f"{unit.name}.weights: {note}" for note in notes]
+        self._notes += [f"{unit.weights}: {note}" for note in notes]
         channels = channel_shape(folded.weights.shape, len(folded.bias))
         codes = quantize(folded.weights, _shaped(grid, channels))
         centred = codes - _shaped(grid, channels).zero_point
         products = product_bounds(centred, len(folded.bias), source)
-        bias = bias_codes(unit.name, folded.bias, units, output, products, limit)
+        bias = bias_codes(unit.name, unit.weights, folded.bias, units, output, products, limit)
         chosen = tie_safe_scales(
             source.scale, grid.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1), self._wide
         )
         weights = IntegerWeights(
-            unit.name + ".weights",
-            _read_only(codes.astype(storage_dtype(grid.num_bits))),
+            unit.weights,
+            self._common_codes(unit, _read_only(codes.astype(storage_dtype(grid.num_bits)))),
             _read_only(chosen),
             _read_only(grid.zero_point),
             grid.num_bits,
@@ -252,6 +253,11 @@ class _Lowering:
         bound = accumulator_bound(unit.op, weights, None, [source])
         fixed = self._fixed_point(unit, requantization_multipliers(unit.op, weights, [source], output), bound)
         return replace(op, weights=weights, requantization=fixed, accumulator_bits=bits_of(bound))
+
+    def _common_codes(self, unit: Unit, codes: np.ndarray) -> np.ndarray:
+        """Return the codes of the operation whose weights a unit shares, if ``codes`` are equal to them."""
+        known = self._codes.setdefault(unit.weights, codes)
+        return known if np.array_equal(known, codes) else codes
 
     def _fixed_point(self, unit: Unit, real: np.ndarray, bound: int) -> FixedPoint:
         if bound > LARGEST_ACCUMULATOR:

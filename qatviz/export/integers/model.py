@@ -77,7 +77,7 @@ class IntegerWeights:
     Attributes
     ----------
     name : str
-        "<layer>.weights".
+        "<layer>.weights" of the layer that owns them.
     codes : np.ndarray
         int8, or int16 above 8 bits; in TensorFlow's order: [rows, columns, in, out] for a convolution, [rows, columns,
         in, multiplier] for a depthwise convolution, [in, out] for a Dense.
@@ -336,6 +336,15 @@ class IntegerModel:
             f"integer model {self.name!r}: there is no tensor {name!r}; there are "
             f"{', '.join(tensor.name for tensor in self.tensors)}"
         )
+
+    def codes_owner(self, op: IntegerOp) -> IntegerOp:
+        """Return the first operation with the weights of ``op`` if their codes are the same, otherwise ``op``.
+
+        Codes of layers that share weights differ only where a scale had to be raised for the bias of one of them.
+        """
+        own = op.require_weights()
+        first = next(one for one in self.ops if one.weights is not None and one.weights.name == own.name)
+        return first if np.array_equal(first.require_weights().codes, own.codes) else op
 
     def op(self, name: str) -> IntegerOp:
         """Return the operation that includes this layer; raise :class:`ExportError` if there is none."""

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import json
-from typing import Any, Dict, Iterator, Mapping, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 import h5py
 import numpy as np
@@ -13,8 +13,10 @@ from qatviz.errors import ExportError, OptionChange, refused
 from qatviz.export.keras.keras_3 import for_keras_3
 from qatviz.export.progress import Cancelled
 from qatviz.network.graph import Network
+from qatviz.network.keras_import.array_parts import ArrayPart, array_part
 from qatviz.network.keras_import.config import MIN_FUSED_EPSILON
 from qatviz.network.keras_import.keras_session import isolated_keras
+from qatviz.network.keras_import.layer_wrappers import BACKWARD, FORWARD, TIME_DISTRIBUTED
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layers import BatchNorm, Conv2DTranspose
 from qatviz.network.sequences import sequence_layers
@@ -91,9 +93,19 @@ def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[b
                 f"Keras can't build the model from its description: {type(error).__name__}: {reason}"
             ) from error
         fed = {}
+        parts: Dict[Any, List[Tuple[ArrayPart, np.ndarray]]] = {}
         for name, (path, array) in origin.arrays.items():
+            array, part = array_part(array)
             variable = _variable(model, path, array)
-            fed[variable.initial_value] = _reshaped(name, values[name], variable)
+            shape = tuple(variable.shape.as_list())
+            if part is None:
+                fed[variable.initial_value] = _reshaped(name, values[name], shape)
+                continue
+            shape = (*shape[: part.axis], part.stop - part.start, *shape[part.axis + 1 :])
+            parts.setdefault(variable.initial_value, []).append((part, _reshaped(name, values[name], shape)))
+        for initial, found in parts.items():
+            found.sort(key=lambda one: one[0])
+            fed[initial] = np.concatenate([value for _, value in found], found[0][0].axis)
         variables = model.weights
         # Through their initializers: separate assignments would take ten times as long.
         session.run([variable.initializer for variable in variables], fed)
@@ -122,14 +134,14 @@ def _refusals(what: str) -> Iterator[None]:
 def _variable(model: Any, path: Tuple[str, ...], array: str) -> Any:
     layer = model
     for name in path:
-        layer = layer.get_layer(name)
-    return getattr(layer, array)
+        layer = getattr(layer, name) if name in (FORWARD, BACKWARD) else layer.get_layer(name)
+    layer = getattr(layer, "layer", layer) if type(layer).__name__ == TIME_DISTRIBUTED else layer
+    return getattr(layer if hasattr(layer, array) else layer.cell, array)
 
 
-def _reshaped(name: str, value: np.ndarray, variable: Any) -> np.ndarray:
-    shape = tuple(variable.shape.as_list())
+def _reshaped(name: str, value: np.ndarray, shape: Tuple[int, ...]) -> np.ndarray:
     if [axis for axis in shape if axis != 1] != [axis for axis in value.shape if axis != 1]:
-        raise ExportError(f"{name}: has the shape {value.shape}; the Keras model's {variable.name} has {shape}")
+        raise ExportError(f"{name}: has the shape {value.shape}; the Keras model has {shape}")
     return value.reshape(shape)
 
 

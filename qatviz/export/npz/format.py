@@ -14,6 +14,7 @@ which operations are computed: a program that follows it computes the same integ
 ========================  =====================================================================================
 
 An operation without weights has no others than the last; see :class:`qatviz.export.integers.model.IntegerOp` for ``n``.
+One whose layer shares the weights of another has no codes of its own if they are the same.
 """
 
 import hashlib
@@ -61,6 +62,9 @@ _GENERAL_RULES = {
     "weights": "Their zero point zero_w has one item per output channel, or is one for all. Biases are added to the "
     "accumulator unchanged.",
 }
+_SHARED_RULE = (
+    " An operation without an array of codes of its own has those of the layer that its layer's entry 'shares' names."
+)
 #: Suffix in the rule of a sum whose terms are rounded before they are summed.
 _OF_ROUNDED = " of rounded terms"
 #: Rule of a Multiply that is rounded twice.
@@ -148,9 +152,10 @@ def arrays_of(model: IntegerModel) -> Dict[str, np.ndarray]:
     arrays = {}
     for op in model.ops:
         if op.weights is not None:
+            if model.codes_owner(op) is op:
+                arrays[op.name + ".weights"] = op.weights.codes
             arrays.update(
                 {
-                    op.name + ".weights": op.weights.codes,
                     op.name + ".weights.scale": op.weights.scale,
                     op.name + ".weights.zero_point": op.weights.zero_point,
                     op.name + ".bias": op.weights.bias,
@@ -186,7 +191,7 @@ def description(model: IntegerModel) -> Dict[str, Any]:
         "metadata": model.metadata,
         "tensors": [_tensor(tensor) for tensor in model.tensors],
         "operations": [_operation(op) for op in model.ops],
-        "rules": dict(_GENERAL_RULES, **{kind: _RULES[kind] for kind in sorted(set(map(_rule, model.ops)))}),
+        "rules": dict(_general_rules(model), **{kind: _RULES[kind] for kind in sorted(set(map(_rule, model.ops)))}),
         "arrays": {
             name: {"dtype": array.dtype.name, "shape": list(array.shape)} for name, array in arrays_of(model).items()
         },
@@ -199,6 +204,12 @@ def _inputs(model: IntegerModel) -> Dict[str, Any]:
         {"input": each.name, "input_codes": f"{codes_formula(each.grid)}, {PRECISION}"} for each in model.inputs
     ]
     return rows[0] if len(rows) == 1 else {"inputs": rows}
+
+
+def _general_rules(model: IntegerModel) -> Dict[str, str]:
+    if all(op.layer.owner == op.name for op in model.ops):
+        return _GENERAL_RULES
+    return dict(_GENERAL_RULES, weights=_GENERAL_RULES["weights"] + _SHARED_RULE)
 
 
 def _outputs(model: IntegerModel) -> Tuple[OutputTensor, ...]:

@@ -193,9 +193,17 @@ class _Reader:
                 fields.integers(entry, "shape", where, 0, 2**31),
             )
         names: Set[str] = set()
+        owners: Set[Tuple[str, str]] = set()
         for layer in layers:
             weighted = isinstance(layer, WEIGHTED)
             parts = (".weights", ".weights.scale", ".weights.zero_point", ".bias") if weighted else ()
+            if weighted and layer.owner != layer.name:
+                if (layer.kind, layer.owner) not in owners:
+                    where = f"{self._where}: operation {layer.name!r}: shares"
+                    raise fields.refused(layer.owner, where, f"a {layer.kind} before it with weights of its own")
+                parts = parts if layer.name + ".weights" in found else parts[1:]
+            else:
+                owners.add((layer.kind, layer.name))
             parts += (
                 (".multiplier", ".right_shift")
                 if weighted or isinstance(layer, (GlobalAveragePool, Sum, Multiply))
@@ -351,9 +359,8 @@ class _Reader:
         bits = fields.integer(entry, "num_bits", where, MIN_BITS, MAX_BITS)
         narrow = fields.flag(entry, "narrow_range", where)
         name = layer.name + ".weights"
-        codes, scale, zero_point, bias = (
-            arrays[key] for key in (name, name + ".scale", name + ".zero_point", layer.name + ".bias")
-        )
+        scale, zero_point, bias = (arrays[key] for key in (name + ".scale", name + ".zero_point", layer.name + ".bias"))
+        codes = arrays[name if name in arrays else layer.owner + ".weights"]
         low, high = code_bounds(bits, narrow)
         wide = is_wide(sources[0], bits)
         shape = tuple(layer.parameter_shapes([sources[0].shape])["weights"])
@@ -384,4 +391,4 @@ class _Reader:
         ):
             if not fits:
                 raise ExportError(f"{self._path}: {array} does not fit its operation: expected {expected}")
-        return IntegerWeights(name, codes, scale, zero_point, bits, narrow, bias)
+        return IntegerWeights(layer.owner + ".weights", codes, scale, zero_point, bits, narrow, bias)

@@ -95,8 +95,8 @@ class ExactOperations:
         ``prepare`` arranges the codes of the input.
         """
         source, stored = self._model.tensor(op.inputs[0]), self._weights(op)
-        name, dtype = op.require_weights().name, self._storage.dtype
-        codes = self._file.add_constant(name + ".codes", arrange(stored.codes), dtype)
+        name, dtype = op.name + ".weights", self._storage.dtype
+        codes = self._file.add_constant(name + ".codes", arrange(stored.codes), dtype, op.require_weights().name)
         zero = self._file.add_constant(name + ".zero_point", stored.zero_point.flat[0], dtype)
         shape = (-1,) + (1,) * (len(self._model.tensor(op.output).shape) - 1)
         if is_wide(source):

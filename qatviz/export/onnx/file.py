@@ -66,6 +66,8 @@ class OnnxFile:
         self._name, self._about, self._opset = name, dict(about), opset
         self._nodes: List[Any] = []
         self._constants: Dict[str, Any] = {}
+        #: Names of the constants that may be shared.
+        self._shared: Dict[str, List[str]] = {}
 
     def add_node(self, operator: str, inputs: Sequence[str], output: str, name: str, **attributes: Any) -> str:
         """Append a node, which is computed after those before it; return the name of its output."""
@@ -82,11 +84,13 @@ class OnnxFile:
             return [], {"axes": list(axes)}
         return [self.add_constant(name + ".axes", axes, np.int64)], {}
 
-    def add_constant(self, name: str, data: Any, dtype: Any) -> str:
-        """Append a tensor with this data; return its name."""
+    def add_constant(self, name: str, data: Any, dtype: Any, shared: str = "") -> str:
+        """Append a tensor with this data; return its name.
+
+        If one with the same name ``shared`` and the same data exists, return the name of that one.
+        """
         array = np.ascontiguousarray(data, dtype).reshape(np.shape(data))
-        self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
-        return name
+        return self._put(name, self._onnx.numpy_helper.from_array(array, name), shared)
 
     def add_inputs(self, name: str, move: Move) -> List[str]:
         """Append the constant inputs of a node of this name; return their names."""
@@ -95,12 +99,11 @@ class OnnxFile:
             for what, array in move.constants.items()
         ]
 
-    def add_int4_constant(self, name: str, codes: np.ndarray) -> str:
-        """Append a tensor of type INT4 with these codes from -8 to 7, two per byte; return its name."""
+    def add_int4_constant(self, name: str, codes: np.ndarray, shared: str = "") -> str:
+        """Append a tensor of type INT4 with these codes from -8 to 7, two per byte; see :meth:`add_constant`."""
         array = self._onnx.TensorProto(name=name, data_type=INT4, dims=codes.shape)
         array.raw_data = packed_nibbles(codes).tobytes()
-        self._constants[name] = array
-        return name
+        return self._put(name, array, shared)
 
     def name_inputs(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> List[Port]:
         """Give the values of several inputs, which end in `GIVEN`, their names; return the outputs.
@@ -139,6 +142,17 @@ class OnnxFile:
         if int(self._opset) <= self._onnx.defs.onnx_opset_version():
             self._onnx.checker.check_model(model, full_check=True)
         return bytes(model.SerializeToString())
+
+    def _put(self, name: str, array: Any, shared: str) -> str:
+        """Append a tensor unless an equal one is ``shared``; return its name."""
+        known = self._shared.setdefault(shared, []) if shared else []
+        for other in known:
+            one = self._constants[other]
+            if (one.raw_data, one.dims, one.data_type) == (array.raw_data, array.dims, array.data_type):
+                return other
+        self._constants[name] = array
+        known.append(name)
+        return name
 
     def _value(self, port: Port) -> Any:
         element = self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(port.dtype))

@@ -51,9 +51,9 @@ from qatviz.export.onnx.layout import (
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13, OPSET_21, UINT8, exact_needs_uint8
 from qatviz.export.onnx.storage import BITS, INT4_BITS, Storage, about, check_accumulators, computed_in_float
+from qatviz.export.onnx.ties import tie_breaker
 from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT
-from qatviz.network.elementwise import Sum
 from qatviz.network.layer import element_count
 from qatviz.network.layers import CONVOLUTIONS, AveragePool, Concat, Conv2DTranspose, MaxPool, ZeroPad
 from qatviz.number_format import names_text
@@ -61,9 +61,6 @@ from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 #: Names of the only input, and of an output with probabilities.
 IMAGES, SOFTMAX = "images", "softmax"
-#: Ties are broken if results are multiples of this fraction of a quantization step or of a larger one; with finer
-#: multipliers, at most one result of 2,048 is a tie.
-_FINEST = 2.0**-12
 #: Factor of the means of codes in an AveragePool, which moves ties away from the center; and the largest number of
 #: averaged codes of 8 bits for which it moves no other mean to a tie. It exceeds the relative error of float32.
 _AWAY_FROM_CENTER, _MOST_AVERAGED = 1 + 2.0**-21, 5000
@@ -295,7 +292,7 @@ class _Lowering:
         """Append weights, with axes as ``arrange`` orders them and channels on ``axis``, and bias."""
         if computed_in_float(self._model, op):
             return self._wide_weights(op, arrange, axis)
-        stored, name, bias = self._storage.weights(self._model, op), op.require_weights().name, op.name + ".bias"
+        stored, name, bias = self._storage.weights(self._model, op), op.name + ".weights", op.name + ".bias"
         codes = arrange(stored.codes)
         if self._small_types and op.require_weights().num_bits <= INT4_BITS:
             return [self._int4_weights(op, arrange, axis), self._constant(bias, stored.bias, stored.bias_scale, 0)]
@@ -305,6 +302,7 @@ class _Lowering:
             stored.scale,
             axis,
             self._file.add_constant(name + ".zero_point", stored.zero_point, self._storage.dtype),
+            shared=op.require_weights().name,
         )
         if stored.channel_scales is not None:
             self._in_float.append(op.name)
@@ -315,37 +313,39 @@ class _Lowering:
 
     def _int4_weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> str:
         """Append weights of type INT4: of up to 4 bits, as the model has them."""
-        weights = op.require_weights()
+        weights, name = op.require_weights(), op.name + ".weights"
         grid = [
-            self._file.add_int4_constant(weights.name + ".codes", arrange(weights.codes)),
-            self._number(weights.name + ".scale", weights.scale),
-            self._file.add_int4_constant(weights.name + ".zero_point", np.asarray(weights.zero_point)),
+            self._file.add_int4_constant(name + ".codes", arrange(weights.codes), weights.name),
+            self._number(name + ".scale", weights.scale),
+            self._file.add_int4_constant(name + ".zero_point", np.asarray(weights.zero_point)),
         ]
         axes = {"axis": axis} if np.ndim(weights.scale) else {}
-        return self._file.add_node("DequantizeLinear", grid, weights.name, weights.name + ".dequantize", **axes)
+        return self._file.add_node("DequantizeLinear", grid, name, name + ".dequantize", **axes)
 
     def _wide_weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> List[str]:
         """Append weights that are computed in float, in codes of 8 or 16 bits; their bias may have more than 32."""
         weights = op.require_weights()
-        name, codes = weights.name, arrange(weights.codes)
+        name, codes = op.name + ".weights", arrange(weights.codes)
         bias = weights.bias * np.float64(self._model.tensor(op.inputs[0]).scale) * weights.scale
         if self._small_types:
             if weights.num_bits <= INT4_BITS:
                 return [self._int4_weights(op, arrange, axis), self._number(op.name + ".bias", bias)]
             zero = self._file.add_constant(name + ".zero_point", weights.zero_point, codes.dtype)
-            value = self._constant(name, codes, np.asarray(weights.scale), axis, zero)
+            value = self._constant(name, codes, np.asarray(weights.scale), axis, zero, shared=weights.name)
             return [value, self._number(op.name + ".bias", bias)]
         shape = [-1 if place == axis else 1 for place in range(codes.ndim)]
         scale, zeros = (values.reshape(shape if values.ndim else ()) for values in (weights.scale, weights.zero_point))
-        value = self._file.add_constant(name + ".codes", codes, codes.dtype)
+        value = self._file.add_constant(name + ".codes", codes, codes.dtype, weights.name)
         value = self._file.add_step("Cast", [value], name + ".in_float", to=FLOAT)
         value = self._file.add_step("Sub", [value, self._number(name + ".zero_point", zeros)], name + ".centre")
         value = self._file.add_node("Mul", [value, self._number(name + ".scale", scale)], name, name + ".dequantize")
         return [value, self._number(op.name + ".bias", bias)]
 
-    def _constant(self, name: str, codes: np.ndarray, scale: np.ndarray, axis: int, *zero: str) -> str:
-        inputs = [self._file.add_constant(name + ".codes", codes, codes.dtype), self._number(name + ".scale", scale)]
-        inputs += zero
+    def _constant(
+        self, name: str, codes: np.ndarray, scale: np.ndarray, axis: int, *zero: str, shared: str = ""
+    ) -> str:
+        value = self._file.add_constant(name + ".codes", codes, codes.dtype, shared)
+        inputs = [value, self._number(name + ".scale", scale), *zero]
         # A single scale has no axis.
         axes = {"axis": axis} if scale.ndim else {}
         return self._file.add_node("DequantizeLinear", inputs, name, name + ".dequantize", **axes)
@@ -469,31 +469,3 @@ class _Lowering:
         self._finish(op, self._grids.activation(self._model.tensor(op.output), op.inputs[0], op.clamp, op.name))
 
     _relu6 = _relu
-
-
-def tie_breaker(model: IntegerModel, op: IntegerOp) -> Optional[np.ndarray]:
-    """Return the offset that makes ties round up, for an operation with weights, a sum or a product.
-
-    It is float32, ``[out]`` or ``[]``; None if no ties have to be broken.
-
-    Ties are rare unless multipliers are powers of two: with ``2**-n``, each ``2**n``-th result is a tie. The offset is
-    smaller than the distance of any other result from a tie.
-    """
-    scale = model.tensor(op.output).scale
-    sources = np.array([model.tensor(name).scale for name in op.inputs], np.float64)
-    if op.weights is not None:
-        multipliers = sources[0] * op.weights.channel_scales.astype(np.float64) / scale
-        tied = _may_tie(multipliers)
-    elif op.kind == "Multiply":
-        tied = _may_tie(sources.prod() / scale)
-    else:
-        multipliers = sources / (scale * (op.layer.divisor if isinstance(op.layer, Sum) else 1))
-        tied = _may_tie(multipliers).any() & (multipliers % _FINEST == 0).all()
-    if not np.any(tied):
-        return None
-    return np.where(tied, np.float32(scale * _FINEST / 2), np.float32(0))
-
-
-def _may_tie(multipliers: np.ndarray) -> np.ndarray:
-    """Return a mask of multipliers whose multiples are often ties, that is, halfway between two integers."""
-    return (multipliers % _FINEST == 0) & (multipliers % 1 != 0)

@@ -187,11 +187,11 @@ class _Lowering:
 
     def _weighted(self, part: FakeQuantUnit, arrange: Callable[[np.ndarray], np.ndarray]) -> List[str]:
         """Return the inputs of a node with weights, with axes as ``arrange`` orders them, and bias."""
-        weights, name = part.require_weights(), part.unit.name
+        weights, unit = part.require_weights(), part.unit
         return [
             *self._sources(part),
-            self._file.add_constant(name + ".weights", arrange(weights.values), np.float32),
-            self._file.add_constant(name + ".bias", weights.bias, np.float32),
+            self._file.add_constant(unit.name + ".weights", arrange(weights.values), np.float32, unit.weights),
+            self._file.add_constant(unit.name + ".bias", weights.bias, np.float32, unit.bias),
         ]
 
     # Layers without weights

@@ -367,7 +367,7 @@ def _golden(
 
 
 def _float_bytes(model: IntegerModel) -> int:
-    weighted = [op.weights for op in model.ops if op.weights is not None]
+    weighted = {op.weights.name: op.weights for op in model.ops if op.weights is not None}.values()  # each once
     return 4 * sum(int(weights.codes.size + weights.bias.size) for weights in weighted)
 
 

@@ -166,6 +166,8 @@ class TfliteFile:
         self._tensors: List[_Tensor] = []
         self._operations: List[Operation] = []
         self._buffers: List[Optional[np.ndarray]] = [None]  # the first is for tensors without data
+        #: Indices of the buffers of constants that may be shared, with their data.
+        self._shared: Dict[str, List[Tuple[int, np.ndarray]]] = {}
 
     def add_tensor(
         self, name: str, shape: Sequence[int], dtype: np.dtype, quantization: Optional[Quantization] = None
@@ -173,15 +175,20 @@ class TfliteFile:
         """Append a tensor that is computed; return its index. ``shape`` includes the batch axis."""
         return self._append(name, tuple(shape), _TYPES[np.dtype(dtype)], quantization, 0)
 
-    def add_constant(self, name: str, data: np.ndarray, quantization: Optional[Quantization] = None) -> int:
-        """Append a tensor with this data; return its index."""
-        self._buffers.append(np.ascontiguousarray(data))
-        return self._append(name, data.shape, _TYPES[data.dtype], quantization, len(self._buffers) - 1)
+    def add_constant(
+        self, name: str, data: np.ndarray, quantization: Optional[Quantization] = None, shared: str = ""
+    ) -> int:
+        """Append a tensor with this data; return its index.
 
-    def add_int4_constant(self, name: str, codes: np.ndarray, quantization: Quantization) -> int:
-        """Append a tensor of type INT4 with these codes from -8 to 7, two per byte; return its index."""
-        self._buffers.append(packed_nibbles(codes))
-        return self._append(name, codes.shape, tflite.TensorType.INT4, quantization, len(self._buffers) - 1)
+        Tensors with the same name ``shared`` and the same data have one buffer.
+        """
+        buffer = self._buffer(np.ascontiguousarray(data), shared)
+        return self._append(name, data.shape, _TYPES[data.dtype], quantization, buffer)
+
+    def add_int4_constant(self, name: str, codes: np.ndarray, quantization: Quantization, shared: str = "") -> int:
+        """Append a tensor of type INT4 with these codes from -8 to 7, two per byte; see :meth:`add_constant`."""
+        buffer = self._buffer(packed_nibbles(codes), shared)
+        return self._append(name, codes.shape, tflite.TensorType.INT4, quantization, buffer)
 
     def name_of(self, index: int) -> str:
         """Return the name of a tensor."""
@@ -213,6 +220,16 @@ class TfliteFile:
             self._description, self._tensors, self._operations, self._buffers, inputs, outputs, entries
         )
         return content if attached is None else with_files(content, attached.files)
+
+    def _buffer(self, data: np.ndarray, shared: str) -> int:
+        """Return the index of a buffer with this data."""
+        known = self._shared.setdefault(shared, []) if shared else []
+        for index, other in known:
+            if np.array_equal(other, data):
+                return index
+        self._buffers.append(data)
+        known.append((len(self._buffers) - 1, data))
+        return known[-1][0]
 
     def _append(self, *fields: Any) -> int:
         self._tensors.append(_Tensor(*fields))

@@ -283,11 +283,11 @@ class _Lowering(CopyBuilder):
         # int16 kernels round once, half up.
         scale = stored.scale if twice or self._dtype == np.int16 else self._avoid_ties(op, stored.scale)
         grid = Quantization(scale, stored.zero_point, channel_axis or 0)
-        name, codes = op.require_weights().name, arrange(stored.codes)
+        name, shared, codes = op.name + ".weights", op.require_weights().name, arrange(stored.codes)
         if int4 and self._packed:
-            weights = self._file.add_int4_constant(name, codes, grid)
+            weights = self._file.add_int4_constant(name, codes, grid, shared)
         else:
-            weights = self._file.add_constant(name, codes, grid)
+            weights = self._file.add_constant(name, codes, grid, shared)
         bias = self._bias(op.name + ".bias", stored.bias, bias_scale(self._model.tensor(op.inputs[0]), scale))
         return weights, bias
 

@@ -137,10 +137,10 @@ def remarks(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str] = frozens
         least = INT4_RANGE[0] if op.name in int4 else -LARGEST_CODE - 1
         if op.weights.centred.min() == least:
             found.append(
-                f"{op.name}.weights: has the code {least}, which TFLite's specification leaves out and some kernels "
-                f"overflow on; {op.name}.weights.narrow_range=on avoids it"
+                f"{op.weights.name}: has the code {least}, which TFLite's specification leaves out and some kernels "
+                f"overflow on; {op.weights.name}.narrow_range=on avoids it"
             )
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _runtimes(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str]) -> List[str]:
@@ -202,7 +202,7 @@ def fits(weights: IntegerWeights, low: int, high: int) -> bool:
 
 def _facts(model: IntegerModel) -> limits.Facts:
     """Return the facts about the model for the rules."""
-    weights = tuple(
+    weights = dict.fromkeys(  # those that operations share once
         limits.Weights(
             op.weights.name,
             op.weights.num_bits,
@@ -225,7 +225,7 @@ def _facts(model: IntegerModel) -> limits.Facts:
         for op in model.ops
         if op.kind == "Softmax"
     )
-    return limits.Facts(weights, tuple(activations.values()), additions, softmaxes)
+    return limits.Facts(tuple(weights), tuple(activations.values()), additions, softmaxes)
 
 
 def _fits_int16(tensor: IntegerTensor) -> bool:

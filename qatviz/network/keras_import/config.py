@@ -171,14 +171,6 @@ def subclassed(where: str, kind: str) -> NetworkError:
     )
 
 
-def shared_weights(layer: Path, kind: str, count: int) -> NetworkError:
-    """Return the error for a layer with weights that is called more than once; the caller raises it."""
-    return NetworkError(
-        f"layer {'/'.join(layer)!r} ({kind}): it is called {count} times, so that its weights are shared; allowed: "
-        "layers with weights that are called once"
-    )
-
-
 def _append_model(record: Record, place: _Place, sources: Sequence[Path], layers: _Layers) -> List[Path]:
     """Append the layers of a model whose inputs are `sources`; return the paths of its outputs."""
     if record["class_name"] in SEQUENTIAL:

@@ -164,7 +164,7 @@ def convert_dense(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert a Dense; on an input with several axes, it multiplies along the last and becomes a 1×1 convolution."""
     source, shape = inputs[0], draft.keras_shape(inputs[0])
     use_bias = layer.flag("use_bias", True)
-    if len(shape) == 1:
+    if len(shape) == 1 and draft.owner_kind() is not Conv2D:
         draft.add(Dense, layer.name, inputs, units=layer.setting("units"), use_bias=use_bias)
         draft.copy_parameter(layer.name, "weights", layer, "kernel")
         return _with_bias_and_activation(draft, layer)
@@ -449,6 +449,14 @@ def _with_activation(draft: Draft, layer: KerasLayer, source: str, name: Optiona
     A linear activation adds no layer.
     """
     activation = layer.setting("activation", "linear") or "linear"
+    return add_activation(draft, activation, source, name or "", layer.name)
+
+
+def add_activation(draft: Draft, activation: Any, source: str, name: str, layer: str = "") -> str:
+    """Add an activation by Keras' name for it, after `source`; return the name of the output's layer.
+
+    Without a `name`, it is derived from that of the `layer`. A linear activation adds no layer.
+    """
     if not isinstance(activation, str) or activation not in _FORMS:
         raise NetworkError(f"activation is {shortened(activation)}; supported: {', '.join(ACTIVATIONS)}")
     form = _FORMS[activation]
@@ -456,4 +464,4 @@ def _with_activation(draft: Draft, layer: KerasLayer, source: str, name: Optiona
         return source
     if form.kind is Softmax:  # the output, in Keras' shape
         source = draft.as_plain(source)
-    return draft.add(form.kind, name or draft.names.derive(layer.name, activation), source, **form.settings)
+    return draft.add(form.kind, name or draft.names.derive(layer, activation), source, **form.settings)

@@ -9,10 +9,11 @@ from qatviz.network import checks
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
 from qatviz.network.inputs import NetworkInput
-from qatviz.network.keras_import.config import LayerSpec, ModelSpec, shared_weights
+from qatviz.network.keras_import.config import LayerSpec, ModelSpec
 from qatviz.network.keras_import.draft import Draft, KerasLayer, with_list
 from qatviz.network.keras_import.inputs import InputSpec
 from qatviz.network.keras_import.kinds import KINDS, MIXED_DTYPES, dtype_name, in_form, unsupported_reasons
+from qatviz.network.keras_import.layer_wrappers import without_wrappers
 from qatviz.network.keras_import.names import Names, valid_name
 from qatviz.network.keras_import.operations import as_layer
 from qatviz.network.keras_import.origin import KerasOrigin
@@ -24,6 +25,17 @@ Weights = Dict[Path, Dict[str, np.ndarray]]
 """Arrays of each layer by Keras' names for them, such as "kernel"."""
 InputShape = Union[Shape, Mapping[str, Shape]]
 """Shape of one example; of several inputs, their shapes by name, or by number in their order."""
+
+
+#: What becomes of the calls of a layer, by whether it has weights.
+_REPEATED = {
+    False: "each call is a layer of its own",
+    True: "each call is a layer, with the weights of the first",
+}
+
+
+#: Layers whose arrays are constants of the input's scaling, not weights: each call has its own.
+_CONSTANTS = ("Normalization",)
 
 
 class UnknownInputShape(NetworkError):
@@ -106,20 +118,21 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[I
         If layers cannot be converted; the message names each layer, its type, the reasons and the nearest alternative.
     """
     spec = with_functions(spec._replace(layers=supported_layers(spec.layers)))
-    repeated = _repeated_layers(spec)
+    calls = _LayerCalls(spec)
     named = spec.inputs if len(spec.inputs) > 1 else ()
     names = Names([*(each.path for each in named), *(layer.path for layer in spec.layers)])
-    draft = Draft(_network_inputs(spec, names, input_shape), names)
+    draft = Draft(_network_inputs(spec, names, input_shape), names, calls.are_paired)
     refusals = _Refusals()
     outputs = {given.path: own.name for given, own in zip(spec.inputs, draft.inputs)}
     for given in spec.inputs:
-        draft.consumer_counts[outputs[given.path]] = _count_consumers(spec, given.path)
+        draft.consumer_counts[outputs[given.path]] = calls.count_consumers(given.path)
     for layer in spec.layers:
         arrays = None if weights is None else weights.get(layer.layer, {})
         keras_layer = KerasLayer(layer, names.by_path[layer.path], arrays)
         kind = KINDS[layer.kind]
         if not all(path in outputs for path in layer.inputs):  # a layer before it is refused
             continue
+        draft.begin_call(layer.layer, _has_weights(layer))
         try:
             inputs = in_form(kind.form, draft, keras_layer.name, [outputs[path] for path in layer.inputs])
             output = kind.convert(draft, keras_layer, inputs)
@@ -129,16 +142,15 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[I
         outputs[layer.path] = output
         if output in inputs:  # an omitted layer: its consumers become consumers of its input
             draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) - 1
-        uses = _count_consumers(spec, layer.path) + spec.outputs.count(layer.path)
-        draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) + uses
+        draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) + calls.count_uses(layer.path)
     refusals.check()
     ends = draft.move_softmaxes_last([draft.as_plain(outputs[path]) for path in spec.outputs])
     network, parameters = draft.build(valid_name(spec.name), ends)
     notes = draft.notes + _training_notes(spec)
-    if repeated:
-        sentence = "called more than once; each call is a layer of its own"
-        calls = [", ".join(repr(names.by_path[path]) for path in paths) for paths in repeated]
-        notes.insert(0, with_list(sentence, [f"({call})" for call in calls]))
+    for have_weights, what in _REPEATED.items():
+        repeated = [", ".join(repr(names.by_path[path]) for path in paths) for paths in calls.repeated(have_weights)]
+        if repeated:
+            notes.insert(0, with_list(f"called more than once; {what}", [f"({call})" for call in repeated]))
     if names.changes:
         sentence = "renamed, since names must be unique and consist of letters, digits, '_', '-' and '/'"
         notes.insert(0, with_list(sentence, names.changes, len(names.changes)))
@@ -160,7 +172,7 @@ def _is_scaled(draft: Draft, name: str) -> bool:
 
 
 def supported_layers(layers: Iterable[LayerSpec]) -> Tuple[LayerSpec, ...]:
-    """Return layers, with operations replaced by the layers that compute the same.
+    """Return layers, with operations and wrappers replaced by the layers that compute the same.
 
     Raises
     ------
@@ -168,7 +180,7 @@ def supported_layers(layers: Iterable[LayerSpec]) -> Tuple[LayerSpec, ...]:
         About all layers whose type or settings would not be imported exactly.
     """
     refusals, found = _Refusals(), []
-    for layer in layers:
+    for layer in without_wrappers(layers):
         try:
             found.append(as_layer(layer))
             refusals.add(layer, unsupported_reasons(found[-1]))
@@ -200,20 +212,47 @@ class _Refusals:
             raise NetworkError(f"{count} layers cannot be imported: {'; '.join(found)}" if len(found) > 1 else found[0])
 
 
-def _repeated_layers(spec: ModelSpec) -> List[List[Path]]:
-    """Return the paths of the calls of each layer that is called more than once; refuse shared weights."""
-    calls: Dict[Path, List[Path]] = {}
-    for layer in spec.layers:
-        calls.setdefault(layer.layer, []).append(layer.path)
-    for layer in spec.layers:
-        count = len(calls[layer.layer])
-        if count > 1 and KINDS[layer.kind].array_names is not None:
-            raise shared_weights(layer.layer, layer.kind, count)
-    return [paths for paths in calls.values() if len(paths) > 1]
+class _LayerCalls:
+    """Calls of each layer of a model, whose types are supported."""
+
+    def __init__(self, spec: ModelSpec):
+        self._spec = spec
+        self._by_layer: Dict[Path, List[LayerSpec]] = {}
+        for layer in spec.layers:
+            self._by_layer.setdefault(layer.layer, []).append(layer)
+
+    def count_consumers(self, path: Path) -> int:
+        """Return the number of layers that have the output of a call as an input."""
+        return sum(path in layer.inputs for layer in self._spec.layers)
+
+    def count_uses(self, path: Path) -> int:
+        """Return the number of layers and outputs of the model that use the output of a call."""
+        return self.count_consumers(path) + self._spec.outputs.count(path)
+
+    def repeated(self, have_weights: bool) -> List[List[Path]]:
+        """Return the paths of the calls of each layer, with or without weights, that is called more than once."""
+        return [
+            [call.path for call in calls]
+            for calls in self._by_layer.values()
+            if len(calls) > 1 and _has_weights(calls[0]) == have_weights
+        ]
+
+    def are_paired(self, source: Path, norm: Path) -> bool:
+        """Return whether each call of a layer is followed by a call of a batch norm, its only consumer, and vice versa.
+
+        The batch norm can be folded then, because the folded weights are the same for all calls.
+        """
+        before, after = self._by_layer.get(source, []), self._by_layer.get(norm, [])
+        if len(before) == len(after) == 1:
+            return True
+        return sorted(call.path for call in before) == sorted(call.inputs[0] for call in after) and all(
+            self.count_uses(call.path) == 1 for call in before
+        )
 
 
-def _count_consumers(spec: ModelSpec, path: Path) -> int:
-    return sum(path in layer.inputs for layer in spec.layers)
+def _has_weights(layer: LayerSpec) -> bool:
+    """Return whether a layer, whose type is supported, has weights that its calls share."""
+    return KINDS[layer.kind].array_names is not None and layer.kind not in _CONSTANTS
 
 
 def _network_inputs(spec: ModelSpec, names: Names, given: Optional[InputShape]) -> List[NetworkInput]:

@@ -1,7 +1,7 @@
 """State of an import: the Keras layer to be converted, and the network of the layers added so far."""
 
 from dataclasses import replace
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Type, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Type, Union
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from qatviz.network import checks
 from qatviz.network.checks import Shape
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.inputs import NetworkInput
+from qatviz.network.keras_import.array_parts import array_part
 from qatviz.network.keras_import.config import LayerSpec
 from qatviz.network.keras_import.names import Names
 from qatviz.network.keras_import.records import Path
@@ -43,12 +44,18 @@ class KerasLayer:
         return checks.boolean("setting " + key, bool(value) if value in (0, 1) else value)
 
     def array(self, key: str) -> Optional[np.ndarray]:
-        """Return an array; None if only the architecture is imported."""
+        """Return an array, or a part of it (:func:`.array_parts.array_part`); None if only the layers are imported."""
         if self._arrays is None:
             return None
+        key, part = array_part(key)
         if key not in self._arrays:
             raise NetworkError(f"array {key} is missing; found: {', '.join(sorted(self._arrays)) or 'none'}")
-        return self._arrays[key]
+        array = self._arrays[key]
+        if part is None:
+            return array
+        if part.axis >= array.ndim:
+            raise NetworkError(f"array {key} has shape {array.shape}; expected: at least {part.axis + 1} axes")
+        return array.take(np.arange(part.start, min(part.stop, array.shape[part.axis])), part.axis)
 
 
 class Scaling(NamedTuple):
@@ -60,6 +67,14 @@ class Scaling(NamedTuple):
 
 class Draft:
     """Network under construction; names in arguments and results are names in the network.
+
+    Parameters
+    ----------
+    inputs : sequence of NetworkInput
+    names : Names
+    are_paired : callable
+        ``are_paired(layer, norm)`` returns whether each call of a Keras layer is followed by one of a batch norm only,
+        and vice versa.
 
     Attributes
     ----------
@@ -75,10 +90,12 @@ class Draft:
         Layers that scale their input by constants, which are None if only the architecture is imported.
     rearranged : set of str
         Convolutions that only rearrange the channels of their input.
+    shared : set of str
+        Layers that use the parameters of another one, because Keras calls a layer more than once.
     """
 
-    def __init__(self, inputs: Sequence[NetworkInput], names: Names):
-        self.inputs, self.names = tuple(inputs), names
+    def __init__(self, inputs: Sequence[NetworkInput], names: Names, are_paired: Callable[[Path, Path], bool]):
+        self.inputs, self.names, self._are_paired = tuple(inputs), names, are_paired
         self.shapes: Dict[str, Shape] = dict(inputs)
         self.consumer_counts: Dict[str, int] = {}
         self.origins: Dict[str, Tuple[Path, str]] = {}
@@ -89,19 +106,58 @@ class Draft:
         self._plain: Dict[str, str] = {}
         self.rearranged: Set[str] = set()
         self.scalings: Dict[str, Optional[Scaling]] = {}
+        self.shared: Set[str] = set()
+        #: Layers with parameters that the first call of each Keras layer added; those that the present call may share.
+        self._owners: Dict[Path, List[str]] = {}
+        self._unshared: Optional[List[str]] = None
+        self._keras_layers: Dict[str, Path] = {}
+        self._present: Path = ()
         self._notes: Dict[str, List[str]] = {}
         self._layers: Dict[str, Layer] = {}
         self._values: Dict[str, Optional[np.ndarray]] = {}
 
+    def begin_call(self, layer: Path, has_weights: bool) -> None:
+        """Begin the conversion of a call of a Keras layer.
+
+        If it ``has_weights``, the layers with parameters that its first call adds share them with those of later calls.
+        """
+        self._present, first = layer, layer not in self._owners
+        owners = self._owners.setdefault(layer, []) if has_weights else []
+        self._unshared = None if first or not has_weights else list(owners)
+
+    def owner_kind(self) -> Optional[Type[Layer]]:
+        """Return the kind of the layer whose parameters the next layer with some will use; None if it has its own."""
+        return type(self._layers[self._unshared[0]]) if self._unshared else None
+
     def add(self, kind: Type[Layer], name: str, inputs: Union[str, Sequence[str]], **settings: Any) -> str:
         """Add a layer and return its name."""
         names: Any = inputs
-        layer = kind(name, names, **settings)
+        layer = self._with_owner(kind(name, names, **settings))
+        self._keras_layers[name] = self._present
         self.shapes[name] = layer.output_shape([self.shapes[source] for source in layer.inputs])
         self._layers[name] = layer
         if keeps_sequence(layer, [source in self._sequences for source in layer.inputs], self.shapes[name]):
             self._sequences.add(name)
         return name
+
+    def _with_owner(self, layer: Layer) -> Layer:
+        """Return a layer with the parameters of the one that the first call of the Keras layer added in its place."""
+        if layer.owner != layer.name:
+            self.shared.add(layer.name)
+            return layer.with_owner(self._layers[layer.owner].owner)
+        if not hasattr(layer, "shares") or self._present not in self._owners:
+            return layer
+        if self._unshared is None:
+            self._owners[self._present].append(layer.name)
+            return layer
+        owner = self._layers[self._unshared.pop(0)] if self._unshared else None
+        if owner is None or type(owner) is not type(layer):
+            raise NetworkError(
+                f"it is called on inputs of different shapes, for which its weights are those of a {layer.kind} and of "
+                f"{f'a {owner.kind}' if owner else 'no layer'}; allowed: inputs of the same number of axes"
+            )
+        self.shared.add(layer.name)
+        return layer.with_owner(owner.name)
 
     def keras_shape(self, name: str) -> Shape:
         """Return the shape of an output in Keras, in which a sequence has no height."""
@@ -139,12 +195,17 @@ class Draft:
         return [self.as_image(name, source) for source in sources]
 
     def set_parameter(self, name: str, parameter: str, value: Optional[np.ndarray]) -> None:
-        """Set a parameter of the layer `name`; axes of length 1 may be added or missing. None: an unknown value."""
-        self._values[f"{name}.{parameter}"] = value
+        """Set a parameter of the layer `name`, unless it uses that of another one.
+
+        Axes of length 1 may be added or missing. None: an unknown value.
+        """
+        if name not in self.shared:
+            self._values[f"{name}.{parameter}"] = value
 
     def copy_parameter(self, name: str, parameter: str, layer: KerasLayer, key: str) -> None:
         """Set a parameter of the layer `name` to the array `key` of a Keras layer, and record its origin."""
-        self.origins[f"{name}.{parameter}"] = layer.spec.layer, key
+        if name not in self.shared:
+            self.origins[f"{name}.{parameter}"] = layer.spec.layer, key
         self.set_parameter(name, parameter, layer.array(key))
 
     def set_scaling(self, name: str, scaling: Optional[Scaling]) -> None:
@@ -168,8 +229,9 @@ class Draft:
         return [with_list(sentence, layers) for sentence, layers in self._notes.items()]
 
     def can_fold_batch_norm(self, name: str) -> bool:
-        """Return whether a BatchNorm whose input is the layer `name` can be folded into that layer."""
-        return isinstance(self._layers.get(name), WEIGHTED) and self.consumer_counts.get(name) == 1
+        """Return whether the BatchNormalization in conversion, whose input is `name`, can be folded into that layer."""
+        is_foldable = isinstance(self._layers.get(name), WEIGHTED) and self.consumer_counts.get(name) == 1
+        return is_foldable and self._are_paired(self._keras_layers[name], self._present)
 
     def reshape_to_image(self, name: str, source: str) -> str:
         """Return the name of an output in three axes, the last of which it keeps, for the layer `name`."""

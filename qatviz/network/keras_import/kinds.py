@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from qatviz.network import checks
 from qatviz.network.activations import FUNCTION_PARAMETERS
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
-from qatviz.network.keras_import import conversions, merges, scalings
+from qatviz.network.keras_import import conversions, merges, recurrent, scalings
 from qatviz.network.keras_import.config import LAMBDA, LayerSpec
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
@@ -100,7 +100,7 @@ def unsupported_reasons(spec: LayerSpec) -> List[str]:
     return reasons
 
 
-_RECURRENT = ("ConvLSTM2D", "CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN")
+_RECURRENT = ("ConvLSTM2D", "CuDNNGRU", "CuDNNLSTM", "RNN")
 #: Layers on volumes; the last two characters of their names are their number of dimensions.
 _VOLUMES = (
     "AveragePooling3D",
@@ -117,17 +117,13 @@ _VOLUMES = (
 _REASONS = {
     **dict.fromkeys(_VOLUMES, "it has images of three dimensions, for which TFLite has no kernels of integers"),
     LAMBDA: "it consists of Python code, which cannot be converted",
-    "Bidirectional": "it runs a recurrent layer from both ends of the sequence, and those are not supported",
-    **dict.fromkeys(
-        _RECURRENT,
-        "it is recurrent: the state that it feeds back would be rounded once for each element of the sequence, and the "
-        "errors would add up; supported are layers whose output is rounded once",
-    ),
+    "Masking": "the layers after it skip the elements that it masks, while a network computes all of them",
+    **dict.fromkeys(_RECURRENT, "it is recurrent, and its elements are not those of a SimpleRNN, an LSTM or a GRU"),
 }
 _NEAREST = {
     **{kind: f"{kind[:-2]}2D, with the third dimension as channels" for kind in _VOLUMES},
-    "Bidirectional": "Conv1D with padding='same', which covers both sides of each element",
-    **dict.fromkeys(_RECURRENT, "Conv1D with padding='causal' and dilation_rate, which covers the same past"),
+    "Masking": "sequences of one length, filled up with zeros, without a Masking",
+    **dict.fromkeys(_RECURRENT, f"SimpleRNN, LSTM or GRU, of up to {recurrent.MAX_LENGTH} elements"),
     LAMBDA: "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
     "LayerNormalization": "BatchNormalization",
     "TimeDistributed": "Dense, which is applied along the last axis",
@@ -179,6 +175,10 @@ def _batch_norm_arrays(config: Dict[str, Any]) -> Tuple[List[str], List[str]]:
     return trained, ["moving_mean", "moving_variance"]
 
 
+def _recurrent_arrays(config: Dict[str, Any]) -> Tuple[List[str], List[str]]:
+    return ["kernel", "recurrent_kernel"] + ["bias"] * bool(config.get("use_bias", True)), []
+
+
 _CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "activation", "use_bias")
 _POOLING = ("pool_size", "strides", "padding")
 _GLOBAL_POOLING = ("keepdims",)
@@ -228,6 +228,10 @@ KINDS: Dict[str, Kind] = {
     "Activation": Kind(conversions.convert_activation, ("activation",), form=ALIKE),
     "ActivityRegularization": Kind(conversions.omit, ("l1", "l2"), form=ALIKE),
     **{kind.__name__: Kind(merges.convert_merge(kind), form=ANY) for kind in _MERGES},
+    **{
+        name: Kind(conversion, recurrent.SETTINGS, _recurrent_arrays, ANY)
+        for name, conversion in recurrent.CONVERSIONS.items()
+    },
     "AlphaDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
     "BatchNormalization": _BATCH_NORMALIZATION,
     "BatchNormalizationV1": _BATCH_NORMALIZATION,

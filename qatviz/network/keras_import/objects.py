@@ -15,16 +15,17 @@ from qatviz.network.keras_import.config import (
     SEQUENTIAL,
     check_arguments,
     parse_model,
-    shared_weights,
     subclassed,
 )
 from qatviz.network.keras_import.conversions import ACTIVATIONS
 from qatviz.network.keras_import.convert import ImportedModel, InputShape, Weights, convert
 from qatviz.network.keras_import.kinds import KINDS
+from qatviz.network.keras_import.layer_wrappers import BACKWARD, BIDIRECTIONAL, FORWARD, TIME_DISTRIBUTED
 from qatviz.network.keras_import.records import Path, layer_name, layer_records
 
 _ARRAYS = (
     "kernel",
+    "recurrent_kernel",
     "bias",
     "depthwise_kernel",
     "pointwise_kernel",
@@ -117,6 +118,11 @@ def _layers(model: Any, path: Path) -> Iterator[Tuple[Path, Any]]:
     yield path, model
     for layer in getattr(model, "layers", ()) if _is_model(model) else ():
         yield from _layers(layer, (*path, layer.name))
+    kind = type(model).__name__
+    for name in (FORWARD, BACKWARD) if kind == BIDIRECTIONAL else ():
+        yield from _layers(getattr(model, name), (*path, name))
+    if kind == TIME_DISTRIBUTED:
+        yield from _layers(model.layer, path)
 
 
 def _is_model(layer: Any) -> bool:
@@ -156,18 +162,20 @@ def _check_shared(model: Any) -> None:
         if first != path and layer.weights:
             raise NetworkError(
                 f"layer {path[-1]!r} ({type(layer).__name__}): it is in the model as {'/'.join(first)!r} and as "
-                f"{'/'.join(path)!r}, so that its weights are shared; allowed: layers that are called once"
+                f"{'/'.join(path)!r}, so that its weights are shared, which Keras' description does not say; allowed: "
+                "layers with weights that are in one model, which may be called more than once"
             )
 
 
 def _check_activation(layer: Any, path: Path, known_activations: Tuple[Any, ...]) -> None:
     """Refuse functions that are not Keras'; in the description, they would look like Keras' of the same name."""
-    activation = getattr(layer, "activation", None)
-    if activation is not None and not any(activation is known for known in known_activations):
-        raise NetworkError(
-            f"layer {path[-1]!r} ({type(layer).__name__}): activation is "
-            f"{getattr(activation, '__name__', repr(activation))}; supported: {', '.join(ACTIVATIONS)}"
-        )
+    for key in ("activation", "recurrent_activation"):
+        activation = getattr(layer, key, None)
+        if activation is not None and not any(activation is known for known in known_activations):
+            raise NetworkError(
+                f"layer {path[-1]!r} ({type(layer).__name__}): {key} is "
+                f"{getattr(activation, '__name__', repr(activation))}; supported: {', '.join(ACTIVATIONS)}"
+            )
 
 
 def _known_activations() -> Tuple[Any, ...]:
@@ -263,7 +271,11 @@ def _add_repeated(record: Dict[str, Any], model: Any, path: Path) -> None:
     counts = {layer.name: called.count(layer) for layer in called}
     for layer in called:
         if counts[layer.name] > 1 and layer.weights:
-            raise shared_weights((*path, layer.name), type(layer).__name__, counts[layer.name])
+            raise NetworkError(
+                f"layer {'/'.join((*path, layer.name))!r} ({type(layer).__name__}): the Sequential {model.name!r} "
+                f"calls it {counts[layer.name]} times, but Keras describes and saves it once; allowed: layers with "
+                "weights that a Sequential calls once; nearest: the same layers in a functional model"
+            )
     if max(counts.values(), default=1) > 1:
         layers = layer_records(record)
         records = {layer_name(layer): layer for layer in layers}
@@ -281,10 +293,11 @@ def _arrays(model: Any) -> Weights:
     import tensorflow.compat.v1 as tf
 
     variables = [
-        (path, key, getattr(layer, key))
+        (path, key, getattr(holder, key))
         for path, layer in _layers(model, ())
+        for holder in (layer, getattr(layer, "cell", None))  # a recurrent layer has them in its cell
         for key in _ARRAYS
-        if hasattr(getattr(layer, key, None), "initializer")  # the alpha of a LeakyReLU is no variable
+        if hasattr(getattr(holder, key, None), "initializer")  # the alpha of a LeakyReLU is no variable
     ]
     try:
         values = tf.keras.backend.batch_get_value([variable for _, _, variable in variables])

@@ -18,7 +18,8 @@ class KerasOrigin:
         Keras' description of the model, JSON (``model.to_json()``); None if it is not known.
     arrays : dict of str to tuple
         For each parameter ``layer.parameter`` from Keras: the path of its Keras layer through the enclosing models, and
-        Keras' name of the array, such as ``{"conv.weights": (("base", "conv"), "kernel")}``.
+        Keras' name of the array, such as ``{"conv.weights": (("base", "conv"), "kernel")}``, in the form of
+        :func:`.array_parts.array_part`.
     has_code : bool
         True if ``config`` contains or may contain Python code (Lambda layers), which Keras runs when it builds the
         model. Always derived from ``config`` as well, since a stored record cannot be trusted.

@@ -10,6 +10,7 @@ import re
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from qatviz.data.checks import check_memory
+from qatviz.network.keras_import.layer_wrappers import BACKWARD, FORWARD
 from qatviz.network.keras_import.reader_process import Form, KerasFile, Stored
 from qatviz.network.keras_import.tensor_bundle import TensorBundle, integer, parts, text
 from qatviz.network.model_formats import METADATA, SAVED_MODEL
@@ -18,6 +19,8 @@ from qatviz.network.model_formats import METADATA, SAVED_MODEL
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 #: Names of objects that are layers with weights: those of a model, and that of the layer in a wrapper of tfmot.
 _CHILD = re.compile(r"layer_with_weights-\d+|layer")
+#: Objects in a recurrent layer or Bidirectional whose variables are its own, and what their names begin with then.
+_PARTS = {"cell": "", FORWARD: FORWARD + "/", BACKWARD: BACKWARD + "/"}
 #: Largest number of layers, and of models within models.
 _MAX_OBJECTS, _MAX_DEPTH = 100_000, 50
 #: Variables of optimizers in the checkpoints of tf.train.Saver.
@@ -105,15 +108,22 @@ def _objects(content: bytes) -> Iterator[Tuple[str, List[Tuple[str, str]]]]:
     is_model = any(_CHILD.fullmatch(name) for name in children[0])
     waiting = [("", 0 if is_model else children[0].get("model", 0), 0)]  # tf.train.Checkpoint(model=model)
     seen: Set[int] = set()
+
+    def variables(number: int, inside: str, levels: int) -> Iterator[Tuple[str, str]]:
+        """Yield the names and keys of a layer's variables, and of those of the layers and cells in it."""
+        for name, child in children[number].items():
+            yield from ((inside + name, key) for key in keys[child])
+            if name in _PARTS and levels:
+                yield from variables(child, inside + _PARTS[name], levels - 1)
+
     while waiting:
         path, number, depth = waiting.pop()
         if depth > _MAX_DEPTH or len(waiting) > _MAX_OBJECTS:
             raise ValueError(f"the model has more than {_MAX_OBJECTS} layers or {_MAX_DEPTH} levels")
-        own = []
         for name, child in children[number].items():
             if _CHILD.fullmatch(name):
                 waiting.append((f"{path}/{name}" if path else name, child, depth + 1))
-            own += [(name, key) for key in keys[child]]
+        own = list(variables(number, "", len(_PARTS))) if path else []
         if path and own and number not in seen:  # a layer that is in the model twice has its arrays once
             yield path, own
         seen.add(number)

@@ -20,8 +20,11 @@ def is_keras3(record: Any) -> bool:
 
 
 def with_keras3_names(config: Dict[str, Any]) -> Dict[str, Any]:
-    """Return the config of a layer of Keras 3 with the names that its activations have here."""
-    activation = config.get("activation")
-    if not isinstance(activation, str) or activation not in KERAS3_ACTIVATIONS:
-        return config
-    return dict(config, activation=KERAS3_ACTIVATIONS[activation])
+    """Return the config of a layer of Keras 3, or of a wrapper of layers, with the names that activations have here."""
+    found = dict(config)
+    for key, value in config.items():
+        if key in ("activation", "recurrent_activation") and isinstance(value, str):
+            found[key] = KERAS3_ACTIVATIONS.get(value, value)
+        if key in ("layer", "backward_layer") and isinstance(value, dict) and isinstance(value.get("config"), dict):
+            found[key] = dict(value, config=with_keras3_names(value["config"]))
+    return found

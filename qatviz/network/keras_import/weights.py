@@ -9,8 +9,10 @@ from qatviz.errors import NetworkError
 from qatviz.network.keras_import.config import NESTED
 from qatviz.network.keras_import.convert import Weights
 from qatviz.network.keras_import.kinds import KINDS
+from qatviz.network.keras_import.layer_wrappers import TIME_DISTRIBUTED, wrapped_layers
 from qatviz.network.keras_import.reader_process import Form, Stored, StoredLayers
 from qatviz.network.keras_import.records import Path, layer_name, layer_records, shortened
+from qatviz.network.keras_import.recurrent import CONVERSIONS
 
 Slot = Tuple[Path, str]
 """Array of the model: path of its layer and Keras' name of the array."""
@@ -94,11 +96,13 @@ def _assign_by_class(stored: Dict[str, Arrays], prefix: str, record: Dict[str, A
             if layer["class_name"] in NESTED:
                 _assign_by_class(stored, name + "/", layer, own, out)
                 continue
-            trained, fixed = _slots(layer, own)
-            arrays, slots = stored[name], trained + fixed
-            if len(arrays) != len(slots):
-                raise _other_count(f"layer {own[-1]!r}: {len(arrays)} arrays", f"{len(slots)}")
-            out[own] = {key: array for (_, key), (_, array) in zip(slots, arrays)}
+            for place, inner in wrapped_layers(layer):
+                inside = (*own, *place)
+                trained, fixed = _slots(inner, inside)
+                arrays, slots = _stored_below(stored, "/".join((name, *place)), layer, inner), trained + fixed
+                if len(arrays) != len(slots):
+                    raise _other_count(f"layer {inside[-1]!r}: {len(arrays)} arrays", f"{len(slots)}")
+                out[inside] = {key: array for (_, key), (_, array) in zip(slots, arrays)}
 
 
 def _assign_by_number(stored: Dict[str, Arrays], record: Dict[str, Any]) -> Weights:
@@ -114,13 +118,15 @@ def _assign_by_number(stored: Dict[str, Arrays], record: Dict[str, Any]) -> Weig
                 waiting.append((name + "/", layer, own))
                 continue
             trained, fixed = _slots(layer, own)
-            expected[name] = own, trained + fixed
+            expected[name + "/layer" * (layer["class_name"] == TIME_DISTRIBUTED)] = own, trained + fixed
     if not set(expected).issuperset(stored):
         raise _other_count(f"weights of {len(stored)} layers", f"{len(expected)}, the model's layers with weights")
-    return {
-        own: {key: _array(dict(stored.get(name, ())), key, own) for _, key in slots}
-        for name, (own, slots) in expected.items()
-    }
+    weights: Weights = {own: {} for own, _ in expected.values()}
+    for name, (own, slots) in expected.items():
+        arrays = dict(stored.get(name, ()))
+        for path, key in slots:
+            weights.setdefault(path, {})[key] = _array(arrays, "/".join((*path[len(own) :], key)), path)
+    return weights
 
 
 def _assign_variables(stored: Dict[str, np.ndarray], record: Dict[str, Any]) -> Weights:
@@ -148,11 +154,17 @@ def _array(arrays: Dict[str, np.ndarray], key: str, path: Path) -> np.ndarray:
     return arrays[name]
 
 
+def _stored_below(stored: Dict[str, Arrays], name: str, layer: Dict[str, Any], inner: Dict[str, Any]) -> Arrays:
+    """Return the arrays of a layer, or of the layer ``inner`` in a wrapper; a recurrent layer has them in its cell."""
+    name += "/layer" * (layer["class_name"] == TIME_DISTRIBUTED)
+    return stored.get(name + "/cell" if inner["class_name"] in CONVERSIONS else name, [])
+
+
 def _names_below(stored: Dict[str, Arrays], prefix: str) -> Dict[str, Tuple[str, int]]:
     """Return class and number by the name of each layer of the model below `prefix`."""
     for tree in sorted({name.split("/")[0] for name in stored}):
         start = f"{prefix}{tree}/"
-        own = [name for name in stored if name.startswith(start) and "/" not in name[len(start) :]]
+        own = sorted({start + name[len(start) :].split("/")[0] for name in stored if name.startswith(start)})
         if own:
             matches = {name: re.fullmatch(r"(.+?)(?:_(\d+))?", name[len(start) :]) for name in own}
             return {name: (match.group(1), int(match.group(2) or 0)) for name, match in matches.items() if match}
@@ -188,7 +200,9 @@ def _slots(record: Dict[str, Any], path: Path) -> Tuple[List[Slot], List[Slot]]:
             for all_slots, slots in zip((trained, fixed), _slots(layer, (*path, layer_name(layer)))):
                 all_slots += slots
         return trained, fixed
-    kind = KINDS.get(record["class_name"])
-    if kind is not None and kind.array_names is not None:
-        trained, fixed = [[(path, key) for key in keys] for keys in kind.array_names(record["config"])]
+    for place, layer in wrapped_layers(record):
+        kind = KINDS.get(layer["class_name"])
+        if kind is not None and kind.array_names is not None:
+            for all_slots, keys in zip((trained, fixed), kind.array_names(layer["config"])):
+                all_slots += [((*path, *place), key) for key in keys]
     return ([], trained + fixed) if record["config"].get("trainable") is False else (trained, fixed)

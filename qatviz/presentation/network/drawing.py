@@ -40,6 +40,8 @@ def network_drawing(network: Network, plan: QuantizationPlan) -> NetworkDrawing:
         count = sum(parameters[layer.name] for layer in unit.layers)
         shape = shown_shape(shapes[unit.output], unit.output in sequences)
         output = shape_text(shape) + (f" · {si(count)} params" if count else "")
+        if unit.op.owner != unit.name:
+            output += f" · weights of {unit.op.owner}"
         layers = " + ".join(layer_text(layer, layer.name in sequences) for layer in unit.layers)
         texts[unit.name] = NodeText(unit.name, layers, output)
     tensors: Dict[str, List[QuantizedTensor]] = {name: [] for name in texts}

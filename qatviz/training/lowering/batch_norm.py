@@ -26,7 +26,7 @@ _ONE = np.float32(1)
 
 
 class FoldedBatchNorm:
-    """Batch norm folded into the weights and bias of one unit.
+    """Batch norm folded into the weights and bias of one unit, or of several units that share all of these.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ class FoldedBatchNorm:
     def __init__(self, unit: Unit, parameters: Dict[str, tf.Tensor], frozen: Optional[tf.Tensor]):
         assert unit.batch_norm is not None
         self._batch_norm, self._frozen = unit.batch_norm, frozen
-        name = self._batch_norm.name
+        name = self._batch_norm.owner
         self._gamma, self._beta = parameters[name + ".gamma"], parameters[name + ".beta"]
         self._mean, self._variance = parameters[name + ".moving_mean"], parameters[name + ".moving_variance"]
-        self._own_bias = parameters.get(unit.name + ".bias")
+        self._own_bias = parameters.get(unit.bias)
         self._epsilon = _filled_like(self._batch_norm.epsilon, self._variance)
-        weights = parameters[unit.name + ".weights"]
+        weights = parameters[unit.weights]
         with tf.name_scope(scope_name(name)):
             rsqrt = _exact_rsqrt if frozen is None else tf.rsqrt
             self._sigma_squared = self._variance + self._epsilon
@@ -88,10 +88,11 @@ class FoldedBatchNorm:
         bias = self._beta + self._gamma * tf.rsqrt(sigma_squared) * self._shift(mean)
         # The moving variance is the unbiased estimate, as tf.layers keeps it.
         unbiased = variance * _filled_like(count / _at_least_one(count - _ONE), variance)
-        name = self._batch_norm.name
+        mean_name, variance_name = (f"{self._batch_norm.owner}.moving_{what}" for what in ("mean", "variance"))
+        # Each of several layers that share it updates the result of the one before.
         self.updates = {
-            name + ".moving_mean": self._next_average(self._mean, mean),
-            name + ".moving_variance": self._next_average(self._variance, unbiased),
+            mean_name: self._next_average(self.updates.get(mean_name, self._mean), mean),
+            variance_name: self._next_average(self.updates.get(variance_name, self._variance), unbiased),
         }
         ratio, bias = tf.where(self._frozen, _filled_like(1.0, ratio), ratio), tf.where(self._frozen, self.bias, bias)
         return tf.nn.bias_add(output * ratio, bias)

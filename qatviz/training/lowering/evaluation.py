@@ -47,7 +47,7 @@ class EvaluationLowering(LayerLowering):
         return super().unit(unit, inputs)
 
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
-        bias = self.parameters.get(unit.name + ".bias")
+        bias = self.parameters.get(unit.bias)
         return bias if bias is None else self._on_bias_grid(unit, bias)
 
     def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
@@ -66,9 +66,7 @@ class EvaluationLowering(LayerLowering):
         fine = tf.fill(tf.shape(units), tf.where(self._wide, *finest))
         units = tf.where(units > 0, units, fine * self._scale64(unit.output))
         factors = tf.where(factors > 0, factors, fine)
-        known = tf.logical_and(
-            self.quantizers.enabled(unit.name + ".weights"), tf.minimum(self._scale(source), scale) > 0
-        )
+        known = tf.logical_and(self.quantizers.enabled(unit.weights), tf.minimum(self._scale(source), scale) > 0)
         wide = tf.logical_and(known, self._wide)
         x = snap_to_exact_code(x, lambda sums: whole_units(sums, units) * factors, scale, tf.not_equal(known, wide))
         return exact_value(x, lambda: self._wide_products(unit, units, factors, wide), scale, wide)
@@ -76,8 +74,8 @@ class EvaluationLowering(LayerLowering):
     def _wide_products(self, unit: Unit, units: tf.Tensor, factors: tf.Tensor, wide: tf.Tensor) -> tf.Tensor:
         """Return the exact codes of sums of products and bias, float64, as TFLite's int16 kernels compute them."""
         source = only_if(wide, self._inputs[0])
-        weights = only_if(wide, self.quantizers.quantized[unit.name + ".weights"].values)
-        channels = weights.shape[self.plan.tensor(unit.name + ".weights").channel_axis :]
+        weights = only_if(wide, self.quantizers.quantized[unit.weights].values)
+        channels = weights.shape[self.plan.tensor(unit.weights).channel_axis :]
         scales = tf.reshape(self._channel_scales(unit), channels)
         sums = linear(
             unit.op, codes_of(source, self._scale(self.plan.grid_of(unit.inputs[0]))), codes_of(weights, scales)
@@ -292,14 +290,14 @@ class EvaluationLowering(LayerLowering):
         """Return the bias of a unit before it is rounded, with its batch norm folded in."""
         if unit.batch_norm is not None:
             return self.batch_norms[unit.name].bias
-        return self.parameters.get(unit.name + ".bias")
+        return self.parameters.get(unit.bias)
 
     def _scale(self, tensor: str) -> tf.Tensor:
         """Return the scale in use of a tensor quantized as a whole, 0 if its quantizer is off."""
         return self.quantizers.scale_in_use(tensor)
 
     def _channel_scales(self, unit: Unit) -> tf.Tensor:
-        return self.quantizers.channel_scales_in_use(unit.name + ".weights")
+        return self.quantizers.channel_scales_in_use(unit.weights)
 
     def _scale64(self, layer: str) -> tf.Tensor:
         """Return the scale of a layer's output as float64, 0 if its quantizer is off."""

@@ -79,17 +79,15 @@ def lower(
     NetworkError
         If no layer has weights.
     """
-    batch_norms = {
-        unit.name: FoldedBatchNorm(
-            unit, parameters, _frozen(unit.batch_norm, freeze_batch_norm if training else None, fixed)
-        )
-        for unit in plan.units
-        if unit.batch_norm is not None
-    }
+    batch_norms: Dict[str, FoldedBatchNorm] = {}
     sources = {}
     for unit in plan.units:
+        if unit.batch_norm is not None:
+            frozen = _frozen(unit.batch_norm, freeze_batch_norm if training else None, fixed)
+            shared = batch_norms.get(unit.op.owner)
+            batch_norms[unit.name] = FoldedBatchNorm(unit, parameters, frozen) if shared is None else shared
         if isinstance(unit.op, WEIGHTED):
-            name = unit.name + ".weights"
+            name = unit.weights
             sources[name] = batch_norms[unit.name].weights if unit.name in batch_norms else parameters[name]
     if not sources:
         raise NetworkError(f"network {network.name!r}: it has no layer with weights, so it cannot be trained")
@@ -123,4 +121,4 @@ def _inputs(network: Network, examples: tf.Tensor) -> Parameters:
 
 def _frozen(batch_norm: BatchNorm, freeze_all: Optional[tf.Tensor], fixed: Collection[str]) -> Optional[tf.Tensor]:
     """Return whether a batch norm uses its moving statistics in training, bool scalar; None in evaluation."""
-    return tf.constant(True) if freeze_all is not None and batch_norm.name + ".moving_mean" in fixed else freeze_all
+    return tf.constant(True) if freeze_all is not None and batch_norm.owner + ".moving_mean" in fixed else freeze_all

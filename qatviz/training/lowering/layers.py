@@ -149,14 +149,14 @@ class LayerLowering(ABC):
         return self._weighted(unit, inputs[0], convolve)
 
     def _dense(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
-        weights = self.parameters[unit.name + ".weights"]
+        weights = self.parameters[unit.weights]
         if unit.batch_norm is None:
             return quantize_dense(
                 inputs[0],
                 weights,
                 self._bias(unit),
                 activation=lambda x: _activated(unit, self._products(unit, x)),
-                weights_quantizer=self.quantizers.quantizer(unit.name + ".weights"),
+                weights_quantizer=self.quantizers.quantizer(unit.weights),
                 activation_quantizer=self.quantizers.quantizer(unit.name + ".activations"),
             )
 
@@ -167,9 +167,9 @@ class LayerLowering(ABC):
 
     def _weighted(self, unit: Unit, x: tf.Tensor, operation: Operation) -> tf.Tensor:
         """Lower a convolution (or Dense with batch norm): operation, bias, activation, quantizer."""
-        quantizer = self.quantizers.quantizer(unit.name + ".weights")
+        quantizer = self.quantizers.quantizer(unit.weights)
         if unit.batch_norm is None:
-            result = operation(x, self.parameters[unit.name + ".weights"], quantizer)
+            result = operation(x, self.parameters[unit.weights], quantizer)
             bias = self._bias(unit)
             if bias is not None:
                 result = tf.nn.bias_add(result, bias)
@@ -178,7 +178,7 @@ class LayerLowering(ABC):
             result = self._batch_normalized(
                 unit,
                 result,
-                lambda: operation(x, self.parameters[unit.name + ".weights"], lambda weights: weights),
+                lambda: operation(x, self.parameters[unit.weights], lambda weights: weights),
             )
         return self._finish(unit, self._products(unit, result))
 

@@ -22,7 +22,7 @@ class TrainingLowering(LayerLowering):
         self._dropout_seed = dropout_seed
 
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
-        return self.parameters.get(unit.name + ".bias")
+        return self.parameters.get(unit.bias)
 
     def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
         return self.batch_norms[unit.name].corrected(x, operation)

@@ -94,7 +94,9 @@ class NetworkPreview(QtWidgets.QWidget):
             )
             for column in _NUMBERS:
                 item.setTextAlignment(column, _RIGHT)
-            item.setToolTip(0, f"{row.name} reads {', '.join(row.inputs)}")
+            owner = network.layer(row.name).owner
+            weights = f", with the weights of {owner}" if owner != row.name else ""
+            item.setToolTip(0, f"{row.name} reads {', '.join(row.inputs)}{weights}")
             items.append(item)
         self.table.addTopLevelItems(items)
         for column in range(1, len(_COLUMNS)):
