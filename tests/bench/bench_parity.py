@@ -9,6 +9,8 @@
   exported with all settings. ``parity/NETWORK/SETTING/simulator`` is the integer simulator.
 - ``parity_more/...``: the same for wider activations, for options of TFLite, and for MobileNetV2, imported from
   tf.keras, with random parameters and the ranges of digits.
+- ``parity_layers/...``: the same for networks of layers that the others do not have, in the forms of
+  :data:`LAYER_FORMS`.
 - ``export_seconds/mobilenetv2/tflite``, ``import_seconds/resnet50``: wall-clock time at 96×96 and 224×224.
 
 LiteRT is that of the Python that QATVIZ_LITERT_PYTHON names, or of the first newer one on PATH that has it; the module
@@ -35,9 +37,36 @@ from parity_runtimes import EXAMPLES, NotRun, loaded
 
 FORMS = {**parity_runtimes.FORMS, **parity_runtimes.C_FORMS, **newer_runtimes.FORMS}
 MORE_FORMS = {**parity_runtimes.MORE_FORMS, **newer_runtimes.MORE_FORMS}
+#: Networks of layers that those of the zoo don't have (``parity_cases.LAYER_NETWORKS``), and the forms in which they
+#: are measured, by setting.
+LAYER_NETWORKS = ("functions", "products", "transposed", "enlarged", "sequence")
+LAYER_FORMS = {
+    "8-bit-per-channel": (
+        "npz/simulator",
+        "c/compiled",
+        "onnx/onnxruntime",
+        "onnx/newer-onnxruntime",
+        "onnx-exact/newer-onnxruntime",
+        "tflite/litert",
+        "tflite/litert-builtin",
+        "tflite/interpreter",
+        "tflm/tflite-micro",
+        "savedmodel/tensorflow",
+        "frozen-exact/tensorflow2",
+    ),
+    "a16": (
+        "npz/simulator",
+        "c/compiled",
+        "onnx-exact/newer-onnxruntime",
+        "tflite-int16/litert",
+        "tflite-int16/litert-builtin",
+        "tflm-int16/tflite-micro",
+    ),
+}
 
 #: Training steps; fewer for slow networks.
 STEPS = {"few_layers": 300, "mlp": 200, "lenet": 200, "dscnn": 200, "resnet8": 100, "mobilenet": 60}
+LAYER_STEPS, LAYER_EXAMPLES = 200, 250
 IMPORTED = "mobilenetv2"
 SETTINGS = {
     "8-bit-per-tensor": {"preset": "tflite-int8", "weights": {"per_channel": False}},
@@ -58,7 +87,7 @@ MORE_SETTINGS = {
 _INT4, _INT16 = ("w4", "w2"), ("a12", "a16")
 _OPTIONS = {"tflite-int4": _INT4, "tflite-int4-all": _INT4, "tflite-int16": _INT16}
 _ONLY = {form: settings for form in MORE_FORMS for name, settings in _OPTIONS.items() if form.startswith(name + "/")}
-PARITY, MORE = "parity", "parity_more"
+PARITY, MORE, LAYERS = "parity", "parity_more", "parity_layers"
 EXPORT_SECONDS, IMPORT_SECONDS = "export_seconds/mobilenetv2/tflite", "import_seconds/resnet50"
 
 
@@ -70,7 +99,13 @@ def _names() -> List[str]:
                 is_more = network == IMPORTED or setting in MORE_SETTINGS or form in MORE_FORMS
                 if setting in _ONLY.get(form, (setting,)):
                     (more if is_more else table).append("/".join((MORE if is_more else PARITY, network, setting, form)))
-    return table + more
+    layers = [
+        "/".join((LAYERS, network, setting, form))
+        for network in LAYER_NETWORKS
+        for setting, forms in LAYER_FORMS.items()
+        for form in forms
+    ]
+    return table + more + layers
 
 
 NAMES = (*_names(), EXPORT_SECONDS, IMPORT_SECONDS)
@@ -83,8 +118,9 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
     for number, name in enumerate(names, 1):
         kind, *parts = name.split("/", 3)
         start = time.perf_counter()
-        if kind in (PARITY, MORE):
-            figure = {"name": name, "unit": "%", **_agreement(*parts)}
+        if kind in (PARITY, MORE, LAYERS):
+            most = LAYER_EXAMPLES if kind == LAYERS else EXAMPLES
+            figure = {"name": name, "unit": "%", **_agreement(*parts, most)}
         else:
             figure = {"name": name, "unit": "s", **(_export_seconds() if name == EXPORT_SECONDS else _import_seconds())}
         seconds = time.perf_counter() - start
@@ -108,17 +144,17 @@ class Case(NamedTuple):
     expected: Dict[str, np.ndarray]
 
 
-def _agreement(network_name: str, setting: str, form_name: str) -> Dict:
-    """Return the figure of one form; without a value if it is refused or can't be run."""
+def _agreement(network_name: str, setting: str, form_name: str, most: int) -> Dict:
+    """Return the figure of one form on ``most`` inputs; without a value if it is refused or can't be run."""
     from qatviz.export.proof.parity import Agreement, compare_logits
 
-    form = {**FORMS, **MORE_FORMS}[form_name]
-    case = _case(network_name, setting)
+    form = {**FORMS, **MORE_FORMS, **newer_runtimes.MICRO_FORMS}[form_name]
+    case, examples = _case(network_name, setting), min(form.examples, most)
     found, start = {}, time.perf_counter()
     try:
         with loaded(form, case.source, case.model) as file:
             for kind, codes in case.inputs.items():
-                codes, expected = codes[: form.examples], case.expected[kind][: form.examples]
+                codes, expected = codes[:examples], case.expected[kind][:examples]
                 batch = form.batch
                 logits = [file.run(codes[at : at + batch])[case.model.output] for at in range(0, len(codes), batch)]
                 found[kind] = compare_logits(expected, np.concatenate(logits))
@@ -140,7 +176,7 @@ def _agreement(network_name: str, setting: str, form_name: str) -> Dict:
         "reached": file.reached.to_record(),
         "runtime": file.runtime,
         "bytes": file.nbytes,
-        "examples": form.examples,
+        "examples": examples,
         "inputs": {kind: each.to_record() for kind, each in found.items()},
         "seconds": time.perf_counter() - start,
     }
@@ -215,7 +251,7 @@ def _trained(name: str):
     """Return a network of the zoo, its plan, and its state after training."""
     from parity_cases import Trained
 
-    with Trained(name, STEPS[name]) as trained:
+    with Trained(name, STEPS.get(name, LAYER_STEPS)) as trained:
         return trained.network, trained.plan, trained.state
 
 

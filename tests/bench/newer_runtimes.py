@@ -30,6 +30,7 @@ from parity_runtimes import (
 from qatviz.export.integers.simulator import dequantize
 from qatviz.export.proof.parity import ROUNDED_ONCE, Agreement, codes_of
 from qatviz.export.tflite import litert
+from qatviz.export.tflite.files import tflm_files
 from qatviz.export.tflite.runtime import reached as reached_with_double_rounding
 from qatviz.export.tflm import runtime as tflm
 
@@ -139,7 +140,8 @@ def _run(program: _Program, newer: Any, content: bytes, given: np.ndarray, *argu
 
 @contextmanager
 def _micro(source, model, options):
-    file, newer = tflite_file(model, options), _MICRO.found()
+    newer = _MICRO.found()
+    file = tflm_files(model, options).shipped if "litert" not in options else tflite_file(model, options)
     if file.dtype == np.uint8:
         raise NotRun("TFLite Micro has no kernels for uint8")
 
@@ -220,4 +222,9 @@ MORE_FORMS = {
     "tflite-int4-all/tflite-micro": Form("tflite", {"int4": True, "int4_all": True}, *_MICRO_FORM),
     "tflite-int16/tflite-micro": Form("tflite", {"int16": True}, *_MICRO_FORM),
     "tflite-int16/litert-builtin": Form("tflite", {"int16": True}, litert_kernels(litert.BUILTIN)),
+}
+#: Forms of the format for TFLite Micro.
+MICRO_FORMS = {
+    "tflm/tflite-micro": Form("tflm", {}, *_MICRO_FORM),
+    "tflm-int16/tflite-micro": Form("tflm", {"int16": True}, *_MICRO_FORM),
 }

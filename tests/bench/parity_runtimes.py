@@ -103,6 +103,8 @@ def _interpreter(source, model, options):
     from qatviz.export.tflite.runtime import RUNTIME, TfliteRunner, reached
 
     file = tflite_file(model, options)
+    if file.only_litert:
+        raise ExportError(f"{RUNTIME}: lacks kernels of the file")
     yield Loaded(RUNTIME, TfliteRunner(file).run, reached(model), len(file.content))
 
 

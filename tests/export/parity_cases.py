@@ -14,19 +14,25 @@ from qatviz.data import load
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.proof.parity import run_outputs
 from qatviz.network import zoo
+from qatviz.network.activations import Activation
+from qatviz.network.elementwise import Add, Average, Maximum, Multiply, Subtract
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
-    Add,
     AveragePool,
     BatchNorm,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Flatten,
     GlobalAveragePool,
+    GroupedConv2D,
     MaxPool,
     ReLU,
     ReLU6,
+    Reshape,
+    UpsampleBilinear,
+    UpsampleNearest,
 )
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol.settings_book import SettingsBook
@@ -110,6 +116,106 @@ def few_layers(input_shape=(28, 28, 1), classes=10):
     return net.network()
 
 
+def _digits_network(name):
+    """Return the builder of a network, with a first convolution."""
+    net = NetworkBuilder(name, (28, 28, 1))
+    net.add(Conv2D, "stem", filters=8, kernel_size=3, strides=2)
+    net.add(ReLU, "stem_relu")
+    return net
+
+
+def _ended(net):
+    """Return the network with a Dense of all values at its end."""
+    net.add(Flatten, "flatten")
+    net.add(Dense, "logits", units=10)
+    return net.network()
+
+
+def functions():
+    net = _digits_network("functions")
+    for index, function in enumerate(("swish", "tanh", "leaky_relu", "hard_swish", "elu", "sigmoid")):
+        net.add(Conv2D, f"conv{index}", filters=8, kernel_size=3, strides=2 if index == 2 else 1)
+        net.add(Activation, f"{function}{index}", function=function)
+    return _ended(net)
+
+
+def products():
+    """Products, differences, means and extremes of two tensors, one of which may be repeated."""
+    net = _digits_network("products")
+    trunk = net.last
+    net.add(GlobalAveragePool, "squeeze")
+    net.add(Dense, "gate", units=8)
+    net.add(Activation, "gate_sigmoid", function="sigmoid")
+    gates = net.add(Reshape, "gates", target_shape=(1, 1, 8))
+    gated = net.add(Multiply, "gated", inputs=(gates, trunk))
+    branch = net.add(Conv2D, "branch", filters=8, kernel_size=3)
+    difference = net.add(Subtract, "difference", inputs=(gated, branch))
+    mean = net.add(Average, "mean", inputs=(difference, trunk))
+    net.add(Multiply, "square", inputs=(mean, mean))
+    other = net.add(Conv2D, "other", filters=8, kernel_size=1)
+    net.add(Maximum, "larger", inputs=(other, net.add(Conv2D, "third", inputs=mean, filters=8, kernel_size=1)))
+    net.add(MaxPool, "pool")
+    return _ended(net)
+
+
+def transposed():
+    """Transposed convolutions, and convolutions of groups of channels."""
+    net = _digits_network("transposed")
+    net.add(GroupedConv2D, "grouped", filters=16, kernel_size=3, strides=2, groups=2)
+    net.add(ReLU, "grouped_relu")
+    net.add(Conv2DTranspose, "larger", filters=8, kernel_size=3, strides=2)
+    net.add(ReLU, "larger_relu")
+    net.add(GroupedConv2D, "fours", filters=8, kernel_size=3, strides=2, groups=4)
+    net.add(ReLU, "fours_relu")
+    net.add(Conv2DTranspose, "last", filters=4, kernel_size=2, strides=2)
+    return _ended(net)
+
+
+def enlarged():
+    """Linear interpolation, by a power of two and by another factor, and repetition of pixels."""
+    net = _digits_network("enlarged")
+    net.add(MaxPool, "pool")
+    net.add(UpsampleBilinear, "twice", size=2)
+    net.add(Conv2D, "conv", filters=8, kernel_size=3, strides=2)
+    net.add(ReLU, "conv_relu")
+    net.add(UpsampleBilinear, "thrice", size=3)
+    net.add(Conv2D, "thin", filters=8, kernel_size=3, strides=3)
+    net.add(UpsampleNearest, "repeated", size=2)
+    net.add(Conv2D, "last", filters=4, kernel_size=3, strides=2)
+    return _ended(net)
+
+
+def sequence():
+    """1-D layers, which are those of an image of one row."""
+    net = NetworkBuilder("sequence", (28, 28, 1))
+    net.add(Reshape, "row", target_shape=(1, 28, 28))
+    for index in range(2):
+        net.add(Conv2D, f"conv{index}", filters=16, kernel_size=(1, 3))
+        net.add(ReLU, f"relu{index}")
+    net.add(MaxPool, "pool", pool_size=(1, 2))
+    net.add(DepthwiseConv2D, "depthwise", kernel_size=(1, 3), dilation=(1, 2))
+    net.add(AveragePool, "mean", pool_size=(1, 2))
+    return _ended(net)
+
+
+def multiply_add():
+    """Layers that a batch norm, a Rescaling or a constant becomes where it can't be folded, around a pool."""
+    net = NetworkBuilder("multiply_add", (28, 28, 1))
+    net.add(DepthwiseConv2D, "rescaled", kernel_size=1)
+    net.add(Conv2D, "conv", filters=8, kernel_size=3, strides=2)
+    net.add(ReLU, "relu")
+    net.add(MaxPool, "pool")
+    net.add(DepthwiseConv2D, "norm", kernel_size=1)
+    net.add(ReLU, "norm_relu")
+    net.add(Conv2D, "second", filters=8, kernel_size=3)
+    net.add(Activation, "scaled", function="linear", slope=0.5, offset=0.25)
+    return _ended(net)
+
+
+#: Networks whose layers are not in those of the zoo, by name; for digits.
+LAYER_NETWORKS = {build.__name__: build for build in (functions, products, transposed, enlarged, sequence)}
+
+
 @lru_cache(maxsize=None)
 def calibrated(name):
     """A network of the zoo, or "mobilenetv2", with its graph, which stays for whoever else asks."""
@@ -170,7 +276,8 @@ class Trained:
 
     def __init__(self, name, steps=24):
         data = load("mnist-5k")
-        self.network = few_layers() if name == FEW_LAYERS else zoo.build(name, data.input_shape, data.num_classes)
+        built = {FEW_LAYERS: few_layers, **LAYER_NETWORKS}.get(name)
+        self.network = zoo.build(name, data.input_shape, data.num_classes) if built is None else built()
         self.plan = quantization_plan(self.network)
         self._steps = steps
         self._graph = TrainingGraph(self.network, self.plan, data, BATCH_SIZE, "adam", telemetry=False)

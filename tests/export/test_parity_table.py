@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from parity_cases import calibrated
+from parity_cases import LAYER_NETWORKS, calibrated
 
 from qatviz.export.tflite import litert
 
@@ -68,9 +68,27 @@ def test_the_readme_has_the_table_of_the_stored_figures():
 )
 def test_forms_that_are_exact_are_so_in_the_stored_figures(form):
     stored = parity_table.stored_figures()
-    found = [figure for name, figure in stored.items() if name.endswith("/" + form)]
+    found = [
+        figure
+        for name, figure in stored.items()
+        if name.endswith("/" + form) and not name.startswith(parity_table.LAYER_KIND)
+    ]
     assert len(found) == len(parity_table.NETWORKS)
     assert all(figure["identical"] >= 0.999 and figure["top1"] == 1 for figure in found)
+
+
+@pytest.mark.parametrize("setting, forms", bench_parity.LAYER_FORMS.items())
+def test_every_network_of_layers_is_exact_where_its_integers_are(setting, forms):
+    stored = parity_table.stored_figures()
+    for network in parity_table.LAYERS:
+        for form in forms:
+            name = "/".join((parity_table.LAYER_KIND, network, setting, form))
+            if form in ("npz/simulator", "c/compiled", "tflite/litert", "tflite-int16/litert"):
+                assert stored[name]["identical"] >= 0.999 and stored[name]["top1"] == 1, name
+
+
+def test_the_networks_of_layers_are_those_of_the_table():
+    assert set(LAYER_NETWORKS) == set(bench_parity.LAYER_NETWORKS) == set(parity_table.LAYERS)
 
 
 def test_a_row_is_the_worst_of_its_networks():
