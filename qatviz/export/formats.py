@@ -70,8 +70,6 @@ class Format:
     packings : tuple of dict
         Options with which weights of up to 4 bits are stored two per byte, the widely supported ones first; the last
         option of each decides.
-    holds_several : bool
-        True if it holds networks with several outputs.
     holds_inputs : bool
         True if it holds networks with several inputs.
     reserved_names : set of str
@@ -87,7 +85,6 @@ class Format:
     limits: Limits = limits.none
     weights: WeightStorage = WeightStorage.CODES
     packings: Tuple[Mapping[str, Union[bool, str]], ...] = ()
-    holds_several: bool = False
     holds_inputs: bool = False
     reserved_names: FrozenSet[str] = frozenset()
 
@@ -126,9 +123,6 @@ class Format:
         """Return the reasons why the format can't hold a network; see :data:`qatviz.export.limits.Limits`."""
         refusals = self.limits(network, book, step, options) + limits.softmax_of_one(network, options)
         refusals += limits.softmax_of_several(network, options)
-        if len(network.outputs) > 1 and not self.holds_several:
-            others = [form.name for form in FORMATS.values() if form.holds_several]
-            refusals.append(limits.several_outputs(network, self.name, others))
         refusals += limits.reserved_inputs(network, self.reserved_names)
         if len(network.inputs) > 1 and not self.holds_inputs:
             others = [form.name for form in FORMATS.values() if form.holds_inputs]
@@ -219,7 +213,6 @@ TFLITE = Format(
     ),
     tflite_limits.tflite,
     packings=({"int4": True}, {"int4": True, "int4_all": True}),
-    holds_several=True,
     holds_inputs=True,
 )
 
@@ -286,7 +279,6 @@ SAVEDMODEL = Format(
     "graphs.savedmodel",
     (_FORM,),
     weights=WeightStorage.FLOAT32,
-    holds_several=True,
     holds_inputs=True,
     reserved_names=_NODES,
 )
@@ -299,7 +291,6 @@ FROZEN = Format(
     "graphs.frozen",
     (_FORM,),
     weights=WeightStorage.FLOAT32,
-    holds_several=True,
     holds_inputs=True,
     reserved_names=_NODES,
 )
@@ -331,7 +322,6 @@ C = Format(
     ),
     c_limits.c,
     packings=({"pack_int4": True},),
-    holds_several=True,
     holds_inputs=True,
 )
 
@@ -399,7 +389,6 @@ ONNX = Format(
     ),
     onnx_limits.onnx,
     packings=({"opset": onnx_limits.OPSET_21},),
-    holds_several=True,
     holds_inputs=True,
 )
 
@@ -425,7 +414,6 @@ NPZ = Format(
     (),
     limits.integer,
     WeightStorage.COMPRESSED,
-    holds_several=True,
     holds_inputs=True,
 )
 
@@ -448,7 +436,6 @@ ENCODINGS = Format(
     ),
     encodings_limits.encodings,
     weights=WeightStorage.NONE,
-    holds_several=True,
     holds_inputs=True,
 )
 

@@ -26,15 +26,6 @@ def softmax_of_one(network: Network, options: Mapping[str, Any]) -> List[Refusal
     return [Refusal(reason, (OptionChange("softmax", False),))]
 
 
-def several_outputs(network: Network, name: str, others: Sequence[str]) -> Refusal:
-    """Return the refusal of a network with several outputs by the format ``name``; ``others`` hold it."""
-    listed = ", ".join(map(repr, network.output_names))
-    return Refusal(
-        f"network {network.name!r} has the outputs {listed}, and the export to {name} has a single one",
-        (Advice(f"in the formats {', '.join(others)}"),),
-    )
-
-
 def several_inputs(network: Network, name: str, others: Sequence[str]) -> Refusal:
     """Return the refusal of a network with several inputs by the format ``name``; ``others`` hold it."""
     listed = ", ".join(map(repr, network.input_names))

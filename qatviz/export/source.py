@@ -30,12 +30,15 @@ class WholePart:
         Number of examples in the whole held-out part.
     labels : np.ndarray
         Targets ``[count]`` or ``[count, outputs]``.
+    further : tuple of np.ndarray
+        Targets of further outputs of the network.
     """
 
     def __init__(self, dataset: Dataset, count: int):
         self._dataset, self.held_out = dataset, len(dataset.x_test)
         self.count = min(count, self.held_out)
-        self.labels = dataset.y_test[: self.count]
+        self.labels, *further = (head.y_test[: self.count] for head in dataset.heads)
+        self.further = tuple(further)
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
         """Yield float32 examples ``[n] + input shape``, at most ``size`` at a time."""

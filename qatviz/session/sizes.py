@@ -7,6 +7,7 @@ import numpy as np
 
 from qatviz.data import Dataset
 from qatviz.data.data_input import DataInput
+from qatviz.data.heads import with_heads
 from qatviz.errors import ExportError, RecordError
 from qatviz.export.formats import FORMATS, Format, Options, format_named
 from qatviz.export.sizes import Sizer, sizer
@@ -146,7 +147,7 @@ def _label(form: Format, packing: Mapping[str, Any]) -> str:
 
 
 def _check(form: Format, source: ExportSource, options: Mapping[str, Any]) -> None:
-    refusals = form.limits(source.network, source.book, source.step, options)
+    refusals = form.refusals(source.network, source.book, source.step, options)
     if refusals:
         raise ExportError.refused(*refusals)
 
@@ -180,22 +181,27 @@ def _completed(network: Network, book: SettingsBook, arrays: Arrays) -> Arrays:
 
 
 def _stand_in(network: Network, description: Mapping[str, Any]) -> Dataset:
-    """Return a data set of one example with the run's scaling and task, in place of the run's own."""
-    task, scaling = description.get("task") or CLASSIFICATION, description.get("scaling") or UNIT
+    """Return a data set of one example with the run's scaling and tasks, in place of the run's own."""
+    scaling = description.get("scaling") or UNIT
     examples = np.zeros((1, *network.input_shape), np.float32 if scaling == UNSCALED else np.uint8)
     if scaling not in (UNIT, UNSCALED):
         examples = examples.astype(np.float32)
-    if task == CLASSIFICATION:
-        targets = np.zeros(1, np.int32)
-    else:
-        targets = np.zeros((1, *network.output_shape), np.float32 if task == REGRESSION else np.int32)
-    # A single logit is that of two classes.
-    count = max(network.num_outputs, 2) if task == CLASSIFICATION else network.num_outputs
-    names = () if task == REGRESSION else tuple(map(str, range(count)))
     inputs = tuple(
         DataInput(name, shape, scalings_by_input(scaling).get(name, UNSCALED))
         for name, shape in network.inputs
         if len(network.inputs) > 1
     )
-    about = "the run's record", task
-    return Dataset("data", examples, targets, examples, targets, names, *about, scaling=scaling, inputs=inputs)
+    tasks = [row["task"] for row in description.get("heads", ())] or [description.get("task") or CLASSIFICATION]
+    heads = []
+    for task, output, shape in zip(tasks, network.output_names, network.output_shapes):
+        if task == CLASSIFICATION:
+            targets = np.zeros(1, np.int32)
+        else:
+            targets = np.zeros((1, *shape), np.float32 if task == REGRESSION else np.int32)
+        # A single logit is that of two classes.
+        count = max(shape[-1], 2) if task == CLASSIFICATION else shape[-1]
+        names = () if task == REGRESSION else tuple(map(str, range(count)))
+        data = (examples, targets, examples, targets, names, "the run's record", task)
+        own = output if len(tasks) > 1 else ""
+        heads.append(Dataset("data", *data, scaling=scaling, output=own, inputs=inputs))
+    return with_heads(heads)

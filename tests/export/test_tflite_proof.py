@@ -231,7 +231,7 @@ def test_the_accuracy_of_the_evaluation_is_that_on_the_whole_held_out_part(examp
         "float": np.mean(graph.logits(images, quantized=False).argmax(axis=1) == labels),
         "evaluation graph": np.mean(graph.logits(images).argmax(axis=1) == labels),
     }
-    assert report.whole == (60, 60, pytest.approx(expected))
+    assert report.whole[:3] == (60, 60, pytest.approx(expected))
     text = report.to_text()
     assert f"accuracy on {words} held-out examples: float" in text
     assert text.count("accuracy on all 60 held-out examples: float") == 1

@@ -5,8 +5,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.export.c.arena import Buffer, plan_arena
-from qatviz.export.c.names import unique_stems
-from qatviz.export.c.operations import SUFFIXES, Source, bounds, operation, softmax
+from qatviz.export.c.names import comment, unique_stems
+from qatviz.export.c.operations import SUFFIXES, Source, bounds, operation, softmax, widened
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Flatten, Reshape
@@ -36,6 +36,14 @@ class Call(NamedTuple):
     inputs: Tuple[str, ...]
     output: str
     op: Optional[IntegerOp]
+
+    @property
+    def title(self) -> str:
+        """Text with the names of the operation's layers; empty for a call that belongs to none."""
+        if self.op is None:
+            return ""
+        others = ", ".join(f'"{comment(name)}"' for name in self.op.layers if name != self.op.name)
+        return f'"{comment(self.op.name)}", {self.op.kind}{", with " + others if others else ""}'
 
 
 class Plan(NamedTuple):
@@ -86,6 +94,11 @@ def input_offsets(model: IntegerModel) -> List[int]:
     return _offsets(model.inputs)
 
 
+def output_dtype(model: IntegerModel) -> np.dtype:
+    """Return the type of the array of all outputs: the widest of theirs."""
+    return max((head.logits.dtype for head in model.heads), key=lambda dtype: dtype.itemsize)
+
+
 def output_offsets(model: IntegerModel) -> List[int]:
     """Return the index of the first code of each output: they are one after the other."""
     return _offsets([head.logits for head in model.heads])
@@ -120,10 +133,13 @@ def _unplaced_calls(model: IntegerModel, pack: bool, probabilities: bool) -> Tup
         made = None if in_place else operation(model, op, stem, pack, codes_stem)
         calls.append(Call(made, stem, inputs, slots[op.output], op))
     results: List[str] = []
+    dtype = output_dtype(model)
     for index, (head, stem) in enumerate(zip(model.heads, last_stems)):
         result, own = slots[head.output], f"{_OUTPUT}, {index}"
         if probabilities:
             calls.append(Call(softmax(head.logits, stem), stem, (result,), own, None))
+        elif head.logits.dtype != dtype:
+            calls.append(Call(widened(stem, head.logits, dtype), stem, (result,), own, None))
         elif result in given.values() or result in results:  # codes that are elsewhere, too, are copied
             calls.append(Call(bounds(stem, head.logits, head.logits.bounds), stem, (result,), own, None))
         else:

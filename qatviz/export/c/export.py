@@ -83,7 +83,7 @@ def _guide(source: ExportSource, model: IntegerModel, written: CModel) -> Guide:
     ends = [offset + element_count(tensor.shape) for offset, tensor in zip(output_offsets(model), written.outputs)]
     slices = ", ".join(f"slice({offset}, {end})" for offset, end in zip(output_offsets(model), ends))
     part = f"[:, [{slices}][output]]" if model.further else ""
-    values = (("dtype", written.output.dtype.name), ("part", part))
+    values = (("dtype", written.dtype.name), ("part", part))
     check = Check("c", "a C compiler (CC names it, or else cc)", "input", (exact,), values=values)
     return Guide(
         source,

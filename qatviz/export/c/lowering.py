@@ -11,10 +11,9 @@ import numpy as np
 from qatviz import __version__
 from qatviz.errors import SettingChange, refused
 from qatviz.export.c.arrays import C_TYPES, array, float_literal
-from qatviz.export.c.calls import Call, Plan, input_offsets, output_offsets, plan
+from qatviz.export.c.calls import Call, Plan, input_offsets, output_dtype, output_offsets, plan
 from qatviz.export.c.library import SOURCES, library_files, library_use
 from qatviz.export.c.names import comment, file_stem, string
-from qatviz.export.c.operations import describe
 from qatviz.export.integers.input_formula import PRECISION, codes_formula
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.export.templates import filled
@@ -49,13 +48,14 @@ class CModel(NamedTuple):
     use : tuple of str
         Paragraphs on how to use them.
     inputs, outputs : tuple of IntegerTensor
-        The inputs; the logits, or the probabilities, of each output. Their codes are one after the other.
+        The inputs; the logits, or probabilities, of each output, of type ``dtype``. Their codes are one after the other.
     layers : tuple of IntegerTensor
         Outputs of a build that dumps the layers, in order.
     constants, arena : int
         Sizes of its arrays and of the memory for the layers (bytes).
     softmax : bool
         True if the output is probabilities.
+    dtype : np.dtype
     """
 
     stem: str
@@ -69,6 +69,7 @@ class CModel(NamedTuple):
     constants: int
     arena: int
     softmax: bool
+    dtype: np.dtype
 
     @property
     def output(self) -> IntegerTensor:
@@ -107,8 +108,8 @@ def c_model(
     planned = plan(model, pack_int4, softmax)
     source, output = model.inputs[0], probabilities(model) if softmax else model.logits
     outputs = (output, *(head.logits for head in model.heads[1:]))
-    _check_types("inputs", model.inputs)
-    _check_types("outputs", outputs)
+    _check_types(model.inputs)
+    dtype = output.dtype if softmax else output_dtype(model)
     values = {
         "name": stem,
         "prefix": stem,
@@ -118,7 +119,7 @@ def c_model(
         "constants": planned.constants,
         "arena": planned.arena,
         "input_type": C_TYPES[source.dtype.name],
-        "output_type": C_TYPES[output.dtype.name],
+        "output_type": C_TYPES[dtype.name],
         "output_is": "Probabilities" if softmax else "Output",
         "output_values": _output_values(stem.upper(), model),
         "precision": PRECISION,
@@ -127,14 +128,14 @@ def c_model(
     texts = {
         stem + ".h": _header(model, outputs, planned.names, values),
         stem + ".c": _code(model, values, planned, softmax),
-        "golden.h": _golden(source, output, golden_input, golden_output),
+        "golden.h": _golden(source, dtype, golden_input, golden_output),
     }
     headers = [_SOFTMAX_HEADER] if _has_softmax(model, softmax) else []
     texts.update((name, _template(name)) for name in (*_VERBATIM, *headers))
     texts.update((name, filled(_template(name), values)) for name in _TEMPLATED)
     use = _template(_USE_OF_SOURCES)
     if library:
-        texts = library_files(texts, _golden(source, output, golden_input[:1], golden_output[:1]), values)
+        texts = library_files(texts, _golden(source, dtype, golden_input[:1], golden_output[:1]), values)
         use = library_use()
     return CModel(
         stem,
@@ -148,6 +149,7 @@ def c_model(
         planned.constants,
         planned.arena,
         softmax,
+        dtype,
     )
 
 
@@ -207,12 +209,12 @@ static inline @input_type@ @function@_code(float value)
 """
 
 
-def _check_types(what: str, tensors: Sequence[IntegerTensor]) -> None:
-    """Refuse inputs, or outputs, whose codes have different types: they are in one array."""
+def _check_types(tensors: Sequence[IntegerTensor]) -> None:
+    """Refuse inputs whose codes have different types: they are in one array."""
     wide = [tensor for tensor in tensors if tensor.dtype != tensors[0].dtype]
     if wide:
         raise refused(
-            f"the {what} {tensors[0].name!r} and {wide[0].name!r} have {tensors[0].num_bits} and {wide[0].num_bits} "
+            f"the inputs {tensors[0].name!r} and {wide[0].name!r} have {tensors[0].num_bits} and {wide[0].num_bits} "
             "bits, whose codes have different types",
             SettingChange(wide[0].quantizer + ".num_bits", tensors[0].num_bits),
         )
@@ -403,14 +405,14 @@ def _has_softmax(model: IntegerModel, appended: bool) -> bool:
 
 def _about(model: IntegerModel, call: Call) -> str:
     if call.op is None:
-        codes = (
-            "the probabilities" if call.source is not None and call.source.function == "qnn_softmax" else "the input"
-        )
+        codes = "an output" if call.output.startswith("output") else "the input"
+        if call.source is not None and call.source.function == "qnn_softmax":
+            codes = "the probabilities"
         return f"/* ---- Codes of {codes} ---- */"
     output = model.tensor(call.op.output)
     inputs = ", ".join(f"{'x'.join(map(str, model.tensor(name).shape))}" for name in call.op.inputs)
     return (
-        f"/* ---- {describe(call.op)}: {inputs} to {'x'.join(map(str, output.shape))}; {output.num_bits} bits, "
+        f"/* ---- {call.title}: {inputs} to {'x'.join(map(str, output.shape))}; {output.num_bits} bits, "
         f"scale {output.scale:.9g}, zero point {output.zero_point} ---- */"
     )
 
@@ -432,7 +434,7 @@ def _statements(model: IntegerModel, call: Call, index: int, prefix: str) -> str
     return "\n".join(lines)
 
 
-def _golden(source: IntegerTensor, output: IntegerTensor, golden_input: np.ndarray, golden_output: np.ndarray) -> str:
+def _golden(source: IntegerTensor, dtype: np.dtype, golden_input: np.ndarray, golden_output: np.ndarray) -> str:
     count = len(golden_input)
     return "\n".join(
         [
@@ -442,7 +444,7 @@ def _golden(source: IntegerTensor, output: IntegerTensor, golden_input: np.ndarr
             f"#define GOLDEN_COUNT {count}",
             "",
             array("golden_input", golden_input.reshape(count, -1).astype(source.dtype)),
-            array("golden_output", golden_output.reshape(count, -1).astype(output.dtype)),
+            array("golden_output", golden_output.reshape(count, -1).astype(dtype)),
             "",
         ]
     )
@@ -459,11 +461,7 @@ def _template(name: str) -> str:
 
 
 def _literal(value: int) -> str:
-    return _parenthesized(str(value))
-
-
-def _parenthesized(number: str) -> str:
-    return f"({number})" if number.startswith("-") else number
+    return f"({value})" if value < 0 else str(value)
 
 
 def probabilities(model: IntegerModel) -> IntegerTensor:

@@ -7,7 +7,6 @@ import numpy as np
 
 from qatviz.errors import ExportError, Refusal, SettingChange
 from qatviz.export.c.arrays import INT8, array, storage, stored_weights, weights_note, weights_offset
-from qatviz.export.c.names import comment
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.elementwise import Sum
 from qatviz.network.layer import Layer, element_count
@@ -119,6 +118,12 @@ def bounds(stem: str, tensor: IntegerTensor, clamp: Tuple[int, int]) -> Source:
     return _source(tensor, [], stem, {}, "bounds", fields, "qnn_clamp")
 
 
+def widened(stem: str, tensor: IntegerTensor, dtype: np.dtype) -> Source:
+    """Return the source that copies a tensor's codes of 8 bits to an array of a wider type."""
+    half = 2 ** (tensor.num_bits - 1)
+    return _lookup(stem, tensor, tensor, np.arange(-half, half, dtype=dtype))
+
+
 def softmax(logits: IntegerTensor, stem: str) -> Source:
     """Return the source that computes the codes of probabilities from those of logits."""
     fields: List[Field] = [
@@ -128,12 +133,6 @@ def softmax(logits: IntegerTensor, stem: str) -> Source:
     ]
     arrays = {"exponentials": exponentials(logits.scale)}
     return _source(logits, [], stem, arrays, "probabilities", fields, "qnn_softmax")
-
-
-def describe(op: IntegerOp) -> str:
-    """Return a text with the names of an operation's layers."""
-    others = ", ".join(f'"{comment(name)}"' for name in op.layers if name != op.name)
-    return f'"{comment(op.name)}", {op.kind}{", with " + others if others else ""}'
 
 
 def _weighted(
@@ -394,14 +393,18 @@ def _interpolation(op: IntegerOp, sources: List[IntegerTensor], output: IntegerT
 
 
 def _function(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    return _lookup(stem, sources[0], output, op.require_table())
+
+
+def _lookup(stem: str, source: IntegerTensor, output: IntegerTensor, table: np.ndarray) -> Source:
     fields: List[Field] = [
         ("count", element_count(output.shape)),
-        ("in_storage", storage(sources[0].dtype)),
-        ("out_storage", storage(output.dtype)),
-        ("lowest", sources[0].bounds[0] - sources[0].narrow_range),
+        ("in_storage", storage(source.dtype)),
+        ("out_storage", storage(table.dtype)),
+        ("lowest", source.bounds[0] - source.narrow_range),
         ("table", stem + "_table"),
     ]
-    return _source(output, [], stem, {"table": op.require_table()}, "function", fields, "qnn_lookup")
+    return _source(output, [], stem, {"table": table}, "function", fields, "qnn_lookup")
 
 
 def _clamp_only(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:

@@ -104,6 +104,7 @@ class CRunner:
     ):
         self._dtype = model.inputs[0].dtype
         self._outputs = model.layers if layers else model.outputs
+        self._dtype = None if layers else model.dtype
         self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
         self._directory = Path(self._temporary.name)
         self._program = str(self._directory / (model.stem + "_test"))
@@ -131,7 +132,10 @@ class CRunner:
         given = np.ascontiguousarray(codes.astype(self._dtype)).tobytes()
         output = call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
         record = np.dtype(
-            [(str(index), tensor.dtype, (element_count(tensor.shape),)) for index, tensor in enumerate(self._outputs)]
+            [
+                (str(index), self._dtype or tensor.dtype, (element_count(tensor.shape),))
+                for index, tensor in enumerate(self._outputs)
+            ]
         )
         if len(output) != len(codes) * record.itemsize:
             raise ExportError(

@@ -55,13 +55,13 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     model = fake_quant_model(source.network, source.book, source.arrays, source.step, metadata=source.metadata)
     progress.at("writing the operations", 0.05)
     file = shipped_file(model, source, options)
-    logits, output = FakeQuantRunner(fake_quant_file(model)), source.network.output
+    logits, outputs = FakeQuantRunner(fake_quant_file(model)), list(source.network.outputs)
     layers = FakeQuantRunner(
         fake_quant_file(model, outputs=list(dict.fromkeys(part.unit.output for part in model.units)))
     )
 
     def values(images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
-        return (logits if list(names) == [output] else layers).values(images, names)
+        return (logits if list(names) == outputs else layers).values(images, names)
 
     simulation = Simulation("TFLite float with FAKE_QUANT (a simulation)", RUNTIME, values, len(file.content), (_NOTE,))
     report = prove_simulation(model, simulation, source, True, progress.part(0.1, 0.98))
@@ -71,8 +71,11 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         source,
         "TensorFlow Lite, float with FAKE_QUANT",
         tuple(f"Tensor `{name}`: float32 {['batch', *shape]}." for name, shape in source.network.inputs),
-        (f"float32 {['batch', *source.network.output_shape]}: {'probabilities' if options['softmax'] else 'logits'}.",),
-        reading_texts(source, SIGNATURE, source.network.input_names, file.tensors[:1]),
+        tuple(
+            f"Tensor `{tensor}`: float32 {['batch', *shape]}: {'probabilities' if options['softmax'] else 'logits'}."
+            for tensor, shape in zip(file.tensors, source.network.output_shapes)
+        ),
+        reading_texts(source, SIGNATURE, source.network.input_names, file.tensors),
         real_check(report, "tflite", "LiteRT (ai-edge-litert), tflite_runtime or TensorFlow", options["softmax"]),
     )
     return Written(write_export(path, file.content, report, guide=guide), report)

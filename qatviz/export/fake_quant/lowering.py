@@ -113,7 +113,7 @@ class _Lowering:
             self._index[name] = self._rounded(name, index, shape, self._model.input_grids[name])
         for part in self._model.units:
             getattr(self, "_" + part.unit.op.kind.lower())(part)
-        names = tuple(outputs or [self._network.output])
+        names = tuple(outputs or self._network.outputs)
         last = [self._index[name] for name in names]
         if softmax:
             names = (PROBABILITIES,)
@@ -469,7 +469,7 @@ class _Lowering:
         self._index[part.unit.output] = self._index[part.unit.inputs[0]]
 
     def _softmax(self, part: FakeQuantUnit) -> None:
-        if part.unit.output == self._network.output:
+        if part.unit.output in self._network.outputs:
             self._dropout(part)
             return
         self._put(part, "SOFTMAX", self._sources(part), "SoftmaxOptions", Beta=1.0)
@@ -479,12 +479,13 @@ class _Lowering:
 
 
 def _names(network: Network) -> Dict[str, str]:
-    """Return the name of the tensor with the logits by its layer, if it is another name."""
-    last = network.layer(network.output)
-    if not isinstance(last, Softmax):
-        return {}
-    (output,) = last.inputs
-    return {output: logits_name(output, last.name, network.shapes)}
+    """Return the names of the tensors with logits by their layers, where they are other names."""
+    ends = [network.layer(name) for name in network.outputs]
+    return {
+        last.inputs[0]: logits_name(last.inputs[0], last.name, network.shapes, len(ends) > 1)
+        for last in ends
+        if isinstance(last, Softmax)
+    }
 
 
 def _fused(part: FakeQuantUnit) -> int:

@@ -53,8 +53,10 @@ _OF_INPUT = ("images", "input", "input_scale", "input_zero_point", "file_input")
 NUMPY = "NumPy"
 #: Expression for the output in the templates that run files, by template: of a single output, and of one of several.
 _CHOSEN = {
+    "keras": ("", "[output]"),
     "onnx": ("None", "[session.get_outputs()[output].name]"),
     "tflite": ("0", "output"),
+    "tflm": ("0", "output"),
     "tensorflow": ('"logits:0"', '"{}/logits:0".format(OUTPUTS[output][0])'),
     "npz": ('record["output"]', 'record["outputs"][output]["output"]'),
 }
@@ -173,6 +175,12 @@ def expected_codes(key: str, meaning: str, reached: Agreement, count: int) -> Ex
     return Expected(key, meaning, max(reached.identical - 2 / count, 0.0), float(reached.largest))
 
 
+def smallest(golden: Mapping[str, np.ndarray], key: str) -> int:
+    """Return the number of values of a golden output; of several outputs, that of the one with the fewest."""
+    keys = [key, *(of_output(key, index) for index in range(1, len(golden)))]
+    return min(int(golden[name].size) for name in keys if name in golden)
+
+
 def real_vectors(golden: Mapping[str, np.ndarray], channels_first: bool, softmax: bool) -> Dict[str, np.ndarray]:
     """Return golden vectors of a file with real inputs and outputs, computed from those of a proof by codes.
 
@@ -216,12 +224,12 @@ def real_check(report: Any, runner: str, runtime: str, softmax: bool = False, **
             # A different logit changes all probabilities of its example.
             identical = 1 - golden["output"].shape[-1] * (1 - reached.identical)
             reached = Agreement(identical, max(1, math.ceil(reached.largest * scale / step)))
-        key = expected_codes("output", "the integers of the network", reached, golden["output"].size)
+        key = expected_codes("output", "the integers of the network", reached, smallest(golden, "output"))
         return Check(runner, runtime, "file_input", (key,), step, further)
     unit = max(float(np.abs(golden["expected_output"]).max()), np.finfo(np.float32).tiny)
     step = 2 * report.bar.relative * unit
     expected = Expected(
-        "expected_output", "the evaluation", report.bar.close - 2 / golden["expected_output"].size, 1 / step
+        "expected_output", "the evaluation", report.bar.close - 2 / smallest(golden, "expected_output"), 1 / step
     )
     given = "file_input" if "file_input" in golden else "images"
     return Check(runner, runtime, given, (expected,), step, further)

@@ -362,28 +362,26 @@ def rounds_terms(requantization: FixedPoint, inputs: int) -> bool:
     return len(requantization.multiplier) > inputs > 1
 
 
-def logits_name(output: str, softmax: Optional[str], taken: Iterable[str]) -> str:
+def logits_name(output: str, softmax: Optional[str], taken: Iterable[str], one_of_several: bool = False) -> str:
     """Return the name of the tensor of logits: that of its layer, or "logits" if the name is that of probabilities.
 
-    A Keras layer "probs" with the activation softmax is two layers here, "probs" and "probs/softmax".
+    A Keras layer "probs" with the activation softmax is two layers here, "probs" and "probs/softmax". The logits of
+    ``one_of_several`` outputs are "probs/logits".
 
     >>> logits_name("probs", "probs/softmax", ["input", "probs"]), logits_name("scores", "probs", ["input", "scores"])
     ('logits', 'scores')
     """
     if softmax is None or not softmax.startswith(output + "/") or output == "logits":
         return output
-    return "logits" if "logits" not in taken else output + "/logits"
+    return "logits" if "logits" not in taken and not one_of_several else output + "/logits"
 
 
 def name_logits(model: IntegerModel) -> IntegerModel:
     """Return the model with its output named by :func:`logits_name`; of several outputs, ``NAME/logits``."""
-    if model.further:
-        for head in model.heads:
-            if head.softmax is not None and head.softmax.startswith(head.output + "/"):
-                model = _renamed(model, head.output, head.output + "/logits")
-        return model
     taken = [*(tensor.name for tensor in model.tensors), *model.aliases]
-    return _renamed(model, model.output, logits_name(model.output, model.softmax, taken))
+    for head in model.heads:
+        model = _renamed(model, head.output, logits_name(head.output, head.softmax, taken, bool(model.further)))
+    return model
 
 
 def _renamed(model: IntegerModel, old: str, new: str) -> IntegerModel:

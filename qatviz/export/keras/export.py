@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import List, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -19,6 +19,7 @@ from qatviz.export.proof.graph import BATCH, EvaluationGraph, whole_scores
 from qatviz.export.proof.values import Bar, ValueReport, value_report
 from qatviz.export.source import ExportSource
 from qatviz.inputs import split_examples
+from qatviz.network.activations import Activation
 from qatviz.network.graph import Network
 from qatviz.network.keras_export import keras_description
 from qatviz.network.keras_import import InputShape
@@ -70,13 +71,14 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
             f"Keras 3 does not open the file: {'; '.join(missing)}. With the option rebuild, it opens a model of the "
             "same layers"
         )
-    report = _proof(source, content, notes, progress.part(0.3, 0.98))
+    report = _proof(source, origin, content, notes, progress.part(0.3, 0.98))
     progress.at("writing the files", 0.98)
+    names = source.network.output_names
     guide = Guide(
         source,
         "Keras model, float",
         _input_texts(source.network),
-        ("The output of the Keras model.",),
+        ("The output of the Keras model." if len(names) == 1 else f"The Keras model's outputs: {', '.join(names)}.",),
         (),
         None if origin.has_code else real_check(report, "keras", "TensorFlow or Keras"),
     )
@@ -106,14 +108,7 @@ def keras_nbytes(source: ExportSource, options: Options) -> int:
 
 def _describes(origin: KerasOrigin, network: Network) -> bool:
     """Return whether a description without code is that of a network, though TensorFlow 1.15 can't build it."""
-    if origin.has_code or origin.config is None:
-        return False
-    try:
-        by_number = {str(index): shape for index, (_, shape) in enumerate(network.inputs)}
-        shapes: InputShape = by_number if len(by_number) > 1 else network.input_shape
-        return convert(parse_model(json.loads(origin.config)), None, shapes).network == network
-    except (NetworkError, ValueError):
-        return False
+    return _network_of(origin, network) == network
 
 
 def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[str]]:
@@ -135,23 +130,28 @@ def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[s
     return imported, []
 
 
-def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Progress) -> ValueReport:
-    held_out = source.held_out()
+def _proof(
+    source: ExportSource, origin: KerasOrigin, content: bytes, notes: List[str], progress: Progress
+) -> ValueReport:
+    held_out, network = source.held_out(), source.network
     images = held_out.images
     progress.at("loading the file", 0.0)
     with loaded(content) as model:
-        found = []
+        batches = []
         for start in range(0, len(images), BATCH):
             progress.at("running the file", 0.1 + 0.4 * start / len(images))
-            given = list(split_examples(source.network.inputs, images[start : start + BATCH]).values())
-            found.append(model.predict_on_batch(given if len(given) > 1 else given[0]))
+            given = list(split_examples(network.inputs, images[start : start + BATCH]).values())
+            batch = model.predict_on_batch(given if len(given) > 1 else given[0])
+            batches.append(batch if isinstance(batch, list) else [batch])
     progress.at("running the evaluation graph", 0.5)
-    with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
-        expected = graph.logits(images, quantized=False)
+    with EvaluationGraph(network, source.book, source.arrays, source.step) as graph:
+        expected = graph.outputs(images, quantized=False)
         assert held_out.whole is not None
         whole = whole_scores(graph, held_out.whole, False, progress=progress.part(0.6, 1.0))
-    if isinstance(source.network.layer(source.network.output), Softmax):
-        expected = softmax_of(expected)
+    expected = [function(values) for function, values in zip(_ends(origin, network), expected)]
+    values, *further = [
+        {"float": each, "file": np.concatenate(part)} for each, part in zip(expected, map(list, zip(*batches)))
+    ]
     about = dict(
         source.metadata,
         format="Keras model, float",
@@ -162,14 +162,46 @@ def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Pro
     return value_report(
         about,
         "float",
-        {"float": expected, "file": np.concatenate(found)},
+        values,
         held_out,
         {"file": len(content), "float32 parameters": parameters},
         _BAR,
         tuple(notes),
         whole,
-        inputs=source.network.inputs,
+        dict(zip(network.output_names, [values, *further])) if further else None,
+        inputs=network.inputs,
     )
+
+
+def _ends(origin: KerasOrigin, network: Network) -> List[Callable[[np.ndarray], np.ndarray]]:
+    """Return the function that a Keras model applies to each output of the evaluation graph.
+
+    That graph ends with logits; the model may have a softmax there, or a sigmoid that was left to the loss.
+    """
+    imported = _network_of(origin, network)
+    found: List[Callable[[np.ndarray], np.ndarray]] = []
+    for index, name in enumerate(network.outputs):
+        own = None if imported is None else imported.layer(imported.outputs[index])
+        is_left = isinstance(own, Activation) and own.function == "sigmoid" and own.inputs[0] == name
+        is_softmax = isinstance(network.layer(name), Softmax)
+        found.append(softmax_of if is_softmax else _sigmoid if is_left else np.asarray)
+    return found
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * logits))  # does not overflow
+
+
+def _network_of(origin: KerasOrigin, network: Network) -> Optional[Network]:
+    """Return the network of a description without code, with the input shape of ``network``; None for any other."""
+    if origin.has_code or origin.config is None:
+        return None
+    by_number = {str(index): shape for index, (_, shape) in enumerate(network.inputs)}
+    shapes: InputShape = by_number if len(by_number) > 1 else network.input_shape
+    try:
+        return convert(parse_model(json.loads(str(origin.config))), None, shapes).network
+    except (NetworkError, ValueError):
+        return None
 
 
 def _is_parameter(source: ExportSource, name: str) -> bool:

@@ -90,7 +90,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         source,
         TITLE,
         tuple(port_text(name, shape, file.layout) for name, shape in source.network.inputs),
-        (port_text(file.port, source.network.output_shape, file.layout),),
+        tuple(port_text(port, shape, file.layout) for port, shape in zip(file.ports, source.network.output_shapes)),
         ("Tensors have the names of the export as AIMET encodings.",),
         real_check(report, "onnx", "onnxruntime", level="ORT_ENABLE_ALL"),
     )
@@ -113,7 +113,9 @@ def _runtime(opset: str) -> Tuple[Optional[NewerPython], str, Tuple[str, ...]]:
 
 def _vectors(golden: Mapping[str, np.ndarray], options: Options) -> Dict[str, np.ndarray]:
     """Return golden vectors in the file's own layout and with its own output."""
-    expected = softmax_of(golden["expected_output"]) if options["softmax"] else golden["expected_output"]
+    outputs = {name: array for name, array in golden.items() if name.startswith("expected_output")}
+    if options["softmax"]:
+        outputs = {name: softmax_of(array) for name, array in outputs.items()}
     arrays = {key.replace("images", "file_input"): golden[key] for key in golden if key.startswith("images")}
-    arrays["expected_output"] = expected
+    arrays.update(outputs)
     return {name: images_in_layout(array, options["layout"] == NCHW) for name, array in arrays.items()}

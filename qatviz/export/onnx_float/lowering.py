@@ -51,7 +51,7 @@ class FloatFile(NamedTuple):
     content: bytes
     outputs: Tuple[str, ...]
     layout: str
-    port: str
+    ports: Tuple[str, ...]
     channels_last: bool
 
 
@@ -108,21 +108,27 @@ class _Lowering:
         sources = [self._input(*given) for given in self._network.inputs]
         for part in self._model.units:
             getattr(self, "_" + part.unit.op.kind.lower())(part)
-        names = tuple(outputs or [self._network.output])
-        ports = [Port(self._names[name], np.dtype(np.float32), self._shape(name)) for name in names]
+        names = tuple(outputs or self._network.outputs)
+        values = [self._names[name] for name in names]
         if softmax:
             name = PROBABILITIES
             if isinstance(self._network.layer(self._network.output), Softmax):
                 name = self._network.output
-            self._file.add_node("Softmax", [ports[0].name], name, name, axis=-1)
-            names, ports = (name,), [ports[0]._replace(name=name)]
+            self._file.add_node("Softmax", values, name, name, axis=-1)
+            names, values = (name,), [name]
+        shapes = [tuple(self._network.shapes[name]) for name in (self._network.outputs if softmax else names)]
         is_last = outputs is None and self._layout == NHWC
-        if is_last and len(ports[0].shape) == 3:
-            last = self._file.add_step(
-                "Transpose", [ports[0].name], ports[0].name + ".channels_last", perm=TO_CHANNELS_LAST
-            )
-            ports = [Port(last, ports[0].dtype, tuple(self._network.output_shape))]
-        return FloatFile(self._file.finish(sources, ports, text), names, self._layout, ports[0].name, is_last)
+        ports: List[Port] = []
+        for index, (value, shape) in enumerate(zip(values, shapes)):
+            # Several outputs have one value if layers compute nothing, such as a Dropout.
+            step = f"{value}.{index}" if value in values[:index] else value
+            if is_last and len(shape) == 3:
+                value = self._file.add_step("Transpose", [value], step + ".channels_last", perm=TO_CHANNELS_LAST)
+            elif step != value:
+                value = self._file.add_step("Identity", [value], step)
+            ports.append(Port(value, np.dtype(np.float32), shape if is_last else channels_first(shape)))
+        in_file = tuple(port.name for port in ports)
+        return FloatFile(self._file.finish(sources, ports, text), names, self._layout, in_file, is_last)
 
     def _input(self, name: str, shape: Tuple[int, ...]) -> Port:
         """Append an input; return its port."""
@@ -132,9 +138,6 @@ class _Lowering:
                 "Transpose", [name], name + ".channels_first", perm=TO_CHANNELS_FIRST
             )
         return Port(name, np.dtype(np.float32), channels_first(shape) if self._layout == NCHW else shape)
-
-    def _shape(self, name: str) -> Tuple[int, ...]:
-        return channels_first(tuple(self._network.shapes[name]))
 
     def _sources(self, part: FakeQuantUnit) -> List[str]:
         return [self._names[name] for name in part.unit.inputs]
@@ -266,7 +269,7 @@ class _Lowering:
         self._names[part.unit.output] = self._sources(part)[0]
 
     def _softmax(self, part: FakeQuantUnit) -> None:
-        if part.unit.output == self._network.output:
+        if part.unit.output in self._network.outputs:
             self._dropout(part)
             return
         is_image = len(self._network.shapes[part.unit.output]) == 3

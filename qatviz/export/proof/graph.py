@@ -1,6 +1,6 @@
 """Evaluation graph of a state of a run, with which exports are compared."""
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -99,24 +99,31 @@ def whole_scores(
     graph: EvaluationGraph,
     whole: WholePart,
     quantized: bool = True,
-    logits: Optional[IntegerTensor] = None,
+    logits: Optional[Sequence[IntegerTensor]] = None,
     progress: Progress = Progress(),
 ) -> WholeScores:
-    """Return the scores in float and, if ``quantized``, of the evaluation on the held-out part.
+    """Return the scores of each output in float and, if ``quantized``, of the evaluation on the held-out part.
 
-    With ``logits``, the outputs of the evaluation are rounded to the codes of this tensor first, so that some are ties.
+    With ``logits``, the outputs of the evaluation are rounded to the codes of these tensors first, so that some are
+    ties.
     """
-    found: Dict[str, List[np.ndarray]] = {"float": []}
+    found: Dict[str, List[List[np.ndarray]]] = {"float": []}
     if quantized:
         found["evaluation graph"] = []
     for place, images in enumerate(whole.batches(_SCORED)):
         progress.at("scoring the held-out part", place * _SCORED / whole.count)
-        found["float"].append(graph.logits(images, quantized=False))
+        found["float"].append(graph.outputs(images, quantized=False))
         if not quantized:
             continue
-        evaluated = graph.logits(images)
+        evaluated = graph.outputs(images)
         if logits is not None:
-            evaluated = (codes_of(evaluated, logits) - logits.zero_point) * np.float64(logits.scale)
+            evaluated = [
+                (codes_of(values, tensor) - tensor.zero_point) * np.float64(tensor.scale)
+                for values, tensor in zip(evaluated, logits)
+            ]
         found["evaluation graph"].append(evaluated)
-    scores = {name: score(np.concatenate(parts), whole.labels) for name, parts in found.items()}
-    return WholeScores(whole.count, whole.held_out, scores)
+    first, *further = [
+        {name: score(np.concatenate([part[index] for part in parts]), labels) for name, parts in found.items()}
+        for index, labels in enumerate((whole.labels, *whole.further))
+    ]
+    return WholeScores(whole.count, whole.held_out, first, tuple(further))

@@ -183,7 +183,7 @@ class ParityReport:
             "more_layers": {name: _layer_records(layers) for name, layers in self.more_layers.items()},
             "metric": self.metric.name,
             self.metric.name: self.scores,
-            "held_out": None if self.whole is None else self.whole.to_record(self.metric),
+            "held_out": None if self.whole is None else self.whole.to_record(self.metric, self.further),
             "bytes": self.nbytes,
             **compiled,
             "notes": list(self.notes),
@@ -269,9 +269,9 @@ def prove(
     ]
     on_whole: Optional[WholeScores] = None
     if whole is not None and whole.count == len(images):
-        on_whole = WholeScores(whole.count, whole.held_out, dict(first))
+        on_whole = WholeScores(whole.count, whole.held_out, dict(first), tuple(map(dict, others)))
     elif whole is not None:
-        on_whole = whole_scores(graph, whole, True, model.logits, progress.part(0.05, 0.2))
+        on_whole = whole_scores(graph, whole, True, [head.logits for head in heads], progress.part(0.05, 0.2))
     ran = run_outputs(model, exported.run, images, progress.part(0.2, 0.5))
     inner = inner_examples(images)
     source = f"{codes_formulas(model)}, {PRECISION}"

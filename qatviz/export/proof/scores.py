@@ -1,6 +1,6 @@
 """Metric of a run's task for outputs of files, simulator and graphs, in NumPy."""
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -42,20 +42,24 @@ class WholeScores(NamedTuple):
     examples, held_out : int
         Number of examples that were evaluated, the first ones; of all there are.
     scores : dict of str to float
-        "float", "evaluation graph".
+        "float", "evaluation graph"; of the first output if there are several.
+    further : tuple of dict
+        The same for each further output.
     """
 
     examples: int
     held_out: int
     scores: Dict[str, float]
+    further: Tuple[Dict[str, float], ...] = ()
 
-    def to_record(self, metric: Metric) -> Dict[str, Any]:
-        """Return the scores as a JSON-able dict."""
-        return {"examples": self.examples, "of": self.held_out, metric.name: self.scores}
-
-    def in_words(self, metric: Metric) -> str:
-        """Return a text such as ``accuracy on all 10,000 held-out examples: float 97.12 %, ...``."""
-        return scores_in_words(metric, self.scores, self.examples, self)
+    def to_record(self, metric: Metric, further: Sequence[Any] = ()) -> Dict[str, Any]:
+        """Return the scores as a JSON-able dict; those in ``further`` have the attributes ``output`` and ``metric``."""
+        rows = [
+            {"output": each.output, "metric": each.metric.name, each.metric.name: scores}
+            for each, scores in zip(further, self.further)
+        ]
+        record = {"examples": self.examples, "of": self.held_out, metric.name: self.scores}
+        return {**record, "further": rows} if rows else record
 
 
 def score_lines(
@@ -71,9 +75,18 @@ def score_lines(
     With several outputs, these are of the one named ``output``; the others in ``further`` have the attributes
     ``output``, ``metric`` and ``scores``.
     """
-    lines = [(f"{output}: " if output else "") + scores_in_words(metric, scores, examples, whole)]
-    lines += [f"{each.output}: {scores_in_words(each.metric, each.scores, examples, whole)}" for each in further]
-    return lines + ([whole.in_words(metric)] if whole is not None and whole.examples > examples else [])
+    rows = [(output, metric, scores), *((each.output, each.metric, each.scores) for each in further)]
+    lines = [_score_line(*row, examples, whole) for row in rows]
+    if whole is not None and whole.examples > examples:
+        on_whole = zip(rows, (whole.scores, *whole.further))
+        lines += [_score_line(*row[:2], own, whole.examples, whole) for row, own in on_whole]
+    return lines
+
+
+def _score_line(
+    output: str, metric: Metric, scores: Mapping[str, float], examples: int, whole: Optional[WholeScores]
+) -> str:
+    return (f"{output}: " if output else "") + scores_in_words(metric, scores, examples, whole)
 
 
 def scores_in_words(

@@ -133,7 +133,7 @@ class ValueReport:
             "outputs": {name: _finite(found._asdict()) for name, found in self.outputs.items()},
             "metric": self.metric.name,
             self.metric.name: self.scores,
-            "held_out": None if self.whole is None else self.whole.to_record(self.metric),
+            "held_out": None if self.whole is None else self.whole.to_record(self.metric, self.further),
             "bytes": self.nbytes,
             "notes": list(self.notes),
             "faults": self.faults,

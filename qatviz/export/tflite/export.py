@@ -7,7 +7,15 @@ from typing import Optional, Tuple, Union
 import numpy as np
 
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import Check, Guide, codes_of_values, expected_codes, input_texts, values_of_codes
+from qatviz.export.guide.guide import (
+    Check,
+    Guide,
+    codes_of_values,
+    expected_codes,
+    input_texts,
+    smallest,
+    values_of_codes,
+)
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.progress import Progress
@@ -78,7 +86,7 @@ def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, U
     """Return the content of README and check program of a file with the golden vectors of ``report``."""
     model, shipped = files.model, files.shipped
     dtype, output = shipped.dtype.name, shipped.outputs[0]
-    size = report.golden[LITERT_OUTPUT].size
+    size = smallest(report.golden, LITERT_OUTPUT)
     once, largest = litert_runtime.reached(shipped), 0 if output == model.output else 1
     once = once._replace(identical=once.identical - 0.2 * largest, largest=once.largest + largest)
     expected = [expected_codes(LITERT_OUTPUT, "LiteRT and its XNNPACK kernels, which round once", once, size)]

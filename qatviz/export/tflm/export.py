@@ -1,7 +1,7 @@
 """Export to a folder for TFLite Micro."""
 
 from pathlib import Path
-from typing import Dict, Optional, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from qatviz.export.integers.lowering import exported_model
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import of_output
 from qatviz.export.proof.report import ParityReport, prove
 from qatviz.export.proof.unrun import UnrunReport
 from qatviz.export.source import ExportSource, HeldOut
@@ -59,7 +60,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     found = None if micro is None else _outputs(micro, files.shipped, report.golden)
     if found is not None and files.shipped.dtype != np.int16:
         # TensorFlow 1.15 may lack kernels of the file.
-        vectors.setdefault(DOUBLE_ROUNDING_OUTPUT, found)
+        for index, codes in enumerate(found):
+            vectors.setdefault(of_output(DOUBLE_ROUNDING_OUTPUT, index), codes)
     report = report.with_golden(vectors)
     origin = "" if micro is None else f"those of {micro.name}"
     golden = _golden_codes(files, found, origin, report.golden)
@@ -114,31 +116,44 @@ def _prove(
         return prove(files.model, exported, graph, *held_out, progress)
 
 
-def _outputs(micro: Micro, shipped: TfliteModel, vectors: Dict[str, np.ndarray]) -> np.ndarray:
-    """Return the output of the shipped file in TFLite Micro for the golden input, in its own type."""
-    (output,) = shipped.outputs
+def _outputs(micro: Micro, shipped: TfliteModel, vectors: Dict[str, np.ndarray]) -> List[np.ndarray]:
+    """Return the outputs of the shipped file in TFLite Micro for the golden input, in their own type."""
     with MicroRunner(micro, shipped, _MARGIN * arena_bound(shipped.content)) as runner:
-        return shipped.to_file(runner.run(vectors["input"].astype(np.int32))[output], output)
+        ran = runner.run(vectors["input"].astype(np.int32))
+    return [shipped.to_file(ran[name], name) for name in shipped.outputs]
 
 
 def _golden_codes(
-    files: Files, measured: Optional[np.ndarray], measured_in: str, vectors: Dict[str, np.ndarray]
+    files: Files, measured: Optional[Sequence[np.ndarray]], measured_in: str, vectors: Dict[str, np.ndarray]
 ) -> GoldenCodes:
-    """Return the vectors for the application; ``measured`` are outputs of TFLite Micro, if there are any."""
-    shipped = files.shipped
+    """Return the vectors for the application, with one output after the other.
+
+    ``measured`` are outputs of TFLite Micro, if there are any.
+    """
+    shipped, outputs = files.shipped, range(len(files.shipped.outputs))
     count = golden_count(len(vectors[FILE_INPUT]), vectors[FILE_INPUT][0].size)
-    given, once = vectors[FILE_INPUT][:count], rounded_once(files.model, shipped, vectors)[:count]
-    (output,) = shipped.outputs
+    given = vectors[FILE_INPUT][:count]
+    once = _one_after_the_other([rounded_once(files.model, shipped, vectors, index)[:count] for index in outputs])
     # Kernels of a softmax have errors themselves: those of int16 interpolate in a table.
-    tolerance = 0 if output == files.model.output else 256 if shipped.dtype == np.int16 else 1
+    is_exact = shipped.outputs == files.model.outputs
+    tolerance = 0 if is_exact else 256 if shipped.dtype == np.int16 else 1
     if measured is not None:
-        return GoldenCodes(given, once, measured[:count], measured_in, tolerance)
+        found = _one_after_the_other([codes[:count] for codes in measured])
+        return GoldenCodes(given, once, found, measured_in, tolerance)
     if DOUBLE_ROUNDING_OUTPUT in vectors:
-        found, origin = vectors[DOUBLE_ROUNDING_OUTPUT][:count], "those of TensorFlow 1.15, whose kernels round alike"
-        return GoldenCodes(given, once, found, origin, tolerance)
+        twice = [vectors[of_output(DOUBLE_ROUNDING_OUTPUT, index)][:count] for index in outputs]
+        origin = "those of TensorFlow 1.15, whose kernels round alike"
+        return GoldenCodes(given, once, _one_after_the_other(twice), origin, tolerance)
     if shipped.dtype == np.int16:
         return GoldenCodes(given, once, once, "the same: int16 kernels round once", tolerance)
     return GoldenCodes(given, once, None, "not known without tflite-micro, and not compared", tolerance)
+
+
+def _one_after_the_other(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the codes of several outputs, each ``[n, ...]``, as ``[n, codes]``; those of one unchanged."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return np.concatenate([codes.reshape(len(codes), -1) for codes in outputs], axis=1)
 
 
 def _rounded_once(files: Files) -> str:
@@ -155,7 +170,7 @@ def _guide(source: ExportSource, files: Files, report: _Report, name: str, arena
         FILE_INPUT,
         guide.check.expected,
         values=(
-            ("tflite", runner_text("tflite", True, {})),
+            ("tflite", runner_text("tflite", len(files.model.outputs) == 1, {})),
             ("model_name", f'"{name}.tflite"'),
             ("arena", str(_MARGIN * arena_bound(files.shipped.content))),
         ),

@@ -1,7 +1,8 @@
 // Stand-in for the part of TFLite Micro's header that exported test applications use.
 //
 // Its interpreter appends each input to the file given.bin, and reads each output from found.bin. STUB_INPUT_BYTES and
-// STUB_OUTPUT_BYTES are their sizes, STUB_ARENA_BYTES is what it needs of an arena.
+// STUB_OUTPUT_BYTES are their sizes, STUB_ARENA_BYTES is what it needs of an arena. With STUB_SECOND_BYTES, there is a
+// second output, whose bytes follow those of the first.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +10,10 @@
 
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
 #include "tensorflow/lite/schema/schema_generated.h"
+
+#ifndef STUB_SECOND_BYTES
+#define STUB_SECOND_BYTES 0
+#endif
 
 union TfLitePtrUnion {
   int8_t* int8;
@@ -34,7 +39,9 @@ class MicroInterpreter {
     input_.data.data = given_;
     input_.bytes = sizeof(given_);
     output_.data.data = found_;
-    output_.bytes = sizeof(found_);
+    output_.bytes = STUB_OUTPUT_BYTES;
+    second_.data.data = found_ + STUB_OUTPUT_BYTES;
+    second_.bytes = STUB_SECOND_BYTES;
   }
   TfLiteStatus AllocateTensors() {
     return complete_ && aligned_ && arena_bytes_ >= STUB_ARENA_BYTES ? kTfLiteOk : kTfLiteError;
@@ -48,16 +55,17 @@ class MicroInterpreter {
     return written && read ? kTfLiteOk : kTfLiteError;
   }
   TfLiteTensor* input(std::size_t) { return &input_; }
-  TfLiteTensor* output(std::size_t) { return &output_; }
+  std::size_t outputs_size() const { return STUB_SECOND_BYTES > 0 ? 2 : 1; }
+  TfLiteTensor* output(std::size_t index) { return index == 0 ? &output_ : &second_; }
   std::size_t arena_used_bytes() const { return STUB_ARENA_BYTES; }
 
  private:
   bool complete_, aligned_;
   std::size_t arena_bytes_;
   std::FILE* outputs_;
-  TfLiteTensor input_, output_;
+  TfLiteTensor input_, output_, second_;
   alignas(16) uint8_t given_[STUB_INPUT_BYTES];
-  alignas(16) uint8_t found_[STUB_OUTPUT_BYTES];
+  alignas(16) uint8_t found_[STUB_OUTPUT_BYTES + STUB_SECOND_BYTES];
 };
 
 }  // namespace tflite

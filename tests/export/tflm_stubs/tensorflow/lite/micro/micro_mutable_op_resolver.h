@@ -32,6 +32,7 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddPad() { return Append(); }
   TfLiteStatus AddQuantize() { return Append(); }
   TfLiteStatus AddReshape() { return Append(); }
+  TfLiteStatus AddResizeNearestNeighbor() { return Append(); }
   TfLiteStatus AddSoftmax() { return Append(); }
 
  private:
