@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, c
 from qatviz.class_weights import class_weights_text
 from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import OutputError, RunStateError, SettingError, about, did_you_mean
-from qatviz.heads import LOSS, LOSS_WEIGHT, METRIC, TASK, by_output
+from qatviz.heads import CLASS_WEIGHTS, LOSS, LOSS_WEIGHT, METRIC, TASK, by_output, class_weights_by_output
 from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
 from qatviz.protocol.run_spec import RunSpec
@@ -239,7 +239,8 @@ def train(
         Factors of the outputs' losses, by name or index, or in their order. For several outputs, ``loss``, ``metric``
         and ``task`` have these forms, too.
     class_weights : dict of str or int to float, or "balanced"
-        Factors of the losses of a class' examples, by name or number of the class.
+        Factors of the losses of a class' examples, by name or number of the class. For several outputs: these by name
+        or index of the output, or in a list.
     preset : str
         ``tflite-int8``, ``uint8-affine``, ``int4``, ``ternary`` or ``float``.
     weights, activations : dict of str to object
@@ -260,7 +261,8 @@ def train(
     scaling : str
         Scaling of the examples, see :func:`qatviz.data.load`.
     image_size, fit, background, unusable, held_out, features, targets, header, ...
-        How files and data frames are read: the fields of :class:`qatviz.data_options.DataOptions`.
+        How files and data frames are read: the fields of :class:`qatviz.data_options.DataOptions`. For several outputs,
+        ``targets`` is a dict of columns, or lists of columns, by name of the output.
     max_examples : int
         Largest number of examples to read from a generator or data set; by default, 1.07 GB of one without a length,
         and all of any other.
@@ -353,7 +355,7 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
     if isinstance(fields.get("scaling"), Mapping):
         fields["scaling"] = joined_scalings(fields["scaling"])
     fields["class_weights"] = class_weights_text(fields.get("class_weights"))
-    fields["data_options"] = DataOptions(**{name: options[name] for name in DATA_OPTIONS if name in options})
+    fields["data_options"] = DataOptions.of_keywords({name: options[name] for name in DATA_OPTIONS if name in options})
     fields["changes"] = tuple(map(parse_change, fields.get("changes", ())))
     if fields.get("steps", 0) is None:
         fields["steps"] = NO_LIMIT
@@ -382,6 +384,11 @@ def _split_heads(options: Mapping[str, Any]) -> Tuple[Dict[str, Any], Dict[str, 
                 heads.setdefault(output, {})[choice] = value
         elif name == "loss_weights" and name in rest:
             raise SettingError.of_field(name, f"is {given!r}: expected a number for each output, in a list or by name")
+    class_weights = class_weights_by_output(rest.get(CLASS_WEIGHTS))
+    if class_weights is not None:
+        del rest[CLASS_WEIGHTS]
+        for output, text in class_weights.items():
+            heads.setdefault(output, {})[CLASS_WEIGHTS] = text
     return rest, heads
 
 

@@ -103,7 +103,7 @@ class DataOptions:
         "",
         "Targets",
         "Array with the labels or targets, where the names of arrays do not tell; or column of a table with them, or "
-        "several columns.",
+        "several columns; or those of each output of a network (OUTPUT=COLUMN;OUTPUT=COLUMN,COLUMN).",
         pattern=_NAME,
         form="the name of an array, or names or numbers of columns, separated by commas",
     )
@@ -135,6 +135,17 @@ class DataOptions:
         """Raise a `SettingError` about the first option whose value is not allowed."""
         for name in DATA_OPTIONS:
             check_data_option(name, getattr(self, name))
+
+    @classmethod
+    def of_keywords(cls, values: Mapping[str, Any]) -> "DataOptions":
+        """Return the options of a script, unchecked: targets may be columns, in a list, also by name of an output."""
+        found = dict(values)
+        targets = found.get("targets")
+        if isinstance(targets, Mapping):
+            found["targets"] = ";".join(f"{output}={_columns(names)}" for output, names in targets.items())
+        elif isinstance(targets, (list, tuple)):
+            found["targets"] = _columns(targets)
+        return cls(**found)
 
     def given(self) -> Dict[str, str]:
         """Return the values that are not defaults, by name of the option."""
@@ -168,6 +179,10 @@ class DataOptions:
 DATA_OPTIONS = settings_of(DataOptions)
 #: Options that name arrays or columns, which are among :attr:`qatviz.data.Dataset.choices`.
 OF_PARTS = ("features", "targets")
+
+
+def _columns(names: Any) -> str:
+    return ",".join(map(str, names)) if isinstance(names, (list, tuple)) else str(names)
 
 
 def check_data_option(name: str, value: Any) -> None:

@@ -1,8 +1,9 @@
-"""Heads: the loss of each of several outputs of a network, the weight of that loss, and the metric of the output."""
+"""Heads: the loss of each of several outputs of a network, the weights in that loss, and the metric of the output."""
 
 import math
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
+from qatviz.class_weights import class_weights_text, parse_class_weights
 from qatviz.errors import SettingError
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES
 from qatviz.metric import METRIC_CHOICES
@@ -10,8 +11,8 @@ from qatviz.name_lookup import index_of
 from qatviz.task import check_task
 
 #: Names of what can be chosen for an output, as in options and keywords.
-LOSS, LOSS_WEIGHT, METRIC, TASK = "loss", "loss_weight", "metric", "task"
-CHOICES = (LOSS, LOSS_WEIGHT, METRIC, TASK)
+LOSS, LOSS_WEIGHT, METRIC, TASK, CLASS_WEIGHTS = "loss", "loss_weight", "metric", "task", "class_weights"
+CHOICES = (LOSS, LOSS_WEIGHT, METRIC, TASK, CLASS_WEIGHTS)
 #: Chosen values by name or index of an output, then by a name of `CHOICES`.
 Choices = Mapping[str, Mapping[str, Any]]
 
@@ -29,16 +30,22 @@ class Head(NamedTuple):
         Factor of its loss in the loss of the run, at least 0.
     metric : str
         A name of :data:`qatviz.metric.METRIC_CHOICES`.
+    class_weights : str
+        Weights of its classes in its loss, in the form of :func:`qatviz.class_weights.parse_class_weights`.
     """
 
     output: str
     loss: str = AUTOMATIC
     weight: float = 1.0
     metric: str = AUTOMATIC
+    class_weights: str = ""
 
     def to_dict(self) -> Dict[str, Any]:
-        """Return the fields by name, JSON-able."""
-        return dict(self._asdict())
+        """Return the fields by name, JSON-able; without class weights if there are none."""
+        row = dict(self._asdict())
+        if not self.class_weights:
+            del row[CLASS_WEIGHTS]
+        return row
 
 
 def heads_from(rows: Any) -> Tuple[Head, ...]:
@@ -56,7 +63,12 @@ def heads_from(rows: Any) -> Tuple[Head, ...]:
         if not isinstance(row.get("output"), str):
             raise SettingError(f"the output of a head is {row.get('output')!r}: expected a name")
         head = Head(**{name: row[name] for name in Head._fields if name in row})
-        for name, value in ((LOSS, head.loss), (LOSS_WEIGHT, head.weight), (METRIC, head.metric)):
+        for name, value in (
+            (LOSS, head.loss),
+            (LOSS_WEIGHT, head.weight),
+            (METRIC, head.metric),
+            (CLASS_WEIGHTS, head.class_weights),
+        ):
             check_choice(name, value)
         heads.append(head)
     return tuple(heads)
@@ -78,6 +90,10 @@ def check_choice(name: str, value: Any) -> None:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or not 0 <= value < math.inf:
             raise SettingError.of_field(name, f"is {value!r}: expected a number of at least 0")
+    elif name == CLASS_WEIGHTS:
+        if not isinstance(value, str):
+            raise SettingError.of_field(name, f"is {value!r}: expected text")
+        parse_class_weights(value)
     else:
         known = {LOSS: LOSS_CHOICES, METRIC: METRIC_CHOICES}[name]
         if not isinstance(value, str) or value not in known:
@@ -105,6 +121,19 @@ def by_output(values: Union[Mapping[Any, Any], Sequence[Any]]) -> Dict[str, Any]
     return {str(name): value for name, value in pairs if value is not None}
 
 
+def class_weights_by_output(value: Any) -> Optional[Dict[str, str]]:
+    """Return the texts of weights of classes by name or index of an output; None if they are those of one output.
+
+    >>> class_weights_by_output({"kind": {"cat": 2.0}, "real": "balanced"}), class_weights_by_output({"cat": 2.0})
+    ({'kind': 'cat=2.0', 'real': 'balanced'}, None)
+    """
+    if isinstance(value, Mapping) and not any(isinstance(each, (str, Mapping)) for each in value.values()):
+        return None
+    if not isinstance(value, (Mapping, list, tuple)):
+        return None
+    return {output: class_weights_text(each) for output, each in by_output(value).items()}
+
+
 def chosen_heads(choices: Choices, outputs: Sequence[str]) -> Tuple[Head, ...]:
     """Return the heads of a network's outputs, with what was chosen for some of them; the rest has the defaults.
 
@@ -128,7 +157,13 @@ def chosen_heads(choices: Choices, outputs: Sequence[str]) -> Tuple[Head, ...]:
                 raise SettingError.of_field(name, f"is stated for the output {key!r}: expected one of {known}")
             found[output][name] = value
     return tuple(
-        Head(name, chosen.get(LOSS, AUTOMATIC), float(chosen.get(LOSS_WEIGHT, 1.0)), chosen.get(METRIC, AUTOMATIC))
+        Head(
+            name,
+            chosen.get(LOSS, AUTOMATIC),
+            float(chosen.get(LOSS_WEIGHT, 1.0)),
+            chosen.get(METRIC, AUTOMATIC),
+            chosen.get(CLASS_WEIGHTS, ""),
+        )
         for name, chosen in found.items()
     )
 

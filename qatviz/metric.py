@@ -273,5 +273,9 @@ def metric_for(choice: str, task: str, classes: int) -> Metric:
 
 def evaluated_metrics(choice: str, task: str, classes: int) -> Tuple[Metric, ...]:
     """Return the metrics that an evaluation computes: that of :func:`metric_for`, then others of the task."""
-    chosen = metric_for(choice, task, classes)
+    return with_task_metrics(metric_for(choice, task, classes), task)
+
+
+def with_task_metrics(chosen: Metric, task: str) -> Tuple[Metric, ...]:
+    """Return a metric, and after it those that are always evaluated for its task."""
     return (chosen, *(metric for metric in _ALWAYS.get(task, ()) if metric is not chosen))

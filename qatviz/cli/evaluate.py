@@ -5,7 +5,7 @@ import json
 from typing import Any, Callable
 
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output
-from qatviz.cli.tables import further_table, output_table, score_cells, table
+from qatviz.cli.tables import further_table, heads_table, output_table, score_cells, table
 from qatviz.export.progress import Progress
 from qatviz.memory import exit_on_native_shortage
 from qatviz.metric import MODE_NAMES, MODES
@@ -13,6 +13,7 @@ from qatviz.option_names import option_name
 from qatviz.presentation.event_texts import plain_change
 from qatviz.presentation.score_texts import metric_title
 from qatviz.presets import PRESETS
+from qatviz.protocol.events import FurtherScores
 from qatviz.session.changes import CHANGES, parse_change
 from qatviz.session.evaluation import SettingsEvaluation, evaluate
 from qatviz.session.more_bits import MORE_BITS, most_useful
@@ -75,7 +76,10 @@ def _text(result: SettingsEvaluation) -> str:
     lines = [title, table(["", *(MODE_NAMES[mode] for mode in MODES)], rows)]
     if result.outputs:
         lines += ["", f"{metric.title} by output", output_table(metric, result.outputs)]
-    if result.further:
+    if result.losses:
+        scored = (FurtherScores(result.output, metric.name, result.scores), *result.further)
+        lines += ["", "outputs", heads_table(scored, result.losses, result.held_out_loss)]
+    elif result.further:
         lines += ["", "further metrics", further_table(result.further)]
     if result.more_bits:
         lines += ["", f"{metric.title}, quantized, with {MORE_BITS} bits in", _more_bits(result)]

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Tuple
 from qatviz import data as datasets
 from qatviz.cli.messages import OK, print_output
 from qatviz.cli.tables import shape, table, terminal_width
-from qatviz.cli.train_options import data_options_of
+from qatviz.cli.train_options import data_options_of, tasks_of
 from qatviz.data.registry import options_for
 from qatviz.errors import NetworkError, did_you_mean
 from qatviz.network import zoo
@@ -112,7 +112,7 @@ def store(options: argparse.Namespace) -> int:
 
 
 def _loaded(options: argparse.Namespace) -> datasets.Dataset:
-    return datasets.load(options.source, task=options.task, scaling=options.scaling, options=data_options_of(options))
+    return datasets.load(options.source, scaling=options.scaling, options=data_options_of(options), **tasks_of(options))
 
 
 def settings(options: argparse.Namespace) -> int:

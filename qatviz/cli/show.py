@@ -11,7 +11,15 @@ from qatviz.analysis.advice import estimated_offer, with_offer
 from qatviz.analysis.causes import facts_of
 from qatviz.analysis.verdict import LEVEL_NAMES, WARNING, verdict
 from qatviz.cli.messages import OK, print_output
-from qatviz.cli.tables import further_table, output_table, score_table, table, tensor_table, terminal_width
+from qatviz.cli.tables import (
+    further_table,
+    heads_table,
+    output_table,
+    score_table,
+    table,
+    tensor_table,
+    terminal_width,
+)
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text
 from qatviz.presentation.event_texts import plain_change, reason_text, save_text
@@ -62,7 +70,11 @@ def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) ->
         name = metric_title(outcome.metric.name, outcome.output)
         title = f"{name} by output, after step {outcome.evaluations[-1]['step']:,}\n"
         sections.append(title + output_table(outcome.metric, outcome.outputs))
-    if outcome.further:
+    if outcome.losses:
+        first = events.FurtherScores(outcome.output, outcome.metric.name, outcome.evaluations[-1])
+        scored = (first, *outcome.further)
+        sections.append("outputs\n" + heads_table(scored, outcome.losses, outcome.held_out_loss))
+    elif outcome.further:
         sections.append("further metrics\n" + further_table(outcome.further))
     sections.append("events\n" + _events(reader))
     if result["checkpoints"]:

@@ -5,11 +5,12 @@ import os
 import shutil
 import sys
 import textwrap
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES, Metric
-from qatviz.presentation.score_texts import title_of
+from qatviz.number_format import plain
+from qatviz.presentation.score_texts import OUTPUT_HEADS, rows_of_outputs, title_of
 from qatviz.protocol.events import FurtherScores
 from qatviz.text_columns import aligned
 
@@ -103,6 +104,15 @@ def further_table(further: Sequence[FurtherScores]) -> str:
     """Return a table of the four results by further metrics."""
     rows = [[title_of(item), *score_cells(METRICS[item.metric], item.scores)] for item in further]
     return table(["", *(MODE_NAMES[mode] for mode in MODES)], rows, (0,))
+
+
+def heads_table(scored: Sequence[FurtherScores], losses: Sequence[Tuple[str, float]], total: Optional[float]) -> str:
+    """Return a table of loss and metric of several outputs.
+
+    The parameters are those of :func:`qatviz.presentation.score_texts.rows_of_outputs`.
+    """
+    rows = [list(map(plain, row)) for row in rows_of_outputs(scored, losses, total)]
+    return table(OUTPUT_HEADS, rows, (0, 2))
 
 
 def score_cells(metric: Metric, scores: Mapping[str, Any]) -> List[str]:

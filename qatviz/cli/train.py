@@ -6,13 +6,14 @@ from functools import partial
 from typing import Optional, Union, cast
 
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
-from qatviz.cli.tables import further_table, score_table, tensor_table
+from qatviz.cli.tables import further_table, heads_table, score_table, tensor_table
 from qatviz.cli.train_options import request_of
 from qatviz.memory import exit_on_native_shortage
 from qatviz.number_format import count, percent_text
 from qatviz.presentation.evaluation_time import NOTABLE, fraction_of_time
 from qatviz.presentation.event_texts import non_finite_text
 from qatviz.presentation.score_texts import metric_title
+from qatviz.protocol.events import FurtherScores
 from qatviz.safe_text import shell_word
 from qatviz.session.prepare import prepare
 from qatviz.session.progress import progress_for
@@ -95,7 +96,11 @@ def _print_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
 
 def _print_result(outcome: Outcome) -> None:
     print_output(tensor_table(outcome.tensors()))
-    if outcome.evaluations:
+    if outcome.losses:
+        first = FurtherScores(outcome.output, outcome.metric.name, outcome.evaluations[-1])
+        scored = (first, *outcome.further)
+        print_output(f"\nheld-out data\n{heads_table(scored, outcome.losses, outcome.held_out_loss)}")
+    elif outcome.evaluations:
         print_output(
             f"\n{metric_title(outcome.metric.name, outcome.output)} on held-out data\n"
             f"{score_table(outcome.metric, outcome.evaluations[-1:])}"

@@ -3,12 +3,13 @@
 import argparse
 import os
 import textwrap
-from typing import Any, Callable, Dict, Iterable, Union
+from typing import Any, Callable, Dict, Iterable, Tuple, Union
 
+from qatviz.class_weights import parse_class_weights
 from qatviz.data import NAMED_DATA
 from qatviz.data_options import DATA_OPTIONS, DataOptions
-from qatviz.errors import SettingError, did_you_mean
-from qatviz.heads import LOSS, LOSS_WEIGHT, METRIC
+from qatviz.errors import QatvizError, SettingError, did_you_mean
+from qatviz.heads import CHOICES, CLASS_WEIGHTS, LOSS_WEIGHT, TASK, stated_tasks
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES
 from qatviz.metric import METRIC_CHOICES
 from qatviz.network.model_formats import MODEL_FORMATS, WEIGHTS_FORMATS
@@ -38,7 +39,7 @@ from qatviz.settings import (
     run_settings_for,
     setting_text,
 )
-from qatviz.task import TASK_HELP, TASKS
+from qatviz.task import TASK_HELP, TASKS, check_task
 
 #: Options that can't change in a continued run, by the name of their field of a request.
 _FIXED = (
@@ -137,7 +138,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="OUTPUT=X",
         help="factor of an output's loss in the sum of all; may be repeated (default: 1)",
     )
-    _add_setting(inputs, START_SETTINGS["class_weights"])
+    class_weights = START_SETTINGS["class_weights"]
+    inputs.add_argument(
+        option_name(CLASS_WEIGHTS),
+        action="append",
+        metavar="[OUTPUT=]TEXT",
+        help=f"{class_weights.help.rstrip('.')}; {class_weights.allowed()} (default: none)",
+    )
     inputs.add_argument(
         "--metric",
         action="append",
@@ -245,7 +252,29 @@ def add_preset(group: Any) -> None:
 
 def add_task(group: Any) -> None:
     """Declare ``--task``."""
-    group.add_argument("--task", choices=TASKS, help=f"task (default: that of the data, else {TASK_HELP})")
+    group.add_argument(
+        "--task",
+        action="append",
+        type=_task,
+        metavar=f"[OUTPUT=]{{{','.join(TASKS)}}}",
+        help=f"task (default: that of the data, else {TASK_HELP}); with OUTPUT, of one of several outputs; may be "
+        "repeated",
+    )
+
+
+def _task(text: str) -> str:
+    try:
+        check_task(text.rpartition("=")[2])
+    except QatvizError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def tasks_of(options: argparse.Namespace) -> Dict[str, Any]:
+    """Return the stated tasks as keyword arguments: ``task``, and ``tasks`` by output."""
+    fields = by_output(_given(options, (TASK,)))
+    found = {"task": fields[TASK]} if TASK in fields else {}
+    return {**found, "tasks": stated_tasks(fields["heads"])} if "heads" in fields else found
 
 
 def add_scaling(group: Any) -> None:
@@ -311,17 +340,19 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         from_scratch=options.from_scratch,
         out=options.out,
         **shared,
-        **_by_output(_given(options, _FIXED)),
+        **by_output(_given(options, _FIXED)),
     )
 
 
-def _by_output(given: Dict[str, Any]) -> Dict[str, Any]:
+def by_output(given: Dict[str, Any]) -> Dict[str, Any]:
     """Return the fields of a request for options, of which some may be stated by output: ``--loss box=mse``."""
-    fields = {name: value for name, value in given.items() if name not in (LOSS, LOSS_WEIGHT, METRIC)}
+    fields = {name: value for name, value in given.items() if name not in CHOICES}
     heads: Dict[str, Dict[str, Any]] = {}
-    for name in (LOSS, LOSS_WEIGHT, METRIC):
+    for name in CHOICES:
         for text in given.get(name, ()):
             output, equals, value = text.rpartition("=")
+            if name == CLASS_WEIGHTS:
+                output, equals, value = _class_weights(text)
             if equals and output:
                 heads.setdefault(output, {})[name] = _number(text, value) if name == LOSS_WEIGHT else value
             elif name == LOSS_WEIGHT or equals:
@@ -329,6 +360,16 @@ def _by_output(given: Dict[str, Any]) -> Dict[str, Any]:
             else:
                 fields[name] = text
     return {**fields, "heads": heads} if heads else fields
+
+
+def _class_weights(text: str) -> Tuple[str, str, str]:
+    """Return the parts of ``OUTPUT=WEIGHTS``, as str.partition does; of weights without an output, "", "" and these."""
+    output, equals, value = text.partition("=")
+    try:
+        parse_class_weights(value)
+    except SettingError:  # a number: the weight of a class
+        return "", "", text
+    return (output, equals, value) if value else ("", "", text)
 
 
 def _number(text: str, value: str) -> float:

@@ -100,7 +100,7 @@ def screenshot_request(options: argparse.Namespace) -> Union[NewRunRequest, Open
     SettingError
         If options for a new run are given with ``--record``.
     """
-    from qatviz.cli.train_options import data_options_of
+    from qatviz.cli.train_options import by_output, data_options_of
 
     given = {name: getattr(options, name) for name in _NEW_RUN_OPTIONS if getattr(options, name) is not None}
     data_options = data_options_of(options)
@@ -110,7 +110,7 @@ def screenshot_request(options: argparse.Namespace) -> Union[NewRunRequest, Open
         return OpenRequest(os.path.abspath(options.record))
     # A new run would end at its default number of steps, before more of them are drawn.
     return NewRunRequest(
-        **given, data_options=data_options, steps=max(START_SETTINGS["steps"].default, options.steps or 0)
+        **by_output(given), data_options=data_options, steps=max(START_SETTINGS["steps"].default, options.steps or 0)
     )
 
 

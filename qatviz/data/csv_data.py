@@ -3,7 +3,7 @@
 import os
 import re
 from dataclasses import replace
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from qatviz.data.build import name_from_path
 from qatviz.data.checks import list_directory
@@ -24,6 +24,7 @@ def load_csv(
     seed: int = 0,
     task: Optional[str] = None,
     options: DataOptions = DataOptions(),
+    tasks: Optional[Mapping[str, str]] = None,
 ) -> Dataset:
     """Load a data set from a CSV file with a column for each feature and one or several for the targets.
 
@@ -38,6 +39,8 @@ def load_csv(
         See :func:`qatviz.data.build.from_arrays`.
     options : DataOptions
         `CSV_OPTIONS` of them are used.
+    tasks : mapping of str to str, optional
+        See :func:`qatviz.data.table.dataset_of_tables`.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def load_csv(
     held_out, notes = _held_out(training, table, options)
     first = replace(table, notes=(*table.notes, *notes))
     tables = [first] if held_out is None else [first, held_out]
-    return dataset_of_tables(name_from_path(training), path, tables, options, validation_fraction, seed, task)
+    return dataset_of_tables(name_from_path(training), path, tables, options, validation_fraction, seed, task, tasks)
 
 
 def is_csv_data(path: str) -> bool:

@@ -109,8 +109,8 @@ class Dataset:
     further : tuple of Dataset
         Targets for further outputs of a network: data sets with the same examples. See :attr:`heads`.
     w_train : ndarray of float32, shape [N], optional
-        Weights of the training examples in the loss, at least 0, read-only; None: all are 1. The metric on held-out
-        data has no weights.
+        Weights of the training examples in the loss of this output, at least 0, read-only; None: all are 1. The metric
+        on held-out data has no weights.
     inputs : tuple of DataInput
         Inputs of a network with several, for which the examples are rows ``[N, features]`` with the values of all, see
         :mod:`qatviz.inputs`; empty for a network with one. :attr:`scaling` has the scaling of each.
@@ -389,7 +389,7 @@ class Dataset:
             # Sorted, so that the order of the outputs has no effect: it may be another one in a network.
             for part in sorted(head._target_digest() for head in self.heads if self.further):
                 digest.update(part)
-            if self.w_train is not None:
+            if self.w_train is not None and not self.further:
                 self._add_to_digest(digest, "w_train")
             fingerprint = digest.hexdigest()
             object.__setattr__(self, "_fingerprint", fingerprint)
@@ -411,7 +411,7 @@ class Dataset:
     def _target_digest(self) -> bytes:
         """Return the digest of the targets of one of several outputs."""
         digest = hashlib.blake2b(digest_size=16)
-        for name in ("y_train", "y_test"):
+        for name in ("y_train", "y_test", *(() if self.w_train is None else ("w_train",))):
             self._add_to_digest(digest, name)
         return digest.digest()
 

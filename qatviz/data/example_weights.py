@@ -43,7 +43,8 @@ def convert_weights(array: Any, n_examples: int, where: str) -> np.ndarray:
 def example_weights(dataset: Dataset, class_weights: str = "") -> Optional[np.ndarray]:
     """Return the weight of each training example, float32 ``[N]``: that in the data times that of its class.
 
-    None if the data has no weights and none are set for classes, so that all are 1.
+    They are those of the first output; data of further ones is in :attr:`Dataset.heads`. None if the data has no
+    weights and none are set for classes, so that all are 1.
 
     Parameters
     ----------

@@ -26,7 +26,8 @@ def load_heads(
     """Load a data set with targets for several outputs from an .npz archive; None if it has no such targets.
 
     The archive has the examples ``x``, or ``x_train`` and ``x_test``, targets by name or number of the output, and
-    optionally ``class_names_NAME`` and ``task_NAME`` for some outputs, and ``scaling``.
+    optionally ``class_names_NAME`` and ``task_NAME`` for some outputs, weights of the training examples (``w_train``,
+    or ``w_train_NAME`` for some outputs), and ``scaling``.
 
     Parameters
     ----------
@@ -53,8 +54,8 @@ def load_heads(
     for key in test_keys.values():
         if key not in names:
             raise DataError(f"{path}: found x_test without {key}; expected targets of each output")
-    others = [f"{key}_{output}" for output in keys for key in ("task", "class_names")]
-    arrays = read_npz(path, (examples, "x_test", *keys.values(), *test_keys.values(), *others, "scaling"))
+    others = [f"{key}_{output}" for output in keys for key in ("task", "class_names", "w_train")]
+    arrays = read_npz(path, (examples, "x_test", *keys.values(), *test_keys.values(), *others, "w_train", "scaling"))
     stated = {output: arrays[f"task_{output}"] for output in keys if f"task_{output}" in arrays}
     class_names = {output: arrays[f"class_names_{output}"] for output in keys if f"class_names_{output}" in arrays}
     for output, array in class_names.items():
@@ -75,5 +76,8 @@ def load_heads(
         },
         {**(in_file if task is None else dict.fromkeys(keys, task)), **(tasks or {})},
         {output: array.tolist() for output, array in class_names.items() if len(array)},
+        weights=arrays["w_train"]
+        if "w_train" in arrays
+        else {output: arrays[f"w_train_{output}"] for output in keys if f"w_train_{output}" in arrays},
     )
     return in_stated_scaling(dataset, arrays, path)

@@ -9,8 +9,10 @@ import numpy as np
 from qatviz.data.build import from_arrays
 from qatviz.data.data_input import DataInput
 from qatviz.data.dataset import Dataset
+from qatviz.data.example_weights import convert_weights
 from qatviz.data.split import random_split
 from qatviz.errors import DataError
+from qatviz.heads import by_output, output_named
 
 #: Arrays of targets by name of the output, or in the order of the outputs.
 Targets = Union[Mapping[str, Any], Sequence[Any]]
@@ -47,6 +49,7 @@ def from_heads(
     tasks: Mapping[str, str] = {},
     class_names: Mapping[str, Sequence[str]] = {},
     inputs: Tuple[DataInput, ...] = (),
+    weights: Any = None,
 ) -> Dataset:
     """Check and convert raw arrays with targets for several outputs.
 
@@ -63,6 +66,9 @@ def from_heads(
         Tasks by name or number of the output; by default inferred.
     class_names : mapping of str to sequence of str
         Names of classes or labels, by name of the output; see :func:`qatviz.data.build.from_arrays`.
+    weights : ndarray, mapping or sequence, optional
+        Weight of each example of `train` in the losses of all outputs, or by name or number of the output, or in the
+        order of the outputs; None is 1.
 
     Returns
     -------
@@ -77,7 +83,7 @@ def from_heads(
         If `validation_fraction` or `seed` is out of range.
     """
     names = {**{key: f"{source}: {key}" for key in ("x_train", "x_test")}, **(where or {})}
-    slots = {key: names.get(key, f"{source}: {key} of output {{!r}}") for key in ("y_train", "y_test")}
+    slots = {key: names.get(key, f"{source}: {key} of output '{{}}'") for key in ("y_train", "y_test")}
     targets = _by_output(train[1])
     held_out = None if test is None else _by_output(test[1])
     if not targets:
@@ -87,6 +93,7 @@ def from_heads(
             f"{source}: found test targets of {_listed(list(held_out))}; expected {_listed(list(targets))} as for "
             "training"
         )
+    weights = _weights_by_output(weights, list(targets), len(np.asarray(train[0])), source)
     everything = slice(None)
     parts: Tuple[Any, Any] = (everything, everything)
     if test is None:
@@ -96,7 +103,7 @@ def from_heads(
     heads: List[Dataset] = []
     for output, array in targets.items():
         labels = (array, array if held_out is None else held_out[output])
-        own = {key: slot.format(output) for key, slot in slots.items()}
+        own = {key: output.join(slot.rsplit("{}", 1)) for key, slot in slots.items()}
         y_train, y_test = (
             _checked_rows(y, x, where)[part] for y, x, where, part in zip(labels, examples, own.values(), parts)
         )
@@ -109,6 +116,7 @@ def from_heads(
             where={**names, **own},
             task=tasks.get(output, tasks.get(str(len(heads)))),
             inputs=inputs,
+            weights=weights[output][parts[0]] if output in weights else None,
         )
         x_train, x_test = found.x_train, found.x_test  # converted once
         heads.append(replace(found, output=output))
@@ -144,20 +152,7 @@ def for_outputs(dataset: Dataset, names: Sequence[str], shapes: Sequence[Tuple[i
     """
     if not dataset.further and len(names) == 1:
         return dataset.with_target_shape(shapes[0])
-    own = [head.output for head in dataset.heads]
-    if len(names) != len(own):
-        found = f"targets of the outputs {_listed(own)}" if dataset.further else "targets of one output"
-        raise DataError(
-            f"{dataset.name} has {found}, but the network has the output{'s' * (len(names) > 1)} {_listed(names)}: "
-            "expected targets of each"
-        )
-    numbers = [str(index) for index in range(len(names))]
-    known = dict(zip(numbers, names)) if set(own) == set(numbers) else dict(zip(names, names))
-    if set(own) != set(known):
-        raise DataError(
-            f"{dataset.name} has targets of {_listed(own)}, but the network has the outputs {_listed(names)}: expected "
-            "the same names"
-        )
+    known = outputs_of_targets(dataset.name, [head.output for head in dataset.heads], names)
     by_name = {known[head.output]: head for head in dataset.heads}
     heads = [
         replace(by_name[name], output=name, further=()).with_target_shape(shape) for name, shape in zip(names, shapes)
@@ -165,6 +160,55 @@ def for_outputs(dataset: Dataset, names: Sequence[str], shapes: Sequence[Tuple[i
     fitted = with_heads(heads)
     object.__setattr__(fitted, "_fingerprint", dataset.fingerprint)
     return fitted
+
+
+def _weights_by_output(weights: Any, outputs: Sequence[str], num_examples: int, source: str) -> Dict[str, np.ndarray]:
+    """Return the weights of the examples, float32 ``[num_examples]``, for the outputs that have some."""
+    is_sequence = isinstance(weights, (tuple, list)) and len(weights) == len(outputs)
+    if not isinstance(weights, Mapping) and not (
+        is_sequence and all(each is None or np.ndim(each) > 0 for each in weights)
+    ):
+        weights = {} if weights is None else dict.fromkeys(outputs, weights)
+    found: Dict[str, np.ndarray] = {}
+    for key, array in by_output(weights).items():
+        output = output_named(key, outputs)
+        if output is None:
+            raise DataError(f"{source}: found weights of the output {key!r}; expected those of {_listed(outputs)}")
+        found[output] = convert_weights(array, num_examples, f"{source}: w_train of output {output!r}")
+    return found
+
+
+def outputs_of_targets(name: str, own: Sequence[str], names: Sequence[str]) -> Dict[str, str]:
+    """Return the name of the output of a network for each name of targets.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data.
+    own, names : sequence of str
+        Names of targets and outputs; a single one may have any names.
+
+    Raises
+    ------
+    DataError
+        If the targets are not those of the outputs.
+    """
+    if len(own) == len(names) == 1:
+        return {own[0]: names[0]}
+    if len(names) != len(own):
+        found = f"targets of the outputs {_listed(own)}" if len(own) > 1 else "targets of one output"
+        raise DataError(
+            f"{name} has {found}, but the network has the output{'s' * (len(names) > 1)} {_listed(names)}: expected "
+            "targets of each"
+        )
+    numbers = [str(index) for index in range(len(names))]
+    known = dict(zip(numbers, names)) if set(own) == set(numbers) else dict(zip(names, names))
+    if set(own) != set(known):
+        raise DataError(
+            f"{name} has targets of {_listed(own)}, but the network has the outputs {_listed(names)}: expected the "
+            "same names"
+        )
+    return known
 
 
 def targets_in(keys: Sequence[str], examples: str) -> Dict[str, str]:

@@ -141,11 +141,10 @@ def _with_targets(
 ) -> Dataset:
     """Return the data set of rows with the values of all inputs, and of targets of one output or of several."""
     if are_of_several_outputs(examples[1], len(examples[0])):
-        if weights is not None:
-            raise DataError(f"{source}: found weights of examples with targets of several outputs; expected none")
         of_all = {} if task is None else dict.fromkeys(by_output(examples[1]), task)
+        tasks = {**of_all, **tasks}
         found = from_heads(
-            name, source, examples, tests, validation_fraction, seed, names, {**of_all, **tasks}, inputs=inputs
+            name, source, examples, tests, validation_fraction, seed, names, tasks, inputs=inputs, weights=weights
         )
         return replace(found, notes=tuple(notes))
     return from_arrays(

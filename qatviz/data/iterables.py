@@ -1,11 +1,12 @@
 """Generators, Keras' sequences and other iterables of examples, read into memory up to a limit."""
 
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from qatviz.data.checks import memory_limit
 from qatviz.data.dataset import Note
+from qatviz.data.heads import are_of_several_outputs
 from qatviz.errors import DataError
 from qatviz.number_format import bytes_text
 
@@ -16,12 +17,29 @@ ENDLESS_BYTES = 2**30
 Progress = Callable[[int, Optional[int]], None]
 
 
+#: Kinds of arrays in an item, and names of outputs, which are empty if there is only one.
+_EXAMPLES, _LABELS, _WEIGHTS = "examples", "labels", "weights"
+_Key = Tuple[str, str]
+
+
 class Collected(NamedTuple):
-    """Examples ``[N, ...]`` and labels ``[N, ...]`` of an iterable, and notes on what was not read."""
+    """Content of an iterable.
+
+    Attributes
+    ----------
+    examples : ndarray, shape [N, ...]
+    labels : ndarray, shape [N, ...], or dict of str to ndarray
+        By name of the output, or by its number, if items have targets of several.
+    notes : list of Note
+        On what was not read.
+    weights : ndarray, shape [N], or dict of str to ndarray, optional
+        Weights of the examples in the loss.
+    """
 
     examples: np.ndarray
-    labels: np.ndarray
+    labels: Union[np.ndarray, Dict[str, np.ndarray]]
     notes: List[Note]
+    weights: Union[np.ndarray, Dict[str, np.ndarray], None] = None
 
 
 def is_iterable_of_examples(data: Any) -> bool:
@@ -37,7 +55,9 @@ def is_iterable_of_examples(data: Any) -> bool:
 def collect(
     data: Any, where: str, max_examples: Optional[int] = None, progress: Progress = lambda count, total: None
 ) -> Collected:
-    """Read an iterable whose items are pairs of examples and labels, for one example or for a batch.
+    """Read an iterable whose items have examples, labels and perhaps weights, for one example or for a batch.
+
+    For several outputs, labels and weights are arrays by name, or in order.
 
     Parameters
     ----------
@@ -60,19 +80,29 @@ def collect(
     source = data() if callable(data) and not hasattr(data, "__iter__") and not hasattr(data, "__getitem__") else data
     length = length_of(source)
     limit = memory_limit() // 2 if length is not None or max_examples is not None else ENDLESS_BYTES
-    examples: List[np.ndarray] = []
-    labels: List[np.ndarray] = []
+    collected: Dict[_Key, List[np.ndarray]] = {}
     count, n_bytes, notes = 0, 0, []
     for number, item in enumerate(items_of(source, length)):
-        x, y = _batch(item, f"{where}: item {number}")
-        for found, before in ((x, examples), (y, labels)):
-            _check_shape(found, before, f"{where}: item {number}")
-        if max_examples is not None and count + len(x) >= max_examples:
-            x, y = x[: max_examples - count], y[: max_examples - count]
-        # Copies: a generator may yield the same array again, with other values.
-        examples.append(np.array(x))
-        labels.append(np.array(y))
-        count, n_bytes = count + len(x), n_bytes + x.nbytes + y.nbytes
+        batch = _batch(item, f"{where}: item {number}", collected)
+        if collected and set(batch) != set(collected):
+            raise DataError(
+                f"{where}: item {number}: found {_listed(batch)}; expected {_listed(collected)} as in item 0"
+            )
+        for key, found in batch.items():
+            first = collected.get(key, [found])[0]
+            if found.shape[1:] != first.shape[1:]:
+                raise DataError(
+                    f"{where}: item {number}: found {_listed([key])} of shape {list(found.shape[1:])}; expected "
+                    f"{list(first.shape[1:])} as in item 0"
+                )
+        size = len(batch[_EXAMPLES, ""])
+        if max_examples is not None:
+            size = min(size, max_examples - count)
+        for key, found in batch.items():
+            # Copies: a generator may yield the same array again, with other values.
+            collected.setdefault(key, []).append(np.array(found[:size]))
+            n_bytes += found[:size].nbytes
+        count += size
         progress(count, None if length is None else max(1, length * count // (number + 1)))
         if max_examples is not None and count >= max_examples:
             notes.append(Note(f"read {count:,} examples, the maximum that is set (max_examples)"))
@@ -94,7 +124,20 @@ def collect(
             break
     if not count:
         raise DataError(f"{where}: found no examples; expected pairs of examples and labels")
-    return Collected(np.concatenate(examples), np.concatenate(labels), notes)
+    arrays = {key: np.concatenate(parts) for key, parts in collected.items()}
+    labels, weights = (_of_kind(arrays, kind) for kind in (_LABELS, _WEIGHTS))
+    assert labels is not None, "each item has labels"
+    return Collected(arrays[_EXAMPLES, ""], labels, notes, weights)
+
+
+def _of_kind(arrays: Mapping[_Key, np.ndarray], kind: str) -> Union[np.ndarray, Dict[str, np.ndarray], None]:
+    """Return the arrays of a kind by name of the output, or that of a single output; None if there are none."""
+    found = {output: array for (own, output), array in arrays.items() if own == kind}
+    return found.get("", found) if found else None
+
+
+def _listed(keys: Iterable[_Key]) -> str:
+    return ", ".join(f"{kind} of output {output!r}" if output else kind for kind, output in keys)
 
 
 def length_of(source: Any) -> Optional[int]:
@@ -117,30 +160,54 @@ def items_of(source: Any, length: Optional[int]) -> Iterator[Any]:
         yield item
 
 
-def _check_shape(found: np.ndarray, before: Sequence[np.ndarray], where: str) -> None:
-    """Raise a `DataError` if examples or labels have another shape than those of the items before."""
-    if before and found.shape[1:] != before[0].shape[1:]:
-        raise DataError(
-            f"{where}: found examples or labels of shape {list(found.shape[1:])}; expected "
-            f"{list(before[0].shape[1:])} as in item 0"
-        )
+def _batch(item: Any, where: str, known: Iterable[_Key]) -> Dict[_Key, np.ndarray]:
+    """Return the examples, labels and weights of an item, ``[n, ...]``; ``n`` is 1 for an item of one example.
 
-
-def _batch(item: Any, where: str) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the examples ``[n, ...]`` and labels ``[n, ...]`` of an item; ``n`` is 1 for an item of one example."""
-    if not isinstance(item, (tuple, list)) or len(item) != 2:
+    ``known`` are the arrays of earlier items, if there are any.
+    """
+    if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
         found = (
             f"{len(item)} values" if isinstance(item, (tuple, list)) else f"a value of the type {type(item).__name__}"
         )
-        raise DataError(f"{where}: found {found}; expected two: examples and labels")
-    x, y = (np.asarray(part) for part in item)
+        raise DataError(f"{where}: found {found}; expected two: examples and labels, or three: their weights, too")
+    x = np.asarray(item[0])
     if x.dtype.kind not in "iufb" or x.ndim == 0:
         raise DataError(f"{where}: found examples of dtype {x.dtype} and shape {list(x.shape)}; expected numbers")
-    if _is_single(x.shape, y.shape):
-        x, y = x[np.newaxis], y[np.newaxis]
-    if len(x) != len(y):
-        raise DataError(f"{where}: found {len(x)} examples, but {len(y)} labels; expected the same number")
-    return x, y
+    labels = _by_output(item[1], len(x), _LABELS, known)
+    weights = {} if len(item) == 2 or item[2] is None else _by_output(item[2], len(x), _WEIGHTS, known)
+    arrays = {(_EXAMPLES, ""): x, **labels, **weights}
+    is_single = x.ndim == 1 or any(array.ndim == 0 for array in labels.values())
+    if is_single or all(_is_single(x.shape, array.shape) for array in labels.values()):
+        return {key: array[np.newaxis] for key, array in arrays.items()}
+    for key, array in arrays.items():
+        if array.ndim == 0 or len(array) != len(x):
+            number = str(len(array)) if array.ndim else "no"
+            raise DataError(
+                f"{where}: found {len(x)} examples, but {number} {_listed([key])}; expected the same number"
+            )
+    return arrays
+
+
+def _by_output(given: Any, num_examples: int, kind: str, known: Iterable[_Key]) -> Dict[_Key, np.ndarray]:
+    """Return arrays of a kind by name or number of the output; a single array has no name.
+
+    The first item decides whether they are of several outputs: the last batch can have as many examples as outputs.
+    """
+    before = [output for own, output in known if own == kind]
+    if not (any(before) if before else _are_several(given, num_examples)):
+        return {(kind, ""): np.asarray(given)}
+    pairs = given.items() if isinstance(given, Mapping) else enumerate(given)
+    return {(kind, str(output)): np.asarray(array) for output, array in pairs}
+
+
+def _are_several(given: Any, num_examples: int) -> bool:
+    """Return whether arrays of an item are of several outputs.
+
+    These are a dict, a sequence of arrays with a row per example, or, of a single example, a tuple of arrays of
+    different shapes.
+    """
+    is_tuple = isinstance(given, tuple) and len({np.shape(each) for each in given}) > 1
+    return is_tuple or are_of_several_outputs(given, num_examples)
 
 
 def _is_single(x: Sequence[int], y: Sequence[int]) -> bool:

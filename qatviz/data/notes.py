@@ -48,7 +48,9 @@ def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = No
     inferred = _scaling(dataset, low, high)
     for head in heads:
         inferred += _of_head(head, dataset, _target_scaling(head) + _task(head))
-    inferred += _held_out(dataset) + _weights(dataset)
+    inferred += _held_out(dataset)
+    for head in heads:
+        inferred += _of_head(head, dataset, _weights(head))
     found = [Note(text, True) for text in mistakes] + [Note(text) for text in inferred]
     return tuple(sorted((*dataset.notes, *found), key=lambda note: not note.is_mistake))
 

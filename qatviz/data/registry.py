@@ -115,6 +115,7 @@ FILE_FORMATS = (
         load_csv,
         True,
         CSV_OPTIONS,
+        True,
     ),
     FileFormat(
         "sounds",

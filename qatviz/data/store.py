@@ -2,7 +2,7 @@
 
 The data may be larger than memory. A store consists of ``store.json`` (name, task, class names, scaling, statistics of
 the examples) and the arrays ``x_train.npy``, ``y_train.npy``, ``x_test.npy`` and ``y_test.npy``, and ``w_train.npy`` if
-there are weights, in the form that `Dataset` requires.
+there are weights, in the form that `Dataset` requires. Arrays of further outputs are ``y_train_1.npy`` and so on.
 """
 
 import json
@@ -18,6 +18,7 @@ from qatviz.data.checks import check_memory, read_json
 from qatviz.data.data_input import DataInput
 from qatviz.data.dataset import Dataset
 from qatviz.data.example_weights import convert_weights
+from qatviz.data.heads import with_heads
 from qatviz.data.streamed import Array, Statistics, StoredArray, pieces, statistics_of_pieces
 from qatviz.errors import DataError, SettingError
 from qatviz.scaling import SCALINGS, check_scaling
@@ -26,7 +27,7 @@ from qatviz.task import TASKS
 #: Called with the fraction that is done, 0..1. An exception that it raises cancels the work.
 Progress = Callable[[float], None]
 
-_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_EXAMPLES, _TARGETS = ("x_train", "x_test"), ("y_train", "y_test")
 #: Array that a store has if the training examples have weights.
 _WEIGHTS = "w_train"
 _DESCRIPTION = "store.json"
@@ -43,21 +44,22 @@ def write_store(dataset: Dataset, path: AnyPath, progress: Progress = lambda fra
     Parameters
     ----------
     dataset : Dataset
-        With targets of one output.
     path : str or path-like
     progress : callable
 
     Raises
     ------
     DataError
-        If ``path`` exists, or can't be written, the examples can't be read, or there are targets of several outputs.
+        If ``path`` exists, or can't be written, or the examples can't be read.
     """
     if os.path.lexists(path):
         raise DataError(f"{os.fspath(path)}: exists already; expected a new directory for the store")
-    if dataset.further:
-        raise DataError(f"{dataset.source}: has targets of {len(dataset.heads)} outputs; a store has those of one")
-    names = (*_ARRAYS, *(() if dataset.w_train is None else (_WEIGHTS,)))
-    total = sum(getattr(dataset, name).nbytes for name in names)
+    arrays: Dict[str, Array] = {name: getattr(dataset, name) for name in _EXAMPLES}
+    for index, head in enumerate(dataset.heads):
+        arrays.update((_numbered(name, index), getattr(head, name)) for name in _TARGETS)
+        if head.w_train is not None:
+            arrays[_numbered(_WEIGHTS, index)] = head.w_train
+    total = sum(array.nbytes for array in arrays.values())
     done = 0
     statistics: Dict[str, Statistics] = {}
 
@@ -72,8 +74,7 @@ def write_store(dataset: Dataset, path: AnyPath, progress: Progress = lambda fra
 
     try:
         with atomic_directory(path) as directory:
-            for name in names:
-                array = getattr(dataset, name)
+            for name, array in arrays.items():
                 with open(str(directory / (name + ".npy")), "xb") as file:
                     header = {"descr": array.dtype.str, "fortran_order": False, "shape": tuple(array.shape)}
                     np.lib.format.write_array_header_1_0(file, header)
@@ -88,6 +89,11 @@ def write_store(dataset: Dataset, path: AnyPath, progress: Progress = lambda fra
                 **({"inputs": [[*each] for each in dataset.inputs]} if dataset.inputs else {}),
                 "statistics": {name: list(found) for name, found in statistics.items() if name.startswith("x")},
             }
+            if dataset.further:
+                description["outputs"] = [
+                    {"output": head.output, "task": head.task, "class_names": list(head.class_names)}
+                    for head in dataset.heads
+                ]
             (directory / _DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
     except OSError as error:
         raise DataError(f"{os.fspath(path)}: the store cannot be written: {error.strerror or error}") from error
@@ -118,29 +124,41 @@ def load_store(path: str, validation_fraction: float = 0.2, seed: int = 0, task:
     description = _description(os.path.join(path, _DESCRIPTION))
     if task not in (None, description["task"]):
         raise DataError(f"{path}: the task is {task!r}, but that of the store is {description['task']!r}", "task")
-    arrays = {name: StoredArray(os.path.join(path, name + ".npy")) for name in _ARRAYS}
+    x_train, x_test = examples = [StoredArray(os.path.join(path, name + ".npy")) for name in _EXAMPLES]
     for name, values in description["statistics"].items():
-        arrays[name].state(Statistics(*values))
-    weights_path = os.path.join(path, _WEIGHTS + ".npy")
-    weights = StoredArray(weights_path) if os.path.isfile(weights_path) else None
-    in_memory = [array for array in (arrays["y_train"], arrays["y_test"], weights) if array is not None]
-    check_memory(path, sum(array.nbytes for array in in_memory), "loading its labels")
-    return Dataset(
-        name=description["name"] or name_from_path(path),
-        x_train=arrays["x_train"],
-        y_train=arrays["y_train"][:],
-        x_test=arrays["x_test"],
-        y_test=arrays["y_test"][:],
-        class_names=tuple(description["class_names"]),
-        source=path,
-        task=description["task"],
-        scaling=description["scaling"],
-        inputs=tuple(
-            DataInput(name, tuple(shape), scaling, is_bytes)
-            for name, shape, scaling, is_bytes in description.get("inputs", ())
-        ),
-        w_train=None if weights is None else convert_weights(weights[:], len(arrays["x_train"]), weights_path),
+        examples[_EXAMPLES.index(name)].state(Statistics(*values))
+    inputs = tuple(
+        DataInput(name, tuple(shape), scaling, is_bytes)
+        for name, shape, scaling, is_bytes in description.get("inputs", ())
     )
+    heads = []
+    for index, about in enumerate(description.get("outputs", [description])):
+        y_train, y_test = (StoredArray(os.path.join(path, _numbered(name, index) + ".npy")) for name in _TARGETS)
+        weights_path = os.path.join(path, _numbered(_WEIGHTS, index) + ".npy")
+        weights = StoredArray(weights_path) if os.path.isfile(weights_path) else None
+        in_memory = [array for array in (y_train, y_test, weights) if array is not None]
+        check_memory(path, sum(array.nbytes for array in in_memory), "loading its labels")
+        head = Dataset(
+            name=description["name"] or name_from_path(path),
+            x_train=x_train,
+            y_train=y_train[:],
+            x_test=x_test,
+            y_test=y_test[:],
+            class_names=tuple(about["class_names"]),
+            source=path,
+            task=about["task"],
+            scaling=description["scaling"],
+            output=about.get("output", ""),
+            inputs=inputs,
+            w_train=None if weights is None else convert_weights(weights[:], len(x_train), weights_path),
+        )
+        heads.append(head)
+    return with_heads(heads)
+
+
+def _numbered(name: str, index: int) -> str:
+    """Return the name of an array of the output with this index."""
+    return f"{name}_{index}" if index else name
 
 
 def _description(path: str) -> Dict[str, Any]:
@@ -151,11 +169,13 @@ def _description(path: str) -> Dict[str, Any]:
     checks: Dict[str, Tuple[Callable[[Any], bool], str]] = {
         "name": (_is_text, "a string"),
         "task": (lambda value: value in TASKS, f"one of {', '.join(TASKS)}"),
-        "class_names": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of strings"),
+        "class_names": (_are_texts, "a list of strings"),
         "scaling": (_is_scaling, f"one of {', '.join(SCALINGS)}, or numbers"),
         "statistics": (_are_statistics, "smallest value, largest value and mean of x_train and of x_test"),
         "inputs": (_are_inputs, "name, shape, scaling, and whether it is of bytes, of each of several inputs"),
     }
+    if "outputs" in found:
+        checks["outputs"] = (_are_outputs, "output, task and class_names of each of several outputs")
     for key, (is_allowed, what) in checks.items():
         if not is_allowed(found.get(key)):
             raise DataError(f"{path}: {key} is {repr(found.get(key))[:100]}; expected {what}")
@@ -189,6 +209,21 @@ def _are_inputs(value: Any) -> bool:
             and isinstance(row[3], bool)
             for row in value
         )
+    )
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _are_outputs(value: Any) -> bool:
+    """Return whether a value is a list of what a store states on several outputs with different names."""
+    return (
+        isinstance(value, list)
+        and len(value) > 1
+        and all(isinstance(row, dict) and _is_text(row.get("output")) for row in value)
+        and len({row["output"] for row in value}) == len(value)
+        and all(row.get("task") in TASKS and _are_texts(row.get("class_names")) for row in value)
     )
 
 

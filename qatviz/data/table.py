@@ -3,7 +3,8 @@
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from types import MappingProxyType
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from qatviz.data.build import from_arrays
 from qatviz.data.checks import check_memory
 from qatviz.data.class_folders import skipped_notes
 from qatviz.data.dataset import Dataset, Note
+from qatviz.data.heads import from_heads
 from qatviz.data_options import ROWS, DataOptions
 from qatviz.errors import ChoiceNeeded, DataError
 from qatviz.number_format import names_text
@@ -91,10 +93,11 @@ class Table:
 
 
 class _Roles(NamedTuple):
-    """Indices of the columns of features and of targets."""
+    """Indices of the columns of features and of targets; of several outputs, those of each by name."""
 
     features: Tuple[int, ...]
     targets: Tuple[int, ...]
+    outputs: Mapping[str, Tuple[int, ...]] = MappingProxyType({})
 
 
 def dataset_of_tables(
@@ -105,6 +108,7 @@ def dataset_of_tables(
     validation_fraction: float = 0.2,
     seed: int = 0,
     task: Optional[str] = None,
+    tasks: Optional[Mapping[str, str]] = None,
 ) -> Dataset:
     """Return the data set in a table for training and, optionally, one that is held out.
 
@@ -118,6 +122,8 @@ def dataset_of_tables(
         `TABLE_OPTIONS` of them are used.
     validation_fraction, seed, task
         See :func:`qatviz.data.build.from_arrays`.
+    tasks : mapping of str to str, optional
+        Tasks by name of the output, if the option `targets` names columns for several; for others, `task`.
 
     Raises
     ------
@@ -131,6 +137,22 @@ def dataset_of_tables(
     features, category_notes = features_of(tables, roles.features)
     shape, image_notes = _image_shape(first, features[0], options)
     features = [part.reshape((len(part), *shape)) for part in features]
+    all_notes = [*(note for table in tables for note in table.notes), *notes, *category_notes, *image_notes]
+    choices = {"targets": first.names, "features": first.names}
+    if roles.outputs:
+        named = [
+            (x, {output: _targets(table, columns) for output, columns in roles.outputs.items()})
+            for x, table in zip(features, tables)
+        ]
+        where = {
+            key + part: f"{table.where}: {what}"
+            for part, table in zip(("train", "test"), tables)
+            for key, what in (("x_", "features"), ("y_", "targets of output '{}'"))
+        }
+        stated = {**({} if task is None else dict.fromkeys(roles.outputs, task)), **(tasks or {})}
+        held_out = named[1] if len(named) > 1 else None
+        several = from_heads(name, source, named[0], held_out, validation_fraction, seed, where, stated)
+        return replace(several, notes=tuple(all_notes), choices=choices)
     targets = [_targets(table, roles.targets) for table in tables]
     parts = list(zip(features, targets))
     labels = ", ".join(first.names[index] for index in roles.targets)
@@ -148,9 +170,9 @@ def dataset_of_tables(
             for key, what in ((f"x_{part}", "features"), (f"y_{part}", labels))
         },
         task,
-        [*(note for table in tables for note in table.notes), *notes, *category_notes, *image_notes],
+        all_notes,
     )
-    return replace(dataset, choices={"targets": first.names, "features": first.names})
+    return replace(dataset, choices=choices)
 
 
 # Roles of columns
@@ -159,8 +181,12 @@ def dataset_of_tables(
 def _roles(table: Table, options: DataOptions) -> Tuple[_Roles, List[Note]]:
     """Return the columns that the options name, else inferred ones, and notes on these and on unused columns."""
     notes: List[Note] = []
+    outputs: Dict[str, Tuple[int, ...]] = {}
     if options.targets:
-        targets = _named(table, options.targets, "targets")
+        by_output = {} if options.targets in table.names else targets_by_output(options.targets)
+        outputs = {output: _named(table, names, "targets") for output, names in by_output.items()}
+        targets = tuple(dict.fromkeys(index for columns in outputs.values() for index in columns))
+        targets = targets or _named(table, options.targets, "targets")
     else:
         guessed, reason = _guessed_target(table)
         targets = (guessed,)
@@ -179,7 +205,19 @@ def _roles(table: Table, options: DataOptions) -> Tuple[_Roles, List[Note]]:
         raise DataError(
             f"{table.where}: found no features apart from the targets; expected at least one column", "features"
         )
-    return _Roles(features, targets), notes
+    return _Roles(features, targets, outputs), notes
+
+
+def targets_by_output(text: str) -> Dict[str, str]:
+    """Return the names of columns with targets by output; empty if the text has none of several outputs.
+
+    >>> targets_by_output("kind=label;box=x,y"), targets_by_output("label")
+    ({'kind': 'label', 'box': 'x,y'}, {})
+    """
+    pairs = [part.partition("=") for part in text.split(";")]
+    if not all(equals and output.strip() and names.strip() for output, equals, names in pairs):
+        return {}
+    return {output.strip(): names.strip() for output, _, names in pairs}
 
 
 def _named(table: Table, names: str, field: str) -> Tuple[int, ...]:

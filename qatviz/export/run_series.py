@@ -5,16 +5,18 @@ from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tup
 import numpy as np
 
 from qatviz.errors import RecordError
-from qatviz.metric import MODES
+from qatviz.metric import METRICS, MODES, OutputMetric
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.presentation.event_texts import reason_text
+from qatviz.presentation.score_texts import TOTAL, of_output
 from qatviz.protocol.events import CheckpointSaved, CommandApplied, Evaluated, Event
 from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot
 from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import STEPS
 from qatviz.telemetry.record.schema import reading
+from qatviz.telemetry.score_series import score_names, score_row
 
 #: Largest number of points of a series, spread evenly from the first to the last: more than a screen or TensorBoard
 #: shows (1.15 keeps 1,000 per series); and of snapshots, each of which has a distribution of every tensor.
@@ -186,9 +188,15 @@ def _evaluations(events: Sequence[Event]) -> Tuple[Track, ...]:
     found = {event.step: event for event in events if isinstance(event, Evaluated)}
     if not found:
         return ()
-    rows = [[event.scores[mode] for mode in MODES] for event in found.values()]
-    name = next(iter(found.values())).metric
-    return (Track(tuple(f"{name}/{mode}" for mode in MODES), np.array(list(found), np.int64), np.array(rows)),)
+    newest = list(found.values())[-1]
+    metrics = [OutputMetric(newest.output, METRICS[newest.metric])]
+    metrics += [OutputMetric(each.output, METRICS[each.metric]) for each in newest.further]
+    series, outputs = score_names(metrics), list(dict.fromkeys(each.output for each in metrics))
+    names = [of_output(each.metric.name, each.output, ".") for each in metrics]
+    tags = [f"{name}/{mode}" for name in names for mode in MODES]
+    tags += [f"held_out_loss/{output}" for output in (TOTAL, *outputs)] if len(outputs) > 1 else []
+    rows = [score_row(event, series) for event in found.values()]
+    return (Track(tuple(tags), np.array(list(found), np.int64), np.array(rows)),)
 
 
 def _evenly(items: np.ndarray, most: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Sequence, Type
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.number_format import count
-from qatviz.presentation.score_texts import metric_title
+from qatviz.presentation.score_texts import lead_of
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, InspectTensor, UnknownCommand
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
@@ -122,8 +122,7 @@ def _evaluated(event: events.Evaluated, modes: Sequence[str]) -> str:
     metric = METRICS[event.metric]
     found = [f"{metric.text(event.scores[mode])} {MODE_NAMES[mode]}" for mode in modes if mode in event.scores]
     loss = "" if event.held_out_loss is None else f", loss {MEASURES['loss'].text(event.held_out_loss)}"
-    lead = metric_title(event.metric, event.output) + " " if event.output else metric.lead
-    return f"evaluated: {lead}{', '.join(found)}{loss}"
+    return f"evaluated: {lead_of(event.metric, event.output)}{', '.join(found)}{loss}"
 
 
 def _restored(event: events.Restored) -> str:

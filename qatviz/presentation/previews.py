@@ -19,6 +19,31 @@ _BINS, _RANGE_ROWS = 24, 4096
 GREY, RGB, ROWS = "grey", "rgb", "rows"
 
 
+class TargetInfo(NamedTuple):
+    """Targets of one output.
+
+    Attributes
+    ----------
+    output : str
+        Name of the output; empty if there is only one.
+    task : str
+    output_shape : tuple of int
+        Number of classes or labels, or shape of an example's targets.
+    assumed : qatviz.data.dataset.Assumptions
+    """
+
+    output: str
+    task: str
+    output_shape: Tuple[int, ...]
+    assumed: Assumptions = Assumptions()
+
+    def describe(self) -> str:
+        """Return a text such as ``10 classes``."""
+        if self.task == REGRESSION:
+            return target_shape_text(self.output_shape)
+        return count(self.output_shape[-1], *(("label",) if self.task == MULTILABEL else ("class", "classes")))
+
+
 class DataInfo(NamedTuple):
     """Summary and examples of a data set, shown before a run begins.
 
@@ -58,6 +83,8 @@ class DataInfo(NamedTuple):
         Possible values of options that name parts of the data, by the option's name.
     inputs : tuple of (str, tuple of int)
         Names and shapes of several inputs; empty for data with one.
+    heads : tuple of TargetInfo
+        Targets of several outputs, of which the first are shown; empty for one output.
     """
 
     name: str
@@ -81,6 +108,12 @@ class DataInfo(NamedTuple):
     options: Tuple[str, ...] = ()
     choices: Mapping[str, Tuple[str, ...]] = {}
     inputs: Tuple[Tuple[str, Tuple[int, ...]], ...] = ()
+    heads: Tuple[TargetInfo, ...] = ()
+
+    @property
+    def all_heads(self) -> Tuple[TargetInfo, ...]:
+        """The targets of each output."""
+        return self.heads or (TargetInfo("", self.task, self.output_shape, self.assumed),)
 
     @property
     def is_regression(self) -> bool:
@@ -98,8 +131,8 @@ class DataInfo(NamedTuple):
 
     def describe(self) -> str:
         """Return a line such as ``28×28×1, 10 classes, 4,000 training + 1,000 test examples``."""
-        nouns = ("label",) if self.task == MULTILABEL else ("class", "classes")
-        outputs = target_shape_text(self.output_shape) if self.is_regression else count(self.outputs, *nouns)
+        parts = [f"{head.output}: {head.describe()}" if head.output else head.describe() for head in self.all_heads]
+        outputs = ", ".join(parts)
         examples = f"{self.train_examples:,} training + {self.test_examples:,} test examples"
         return f"{inputs_text(self.inputs, self.input_shape)}, {outputs}, {examples}"
 
@@ -184,6 +217,10 @@ def data_info(
         dataset.scaling,
         tuple(mistakes),
         inputs=tuple((each.name, each.shape) for each in dataset.inputs),
+        heads=tuple(
+            TargetInfo(head.output, head.task, tuple(map(int, head.output_shape)), head.assumed)
+            for head in (dataset.heads if dataset.further else ())
+        ),
     )
 
 

@@ -82,6 +82,11 @@ def _loss_from(loss: Any) -> Optional[float]:
     return None if loss is None else _score_from(loss, "loss")
 
 
+def _losses_from(row: Any) -> Tuple[Tuple[str, float], ...]:
+    losses = values.mapping(row, "losses")
+    return tuple((values.text(output, "output"), _score_from(loss, "loss")) for output, loss in losses.items())
+
+
 def _outputs_to(outputs: Iterable[Iterable[float]]) -> List[List[float]]:
     return [list(row) for row in outputs]
 
@@ -251,8 +256,8 @@ class Evaluated(Event):
     several numbers to predict, or an example several labels, ``outputs`` has a row for each mode, in the order of
     `qatviz.metric.MODES`, with the metric of each of them; otherwise it is empty. ``further`` are the task's other
     metrics, and those of further outputs of the network; ``output`` is the name of the first output if there are
-    several. ``held_out_loss`` is that of the quantized network, None if it was not computed. ``seconds`` is the time
-    that the evaluation took.
+    several. ``held_out_loss`` is that of the quantized network, None if it was not computed; ``losses`` are those of
+    several outputs by name, of which it is the weighted sum. ``seconds`` is the time that the evaluation took.
     """
 
     scores: Dict[str, float] = field(metadata=_json_form(_same, _scores_from))  # keys: qatviz.metric.MODES
@@ -263,13 +268,14 @@ class Evaluated(Event):
     further: Tuple[FurtherScores, ...] = field(default=(), metadata=_json_form(_further_to, _further_from))
     held_out_loss: Optional[float] = field(default=None, metadata=_json_form(_same, _loss_from))
     output: str = ""
+    losses: Tuple[Tuple[str, float], ...] = field(default=(), metadata=_json_form(dict, _losses_from))
 
     is_report: ClassVar[bool] = True
 
     def to_dict(self) -> Dict[str, Any]:
         row = super().to_dict()
         row[self.metric] = row.pop("scores")
-        for name in ("outputs", "further", "output"):
+        for name in ("outputs", "further", "output", "losses"):
             if not row[name]:
                 del row[name]
         if self.held_out_loss is None:

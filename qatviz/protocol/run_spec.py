@@ -77,7 +77,8 @@ class RunSpec:
     loss : str
         A name of :data:`qatviz.losses.LOSSES`; "auto" is replaced by that of task and network.
     class_weights : str
-        Weights of the classes in the loss, in the form of :func:`qatviz.class_weights.parse_class_weights`.
+        Weights of the classes in the loss, in the form of :func:`qatviz.class_weights.parse_class_weights`; empty for
+        several outputs, whose heads have them.
     metric_name : str
         A name of :data:`qatviz.metric.METRICS`; "auto" is replaced by that of the task.
     heads : tuple of Head
@@ -134,7 +135,9 @@ class RunSpec:
         object.__setattr__(self, "loss", heads[0].loss)
         object.__setattr__(self, "metric_name", heads[0].metric)
         object.__setattr__(self, "heads", heads if len(heads) > 1 else ())
-        example_weights(self.dataset, self.class_weights)  # raises an error if they don't fit the data
+        for head, own in zip(heads, self.dataset.heads):  # raises an error if they don't fit the data
+            with prefixed(f"output {head.output!r}" if len(heads) > 1 else ""):
+                example_weights(own, head.class_weights)
         _check_memory(self.network, min(self.batch_size, len(self.dataset.x_train)))
         if self.parameters is not None:
             _check_parameters(self.network, self.parameters)
@@ -148,11 +151,11 @@ class RunSpec:
         names, datasets = self.network.output_names, self.dataset.heads
         chosen = self.heads or tuple(Head(name) for name in names)
         if len(names) == 1:
-            chosen = (Head(names[0], self.loss, 1.0, self.metric_name),)
+            chosen = (Head(names[0], self.loss, 1.0, self.metric_name, self.class_weights),)
         elif {self.loss, self.metric_name} - {AUTOMATIC, chosen[0].loss, chosen[0].metric}:
             raise SettingError(f"network {self.network.name!r} has {len(names)} outputs: state loss and metric of each")
         elif self.class_weights:
-            raise SettingError.of_field("class_weights", "applies to networks with one output: expected none")
+            raise SettingError.of_field("class_weights", "is stated for all outputs: state those of each")
         if tuple(head.output for head in chosen) != names:
             raise SettingError(f"heads of {[head.output for head in chosen]}: expected those of {list(names)}")
         found = []
@@ -185,7 +188,7 @@ class RunSpec:
     @property
     def all_heads(self) -> Tuple[Head, ...]:
         """The head of each output; that of a single one has no name."""
-        return self.heads or (Head("", self.loss, 1.0, self.metric_name),)
+        return self.heads or (Head("", self.loss, 1.0, self.metric_name, self.class_weights),)
 
     @property
     def fixed(self) -> FrozenSet[str]:

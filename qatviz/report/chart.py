@@ -21,7 +21,7 @@ _KEY_SIZE = (22.0, 8.0)
 STYLES: Dict[str, Stroke] = {
     "s0": Stroke(series_role(0), 1.4),
     "s1": Stroke(series_role(1), 1.4, DASHED),
-    "s2": Stroke(series_role(2), 1.4, DOTTED),
+    **{f"s{index}": Stroke(series_role(index), 1.4, (DOTTED, (), DASHED)[index % 3 - 2]) for index in range(2, 8)},
     "float-line": Stroke("float_values", 1.4),
     "quantized-line": Stroke("in_range", 2.3),
     "whole": Stroke("in_range", 3.2, (), 0.45),

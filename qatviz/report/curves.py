@@ -9,12 +9,14 @@ from qatviz.metric import MODE_NAMES, MODES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.presentation.chart import Axis, plot_axis
 from qatviz.presentation.event_texts import activated_words, changes_words
+from qatviz.presentation.score_texts import HELD_OUT_LOSS, TOTAL, of_output
 from qatviz.presentation.series import Points, thin, width_for
 from qatviz.report.chart import Curve, Marker, chart, legend_key
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import ChangePoint, RunData
 from qatviz.settings import KINDS, WEIGHTS
-from qatviz.telemetry.record.refill import EVALUATIONS
+from qatviz.telemetry.record.refill import EVALUATIONS, scores_in
+from qatviz.telemetry.score_series import loss_name
 
 #: Sizes of charts of the run, and of those of one tensor, px.
 WIDE, MIDDLE, SMALL = (520.0, 190.0), (346.0, 150.0), (256.0, 118.0)
@@ -125,17 +127,28 @@ def change_point_text(point: ChangePoint) -> str:
 
 def run_figures(run: RunData) -> List[Figure]:
     """Return the figures of loss and metric, and of the learning rate if it was changed."""
-    metric = run.metric
-    series = tuple((f"{metric.name}.{mode}", MODE_NAMES[mode], _MODE_STYLES[mode]) for mode in reversed(MODES))
     loss, rate = MEASURES["loss"], MEASURES["learning_rate"]
     loss_axis = plot_axis(loss.axis_title, loss.axis, _spans_decades(run, "loss"))
-    figures = [
-        _figure(run, loss_axis, (("loss", "", "s0"),), "no step was done yet"),
-        _figure(run, plot_axis(metric.heading, metric.axis), series, "it was not evaluated on held-out data yet"),
-    ]
+    figures = [_figure(run, loss_axis, (("loss", "", "s0"),), "no step was done yet"), *_evaluation_figures(run)]
     rates = run.history.series("learning_rate")
     if len(rates.mean) and np.nanmax(rates.maximum) > np.nanmin(rates.minimum) * (1 + _SAME_RATE):
         figures.append(_figure(run, plot_axis(rate.axis_title, rate.axis), (("learning_rate", "", "s0"),), ""))
+    return figures
+
+
+def _evaluation_figures(run: RunData) -> List[Figure]:
+    """Return the figures of all metrics, and that of the losses of several outputs."""
+    scores, missing, figures = scores_in(run.history), "it was not evaluated on held-out data yet", []
+    for index, (output, metric) in enumerate(scores.metrics):
+        series = tuple((scores.name(index, mode), MODE_NAMES[mode], _MODE_STYLES[mode]) for mode in reversed(MODES))
+        axis = plot_axis(of_output(metric.heading, output), metric.axis)
+        figures.append(_figure(run, axis, series, missing))
+    if scores.outputs:
+        names = [("", TOTAL), *((output, output) for output in scores.outputs)]
+        losses = tuple((loss_name(output), shown, f"s{index % 8}") for index, (output, shown) in enumerate(names))
+        measure = MEASURES["loss"]
+        is_log = all(_spans_decades(run, key) for key, _, _ in losses)
+        figures.append(_figure(run, plot_axis(HELD_OUT_LOSS, measure.axis, is_log), losses, missing))
     return figures
 
 

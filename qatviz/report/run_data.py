@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS, Effect, effect, tensors_of
 from qatviz.errors import RecordError
-from qatviz.metric import MODES, Metric
+from qatviz.metric import Metric, OutputMetric
 from qatviz.network.graph import Network
 from qatviz.number_format import count
 from qatviz.presentation.export_sizes import FormatSize
@@ -19,7 +19,8 @@ from qatviz.report.exports import FoundExport, find_exports
 from qatviz.telemetry.history import History
 from qatviz.telemetry.outcome import Outcome, read_outcome
 from qatviz.telemetry.record.reader import RecordReader
-from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, append_new, score_names
+from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, append_evaluation
+from qatviz.telemetry.score_series import recorded_metrics, score_names
 
 #: Measures per step that are drawn as curves.
 CURVE_MEASURES = ("scale", "zero_point", "mse", "mse_clipping", "mse_rounding", "sqnr_db")
@@ -154,7 +155,7 @@ def _read_run(reader: RecordReader) -> RunData:
         outcome.book,
         outcome,
         reader.plan().steps,
-        _history(reader, names, outcome),
+        _history(reader, names, outcome, log),
         first,
         before_last,
         last,
@@ -182,19 +183,21 @@ def _first_and_last(reader: RecordReader, until: int) -> Tuple[Optional[Snapshot
     return first[0], before[0] if len(steps) > 1 else None, first[0] if len(steps) == 1 else last[0]
 
 
-def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome) -> History:
+def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome, log: Sequence[LoggedEvent]) -> History:
     rows = [STEP_MEASURES.index(measure) for measure in CURVE_MEASURES]
     series = [f"{name}/{measure}" for measure in CURVE_MEASURES for name in names]
     history = History(
         {
             STEPS: ["loss", "learning_rate", *series],
             SNAPSHOTS: [f"snapshot:{name}/{FLIP_RATE}" for name in names],
-            EVALUATIONS: score_names(outcome.metric),
+            EVALUATIONS: score_names(recorded_metrics(reader.description)),
         },
         _CAPACITY,
         _RECENT,
     )
-    _add_evaluations(history, outcome)
+    for logged in log:
+        if logged.survives and isinstance(logged.event, events.Evaluated):
+            append_evaluation(history, logged.event)
     for piece in reader.iter_steps(stop=outcome.step):
         scalars = np.stack([piece.loss, piece.learning_rate], axis=1)
         history.extend(
@@ -203,11 +206,6 @@ def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome) -> Hi
     for snapshot in reader.iter_snapshots(stop=outcome.step):
         history.append(SNAPSHOTS, snapshot.step, snapshot.values[_RATE_ROW])
     return history
-
-
-def _add_evaluations(history: History, outcome: Outcome) -> None:
-    for row in outcome.evaluations:
-        append_new(history, EVALUATIONS, row["step"], np.array([row[mode] for mode in MODES]))
 
 
 def change_points_of(
@@ -246,7 +244,7 @@ def _near(reader: RecordReader, outcome: Outcome, names: Sequence[str], step: in
     measures = ("sqnr_db", "sqnr_db_error")
     series = [f"{name}/{measure}" for measure in measures for name in tensors]
     history = History(
-        {STEPS: ["loss", *series], EVALUATIONS: score_names(outcome.metric)},
+        {STEPS: ["loss", *series], EVALUATIONS: score_names([OutputMetric("", outcome.metric)])},
         recent=SPAN_STEPS + TRANSIENT_STEPS,
     )
     found = reader.steps(step - SPAN_STEPS + 1, step + TRANSIENT_STEPS + SPAN_STEPS)

@@ -9,7 +9,7 @@ from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.network.graph import Network
 from qatviz.number_format import count, shape_text
 from qatviz.presentation.event_texts import DELAY_ENDED, change_words, sentence
-from qatviz.presentation.score_texts import metric_title, title_of
+from qatviz.presentation.score_texts import OUTPUT_HEADS, metric_title, rows_of_outputs, title_of
 from qatviz.protocol import events
 from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.timeline import LoggedEvent
@@ -72,7 +72,12 @@ def _scores(run: RunData) -> Content:
     if run.outcome.outputs:
         rows = metric.output_rows(run.outcome.outputs)
         more.append(table(f"{name} by output {after}", ["Output", *heads[1:]], rows, "scores"))
-    if run.outcome.further:
+    if run.outcome.losses:
+        last = events.FurtherScores(run.outcome.output, metric.name, found[-1])
+        rows = rows_of_outputs((last, *run.outcome.further), run.outcome.losses, run.outcome.held_out_loss)
+        columns = [Head(name.capitalize(), is_number=name not in ("output", "metric")) for name in OUTPUT_HEADS]
+        more.append(table(f"Losses and metrics of the outputs {after}", columns, rows, "scores"))
+    elif run.outcome.further:
         rows = [
             [title_of(item), *(METRICS[item.metric].text(item.scores[mode]) for mode in MODES)]
             for item in run.outcome.further
@@ -124,7 +129,8 @@ def _losses(about: Mapping[str, Any]) -> List[Tuple[str, str]]:
     text = START_SETTINGS["loss"].text
     if "heads" in about:
         rows = [f"{row['output']}: {text(row['loss'])} × {row['weight']:g}" for row in about["heads"]]
-        return [("Losses", "; ".join(rows))]
+        weights = [f"{row['output']}: {row['class_weights']}" for row in about["heads"] if row.get("class_weights")]
+        return [("Losses", "; ".join(rows)), *([("Class weights", "; ".join(weights))] if weights else [])]
     return [("Loss", text(about["loss"]))] if "loss" in about else []
 
 

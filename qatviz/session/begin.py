@@ -38,7 +38,7 @@ from qatviz.protocol.snapshots import Snapshot
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.scaling import SCALINGS, UNIT, UNSCALED, joined_scalings
 from qatviz.session.changes import TimedChange, check_change
-from qatviz.session.learned import learned
+from qatviz.session.learned import check_tasks, learned
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
 from qatviz.session.scaling_choice import best_scaling
@@ -96,7 +96,6 @@ def begin(
             request.quant_delay,
             batch_size=request.batch_size,
             optimizer=request.optimizer,
-            class_weights=request.class_weights,
             **learned(request, chosen.network.output_names, chosen.is_logit),
             seed=request.seed,
             steps=request.total_steps,
@@ -316,6 +315,7 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
     if loaded.further:
         with about("data"):
             loaded = for_outputs(loaded, chosen.network.output_names, shapes)
+            check_tasks(request.heads, loaded)
         loaded = with_heads(
             [
                 head.as_regression()
@@ -462,8 +462,8 @@ def _write_data(dataset: Dataset, path: str) -> None:
         end = f"_{head.output}" if dataset.further else ""
         arrays.update({"y_train" + end: head.y_train, "y_test" + end: head.y_test})
         arrays.update({"class_names" + end: np.array(head.class_names, str), "task" + end: np.array(head.task)})
-    if dataset.w_train is not None:
-        arrays["w_train"] = dataset.w_train
+        if head.w_train is not None:
+            arrays["w_train" + end] = head.w_train
     try:
         with atomic_file(path) as file:
             np.savez(file, scaling=np.array(dataset.scaling), **arrays)

@@ -20,7 +20,7 @@ from qatviz.session.more_bits import MoreBits, try_more_bits
 from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.session.record_requests import EvaluationRequest
 from qatviz.session.request import check_choice
-from qatviz.telemetry.outcome import finite_scores, further_scores, read_outcome, scores_by_output
+from qatviz.telemetry.outcome import finite_scores, further_scores, losses_by_output, read_outcome, scores_by_output
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.training.handle import Run
 
@@ -99,6 +99,10 @@ class SettingsEvaluation(NamedTuple):
         Results by the task's other metrics, and those of further outputs.
     output : str
         Output that the metric is of, if the network has several.
+    losses : tuple of (str, float)
+        Losses of several outputs.
+    held_out_loss : float or None
+        Their weighted sum.
     """
 
     checkpoint: str
@@ -112,6 +116,8 @@ class SettingsEvaluation(NamedTuple):
     more_bits: Tuple[MoreBits, ...] = ()
     further: Tuple[FurtherScores, ...] = ()
     output: str = ""
+    losses: Tuple[Tuple[str, float], ...] = ()
+    held_out_loss: Optional[float] = None
 
     def to_dict(self) -> Dict[str, Any]:
         """Return a JSON-able form; numbers that are not finite become None."""
@@ -124,6 +130,7 @@ class SettingsEvaluation(NamedTuple):
             **scores_by_output(self.metric, self.outputs),
             **({"output": self.output} if self.output else {}),
             **further_scores(self.further),
+            **losses_by_output(self.losses, self.held_out_loss),
             "num_examples": self.num_examples,
             "changes": [asdict(change) for change in self.changes],
             **({"more_bits": [row.to_dict() for row in self.more_bits]} if self.more_bits else {}),
@@ -219,6 +226,8 @@ def evaluate_changes(
         rows,
         result.further,
         result.output,
+        result.losses,
+        result.held_out_loss,
     )
 
 

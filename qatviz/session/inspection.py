@@ -61,7 +61,13 @@ def inspect_data(question: DataQuestion) -> DataInfo:
     QatvizError
         If it can't be used; data that would have to fit in memory, but does not, is refused before it is loaded.
     """
-    dataset = data.load(question.source, task=question.task, scaling=question.scaling, options=question.options)
+    dataset = data.load(
+        question.source,
+        task=question.task,
+        scaling=question.scaling,
+        options=question.options,
+        tasks=dict(question.tasks),
+    )
     summary = data.describe(dataset)
     inferred = [note for note in summary["notes"] if note not in summary["mistakes"]]
     info = data_info(dataset, (summary["train"]["min"], summary["train"]["max"]), inferred, summary["mistakes"])

@@ -4,14 +4,15 @@ from functools import lru_cache
 from typing import Mapping, NamedTuple, Optional, Tuple
 
 from qatviz.data.dataset import equal_up_to_unit_axis, is_regression_by_network
+from qatviz.data.heads import outputs_of_targets
 from qatviz.data.notes import BY_NETWORK
 from qatviz.data_options import DataOptions
-from qatviz.errors import NetworkError
+from qatviz.errors import DataError, NetworkError
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.network.keras_import import InputShape
 from qatviz.number_format import shape_text
-from qatviz.presentation.previews import DataInfo, example_text, inputs_text
+from qatviz.presentation.previews import DataInfo, TargetInfo, example_text, inputs_text
 from qatviz.protocol.run_spec import output_mismatch
 from qatviz.task import REGRESSION
 
@@ -20,12 +21,16 @@ EXAMPLE_SHAPE, EXAMPLE_OUTPUTS = (28, 28, 1), 10
 
 
 class DataQuestion(NamedTuple):
-    """Data to inspect, its task and its scaling (None: inferred from the data), and how it is read."""
+    """Data to inspect, its task and its scaling (None: inferred from the data), and how it is read.
+
+    ``tasks`` are pairs of an output and its task, for targets of several outputs.
+    """
 
     source: str
     task: Optional[str] = None
     scaling: Optional[str] = None
     options: DataOptions = DataOptions()
+    tasks: Tuple[Tuple[str, str], ...] = ()
 
 
 class ModelQuestion(NamedTuple):
@@ -108,8 +113,8 @@ def used_shape_text(model: ModelInfo) -> str:
 
 def fit_note(network: Network, data: DataInfo) -> str:
     """Return a note on a network that fits the data: what it decides about the data, if anything."""
-    decides = is_regression_by_network(data.task, data.assumed, data.outputs, network.num_outputs)
-    return "Fits the data" + (f": {BY_NETWORK}" if decides else "")
+    decides = any(_decides(head, shape) for head, shape in zip(data.all_heads, network.output_shapes))
+    return "Fits the data" + (f": {BY_NETWORK}" if decides and not data.heads else "")
 
 
 def _input_mismatch(network: Network, data: DataInfo) -> str:
@@ -138,6 +143,21 @@ def mismatch_reason(network: Network, data: DataInfo) -> str:
             f"takes {example_text(takes)} per example, but {data.name} has {example_text(shape)}: choose data of that "
             "size, or a model for it"
         )
-    if is_regression_by_network(data.task, data.assumed, data.outputs, network.num_outputs):
-        return output_mismatch(network, data.name, (1,), REGRESSION)
-    return output_mismatch(network, data.name, data.output_shape, data.task)
+    names = network.output_names
+    try:
+        known = outputs_of_targets(data.name, [head.output for head in data.all_heads], names)
+    except DataError as error:
+        return str(error)
+    heads = {known[head.output]: head for head in data.all_heads}
+    for output, name, found in zip(network.outputs, names, network.output_shapes):
+        head = heads[name]
+        wanted = ((1,), REGRESSION) if _decides(head, found) else (head.output_shape, head.task)
+        reason = output_mismatch(network, data.name, *wanted, output)
+        if reason:
+            return f"output {name!r}: {reason}" if len(names) > 1 else reason
+    return ""
+
+
+def _decides(head: TargetInfo, shape: Tuple[int, ...]) -> bool:
+    """Return whether a network with an output of this shape decides that labels are numbers to predict."""
+    return is_regression_by_network(head.task, head.assumed, head.output_shape[-1], shape[-1])

@@ -12,10 +12,11 @@ from qatviz.session.prepared import Prepared
 from qatviz.telemetry.history import History
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.reader import RecordReader
-from qatviz.telemetry.record.refill import history_names, recorded_metric, refill
+from qatviz.telemetry.record.refill import history_names, refill
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
 from qatviz.telemetry.run_handle import RECORDED, RunHandle
+from qatviz.telemetry.score_series import recorded_metrics
 
 #: Number of snapshots read for distributions over time.
 SNAPSHOTS_READ = 60
@@ -73,7 +74,7 @@ def _prepare(reader: RecordReader) -> Prepared:
     outcome = read_outcome(reader)
     book = outcome.book
     tensors = [tensor.name for tensor in book.plan.tensors]
-    names: Dict[str, Sequence[str]] = dict(history_names(tensors, recorded_metric(description)))
+    names: Dict[str, Sequence[str]] = dict(history_names(tensors, recorded_metrics(description)))
     history = History(names)
     refill(history, reader)
     log, snapshots = read_past(reader)

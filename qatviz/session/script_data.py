@@ -1,6 +1,7 @@
 """Data that a script passes as objects: arrays, data frames, generators and tf.data data sets."""
 
 import time
+from dataclasses import replace
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -23,8 +24,8 @@ from qatviz.terminal import print_line
 
 _NAME = "arrays"
 _EXPECTED = (
-    "(x, y), (x, y, weights), ((x, y), (x_test, y_test)), a data frame, a generator or a tf.data data set of (x, y), a "
-    "pair of them for training and testing, a Dataset, a name or a path"
+    "(x, y), (x, y, weights), ((x, y), (x_test, y_test)), a data frame, a generator or a tf.data data set of (x, y) or "
+    "(x, y, weights), a pair of them for training and testing, a Dataset, a name or a path"
 )
 
 
@@ -60,26 +61,31 @@ def dataset_of(data: Any, request: NewRunRequest, max_examples: Optional[int] = 
     parts = _parts(data)
     if uses_options(data):
         tables = [table_of_frame(frame, f"frame {index}", request.data_options) for index, frame in enumerate(parts)]
-        return dataset_of_tables(_NAME, ARRAYS, tables, request.data_options, fraction, 0, task)
+        tasks = stated_tasks(request.heads)
+        return dataset_of_tables(_NAME, ARRAYS, tables, request.data_options, fraction, 0, task, tasks)
     notes: List[Note] = []
     arrays: List[Tuple[Any, Any]] = []
     if all(map(_is_stream, parts)):
         for number, part in enumerate(parts):
             found = _collected(part, "data" if len(parts) == 1 else f"data[{number}]", max_examples, quiet)
             arrays.append((found.examples, found.labels))
+            weights = found.weights if not number else weights
             notes += found.notes
         if any(map(_has_several_inputs, arrays)):
-            return _of_several_inputs(arrays, request, None, notes)
+            return _of_several_inputs(arrays, request, weights, notes)
     elif len(parts) == 2:
         pairs = parts if all(map(_is_pair, parts)) else [data]
         if any(map(_has_several_inputs, pairs)):
             return _of_several_inputs(pairs, request, weights)
-        if any(map(_has_several_outputs, pairs)):
-            return _of_several_outputs(pairs, request)
         arrays, notes = _arrays(pairs)
     else:
         raise DataError(f"data is of the type {type(data).__name__}; expected {_EXPECTED}")
     test = arrays[1] if len(arrays) > 1 else None
+    if any(are_of_several_outputs(y, len(x)) for x, y in arrays):
+        tasks = dict.fromkeys(by_output(arrays[0][1]), task) if task is not None else {}
+        tasks.update(stated_tasks(request.heads))
+        dataset = from_heads(_NAME, ARRAYS, arrays[0], test, fraction, tasks=tasks, weights=weights)
+        return replace(dataset, notes=tuple(notes))
     return from_arrays(
         _NAME, ARRAYS, arrays[0], test, validation_fraction=fraction, task=task, notes=notes, weights=weights
     )
@@ -148,11 +154,11 @@ def _is_pair(part: Any) -> bool:
 
 
 def _has_several_inputs(pair: Any) -> bool:
-    if not _is_pair(pair):
+    if not _is_pair(pair) or not isinstance(pair[0], (Mapping, tuple, list)):
         return False
     targets = next(iter(pair[1].values()), ()) if isinstance(pair[1], Mapping) else pair[1]
     # Rows of one array, or arrays of several outputs.
-    counts = {len(part) for part in (targets, *targets[:1]) if np.ndim(part) > 0}
+    counts = {len(targets), *(len(part) for part in targets[:1] if np.ndim(part) > 0)}
     return any(are_of_several_inputs(pair[0], count) for count in counts)
 
 
@@ -174,30 +180,26 @@ def _of_several_inputs(
     )
 
 
-def _has_several_outputs(pair: Any) -> bool:
-    return _is_pair(pair) and np.ndim(pair[0]) > 0 and are_of_several_outputs(pair[1], len(pair[0]))
-
-
-def _of_several_outputs(pairs: Sequence[Any], request: NewRunRequest) -> Dataset:
-    """Return the data set of pairs of examples and targets of several outputs."""
-    parts = [(np.asarray(x), y) for x, y in pairs]
-    tasks = dict.fromkeys(by_output(parts[0][1]), request.task) if request.task is not None else {}
-    tasks.update(stated_tasks(request.heads))
-    test = parts[1] if len(parts) > 1 else None
-    return from_heads(_NAME, ARRAYS, parts[0], test, request.validation_fraction, tasks=tasks)
-
-
 def _arrays(pairs: Sequence[Any]) -> Tuple[List[Tuple[Any, Any]], List[Note]]:
-    """Return the arrays of pairs of examples and targets, and notes on the conversion of frames."""
+    """Return the arrays of pairs of examples and targets, and notes on the conversion of frames.
+
+    Targets of several outputs stay a dict, or a sequence.
+    """
     for pair in pairs:
         if not _is_pair(pair):
             raise DataError(
                 f"data has a part of the type {type(pair).__name__}; expected two arrays: examples and targets"
             )
-    labels = [np.asarray(y) for _, y in pairs]
+    labels = [y if are_of_several_outputs(y, _number_of_examples(x)) else np.asarray(y) for x, y in pairs]
     if not all(is_frame(x) for x, _ in pairs):
         return [(np.asarray(x), y) for (x, _), y in zip(pairs, labels)], []
     # No row is skipped: the labels would no longer be those of the rows.
     tables = [table_of_frame(x, f"frame {index}", DataOptions()) for index, (x, _) in enumerate(pairs)]
     features, notes = features_of(tables, range(len(tables[0].names)))
     return list(zip(features, labels)), notes
+
+
+def _number_of_examples(x: Any) -> int:
+    if is_frame(x):
+        return int(x.shape[0])
+    return len(x) if np.ndim(x) > 0 else 0

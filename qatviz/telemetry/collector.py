@@ -10,7 +10,6 @@ from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, U
 
 import numpy as np
 
-from qatviz.metric import MODES
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.events import Evaluated, Event
 from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord, TensorValues, read_only
@@ -176,7 +175,7 @@ class Collector:
             self._channel.put_snapshot(item)
             return
         if isinstance(item, Evaluated):
-            self._feed.add_evaluation(item.step, [item.scores[mode] for mode in MODES], item.position)
+            self._feed.add_evaluation(item)
         if self._record is not None:
             self._record.append_event(item)
         self._channel.put_event(item)

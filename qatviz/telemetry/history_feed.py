@@ -5,14 +5,22 @@ steps are reported and recorded at once; only the history receives them later.
 """
 
 import threading
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from qatviz.protocol.branches import BranchPoint, BranchTree
+from qatviz.protocol.events import Evaluated
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record.reader import RecordReader
-from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, append_new, enter_branches, extend_steps, refill
+from qatviz.telemetry.record.refill import (
+    SNAPSHOTS,
+    append_evaluation,
+    append_new,
+    enter_branches,
+    extend_steps,
+    refill,
+)
 
 #: Time limit in seconds for reading back the record once the run has ended; the rest is not read.
 READ_TIMEOUT_S = 2.0
@@ -63,9 +71,9 @@ class HistoryFeed:
         """Add the measures of a snapshot, ``[len(SNAPSHOT_MEASURES), T]``; ``position`` as in `History.append`."""
         self._do(append_new, self._history, SNAPSHOTS, step, values.reshape(-1), position)
 
-    def add_evaluation(self, step: int, scores: Sequence[float], position: int = 0) -> None:
-        """Add scores in the order of :data:`qatviz.metric.MODES`; ``position`` as in `History.append`."""
-        self._do(append_new, self._history, EVALUATIONS, step, np.array(scores), position)
+    def add_evaluation(self, event: Evaluated) -> None:
+        """Add the results of an evaluation."""
+        self._do(append_evaluation, self._history, event)
 
     def rewind(self, parent: BranchPoint, branch: int) -> None:
         """Continue from ``parent`` on a new branch; see `History.rewind`."""

@@ -51,6 +51,10 @@ class Outcome:
         Output that the metric is of, if the network has several.
     further : tuple of FurtherScores
         Further metrics of the newest evaluation.
+    losses : tuple of (str, float)
+        Losses of several outputs in the newest evaluation.
+    held_out_loss : float or None
+        Loss in the newest evaluation, if it was computed: of several outputs, the weighted sum.
     timeline : list of (int, SettingsBook)
         Each step at which settings changed, with the settings from then on; steps ascend.
     ending : str
@@ -68,6 +72,8 @@ class Outcome:
         self.outputs: Tuple[Tuple[float, ...], ...] = ()
         self.output = ""
         self.further: Tuple[events.FurtherScores, ...] = ()
+        self.losses: Tuple[Tuple[str, float], ...] = ()
+        self.held_out_loss: Optional[float] = None
         self.timeline: List[Tuple[int, SettingsBook]] = []
         self.ending = ""
         self._log = Timeline()
@@ -101,7 +107,7 @@ class Outcome:
             self.ending = ""
         if moved:  # the set of surviving events has changed
             self.evaluations, self.evaluation_seconds, self.timeline = [], [], []
-            self.outputs, self.further = (), ()
+            self.outputs, self.further, self.losses, self.held_out_loss = (), (), (), None
             for logged, book in zip(self._log.log, self._books):
                 if logged.survives:
                     self._note(logged.event, book)
@@ -114,6 +120,7 @@ class Outcome:
             self.evaluations.append({"step": event.step, **event.scores})
             self.evaluation_seconds.append(event.seconds)
             self.outputs, self.output, self.further = event.outputs, event.output, event.further
+            self.losses, self.held_out_loss = event.losses, event.held_out_loss
         elif isinstance(event, _CHANGING):
             self.timeline = [known for known in self.timeline if known[0] < event.step] + [(event.step, book)]
 
@@ -173,6 +180,7 @@ class Outcome:
             **scores_by_output(self.metric, self.outputs),
             **({"output": self.output} if self.output else {}),
             **further_scores(self.further),
+            **losses_by_output(self.losses, self.held_out_loss),
             "ending": self.ending,
             "events": self.changes,
             "tensors": self.tensors(),
@@ -216,6 +224,12 @@ def scores_by_output(metric: Metric, outputs: Sequence[Sequence[float]]) -> Dict
     """Return the JSON-able entry for the metric by mode and output; no entry if there are no such results."""
     by_mode = {mode: [finite(score) for score in row] for mode, row in zip(MODES, outputs)}
     return {metric.name + "_by_output": by_mode} if by_mode else {}
+
+
+def losses_by_output(losses: Sequence[Tuple[str, float]], total: Optional[float]) -> Dict[str, Any]:
+    """Return the JSON-able entries for the losses of several outputs on held-out data; none for one output."""
+    by_output = {output: finite(loss) for output, loss in losses}
+    return {"held_out_loss": finite(total), "losses": by_output} if by_output else {}
 
 
 def further_scores(further: Sequence[events.FurtherScores]) -> Dict[str, Any]:

@@ -80,7 +80,8 @@ class TrainingGraph:
     class_weights : str
         Text in the form of :func:`qatviz.class_weights.parse_class_weights`.
     heads : sequence of Head
-        What each output learns, if the network has several; ``loss`` and ``metric`` are not used then.
+        What each output learns, if the network has several; ``loss``, ``metric`` and ``class_weights`` are not used
+        then.
     """
 
     def __init__(
@@ -105,13 +106,14 @@ class TrainingGraph:
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed = seed, frozenset(fixed)
-        self._heads = GraphHeads(network, dataset, tuple(heads) or (Head("", loss, 1.0, metric),))
+        heads = tuple(heads) or (Head("", loss, 1.0, metric, class_weights),)
+        self._heads = GraphHeads(network, dataset, heads)
         self._callables: Dict[str, Callable[..., Any]] = {}
         self._uses_histograms, self._updating = False, _PLAIN
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
-            self._data = GraphData(dataset, batch_size, class_weights)
+            self._data = GraphData(dataset, batch_size, [head.class_weights for head in heads])
             self._build(batch_size, telemetry)
         self._graph.finalize()
         self._session = open_session(self._graph, placement)
@@ -274,7 +276,7 @@ class TrainingGraph:
                 self._republish(*before)
 
     def score_part(self, indices: np.ndarray, weights: bool, activations: bool) -> List[np.ndarray]:
-        """Return the result of each metric's :attr:`.Scoring.part` for held-out examples in the published state.
+        """Return the :meth:`.GraphHeads.scores` of held-out examples in the published state.
 
         ``indices`` are int32; ``weights`` and ``activations`` are True if they are to be quantized; the results are
         float64. :func:`.scoring.scores_of` computes the metric from the results for all examples.

@@ -11,7 +11,7 @@ from qatviz.data.read_ahead import ReadAhead
 from qatviz.training.variables import Loader, StateVariable
 
 TRAIN, TEST = "train", "test"
-#: Name of the variable with the weights of the training examples, which exists if there are any.
+#: Name of the variable with the weights of the training examples, which exists if an output has any.
 _WEIGHTS = "weights"
 
 
@@ -23,11 +23,11 @@ class GraphData:
     dataset : Dataset
     batch_size : int
         Number of examples of a training step.
-    class_weights : str
-        Text in the form of :func:`qatviz.class_weights.parse_class_weights`.
+    class_weights : sequence of str
+        Texts of each output, in the form of :func:`qatviz.class_weights.parse_class_weights`.
     """
 
-    def __init__(self, dataset: Dataset, batch_size: int, class_weights: str = ""):
+    def __init__(self, dataset: Dataset, batch_size: int, class_weights: Sequence[str] = ("",)):
         self.num_held_out = len(dataset.x_test)
         self._dataset, self._batch_size, self._class_weights = dataset, batch_size, class_weights
         self._loaded = dataset
@@ -49,9 +49,10 @@ class GraphData:
         """Return the labels or targets of examples for each output, ``[n, ...]`` in the dtypes of the data set."""
         return [self._stored(_targets(part, index), indices) for index in range(len(self._dataset.heads))]
 
-    def weights(self, indices: tf.Tensor) -> Optional[tf.Tensor]:
-        """Return the weights of training examples in the loss, float32 ``[n]``; None if all are 1."""
-        return self._stored(_WEIGHTS, indices) if _WEIGHTS in self._variables else None
+    def weights(self, indices: tf.Tensor) -> List[Optional[tf.Tensor]]:
+        """Return the weights of training examples in the loss of each output, float32 ``[n]``; None if all are 1."""
+        names = [_numbered(_WEIGHTS, index) for index in range(len(self._dataset.heads))]
+        return [self._stored(name, indices) if name in self._variables else None for name in names]
 
     def feeds(self, part: str) -> List[tf.Tensor]:
         """Return the placeholders of the values that :meth:`values` returns."""
@@ -126,8 +127,11 @@ class GraphData:
         arrays = {name: getattr(dataset, name) for name in names}
         for index, head in enumerate(dataset.further, 1):
             arrays.update({_targets(TRAIN, index): head.y_train, _targets(TEST, index): head.y_test})
-        weights = example_weights(dataset, self._class_weights)
-        return arrays if weights is None else {**arrays, _WEIGHTS: weights}
+        for index, (head, class_weights) in enumerate(zip(dataset.heads, self._class_weights)):
+            weights = example_weights(head, class_weights)
+            if weights is not None:
+                arrays[_numbered(_WEIGHTS, index)] = weights
+        return arrays
 
     def _stored(self, name: str, indices: tf.Tensor) -> tf.Tensor:
         if name in self._variables:
@@ -140,4 +144,8 @@ class GraphData:
 
 def _targets(part: str, index: int) -> str:
     """Return the name of the targets of an output in the part "train" or "test": ``y_train``, ``y_train_1``, ..."""
-    return f"y_{part}_{index}" if index else f"y_{part}"
+    return _numbered(f"y_{part}", index)
+
+
+def _numbered(name: str, index: int) -> str:
+    return f"{name}_{index}" if index else name

@@ -73,7 +73,7 @@ class Run(RunHandle):
         if recall and record is not None and spec.start is not None:
             self._recall, first_branch = Recall(record, spec.start.step, record.cursor().tree), 0
         names = [tensor.name for tensor in spec.plan.tensors]
-        self.history = History(history_names(names, spec.metric), branch=first_branch)
+        self.history = History(history_names(names, spec.metrics), branch=first_branch)
         self._channel = Channel(CHANNEL_CAPACITY)
         self._inbox = Inbox()
         self._state, self._step = NEW, spec.start.step if spec.start else 0

@@ -5,6 +5,7 @@ from typing import List, Optional, Sequence
 import tensorflow.compat.v1 as tf
 
 from qatviz.data import Dataset
+from qatviz.data.example_weights import example_weights
 from qatviz.heads import Head
 from qatviz.losses import loss_for
 from qatviz.network.graph import Network
@@ -44,15 +45,18 @@ class GraphHeads:
         outputs: Sequence[tf.Tensor],
         labels: Sequence[tf.Tensor],
         label_smoothing: Optional[tf.Tensor] = None,
-        weights: Optional[tf.Tensor] = None,
+        weights: Sequence[Optional[tf.Tensor]] = (),
     ) -> tf.Tensor:
         """Return the loss of a batch, float32 scalar: the weighted sum over the outputs.
 
-        ``label_smoothing`` and ``weights`` are those of :meth:`qatviz.training.objective.Objective.mean_loss`.
+        ``label_smoothing``, and ``weights`` of each output, are those of
+        :meth:`qatviz.training.objective.Objective.mean_loss`.
         """
         losses = [
-            objective.mean_loss(output, own, label_smoothing, weights)
-            for objective, output, own in zip(self._objectives, outputs, labels)
+            objective.mean_loss(output, own, label_smoothing, own_weights)
+            for objective, output, own, own_weights in zip(
+                self._objectives, outputs, labels, weights or [None] * len(self._objectives)
+            )
         ]
         if len(losses) == 1:
             return losses[0]
@@ -65,8 +69,15 @@ class GraphHeads:
                 quantizers.observe(plan.grid_of(output), own)
 
     def scores(self, outputs: Sequence[tf.Tensor], labels: Sequence[tf.Tensor]) -> List[tf.Tensor]:
-        """Return the part of each metric, see :attr:`qatviz.training.scoring.Scoring.part`."""
-        return [scoring.part(outputs[index], labels[index]) for index, scoring in self._scorings]
+        """Return the part of each metric, see :attr:`qatviz.training.scoring.Scoring.part`.
+
+        With several outputs, there is one more: the mean losses of the examples, float32 ``[outputs]``.
+        """
+        parts = [scoring.part(outputs[index], labels[index]) for index, scoring in self._scorings]
+        if len(self._objectives) == 1:
+            return parts
+        losses = [each.mean_loss(output, own) for each, output, own in zip(self._objectives, outputs, labels)]
+        return [*parts, tf.stack(losses)]
 
 
 def baseline_loss(heads: Sequence[Head], dataset: Dataset) -> float:
@@ -74,4 +85,9 @@ def baseline_loss(heads: Sequence[Head], dataset: Dataset) -> float:
 
     The losses of ``heads`` are names of :data:`qatviz.losses.LOSSES`, not "auto".
     """
-    return sum(head.weight * OBJECTIVES[head.loss].baseline_loss(data) for head, data in zip(heads, dataset.heads))
+    total = 0.0
+    for head, data in zip(heads, dataset.heads):
+        weights = example_weights(data, head.class_weights)
+        loss = OBJECTIVES[head.loss].baseline_loss(data)
+        total += head.weight * (loss if weights is None else loss * float(weights.mean()))
+    return total

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set,
 
 import numpy as np
 
+from qatviz.heads import Head
 from qatviz.metric import MODES, OutputMetric
 from qatviz.network.graph import Network
 from qatviz.protocol.events import Evaluated, FurtherScores
@@ -120,7 +121,8 @@ class Measuring:
             live, spec = self._live, self._spec
             run = live.book.run
             with_loss = run.monitor == LOSS and (run.keep_best or run.patience > 0)
-            self._evaluation = Evaluation(live.graph, spec.metrics, len(spec.dataset.x_test), live.step, with_loss)
+            num_examples = len(spec.dataset.x_test)
+            self._evaluation = Evaluation(live.graph, spec.metrics, num_examples, live.step, with_loss, spec.heads)
             self._evaluated_point, self._evaluated_book = live.point, live.book
             self._candidate = None
             if run.keep_best:
@@ -180,6 +182,8 @@ class Evaluation:
         Number of training steps complete.
     with_loss : bool
         If True, the loss of the quantized network is computed, too.
+    heads : sequence of Head
+        Those of several outputs, whose losses are always computed.
 
     Attributes
     ----------
@@ -193,8 +197,11 @@ class Evaluation:
         num_examples: int,
         step: int,
         with_loss: bool = False,
+        heads: Sequence[Head] = (),
     ):
         self._graph, self._metrics, self._num_examples, self._step = graph, metrics, num_examples, step
+        self._heads, self._losses = heads, np.zeros(0)
+        with_loss = with_loss and not heads  # with several outputs, their losses are known anyway
         self._with_loss = with_loss
         self._loss: Optional[float] = None
         self._piece, self._seconds = piece_size(graph.network), 0.0
@@ -224,6 +231,7 @@ class Evaluation:
             further,
             self._loss,
             first.output,
+            tuple(zip([head.output for head in self._heads], self._losses.tolist())),
         )
 
     def _result(self, index: int) -> Tuple[Dict[str, float], Tuple[Tuple[float, ...], ...]]:
@@ -242,6 +250,9 @@ class Evaluation:
             self._found[name] = [
                 scores_of(each.metric, list(own), self._num_examples) for each, own in zip(self._metrics, zip(*parts))
             ]
+            if self._heads and weights and activations:
+                self._losses = self._mean_losses([part[-1] for part in parts])
+                self._loss = float(np.dot([head.weight for head in self._heads], self._losses))
             yield
         if self._with_loss:
             total = 0.0
@@ -249,6 +260,11 @@ class Evaluation:
                 total += len(indices) * self._graph.held_out_loss(indices)
                 self._loss = total / self._num_examples
                 yield
+
+    def _mean_losses(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the mean of the losses of all pieces, ``[outputs]`` each."""
+        counts = [len(indices) for indices in self._indices()]
+        return np.asarray(np.average(parts, axis=0, weights=counts))
 
     def _indices(self) -> Iterator[np.ndarray]:
         """Yield the indices of the examples of each piece, int32."""

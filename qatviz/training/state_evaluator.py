@@ -30,7 +30,8 @@ class StateEvaluator:
         live = LiveRun(self._graph, self._spec, BranchCursor(), _ignore)
         if book != live.book:
             live.apply_settings(book)
-        return Evaluation(self._graph, self._spec.metrics, len(self._spec.dataset.x_test), live.step)
+        spec = self._spec
+        return Evaluation(self._graph, spec.metrics, len(spec.dataset.x_test), live.step, heads=spec.heads)
 
     def close(self) -> None:
         self._graph.close()

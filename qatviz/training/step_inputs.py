@@ -12,7 +12,7 @@ from qatviz.training.heads import GraphHeads
 
 
 class StepInputs:
-    """Examples, labels and weights of a training step.
+    """Examples, and labels and weights for each output, of a training step.
 
     Augmented batches, computed in NumPy, are fed in place of what the graph would gather. Without augmentation, nothing
     is fed, and the graph gathers the examples ``indices`` itself.

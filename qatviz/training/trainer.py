@@ -7,7 +7,6 @@ import gc
 import time
 from typing import Callable, Optional, Set
 
-from qatviz.data.example_weights import example_weights
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
@@ -81,9 +80,6 @@ class Trainer:
             self._checkpointer.restart_interval(now, self._live.book.run.checkpoint_interval)
             first = self._live.capture("start", SaveReason(SaveKind.START))
             baseline = baseline_loss(spec.all_heads, spec.dataset)
-            weights = example_weights(spec.dataset, spec.class_weights)
-            if weights is not None:
-                baseline *= float(weights.mean())
             self._recovery = Recovery(first, baseline, time.perf_counter() - now)
             self._executor = CommandExecutor(
                 self._live,

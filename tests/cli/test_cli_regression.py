@@ -124,7 +124,9 @@ def test_regression_data_is_described(folder):
     told = call("data", folder / "counts.npz", "--task", "regression", "--json").json
     assert told["task"] == "regression" and told["targets"][0]["train"]["max"] <= 8
     assert "'mnist-5k'" not in error_of("data", "mnist-5k", "--task", "regression")
-    assert "invalid choice: 'guessing'" in error_of("data", folder / "numbers.npz", "--task", "guessing")
+    assert "argument --task: the task is 'guessing': expected" in error_of(
+        "data", folder / "numbers.npz", "--task", "guessing"
+    )
 
 
 def test_an_opened_record_has_the_metric(trained, folder):

@@ -5,7 +5,9 @@ import pytest
 
 from qatviz.data import data_notes, describe, format_description, load
 from qatviz.data.heads import are_of_several_outputs, for_outputs, from_heads
-from qatviz.errors import DataError
+from qatviz.data.store import write_store
+from qatviz.data_options import DataOptions
+from qatviz.errors import ChoiceNeeded, DataError
 
 X = np.linspace(-1, 1, 60).reshape(20, 3).astype(np.float32)
 DIGIT, BOX = np.arange(20) % 3, np.stack([X[:, 0], X[:, 1] ** 2], axis=1)
@@ -68,6 +70,89 @@ def test_an_archive_has_the_targets_by_name(files):
     assert load(files.directory / "b.npz", tasks={"digit": "classification"}).fingerprint != both.fingerprint
     with pytest.raises(DataError, match="found x_test without y_test_box"):
         load(files.npz("c.npz", x_train=X, x_test=X[:4], y_train_digit=DIGIT, y_train_box=BOX, y_test_digit=DIGIT[:4]))
+
+
+def test_weights_are_those_of_an_output_or_of_all():
+    w, rows = np.arange(20) / 10, np.arange(20) + 0.5
+    for weights, expected in (
+        (w, (w, w)),
+        ({"box": w}, (None, w)),
+        ({"1": w}, (None, w)),
+        ([w, None], (w, None)),
+        (w.tolist(), (w, w)),
+    ):
+        for head, own in zip(build(test=(X, TARGETS), weights=weights).heads, expected):
+            assert (head.w_train is None) == (own is None)
+            assert own is None or np.array_equal(head.w_train, own.astype(np.float32))
+    split = build({"digit": DIGIT, "row": rows}, weights={"digit": w})
+    np.testing.assert_array_equal(split.w_train, (w[split.heads[1].y_train[:, 0].astype(int)]).astype(np.float32))
+    fitted = for_outputs(build(weights={"digit": w}), ("box", "digit"), ((2,), (3,)))
+    assert fitted.w_train is None and fitted.further[0].w_train is not None
+    prints = [build(weights=weights).fingerprint for weights in (None, {"digit": w}, {"box": w})]
+    assert len(set(prints)) == 3 and fitted.fingerprint == prints[1]
+    assert any(
+        note.text.startswith("output 'box': training examples have weights")
+        for note in data_notes(build(weights={"box": w}))
+    )
+    with pytest.raises(DataError, match="found weights of the output 'car'; expected those of 'digit', 'box'"):
+        build(weights={"car": w})
+    with pytest.raises(DataError, match="w_train of output 'box': .*expected a number for each of 20 examples"):
+        build(weights={"box": w[:3]})
+
+
+def test_an_archive_has_weights_of_outputs(files):
+    w = np.arange(20) / 10
+    one = load(files.npz(x=X, y_digit=DIGIT, y_box=BOX, w_train_box=w))
+    assert {head.output: head.w_train is None for head in one.heads} == {"digit": True, "box": False}
+    both = load(files.npz("both.npz", x=X, y_digit=DIGIT, y_box=BOX, w_train=w))
+    assert all(len(head.w_train) == 16 for head in both.heads)
+
+
+def test_a_store_has_every_output(tmp_path):
+    dataset = build(test=(X[:4], {"box": BOX[:4], "digit": DIGIT[:4]}), weights={"box": np.arange(20) / 10})
+    write_store(dataset, str(tmp_path / "store"))
+    found = load(str(tmp_path / "store"))
+    assert found.fingerprint == dataset.fingerprint and found.streamed == ("x_train", "x_test")
+    for head, own in zip(dataset.heads, found.heads):
+        assert (own.output, own.task, own.class_names) == (head.output, head.task, head.class_names)
+        np.testing.assert_array_equal(own.y_test, head.y_test)
+    assert found.w_train is None and found.further[0].w_train is not None
+    about = tmp_path / "store" / "store.json"
+    about.write_text(about.read_text().replace('"digit"', '"box"'))
+    with pytest.raises(DataError, match="outputs is .*; expected output, task and class_names of each"):
+        load(str(tmp_path / "store"))
+
+
+def table():
+    """Return the columns of a table with targets of two outputs."""
+    return {"a": X[:, 0], "b": X[:, 1], "kind": np.array(["cat", "dog", "car"])[DIGIT], "x": BOX[:, 0], "y": BOX[:, 1]}
+
+
+@pytest.mark.parametrize("targets", ["kind=kind;box=x,y", "kind = kind; box = x,y"])
+def test_columns_are_targets_of_outputs(targets, tmp_path):
+    columns = table()
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values()))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    found = load(str(tmp_path / "rows.csv"), options=DataOptions(targets=targets))
+    kind, box = found.heads
+    assert (kind.output, kind.class_names, box.output, box.task) == ("kind", ("car", "cat", "dog"), "box", "regression")
+    assert found.input_shape == (2,) and box.output_shape == (2,)
+    rows = {tuple(np.float32(x).tolist()): label for x, label in zip(X[:, :2], columns["kind"])}
+    for x, label in zip(found.x_test, kind.y_test):
+        assert rows[tuple(x.tolist())] == kind.class_names[label]
+    as_numbers = load(
+        str(tmp_path / "rows.csv"), options=DataOptions(targets="box=x;other=y"), tasks={"other": "regression"}
+    )
+    assert [head.task for head in as_numbers.heads] == ["regression", "regression"]
+    with pytest.raises(ChoiceNeeded, match="targets: found no column 'z'"):
+        load(str(tmp_path / "rows.csv"), options=DataOptions(targets="kind=kind;box=z"))
+
+
+def test_paths_with_braces_are_named_as_they_are(tmp_path):
+    np.savez(str(tmp_path / "a{0}{b}.npz"), x=X, y_digit=DIGIT[:3], y_box=BOX)
+    with pytest.raises(DataError) as no:
+        load(str(tmp_path / "a{0}{b}.npz"))
+    assert "a{0}{b}.npz: y_digit: found 3 rows" in str(no.value)
 
 
 def test_notes_and_summary_name_the_outputs():

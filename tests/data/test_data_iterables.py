@@ -139,12 +139,71 @@ def test_progress_is_told_with_the_total_where_it_is_known():
     [
         ([], "data: found no examples"),
         ([np.zeros((2, 2))], "item 0: found a value of the type ndarray; expected two"),
-        ([(X, Y, Y)], "item 0: found 3 values; expected two: examples and labels"),
-        ([(X, Y), (X[..., :1], Y)], r"item 1: found examples or labels of shape \[2, 1\]; expected \[2, 2\]"),
+        ([(X, Y, Y, Y)], "item 0: found 4 values; expected two: examples and labels, or three"),
+        ([(X, Y), (X[..., :1], Y)], r"item 1: found examples of shape \[2, 1\]; expected \[2, 2\]"),
         ([("text", 1)], "item 0: found examples of dtype <U4"),
         ([(np.array([{}]), 1)], "item 0: found examples of dtype object"),
     ],
 )
 def test_items_of_another_form_are_refused(items, words):
     with pytest.raises(DataError, match=words):
+        collect(iter(items), "data")
+
+
+KINDS, BOXES, WEIGHTS = np.arange(12) % 3, X.reshape(12, 4)[:, :2] + 0.5, np.arange(12) / 10
+
+
+def several(form, size):
+    """Yield batches, or single examples for a size of 0, with the targets of two outputs in a form."""
+    for start in range(0, 12, size or 1):
+        rows = slice(start, start + size) if size else start
+        kinds, boxes, weights = KINDS[rows], BOXES[rows], WEIGHTS[rows]
+        if form == "names":
+            yield X[rows], {"kind": kinds, "box": boxes}, {"box": weights}
+        elif form == "lists":
+            yield X[rows], [kinds, boxes], weights
+        else:
+            yield X[rows], (kinds, boxes)
+
+
+@pytest.mark.parametrize("size", [0, 5])
+@pytest.mark.parametrize("form", ["names", "lists", "tuples"])
+def test_items_have_targets_of_several_outputs(form, size):
+    if form == "lists" and not size:
+        pytest.skip("a list in an item of one example is one target")
+    found = collect(several(form, size), "data")
+    names = ("kind", "box") if form == "names" else ("0", "1")
+    np.testing.assert_array_equal(found.examples, X)
+    assert list(found.labels) == list(names)
+    np.testing.assert_array_equal(found.labels[names[0]], KINDS)
+    np.testing.assert_array_equal(found.labels[names[1]], BOXES)
+    if form == "names":
+        assert list(found.weights) == ["box"]
+        np.testing.assert_array_equal(found.weights["box"], WEIGHTS)
+    elif form == "lists":
+        np.testing.assert_array_equal(found.weights, WEIGHTS)
+    else:
+        assert found.weights is None
+
+
+def test_items_of_one_output_have_weights():
+    found = collect(iter([(X[:5], Y[:5], WEIGHTS[:5]), (X[5:], Y[5:], WEIGHTS[5:])]), "data", max_examples=7)
+    np.testing.assert_array_equal(found.labels, Y[:7])
+    np.testing.assert_array_equal(found.weights, WEIGHTS[:7])
+
+
+@pytest.mark.parametrize(
+    "items, message",
+    [
+        (
+            [(X, {"a": Y}), (X, {"b": Y})],
+            "item 1: found examples, labels of output 'b'; expected examples, labels of ou",
+        ),
+        ([(X, {"a": Y, "b": Y[:4]})], "found 12 examples, but 4 labels of output 'b'; expected the same number"),
+        ([(X, {"a": Y}), (X, {"a": BOXES})], r"item 1: found labels of output 'a' of shape \[2\]; expected \[\]"),
+        ([(X, Y, WEIGHTS), (X, Y)], "item 1: found examples, labels; expected examples, labels, weights as in item 0"),
+    ],
+)
+def test_items_that_differ_are_refused(items, message):
+    with pytest.raises(DataError, match=message):
         collect(iter(items), "data")

@@ -320,3 +320,18 @@ def test_the_command_writes_next_to_the_record_and_prints_how_to_view_it(recorde
     said = capsys.readouterr().out
     assert "60 steps" in said and "5 snapshots" in said and f"--logdir {directory / 'tensorboard'}" in said
     assert read(directory / "tensorboard").Tags()["scalars"]
+
+
+def test_each_of_several_outputs_has_its_metric_and_loss(tmp_path):
+    history = History(history_names(TENSORS))
+    history.append(STEPS, 1, np.ones(len(history.names(STEPS))))
+    scores, errors = dict(zip(MODES, (0.9, 0.8, 0.7, 0.6))), dict(zip(MODES, (1.5, 2.0, 3.0, 4.0)))
+    more = {"output": "kind", "losses": (("kind", 0.5), ("box", 0.25)), "held_out_loss": 0.75}
+    result = events.Evaluated(9, scores, 10, 0.1, further=(events.FurtherScores("box", "rmse", errors),), **more)
+    write_events(tmp_path / "board", history, [], [events.Evaluated(5, scores, 10, 0.1, **more), result])
+    found = read(tmp_path / "board")
+    assert scalars(found, "kind.accuracy/quantized") == {5: pytest.approx(0.6), 9: pytest.approx(0.6)}
+    assert (
+        scalars(found, "held_out_loss/total") == {5: 0.75, 9: 0.75} and scalars(found, "held_out_loss/box")[9] == 0.25
+    )
+    assert scalars(found, "box.rmse/float") == {9: 1.5}, "the first evaluation does not have it"

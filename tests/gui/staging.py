@@ -7,7 +7,7 @@ run's own, the answers and events those of a real one. tests/training/test_stage
 import numpy as np
 
 from qatviz.errors import RunStateError
-from qatviz.metric import ACCURACY, MODES
+from qatviz.metric import ACCURACY, MODES, OutputMetric
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import commands as c
@@ -62,13 +62,14 @@ class StagedRun(RunHandle):
 
     state, step, dropped, description = "running", 0, 0, None
 
-    def __init__(self, network="lenet", preset="tflite-int8", seed=0, metric=ACCURACY):
+    def __init__(self, network="lenet", preset="tflite-int8", seed=0, metric=ACCURACY, metrics=None):
         named = isinstance(network, str)
         self.network = zoo.build(network, INPUT_SHAPES.get(network, (32, 32, 3)), 10) if named else network
         self.book = SettingsBook.from_preset(quantization_plan(self.network), preset)
         self.plan = self.book.plan
         self.metric = metric
-        self.history = History(history_names([t.name for t in self.plan.tensors], metric))
+        metrics = (OutputMetric("", metric),) if metrics is None else metrics
+        self.history = History(history_names([t.name for t in self.plan.tensors], metrics))
         self.description, self.seconds, self.step_s = {}, 0.0, 0.01
         self.sent = []
         self._feed, self._news = HistoryFeed(self.history), []
@@ -150,11 +151,12 @@ class StagedRun(RunHandle):
             self.send(command)
         return self.advance(0, snapshot=False).drain()
 
-    def evaluate(self, scores=SCORES):
-        """Evaluate the present state, or the state of a pending request."""
+    def evaluate(self, scores=SCORES, **further):
+        """Evaluate the present state, or the state of a pending request; ``further`` are more fields of the result."""
         point, self._evaluated = self._evaluated or self.point, None
-        self._feed.add_evaluation(point.step, scores, point.position)
-        self.report(events.Evaluated(point.step, dict(zip(MODES, scores)), 1000, 0.1, self.metric.name), point)
+        result = events.Evaluated(point.step, dict(zip(MODES, scores)), 1000, 0.1, self.metric.name, **further)
+        self._feed.add_evaluation(result.placed(point.branch, point.position, None))
+        self.report(result, point)
 
     def end(self, event):
         """Finished, Stopped or Failed."""

@@ -8,13 +8,14 @@ from evolution_staging import advance_run, change, panel, train, values  # noqa:
 from qt_use import draw
 
 from qatviz.gui.panels.events.text import details
-from qatviz.gui.panels.evolution.kinds import KINDS, curves_of, score_kind
+from qatviz.gui.panels.evolution.kinds import KINDS, curves_of, score_kinds
 from qatviz.gui.panels.settings.run import RunSettingsPanel
 from qatviz.gui.window.status import score_texts
-from qatviz.metric import ACCURACY, METRICS, RMSE
+from qatviz.metric import ACCURACY, METRICS, RMSE, OutputMetric
 from qatviz.presentation.event_texts import sentence
 from qatviz.protocol import events
 from qatviz.telemetry.record.refill import EVALUATIONS, history_names
+from qatviz.telemetry.score_series import ScoreSeries
 
 ERRORS = (0.0213, 0.0251, 0.0248, 0.0302)
 
@@ -113,8 +114,8 @@ def test_events_and_results_show_the_error(context, show, staged):
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_every_metric_has_a_plot_of_recorded_series(metric):
-    kind = score_kind(metric)
+    (kind,) = score_kinds(ScoreSeries((OutputMetric("", metric),), ()))
     assert kind.key == "accuracy" and [known.key for known in KINDS].count(kind.key) == 1
     assert sorted(curve.series for curve in curves_of(kind, (), "")) == sorted(
-        history_names(["a.weights"], metric)[EVALUATIONS]
+        history_names(["a.weights"], [OutputMetric("", metric)])[EVALUATIONS]
     )

@@ -61,7 +61,13 @@ def test_the_json_form_of_an_event_has_all_its_fields(event):
     assert row.pop("kind") == type(event).__name__ == event.kind
     if isinstance(event, Evaluated):
         row["scores"] = row.pop(event.metric)
-        left_out = {"outputs": [], "further": [], "held_out_loss": None, "output": ""}  # where there is nothing
+        left_out = {
+            "outputs": [],
+            "further": [],
+            "held_out_loss": None,
+            "output": "",
+            "losses": {},
+        }  # where there is nothing
         row = {**left_out, **row}
     assert set(row) == {field.name for field in dataclasses.fields(event)}
 
@@ -176,6 +182,15 @@ def test_further_scores_of_an_evaluation_are_read_back_and_checked():
     for odd in (3, [3], [{}], [{"metric": "taste", "scores": scores}], [{"metric": "rmse", "scores": {"float": "x"}}]):
         with pytest.raises(RecordError):
             event_from(dict(event.to_dict(), further=odd))
+
+
+def test_losses_of_outputs_are_read_back_and_checked():
+    event = Evaluated(5, {"float": 0.9}, 10, 0.1, losses=(("box", 0.5), ("kind", float("inf"))))
+    assert event.to_dict()["losses"] == {"box": 0.5, "kind": float("inf")} and event_from(event.to_dict()) == event
+    assert "losses" not in Evaluated(5, {"float": 0.9}, 10, 0.1).to_dict()
+    for odd in (3, [3], {"box": "x"}, {"box": None}):
+        with pytest.raises(RecordError):
+            event_from(dict(event.to_dict(), losses=odd))
 
 
 @pytest.mark.parametrize("metric", ["", "step", "seconds", "rmse", None, ["accuracy"], {"accuracy": 1}])

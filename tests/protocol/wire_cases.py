@@ -55,6 +55,7 @@ KINDS = {
         FURTHER,
         st.one_of(st.none(), NUMBERS),
         TEXTS,
+        st.dictionaries(TEXTS, NUMBERS, max_size=2).map(lambda losses: tuple(losses.items())),
     ),
     e.CheckpointSaved: st.builds(e.CheckpointSaved, STEPS, TEXTS, SAVE_REASONS),
     e.Restored: st.builds(e.Restored, STEPS, TEXTS, st.sampled_from(RestoreReason), STEPS, CHANGES),

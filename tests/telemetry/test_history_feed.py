@@ -47,7 +47,7 @@ def filled(steps, snapshots=(), evaluations=()):
     for step in snapshots:
         feed.add_snapshot(step, snapshot(step).values)
     for step in evaluations:
-        feed.add_evaluation(step, list(evaluated(step).scores.values()))
+        feed.add_evaluation(evaluated(step))
     return history
 
 
@@ -146,7 +146,7 @@ def test_new_rows_are_queued_behind_the_record_without_blocking():
     feed.add_snapshot(9, snapshot(9).values)
     feed.rewind(BranchPoint(0, 7), 1)
     add_steps(feed, 8, 8)
-    feed.add_evaluation(8, list(evaluated(8).scores.values()))
+    feed.add_evaluation(evaluated(8))
     assert all(history.last_step(track) is None for track in NAMES)
     record.go_on.set()
     feed.close()
@@ -199,7 +199,8 @@ def test_a_step_is_measured_again_only_with_another_result(track):
             values[-1] = np.nan  # the flip rate of the first snapshot
             feed.add_snapshot(5, values, position)
         else:
-            feed.add_evaluation(5, [value] * len(MODES), position)
+            event = Evaluated(5, dict.fromkeys(MODES, value), 10, 0.1)
+            feed.add_evaluation(event.placed(0, position, None))
 
     name = NAMES[track][0]
     for value, position in ((1.0, 1), (1.0, 2), (2.0, 4), (4.0, 6)):

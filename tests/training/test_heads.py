@@ -15,8 +15,11 @@ from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU, Softmax
 from qatviz.protocol.events import Evaluated, Finished, event_from
 from qatviz.protocol.run_spec import RunSpec, described_plan
+from qatviz.session.recorded import open_recorded
 from qatviz.telemetry.outcome import read_outcome
+from qatviz.telemetry.record.refill import EVALUATIONS as TRACK
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.score_series import score_names
 from qatviz.training.measuring import EVALUATIONS
 from qatviz.training.parameters import initial_parameters
 
@@ -28,7 +31,7 @@ HEADS = (
 LAYERS = ("body", "digit", "valid", "box")
 
 
-def data():
+def data(weights=None):
     """Return examples with three classes, a yes or no, and two numbers."""
     x = np.random.RandomState(1).standard_normal((400, 6)).astype(np.float32)
     targets = {
@@ -40,7 +43,7 @@ def data():
     def part(rows):
         return x[rows], {name: array[rows] for name, array in targets.items()}
 
-    return from_heads("heads", "made for the test", part(slice(256)), part(slice(256, None)))
+    return from_heads("heads", "made for the test", part(slice(256)), part(slice(256, None)), weights=weights)
 
 
 def net(ends_in_softmax=True):
@@ -53,10 +56,17 @@ def net(ends_in_softmax=True):
     return builder.network(outputs)
 
 
-def test_losses_and_updates_equal_those_of_keras():
+#: Weights of the training examples in the losses of two outputs, and of the classes of one.
+EXAMPLE_WEIGHTS = {"digit": np.linspace(0, 2, 256), "box": np.linspace(3, 0.5, 256)}
+CLASS_WEIGHTS = "1=4,2=0.5"
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_losses_and_updates_equal_those_of_keras(weighted):
     """In float, with plain gradient descent on the same batches."""
-    examples, steps, rate = data(), 30, 0.02
-    run_spec = spec(net(), examples, "float", steps, {"learning_rate": rate}, optimizer="sgd", seed=3, heads=HEADS)
+    examples, steps, rate = data(EXAMPLE_WEIGHTS if weighted else None), 30, 0.02
+    heads = (HEADS[0]._replace(class_weights=CLASS_WEIGHTS), *HEADS[1:]) if weighted else HEADS
+    run_spec = spec(net(), examples, "float", steps, {"learning_rate": rate}, optimizer="sgd", seed=3, heads=heads)
     with Driver(run_spec) as driver:
         assert driver.finish() == Finished(steps)
     found, last = [record.loss for record in driver.steps()], driver.run.final.arrays
@@ -77,8 +87,12 @@ def test_losses_and_updates_equal_those_of_keras():
         model.compile(tf.keras.optimizers.SGD(rate), losses, loss_weights=[head.weight for head in HEADS])
         batches = BatchSchedule(len(examples.x_train), run_spec.batch_size, run_spec.seed)
         y = {head.output: head.y_train for head in run_spec.dataset.heads}
+        w = {name: np.ones(256) for name in sizes}
+        if weighted:
+            w = {**w, **EXAMPLE_WEIGHTS}
+            w["digit"] = w["digit"] * np.array([1, 4, 0.5])[y["digit"]]
         expected = [
-            model.train_on_batch(examples.x_train[i], [y[name][i] for name in sizes])[0]
+            model.train_on_batch(examples.x_train[i], [y[name][i] for name in sizes], [w[name][i] for name in sizes])[0]
             for i in map(batches.indices, range(steps))
         ]
         weights = {name: model.get_layer(name).get_weights() for name in LAYERS}
@@ -105,8 +119,28 @@ def test_every_output_is_evaluated_in_every_mode_and_recorded(graphs, tmp_path):
         assert result.further[0].scores[mode] == pytest.approx(np.mean((outputs[1][:, 0] > 0) == valid)), mode
         assert result.further[1].scores[mode] == pytest.approx(np.sqrt(np.mean((outputs[2] - box) ** 2)), rel=1e-5)
     assert result.scores["quantized"] > 0.7 and result.further[0].scores["quantized"] > 0.7
+    outputs = graph.outputs(run_spec.dataset.x_test)
+    logits = outputs[0] - outputs[0].max(axis=1, keepdims=True)
+    losses = {
+        "digit": np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(digit)), digit]),
+        "valid": np.mean(np.logaddexp(0, -outputs[1][:, 0] * (2 * valid - 1))),
+        "box": np.mean((outputs[2] - box) ** 2),
+    }
+    assert dict(result.losses) == pytest.approx(losses, rel=1e-4)
+    assert result.held_out_loss == pytest.approx(sum(losses.values()), rel=1e-4)
     assert event_from(result.to_dict()) == result and list(result.scores) == list(MODES)
     outcome = read_outcome(RunRecord.read(str(tmp_path / "run")))
+    assert (outcome.losses, outcome.held_out_loss) == (result.losses, result.held_out_loss)
+    history = driver.run.history
+    names = list(history.names(TRACK))
+    assert names == list(score_names(run_spec.metrics)) and "evaluation:box/rmse.quantized" in names
+    found = {name: history.series(name).mean[-1] for name in names}
+    assert found["accuracy.float"] == np.float32(result.scores["float"])
+    assert found["evaluation:valid/accuracy.weights_only"] == np.float32(result.further[0].scores["weights_only"])
+    assert found["evaluation:box/loss"] == np.float32(dict(result.losses)["box"])
+    assert found["evaluation:/loss"] == np.float32(result.held_out_loss)
+    opened = open_recorded(str(tmp_path / "run")).run.history
+    assert {name: opened.series(name).mean[-1] for name in opened.names(TRACK)} == found
     assert outcome.further == result.further and outcome.evaluations[-1]["quantized"] == result.scores["quantized"]
 
 
@@ -151,5 +185,31 @@ def test_data_of_other_outputs_is_refused_with_both_lists():
     three = from_heads("h", "s", (x, [np.arange(8) % 3, np.arange(8) % 2, np.stack([x[:, 0]] * 3, 1) + 0.5]))
     with pytest.raises(NetworkError, match="output 'box': layer 'box' outputs 2 numbers, but h has 3 numbers to pred"):
         spec(net(), three)
-    with pytest.raises(SettingError, match="class_weights applies to networks with one output"):
+    with pytest.raises(SettingError, match="class_weights is stated for all outputs: state those of each"):
         spec(net(), data(), class_weights="balanced")
+
+
+def test_class_weights_are_those_of_an_output():
+    heads = (Head("digit", class_weights="balanced"), Head("valid", class_weights="1=3"), Head("box"))
+    run_spec = spec(net(), data(), heads=heads)
+    description = run_spec.description()
+    assert [row.get("class_weights") for row in description["heads"]] == ["balanced", "1=3", None]
+    assert RunSpec.from_description(description, data()).heads == run_spec.heads
+    for head, message in (
+        (
+            Head("box", class_weights="balanced"),
+            "output 'box': class_weights is 'balanced', but the data has no classe",
+        ),
+        (Head("digit", class_weights="9=1"), "output 'digit': class_weights has the class '9': expected one of '0'"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            spec(net(), data(), heads=[head if known.output == head.output else known for known in HEADS])
+
+
+def test_the_loss_of_all_outputs_is_monitored():
+    run = {"learning_rate": 0.01, "evaluation_interval": 20, "keep_best": True, "monitor": "loss"}
+    with Driver(spec(net(), data(), steps=60, batch_size=32, run=run)) as driver:
+        assert driver.finish() == Finished(60)
+    evaluated = driver.events(Evaluated)
+    best = min(evaluated, key=lambda event: event.held_out_loss)
+    assert len(evaluated) == 3 and driver.run.best.step == best.step

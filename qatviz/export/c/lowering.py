@@ -48,7 +48,7 @@ class CModel(NamedTuple):
     use : tuple of str
         Paragraphs on how to use them.
     inputs, outputs : tuple of IntegerTensor
-        The inputs; the logits, or probabilities, of each output, of type ``dtype``. Their codes are one after the other.
+        The inputs; the logits, or probabilities, of each output, of type ``dtype``, one after the other.
     layers : tuple of IntegerTensor
         Outputs of a build that dumps the layers, in order.
     constants, arena : int

@@ -33,6 +33,7 @@ LABELS = {
     **{name: option.label for name, option in DATA_OPTIONS.items()},
     "preset": "Preset",
     "quant_delay": QUANT_DELAY.label,
+    "heads": "Outputs",
     "loss": START_SETTINGS["loss"].label,
     "class_weights": START_SETTINGS["class_weights"].label,
     "metric": START_SETTINGS["metric"].label,
@@ -61,7 +62,8 @@ def problems_of(request: NewRunRequest) -> Dict[str, str]:
     found: Dict[str, str] = {}
     for name, error in request.problems().items():
         field = field_of(name)
-        found.setdefault(field, error.worded(LABELS[field]))
+        label = LABELS.get(error.field, LABELS[field]) if field == "heads" else LABELS[field]
+        found.setdefault(field, error.worded(label))
     if request.out is not None:
         problem = directory_problem(request.out)
         if problem:

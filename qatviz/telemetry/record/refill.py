@@ -4,12 +4,19 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 
 import numpy as np
 
-from qatviz.metric import ACCURACY, METRICS, MODES, Metric, metric_of
+from qatviz.metric import Metric, OutputMetric
 from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
-from qatviz.task import CLASSIFICATION
 from qatviz.telemetry.history import History
+from qatviz.telemetry.score_series import (
+    DEFAULT_METRICS,
+    ScoreSeries,
+    recorded_metrics,
+    score_names,
+    score_row,
+    series_among,
+)
 
 if TYPE_CHECKING:  # it imports data and Keras, which names of series don't need
     from qatviz.telemetry.record.reader import RecordReader, StepSeries
@@ -18,32 +25,33 @@ if TYPE_CHECKING:  # it imports data and Keras, which names of series don't need
 STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
 
 
-def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str, Sequence[str]]:
+def history_names(
+    tensors: Sequence[str], metrics: Sequence[OutputMetric] = DEFAULT_METRICS
+) -> Dict[str, Sequence[str]]:
     """Return the names of the series of each track of a run.
 
-    Examples: ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and for
-    evaluations of the accuracy ``accuracy.quantized``.
+    Examples: ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and those of
+    evaluations, see :mod:`qatviz.telemetry.score_series`.
     """
     steps = ["loss", "learning_rate"]
     steps += [f"{tensor}/{measure}" for measure in STEP_MEASURES for tensor in tensors]
     snapshots = [f"snapshot:{tensor}/{measure}" for measure in SNAPSHOT_MEASURES for tensor in tensors]
-    return {STEPS: steps, SNAPSHOTS: snapshots, EVALUATIONS: score_names(metric)}
+    return {STEPS: steps, SNAPSHOTS: snapshots, EVALUATIONS: score_names(metrics)}
 
 
-def score_names(metric: Metric) -> List[str]:
-    """Return the names of the series of evaluations: ``accuracy.float``, ``accuracy.weights_only``, ..."""
-    return [f"{metric.name}.{mode}" for mode in MODES]
+def scores_in(history: History) -> ScoreSeries:
+    """Return the metrics whose series a history has."""
+    return series_among(history.names(EVALUATIONS))
 
 
 def metric_in(history: History) -> Metric:
-    """Return the metric whose series a history has."""
-    return METRICS[history.names(EVALUATIONS)[0].partition(".")[0]]
+    """Return the first metric whose series a history has."""
+    return scores_in(history).metrics[0].metric
 
 
 def recorded_metric(description: Dict[str, Any]) -> Metric:
-    """Return the metric of a recorded run, from its description; old ones have none, or are of classifications."""
-    name = description.get("metric")
-    return metric_of(description.get("task", CLASSIFICATION)) if name is None else METRICS[name]
+    """Return the first metric of a recorded run, from its description."""
+    return recorded_metrics(description)[0].metric
 
 
 def extend_steps(history: History, steps: np.ndarray, scalars: np.ndarray, values: np.ndarray) -> None:
@@ -57,6 +65,12 @@ def append_new(history: History, track: str, step: int, values: np.ndarray, posi
     last = history.last_step(track)
     if last is None or step > last or (step == last and _differs_from_newest(history, track, values)):
         history.append(track, step, values, position)
+
+
+def append_evaluation(history: History, event: Evaluated) -> None:
+    """Append the results of an evaluation."""
+    values = score_row(event, history.names(EVALUATIONS))
+    append_new(history, EVALUATIONS, event.step, values, event.position)
 
 
 def _differs_from_newest(history: History, track: str, values: np.ndarray) -> bool:
@@ -114,8 +128,7 @@ def refill(
         stop = last if branch == tree.newest else None
         for event in evaluations.get(branch, ()):
             if stop is None or event.step <= stop:
-                scores = np.array([event.scores[mode] for mode in MODES])
-                append_new(history, EVALUATIONS, event.step, scores, event.position)
+                append_evaluation(history, event)
         for _, piece in pieces.of(branch):
             if not is_wanted():
                 return

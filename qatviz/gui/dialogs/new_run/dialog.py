@@ -17,6 +17,7 @@ from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.new_run import field_of, problems_of
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.scrolled import Scrolled, screen_room
+from qatviz.heads import stated_tasks
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.presentation.previews import DataInfo
@@ -119,6 +120,7 @@ class NewRunDialog(QtWidgets.QDialog):
         for box in (self.form.task, self.form.scaling):
             box.currentIndexChanged.connect(lambda _: self._on_data_changed())
         self.form.data_options.changed.connect(self._on_data_changed)
+        self.form.heads.task_changed.connect(self._on_data_changed)
         self.form.network.changed.connect(self._on_model_changed)
         self.form.weights.changed.connect(self._on_model_changed)
         self.form.network.chosen.connect(self._on_model_chosen)
@@ -171,7 +173,9 @@ class NewRunDialog(QtWidgets.QDialog):
             elif wanted.model is not None:
                 notes["network"] = fit_note(network, self.data)
         if self._data_problem is not None:
-            problems.setdefault(field_of(self._data_problem.field, "data"), str(self._data_problem))
+            field = field_of(self._data_problem.field, "data")
+            field = "heads" if field == "task" and wanted.heads else field
+            problems.setdefault(field, str(self._data_problem))
         wrong = [name for name in problems if name in DATA_OPTIONS]
         self.form.show_data_options(wrong)
         if wrong:
@@ -189,6 +193,7 @@ class NewRunDialog(QtWidgets.QDialog):
         if wanted.network not in zoo.NETWORKS:
             self.network_preview.show_network(None, "")
             return None
+        self.form.set_outputs(())
         about = zoo.NETWORKS[wanted.network].description
         problem = zoo_problem(wanted.network, self.data)
         if problem:
@@ -214,6 +219,7 @@ class NewRunDialog(QtWidgets.QDialog):
             self.network_preview.show_network(None, "The layers are shown once you allow the code to run.")
             return None
         self.form.set_has_weights(self.model.has_weights)
+        self.form.set_outputs(self.model.network.output_names)
         shown = list(self.model.notes)
         if self.model.used_shape is not None:
             shown.insert(
@@ -241,7 +247,8 @@ class NewRunDialog(QtWidgets.QDialog):
         wanted = self.form.request
         if wanted.data and not any(name in DATA_OPTIONS for name in problems_of(wanted)):
             self.data_preview.show_info(None, _READING_DATA)
-            self._data_worker.ask(DataQuestion(wanted.data, wanted.task, wanted.scaling, wanted.data_options))
+            tasks = tuple(stated_tasks(wanted.heads).items())
+            self._data_worker.ask(DataQuestion(wanted.data, wanted.task, wanted.scaling, wanted.data_options, tasks))
 
     def _on_data(self, question: DataQuestion, data: DataInfo) -> None:
         self.data = data

@@ -9,6 +9,7 @@ from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import SettingError
 from qatviz.gui.dialogs.fields import ComboBox, Field, OutField, StepsField
 from qatviz.gui.dialogs.new_run.data_options import DataOptionEditors
+from qatviz.gui.dialogs.new_run.outputs_table import OutputsTable
 from qatviz.gui.dialogs.path_field import DataField, ModelField, WeightsField
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.new_run import (
@@ -74,6 +75,7 @@ class NewRunForm(QtWidgets.QWidget):
         self._restore()
         self._on_network()
         self.show_data_options(())
+        self.set_outputs(())
         self._connect()
         self._show_schedule()
 
@@ -115,6 +117,7 @@ class NewRunForm(QtWidgets.QWidget):
             *(_Choice(name, _METRIC.text(name), metric.about) for name, metric in METRICS.items()),
         )
         self.metric.setToolTip(_METRIC.help)
+        self.heads = OutputsTable(self)
         self.lr_schedule = _box(*(_Choice(name, SCHEDULE.text(name)) for name in SCHEDULE.words))
         self.lr_schedule.setToolTip(SCHEDULE.help)
         self.rates = RateCurve(self._theme)
@@ -145,14 +148,18 @@ class NewRunForm(QtWidgets.QWidget):
         grid.setColumnStretch(1, 1)
         line = self.preset.sizeHint().height()
         self._labels = {}
-        for row, (name, field) in enumerate(self.fields.items()):
+        for index, (name, field) in enumerate(self.fields.items()):
             if name == list(SCHEDULE_NUMBERS)[-1]:
                 field.layout().addWidget(self.rates)
             label = Label(LABELS[name])
             label.setBuddy(field)
             label.setMinimumHeight(line)
+            row = 2 * index
             grid.addWidget(label, row, 0, QtCore.Qt.AlignTop)
-            grid.addWidget(field, row, 1)
+            if name == "heads":  # a table, below its label, as wide as the form
+                grid.addWidget(field, row + 1, 0, 1, 2)
+            else:
+                grid.addWidget(field, row, 1)
             self._labels[name] = label
 
     def _connect(self) -> None:
@@ -164,6 +171,7 @@ class NewRunForm(QtWidgets.QWidget):
             changed.connect(self.changed)
         for name in ("from_scratch", "task", "scaling", "preset", "loss", "metric", "optimizer", "lr_schedule"):
             getattr(self, name).currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.heads.changed.connect(self.changed)
         self.changed.connect(self._show_schedule)
         self.class_weights.textChanged.connect(lambda _: self.changed.emit())
         for editor in self.numbers.values():
@@ -183,23 +191,26 @@ class NewRunForm(QtWidgets.QWidget):
         numbers = {name: editor.box.value for name, editor in self.numbers.items()}
         run = {name: numbers.pop(name) for name in _RUN_NUMBERS}
         steps = self.steps.steps()
+        learned = {
+            "task": self.task.currentData() or None,
+            "loss": self.loss.currentData(),
+            "class_weights": self.class_weights.text().strip(),
+            "metric": self.metric.currentData(),
+        }
         return NewRunRequest(
             network=None if is_model else network,
             model=network if is_model else None,
             model_weights=(self.weights.text() or None) if _is_architecture(network) else None,
             from_scratch=self._is_from_scratch(network),
             data=self.data.text(),
-            task=self.task.currentData() or None,
             scaling=self.scaling.currentData() or None,
             data_options=self.data_options.options,
             preset=self.preset.currentData(),
-            loss=self.loss.currentData(),
-            class_weights=self.class_weights.text().strip(),
-            metric=self.metric.currentData(),
             optimizer=self.optimizer.currentData(),
             steps=NO_LIMIT if steps is None else steps,
             run=run_settings_for(self.optimizer.currentData(), {"lr_schedule": self.lr_schedule.currentData(), **run}),
             out=self.out.out(),
+            **({"heads": self.heads.choices} if self.heads.outputs else learned),
             **numbers,
         )
 
@@ -219,6 +230,14 @@ class NewRunForm(QtWidgets.QWidget):
         """Show or hide the choice between the model's own weights and random ones."""
         self._has_weights = has_weights
         self._show("from_scratch", has_weights)
+
+    def set_outputs(self, outputs: Sequence[str]) -> None:
+        """Show a table of these outputs if there are several, in place of the fields of a single one."""
+        outputs = outputs if len(outputs) > 1 else ()
+        self.heads.set_outputs(outputs)
+        self._show("heads", bool(outputs))
+        for name in ("task", "loss", "class_weights", "metric"):
+            self._show(name, not outputs)
 
     def show_data_options(self, names: Iterable[str]) -> None:
         """Show these data options, those shown before for the same data, and those that are not defaults."""
@@ -277,8 +296,8 @@ class NewRunForm(QtWidgets.QWidget):
             "network": wanted.network or wanted.model,
             "data": wanted.data,
             "preset": wanted.preset,
-            "loss": wanted.loss,
-            "metric": wanted.metric,
+            "loss": self.loss.currentData(),
+            "metric": self.metric.currentData(),
             "optimizer": wanted.optimizer,
             "lr_schedule": wanted.run.lr_schedule,
             **{name: editor.box.value for name, editor in self.numbers.items()},
@@ -286,7 +305,7 @@ class NewRunForm(QtWidgets.QWidget):
         for name, value in values.items():
             self._settings.setValue("new_run/" + name, str(value))
         self._settings.setValue("new_run/weights", wanted.model_weights or "")
-        self._settings.setValue("new_run/task", wanted.task or _INFERRED)
+        self._settings.setValue("new_run/task", self.task.currentData())
         self._settings.setValue("new_run/scaling", wanted.scaling or _INFERRED)
         self._settings.setValue("new_run/data_options", self.data_options.text())
         self._settings.setValue("new_run/steps", self.steps.box.value)

@@ -1,13 +1,15 @@
 """Plots of the evolution panel: their measures and curves."""
 
-from typing import Callable, List, NamedTuple, Sequence
+from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 from PyQt5 import QtCore
 
 from qatviz.measure_axis import MeasureAxis
 from qatviz.measures import MEASURES
-from qatviz.metric import ACCURACY, MODE_NAMES, MODES, Metric
+from qatviz.metric import MODE_NAMES, MODES
+from qatviz.presentation.score_texts import HELD_OUT_LOSS, TOTAL, of_output
 from qatviz.protocol.snapshots import STEP_SAMPLE
+from qatviz.telemetry.score_series import DEFAULT_METRICS, ScoreSeries, loss_name
 
 #: Maximum number of tensors for which the parts of the error, clipping and rounding, have curves of their own; of more
 #: tensors, only the current one has them.
@@ -16,7 +18,12 @@ _SAMPLED = (
     f" Exact for tensors of up to {STEP_SAMPLE:,} values and at the steps of snapshots; otherwise an estimate from "
     f"{STEP_SAMPLE:,} values, with its standard error: ≈ 38.2 dB ± 0.3."
 )
-_FIRST_STEP = "Waiting for the first training step"
+_FIRST_STEP, _FIRST_EVALUATION = (
+    "Waiting for the first training step",
+    "Waiting for the first evaluation on held-out data",
+)
+#: Sign in the keys of plots of further metrics, after that of the toggle that shows them.
+_OF_OUTPUT = ":"
 
 
 class PlotKind(NamedTuple):
@@ -36,8 +43,10 @@ class PlotKind(NamedTuple):
         Name of a tensor's series, with ``{}`` for the tensor's name; empty for plots of the whole run.
     waits_for : str
         Text that is shown while there are no values.
-    mode_pattern : str
-        Name of the series of evaluations, with ``{}`` for one of :data:`qatviz.metric.MODES`; empty for other plots.
+    mode_series : tuple of str
+        Names of the series of evaluations in the :data:`qatviz.metric.MODES`; empty for other plots.
+    outputs : tuple of str
+        Names of several outputs whose losses on held-out data are plotted; empty for other plots.
     """
 
     key: str
@@ -48,7 +57,18 @@ class PlotKind(NamedTuple):
     text: Callable[..., str]
     pattern: str = ""
     waits_for: str = _FIRST_STEP
-    mode_pattern: str = ""
+    mode_series: Tuple[str, ...] = ()
+    outputs: Tuple[str, ...] = ()
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether it shows results of evaluations, each of which is a dot."""
+        return bool(self.mode_series or self.outputs)
+
+    @property
+    def group(self) -> str:
+        """Key of the toggle that shows the plot."""
+        return self.key.partition(_OF_OUTPUT)[0]
 
 
 class CurveSpec(NamedTuple):
@@ -73,18 +93,42 @@ class CurveSpec(NamedTuple):
 LOSS, SCORE, ERROR, RATE = "loss", "accuracy", "error", "learning_rate"
 
 
-def score_kind(metric: Metric) -> PlotKind:
-    """Return the plot of evaluations by a metric."""
-    return PlotKind(
-        SCORE,
-        metric.capitalized_title,
-        metric.heading,
-        f"{metric.about}: in float, with weights only, with activations only, and with both quantized.",
-        metric.axis,
-        metric.text,
-        waits_for="Waiting for the first evaluation on held-out data",
-        mode_pattern=metric.name + ".{}",
-    )
+def score_kinds(scores: ScoreSeries) -> List[PlotKind]:
+    """Return the plots of evaluations: by each metric, of each output, and of the losses of several outputs.
+
+    That of the first metric is the first.
+    """
+    kinds = []
+    for index, (output, metric) in enumerate(scores.metrics):
+        kinds.append(
+            PlotKind(
+                f"{SCORE}{_OF_OUTPUT}{index}" if index else SCORE,
+                "Metrics" if scores.outputs else metric.capitalized_title,
+                of_output(metric.heading, output),
+                f"{metric.about}: in float, with weights only, with activations only, and with both quantized.",
+                metric.axis,
+                metric.text,
+                waits_for=_FIRST_EVALUATION,
+                mode_series=tuple(scores.name(index, mode) for mode in MODES),
+            )
+        )
+    if scores.outputs:
+        loss = MEASURES["loss"]
+        about = "Loss of each output on held-out data, quantized, and the weighted sum of these."
+        title = HELD_OUT_LOSS
+        kinds.append(
+            PlotKind(
+                f"{LOSS}{_OF_OUTPUT}held_out",
+                title,
+                title,
+                about,
+                loss.axis,
+                loss.text,
+                waits_for=_FIRST_EVALUATION,
+                outputs=scores.outputs,
+            )
+        )
+    return kinds
 
 
 def _kind(key: str, measure: str, pattern: str = "", waits_for: str = _FIRST_STEP) -> PlotKind:
@@ -98,7 +142,7 @@ def _kind(key: str, measure: str, pattern: str = "", waits_for: str = _FIRST_STE
 
 KINDS = (
     _kind(LOSS, "loss"),
-    score_kind(ACCURACY),
+    *score_kinds(ScoreSeries(DEFAULT_METRICS, ())),
     _kind("sqnr", "sqnr_db", "{}/sqnr_db"),
     _kind(ERROR, "mse", "{}/mse"),
     _kind("scale", "scale", "{}/scale"),
@@ -128,18 +172,22 @@ _PARTS = (
 
 def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[CurveSpec]:
     """Return the curves of a plot, in the order of the tensors, or with the most important one first."""
-    if kind.mode_pattern:
+    if kind.mode_series:
         return [
             CurveSpec(
-                kind.mode_pattern.format(mode),
+                series,
                 "way." + mode,
                 MODE_NAMES[mode],
                 _MODE_COLORS[mode],
                 _MODE_ABOUT[mode],
                 width=2 if mode == "quantized" else 1,
             )
-            for mode in reversed(MODES)
+            for mode, series in reversed(list(zip(MODES, kind.mode_series)))
         ]
+    if kind.outputs:
+        total = CurveSpec(loss_name(), "output.", TOTAL, 0, "Weighted sum of the losses.", width=2)
+        outputs = [CurveSpec(loss_name(name), "output." + name, name, i) for i, name in enumerate(kind.outputs, 1)]
+        return [total, *outputs]
     if not kind.pattern:
         return [CurveSpec(kind.key, kind.key, "", 0)]
     curves = [

@@ -8,7 +8,7 @@ from qatviz.gui.model.run_model import EVENTS, RUN, SELECTION, SNAPSHOT, STEPS
 from qatviz.gui.panels.evolution.bar import EvolutionBar
 from qatviz.gui.panels.evolution.canvas import Canvas
 from qatviz.gui.panels.evolution.effects import MarkerEffects
-from qatviz.gui.panels.evolution.kinds import KINDS, LOSS, score_kind
+from qatviz.gui.panels.evolution.kinds import KINDS, LOSS, PlotKind, score_kinds
 from qatviz.gui.panels.evolution.markers import MARKED, Marker
 from qatviz.gui.panels.evolution.menu import MarkerMenu
 from qatviz.gui.panels.evolution.plot import SETTLE_S, EvolutionPlot, View
@@ -22,7 +22,7 @@ from qatviz.presentation.series import Clock, SeriesReader
 from qatviz.protocol import events
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record.refill import STEPS as STEP_TRACK
-from qatviz.telemetry.record.refill import metric_in
+from qatviz.telemetry.record.refill import scores_in
 
 #: Maximum number of tensors in colour: more colours can't be distinguished.
 MAX_TENSORS = 8
@@ -89,6 +89,7 @@ class EvolutionPanel(Panel):
         inner.setSpacing(1)
         for plot in self.plots.values():
             inner.addWidget(plot, 1)
+        self._stack = inner
         self.scroll.setWidget(stack)
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -108,16 +109,7 @@ class EvolutionPanel(Panel):
         self.model.happened.connect(self._on_happened)
         self._settle.timeout.connect(self.mark_due)
         for plot in self.plots.values():
-            canvas = plot.canvas
-            canvas.tip_of = self._tip_at
-            canvas.hovered.connect(self._on_hovered)
-            canvas.panned.connect(self._moving(lambda distance: self.axis.pan(distance)))
-            canvas.zoomed.connect(self._moving(lambda factor, at: self.axis.zoom(factor, at)))
-            canvas.boxed.connect(self._moving(lambda low, high: self.axis.show_range(low, high)))
-            canvas.clicked.connect(self._on_clicked)
-            canvas.whole_run_requested.connect(self._on_all)
-            plot.legend.toggled.connect(self._on_curve_toggled)
-            plot.log_toggled.connect(self._redraw)
+            self._connect_plot(plot)
         self.plots[LOSS].smoothing.changed.connect(self._redraw)
         for key, slot in (
             ("F", lambda: self._on_follow(True)),
@@ -127,6 +119,34 @@ class EvolutionPanel(Panel):
             ("-", lambda: self._zoom(2.0)),
         ):
             QtWidgets.QShortcut(key, self, slot, context=QtCore.Qt.WidgetWithChildrenShortcut)
+
+    def _connect_plot(self, plot: EvolutionPlot) -> None:
+        canvas = plot.canvas
+        canvas.tip_of = self._tip_at
+        canvas.hovered.connect(self._on_hovered)
+        canvas.panned.connect(self._moving(lambda distance: self.axis.pan(distance)))
+        canvas.zoomed.connect(self._moving(lambda factor, at: self.axis.zoom(factor, at)))
+        canvas.boxed.connect(self._moving(lambda low, high: self.axis.show_range(low, high)))
+        canvas.clicked.connect(self._on_clicked)
+        canvas.whole_run_requested.connect(self._on_all)
+        plot.legend.toggled.connect(self._on_curve_toggled)
+        plot.log_toggled.connect(self._redraw)
+
+    def _set_further_plots(self, kinds: Sequence[PlotKind]) -> None:
+        """Replace the plots of further metrics and outputs; each is below those of its toggle."""
+        for key in [key for key, plot in self.plots.items() if key != plot.kind.group]:
+            plot = self.plots.pop(key)
+            self._by_age.remove(plot)
+            self._stack.removeWidget(plot)
+            plot.hide()
+            plot.deleteLater()
+        for kind in kinds:
+            place = max(self._stack.indexOf(plot) for plot in self.plots.values() if plot.kind.group == kind.group)
+            plot = self.plots[kind.key] = EvolutionPlot(self.theme, kind, self.context.settings)
+            self._by_age.append(plot)
+            self._stack.insertWidget(place + 1, plot, 1)
+            self._connect_plot(plot)
+        self._show_plots()
 
     def go_to(self, step: int) -> None:
         """Show ``step`` in the middle, and highlight the marker nearest to it."""
@@ -217,9 +237,10 @@ class EvolutionPanel(Panel):
             plot.forget()
         if self._history is None:
             return
-        kind = score_kind(metric_in(self._history))
+        kind, *further = score_kinds(scores_in(self._history))
         self.plots[kind.key].set_kind(kind)
         self.bar.name_plot(kind)
+        self._set_further_plots(further)
         self._reader = SeriesReader(self._history)
         self._start_clock()
         self.axis.begin = self.axis.newest = 0.0
@@ -269,8 +290,8 @@ class EvolutionPanel(Panel):
         shown = self.bar.shown
         height = max(_PLOT_HEIGHT, int(_PLOT_LINES * self.fontMetrics().height()))
         self.scroll.setMinimumHeight(height)
-        for key, plot in self.plots.items():
-            plot.setVisible(key in shown)
+        for plot in self.plots.values():
+            plot.setVisible(plot.kind.group in shown)
             plot.setMinimumHeight(height)
             plot.canvas.boxes = self.bar.boxes.isChecked()
 

@@ -298,7 +298,7 @@ class EvolutionPlot(QtWidgets.QWidget):
     def _curve(self, view: View, drawn: _Drawn) -> Curve:
         points, axis = drawn.points, self._axis()
         curve = curve_of(points, view.x_of(points.step), axis, _stroke(drawn.spec), drawn.spec.minor)
-        if self.kind.mode_pattern:
+        if self.kind.is_evaluated:
             curve = curve._replace(dots=True)
         if drawn.values is points.mean:
             return curve

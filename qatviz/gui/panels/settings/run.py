@@ -18,6 +18,7 @@ from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.rate_curve import RateCurve
 from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import METRICS
+from qatviz.presentation.score_texts import lead_of
 from qatviz.protocol import events
 from qatviz.protocol.commands import Command, Evaluate, SaveCheckpoint, SetSteps
 from qatviz.settings import OPTIMIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS
@@ -222,7 +223,7 @@ class RunSettingsPanel(Panel):
             self.result.setText(
                 "Step {:,}: {}{} quantized, {} float".format(
                     event.step,
-                    metric.lead,
+                    lead_of(event.metric, event.output),
                     *(metric.text(event.scores[mode]) for mode in ("quantized", "float")),
                 )
             )

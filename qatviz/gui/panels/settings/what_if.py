@@ -11,6 +11,7 @@ from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label, RichLabel
 from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.presentation.event_texts import change_words
+from qatviz.presentation.score_texts import metric_title, title_of
 from qatviz.telemetry.run_handle import RECORDED
 
 #: Number of changes that the result's tooltip lists; more are counted.
@@ -106,12 +107,21 @@ class WhatIfBar(QtWidgets.QWidget):
         if result is None:
             return ""
         metric = METRICS[result.metric]
-        heads = [metric.title, "" if recorded is None else f"recorded,<br/>step {recorded.step:,}"]
+        heads = [
+            escape(metric_title(metric.name, result.output)),
+            "" if recorded is None else f"recorded,<br/>step {recorded.step:,}",
+        ]
         heads.append("these settings" if self._what_if.is_current else "earlier settings")
         rows = []
         for mode, name in MODE_NAMES.items():
             before = "" if recorded is None else metric.text(recorded.scores.get(mode))
             rows.append([name, before, f"<b>{metric.text(result.scores.get(mode))}</b>"])
+        known = {(each.output, each.metric): each.scores for each in recorded.further} if recorded is not None else {}
+        for each in result.further:
+            text, earlier = METRICS[each.metric].text, known.get((each.output, each.metric))
+            found = f"<b>{text(each.scores.get('quantized'))}</b>"
+            name = f"{escape(title_of(each))}, {MODE_NAMES['quantized']}"
+            rows.append([name, "" if earlier is None else text(earlier.get("quantized")), found])
         return "<table width='100%' cellspacing='2'>" + "".join(map(_row, [heads, *rows])) + "</table>"
 
     def _changes(self) -> str:

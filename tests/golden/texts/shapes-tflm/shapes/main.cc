@@ -1,6 +1,7 @@
 // Test of shapes in TFLite Micro: runs the golden inputs, compares the outputs with the golden ones, and prints how much of
 // the arena is in use. The exit code is 0 if they agree. It needs neither files nor a heap, so that it runs on a board, too.
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -33,8 +34,10 @@ int main() {
   tflite::MicroInterpreter interpreter(model, operators, arena, sizeof(arena));
   if (interpreter.AllocateTensors() != kTfLiteOk) return Fail("the arena is too small; see kArenaBytes");
   TfLiteTensor* input = interpreter.input(0);
-  TfLiteTensor* output = interpreter.output(0);
-  if (input->bytes != sizeof(kGoldenInput[0]) || output->bytes != sizeof(kGoldenOutput[0])) {
+  const std::size_t outputs = interpreter.outputs_size();
+  std::size_t output_bytes = 0;
+  for (std::size_t n = 0; n < outputs; ++n) output_bytes += interpreter.output(n)->bytes;
+  if (input->bytes != sizeof(kGoldenInput[0]) || output_bytes != sizeof(kGoldenOutput[0])) {
     return Fail("the golden vectors are those of another model");
   }
   int equal = 0;
@@ -42,8 +45,13 @@ int main() {
     // Tensors share memory, so that Invoke() may overwrite the input.
     std::memcpy(input->data.data, kGoldenInput[i], input->bytes);
     if (interpreter.Invoke() != kTfLiteOk) return Fail("an operator failed");
-    const Code* found = static_cast<const Code*>(output->data.data);
-    for (int k = 0; k < kOutputCodes; ++k) equal += std::abs(found[k] - kGoldenOutput[i][k]) <= kGoldenTolerance;
+    const Code* expected = kGoldenOutput[i];
+    for (std::size_t n = 0; n < outputs; ++n) {
+      const TfLiteTensor* output = interpreter.output(n);
+      const Code* found = static_cast<const Code*>(output->data.data);
+      const std::size_t codes = output->bytes / sizeof(Code);
+      for (std::size_t k = 0; k < codes; ++k) equal += std::abs(found[k] - *expected++) <= kGoldenTolerance;
+    }
   }
   MicroPrintf("shapes: %d of %d golden codes are equal; expected at least %d", equal, kGoldenCount * kOutputCodes,
               kGoldenLeastEqual);

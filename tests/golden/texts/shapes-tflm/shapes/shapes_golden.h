@@ -1,4 +1,4 @@
-// Golden vectors of shapes, in the types of its input and output.
+// Golden vectors of shapes, in the types of its input and output; several outputs are one after the other.
 #ifndef SHAPES_GOLDEN_H_
 #define SHAPES_GOLDEN_H_
 
