@@ -9,7 +9,6 @@ import pytest
 
 from qatviz.cli import main
 from qatviz.data import describe, from_arrays, load, write_store
-from qatviz.data.heads import from_heads
 from qatviz.data.streamed import StoredArray
 from qatviz.errors import DataError, QatvizError
 
@@ -85,14 +84,6 @@ def test_weights_count_as_progress_and_are_checked(tmp_path):
         np.save(str(tmp_path / "a" / "w_train.npy"), weights)
         with pytest.raises(DataError, match="w_train.npy: .*" + words):
             load(tmp_path / "a")
-
-
-def test_targets_of_several_outputs_are_refused_rather_than_lost(tmp_path):
-    x = np.zeros((20, 3), np.float32) + np.arange(20, dtype=np.float32)[:, np.newaxis]
-    dataset = from_heads("two", "a source", (x, {"kind": np.arange(20) % 2, "size": x[:, :1] / 7}))
-    with pytest.raises(DataError, match="a source: has targets of 2 outputs; a store has those of one"):
-        write_store(dataset, tmp_path / "a")
-    assert not (tmp_path / "a").exists()
 
 
 def test_what_exists_is_not_replaced(dataset, tmp_path):

@@ -41,37 +41,51 @@ def has_compiler():
 
 
 def agreements(result, folder):
-    """Yield the name of each runtime with the agreement of its output with the evaluation graph's."""
+    """Yield the name of each runtime with the agreement of its output with the evaluation graph's.
+
+    Those of further outputs have the output's name after that of the runtime.
+    """
     litert = has_litert()
     report = result.export(folder / "net.tflite", "tflite", litert=litert).report
     assert not report.faults, report.to_text()
-    for name, agreement in report.outputs.items():
-        # The file's own runtime is TensorFlow 1.15's interpreter, which rounds twice, unless it lacks a kernel.
-        is_old = name == "file to evaluation graph" and report.about["runtime"].startswith("TensorFlow")
-        if name.endswith(" to evaluation graph") and not is_old:
-            yield name, agreement
+    for end, outputs in proofs_of(report):
+        for name, agreement in outputs.items():
+            # The file's own runtime is TensorFlow 1.15's interpreter, which rounds twice, unless it lacks a kernel.
+            is_old = name == "file to evaluation graph" and report.about["runtime"].startswith("TensorFlow")
+            if name.endswith(" to evaluation graph") and not is_old:
+                yield name + end, agreement
     for name in ("onnx", "c") if has_compiler() else ("onnx",):
         report = result.export(folder / name / "net.onnx" if name == "onnx" else folder / name, name).report
         assert not report.faults, report.to_text()
-        yield name, report.outputs["file to evaluation graph"]
+        for end, outputs in proofs_of(report):
+            yield name + end, outputs["file to evaluation graph"]
     newer = newer_onnxruntime.find()
     if newer is not None:
         state = result.final_state
         model = integer_model(result.network, state.book, state.arrays, state.step)
         data = result._spec.dataset
         images = data.x_test.astype(np.float32) * np.float32(data.pixel_scale)
-        ((logits,),) = newer_onnxruntime.run_files(newer, folder, images, onnx_model(model))
-        expected, found = expected_codes(result, model, images), codes_of(logits, model.logits)
-        yield "current onnxruntime", compare_logits(expected, found, result.outcome.metric is ACCURACY)
+        (outputs,) = newer_onnxruntime.run_files(newer, folder, images, onnx_model(model))
+        expected = expected_codes(result, model, images)
+        ends = [end for end, _ in proofs_of(report)]
+        for end, head, metric, values, codes in zip(ends, model.heads, result._spec.metrics, outputs, expected):
+            found = codes_of(values, head.logits)
+            yield "current onnxruntime" + end, compare_logits(codes, found, metric.metric is ACCURACY)
+
+
+def proofs_of(report):
+    """Return pairs of the end of a name, which is empty for the first output, and the comparisons of an output."""
+    further = [(f", {each.output}", each.outputs) for each in getattr(report, "report", report).further]
+    return [("", report.outputs), *further]
 
 
 def expected_codes(result, model, images):
-    """Return the codes of the evaluation graph's output."""
+    """Return the codes of the evaluation graph's outputs."""
     from qatviz.export.proof.graph import EvaluationGraph
 
     state = result.final_state
     with EvaluationGraph(result.network, state.book, state.arrays, state.step) as graph:
-        return codes_of(graph.logits(images), model.logits)
+        return [codes_of(values, head.logits) for values, head in zip(graph.outputs(images), model.heads)]
 
 
 def check_every_format(result, folder, without=()):

@@ -14,7 +14,8 @@ class Model(NamedTuple):
     """A model, and the data that it is trained on.
 
     `high` is the upper end of its inputs, which begin at 0. `targets` is a number of classes, or the shape of targets
-    for a regression. `head` scales the last kernel: with random weights, activations can grow from layer to layer.
+    for a regression; a list has those of several outputs. `head` scales the last kernel: with random weights,
+    activations can grow from layer to layer.
     """
 
     build: Callable[[], tf.keras.Model]
@@ -228,6 +229,57 @@ def tiny_yolo():
     return tf.keras.Model(image, layers.Conv2D(5 * (5 + 20), 1)(net))
 
 
+def tiny_yolo_3():
+    """Tiny YOLO (version 3) on 96×96 pixels, of a quarter of the filters: heads for large and for small objects."""
+
+    def normalized(net, filters, size=3):
+        net = layers.Conv2D(filters, size, padding="same", use_bias=False)(net)
+        return layers.LeakyReLU(0.1)(layers.BatchNormalization()(net))
+
+    net = image = layers.Input((96, 96, 3))
+    for filters in (4, 8, 16, 32):
+        net = layers.MaxPooling2D(2)(normalized(net, filters))
+    fine = normalized(net, 64)
+    net = layers.MaxPooling2D(2, strides=1, padding="same")(normalized(layers.MaxPooling2D(2)(fine), 128))
+    net = normalized(normalized(net, 256), 64, 1)
+    large = layers.Conv2D(3 * (5 + 20), 1, name="large")(normalized(net, 128))
+    net = layers.concatenate([layers.UpSampling2D(2)(normalized(net, 32, 1)), fine])
+    small = layers.Conv2D(3 * (5 + 20), 1, name="small")(normalized(net, 64))
+    return tf.keras.Model(image, [large, small])
+
+
+def acgan_discriminator():
+    """Discriminator of Keras' example mnist_acgan: whether a digit is real, and which one it is."""
+    net = image = layers.Input((28, 28, 1))
+    for filters, stride in ((32, 2), (64, 1), (128, 2), (256, 1)):
+        net = layers.LeakyReLU(0.2)(layers.Conv2D(filters, 3, padding="same", strides=stride)(net))
+        net = layers.Dropout(0.3)(net)
+    features = layers.Flatten()(net)
+    fake = layers.Dense(1, activation="sigmoid", name="generation")(features)
+    digit = layers.Dense(10, activation="softmax", name="auxiliary")(features)
+    return tf.keras.Model(image, [fake, digit])
+
+
+def fd_mobilenet():
+    """FD-MobileNet, which is downsampled fast, on 96×96 pixels and with a quarter of the filters, as in ST's zoo."""
+
+    def convolved(net, filters, size, stride=1):
+        net = layers.ZeroPadding2D(((0, 1), (0, 1)))(net) if stride == 2 else net
+        padding = "valid" if stride == 2 else "same"
+        net = layers.Conv2D(filters, size, strides=stride, padding=padding, use_bias=False)(net)
+        return layers.ReLU(6.0)(layers.BatchNormalization()(net))
+
+    net = image = layers.Input((96, 96, 3))
+    net = convolved(net, 8, 3, 2)
+    for filters, stride in ((16, 2), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *4 * ((128, 1),), (256, 1)):
+        net = layers.ZeroPadding2D(((0, 1), (0, 1)))(net) if stride == 2 else net
+        padding = "valid" if stride == 2 else "same"
+        net = layers.DepthwiseConv2D(3, strides=stride, padding=padding, use_bias=False)(net)
+        net = convolved(layers.ReLU(6.0)(layers.BatchNormalization()(net)), filters, 1)
+    net = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(net))
+    return tf.keras.Model(image, layers.Dense(5, activation="softmax")(net))
+
+
 MODELS = {
     "quickstart": Model(quickstart, 10),
     "fashion": Model(fashion, 10),
@@ -247,5 +299,8 @@ MODELS = {
     "denoising_autoencoder": Model(denoising_autoencoder, (28, 28, 1)),
     "unet": Model(unet, (128, 128, 1)),
     "tiny_yolo": Model(tiny_yolo, (3, 3, 125)),
+    "tiny_yolo_3": Model(tiny_yolo_3, [(3, 3, 75), (6, 6, 75)]),
+    "acgan_discriminator": Model(acgan_discriminator, [2, 10]),
+    "fd_mobilenet": Model(fd_mobilenet, 5),
 }
 """Models by name."""

@@ -10,7 +10,7 @@ import subprocess
 import newer_tensorflow
 import numpy as np
 import pytest
-from keras_import_cases import fresh_keras, plain_output, predicted_in_double_precision, randomize
+from keras_import_cases import fresh_keras, plain_outputs, predicted_in_double_precision, randomize
 from public_models import MODELS
 from trained_networks import REQUIRED, agreements, trained
 
@@ -28,20 +28,29 @@ EXAMPLES, BATCH, STEPS = 48, 8, 2
 
 
 def data_for(input_shape, targets, high, seed=0):
-    """Return random examples and targets: classes for a number, values from 0 to 1 for a shape."""
+    """Return random examples and targets: classes for a number, values from 0 to 1 for a shape; a list for a list."""
     random = np.random.RandomState(seed)
     x = random.uniform(0, high, (EXAMPLES, *input_shape)).astype(np.float32)
+    if isinstance(targets, list):
+        return x, [targets_for(each, random) for each in targets]
+    return x, targets_for(targets, random)
+
+
+def targets_for(targets, random):
     if isinstance(targets, int):
-        return x, np.arange(EXAMPLES) % targets
-    return x, random.uniform(0, 1, (EXAMPLES, *targets)).astype(np.float32)
+        return np.arange(EXAMPLES) % targets
+    return random.uniform(0, 1, (EXAMPLES, *targets)).astype(np.float32)
 
 
 def assert_exact(imported, inputs, expected):
-    """Compare in the precision of the expected outputs."""
-    assert np.ptp(expected) > 1e-3, "the expected outputs are constant"
-    found = plain_output(imported, inputs, expected.dtype)
-    assert found.shape == expected.shape
-    assert np.abs(found - expected).max() <= FLOAT_ERROR * np.abs(expected).max()
+    """Compare each output in the precision of the expected ones."""
+    expected = expected if isinstance(expected, list) else [expected]
+    outputs = plain_outputs(imported, inputs, expected[0].dtype)
+    assert len(outputs) == len(expected)
+    for found, wanted in zip(outputs, expected):
+        assert np.ptp(wanted) > 1e-3, "the expected outputs are constant"
+        assert found.shape == wanted.shape
+        assert np.abs(found - wanted).max() <= FLOAT_ERROR * np.abs(wanted).max()
 
 
 def assert_trains_and_exports(model, data, folder, imported):
