@@ -145,6 +145,13 @@ class QuantizerSettings(SettingsRecord):
         unit="steps",
         kinds=KINDS,
     )
+    trainable: bool = declared(
+        True,
+        "Trainable",
+        "Training changes the layer: its weights, bias and batch norm. If off, they keep their values, and batch norm "
+        "uses its moving statistics.",
+        kinds=(WEIGHTS,),
+    )
 
     def is_active(self, step: Optional[int] = None) -> bool:
         """Return whether the tensor is quantized after ``step`` training steps; None: after its delay."""
@@ -177,6 +184,7 @@ class QuantizerSettings(SettingsRecord):
             ("per_channel", "per channel" if self.per_channel else "per tensor", kind == WEIGHTS),
             ("power_of_two", "power-of-two scale" if self.power_of_two else "any scale", self.power_of_two),
             ("range_method", _RANGE_PHRASES[self.range_method].format(self.percentile), True),
+            ("trainable", "trainable" if self.trainable else "not trainable", kind == WEIGHTS and not self.trainable),
         )
         if than is None:
             return [phrase for _, phrase, is_shown in known if is_shown]

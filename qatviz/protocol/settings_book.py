@@ -26,9 +26,9 @@ from qatviz.settings import (
     run_setting,
 )
 
-#: Names of the only quantizer settings that do not affect an evaluation of a given state; paths of the only settings of
+#: Names of the quantizer settings that do not affect an evaluation of a given state; paths of the only settings of
 #: the run that do.
-_TRAINING_ONLY, _EVALUATED = ("ema_decay",), (RUN + ".freeze_ranges",)
+_TRAINING_ONLY, _EVALUATED = ("ema_decay", "trainable"), (RUN + ".freeze_ranges",)
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,12 @@ class SettingsBook:
         return book, self.differences(book)
 
     def with_preset(self, preset: str) -> Tuple["SettingsBook", Tuple[Change, ...]]:
-        """Return the book with the quantizer settings of a preset, and the changes."""
-        book = replace(self, quantizers=self.from_preset(self.plan, preset).quantizers)
+        """Return the book with the quantizer settings of a preset, and the changes; the same layers are trainable."""
+        quantizers = [
+            replace(new, trainable=old.trainable)
+            for new, old in zip(self.from_preset(self.plan, preset).quantizers, self.quantizers)
+        ]
+        book = replace(self, quantizers=tuple(quantizers))
         return book, self.differences(book)
 
     def differences(self, other: "SettingsBook") -> Tuple[Change, ...]:

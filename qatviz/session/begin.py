@@ -48,6 +48,7 @@ from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import Run
+from qatviz.training.parameters import kept_layers
 from qatviz.training.server import check_reachable
 
 #: Size limit of the copy of a script's arrays in the record's directory.
@@ -304,8 +305,13 @@ def new_spec(
         for given in (weight_settings, activation_settings):
             given.setdefault("quant_delay", quant_delay)
     plan = quantization_plan(model.network, [head.task == REGRESSION for head in dataset.heads])
-    book = SettingsBook.from_preset(plan, preset, weight_settings, activation_settings, run)
-    return RunSpec(model.network, dataset, data_spec, book, parameters=model.parameters, keras=model.keras, **fields)
+    book, keras = SettingsBook.from_preset(plan, preset, weight_settings, activation_settings, run), model.keras
+    if keras is not None:
+        kept = kept_layers(plan, model.network, keras)
+        keras = replace(keras, frozen=keras.frozen.difference(*kept.values()))
+        if "trainable" not in weight_settings:
+            book, _ = book.change((f"{tensor}.trainable", False) for tensor in kept)
+    return RunSpec(model.network, dataset, data_spec, book, parameters=model.parameters, keras=keras, **fields)
 
 
 def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tuple[Model, Dataset]:

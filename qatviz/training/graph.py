@@ -11,7 +11,7 @@ can thus be spread over many training steps, yet apply to one state.
 
 import contextlib
 import itertools
-from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -32,7 +32,7 @@ from qatviz.training.building import quick_building
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
-from qatviz.training.parameters import initial_parameters, is_trainable
+from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
 from qatviz.training.session import check_server, open_session
 from qatviz.training.step_inputs import StepInputs
 from qatviz.training.step_measures import RawMeasures
@@ -43,8 +43,6 @@ Variables = Dict[str, StateVariable]
 
 #: Number of held-out examples measured by snapshots: always the first ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 32
-#: Kinds of updates of a training step; each costs only what it does.
-_PLAIN, _REGULARIZED, _KEEPING_ZEROS = "plain", "regularized", "keeping zeros"
 #: Name of the operation that fails if the loss of a training step is not finite.
 _FINITE = "loss_is_finite"
 #: Run settings in a variable; the learning rate, which may change at each step, is fed.
@@ -109,7 +107,9 @@ class TrainingGraph:
         heads = tuple(heads) or (Head("", loss, 1.0, metric, class_weights),)
         self._heads = GraphHeads(network, dataset, heads)
         self._callables: Dict[str, Callable[..., Any]] = {}
-        self._uses_histograms, self._updating = False, _PLAIN
+        self._uses_histograms, self._updating = False, optimizers.PLAIN
+        self._untrained: FrozenSet[str] = frozenset()
+        self._partial: Tuple[Any, ...] = ()  # variant of the callable "partial step"
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
@@ -135,12 +135,13 @@ class TrainingGraph:
         run, settings = self._step, self._run_now
         variant = (self._updating, bool(self._settings_now["collect"].any()))
         if settings.augments:
-            run = self._prepared(f"{variant} augmented", self._step_fetches[variant], self._augmented_feeds)
-            fed = self._inputs.augmented(indices, step, settings, self._seed)
+            feeds, fed = self._augmented_feeds, self._inputs.augmented(indices, step, settings, self._seed)
         else:
-            if variant != (_PLAIN, False):
-                run = self._prepared(f"step {variant}", self._step_fetches[variant], self._training_feeds)
-            fed = self._data.values(TRAIN, indices)
+            feeds, fed = self._training_feeds, self._data.values(TRAIN, indices)
+        if self._untrained:
+            run = self._partial_step(*variant, settings.augments, feeds)
+        elif settings.augments or variant != (optimizers.PLAIN, False):
+            run = self._prepared(f"step {variant} {settings.augments}", self._step_fetches[variant], feeds)
         try:
             _, loss, *measures = run(indices, step, settings.learning_rate_at(step), *fed)
         except tf.errors.InvalidArgumentError as error:
@@ -215,9 +216,12 @@ class TrainingGraph:
         """Apply settings: those of each group of the plan, and of the run; ``step`` training steps are complete."""
         arrays = live_state.settings_arrays(self.layout, settings, run, step)
         arrays["hyper"] = np.array([getattr(run, name) for name in _HYPER], np.float32)
-        arrays["freeze_batch_norm"] = np.array(run.freeze_batch_norm)
-        is_regularized = any(getattr(run, name) for name in optimizers.REGULARIZERS)
-        self._updating = _KEEPING_ZEROS if run.keep_zeros else _REGULARIZED if is_regularized else _PLAIN
+        self._untrained = untrained_parameters(self.plan, settings)
+        arrays["trained"] = np.array([name not in self._untrained for name in self._trained], bool)
+        arrays["freeze_batch_norm"] = np.array(
+            [run.freeze_batch_norm or name + ".gamma" in self._untrained for name in self._batch_norms], bool
+        )
+        self._updating = optimizers.kind_of_update(run)
         self._settings_now, self._run_now = arrays, run
         self._uses_histograms = bool(live_state.uses_histogram(self.layout, settings).any())
         self._load_settings(self._session, arrays)
@@ -321,8 +325,7 @@ class TrainingGraph:
     def outputs(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> List[np.ndarray]:
         """Return the outputs of the published state, float32 ``[batch, ...]``, for scaled float32 ``images``."""
         feeds = {self._eval_images: images, self._modes.weights: weights, self._modes.activations: activations}
-        outputs: List[np.ndarray] = self._session.run(list(self._eval_outputs), feeds)
-        return outputs
+        return list(self._session.run(list(self._eval_outputs), feeds))
 
     @property
     def device(self) -> str:
@@ -352,7 +355,10 @@ class TrainingGraph:
             self.layout, [QuantizerSettings()] * len(self.layout.leaders), RunSettings(), 0
         )
         settings["hyper"] = np.zeros(len(_HYPER), np.float32)
-        settings["freeze_batch_norm"] = np.array(False)
+        self._trained = sorted(filter(self._is_trained, self.network.all_parameter_shapes()))
+        settings["trained"] = np.ones(len(self._trained), bool)
+        self._batch_norms = [unit.batch_norm.name for unit in self.plan.units if unit.batch_norm is not None]
+        settings["freeze_batch_norm"] = np.zeros(len(self._batch_norms), bool)
         histograms = live_state.empty_histograms(self.layout)
         live = {
             name: StateVariable(name, value.dtype, value.shape)
@@ -365,7 +371,7 @@ class TrainingGraph:
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._values = {name: variable.read() for name, variable in live.items()}
         self._build_training(live, batch_size, telemetry)
-        unused = {"hyper", "collect", *live_state.HISTOGRAMS}
+        unused = {"hyper", "trained", "collect", *live_state.HISTOGRAMS}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in evaluated})
@@ -394,28 +400,26 @@ class TrainingGraph:
         hyper = dict(zip(_HYPER, tf.unstack(values["hyper"], num=len(_HYPER))), learning_rate=rate)
         loss = self._inputs.loss(self._heads, lowered.outputs, hyper["label_smoothing"])
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
-        trainable = [name for name in sorted(values) if "." in name and "|" not in name and self._is_trained(name)]
-        gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))
+        gradients = dict(zip(self._trained, tf.gradients(finite, [values[name] for name in self._trained])))
         updates = dict(lowered.updates, **lowered.quantizers.range_updates())
         histograms = lowered.quantizers.histogram_updates(self._step_number)
         self._collect_op = tf.group(*[live[name].assign(value) for name, value in histograms.items()])
         with tf.control_dependencies([finite]):  # a step that fails changes nothing
-            updating = {
-                _PLAIN: optimizers.apply(self._optimizer, live, gradients, hyper),
-                _REGULARIZED: optimizers.apply_regularized(self._optimizer, live, values, gradients, hyper),
-            }
-            with tf.control_dependencies([tf.group(*updating[_REGULARIZED])]):
-                updating[_KEEPING_ZEROS] = optimizers.keep_zeros(live, values, gradients)
+            self._updates = optimizers.updates_of_each_kind(
+                self._optimizer, live, values, gradients, hyper, values["trained"]
+            )
             operations = [live[name].assign(value) for name, value in updates.items()]
             collecting = {False: [], True: [live[name].assign(value) for name, value in histograms.items()]}
         measures = []
         if telemetry:
             tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
             measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors)]
+        self._assignments = {collects: [*operations, *assigned] for collects, assigned in collecting.items()}
+        self._step_results = [loss, *measures]
         #: Fetches of a training step by the kind of its update, and whether running histograms collect.
         self._step_fetches = {
-            (kind, collects): [tf.group(*updates, *operations, *collecting[collects]), loss, *measures]
-            for (kind, updates), collects in itertools.product(updating.items(), (False, True))
+            (kind, collects): [tf.group(*updates.values(), *self._assignments[collects]), *self._step_results]
+            for (kind, updates), collects in itertools.product(self._updates.items(), (False, True))
         }
         low, high = lowered.quantizers.observed_ranges()
         self._calibrate_op = tf.group(live["range_min"].assign(low), live["range_max"].assign(high))
@@ -466,6 +470,16 @@ class TrainingGraph:
             self._callables[name] = self._session.make_callable(fetches, list(feeds))
         return self._callables[name]
 
+    def _partial_step(self, kind: str, collects: bool, augments: bool, feeds: Sequence[tf.Tensor]) -> Callable:
+        """Return the callable of a step that neither updates the untrained parameters nor computes their gradients."""
+        key = (kind, collects, augments, self._untrained)
+        if key != self._partial:
+            updates = [update for name, update in self._updates[kind].items() if name not in self._untrained]
+            self._callables.pop("partial step", None)
+            self._prepared("partial step", [[*updates, *self._assignments[collects]], *self._step_results], feeds)
+            self._partial = key
+        return self._callables["partial step"]
+
     def _is_trained(self, name: str) -> bool:
         return is_trainable(name) and name not in self._fixed
 
@@ -475,7 +489,7 @@ class TrainingGraph:
         self._load_codes(
             session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
         )
-        self._step = session.make_callable(self._step_fetches[_PLAIN, False], self._training_feeds)
+        self._step = session.make_callable(self._step_fetches[optimizers.PLAIN, False], self._training_feeds)
         self._calibrate = session.make_callable(self._calibrate_op, self._step_feeds)
         self._read_weights = session.make_callable(self._weight_sources)
         self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])

@@ -4,11 +4,13 @@ The classes of ``tf.train`` support a live learning rate, but use Adam's betas a
 and do not name their slots. Here every hyperparameter is a tensor and every slot a named array of the checkpoint.
 """
 
-from typing import Callable, Dict, Iterable, List, NamedTuple, Tuple
+from types import MappingProxyType
+from typing import Callable, Dict, Mapping, NamedTuple, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from qatviz.settings import RunSettings
 from qatviz.training.parameters import is_decayed
 from qatviz.training.variables import StateVariable
 
@@ -100,7 +102,9 @@ OPTIMIZERS = {
     "rmsprop": Optimizer(("rms",), {}, _rmsprop, _no_scalars),
     "sgd": Optimizer((), {}, _sgd, _no_scalars),
 }
-#: Run settings that are off at 0 and require :func:`apply_regularized`.
+#: Kinds of updates of a training step; each costs only what it does.
+PLAIN, REGULARIZED, KEEPING_ZEROS = "plain", "regularized", "keeping zeros"
+#: Run settings that are off at 0 and require the regularized updates.
 REGULARIZERS = ("weight_decay", "gradient_clip")
 #: Run settings of all optimizers.
 HYPERPARAMETERS = ("learning_rate", "momentum", "rho", "beta1", "beta2", "epsilon", *REGULARIZERS)
@@ -125,13 +129,35 @@ def slot_arrays(
     return arrays
 
 
+def kind_of_update(run: RunSettings) -> str:
+    """Return the kind of updates that the settings of a run require."""
+    is_regularized = any(getattr(run, name) for name in REGULARIZERS)
+    return KEEPING_ZEROS if run.keep_zeros else REGULARIZED if is_regularized else PLAIN
+
+
+def updates_of_each_kind(
+    optimizer: Optimizer, variables: Variables, values: Tensors, gradients: Tensors, hyper: Tensors, trained: tf.Tensor
+) -> Dict[str, Dict[str, tf.Operation]]:
+    """Return the update operations of each kind, by variable: see :func:`apply` and :func:`apply_regularized`."""
+    regularized = apply_regularized(optimizer, variables, values, gradients, hyper, trained)
+    return {
+        PLAIN: apply(optimizer, variables, gradients, hyper),
+        REGULARIZED: regularized,
+        KEEPING_ZEROS: keep_zeros(variables, values, regularized),
+    }
+
+
 def apply(
     optimizer: Optimizer,
     variables: Variables,
     gradients: Tensors,
     hyper: Tensors,
-) -> List[tf.Operation]:
-    """Return the update operations of all trainable variables and of the scalars.
+    after: Mapping[str, tf.Operation] = MappingProxyType({}),
+) -> Dict[str, tf.Operation]:
+    """Return the update operations of all trainable variables, and of the scalars as ``optimizer|name``.
+
+    Each can run without the others: a step that leaves out the update of a variable does not train it, and changes
+    none of its slots.
 
     Parameters
     ----------
@@ -141,23 +167,30 @@ def apply(
         Gradients by the name of the variable.
     hyper : dict of str to tf.Tensor
         Scalars of :data:`HYPERPARAMETERS`.
+    after : dict of str to tf.Operation
+        Operations that run before the update of a variable, by its name.
     """
     scalars = {name: variables["optimizer|" + name].read() for name in optimizer.scalars}
     hyper = dict(hyper, **scalars)
-    updates = []
+    updates = {}
     for name, gradient in gradients.items():
         slots = {slot: variables[f"{name}|{slot}"] for slot in optimizer.slots}
-        updates.append(optimizer.update(variables[name], gradient, slots, hyper))
+        with tf.control_dependencies([after[name]] if name in after else []):
+            updates[name] = optimizer.update(variables[name], gradient, slots, hyper)
     # The next values are computed from the values read above, so the assignments need no order.
-    updates.extend(
-        variables["optimizer|" + name].assign(value) for name, value in optimizer.advance(scalars, hyper).items()
-    )
+    for name, value in optimizer.advance(scalars, hyper).items():
+        updates["optimizer|" + name] = variables["optimizer|" + name].assign(value)
     return updates
 
 
 def apply_regularized(
-    optimizer: Optimizer, variables: Variables, values: Tensors, gradients: Tensors, hyper: Tensors
-) -> List[tf.Operation]:
+    optimizer: Optimizer,
+    variables: Variables,
+    values: Tensors,
+    gradients: Tensors,
+    hyper: Tensors,
+    trained: tf.Tensor,
+) -> Dict[str, tf.Operation]:
     """Return update operations as :func:`apply` does, preceded by weight decay and with clipped gradients.
 
     They are separate operations, so that a run without decay and clipping does not compute them. Gradients whose global
@@ -168,9 +201,13 @@ def apply_regularized(
     ----------
     values : dict of str to tf.Tensor
         Trainable variables before the training step, by name.
+    trained : tf.Tensor
+        bool ``[n]``: which of the variables, in the order of ``gradients``, are trained now. The gradients of others do
+        not count in the norm.
     """
     limit = hyper["gradient_clip"]
-    norm = tf.global_norm(list(gradients.values()))
+    halves = tf.stack([tf.nn.l2_loss(gradient) for gradient in gradients.values()])
+    norm = tf.sqrt(tf.reduce_sum(tf.where(trained, halves, tf.zeros_like(halves))) * 2.0)  # as tf.global_norm
     scale = tf.where_v2(limit > 0.0, limit / tf.maximum(norm, limit), 1.0)  # exactly 1 for smaller gradients
     gradients = {name: gradient * scale for name, gradient in gradients.items()}
     rate = hyper["learning_rate"] * hyper["weight_decay"]
@@ -179,18 +216,18 @@ def apply_regularized(
         for name in gradients
         if is_decayed(name)
     }
-    with tf.control_dependencies([tf.group(*decays.values())]):
-        return apply(optimizer, variables, gradients, hyper)
+    return apply(optimizer, variables, gradients, hyper, decays)
 
 
-def keep_zeros(variables: Variables, values: Tensors, names: Iterable[str]) -> List[tf.Operation]:
-    """Return operations that set weights of layers which are 0 in ``values`` to 0 again, to be run after an update.
+def keep_zeros(variables: Variables, values: Tensors, updates: Mapping[str, tf.Operation]) -> Dict[str, tf.Operation]:
+    """Return ``updates`` by variable that afterwards set weights of layers which are 0 in ``values`` to 0 again.
 
-    ``names`` are the trained variables; the masks of their weights need no state, because a weight that is kept at 0 is
-    0 before the next step, too.
+    The masks of the weights need no state, because a weight that is kept at 0 is 0 before the next step, too.
     """
-    return [
-        variables[name].assign(tf.where_v2(tf.equal(values[name], 0.0), 0.0, variables[name].read()))
-        for name in names
-        if is_decayed(name)
-    ]
+    keeping = dict(updates)
+    for name, update in updates.items():
+        if "|" not in name and is_decayed(name):  # not a scalar of the optimizer
+            with tf.control_dependencies([update]):
+                kept = tf.where_v2(tf.equal(values[name], 0.0), 0.0, variables[name].read())
+                keeping[name] = variables[name].assign(kept)
+    return keeping

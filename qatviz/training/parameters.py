@@ -2,15 +2,20 @@
 
 # A separate module, because it needs no TensorFlow.
 
-from typing import Dict, Tuple
+from typing import Dict, FrozenSet, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.network.graph import Network
+from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layers import Conv2DTranspose
+from qatviz.network.plan import QuantizationPlan
+from qatviz.settings import WEIGHTS, QuantizerSettings
 
 #: Parameters that the optimizer does not train.
 STATISTICS = ("moving_mean", "moving_variance")
+#: Parameters that it trains.
+TRAINED = ("weights", "bias", "gamma", "beta")
 
 
 def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
@@ -39,6 +44,30 @@ def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
 def is_trainable(name: str) -> bool:
     """Return whether the optimizer trains the parameter ``layer.parameter``."""
     return name.rsplit(".", 1)[1] not in STATISTICS
+
+
+def untrained_parameters(plan: QuantizationPlan, settings: Sequence[QuantizerSettings]) -> FrozenSet[str]:
+    """Return the parameters of layers whose weights are not trainable by the ``settings`` of each group of the plan.
+
+    They include those of the folded batch norm.
+    """
+    leaders = [plan.tensors[members[0]] for members in plan.groups]
+    names = {leader.name for leader, own in zip(leaders, settings) if leader.kind == WEIGHTS and not own.trainable}
+    layers = [layer.owner for unit in plan.units if unit.weights in names for layer in unit.layers]
+    return frozenset(f"{layer}.{name}" for layer in layers for name in TRAINED)
+
+
+def kept_layers(plan: QuantizationPlan, network: Network, origin: KerasOrigin) -> Dict[str, FrozenSet[str]]:
+    """Return all parameters of each layer that is not trainable in Keras, by the quantized tensor of its weights.
+
+    Of a convolution and its folded batch norm, both must not be trainable: the setting is of both.
+    """
+    frozen, kept = origin.frozen.intersection(origin.arrays), {}
+    for unit in plan.units:
+        own = {f"{layer.name}.{name}" for layer in unit.layers for name in network.parameter_shapes(layer.name)}
+        if own and own <= frozen:
+            kept[unit.name + ".weights"] = frozenset(own)
+    return kept
 
 
 def is_decayed(name: str) -> bool:

@@ -58,7 +58,8 @@ def test_frozen_parameters_and_statistics_keep_their_values(tmp_path):
         *(f"own.{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance")),
     }
     resumed = prepare(ResumeRequest(directory=str(tmp_path / "run"), steps=23))
-    assert "conv.weights" in resumed.run.spec.fixed
+    assert not resumed.run.spec.book.of("conv.weights").trainable and resumed.run.spec.book.of("last.weights").trainable
+    assert not resumed.run.spec.fixed
     resumed.run.discard()
 
 

@@ -317,7 +317,10 @@ def _training_notes(spec: ModelSpec) -> List[str]:
     mixed = [repr(layer.path[-1]) for layer in spec.layers if dtype_name(layer.config.get("dtype")) in MIXED_DTYPES]
     notes = (
         ("of mixed precision in Keras, but computed in float32 here", mixed),
-        ("not trainable in Keras, and not trained here either", frozen),
+        (
+            "not trainable in Keras, and not trained here unless the setting trainable of their weights is switched on",
+            frozen,
+        ),
         ("regularizers and constraints are ignored", regularized),
     )
     return [with_list(sentence, layers) for sentence, layers in notes if layers]

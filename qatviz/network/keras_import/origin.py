@@ -24,7 +24,7 @@ class KerasOrigin:
         True if ``config`` contains or may contain Python code (Lambda layers), which Keras runs when it builds the
         model. Always derived from ``config`` as well, since a stored record cannot be trusted.
     frozen : frozenset of str
-        Parameters ``layer.parameter`` of layers that are not trainable in Keras.
+        Parameters ``layer.parameter`` that are not trainable in Keras, and in a run not by a setting either.
     """
 
     config: Optional[str]

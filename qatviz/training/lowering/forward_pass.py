@@ -1,6 +1,6 @@
 """Forward pass of a network, quantized according to its plan."""
 
-from typing import Collection, Dict, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, List, NamedTuple, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -65,7 +65,7 @@ def lower(
         If True, use batch statistics and dropout. Otherwise the result matches the exported network: biases on the
         int32 grid, codes equal to integer arithmetic (:mod:`qatviz.training.lowering.exact`).
     freeze_batch_norm : tf.Tensor, optional
-        bool scalar, for training.
+        bool ``[n]``, for training: each batch norm of the plan's units uses its moving statistics.
     dropout_seed : tf.Tensor, optional
         int32 ``[2]``, for training: equal seeds drop equal units.
     modes : Modes, optional
@@ -79,11 +79,15 @@ def lower(
     NetworkError
         If no layer has weights.
     """
+    normed = [unit for unit in plan.units if unit.batch_norm is not None]
+    flags: Dict[str, Optional[tf.Tensor]] = {unit.name: None for unit in normed}
+    if training and freeze_batch_norm is not None and normed:
+        flags.update(zip(flags, tf.unstack(freeze_batch_norm, num=len(normed))))
     batch_norms: Dict[str, FoldedBatchNorm] = {}
     sources = {}
     for unit in plan.units:
         if unit.batch_norm is not None:
-            frozen = _frozen(unit.batch_norm, freeze_batch_norm if training else None, fixed)
+            frozen = _frozen(unit.batch_norm, flags[unit.name], fixed)
             shared = batch_norms.get(unit.op.owner)
             batch_norms[unit.name] = FoldedBatchNorm(unit, parameters, frozen) if shared is None else shared
         if isinstance(unit.op, WEIGHTED):
@@ -119,6 +123,6 @@ def _inputs(network: Network, examples: tf.Tensor) -> Parameters:
     }
 
 
-def _frozen(batch_norm: BatchNorm, freeze_all: Optional[tf.Tensor], fixed: Collection[str]) -> Optional[tf.Tensor]:
+def _frozen(batch_norm: BatchNorm, flag: Optional[tf.Tensor], fixed: Collection[str]) -> Optional[tf.Tensor]:
     """Return whether a batch norm uses its moving statistics in training, bool scalar; None in evaluation."""
-    return tf.constant(True) if freeze_all is not None and batch_norm.owner + ".moving_mean" in fixed else freeze_all
+    return tf.constant(True) if flag is not None and batch_norm.owner + ".moving_mean" in fixed else flag

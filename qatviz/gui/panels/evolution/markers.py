@@ -39,6 +39,7 @@ _SWITCHES = {
     "per_channel": ("per channel", "per tensor"),
     "power_of_two": ("2ⁿ scale", "any scale"),
     "freeze_ranges": ("frozen", "unfrozen"),
+    "trainable": ("trainable", "kept"),
 }
 #: Labels of range methods.
 _RANGE_METHODS = {

@@ -76,6 +76,7 @@ COLUMNS = (
     _setting("per_channel", "on → off"),
     _setting("power_of_two", "on → off", by_default=False),
     _setting("range_method", "Moving average"),
+    _setting("trainable", "on → off", by_default=False),
     _measure("size", "1.23 MB → 1.23 MB"),
     _measure("float_size", "1.23 MB", by_default=False),
 )

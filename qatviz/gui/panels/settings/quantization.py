@@ -155,7 +155,7 @@ class PresetButton(QtWidgets.QPushButton):
         if book.plan is not self._plan:
             self._plan = book.plan
             self._books = {name: SettingsBook.from_preset(book.plan, name) for name in PRESETS}
-        now = [book.of(name) for name in names]
+        now = [replace(book.of(name), trainable=True) for name in names]  # which is no matter of a preset
         present = next(
             (preset for preset, made in self._books.items() if names and now == [made.of(n) for n in names]), ""
         )
