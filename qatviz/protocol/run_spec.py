@@ -194,9 +194,9 @@ class RunSpec:
     def fixed(self) -> FrozenSet[str]:
         """Parameters that are never trained.
 
-        They are those that are not trainable in the imported Keras model, unless the setting ``trainable`` of the weights
-        decides on them, and those that it has no arrays for. An example is the gamma of a batch norm with ``scale=False``: its trained values could not be exported to
-        the model.
+        They are those that are not trainable in the imported Keras model, unless the setting ``trainable`` of their
+        weights decides on them, and those that it has no arrays for. An example is the gamma of a batch norm with
+        ``scale=False``: its trained values could not be exported to the model.
         """
         if self.keras is None:
             return frozenset()

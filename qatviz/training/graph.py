@@ -218,11 +218,11 @@ class TrainingGraph:
         arrays["hyper"] = np.array([getattr(run, name) for name in _HYPER], np.float32)
         self._untrained = untrained_parameters(self.plan, settings)
         arrays["trained"] = np.array([name not in self._untrained for name in self._trained], bool)
-        arrays["freeze_batch_norm"] = np.array(
-            [run.freeze_batch_norm or name + ".gamma" in self._untrained for name in self._batch_norms], bool
-        )
+        frozen = [run.freeze_batch_norm or name + ".gamma" in self._untrained for name in self._batch_norms]
+        arrays["freeze_batch_norm"] = np.array(frozen, bool)
         self._updating = optimizers.kind_of_update(run)
-        self._settings_now, self._run_now = arrays, run
+        self._settings_now: Arrays = arrays
+        self._run_now: RunSettings = run
         self._uses_histograms = bool(live_state.uses_histogram(self.layout, settings).any())
         self._load_settings(self._session, arrays)
 
@@ -357,7 +357,7 @@ class TrainingGraph:
         settings["hyper"] = np.zeros(len(_HYPER), np.float32)
         self._trained = sorted(filter(self._is_trained, self.network.all_parameter_shapes()))
         settings["trained"] = np.ones(len(self._trained), bool)
-        self._batch_norms = [unit.batch_norm.name for unit in self.plan.units if unit.batch_norm is not None]
+        self._batch_norms = [unit.batch_norm.owner for unit in self.plan.units if unit.batch_norm is not None]
         settings["freeze_batch_norm"] = np.zeros(len(self._batch_norms), bool)
         histograms = live_state.empty_histograms(self.layout)
         live = {
@@ -470,7 +470,7 @@ class TrainingGraph:
             self._callables[name] = self._session.make_callable(fetches, list(feeds))
         return self._callables[name]
 
-    def _partial_step(self, kind: str, collects: bool, augments: bool, feeds: Sequence[tf.Tensor]) -> Callable:
+    def _partial_step(self, kind: str, collects: bool, augments: bool, feeds: Any) -> Callable[..., Any]:
         """Return the callable of a step that neither updates the untrained parameters nor computes their gradients."""
         key = (kind, collects, augments, self._untrained)
         if key != self._partial:
