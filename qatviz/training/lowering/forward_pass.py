@@ -1,6 +1,6 @@
 """Forward pass of a network, quantized according to its plan."""
 
-from typing import Collection, Dict, List, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, NamedTuple, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
