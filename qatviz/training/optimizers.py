@@ -135,7 +135,7 @@ def kind_of_update(run: RunSettings) -> str:
     return KEEPING_ZEROS if run.keep_zeros else REGULARIZED if is_regularized else PLAIN
 
 
-def updates_of_each_kind(
+def updates_by_kind(
     optimizer: Optimizer, variables: Variables, values: Tensors, gradients: Tensors, hyper: Tensors, trained: tf.Tensor
 ) -> Dict[str, Dict[str, tf.Operation]]:
     """Return the update operations of each kind, by variable: see :func:`apply` and :func:`apply_regularized`."""
