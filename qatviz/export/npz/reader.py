@@ -93,8 +93,9 @@ class _Reader:
         inputs = self._inputs()
         if len(tensors) != len(layers) + len(inputs) or len({tensor.name for tensor in tensors}) != len(tensors):
             raise ExportError(
-                f"{where}: has {len(tensors)} tensors for {len(layers)} operations: expected {len(inputs)} for the "
-                "input and one for each operation, with different names"
+                f"{where}: has {len(tensors)} tensors for {len(layers)} operations: expected "
+                f"{'the input' if len(inputs) == 1 else f'{len(inputs)} inputs'} and one for each operation, with "
+                "different names"
             )
         by_name = {tensor.name: tensor for tensor in tensors}
         aliases = self._aliases(by_name)
