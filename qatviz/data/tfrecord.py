@@ -7,13 +7,15 @@ they are stored::
      "targets": {"feature": "label"},
      "class_names": ["cat", "dog"]}
 
+Examples of several inputs are such entries by name of the input, ``{"left": {"feature": ...}, "age": {...}}``.
+
 The encoding is "raw" (the bytes of an array of this dtype, little endian, in C order), "image" (a PNG, JPEG or other
 image file, of this shape) or "list" (numbers of a feature, the default).
 """
 
 import os
 import struct
-from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -29,6 +31,7 @@ from qatviz.data.checks import (
 )
 from qatviz.data.dataset import Dataset, Note
 from qatviz.data.images import decoded
+from qatviz.data.inputs import from_inputs
 from qatviz.data.split_names import TRAIN, check_random_split, held_out_part, part_of_name
 from qatviz.data.streamed import READ_WITH_SAMPLE, Array, StreamedArray, is_streamed
 from qatviz.data_options import TEST, VALIDATION, DataOptions
@@ -59,12 +62,13 @@ class Feature(NamedTuple):
 
 
 class Schema(NamedTuple):
-    """Content of a schema file."""
+    """Content of a schema file; ``inputs`` are the examples by name of the input, if there are several."""
 
     examples: Feature
     targets: Feature
     class_names: Optional[List[str]]
     task: Optional[str]
+    inputs: Mapping[str, Feature] = {}
 
 
 def is_tfrecord(path: str) -> bool:
@@ -108,6 +112,19 @@ def load_tfrecord(
     schema = read_schema(_schema_path(path, options))
     parts = _parts(path, options)
     records = {part: [_Records(file) for file in files] for part, files in parts.items()}
+    if schema.inputs:
+        pairs = [_read_inputs(files, schema, path) for files in records.values()]
+        return from_inputs(
+            name_from_path(path),
+            path,
+            pairs[0],
+            pairs[1] if len(pairs) > 1 else None,
+            schema.class_names,
+            validation_fraction,
+            seed,
+            dict.fromkeys(("y_train", "y_test"), f"{path}: {schema.targets.name}"),
+            task or schema.task,
+        )
     arrays = [_read(files, schema, path) for files in records.values()]
     where = {
         f"{key}_{part}": f"{path}: {feature.name}"
@@ -139,8 +156,11 @@ def read_schema(path: str) -> Schema:
     task = found.get("task")
     if task is not None and task not in TASKS:
         raise DataError(f"{path}: task is {task!r}; expected one of {', '.join(TASKS)}")
-    examples, targets = (_feature(found.get(key), f"{path}: {key}") for key in ("examples", "targets"))
-    return Schema(examples, targets, names, task)
+    given, targets = found.get("examples"), _feature(found.get("targets"), f"{path}: targets")
+    if isinstance(given, dict) and len(given) > 1 and all(isinstance(each, dict) for each in given.values()):
+        inputs = {name: _feature(each, f"{path}: examples: {name}") for name, each in given.items()}
+        return Schema(next(iter(inputs.values())), targets, names, task, inputs)
+    return Schema(_feature(given, f"{path}: examples"), targets, names, task)
 
 
 def _feature(found: Any, where: str) -> Feature:
@@ -276,6 +296,25 @@ def _read(files: Sequence[_Records], schema: Schema, source: str) -> Tuple[Array
     streamed = _RecordArray(files, schema.examples, examples[0])
     streamed.state_sample()
     return streamed, np.array(targets)
+
+
+def _read_inputs(files: Sequence[_Records], schema: Schema, source: str) -> Tuple[Dict[str, np.ndarray], np.ndarray]:
+    """Return the examples of several inputs by name, and the targets, of a part."""
+    targets: List[np.ndarray] = []
+    examples: Dict[str, List[np.ndarray]] = {name: [] for name in schema.inputs}
+    n_bytes = 0
+    for file in files:
+        for number, content in enumerate(file.contents()):
+            where = f"{file.path}: record {number}"
+            found = _parsed(content, where)
+            targets.append(_value(found, schema.targets, where))
+            for name, feature in schema.inputs.items():
+                examples[name].append(_value(found, feature, where))
+                n_bytes += examples[name][-1].nbytes
+            check_memory(source, 2 * n_bytes, "loading its examples")
+    if not targets:
+        raise DataError(f"{source}: found no records; expected examples")
+    return {name: np.array(values) for name, values in examples.items()}, np.array(targets)
 
 
 def _parsed(content: bytes, where: str) -> Any:

@@ -9,6 +9,7 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from qatviz.data import load, write_store
+from qatviz.data.data_input import parts_of
 from qatviz.data_options import DataOptions
 from qatviz.errors import QatvizError
 
@@ -180,3 +181,19 @@ def test_what_is_wrong_is_named(wrong, folder):
 def test_a_schema_elsewhere_is_an_option(folder, tmp_path):
     (folder / "schema.json").rename(tmp_path / "other.json")
     assert load(folder, options=DataOptions(schema=str(tmp_path / "other.json"))).input_shape == (5, 4, 3)
+
+
+def test_examples_of_several_inputs(folder):
+    describe_schema(folder, {"pixels": RAW, "row": {"feature": "target", "shape": [2]}})
+    dataset = load(str(folder))
+    assert [each[:2] for each in dataset.inputs] == [("pixels", (5, 4, 3)), ("row", (2,))]
+    pixels, rows = parts_of(dataset.inputs, dataset.x_test)
+    np.testing.assert_array_equal(pixels, PIXELS[24:])
+    np.testing.assert_array_equal(rows, [[index, 2.5 * index] for index in range(24, N)])
+    np.testing.assert_array_equal(dataset.y_test, LABELS[24:])
+    describe_schema(folder, {"pixels": RAW, "row": {"feature": "target", "shape": [3]}})
+    with pytest.raises(QatvizError, match="target has 2 values; expected 3"):
+        load(str(folder))
+    describe_schema(folder, {"pixels": RAW, "row": {"shape": [3]}})
+    with pytest.raises(QatvizError, match="examples: row: feature is None"):
+        load(str(folder))
