@@ -69,12 +69,15 @@ def originals(tmp_path_factory):
     np.savez(str(folder / "plain.npz"), x=images, y=labels)
     np.savez_compressed(str(folder / "packed.npz"), x=images, y=labels, class_names=np.array(list("abcd")))
     np.savez(str(folder / "objects.npz"), x=images, y=labels, class_names=np.array([Canary()] * 4, object))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the orientation, so that it is damaged, too
+    oriented = {"tif": {"tiffinfo": {0x0112: 6}}, **{ending: {"exif": exif} for ending in ("png", "jpg", "webp")}}
     for ending in ("png", "jpg", "bmp", "gif", "webp", "tif", "pgm"):
         for index in range(8):
             path = folder / ending / "abcd"[index % 4] / f"{index}.{ending}"
             path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(KeyError, ValueError):  # a format that Pillow can't write here
-                Image.fromarray(images[index]).save(str(path))
+                Image.fromarray(images[index]).save(str(path), **oriented.get(ending, {}))
     with zipfile.ZipFile(str(folder / "pictures.zip"), "w") as archive:
         for path in sorted((folder / "png").rglob("*.png")):
             archive.write(str(path), str(path.relative_to(folder)))
