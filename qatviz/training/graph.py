@@ -405,9 +405,7 @@ class TrainingGraph:
         histograms = lowered.quantizers.histogram_updates(self._step_number)
         self._collect_op = tf.group(*[live[name].assign(value) for name, value in histograms.items()])
         with tf.control_dependencies([finite]):  # a step that fails changes nothing
-            self._updates = optimizers.updates_by_kind(
-                self._optimizer, live, values, gradients, hyper, values["trained"]
-            )
+            self._updates = optimizers.updates_by_kind(self._optimizer, live, values, gradients, hyper)
             operations = [live[name].assign(value) for name, value in updates.items()]
             collecting = {False: [], True: [live[name].assign(value) for name, value in histograms.items()]}
         measures = []

@@ -136,10 +136,13 @@ def kind_of_update(run: RunSettings) -> str:
 
 
 def updates_by_kind(
-    optimizer: Optimizer, variables: Variables, values: Tensors, gradients: Tensors, hyper: Tensors, trained: tf.Tensor
+    optimizer: Optimizer, variables: Variables, values: Tensors, gradients: Tensors, hyper: Tensors
 ) -> Dict[str, Dict[str, tf.Operation]]:
-    """Return the update operations of each kind, by variable: see :func:`apply` and :func:`apply_regularized`."""
-    regularized = apply_regularized(optimizer, variables, values, gradients, hyper, trained)
+    """Return the update operations of each kind, by variable: see :func:`apply` and :func:`apply_regularized`.
+
+    ``values`` are those of all variables before the training step, with "trained", which is described there.
+    """
+    regularized = apply_regularized(optimizer, variables, values, gradients, hyper, values["trained"])
     return {
         PLAIN: apply(optimizer, variables, gradients, hyper),
         REGULARIZED: regularized,
