@@ -106,7 +106,7 @@ def _source(model: IntegerModel, held_out: HeldOut, options: Options, values: st
     computed = run_codes(model, codes, model.outputs)
     found = computed[model.output]
     if model.further:
-        found = np.concatenate([computed[name].reshape(count, -1) for name in model.outputs], axis=1)
+        found = np.concatenate([computed[name].reshape(len(codes), -1) for name in model.outputs], axis=1)
     if options["softmax"]:
         found = softmax_codes(found, model.logits.scale)
     return c_model(model, codes, found, options["pack_int4"], values, options["softmax"], options["library"])

@@ -102,7 +102,7 @@ class CRunner:
         flags: Sequence[str] = (),
         check: Callable[[], None] = lambda: None,
     ):
-        self._dtype = model.inputs[0].dtype
+        self._given_dtype = model.inputs[0].dtype
         self._outputs = model.layers if layers else model.outputs
         self._dtype = None if layers else model.dtype
         self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
@@ -129,7 +129,7 @@ class CRunner:
 
         Those of several inputs are rows (:mod:`qatviz.inputs`).
         """
-        given = np.ascontiguousarray(codes.astype(self._dtype)).tobytes()
+        given = np.ascontiguousarray(codes.astype(self._given_dtype)).tobytes()
         output = call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
         record = np.dtype(
             [
