@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
 
 from qatviz.class_weights import class_weights_text
-from qatviz.data_options import DATA_OPTIONS, DataOptions
+from qatviz.data import Dataset
+from qatviz.data_options import AUTO, DATA_OPTIONS, DataOptions
 from qatviz.errors import OutputError, RunStateError, SettingError, about, did_you_mean
 from qatviz.heads import CLASS_WEIGHTS, LOSS, LOSS_WEIGHT, METRIC, TASK, by_output, class_weights_by_output
 from qatviz.metric import ACCURACY
@@ -20,6 +21,7 @@ from qatviz.session.changes import parse_change
 from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
 from qatviz.session.evaluation import evaluate as evaluate_recorded
 from qatviz.session.folders import new_run_directory
+from qatviz.session.own_code import given_functions
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.progress import progress_for
 from qatviz.session.record_requests import EvaluationRequest
@@ -234,7 +236,9 @@ def train(
     quiet : bool
         If True, only warnings are printed, neither progress nor notes.
     steps, batch_size, optimizer, loss, metric, seed
-        As in :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C.
+        As in :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C. ``loss``
+        and ``metric`` may be functions (y_true, y_pred) as in Keras, see :mod:`qatviz.training.own_functions`; or
+        ``"path.py:function"``, which requires ``allow_code=True``.
     loss_weights : dict or list of float
         Factors of the outputs' losses, by name or index, or in their order. For several outputs, ``loss``, ``metric``
         and ``task`` have these forms, too.
@@ -256,13 +260,14 @@ def train(
     weights_path, allow_code
         For a model's file; see :func:`qatviz.network.keras_import.load_model_file`.
     task : str
-        "classification", "multilabel" or "regression"; by default that of the data, else inferred from ``y``, see
-        :func:`qatviz.data.targets.infer_task`.
+        "classification", "multilabel", "segmentation" or "regression"; by default that of the data, else inferred from
+        ``y``, see :func:`qatviz.data.targets.infer_task`.
     scaling : str
         Scaling of the examples, see :func:`qatviz.data.load`.
     image_size, fit, background, unusable, held_out, features, targets, header, ...
         How files and data frames are read: the fields of :class:`qatviz.data_options.DataOptions`. For several outputs,
-        ``targets`` is a dict of columns, or lists of columns, by name of the output.
+        ``targets`` is a dict of columns, or lists of columns, by name of the output. ``ignored_label`` applies to masks
+        in arrays, too.
     max_examples : int
         Largest number of examples to read from a generator or data set; by default, 1.07 GB of one without a length,
         and all of any other.
@@ -395,6 +400,7 @@ def _split_heads(options: Mapping[str, Any]) -> Tuple[Dict[str, Any], Dict[str, 
 def _prepare(
     model: Any, data: Any, out: Optional[str], options: Dict[str, Any], shown: bool = False, quiet: bool = False
 ) -> Prepared:
+    options, functions = given_functions(options)
     request = request_of(model, data, out, options)
     request.check()
     given_model = None if isinstance(model, (str, os.PathLike)) else model
@@ -404,6 +410,8 @@ def _prepare(
             given_data = dataset_of(data, request, options.get("max_examples"), quiet)
             if uses_options(data):  # they are applied
                 request = replace(request, data_options=DataOptions())
+            elif not isinstance(data, Dataset):  # so is this one
+                request = replace(request, data_options=replace(request.data_options, ignored_label=AUTO))
     notices: List[Notice] = []
 
     def notify(notice: Notice) -> None:
@@ -411,7 +419,7 @@ def _prepare(
             _print_notice(notice)
         notices.append(notice)
 
-    return begin(request, shown, notify, given_model, given_data)._replace(notices=tuple(notices))
+    return begin(request, shown, notify, given_model, given_data, functions)._replace(notices=tuple(notices))
 
 
 def _print_notice(notice: Notice) -> None:

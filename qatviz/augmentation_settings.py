@@ -5,7 +5,7 @@
 from dataclasses import dataclass
 from typing import Tuple
 
-from qatviz.setting_declaration import SettingsRecord, declared
+from qatviz.setting_declaration import SettingsRecord, declared, settings_of
 
 NO_FLIP, HORIZONTAL, VERTICAL, BOTH = "none", "horizontal", "vertical", "both"
 
@@ -79,4 +79,6 @@ class AugmentationSettings(SettingsRecord):
 
 
 #: Settings that are off if they are 0.
+#: Names of the settings.
+AUGMENTATION_SETTINGS = tuple(settings_of(AugmentationSettings))
 _AMOUNTS = ("augment_shift", "augment_rotation", "augment_time_shift", "augment_noise", "augment_mixup")

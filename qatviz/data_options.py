@@ -15,6 +15,7 @@ RESIZE, CROP, PAD = "resize", "crop", "pad"
 REFUSE, SKIP = "refuse", "skip"
 YES, NO = "yes", "no"
 ROWS = "rows"
+NO_LABEL = "none"
 TEST, VALIDATION, SPLIT = "test", "validation", "split"
 MICRO, MFCC, WAVEFORM = "micro", "mfcc", "waveform"
 
@@ -113,6 +114,14 @@ class DataOptions:
         "Whether the first row of a table has the names of its columns; by default as its texts suggest.",
         choices={"": (AUTO, YES, NO)},
         labels={AUTO: "Auto-detect", YES: "First row has names", NO: "No header"},
+    )
+    ignored_label: str = declared(
+        AUTO,
+        "Ignored label",
+        "Label of the pixels of masks that count neither in the loss nor in the metric; by default 255, if it is above "
+        "those of the classes.",
+        pattern=rf"{AUTO}|{NO_LABEL}|[0-9]|[1-9]\d{{1,3}}|65535",
+        form=f"a label from 0 to 9999, 65535, {AUTO} or {NO_LABEL}",
     )
 
     @classmethod

@@ -8,6 +8,7 @@ from qatviz.errors import SettingError
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES
 from qatviz.metric import METRIC_CHOICES
 from qatviz.name_lookup import index_of
+from qatviz.own_functions import FORM, is_function
 from qatviz.task import check_task
 
 #: Names of what can be chosen for an output, as in options and keywords.
@@ -25,11 +26,11 @@ class Head(NamedTuple):
     output : str
         Name of the output, see :attr:`qatviz.network.graph.Network.output_names`.
     loss : str
-        A name of :data:`qatviz.losses.LOSS_CHOICES`.
+        A name of :data:`qatviz.losses.LOSS_CHOICES`, or a function ``path.py:function``.
     weight : float
         Factor of its loss in the loss of the run, at least 0.
     metric : str
-        A name of :data:`qatviz.metric.METRIC_CHOICES`.
+        A name of :data:`qatviz.metric.METRIC_CHOICES`, or a function.
     class_weights : str
         Weights of its classes in its loss, in the form of :func:`qatviz.class_weights.parse_class_weights`.
     """
@@ -96,8 +97,8 @@ def check_choice(name: str, value: Any) -> None:
         parse_class_weights(value)
     else:
         known = {LOSS: LOSS_CHOICES, METRIC: METRIC_CHOICES}[name]
-        if not isinstance(value, str) or value not in known:
-            raise SettingError.of_field(name, f"is {value!r}: expected one of {', '.join(known)}")
+        if not isinstance(value, str) or (value not in known and not is_function(value)):
+            raise SettingError.of_field(name, f"is {value!r}: expected one of {', '.join(known)}, or {FORM}")
 
 
 def check_choices(choices: Mapping[Any, Any]) -> None:

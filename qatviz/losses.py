@@ -3,7 +3,8 @@
 from typing import Dict, NamedTuple, Tuple
 
 from qatviz.errors import SettingError
-from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
+from qatviz.own_functions import is_function
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION
 
 #: Value of the settings ``loss`` and ``metric`` with which the task decides.
 AUTOMATIC = "auto"
@@ -33,14 +34,14 @@ class Loss(NamedTuple):
 LOSSES: Dict[str, Loss] = {
     CROSS_ENTROPY: Loss(
         "Cross-entropy",
-        "Negative logarithm of the softmax probability of the right class.",
-        (CLASSIFICATION,),
+        "Negative logarithm of the softmax probability of the right class; the mean over the pixels of a mask.",
+        (CLASSIFICATION, SEGMENTATION),
     ),
     BINARY_CROSS_ENTROPY: Loss(
         "Binary cross-entropy",
         "Negative logarithm of the sigmoid probability of the right answer: of one logit for two classes, else the "
         "mean over a logit for each class or label.",
-        (CLASSIFICATION, MULTILABEL),
+        (CLASSIFICATION, MULTILABEL, SEGMENTATION),
     ),
     MEAN_SQUARED_ERROR: Loss("Mean squared error", "Mean of the squared errors.", (REGRESSION,)),
     MEAN_ABSOLUTE_ERROR: Loss(
@@ -59,11 +60,11 @@ LOSS_CHOICES: Tuple[str, ...] = (AUTOMATIC, *LOSSES)
 
 
 def is_single_logit(task: str, outputs: int) -> bool:
-    """Return whether the network decides between two classes by the sign of its only output.
+    """Return whether the network decides between two classes by the sign of its only output, of each pixel in masks.
 
     ``outputs`` is the length of the last axis of the network's output, here and in :func:`loss_for`.
     """
-    return task == CLASSIFICATION and outputs == 1
+    return task in (CLASSIFICATION, SEGMENTATION) and outputs == 1
 
 
 def loss_for(loss: str, task: str, outputs: int) -> str:
@@ -72,7 +73,8 @@ def loss_for(loss: str, task: str, outputs: int) -> str:
     Parameters
     ----------
     loss : str
-        One of `LOSS_CHOICES`; "auto" is cross-entropy for classes, binary with a single logit or several labels, and
+        One of `LOSS_CHOICES`, or a function ``path.py:function``, which fits any task; "auto" is cross-entropy for
+        classes, binary with a single logit or several labels, and
         MSE for regression.
     task : str
         One of :data:`qatviz.task.TASKS`.
@@ -84,6 +86,8 @@ def loss_for(loss: str, task: str, outputs: int) -> str:
     SettingError
         If the loss does not fit the task, or the number of outputs.
     """
+    if is_function(loss):
+        return loss
     if loss == AUTOMATIC:
         if task == REGRESSION:
             return MEAN_SQUARED_ERROR

@@ -11,7 +11,8 @@ from qatviz.errors import SettingError
 from qatviz.losses import AUTOMATIC
 from qatviz.measure_axis import MeasureAxis
 from qatviz.number_format import UNKNOWN, plain, share_text
-from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, check_task
+from qatviz.own_functions import OWN_METRIC, is_function, is_higher_better, split_spec
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, check_task
 
 #: The four modes of evaluation, by the quantized tensors: none, weights only, activations only, all.
 MODES = ("float", "weights_only", "activations_only", "quantized")
@@ -49,6 +50,8 @@ class Metric(NamedTuple):
         Largest possible stored number.
     is_root : bool
         Whether it is the square root of a mean over the examples; otherwise it is the mean itself.
+    part : str
+        Name of what the results by output are of.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Metric(NamedTuple):
     higher_is_better: bool
     highest: float
     is_root: bool = False
+    part: str = "output"
 
     @property
     def is_fraction(self) -> bool:
@@ -101,7 +105,9 @@ class Metric(NamedTuple):
         one has the number of the others.
         """
         columns = list(zip(*outputs))
-        rows = [[f"output {index}", *map(self.text, column)] for index, column in enumerate(columns[:_MOST_OUTPUTS])]
+        rows = [
+            [f"{self.part} {index}", *map(self.text, column)] for index, column in enumerate(columns[:_MOST_OUTPUTS])
+        ]
         more = len(columns) - _MOST_OUTPUTS
         return rows + ([[f"and {more:,} more", *[""] * len(MODES)]] if more > 0 else [])
 
@@ -202,6 +208,30 @@ EXACT_MATCH = Metric(
     True,
     1.0,
 )
+MEAN_IOU = Metric(
+    "mean_iou",
+    "mean IoU",
+    "Mean IoU (%)",
+    "Intersection over union of the pixels predicted as a class and those of it in held-out masks: the mean over the "
+    "classes that are in either; ignored pixels do not count",
+    SEGMENTATION,
+    " %",
+    100.0,
+    True,
+    1.0,
+    part="class",
+)
+PIXEL_ACCURACY = Metric(
+    "pixel_accuracy",
+    "pixel accuracy",
+    "Pixel accuracy (%)",
+    "Fraction of the pixels of held-out examples that are classified correctly; ignored pixels do not count",
+    SEGMENTATION,
+    " %",
+    100.0,
+    True,
+    1.0,
+)
 RMSE = Metric(
     "rmse",
     "RMSE",
@@ -214,15 +244,32 @@ RMSE = Metric(
     math.inf,
     is_root=True,
 )
+
+
+class _Metrics(Dict[str, Metric]):
+    """Metrics by name; those that are functions of a user are made of their names."""
+
+    def __missing__(self, name: str) -> Metric:
+        if not is_function(name) and not name.startswith(OWN_METRIC):
+            raise KeyError(name)
+        function = split_spec(name)[1]
+        is_better = is_higher_better(function)
+        about = f"Result of the function {function} of the user on held-out examples, as the mean over these"
+        return Metric(OWN_METRIC + function, function, function, about, "", "", 1.0, is_better, math.inf)
+
+
 #: Metrics by name.
-METRICS: Dict[str, Metric] = {
-    metric.name: metric for metric in (ACCURACY, TOP_5, AUC, LABEL_ACCURACY, EXACT_MATCH, RMSE)
-}
+METRICS: Dict[str, Metric] = _Metrics(
+    {
+        metric.name: metric
+        for metric in (ACCURACY, TOP_5, AUC, LABEL_ACCURACY, EXACT_MATCH, MEAN_IOU, PIXEL_ACCURACY, RMSE)
+    }
+)
 #: Values of the setting ``metric``.
 METRIC_CHOICES: Tuple[str, ...] = (AUTOMATIC, *METRICS)
-_OF_TASK = {CLASSIFICATION: ACCURACY, MULTILABEL: LABEL_ACCURACY, REGRESSION: RMSE}
+_OF_TASK = {CLASSIFICATION: ACCURACY, MULTILABEL: LABEL_ACCURACY, SEGMENTATION: MEAN_IOU, REGRESSION: RMSE}
 #: Metrics that are evaluated for a task, whichever is chosen.
-_ALWAYS = {MULTILABEL: (LABEL_ACCURACY, EXACT_MATCH)}
+_ALWAYS = {MULTILABEL: (LABEL_ACCURACY, EXACT_MATCH), SEGMENTATION: (MEAN_IOU, PIXEL_ACCURACY)}
 
 
 def metric_of(task: str) -> Metric:
@@ -242,7 +289,9 @@ def metric_for(choice: str, task: str, classes: int) -> Metric:
     Parameters
     ----------
     choice : str
-        One of `METRIC_CHOICES`; "auto" is the accuracy for classes and labels, and RMSE for regression.
+        One of `METRIC_CHOICES`, or a function ``path.py:function``, which fits any task; "auto" is the accuracy for
+        classes and labels, the mean IoU for segmentation, and RMSE
+        for regression.
     task : str
         One of :data:`qatviz.task.TASKS`.
     classes : int
@@ -255,6 +304,8 @@ def metric_for(choice: str, task: str, classes: int) -> Metric:
     """
     if choice == AUTOMATIC:
         return metric_of(task)
+    if is_function(choice):
+        return METRICS[choice]
     metric = METRICS[choice]
     if metric.task != task:
         allowed = [name for name, known in METRICS.items() if known.task == task]
@@ -277,5 +328,9 @@ def evaluated_metrics(choice: str, task: str, classes: int) -> Tuple[Metric, ...
 
 
 def with_task_metrics(chosen: Metric, task: str) -> Tuple[Metric, ...]:
-    """Return a metric, and after it those that are always evaluated for its task."""
-    return (chosen, *(metric for metric in _ALWAYS.get(task, ()) if metric is not chosen))
+    """Return a metric, and after it those that are always evaluated for its task.
+
+    Beside a function of the user, there is always the metric of the task.
+    """
+    more = _ALWAYS.get(task, (metric_of(task),) if chosen.name.startswith(OWN_METRIC) else ())
+    return (chosen, *(metric for metric in more if metric is not chosen))

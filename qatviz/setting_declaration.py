@@ -50,7 +50,7 @@ class Setting:
         Labels of the allowed words in the window; a word without one is its own label.
     pattern, form : str
         For a setting of type str without ``choices``: regular expression for the whole text, and phrase for the allowed
-        texts: "HEIGHTxWIDTH, such as 64x64".
+        texts: "HEIGHTxWIDTH, such as 64x64". With ``choices`` and a form, texts of the pattern are allowed besides.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Setting:
     def allowed(self, kind: str = "") -> str:
         """Return a phrase that lists the allowed values, in the form for input."""
         if self.choices is not None:
-            return "one of " + ", ".join(self._words(kind))
+            return "one of " + ", ".join(self._words(kind)) + (f", or {self.form}" if self.form else "")
         if self.type is bool:
             return "on or off"
         if self.type is str:
@@ -82,7 +82,8 @@ class Setting:
     def allowed_labels(self, kind: str = "") -> str:
         """Return a phrase that lists the allowed values, as the window shows them."""
         if self.choices is not None:
-            return "one of " + "; ".join(self.text(word) for word in self._words(kind))
+            words = "one of " + "; ".join(self.text(word) for word in self._words(kind))
+            return words + (f"; or {self.form}" if self.form else "")
         return self.allowed(kind)
 
     def check(self, value: Any, path: str = "", kind: str = "") -> Any:
@@ -147,7 +148,8 @@ class Setting:
     def _coerce(self, value: Any, kind: str) -> Any:
         """Return ``value`` in the setting's type; None if it is not allowed."""
         if self.choices is not None:
-            return value if isinstance(value, str) and value in self._words(kind) else None
+            is_other = bool(self.form) and isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
+            return value if is_other or (isinstance(value, str) and value in self._words(kind)) else None
         if self.type is bool:
             return bool(value) if isinstance(value, bool) or type(value).__name__ == "bool_" else None
         if self.type is str:

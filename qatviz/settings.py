@@ -17,6 +17,7 @@ from qatviz.errors import SettingError
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES, LOSSES
 from qatviz.metric import METRIC_CHOICES, METRICS
 from qatviz.optimization_settings import OptimizationSettings
+from qatviz.own_functions import FORM, PATTERN
 from qatviz.setting_declaration import Setting, SettingsRecord, declared, settings_of, switch_text
 
 WEIGHTS, ACTIVATIONS = "weights", "activations"
@@ -291,8 +292,10 @@ class StartSettings(SettingsRecord):
         AUTOMATIC,
         "Loss",
         "Number that training minimizes; by default, cross-entropy for classes, binary with a single output, and mean "
-        "squared error for regression.",
+        "squared error for regression. A function of a Python file gets (y_true, y_pred) as in Keras.",
         choices={"": LOSS_CHOICES},
+        pattern=PATTERN,
+        form=FORM,
         labels={AUTOMATIC: "By the task", **{name: loss.title for name, loss in LOSSES.items()}},
     )
     class_weights: str = declared(
@@ -305,9 +308,12 @@ class StartSettings(SettingsRecord):
     metric: str = declared(
         AUTOMATIC,
         "Metric",
-        "Number that evaluations on held-out data compute; by default, the accuracy for classes and the RMSE for "
-        "regression. Top-5 accuracy needs more than 5 classes, AUC needs 2.",
+        "Number that evaluations on held-out data compute; by default, the accuracy for classes, the mean IoU "
+        "for masks and the RMSE for regression. Top-5 accuracy needs more than 5 classes, AUC needs 2. "
+        "A function of a Python file gets (y_true, y_pred) as in Keras; its results are averaged.",
         choices={"": METRIC_CHOICES},
+        pattern=PATTERN,
+        form=FORM,
         labels={AUTOMATIC: "By the task", **{name: metric.capitalized_title for name, metric in METRICS.items()}},
     )
     seed: int = declared(

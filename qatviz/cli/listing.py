@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Tuple
 from qatviz import data as datasets
 from qatviz.cli.messages import OK, print_output
 from qatviz.cli.tables import shape, table, terminal_width
-from qatviz.cli.train_options import data_options_of, tasks_of
+from qatviz.cli.train_options import augmentation_of, data_options_of, tasks_of
 from qatviz.data.registry import options_for
 from qatviz.errors import NetworkError, did_you_mean
 from qatviz.network import zoo
@@ -17,6 +17,7 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.option_names import option_name
 from qatviz.presets import PRESETS
+from qatviz.session.augmentation import write_augmentation
 from qatviz.session.progress import shown_fraction
 from qatviz.setting_declaration import Setting
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, setting_text
@@ -85,10 +86,15 @@ def data(options: argparse.Namespace) -> int:
     values = data_options_of(options)
     used = {name: getattr(values, name) for name in options_for(dataset, options.source)}
     summary = dict(datasets.describe(dataset), options=used)
+    if options.augment is not None:
+        number = write_augmentation(dataset, augmentation_of(options), options.seed, options.augment)
+        summary["augmentation"] = {"picture": options.augment, "examples": number}
     if options.json:
         print_output(json.dumps(summary))
         return OK
     print_output(datasets.format_description(summary))
+    if options.augment is not None:
+        print_output(f"augmented  {number} examples, before and after: {options.augment}")
     if used:
         print_output(
             "options    " + ", ".join(f"{option_name(name)} {value or '(none)'}" for name, value in used.items())

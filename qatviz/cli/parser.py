@@ -150,6 +150,16 @@ def _add_listings(commands: Any) -> None:
     parser = _command(commands, "data", listing.data, "describe a data set")
     parser.add_argument("source", nargs="?", metavar="NAME_OR_PATH", help="(default: list named data sets and formats)")
     train_options.add_reading(parser)
+    augmentation = parser.add_argument_group("augmentation")
+    augmentation.add_argument(
+        "--augment",
+        metavar="FILE.png",
+        help="write a picture of some examples, and below of the same after augmentation",
+    )
+    augmentation.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of the run whose first step it shows (default: 0)"
+    )
+    train_options.add_augmentation(augmentation)
     _json(parser)
     parser = _command(
         commands, "store", listing.store, "store a data set in files from which training reads only the batches in use"

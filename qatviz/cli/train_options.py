@@ -5,6 +5,7 @@ import os
 import textwrap
 from typing import Any, Callable, Dict, Iterable, Tuple, Union
 
+from qatviz.augmentation_settings import AUGMENTATION_SETTINGS
 from qatviz.class_weights import parse_class_weights
 from qatviz.data import NAMED_DATA
 from qatviz.data_options import DATA_OPTIONS, DataOptions
@@ -15,6 +16,7 @@ from qatviz.metric import METRIC_CHOICES
 from qatviz.network.model_formats import MODEL_FORMATS, WEIGHTS_FORMATS
 from qatviz.network.zoo import NETWORKS
 from qatviz.option_names import option_name
+from qatviz.own_functions import FORM
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.protocol.settings_book import parse_assignment
 from qatviz.scaling import SCALING_HELP, SCALINGS, STANDARD, STANDARD_HELP, check_wanted_scaling
@@ -35,6 +37,7 @@ from qatviz.settings import (
     QUANTIZER_SETTINGS,
     RUN_SETTINGS,
     START_SETTINGS,
+    RunSettings,
     quantizer_setting,
     run_settings_for,
     setting_text,
@@ -107,7 +110,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     inputs.add_argument(
         "--allow-code",
         action="store_true",
-        help="run the model file's Python code with your permissions; only for files that you trust",
+        help="run the Python code of the model's file, or of a loss or metric, with your permissions; only for files "
+        "that you trust",
     )
     inputs.add_argument("--from-scratch", action="store_true", help="start with random weights instead of the model's")
     add_data(inputs)
@@ -129,8 +133,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--loss",
         action="append",
         metavar="[OUTPUT=]NAME",
-        help=f"{', '.join(LOSS_CHOICES)} (default: {AUTOMATIC}: by the task); with OUTPUT, the name or index of one "
-        "of several outputs; may be repeated",
+        help=f"{', '.join(LOSS_CHOICES)}, or {FORM} with --allow-code (default: {AUTOMATIC}: by the task); "
+        "with OUTPUT, the name or index of one of several outputs; may be repeated",
     )
     inputs.add_argument(
         "--loss-weight",
@@ -149,8 +153,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--metric",
         action="append",
         metavar="[OUTPUT=]NAME",
-        help=f"metric on held-out data: {', '.join(METRIC_CHOICES)} (default: {AUTOMATIC}: by the task); with OUTPUT, "
-        "the name or index of one of several outputs; may be repeated",
+        help=f"metric on held-out data: {', '.join(METRIC_CHOICES)}, or {FORM} with --allow-code (default: {AUTOMATIC}"
+        ": by the task); with OUTPUT, the name or index of one of several outputs; may be repeated",
     )
     _add_setting(inputs, START_SETTINGS["seed"])
     quantization = parser.add_argument_group("quantization")
@@ -240,6 +244,17 @@ def add_reading(group: Any) -> None:
         _add_setting(group, setting)
 
 
+def add_augmentation(group: Any) -> None:
+    """Declare the settings of augmentation."""
+    for name in AUGMENTATION_SETTINGS:
+        _add_setting(group, RUN_SETTINGS[name])
+
+
+def augmentation_of(options: argparse.Namespace) -> RunSettings:
+    """Return the settings of a run with the stated ones of augmentation."""
+    return RunSettings(**_given(options, AUGMENTATION_SETTINGS))
+
+
 def data_options_of(options: argparse.Namespace) -> DataOptions:
     """Return the options that decide how data is read."""
     return DataOptions(**_given(options, DATA_OPTIONS))
@@ -323,12 +338,25 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         for name in _given(options, (*_FIXED, *DATA_OPTIONS)):
             raise SettingError(f"{option_name(name)}: can't change in a continued run: omit it, or start a new run")
     if options.resume:
-        return ResumeRequest(directory=options.resume, checkpoint=options.checkpoint, run=run, **shared)
+        return ResumeRequest(
+            directory=options.resume,
+            checkpoint=options.checkpoint,
+            run=run,
+            allow_code=options.allow_code,
+            **shared,
+        )
     if options.fork:
         directory, _, checkpoint = options.fork.partition("@")
         if os.path.exists(options.fork):  # a directory may have an @ in its name
             directory, checkpoint = options.fork, ""
-        return ForkRequest(directory=directory, checkpoint=checkpoint or None, run=run, out=options.out, **shared)
+        return ForkRequest(
+            directory=directory,
+            checkpoint=checkpoint or None,
+            run=run,
+            out=options.out,
+            allow_code=options.allow_code,
+            **shared,
+        )
     if options.model is not None:
         if options.network is not None:
             raise SettingError("--network and --model: expected one of them")

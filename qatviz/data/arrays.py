@@ -18,20 +18,22 @@ from qatviz.data.npz import names_in_npz, read_npz
 from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
 from qatviz.data.stated import check_names, in_stated_scaling, string_in
 from qatviz.data.streamed import READ_WHEN_USED, StoredArray, StreamedArray, is_streamed
-from qatviz.data_options import SKIP, TEST, DataOptions
-from qatviz.errors import ChoiceNeeded, DataError
+from qatviz.data_options import AUTO, SKIP, TEST, DataOptions, check_data_option
+from qatviz.errors import ChoiceNeeded, DataError, SettingError
 from qatviz.number_format import names_text
 
 KEYS_HELP = (
     "x, y or x_train, y_train, and optionally x_test, y_test, w_train, class_names, task; for several outputs y_NAME, "
     "or y_train_NAME and y_test_NAME; for several inputs x_NAME, or x_train_NAME and x_test_NAME"
 )
+#: Name of an array, and of the data option.
+IGNORED_LABEL = "ignored_label"
 #: Names of the data options that apply to arrays.
-ARRAY_OPTIONS = ("features", "targets", "held_out", "unusable")
+ARRAY_OPTIONS = ("features", "targets", "held_out", "unusable", IGNORED_LABEL)
 
 _NPY = ".npy"
 #: Names of arrays that describe the examples.
-_ABOUT = ("class_names", "task", "scaling", "w_train")
+_ABOUT = ("class_names", "task", "scaling", "w_train", IGNORED_LABEL)
 _EXAMPLES, _LABELS = "features", "targets"
 _ROLES = {
     **dict.fromkeys(("x", "features", "images", "inputs", "data", "samples", "examples"), _EXAMPLES),
@@ -73,6 +75,7 @@ def load_npz(
     - `w_train`: the weight in the loss of each example for training;
     - `class_names`: an array of strings;
     - `task`: a name of :data:`qatviz.task.TASKS`;
+    - `ignored_label`: the label of the pixels of masks that are ignored, or "none";
     - `scaling`, in files that qatviz writes: the scaling (see :mod:`qatviz.scaling`) of the examples, which
       floating-point ones have already.
 
@@ -114,7 +117,7 @@ def load_npz(
     chosen = _chosen(names, options, path)
     arrays = read_npz(path, (*chosen.train, *(chosen.held_out or ()), *_ABOUT))
     return _dataset(
-        name or name_from_path(path), source or path, chosen, arrays, validation_fraction, seed, task, names
+        name or name_from_path(path), source or path, chosen, arrays, validation_fraction, seed, task, names, options
     )
 
 
@@ -156,7 +159,7 @@ def load_npy(
     # Half of it: a part that is held out is a copy.
     streams = sizes > memory_limit() // 2
     arrays = {name: _stored(paths[name]) if streams and name in examples else _read_npy(paths[name]) for name in wanted}
-    return _dataset(name_from_path(directory), path, chosen, arrays, validation_fraction, seed, task, names)
+    return _dataset(name_from_path(directory), path, chosen, arrays, validation_fraction, seed, task, names, options)
 
 
 def is_npy(path: str) -> bool:
@@ -204,6 +207,7 @@ def _dataset(
     seed: int,
     task: Optional[str],
     names: Sequence[str],
+    options: DataOptions,
 ) -> Dataset:
     """Return the data set of the chosen arrays and of those in `_ABOUT`; ``names`` are those of all arrays."""
     class_names = arrays.get("class_names")
@@ -211,6 +215,8 @@ def _dataset(
         check_names(class_names, f"{source}: class_names")
     if task is None and "task" in arrays:
         task = string_in(arrays["task"], f"{source}: task")
+    if IGNORED_LABEL in arrays and options.ignored_label == AUTO:
+        options = replace(options, ignored_label=_label_in(arrays[IGNORED_LABEL], f"{source}: {IGNORED_LABEL}"))
     where = dict(zip(("x_train", "y_train", "x_test", "y_test"), (*chosen.train, *(chosen.held_out or ()))))
     dataset = from_arrays(
         name,
@@ -224,9 +230,20 @@ def _dataset(
         task,
         skipped_notes("arrays", chosen.unused) + [Note(READ_WHEN_USED)] * is_streamed(arrays[chosen.train[0]]),
         arrays.get("w_train"),
+        ignored_label=options.ignored_label,
     )
     dataset = replace(dataset, choices={role: tuple(names) for role in (_EXAMPLES, _LABELS)})
     return in_stated_scaling(dataset, arrays, source)
+
+
+def _label_in(array: np.ndarray, where: str) -> str:
+    """Return the value of the option that an array with a label, or "none", states."""
+    text = str(array.item()) if array.size == 1 and array.dtype.kind in "iuU" else str(array.shape)
+    try:
+        check_data_option(IGNORED_LABEL, text)
+    except SettingError as error:
+        raise DataError(f"{where}: {error}") from error
+    return text
 
 
 # The choice of arrays

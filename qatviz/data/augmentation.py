@@ -21,7 +21,7 @@ class Augmented(NamedTuple):
     examples : np.ndarray
         float32, in the shape that they had.
     targets : np.ndarray
-        Labels or targets; those that are images are moved as the examples are. They are not mixed.
+        Labels or targets; those that are images or masks are moved as the examples are. They are not mixed.
     order : np.ndarray
         int64 ``[n]``: index of the example with which each example is mixed.
     share : float
@@ -64,11 +64,14 @@ def augment(
         mirrored &= [settings.augment_flip in (VERTICAL, BOTH), settings.augment_flip in (HORIZONTAL, BOTH)]
         angles = np.radians(random(_ROTATION).uniform(-1, 1, number) * settings.augment_rotation)
         examples = moved(examples, shifts, mirrored, angles)
-        if targets.ndim == 4:
-            targets = moved(targets, shifts, mirrored, angles)
+        if targets.ndim > 2:
+            targets = _targets_moved(targets, shifts, mirrored, angles)
     if examples.ndim > 2 and settings.augment_time_shift:
         largest = settings.augment_time_shift
-        examples = _shifted_in_time(examples, random(_TIME_SHIFT).uniform(-largest, largest, number))
+        times = random(_TIME_SHIFT).uniform(-largest, largest, number)
+        examples = _shifted_in_time(examples, times)
+        if targets.ndim > 2:
+            targets = _shifted_in_time(targets, times)
     if settings.augment_noise:
         noise = random(_NOISE).standard_normal(examples.shape).astype(np.float32)
         examples = np.clip(examples + noise * np.float32(settings.augment_noise * (high - low)), low, high)
@@ -81,7 +84,16 @@ def augment(
     return Augmented(examples, targets, order, share)
 
 
-def moved(images: np.ndarray, shifts: np.ndarray, mirrored: np.ndarray, angles: np.ndarray) -> np.ndarray:
+def _targets_moved(targets: np.ndarray, shifts: np.ndarray, mirrored: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Return images that are moved as the examples are, or masks ``[n, height, width]``, whose classes are kept."""
+    if targets.ndim == 4:
+        return moved(targets, shifts, mirrored, angles)
+    return moved(targets[..., np.newaxis], shifts, mirrored, angles, nearest=True)[..., 0]
+
+
+def moved(
+    images: np.ndarray, shifts: np.ndarray, mirrored: np.ndarray, angles: np.ndarray, nearest: bool = False
+) -> np.ndarray:
     """Flip images, then rotate them around their centre, then shift them; pixels at the edge fill gaps.
 
     Parameters
@@ -94,11 +106,13 @@ def moved(images: np.ndarray, shifts: np.ndarray, mirrored: np.ndarray, angles: 
         bool ``[n, 2]``: upside down, left to right.
     angles : np.ndarray
         float ``[n]``: counterclockwise, in radians. If all are 0, pixels are copied, else interpolated linearly.
+    nearest : bool
+        If True, the nearest pixel is copied also with rotation.
 
     Returns
     -------
     np.ndarray
-        float32, in the shape of ``images``.
+        float32, in the shape of ``images``; in their dtype if pixels are copied.
     """
     # The position in the given image of each pixel of the result, found by the inverse movements in inverse order.
     height, width = images.shape[1:3]
@@ -112,7 +126,7 @@ def moved(images: np.ndarray, shifts: np.ndarray, mirrored: np.ndarray, angles: 
     columns = signs[:, 1] * (cosine * x - sine * y) + centre[1]
     rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
     which = np.arange(len(images))[:, np.newaxis, np.newaxis]
-    if not angles.any():
+    if nearest or not angles.any():
         return np.asarray(images[which, np.rint(rows).astype(np.int64), np.rint(columns).astype(np.int64)])
     top, left = np.floor(rows).astype(np.int64), np.floor(columns).astype(np.int64)
     bottom, far = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)

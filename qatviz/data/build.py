@@ -9,6 +9,7 @@ import numpy as np
 from qatviz.data.checks import are_pixels, check_memory, check_not_empty, convert_examples
 from qatviz.data.dataset import Assumptions, Dataset, Note
 from qatviz.data.example_weights import convert_weights
+from qatviz.data.masks import convert_masks
 from qatviz.data.split import random_split, stratified_split
 from qatviz.data.streamed import Array, StreamedArray, is_streamed
 from qatviz.data.targets import (
@@ -19,9 +20,10 @@ from qatviz.data.targets import (
     indices_of_names,
     infer_task,
 )
+from qatviz.data_options import AUTO
 from qatviz.errors import DataError
 from qatviz.scaling import SCALINGS, UNIT
-from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, check_task
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, check_task
 
 Part = Tuple[Any, Any]
 """Examples (array-like or :class:`StreamedArray`) and labels (array-like) of the training or test part."""
@@ -48,6 +50,7 @@ def from_arrays(
     notes: Sequence[Note] = (),
     weights: Any = None,
     inputs: Tuple[Any, ...] = (),
+    ignored_label: str = AUTO,
 ) -> Dataset:
     """Check and convert raw arrays, and hold out a part of them if no test part is given.
 
@@ -58,9 +61,10 @@ def from_arrays(
     train, test : (array, array)
         Examples, in a form that :func:`qatviz.data.checks.convert_examples` accepts, or streamed: float32, or uint8
         images. Labels: names of classes (strings), or in a form that :func:`~qatviz.data.targets.convert_labels` (class
-        indices or one-hot rows), :func:`~qatviz.data.targets.convert_label_rows` (several labels for each example) or
-        :func:`~qatviz.data.targets.convert_targets` (regression targets) accepts. Without `test`, some examples of
-        `train` become the test part: stratified by class, or at random for another task.
+        indices or one-hot rows), :func:`~qatviz.data.targets.convert_label_rows` (several labels for each example),
+        :func:`qatviz.data.masks.convert_masks` (masks) or :func:`~qatviz.data.targets.convert_targets` (regression
+        targets) accepts. Without `test`, some examples of `train` become the test part: stratified by class, or at
+        random for another task.
     class_names : sequence of str, optional
         Names in the order of the class indices, or of the labels; by default those in the labels, in alphabetical
         order, or the numbers 0, 1, ....
@@ -80,6 +84,8 @@ def from_arrays(
     inputs : tuple of DataInput
         Inputs of a network with several; the examples are then rows as :func:`qatviz.data.data_input.packed` returns
         them.
+    ignored_label : str
+        Label of the pixels of masks that are ignored, a value of the data option of this name.
 
     Returns
     -------
@@ -111,13 +117,19 @@ def from_arrays(
     )
     if task is None:
         task = infer_task(train[1])
-        task = CLASSIFICATION if task == REGRESSION and class_names is not None else task
+        has_names = class_names is not None and np.ndim(train[1]) <= 2
+        task = CLASSIFICATION if task == REGRESSION and has_names else task
     x_train = train[0] if inputs else _examples(train[0], names["x_train"])
     labels = [_Labels(train[1], len(x_train), names["y_train"])]
     if test is not None:
         x_test = test[0] if inputs else _examples(test[0], names["x_test"], pixels=x_train.dtype == np.uint8)
         labels.append(_Labels(test[1], len(x_test), names["y_test"]))
-    converted, checked_names = _CONVERSIONS[check_task(task)](labels, class_names, source)
+    if check_task(task) == SEGMENTATION:
+        masks = convert_masks(labels, None if class_names is None else len(class_names), ignored_label)
+        converted, checked_names = masks.parts, _checked_or_numbers(class_names, masks.num_classes, source)
+        assumed = assumed._replace(ignored_label=masks.ignored, foreground=masks.is_foreground)
+    else:
+        converted, checked_names = _CONVERSIONS[task](labels, class_names, source)
     if task == REGRESSION and x_train.dtype == np.uint8 and _are_target_pixels(labels):
         converted = [SCALINGS[UNIT].apply(targets) for targets in converted]
         assumed = assumed._replace(target_pixels=True)
@@ -222,8 +234,7 @@ def _label_rows(
                 f"{part.where}: found {others.shape[1]} labels for each example; expected {count} as in "
                 f"{parts[0].where}"
             )
-    names = None if class_names is None else _checked_names(class_names, count, source)
-    return rows, names or tuple(map(str, range(count)))
+    return rows, _checked_or_numbers(class_names, count, source)
 
 
 #: Conversions of the labels of each part by task; they also return the names of classes or labels.
@@ -272,6 +283,11 @@ def _hold_out(
     # Both parts are copies, made while the original still exists.
     check_memory(where, examples.nbytes, "holding out a part of the examples")
     return examples[train], labels[train], examples[test], labels[test], train
+
+
+def _checked_or_numbers(class_names: Optional[Sequence[str]], count: int, source: str) -> Tuple[str, ...]:
+    """Return the checked names of ``count`` classes or labels, by default their numbers."""
+    return tuple(map(str, range(count))) if class_names is None else _checked_names(class_names, count, source)
 
 
 def _checked_names(class_names: Sequence[str], num_classes: Optional[int], source: str) -> Tuple[str, ...]:

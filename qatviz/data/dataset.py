@@ -9,6 +9,7 @@ import numpy as np
 from qatviz.data.checks import check_memory
 from qatviz.data.data_input import DataInput, in_order, scaling_text, with_input_scalings
 from qatviz.data.streamed import Array, Statistics, StreamedArray, is_streamed, pieces
+from qatviz.data.target_checks import CHECKS
 from qatviz.errors import DataError
 from qatviz.safe_text import one_line
 from qatviz.scaling import (
@@ -22,7 +23,7 @@ from qatviz.scaling import (
     scalings_by_input,
     text_of,
 )
-from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, check_task
+from qatviz.task import CLASSIFICATION, REGRESSION, SEGMENTATION, check_task
 
 # Bytes of the examples of each part that the fingerprint covers: all of MNIST; under 0.3 s for data of any size.
 _FINGERPRINT_BYTES = 64 * 2**20
@@ -58,6 +59,10 @@ class Assumptions(NamedTuple):
         True if the targets were uint8 images, whose pixels are scaled as those of the examples.
     float_pixels : bool
         True if the examples are float32 pixels from 0 to 255.
+    ignored_label : int or None
+        Label of the ignored pixels of masks; None if there are none.
+    foreground : bool
+        True if the labels of masks were 0 and 255, which are the classes 0 and 1.
     """
 
     task: bool = False
@@ -69,6 +74,8 @@ class Assumptions(NamedTuple):
     integers: str = ""
     target_pixels: bool = False
     float_pixels: bool = False
+    ignored_label: Optional[int] = None
+    foreground: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +95,9 @@ class Dataset:
         :class:`qatviz.data.streamed.StreamedArray`.
     y_train, y_test : ndarray, read-only
         For classification class indices from 0 to ``num_classes - 1``, int32 [N]; for multi-label classification 1
-        where an example has the label, else 0, int32 [N, num_classes]; for regression finite targets, float32
-        [N, outputs], or images [N, ...].
+        where an example has the label, else 0, int32 [N, num_classes]; for segmentation class indices, or
+        :func:`qatviz.data.masks.void_of` for pixels that are ignored, uint8 or int32 [N, height, width]; for regression
+        finite targets, float32 [N, outputs], or images [N, ...].
     class_names : tuple of str
         One name per class or label; empty for regression.
     source : str
@@ -185,47 +193,7 @@ class Dataset:
                 f"{self.source}: x_{part} is {examples.dtype} of shape {examples.shape}; expected uint8 or float32 of "
                 "shape [N, height, width, channels], [N, rows, columns] or [N, features]"
             )
-        check = {CLASSIFICATION: self._check_labels, MULTILABEL: self._check_label_rows}
-        check.get(self.task, self._check_targets)(part, len(examples), targets)
-
-    def _check_labels(self, part: str, count: int, labels: np.ndarray) -> None:
-        """Raise a `DataError` unless these are class indices of ``count`` examples."""
-        if labels.dtype != np.int32 or labels.shape != (count,) or labels.size == 0:
-            raise DataError(
-                f"{self.source}: y_{part} is {labels.dtype} of shape {labels.shape}; expected int32 of shape "
-                f"[{count}], not empty"
-            )
-        if labels.min() < 0 or labels.max() >= len(self.class_names):
-            raise DataError(
-                f"{self.source}: y_{part} has labels from {labels.min()} to {labels.max()}; expected 0 to "
-                f"{len(self.class_names) - 1}, as there are {len(self.class_names)} class names"
-            )
-
-    def _check_label_rows(self, part: str, count: int, labels: np.ndarray) -> None:
-        """Raise a `DataError` unless these are rows of labels of ``count`` examples."""
-        shape = (count, len(self.class_names))
-        if labels.dtype != np.int32 or labels.shape != shape or labels.size == 0:
-            raise DataError(
-                f"{self.source}: y_{part} is {labels.dtype} of shape {labels.shape}; expected int32 of shape "
-                f"{list(shape)}, not empty"
-            )
-        if labels.min() < 0 or labels.max() > 1:
-            raise DataError(
-                f"{self.source}: y_{part} has values from {labels.min()} to {labels.max()}; expected 0 and 1"
-            )
-
-    def _check_targets(self, part: str, count: int, targets: np.ndarray) -> None:
-        """Raise a `DataError` unless these are regression targets of ``count`` examples."""
-        is_known_shape = targets.ndim in (2, 3, 4) and len(targets) == count and targets.size > 0
-        if targets.dtype != np.float32 or not is_known_shape:
-            raise DataError(
-                f"{self.source}: y_{part} is {targets.dtype} of shape {targets.shape}; expected float32 of "
-                f"shape [{count}, outputs] or of images, not empty"
-            )
-        if not np.isfinite(targets).all():
-            raise DataError(f"{self.source}: y_{part} has values that are not finite; expected none")
-        if self.class_names:
-            raise DataError(f"{self.source}: found class names {list(self.class_names)} for regression; expected none")
+        CHECKS[self.task](f"{self.source}: y_{part}", len(examples), targets, self.class_names)
 
     def with_input_shape(self, shape: Tuple[int, ...]) -> "Dataset":
         """Return the same data with examples of this shape, which may have or lack a last axis of length 1.
@@ -354,8 +322,9 @@ class Dataset:
 
     @property
     def output_shape(self) -> Tuple[int, ...]:
-        """Shape of the output that a network needs: ``(num_classes,)``, or that of the targets of one example."""
-        return tuple(self.y_train.shape[1:]) if self.task == REGRESSION else (self.num_classes,)
+        """Shape of the output that a network needs: a number per label or class (of a pixel), or the targets' shape."""
+        own = tuple(self.y_train.shape[1:])
+        return own if self.task == REGRESSION else (*(own if self.task == SEGMENTATION else ()), self.num_classes)
 
     @property
     def num_outputs(self) -> int:

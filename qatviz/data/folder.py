@@ -1,4 +1,4 @@
-"""Folders of images, with one subfolder per class or with a table of labels, in a directory or a zip archive."""
+"""Folders of images, with a subfolder per class, with masks or with a table, in a directory or a zip archive."""
 
 import os
 import zipfile
@@ -15,10 +15,11 @@ from qatviz.data.dataset import Dataset
 from qatviz.data.file_tree import DirectoryTree, FileTree, zip_tree
 from qatviz.data.image_table import LabelledPart, table_of
 from qatviz.data.images import IMAGES, ImageReader
+from qatviz.data.mask_folder import load_masks, mask_folders
 from qatviz.data.split_names import check_random_split
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, SettingError
-from qatviz.task import CLASSIFICATION
+from qatviz.task import CLASSIFICATION, SEGMENTATION
 
 
 def load_folder(
@@ -36,7 +37,8 @@ def load_folder(
     only contain another one are passed through.
 
     Without class folders, a CSV file beside the images has their names and their labels or targets (``labels.csv``, or
-    a file for each part).
+    a file for each part). Images in one folder and masks in another are those of
+    :func:`qatviz.data.mask_folder.load_masks`.
 
     Hidden files and folders are ignored; files with extensions that are not in ``IMAGES.extensions`` are skipped and
     counted.
@@ -96,6 +98,11 @@ def is_zipped_folder(path: str) -> bool:
 def _load(tree: FileTree, validation_fraction: float, seed: int, task: Optional[str], options: DataOptions) -> Dataset:
     """Load the data set in a tree, see :func:`load_folder`."""
     folder = FolderReader(tree, options, IMAGES)
+    masks = mask_folders(tree, folder.innermost()) if task in (None, SEGMENTATION) else None
+    if masks is not None:
+        if options.targets:
+            raise SettingError.of_field("targets", "applies to images with a table of labels, not to masks: omit it")
+        return load_masks(tree, masks, validation_fraction, seed, options)
     table = table_of(tree, folder.innermost(), options)
     class_names: Optional[List[str]] = None
     parts: List[LabelledPart]

@@ -7,11 +7,12 @@ import io
 import warnings
 from collections import Counter
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from typing import Counter as CounterType
 
 import numpy as np
 
+from qatviz.atomic_files import atomic_file
 from qatviz.data.checks import check_memory, memory_limit, wrap_read_errors
 from qatviz.data.class_folders import FileKind, skipped_notes
 from qatviz.data.dataset import Note
@@ -97,6 +98,8 @@ class ImageReader:
         self._damaged: List[str] = []
         self._counts: CounterType[str] = Counter()
         self._streamed: List[Note] = []
+        #: Height and width of each image that was read, by its path, before it is converted.
+        self.sizes: Dict[str, Tuple[int, int]] = {}
 
     def read(self, parts: Sequence[Sequence[str]]) -> List[Tuple[Array, np.ndarray]]:
         """Read the images of each part of a data set, which are converted to one shape and dtype.
@@ -162,7 +165,7 @@ class ImageReader:
     def _header(self, path: str) -> Optional[_Header]:
         """Return the header of an image; None if it is damaged and skipped."""
         try:
-            with self._open(path) as image:
+            with open_image(self._tree, path) as image:
                 where = self._tree.where(path)
                 if image.mode not in _GREY | _COLOR:
                     raise DataError(
@@ -172,6 +175,7 @@ class ImageReader:
                 width, height = image.size
                 check_memory(where, _DECODED_BYTES * width * height, f"decoding {height}x{width} pixels")
                 size = (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
+                self.sizes[path] = size
                 return _Header(image.mode, size, image.mode in _DEEP_GREY or _deep_tile(image) is not None)
         except DataError:
             if not self._skips:
@@ -267,7 +271,7 @@ class ImageReader:
         DataError
             If it can't be read.
         """
-        with self._open(path) as image:
+        with open_image(self._tree, path) as image:
             return self._pixels(image, path, shape, dtype)
 
     def _no_image(self) -> DataError:
@@ -295,8 +299,10 @@ class ImageReader:
             planes = [plane.transpose(getattr(_pillow(), _TURNS[orientation])) for plane in planes]
         if planes[0].size != (shape[1], shape[0]):
             found["fitted"] = True
-            fills = self._options.background_color
-            planes = [self._fitted(plane, (shape[1], shape[0]), fill) for plane, fill in zip(planes, fills)]
+            fills, bilinear = self._options.background_color, _pillow().BILINEAR
+            planes = [
+                fitted(plane, (shape[1], shape[0]), self._options, bilinear, fill) for plane, fill in zip(planes, fills)
+            ]
         self._counts.update(key for key, is_found in found.items() if is_found)
         pixels = [np.asarray(plane, dtype) for plane in planes]
         return pixels[0] if pixels[0].ndim == 3 else np.stack(pixels, axis=-1)
@@ -318,7 +324,7 @@ class ImageReader:
         The planes have floating-point pixels from 0 to 255.
         """
         high = np.asarray(image)
-        with self._open(path) as again:
+        with open_image(self._tree, path) as again:
             again.tile = [deep_tile]
             low = np.asarray(again)
         values = high.astype(np.uint16) << 8 | low
@@ -334,33 +340,6 @@ class ImageReader:
             opacity = opacity[..., np.newaxis]
             colors = colors * opacity + behind * (1 - opacity)
         return [_pillow().fromarray(np.ascontiguousarray(colors[..., index])) for index in range(3)], is_transparent
-
-    def _fitted(self, plane: Any, size: Tuple[int, int], fill: int) -> Any:
-        """Return a plane in another size, (width, height); ``fill`` is the background of one that is not RGB."""
-        from PIL import ImageOps
-
-        bilinear = _pillow().BILINEAR
-        if self._options.fit == CROP:
-            return ImageOps.fit(plane, size, bilinear)
-        if self._options.fit == RESIZE:
-            return plane.resize(size, bilinear)
-        scale = min(size[0] / plane.size[0], size[1] / plane.size[1])
-        inner = tuple(min(max(round(side * scale), 1), limit) for side, limit in zip(plane.size, size))
-        padded = _pillow().new(plane.mode, size, self._options.background_color if plane.mode == "RGB" else fill)
-        padded.paste(plane.resize(inner, bilinear), tuple((outer - part) // 2 for outer, part in zip(size, inner)))
-        return padded
-
-    @contextmanager
-    def _open(self, path: str) -> Iterator[Any]:
-        """Open an image; exceptions from opening or decoding it within the context become a `DataError`."""
-        image_module = _pillow()
-        where = self._tree.where(path)
-        with self._tree.open(path) as stream, wrap_read_errors(where, "an image"):
-            try:
-                with image_module.open(stream, formats=_FORMATS) as image:
-                    yield image
-            except image_module.DecompressionBombError as error:
-                raise DataError(f"{where}: {error}") from error
 
 
 class _ImageFiles(StreamedArray):
@@ -382,6 +361,52 @@ class _ImageFiles(StreamedArray):
         for index, row in enumerate(rows):
             result[index] = self._pixels_of(self._paths[row], shape, self.dtype)
         return result
+
+
+@contextmanager
+def open_image(tree: FileTree, path: str) -> Iterator[Any]:
+    """Open an image; exceptions from opening or decoding it within the context become a `DataError`."""
+    image_module = _pillow()
+    where = tree.where(path)
+    with tree.open(path) as stream, wrap_read_errors(where, "an image"):
+        try:
+            with image_module.open(stream, formats=_FORMATS) as image:
+                yield image
+        except image_module.DecompressionBombError as error:
+            raise DataError(f"{where}: {error}") from error
+
+
+def fitted(plane: Any, size: Tuple[int, int], options: DataOptions, method: int, fill: int) -> Any:
+    """Return a plane in another size, (width, height), by a method of resampling of Pillow's.
+
+    ``fill`` is the background of a plane that is not RGB.
+    """
+    from PIL import ImageOps
+
+    if options.fit == CROP:
+        return ImageOps.fit(plane, size, method)
+    if options.fit == RESIZE:
+        return plane.resize(size, method)
+    scale = min(size[0] / plane.size[0], size[1] / plane.size[1])
+    inner = tuple(min(max(round(side * scale), 1), limit) for side, limit in zip(plane.size, size))
+    padded = _pillow().new(plane.mode, size, options.background_color if plane.mode == "RGB" else fill)
+    padded.paste(plane.resize(inner, method), tuple((outer - part) // 2 for outer, part in zip(size, inner)))
+    return padded
+
+
+def nearest(labels: np.ndarray, size: Tuple[int, int], options: DataOptions) -> np.ndarray:
+    """Return labels of pixels, uint8 or int32 ``[height, width]``, in another size (width, height) as images are.
+
+    Each pixel has the label of the nearest one; where images are padded, it is 0.
+    """
+    image = fitted(_pillow().fromarray(labels), size, options, _pillow().NEAREST, 0)
+    return np.asarray(image, labels.dtype)
+
+
+def write_png(path: str, pixels: np.ndarray) -> None:
+    """Write a picture, uint8 RGB ``[height, width, 3]``, as a PNG file."""
+    with atomic_file(path) as file:
+        _pillow().fromarray(pixels).save(file, "PNG")
 
 
 def decoded(content: bytes, shape: Sequence[int], where: str) -> np.ndarray:

@@ -177,7 +177,7 @@ def _batch(item: Any, where: str, known: Iterable[_Key]) -> Dict[_Key, np.ndarra
     weights = {} if len(item) == 2 or item[2] is None else _by_output(item[2], len(x), _WEIGHTS, known)
     arrays = {(_EXAMPLES, ""): x, **labels, **weights}
     is_single = x.ndim == 1 or any(array.ndim == 0 for array in labels.values())
-    if is_single or all(_is_single(x.shape, array.shape) for array in labels.values()):
+    if is_single or all(_is_single(x.shape, own.shape) or _is_mask_of(x, own) for own in labels.values()):
         return {key: array[np.newaxis] for key, array in arrays.items()}
     for key, array in arrays.items():
         if array.ndim == 0 or len(array) != len(x):
@@ -208,6 +208,12 @@ def _are_several(given: Any, num_examples: int) -> bool:
     """
     is_tuple = isinstance(given, tuple) and len({np.shape(each) for each in given}) > 1
     return is_tuple or are_of_several_outputs(given, num_examples)
+
+
+def _is_mask_of(x: np.ndarray, y: np.ndarray) -> bool:
+    """Return whether an item is an image and its mask of class indices, not a batch of sequences and one-hot rows."""
+    is_image = x.ndim == 3 and x.shape[:2] == y.shape and y.dtype.kind in "iub"
+    return is_image and not (np.count_nonzero(y, axis=1) == 1).all()
 
 
 def _is_single(x: Sequence[int], y: Sequence[int]) -> bool:

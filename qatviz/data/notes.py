@@ -8,10 +8,11 @@ from typing import Callable, Dict, List, Optional, Tuple
 import numpy as np
 
 from qatviz.data.dataset import Dataset, Note
+from qatviz.data.masks import USUAL_IGNORED, ignored_share
 from qatviz.data.targets import class_counts, columns_of
-from qatviz.number_format import names_text
+from qatviz.number_format import names_text, share_text
 from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED, scaling_of
-from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION
 
 #: With more classes than these, and fewer examples per class, the labels may be regression targets.
 _MANY_CLASSES, _FEW_EXAMPLES = 20, 4
@@ -47,7 +48,7 @@ def data_notes(dataset: Dataset, value_range: Optional[Tuple[float, float]] = No
     mistakes += _example_mistakes(dataset, low, high)
     inferred = _scaling(dataset, low, high)
     for head in heads:
-        inferred += _of_head(head, dataset, _target_scaling(head) + _task(head))
+        inferred += _of_head(head, dataset, _target_scaling(head) + _task(head) + _mask_labels(head))
     inferred += _held_out(dataset)
     for head in heads:
         inferred += _of_head(head, dataset, _weights(head))
@@ -114,6 +115,11 @@ def _task(dataset: Dataset) -> List[str]:
         return ["the labels are images, so that they are regression targets"]
     if is_regression:
         return ["the labels are not whole numbers, so that they are regression targets"]
+    if dataset.task == SEGMENTATION:
+        return [
+            f"the labels are masks, so that each pixel has one of {dataset.num_classes:,} classes; set the task to "
+            "regression if they are images to predict"
+        ]
     if dataset.task == MULTILABEL:
         return [
             f"the labels are rows of 0 and 1 with several ones, so that an example has any of {dataset.num_classes:,} "
@@ -126,6 +132,18 @@ def _task(dataset: Dataset) -> List[str]:
         f"the labels are {found}, so that they are {dataset.num_classes:,} classes; set the task to regression if they "
         "are numbers to predict"
     ]
+
+
+def _mask_labels(dataset: Dataset) -> List[str]:
+    if dataset.task != SEGMENTATION:
+        return []
+    if dataset.assumed.foreground:
+        return [f"masks have the labels 0 and {USUAL_IGNORED}, which are the classes 0 and 1"]
+    share, label = ignored_share(dataset.y_train), dataset.assumed.ignored_label
+    if not share and label is None:
+        return []
+    of = "" if label is None else f", which have the label {label}"
+    return [f"{share_text(share)} of the pixels of the training masks are ignored{of}"]
 
 
 def _held_out(dataset: Dataset) -> List[str]:
@@ -157,6 +175,16 @@ def _class_mistakes(dataset: Dataset) -> List[str]:
             f"{len(names):,} classes for {len(dataset.y_train):,} examples: if the labels are regression targets, set "
             "the task to regression"
         )
+    return notes
+
+
+def _mask_mistakes(dataset: Dataset) -> List[str]:
+    notes, names = [], dataset.class_names
+    for part, masks in (("train", dataset.y_train), ("test", dataset.y_test)):
+        absent = [name for name, count in zip(names, class_counts(masks, len(names))) if count == 0]
+        if absent:
+            number = f"{len(absent)} of {len(names)} classes"
+            notes.append(f"no pixels of {number} in the {part} masks: {names_text(absent)}")
     return notes
 
 
@@ -223,5 +251,6 @@ def _example_mistakes(dataset: Dataset, low: float, high: float) -> List[str]:
 _TARGET_MISTAKES: Dict[str, Callable[[Dataset], List[str]]] = {
     CLASSIFICATION: _class_mistakes,
     MULTILABEL: _label_mistakes,
+    SEGMENTATION: _mask_mistakes,
     REGRESSION: _regression_mistakes,
 }

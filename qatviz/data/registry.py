@@ -21,7 +21,7 @@ from qatviz.data.tfrecord import TFRECORD_OPTIONS, is_tfrecord, load_tfrecord
 from qatviz.data_options import OF_PARTS, DataOptions
 from qatviz.errors import DataError, SettingError, did_you_mean
 from qatviz.scaling import UNIT
-from qatviz.task import CLASSIFICATION, check_task
+from qatviz.task import CLASSIFICATION, SEGMENTATION, check_task
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ NAMED_DATA = (
     NamedData("cifar10", "60,000 photographs, 32x32 RGB, from the cache of tf.keras", load_cifar10_cache),
 )
 
-_FOLDER_OPTIONS = (*IMAGE_OPTIONS, "held_out", "targets")
+_FOLDER_OPTIONS = (*IMAGE_OPTIONS, "held_out", "targets", "ignored_label")
 
 FILE_FORMATS = (
     FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True, ARRAY_OPTIONS, True),
@@ -128,7 +128,8 @@ FILE_FORMATS = (
         "folder",
         f"a directory with one subfolder of images ({' '.join(IMAGES.extensions)}) per class, or with such folders in "
         "parts for training, validation and test (train, valid, test and other usual names), or with images and a "
-        "table of their labels (labels.csv)",
+        "table of their labels (labels.csv), or with images in one folder and masks of the same names in another "
+        "(images, masks and other usual names)",
         is_folder,
         load_folder,
         has_any_arrays=True,
@@ -209,7 +210,10 @@ def options_for(dataset: Dataset, spec: Union[str, "os.PathLike[str]"]) -> Tuple
 
     Options that name parts of the data apply where there are parts to choose from.
     """
-    return tuple(name for name in applicable_options(spec) if name not in OF_PARTS or name in dataset.choices)
+    is_mask = any(head.task == SEGMENTATION for head in dataset.heads)
+    unused = () if is_mask else ("ignored_label",)
+    names = (name for name in applicable_options(spec) if name not in OF_PARTS or name in dataset.choices)
+    return tuple(name for name in names if name not in unused)
 
 
 def _load_as_inferred(

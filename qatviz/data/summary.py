@@ -9,11 +9,13 @@ from qatviz.data.notes import data_notes
 from qatviz.data.streamed import Array, statistics_of
 from qatviz.data.targets import class_counts, columns_of
 from qatviz.scaling import scaling_of
-from qatviz.task import MULTILABEL, REGRESSION
+from qatviz.task import MULTILABEL, REGRESSION, SEGMENTATION
 
 #: Entries of the lists in the result of `describe`.
 Rows = List[Dict[str, Any]]
 
+#: Heading of the names of what is counted, by task; for masks, pixels are.
+_COUNTED = {MULTILABEL: "label", SEGMENTATION: "pixels of"}
 #: Largest number of regression targets that are listed.
 _TARGETS_SHOWN = 20
 
@@ -33,7 +35,7 @@ def describe(dataset: Dataset) -> Dict[str, Any]:
         - `name`, `source`, `fingerprint`, `task`, `dtype`, `scaling` (str), `input_shape` (list of int), `pixel_scale`
           (float), `num_classes` (int): the properties of the data set;
         - `classes` (list of dict; empty for regression): the `name` of each class or label, and the numbers of its
-          examples in the parts `train` and `test`;
+          examples, or of its pixels in masks, in the parts `train` and `test`;
         - `targets` (list of dict; empty without regression): for each target, `train` and `test`, each a dict with
           `min`, `max`, `mean` and `std`;
         - `train`, `test` (dict): number of `examples`, and `min`, `max` and `mean` of their values; those of uint8 are
@@ -107,7 +109,7 @@ def format_description(summary: Dict[str, Any]) -> str:
         )
     for row in summary.get("outputs", [summary]):
         lines += [f"output {row['output']}"] if "output" in row else []
-        name = "label" if row["task"] == MULTILABEL else "class"
+        name = _COUNTED.get(row["task"], "class")
         lines += _target_lines(row["targets"]) if row["targets"] else _class_lines(row["classes"], name)
     lines += [f"{'warning' if note in summary['mistakes'] else 'note'}: {note}" for note in summary["notes"]]
     return "\n".join(lines)

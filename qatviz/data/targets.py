@@ -5,9 +5,10 @@ from typing import Any, List, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.data.checks import convert_to_float32
+from qatviz.data.masks import are_masks, mask_counts
 from qatviz.errors import DataError
 from qatviz.number_format import names_text
-from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION
 
 #: Largest number of axes of one example's targets: those of an image.
 _MAX_AXES = 3
@@ -26,8 +27,9 @@ _SUM_TOLERANCE = 1e-3
 def infer_task(array: Any) -> str:
     """Infer the task from labels, an array of shape [N] or [N, ...].
 
-    - Regression: several numbers in more than one axis for each example, such as images, and floating-point numbers
-      that are not all whole.
+    - Segmentation: images that :func:`qatviz.data.masks.are_masks` recognizes.
+    - Regression: several other numbers in more than one axis for each example, such as images, and floating-point
+      numbers that are not all whole.
     - Multi-label classification: rows of 0 and 1, some of which have several ones.
     - Classification: all others, such as integers, whole numbers, strings and one-hot rows, but also rows of
       probabilities that sum to 1 (soft labels), which :func:`convert_labels` then refuses.
@@ -41,7 +43,7 @@ def infer_task(array: Any) -> str:
     if array.ndim == 2 and array.dtype.kind in "iufb" and array.size and _are_answers(array).all():
         return MULTILABEL if (np.count_nonzero(array, axis=1) > 1).any() else CLASSIFICATION
     if array.ndim > 2 and array.dtype.kind in "iufb" and array.size > len(array):
-        return REGRESSION
+        return SEGMENTATION if are_masks(array) else REGRESSION
     if array.dtype.kind != "f" or array.ndim not in (1, 2) or array.size == 0:
         return CLASSIFICATION
     finite = array[np.isfinite(array)]
@@ -154,8 +156,10 @@ def _are_answers(array: np.ndarray) -> np.ndarray:
 def class_counts(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return the number of examples of each class, or with each label, int64 ``[classes]``.
 
-    ``labels`` are int32 ``[N]`` class indices, or ``[N, classes]`` rows of 0 and 1.
+    ``labels`` are int32 ``[N]`` class indices, or ``[N, classes]`` rows of 0 and 1; or masks, whose pixels are counted.
     """
+    if labels.ndim == 3:
+        return mask_counts(labels, classes)
     counts = np.bincount(labels, minlength=classes) if labels.ndim == 1 else labels.sum(axis=0)
     return np.asarray(counts, np.int64)
 

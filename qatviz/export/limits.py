@@ -11,7 +11,7 @@ from qatviz.network.graph import Network
 from qatviz.network.inputs import input_text
 from qatviz.network.plan import INPUT_KIND
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.task import MULTILABEL
+from qatviz.task import MULTILABEL, SEGMENTATION
 
 #: Function that returns the refusals of a network; none if the format supports it. Its arguments are the network, its
 #: settings, the number of training steps done (None if all delays count as over), and the format's options.
@@ -54,10 +54,11 @@ def softmax_of_several(network: Network, options: Mapping[str, Any]) -> List[Ref
 
 
 def softmax_of_labels(task: str, options: Mapping[str, Any]) -> List[Refusal]:
-    """Return a refusal if probabilities are asked for by a softmax, and the outputs are of several labels."""
-    if not options.get("softmax") or task != MULTILABEL:
+    """Return a refusal if probabilities are asked for by a softmax, and outputs are of several labels, or of pixels."""
+    what = {MULTILABEL: "the logit of one of several labels", SEGMENTATION: "a logit of one of many pixels"}.get(task)
+    if not options.get("softmax") or what is None:
         return []
-    reason = "a softmax gives probabilities of classes, but each output is the logit of one of several labels"
+    reason = f"a softmax gives probabilities of classes, but each output is {what}"
     return [Refusal(reason, (OptionChange("softmax", False),))]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from qatviz.data import Dataset
 from qatviz.errors import ExportError
 from qatviz.export.integers.frozen_state import Arrays
+from qatviz.metric import Metric, metric_of
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.protocol.settings_book import SettingsBook
@@ -32,10 +33,12 @@ class WholePart:
         Targets ``[count]`` or ``[count, outputs]``.
     further : tuple of np.ndarray
         Targets of further outputs of the network.
+    metrics : tuple of Metric
+        Metric of the scores of each output.
     """
 
-    def __init__(self, dataset: Dataset, count: int):
-        self._dataset, self.held_out = dataset, len(dataset.x_test)
+    def __init__(self, dataset: Dataset, count: int, metrics: Tuple[Metric, ...]):
+        self._dataset, self.held_out, self.metrics = dataset, len(dataset.x_test), metrics
         self.count = min(count, self.held_out)
         self.labels, *further = (head.y_test[: self.count] for head in dataset.heads)
         self.further = tuple(further)
@@ -59,12 +62,15 @@ class HeldOut(NamedTuple):
         Held-out part for the scores of the evaluation graph, of which they are the first.
     further : tuple of np.ndarray
         Targets of further outputs of the network.
+    metrics : tuple of Metric
+        Metric of each output; by default those of the kinds of targets.
     """
 
     images: np.ndarray
     labels: np.ndarray
     whole: Optional[WholePart] = None
     further: Tuple[np.ndarray, ...] = ()
+    metrics: Tuple[Metric, ...] = ()
 
 
 def scaled(dataset: Dataset, part: slice) -> np.ndarray:
@@ -97,6 +103,8 @@ class ExportSource:
     examples : int, optional
         Number of held-out examples to run the export on, from 1, or all if there are fewer; by default 1,000, or fewer
         if the network is large.
+    metrics : tuple of Metric
+        Metric of the run for each output, for the proof; by default those of the tasks.
 
     Raises
     ------
@@ -112,6 +120,7 @@ class ExportSource:
     metadata: Dict[str, Any] = field(default_factory=dict)
     keras: Optional[KerasOrigin] = None
     examples: Optional[int] = None
+    metrics: Tuple[Metric, ...] = ()
 
     def __post_init__(self) -> None:
         if self.examples is not None and self.examples < 1:
@@ -120,6 +129,7 @@ class ExportSource:
     def held_out(self) -> HeldOut:
         """Return the examples to run the export on, and the held-out part that they are from."""
         count = self.examples or min(_MAX_EXAMPLES, max(_MIN_EXAMPLES, _MAX_MACS // max(self.network.macs, 1)))
-        whole = WholePart(self.dataset, max(count, _MAX_SCORED_MACS // max(self.network.macs, 1)))
+        metrics = self.metrics or tuple(metric_of(head.task) for head in self.dataset.heads)
+        whole = WholePart(self.dataset, max(count, _MAX_SCORED_MACS // max(self.network.macs, 1)), metrics)
         targets, *further = (head.y_test[:count] for head in self.dataset.heads)
-        return HeldOut(scaled(self.dataset, slice(count)), targets, whole, tuple(further))
+        return HeldOut(scaled(self.dataset, slice(count)), targets, whole, tuple(further), metrics)

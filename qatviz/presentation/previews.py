@@ -7,8 +7,10 @@ import numpy as np
 from qatviz.data.dataset import Assumptions
 from qatviz.data.targets import class_counts, columns_of
 from qatviz.number_format import count, shape_text
+from qatviz.presentation.augmented import SHOWN, AugmentedExamples
+from qatviz.presentation.mask_pictures import beside_masks, mask_caption
 from qatviz.scaling import UNSCALED, formula_text
-from qatviz.task import MULTILABEL, REGRESSION
+from qatviz.task import MULTILABEL, REGRESSION, SEGMENTATION
 
 #: Maximum number of shown examples.
 N_SAMPLES = 32
@@ -41,7 +43,8 @@ class TargetInfo(NamedTuple):
         """Return a text such as ``10 classes``."""
         if self.task == REGRESSION:
             return target_shape_text(self.output_shape)
-        return count(self.output_shape[-1], *(("label",) if self.task == MULTILABEL else ("class", "classes")))
+        number = count(self.output_shape[-1], *(("label",) if self.task == MULTILABEL else ("class", "classes")))
+        return f"masks of {shape_text(self.output_shape[:-1])} with {number}" if self.task == SEGMENTATION else number
 
 
 class DataInfo(NamedTuple):
@@ -58,18 +61,18 @@ class DataInfo(NamedTuple):
     values : str
         Text on the stored values and their scaling.
     kind : str
-        "grey" and "rgb": pictures; "rows": rows of features.
+        "grey" and "rgb": pictures, beside which there are their masks; "rows": rows of features.
     samples : np.ndarray
         uint8: pictures ``[n, height, width]`` or ``[n, height, width, 3]``; rows ``[n, columns]``, where 0 is the
         smallest and 255 the largest value of that feature.
     captions : tuple of str
-        Class, labels or target of each sample.
+        Class, labels, target, or classes of the mask of each sample.
     groups : tuple of str
         Names of the classes or labels, or intervals of the (first) target.
     edges : tuple of float
         Ends of these intervals; empty for classes and labels.
     train_counts, test_counts : np.ndarray
-        int64: number of examples in each group.
+        int64: number of examples in each group; for masks, of pixels.
     notes : tuple of str
         Notes on the data set, and simplifications of the preview.
     assumed : qatviz.data.dataset.Assumptions
@@ -83,6 +86,8 @@ class DataInfo(NamedTuple):
         Possible values of options that name parts of the data, by the option's name.
     inputs : tuple of (str, tuple of int)
         Names and shapes of several inputs; empty for data with one.
+    augmentable : AugmentedExamples or None
+        Examples whose augmentation can be shown; None for several inputs.
     heads : tuple of TargetInfo
         Targets of several outputs, of which the first are shown; empty for one output.
     """
@@ -108,6 +113,7 @@ class DataInfo(NamedTuple):
     options: Tuple[str, ...] = ()
     choices: Mapping[str, Tuple[str, ...]] = {}
     inputs: Tuple[Tuple[str, Tuple[int, ...]], ...] = ()
+    augmentable: Optional[AugmentedExamples] = None
     heads: Tuple[TargetInfo, ...] = ()
 
     @property
@@ -183,7 +189,7 @@ def data_info(
     task = dataset.task
     low, high = value_range if value_range is not None else (float(x.min()), float(x.max()))
     if task == REGRESSION:
-        chosen = np.linspace(0, len(x) - 1, min(N_SAMPLES, len(x))).astype(np.int64)
+        chosen = _spread(len(x))
         captions = tuple(_caption(y[row]) for row in chosen)
         edges, counts = _target_counts(columns_of(y), columns_of(dataset.y_test))
         groups = tuple(f"{target_text(low)} to {target_text(high)}" for low, high in zip(edges[:-1], edges[1:]))
@@ -191,12 +197,17 @@ def data_info(
         if task == MULTILABEL:
             chosen = np.arange(min(N_SAMPLES, len(x)))
             captions = tuple(_label_names(row, dataset.class_names) for row in y[chosen])
+        elif task == SEGMENTATION:
+            chosen = _spread(len(x))
+            captions = tuple(mask_caption(mask, dataset.class_names) for mask in y[chosen])
         else:
             chosen = of_every_class(y, N_SAMPLES)
             captions = tuple(dataset.class_names[label] for label in y[chosen])
         edges, groups = (), tuple(dataset.class_names)
         counts = [class_counts(labels, dataset.num_classes) for labels in (y, dataset.y_test)]
     kind, samples, shown = _pictures(x[chosen], low, high) if x.ndim == 4 else _strips(x, chosen)
+    if task == SEGMENTATION and kind != ROWS:
+        kind, samples = RGB, beside_masks(samples, y[chosen], dataset.num_classes)
     return DataInfo(
         dataset.name,
         task,
@@ -217,11 +228,25 @@ def data_info(
         dataset.scaling,
         tuple(mistakes),
         inputs=tuple((each.name, each.shape) for each in dataset.inputs),
+        augmentable=None if dataset.inputs else augmentable(dataset),
         heads=tuple(
             TargetInfo(head.output, head.task, tuple(map(int, head.output_shape)), head.assumed)
             for head in (dataset.heads if dataset.further else ())
         ),
     )
+
+
+def augmentable(dataset: Any) -> AugmentedExamples:
+    """Return examples of a data set as fed to the network, of which augmentation can be shown."""
+    chosen = _spread(len(dataset.x_train))[:: max(1, min(N_SAMPLES, len(dataset.x_train)) // SHOWN)][:SHOWN]
+    examples = dataset.x_train[chosen].astype(np.float32) * np.float32(dataset.pixel_scale)
+    is_mask = dataset.task == SEGMENTATION
+    return AugmentedExamples(examples, dataset.y_train[chosen] if is_mask else None, dataset.num_classes)
+
+
+def _spread(number: int) -> np.ndarray:
+    """Return indices of some examples, at equal distances."""
+    return np.linspace(0, number - 1, min(N_SAMPLES, number)).astype(np.int64)
 
 
 def _caption(targets: np.ndarray) -> str:

@@ -20,12 +20,13 @@ from qatviz.network.layer import element_count
 from qatviz.network.layers import Softmax
 from qatviz.network.plan import QuantizationPlan, quantization_plan
 from qatviz.number_format import count, shape_text
+from qatviz.own_functions import OwnFunctions, is_function
 from qatviz.protocol.commands import Schedule, schedule_from, schedule_rows, with_ids
 from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.schedule import changed
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import START_SETTINGS, StartSettings
-from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION
 
 #: Number of copies of the parameters in memory during training: values, gradients, and the values that are evaluated.
 _COPIES = 3
@@ -85,6 +86,8 @@ class RunSpec:
         What each output learns, if the network has several: with the names that replace "auto", in the order of the
         outputs. By default, losses and metrics are those of the tasks. ``loss`` and ``metric_name`` are those of the
         first one then. Empty for a single output.
+    functions : OwnFunctions
+        Functions of the user among losses and metrics.
 
     Raises
     ------
@@ -112,6 +115,7 @@ class RunSpec:
     class_weights: str = START_SETTINGS["class_weights"].default
     metric_name: str = START_SETTINGS["metric"].default
     heads: Tuple[Head, ...] = ()
+    functions: OwnFunctions = OwnFunctions()
 
     def __post_init__(self) -> None:
         StartSettings(
@@ -166,7 +170,7 @@ class RunSpec:
                 loss = loss_for(head.loss, dataset.task, shape[-1])
                 metric = metric_for(head.metric, dataset.task, dataset.num_classes)
                 _check_metric(metric, dataset)
-            found.append(head._replace(loss=loss, metric=metric.name))
+            found.append(head._replace(loss=loss, metric=head.metric if is_function(head.metric) else metric.name))
         if not any(head.weight for head in found):
             raise SettingError.of_field(LOSS_WEIGHT, "is 0 for all outputs: expected one above 0")
         return tuple(found)
@@ -226,6 +230,8 @@ class RunSpec:
             description["heads"] = [dict(head.to_dict(), task=task) for head, task in zip(self.heads, tasks)]
         if self.class_weights:
             description["class_weights"] = self.class_weights
+        if self.functions.functions:
+            description["functions"] = self.functions.to_dict()
         if self.keras is not None:
             description["keras"] = self.keras.to_dict()
         return description
@@ -314,6 +320,8 @@ def output_mismatch(
     """
     name = network.output if output is None else output
     found = network.shapes[name]
+    if task == SEGMENTATION:
+        return _mask_mismatch(found, data, shape, name)
     noun = count(shape[0], *_NOUNS[task])
     wanted = f"{data} has " + (noun if len(shape) == 1 else f"targets of {shape_text(shape)}")
     if task == REGRESSION and len(shape) > 1 and equal_up_to_unit_axis(found, shape):
@@ -333,6 +341,19 @@ def output_mismatch(
             "the network without it"
         )
     return ""
+
+
+def _mask_mismatch(found: Tuple[int, ...], data: str, shape: Tuple[int, ...], name: str) -> str:
+    """Return the reason why an output of shape ``found`` does not fit masks (height, width, classes), or nothing."""
+    is_binary = shape[-1] == 2 and found == (*shape[:-1], 1)
+    if found == shape or is_binary:
+        return ""
+    pixels, classes = shape_text(shape[:-1]), count(shape[-1], *_NOUNS[CLASSIFICATION])
+    binary = f", or {shape_text((*shape[:-1], 1))} with a logit for each pixel" if shape[-1] == 2 else ""
+    return (
+        f"layer {name!r} outputs {shape_text(found)} for each example, but {data} has masks of {pixels} with {classes}"
+        f": expected {shape_text(shape)}{binary}"
+    )
 
 
 def _check_output(network: Network, dataset: Dataset, output: str, where: str) -> None:
@@ -367,7 +388,7 @@ def _task_hint(dataset: Dataset) -> str:
     """Return a hint at another task, a sentence after the first one, if the task was inferred; else an empty text."""
     if not dataset.assumed.task:
         return ""
-    other = REGRESSION if dataset.task == CLASSIFICATION else CLASSIFICATION
+    other = REGRESSION if dataset.task in (CLASSIFICATION, SEGMENTATION) else CLASSIFICATION
     return f". The task {dataset.task} was inferred from the labels; set it to {other} if they are something else"
 
 

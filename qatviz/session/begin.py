@@ -14,6 +14,7 @@ from qatviz.data.data_input import arrays_of_inputs
 from qatviz.data.dataset import is_regression_by_network
 from qatviz.data.heads import for_outputs, with_heads
 from qatviz.data.inputs import for_inputs
+from qatviz.data.masks import void_of
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, NetworkError, RecordError, SettingError, about
 from qatviz.heads import stated_tasks
@@ -39,11 +40,12 @@ from qatviz.protocol.timeline import LoggedEvent
 from qatviz.scaling import SCALINGS, UNIT, UNSCALED, joined_scalings
 from qatviz.session.changes import TimedChange, check_change
 from qatviz.session.learned import check_tasks, learned
+from qatviz.session.own_code import read_functions, with_absolute_functions
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
 from qatviz.session.scaling_choice import best_scaling
 from qatviz.settings import RunSettings
-from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION
+from qatviz.task import CLASSIFICATION, REGRESSION, SEGMENTATION
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
@@ -63,6 +65,7 @@ def begin(
     notify: Notify = ignore,
     model: Any = None,
     dataset: Optional[Dataset] = None,
+    functions: Optional[Mapping[str, Any]] = None,
 ) -> Prepared:
     """Prepare a new run; other parameters and errors are those of :func:`qatviz.session.prepare.prepare`.
 
@@ -72,8 +75,11 @@ def begin(
         Model of the current thread and default graph, which replaces that of the request.
     dataset : Dataset, optional
         Data set that replaces that of the request.
+    functions : mapping of str to callable, optional
+        Losses and metrics that a script passes, by path and name.
     """
     request.check()
+    request = with_absolute_functions(request)
     placement = placement_of(request)
     chosen, loaded = _load(request, model, dataset)
     for note in chosen.notes:
@@ -98,6 +104,7 @@ def begin(
             batch_size=request.batch_size,
             optimizer=request.optimizer,
             **learned(request, chosen.network.output_names, chosen.is_logit),
+            functions=read_functions(request, functions or {}, chosen.logit_outputs),
             seed=request.seed,
             steps=request.total_steps,
             placement=placement,
@@ -337,7 +344,7 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
         else:
             loaded = loaded.as_regression()
     for output, head in zip(chosen.network.outputs, loaded.heads):
-        if head.task in (CLASSIFICATION, MULTILABEL):
+        if head.task != REGRESSION:
             chosen = _without_sigmoid(chosen, output)
     if loaded.inputs or len(chosen.network.inputs) > 1:
         with about("data"):
@@ -470,6 +477,8 @@ def _write_data(dataset: Dataset, path: str) -> None:
         arrays.update({"class_names" + end: np.array(head.class_names, str), "task" + end: np.array(head.task)})
         if head.w_train is not None:
             arrays["w_train" + end] = head.w_train
+    if dataset.task == SEGMENTATION:
+        arrays["ignored_label"] = np.array(void_of(dataset.y_train.dtype))
     try:
         with atomic_file(path) as file:
             np.savez(file, scaling=np.array(dataset.scaling), **arrays)

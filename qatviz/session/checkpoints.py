@@ -18,6 +18,7 @@ from qatviz.protocol.reasons import RestoreReason, SaveKind
 from qatviz.protocol.run_spec import RunSpec, described_plan
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.session.own_code import recorded_functions
 from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.session.recorded_data import recorded_data
 from qatviz.telemetry.outcome import Outcome
@@ -72,7 +73,11 @@ def starting_point(
 
 
 def recorded_state(
-    directory: str, checkpoint: Optional[str] = None, data: Optional[str] = None, notify: Notify = ignore
+    directory: str,
+    checkpoint: Optional[str] = None,
+    data: Optional[str] = None,
+    notify: Notify = ignore,
+    allow_code: bool = False,
 ) -> Tuple[RecordReader, RunSpec]:
     """Return the reader of a recorded run, and its spec with a state as ``start``; the record is only read.
 
@@ -82,9 +87,13 @@ def recorded_state(
         By default the newest readable one.
     data : str, optional
         Current path of the data; by default the recorded path.
+    allow_code : bool
+        As in :class:`qatviz.session.request.ContinuationRequest`.
 
     Raises
     ------
+    CodeRefused
+        If losses or metrics of the run are functions of a file that the user has not allowed.
     RecordError
         If there is no run, its record is damaged, or there is no checkpoint.
     DataError
@@ -95,7 +104,7 @@ def recorded_state(
     description = reader.description
     with about("data"):
         dataset = recorded_data(description, data)
-    spec = RunSpec.from_description(description, dataset)
+    spec = RunSpec.from_description(description, dataset, functions=recorded_functions(description, allow_code, notify))
     with about("checkpoint"):
         state, _ = starting_point(reader, spec.book, checkpoint, notify)
         if state is None:

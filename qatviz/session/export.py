@@ -9,6 +9,8 @@ from qatviz.errors import ExportError, SettingError
 from qatviz.export.formats import Written, format_named
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
+from qatviz.metric import METRICS, Metric, metric_of
+from qatviz.own_functions import is_function
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.report.exports import PROOF
@@ -43,8 +45,21 @@ def state_source(spec: RunSpec, state: RunState, examples: Optional[int] = None,
     """Return the export source of a state; ``origin`` is added to the metadata in the proof."""
     metadata = dict(origin, checkpoint=state.name, step=state.step)
     return ExportSource(
-        spec.network, state.book, state.arrays, spec.dataset, state.step, metadata, spec.keras, examples
+        spec.network,
+        state.book,
+        state.arrays,
+        spec.dataset,
+        state.step,
+        metadata,
+        spec.keras,
+        examples,
+        tuple(_proof_metric(head.metric, own.task) for head, own in zip(spec.all_heads, spec.dataset.heads)),
     )
+
+
+def _proof_metric(name: str, task: str) -> Metric:
+    """Return the metric of proofs, in NumPy: that of the run, or of its task if it is a function of the user."""
+    return metric_of(task) if is_function(name) else METRICS[name]
 
 
 def export(

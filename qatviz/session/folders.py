@@ -10,6 +10,14 @@ from qatviz.errors import SettingError
 RUNS_VARIABLE = "QATVIZ_RUNS"
 
 
+def user_folder() -> Optional[str]:
+    """Return the program's user data directory; None if the user has no home directory."""
+    import platformdirs
+
+    folder: str = platformdirs.user_data_dir("qatviz", appauthor=False)
+    return None if folder.startswith("~") else folder
+
+
 def runs_folder() -> str:
     """Return ``$QATVIZ_RUNS``, else the folder "runs" in the program's user data directory.
 
@@ -20,10 +28,8 @@ def runs_folder() -> str:
     """
     if os.environ.get(RUNS_VARIABLE):
         return os.environ[RUNS_VARIABLE]
-    import platformdirs
-
-    folder = platformdirs.user_data_dir("qatviz", appauthor=False)
-    if folder.startswith("~"):
+    folder = user_folder()
+    if folder is None:
         raise SettingError(
             f"there is no home directory in which to record the run: expected the path of a folder in {RUNS_VARIABLE}"
         )

@@ -17,6 +17,7 @@ from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_yo
 from qatviz.heads import check_choices
 from qatviz.network.model_formats import MODEL_ENDINGS, is_model_folder, parse_script_spec
 from qatviz.network.zoo import NETWORKS
+from qatviz.own_functions import is_function
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.scaling import check_wanted_scaling
 from qatviz.session.changes import TimedChange
@@ -188,7 +189,7 @@ class NewRunRequest(TrainingRequest):
     model_weights : str, optional
         Path of the weights for a model file without weights.
     allow_code : bool
-        True allows Python code of the model to be run.
+        True allows Python code of the model, of losses and of metrics to be run.
     from_scratch : bool
         If True, training starts with seeded weights instead of the model's.
     data : str, optional
@@ -237,12 +238,19 @@ class NewRunRequest(TrainingRequest):
     run: RunSettings = RunSettings()
     out: Optional[str] = None
 
+    @property
+    def uses_functions(self) -> bool:
+        """Whether a loss or a metric is a function of a Python file."""
+        chosen = [self.loss, self.metric, *(value for head in self.heads.values() for value in dict(head).values())]
+        return any(map(is_function, chosen))
+
     def _checks(self) -> Iterable[Tuple[str, _Check]]:
         if self.network is not None:
             yield "network", self._check_network
         yield "model", self._check_model
         if self.network is not None:
-            for name in ("model_weights", "allow_code", "from_scratch"):
+            of_models = ("model_weights", *(() if self.uses_functions else ("allow_code",)), "from_scratch")
+            for name in of_models:
                 if getattr(self, name):
                     yield name, partial(_refuse_for_zoo, name)
         if self.model_weights is not None:
@@ -302,11 +310,15 @@ class ContinuationRequest(TrainingRequest):
         Total steps; None: as recorded.
     run : mapping of str to object
         Settings of the run that change at once.
+    allow_code : bool
+        True allows Python files with the run's losses and metrics to be run; those that were allowed before, and have
+        not changed since, run in any case.
     """
 
     directory: str = ""
     checkpoint: Optional[str] = None
     run: Mapping[str, Any] = field(default_factory=dict)
+    allow_code: bool = False
 
     def _checks(self) -> Iterable[Tuple[str, _Check]]:
         yield "directory", lambda: _check_text("directory", self.directory, "the directory of a recorded run")

@@ -13,6 +13,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.begin import absolute_source, new_record, placement_of, prepared_run, schedule_of
 from qatviz.session.changes import check_change
 from qatviz.session.checkpoints import rewind_record, starting_point
+from qatviz.session.own_code import recorded_functions
 from qatviz.session.prepared import Notify, Prepared, ignore
 from qatviz.session.recorded import read_past
 from qatviz.session.recorded_data import recorded_data
@@ -106,6 +107,7 @@ def _continued_spec(reader: RecordReader, request: ContinuationRequest, notify: 
             data_spec=absolute_source(source),
             placement=placement,
             parameters=reader.initial_parameters(),
+            functions=recorded_functions(description, request.allow_code, notify),
             **plan._asdict(),
         )
         with about("checkpoint"):

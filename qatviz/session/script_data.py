@@ -87,7 +87,15 @@ def dataset_of(data: Any, request: NewRunRequest, max_examples: Optional[int] = 
         dataset = from_heads(_NAME, ARRAYS, arrays[0], test, fraction, tasks=tasks, weights=weights)
         return replace(dataset, notes=tuple(notes))
     return from_arrays(
-        _NAME, ARRAYS, arrays[0], test, validation_fraction=fraction, task=task, notes=notes, weights=weights
+        _NAME,
+        ARRAYS,
+        arrays[0],
+        test,
+        validation_fraction=fraction,
+        task=task,
+        notes=notes,
+        weights=weights,
+        ignored_label=request.data_options.ignored_label,
     )
 
 

@@ -21,7 +21,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.scaling import UNIT, UNSCALED, scalings_by_input
 from qatviz.settings import WEIGHTS
-from qatviz.task import CLASSIFICATION, REGRESSION
+from qatviz.task import CLASSIFICATION, REGRESSION, SEGMENTATION
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
@@ -197,9 +197,10 @@ def _stand_in(network: Network, description: Mapping[str, Any]) -> Dataset:
         if task == CLASSIFICATION:
             targets = np.zeros(1, np.int32)
         else:
-            targets = np.zeros((1, *shape), np.float32 if task == REGRESSION else np.int32)
+            axes = shape[:-1] if task == SEGMENTATION else shape
+            targets = np.zeros((1, *axes), np.float32 if task == REGRESSION else np.int32)
         # A single logit is that of two classes.
-        count = max(shape[-1], 2) if task == CLASSIFICATION else shape[-1]
+        count = max(shape[-1], 2) if task in (CLASSIFICATION, SEGMENTATION) else shape[-1]
         names = () if task == REGRESSION else tuple(map(str, range(count)))
         data = (examples, targets, examples, targets, names, "the run's record", task)
         own = output if len(tasks) > 1 else ""

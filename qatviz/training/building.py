@@ -36,4 +36,5 @@ def graph_arguments(spec: RunSpec) -> Tuple[Any, ...]:
         spec.metric_name,
         spec.class_weights,
         spec.heads,
+        spec.functions,
     )

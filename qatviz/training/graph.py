@@ -23,6 +23,7 @@ from qatviz.losses import AUTOMATIC
 from qatviz.memory import check_room_for_tensorflow
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
+from qatviz.own_functions import OwnFunctions
 from qatviz.protocol.run_spec import Placement
 from qatviz.quant import live_state
 from qatviz.quant.live import LiveQuantizers, Modes
@@ -71,15 +72,12 @@ class TrainingGraph:
         If True, training steps return error measures.
     fixed : collection of str
         Parameters ``layer.parameter`` that are not trained.
-    loss : str
-        A name of :data:`qatviz.losses.LOSS_CHOICES`.
-    metric : str
-        A name of :data:`qatviz.metric.METRIC_CHOICES`.
-    class_weights : str
-        Text in the form of :func:`qatviz.class_weights.parse_class_weights`.
+    loss, metric, class_weights : str
+        Those of a network with one output, as in :class:`qatviz.heads.Head`.
     heads : sequence of Head
-        What each output learns, if the network has several; ``loss``, ``metric`` and ``class_weights`` are not used
-        then.
+        What each output learns, if the network has several; the three before are not used then.
+    functions : OwnFunctions
+        Functions of the user among losses and metrics.
     """
 
     def __init__(
@@ -97,6 +95,7 @@ class TrainingGraph:
         metric: str = AUTOMATIC,
         class_weights: str = "",
         heads: Sequence[Head] = (),
+        functions: OwnFunctions = OwnFunctions(),
     ):
         check_room_for_tensorflow()
         if placement.target:
@@ -105,7 +104,7 @@ class TrainingGraph:
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed = seed, frozenset(fixed)
         heads = tuple(heads) or (Head("", loss, 1.0, metric, class_weights),)
-        self._heads = GraphHeads(network, dataset, heads)
+        self._heads = GraphHeads(network, dataset, heads, functions)
         self._callables: Dict[str, Callable[..., Any]] = {}
         self._uses_histograms, self._updating = False, optimizers.PLAIN
         self._untrained: FrozenSet[str] = frozenset()

@@ -8,12 +8,16 @@ from qatviz.data import Dataset
 from qatviz.data.example_weights import example_weights
 from qatviz.heads import Head
 from qatviz.losses import loss_for
+from qatviz.metric import Metric
 from qatviz.network.graph import Network
+from qatviz.network.layers import Softmax
 from qatviz.network.plan import QuantizationPlan
+from qatviz.own_functions import OwnFunctions, is_function
 from qatviz.protocol.run_spec import metrics_of
 from qatviz.quant.live import LiveQuantizers
-from qatviz.training.objective import OBJECTIVES
-from qatviz.training.scoring import SCORINGS
+from qatviz.training.objective import OBJECTIVES, objective_for
+from qatviz.training.own_functions import activation_of, own_objective, own_scoring
+from qatviz.training.scoring import SCORINGS, Scoring
 
 
 class GraphHeads:
@@ -28,17 +32,41 @@ class GraphHeads:
         Data with targets for each output, see :func:`qatviz.data.heads.for_outputs`.
     heads : sequence of Head
         One for each output.
+    functions : OwnFunctions
+        Functions of the user among losses and metrics.
+
+    Raises
+    ------
+    SettingError
+        If a function of the user fails; when the losses and scores are built.
     """
 
-    def __init__(self, network: Network, dataset: Dataset, heads: Sequence[Head]):
+    def __init__(
+        self, network: Network, dataset: Dataset, heads: Sequence[Head], functions: OwnFunctions = OwnFunctions()
+    ):
         self._outputs, self._heads = network.outputs, tuple(heads)
+        ends = [
+            activation_of(name in functions.sigmoids, isinstance(network.layer(name), Softmax))
+            for name in network.outputs
+        ]
+        choices = zip(heads, dataset.heads, network.output_shapes, ends)
         self._objectives = [
-            OBJECTIVES[loss_for(head.loss, data.task, shape[-1])]
-            for head, data, shape in zip(heads, dataset.heads, network.output_shapes)
+            own_objective(functions.named(head.loss), own.task, end)
+            if is_function(head.loss)
+            else objective_for(loss_for(head.loss, own.task, shape[-1]), own.task)
+            for head, own, shape, end in choices
         ]
         place = {head.output: index for index, head in enumerate(heads)}
-        #: Index of the output and computation of each metric of evaluations.
-        self._scorings = [(place[each.output], SCORINGS[each.metric.name]) for each in metrics_of(heads, dataset)]
+
+        def scoring(index: int, metric: Metric) -> Scoring:
+            if metric.name in SCORINGS:
+                return SCORINGS[metric.name]
+            return own_scoring(functions.named(heads[index].metric), dataset.heads[index].task, ends[index])
+
+        #: Computation of each metric of evaluations, with the index of its output.
+        self._scorings = [
+            (place[each.output], scoring(place[each.output], each.metric)) for each in metrics_of(heads, dataset)
+        ]
 
     def loss(
         self,
@@ -83,10 +111,13 @@ class GraphHeads:
 def baseline_loss(heads: Sequence[Head], dataset: Dataset) -> float:
     """Return the weighted sum of :attr:`.Objective.baseline_loss` over the outputs.
 
-    The losses of ``heads`` are names of :data:`qatviz.losses.LOSSES`, not "auto".
+    The losses of ``heads`` are names of :data:`qatviz.losses.LOSSES`, not "auto"; those of a user's functions are
+    unknown, and count as 0.
     """
     total = 0.0
     for head, data in zip(heads, dataset.heads):
+        if head.loss not in OBJECTIVES:
+            continue
         weights = example_weights(data, head.class_weights)
         loss = OBJECTIVES[head.loss].baseline_loss(data)
         total += head.weight * (loss if weights is None else loss * float(weights.mean()))

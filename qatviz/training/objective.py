@@ -8,6 +8,8 @@ import tensorflow.compat.v1 as tf
 
 from qatviz import losses
 from qatviz.data import Dataset
+from qatviz.data.masks import void_of
+from qatviz.task import SEGMENTATION
 
 #: Error up to which the Huber loss is quadratic, as Keras' default.
 _HUBER_DELTA = 1.0
@@ -33,12 +35,15 @@ class Objective(NamedTuple):
     smoothing : callable (outputs, labels) -> tf.Tensor, optional
         float32 ``[batch, outputs]``: terms whose mean a label smoothing of 1 adds to the loss, which is linear in the
         smoothing. None for losses without classes.
+    counted : callable (labels) -> tf.Tensor, optional
+        float32 in the shape of the terms, 1 for those of which the mean is the loss, else 0; None if all are.
     """
 
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     baseline_loss: Callable[[Dataset], float]
     observes_labels: bool = False
     smoothing: Optional[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = None
+    counted: Optional[Callable[[tf.Tensor], tf.Tensor]] = None
 
     def mean_loss(
         self,
@@ -57,15 +62,18 @@ class Objective(NamedTuple):
         weights : tf.Tensor, optional
             float32 ``[batch]``: factors of the examples' losses, by whose sum the mean is not divided, as in Keras.
         """
-        loss = _weighted_mean(self.loss(outputs, labels), weights)
+        counted = None if self.counted is None else self.counted(labels)
+        loss = _weighted_mean(self.loss(outputs, labels), weights, counted)
         if self.smoothing is None or label_smoothing is None:
             return loss
-        return loss + label_smoothing * _weighted_mean(self.smoothing(outputs, labels), weights)
+        return loss + label_smoothing * _weighted_mean(self.smoothing(outputs, labels), weights, counted)
 
 
-def _weighted_mean(terms: tf.Tensor, weights: Optional[tf.Tensor]) -> tf.Tensor:
+def _weighted_mean(terms: tf.Tensor, weights: Optional[tf.Tensor], counted: Optional[tf.Tensor]) -> tf.Tensor:
     if weights is not None:
         terms *= tf.reshape(weights, [-1] + [1] * (terms.shape.ndims - 1))
+    if counted is not None:
+        return tf.div_no_nan(tf.reduce_sum(terms * counted), tf.reduce_sum(counted))
     return tf.reduce_mean(terms)
 
 
@@ -157,3 +165,30 @@ OBJECTIVES: Dict[str, Objective] = {
     ),
     losses.HUBER: _regression(_huber, _huber_of_mean),
 }
+
+
+def objective_for(loss: str, task: str) -> Objective:
+    """Return the objective of a loss, a name of :data:`qatviz.losses.LOSSES`, for labels of a task."""
+    return _of_pixels(OBJECTIVES[loss]) if task == SEGMENTATION else OBJECTIVES[loss]
+
+
+def _of_pixels(objective: Objective) -> Objective:
+    """Return the objective for masks, in which each pixel is an example; those that are ignored do not count.
+
+    Outputs are float32 ``[batch, height, width, outputs]``, labels uint8 or int32 ``[batch, height, width]``.
+    """
+
+    def by_pixel(function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        def terms(outputs: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+            labels = tf.cast(masks, tf.int32)
+            labels *= tf.cast(tf.not_equal(labels, void_of(masks.dtype.as_numpy_dtype)), tf.int32)
+            flat = function(tf.reshape(outputs, [-1, int(outputs.shape[-1])]), tf.reshape(labels, [-1]))
+            return tf.reshape(flat if flat.shape.ndims == 1 else tf.reduce_mean(flat, axis=1), tf.shape(masks))
+
+        return terms
+
+    def counted(masks: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.not_equal(tf.cast(masks, tf.int32), void_of(masks.dtype.as_numpy_dtype)), tf.float32)
+
+    smoothing = None if objective.smoothing is None else by_pixel(objective.smoothing)
+    return objective._replace(loss=by_pixel(objective.loss), smoothing=smoothing, counted=counted)

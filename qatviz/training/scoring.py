@@ -5,12 +5,24 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.metric import ACCURACY, AUC, EXACT_MATCH, LABEL_ACCURACY, RMSE, TOP, TOP_5, Metric
+from qatviz.data.masks import void_of
+from qatviz.metric import (
+    ACCURACY,
+    AUC,
+    EXACT_MATCH,
+    LABEL_ACCURACY,
+    MEAN_IOU,
+    PIXEL_ACCURACY,
+    RMSE,
+    TOP,
+    TOP_5,
+    Metric,
+)
 
 #: Smallest distance of two differences of logits, relative to the largest logit: more than float32's own error, and
 #: less than the quantization step of 16 bits.
 _RESOLUTION = 2.0**-20
-#: Metric over all examples; and for each label or number to predict, or once more for classes.
+#: Metric over all examples; and for each label, class of masks or number to predict, or once more for classes.
 Scores = Tuple[float, Tuple[float, ...]]
 
 
@@ -31,7 +43,9 @@ class Scoring(NamedTuple):
 
 def scores_of(metric: Metric, parts: List[np.ndarray], num_examples: int) -> Scores:
     """Return a metric from the results of :attr:`Scoring.part` for all parts of the held-out data, in their order."""
-    return SCORINGS[metric.name].whole(metric, parts, num_examples)
+    known = SCORINGS.get(metric.name)
+    whole = fraction if known is None else known.whole  # that of a user's function
+    return whole(metric, parts, num_examples)
 
 
 def area_under_curve(scores: np.ndarray, is_positive: np.ndarray) -> float:
@@ -107,6 +121,31 @@ def _logits_and_labels(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.concat([logits, tf.cast(labels[:, tf.newaxis], tf.float32)], axis=1)
 
 
+def _count_correct_pixels(logits: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+    """Return the number of correct pixels, and of all that are not ignored, int32 ``[2]``."""
+    labels = tf.cast(masks, tf.int32)
+    counts = tf.not_equal(labels, void_of(masks.dtype.as_numpy_dtype))
+    # Ignored pixels are never predicted.
+    is_right = tf.equal(_predicted_pixels(logits), labels)
+    return tf.stack([tf.count_nonzero(is_right, dtype=tf.int32), tf.count_nonzero(counts, dtype=tf.int32)])
+
+
+def _count_pixels_by_class(logits: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+    """Return the number of pixels of each class (row) predicted as each class, int32 ``[classes, classes]``."""
+    classes = max(int(logits.shape[-1]), 2)
+    labels = tf.cast(masks, tf.int32)
+    which = tf.where(tf.not_equal(labels, void_of(masks.dtype.as_numpy_dtype)))
+    pairs = classes * tf.gather_nd(labels, which) + tf.gather_nd(_predicted_pixels(logits), which)
+    return tf.reshape(tf.math.bincount(pairs, minlength=classes**2, maxlength=classes**2), [classes, classes])
+
+
+def _predicted_pixels(logits: tf.Tensor) -> tf.Tensor:
+    """Return the class of each pixel, int32 ``[batch, height, width]``; of equal logits, the first counts."""
+    if int(logits.shape[-1]) == 1:
+        return tf.cast(logits[..., 0] > 0.0, tf.int32)
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+
 def _total_squared_errors(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     """Return the squared errors of each output, float64 ``[outputs]``; of images, their mean, ``[1]``."""
     # float32 is not precise enough for the sum of squares of large numbers over all held-out examples.
@@ -125,14 +164,47 @@ def _mean(metric: Metric, totals: List[np.ndarray], num_examples: int) -> Scores
     return metric.of_mean(float(total.mean()) / num_examples), outputs
 
 
+def fraction(metric: Metric, counts: List[np.ndarray], num_examples: int) -> Scores:
+    """Return the fraction of numbers that are counted, NaN of none."""
+    found, total = np.sum(counts, axis=0, dtype=np.float64)
+    share = float(found / total) if total else float("nan")
+    return share, (share,)
+
+
+def _mean_iou(metric: Metric, counts: List[np.ndarray], num_examples: int) -> Scores:
+    return mean_iou(np.sum(counts, axis=0, dtype=np.float64))
+
+
+def mean_iou(confusion: np.ndarray) -> Scores:
+    """Return the mean intersection over union of the classes, and that of each class, as tf.keras.metrics.MeanIoU.
+
+    The mean is over the classes that are in the labels or in the predictions; that of others is NaN.
+
+    Parameters
+    ----------
+    confusion : np.ndarray
+        ``[classes, classes]``: number of pixels by class (row) and predicted class.
+
+    Examples
+    --------
+    >>> mean_iou(np.array([[3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0]]))[0]  # (3/4 + 2/3) / 2
+    0.7083333333333333
+    """
+    both = np.diag(confusion)
+    either = confusion.sum(axis=0) + confusion.sum(axis=1) - both
+    values = np.divide(both, either, out=np.full(len(both), np.nan), where=either > 0)
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan"), tuple(map(float, values))
+
+
 def _auc(metric: Metric, parts: List[np.ndarray], num_examples: int) -> Scores:
     rows = np.concatenate(parts).astype(np.float64)
     logits, labels = rows[:, :-1], rows[:, -1]
-    area = area_under_curve(_score_of_class_1(logits), labels > 0.5)
+    area = area_under_curve(score_of_class_1(logits), labels > 0.5)
     return area, (area,)
 
 
-def _score_of_class_1(logits: np.ndarray) -> np.ndarray:
+def score_of_class_1(logits: np.ndarray) -> np.ndarray:
     """Return the single logit, or the rank of the difference of two, float64 ``[n]``; NaN if a difference is.
 
     Differences of quantized logits that are equal but for float32's own error become equal scores. To round them to
@@ -157,5 +229,7 @@ SCORINGS: Dict[str, Scoring] = {
     AUC.name: Scoring(_logits_and_labels, _auc),
     LABEL_ACCURACY.name: Scoring(_count_correct_labels, _mean),
     EXACT_MATCH.name: Scoring(_count_exact_matches, _mean),
+    MEAN_IOU.name: Scoring(_count_pixels_by_class, _mean_iou),
+    PIXEL_ACCURACY.name: Scoring(_count_correct_pixels, fraction),
     RMSE.name: Scoring(_total_squared_errors, _mean),
 }

@@ -56,8 +56,8 @@ class StepInputs:
         examples, labels = self._data.batch(indices)
         batch = augment(examples, labels[0], run, seed, step)
         targets = [batch.targets]
-        for own in labels[1:]:  # only images are changed, as those of the first output are
-            targets.append(augment(examples, own, run, seed, step).targets if own.ndim == 4 else own)
+        for own in labels[1:]:  # only images and masks are changed, as those of the first output are
+            targets.append(augment(examples, own, run, seed, step).targets if own.ndim > 2 else own)
         second = [own[batch.order] for own in targets]
         return (batch.examples, *targets, *second, indices[batch.order], batch.share)
 

@@ -224,7 +224,7 @@ def test_the_task_of_an_npz_archive_is_the_default(files, task):
 @pytest.mark.parametrize(
     "task, message",
     [
-        ("segmentation", "the task is 'segmentation'"),
+        ("detection", "the task is 'detection'"),
         (1, "data.npz: task: found int64 of shape .*expected a string"),
         (["regression", "regression"], r"task: found <U10 of shape \[2\]"),
     ],

@@ -6,7 +6,8 @@ from new_run_stage import DIGITS, info_of
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.data import from_arrays
-from qatviz.gui.dialogs.new_run.data_preview import DataPreview, heat_table, picture
+from qatviz.gui.dialogs.new_run.data_preview import DataPreview
+from qatviz.gui.dialogs.new_run.sample_grid import heat_table, picture
 from qatviz.gui.widgets.theme import DARK, LIGHT, Theme
 from qatviz.presentation.previews import GREY, RGB, ROWS, data_info
 from qatviz.presentation.scene import Rects, Text

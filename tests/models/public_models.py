@@ -196,14 +196,14 @@ def denoising_autoencoder():
     return tf.keras.Model(image, layers.Activation("sigmoid")(net))
 
 
-def unet():
-    """The U-Net for 128×128 pixels that is upsampled to the nearest pixel, of an eighth of the filters."""
+def unet(side=128):
+    """The U-Net for images of this side that is upsampled to the nearest pixel, of an eighth of the filters."""
     same = {"padding": "same", "activation": "relu"}
 
     def twice(filters, x):
         return layers.Conv2D(filters, 3, **same)(layers.Conv2D(filters, 3, **same)(x))
 
-    image = layers.Input((128, 128, 1))
+    image = layers.Input((side, side, 1))
     levels, net = [], image
     for filters in (8, 16, 32, 64):
         levels.append(twice(filters, net))

@@ -106,6 +106,22 @@ def test_targets_that_are_images_move_with_the_examples():
     np.testing.assert_array_equal(half.targets, x[:, ::2])
 
 
+def test_masks_move_with_the_examples_and_keep_their_classes():
+    """An example that is its mask as numbers moves like it; with rotation, up to the interpolation at borders."""
+    mask = np.random.RandomState(0).randint(0, 3, (12, 3, 4)).repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
+    mask[:, 5] = 255
+    x = mask[..., np.newaxis].astype(np.float32)
+    for more in ({"augment_shift": 0.3, "augment_flip": "both"}, {"augment_time_shift": 0.4}):
+        found = augmented(x, mask, **more)
+        assert found.targets.dtype == np.uint8 and (found.targets != mask).any()
+        np.testing.assert_array_equal(found.examples[..., 0], found.targets)
+    turned = augmented(x, mask, augment_rotation=40.0)
+    assert set(np.unique(turned.targets)) == {0, 1, 2, 255}
+    whole = turned.examples[..., 0] == np.round(turned.examples[..., 0])
+    assert 0.2 < whole.mean() < 1
+    assert (turned.examples[..., 0] == turned.targets)[whole].mean() > 0.95
+
+
 def test_a_batch_depends_on_seed_and_step_alone_and_each_kind_on_itself():
     x = images()
     one = augmented(x, **ALL)

@@ -63,13 +63,13 @@ def test_uint8_images_are_scaled_as_the_examples():
     assert "targets of 8×8×1" in data_info(data).describe()
 
 
-def test_masks_of_0_and_1_and_images_without_an_axis_of_channels_are_kept():
+def test_masks_as_numbers_and_images_without_an_axis_of_channels_are_kept():
     x = pictures()
     mask = (x[..., 0] > 99).astype(np.uint8)
-    data = from_arrays("pictures", "a test", (x, mask), (x[:9], mask[:9]))
-    assert data.task == "regression" and data.output_shape == (8, 8)
+    data = from_arrays("pictures", "a test", (x, mask), (x[:9], mask[:9]), task="regression")
+    assert data.output_shape == (8, 8)
     assert sorted(np.unique(data.y_train)) == [0.0, 1.0]
-    trained = qatviz.train(autoencoder(), (x, mask), steps=2, **QUIET)
+    trained = qatviz.train(autoencoder(), (x, mask), steps=2, task="regression", **QUIET)
     assert trained.outcome.evaluations[-1]["float"] > 0
 
 

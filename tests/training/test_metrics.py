@@ -154,6 +154,8 @@ def test_texts_name_a_metric_that_is_not_the_accuracy():
         "AUC ",
         "label accuracy ",
         "exact match ",
+        "mean IoU ",
+        "pixel accuracy ",
         "RMSE ",
     ]
     assert AUC.text(0.97123) == "0.9712" and TOP_5.text(0.97123) == "97.1 %"

@@ -25,7 +25,7 @@ from qatviz.export.source import ExportSource
 from qatviz.losses import is_single_logit
 from qatviz.network.graph import Network
 from qatviz.number_format import names_text
-from qatviz.task import CLASSIFICATION, MULTILABEL
+from qatviz.task import CLASSIFICATION, MULTILABEL, SEGMENTATION
 
 #: Forms of a graph: rounded as in training; the same with exact accumulators; what TensorFlow 1.15's converter, TOCO,
 #: knows in integers; not rounded.
@@ -183,10 +183,13 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
 def _part_texts(task: str, shape: Tuple[int, ...]) -> Dict[str, str]:
     """Return texts on an output's nodes by their names."""
     texts = {LOGITS: f"float32 [batch, {', '.join(map(str, shape))}]"}
-    if task == CLASSIFICATION:
+    if task in (CLASSIFICATION, SEGMENTATION):
+        of = "" if task == CLASSIFICATION else " of each pixel"
+        axes = ", ".join(map(str, ("batch", *shape[:-1])))
         single = is_single_logit(task, shape[-1])
         texts[PROBABILITIES] = "sigmoid of the logit: probability of class 1" if single else "softmax of the logits"
-        texts[CLASS] = "int64 [batch], " + ("1 if the logit is positive" if single else "index of the largest logit")
+        texts[PROBABILITIES] += of
+        texts[CLASS] = f"int64 [{axes}], " + ("1 if the logit is positive" if single else "index of the largest logit")
     elif task == MULTILABEL:
         texts[PROBABILITIES] = "sigmoids of the logits: probability of each label"
         texts[LABELS] = f"int64 [batch, {shape[-1]}], 1 where the logit is positive"

@@ -38,7 +38,7 @@ from qatviz.network.layers import (
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH
 from qatviz.quant.interpolation import interpolation_weights
-from qatviz.task import CLASSIFICATION, MULTILABEL
+from qatviz.task import CLASSIFICATION, MULTILABEL, SEGMENTATION
 from qatviz.training.lowering.layers import combined, interpolated, linear, moved, transposed
 
 LOGITS, PROBABILITIES, CLASS, LABELS, ABOUT = "logits", "probabilities", "class", "labels", "about"
@@ -115,7 +115,8 @@ def output_prefixes(network: Network) -> Tuple[str, ...]:
 
 def output_parts(task: str) -> Tuple[str, ...]:
     """Return the names of an output's nodes, without their prefix."""
-    return {CLASSIFICATION: (LOGITS, PROBABILITIES, CLASS), MULTILABEL: (LOGITS, PROBABILITIES, LABELS)}.get(
+    classes = (LOGITS, PROBABILITIES, CLASS)
+    return {CLASSIFICATION: classes, SEGMENTATION: classes, MULTILABEL: (LOGITS, PROBABILITIES, LABELS)}.get(
         task, (LOGITS,)
     )
 
@@ -126,10 +127,10 @@ def _add_output(tensor: tf.Tensor, prefix: str, task: str) -> List[str]:
     if task == MULTILABEL:
         tf.nn.sigmoid(logits, name=prefix + PROBABILITIES)
         tf.cast(logits > 0.0, tf.int64, name=prefix + LABELS)
-    elif task == CLASSIFICATION:
+    elif task in (CLASSIFICATION, SEGMENTATION):
         if is_single_logit(task, int(logits.shape[-1])):
             tf.nn.sigmoid(logits, name=prefix + PROBABILITIES)
-            tf.cast(logits[:, 0] > 0.0, tf.int64, name=prefix + CLASS)
+            tf.cast(logits[..., 0] > 0.0, tf.int64, name=prefix + CLASS)
         else:
             tf.nn.softmax(logits, name=prefix + PROBABILITIES)
             tf.argmax(logits, axis=-1, output_type=tf.int64, name=prefix + CLASS)

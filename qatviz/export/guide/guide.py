@@ -21,7 +21,7 @@ from qatviz.number_format import bytes_text, shape_text
 from qatviz.quant.affine import AffineGrid
 from qatviz.safe_text import escaped, one_line, shell_word
 from qatviz.scaling import UNSCALED
-from qatviz.task import MULTILABEL, REGRESSION
+from qatviz.task import MULTILABEL, REGRESSION, SEGMENTATION
 
 README, CHECK = "README.md", "check.py"
 #: Contents of golden vectors by their keys, for the README; "{runtime}" is replaced by the runtime of the proof.
@@ -304,6 +304,11 @@ def _class_lines(dataset: Dataset, shape: Tuple[int, ...]) -> List[str]:
             return [f"Predicted numbers, {shape_text(shape)} as the targets."]
         return [f"{shape[0]} predicted numbers, in the order of the targets."]
     names = ", ".join(f"{i} {one_line(name)}" for i, name in enumerate(dataset.class_names))
+    if dataset.task == SEGMENTATION:
+        rule = "that of the largest of its logits"
+        if is_single_logit(dataset.task, shape[-1]):
+            rule = "1 if its single logit is positive, else 0"
+        return [f"Logits of each pixel, {shape_text(shape)}; its class is {rule}. Classes, by index: {names}."]
     if dataset.task == MULTILABEL:
         return [f"Labels, by index: {names}. An example has those whose logits are positive."]
     single = ""

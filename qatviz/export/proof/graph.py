@@ -122,8 +122,9 @@ def whole_scores(
                 for values, tensor in zip(evaluated, logits)
             ]
         found["evaluation graph"].append(evaluated)
+    targets = zip((whole.labels, *whole.further), whole.metrics)
     first, *further = [
-        {name: score(np.concatenate([part[index] for part in parts]), labels) for name, parts in found.items()}
-        for index, labels in enumerate((whole.labels, *whole.further))
+        {name: score(np.concatenate([part[index] for part in parts]), *own) for name, parts in found.items()}
+        for index, own in enumerate(targets)
     ]
     return WholeScores(whole.count, whole.held_out, first, tuple(further))

@@ -22,10 +22,11 @@ from qatviz.export.proof.parity import (
     of_output,
     run_outputs,
 )
-from qatviz.export.proof.scores import WholeScores, metric_for, score, score_codes, score_lines
+from qatviz.export.proof.scores import WholeScores, metric_for, score, score_codes, score_lines, scores_record
 from qatviz.export.source import WholePart
-from qatviz.metric import ACCURACY, RMSE, Metric
+from qatviz.metric import ACCURACY, Metric
 from qatviz.number_format import share_text
+from qatviz.task import CLASSIFICATION, REGRESSION
 from qatviz.text_columns import aligned
 
 #: Number of examples in the golden vectors.
@@ -85,7 +86,7 @@ class OutputProof(NamedTuple):
             "output": self.output,
             "outputs": {name: found.to_record() for name, found in self.outputs.items()},
             "metric": self.metric.name,
-            self.metric.name: self.scores,
+            self.metric.name: scores_record(self.scores),
         }
 
 
@@ -182,7 +183,7 @@ class ParityReport:
             "layers": _layer_records(self.layers),
             "more_layers": {name: _layer_records(layers) for name, layers in self.more_layers.items()},
             "metric": self.metric.name,
-            self.metric.name: self.scores,
+            self.metric.name: scores_record(self.scores),
             "held_out": None if self.whole is None else self.whole.to_record(self.metric, self.further),
             "bytes": self.nbytes,
             **compiled,
@@ -214,7 +215,7 @@ class ParityReport:
         lines.append("input: {input}".format(**self.about))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
-            bar = self.reached if self.metric is ACCURACY else self.reached._replace(top1=None)
+            bar = self.reached if self.metric.task == CLASSIFICATION else self.reached._replace(top1=None)
             lines.append(
                 f"note: in networks of a few layers this runtime reaches {bar.in_words()}. Here, each operation is "
                 "correct up to rounding; the differences add up over the layers."
@@ -239,6 +240,7 @@ def prove(
     labels: np.ndarray,
     whole: Optional[WholePart] = None,
     further: Sequence[np.ndarray] = (),
+    metrics: Sequence[Metric] = (),
     progress: Progress = Progress(),
 ) -> ParityReport:
     """Run a file on examples, and compare it with the simulator and the evaluation graph.
@@ -257,15 +259,21 @@ def prove(
         The whole held-out part, for the scores of the evaluation graph.
     further : sequence of np.ndarray
         Targets of further outputs.
+    metrics : sequence of Metric
+        Metric of each output; by default those for the targets.
     progress : Progress
     """
     progress.at("running the evaluation graph", 0.0)
-    heads = model.heads
+    heads, all_targets = model.heads, (labels, *further)
+    metrics = metrics or [metric_for(targets) for targets in all_targets]
     in_float = graph.outputs(images, quantized=False)
     evaluated = [codes_of(values, head.logits) for values, head in zip(graph.outputs(images), heads)]
     first, *others = [
-        {"float": score(values, targets), _EVALUATION: score_codes(codes, head.logits, targets)}
-        for values, codes, head, targets in zip(in_float, evaluated, heads, (labels, *further))
+        {
+            "float": score(values, targets, metric),
+            _EVALUATION: score_codes(codes, head.logits, targets, metric),
+        }
+        for values, codes, head, targets, metric in zip(in_float, evaluated, heads, all_targets, metrics)
     ]
     on_whole: Optional[WholeScores] = None
     if whole is not None and whole.count == len(images):
@@ -278,9 +286,9 @@ def prove(
     about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name, input=source)
     names = graph.output_names if further else ("",)
     proofs = [
-        _output_proof(name, head, targets, scores, codes, *pair)
-        for name, head, targets, scores, codes, pair in zip(
-            names, heads, (labels, *further), (first, *others), evaluated, ran
+        _output_proof(name, head, targets, metric, scores, codes, *pair)
+        for name, head, targets, metric, scores, codes, pair in zip(
+            names, heads, all_targets, metrics, (first, *others), evaluated, ran
         )
     ]
     return ParityReport(
@@ -293,7 +301,7 @@ def prove(
         {"file": exported.nbytes, "float32 parameters": _float_bytes(model)},
         exported.reached,
         model.notes + exported.notes,
-        _golden(model, images, (labels, *further), ran),
+        _golden(model, images, all_targets, ran),
         proofs[0].metric,
         whole=on_whole,
         output=proofs[0].output,
@@ -305,22 +313,22 @@ def _output_proof(
     name: str,
     model: IntegerModel,
     labels: np.ndarray,
+    metric: Metric,
     scores: Dict[str, float],
     evaluated: np.ndarray,
     simulated: np.ndarray,
     found: np.ndarray,
 ) -> OutputProof:
     """Return the result for one output, from the codes of the evaluation, the simulator and the file."""
-    metric = metric_for(labels)
     for who, codes in (("simulator", simulated), ("file", found)):
-        scores[who] = score_codes(codes, model.logits, labels)
+        scores[who] = score_codes(codes, model.logits, labels, metric)
     pairs = {
         "file to evaluation graph": (evaluated, found),
         "file to simulator": (simulated, found),
         "simulator to evaluation graph": (evaluated, simulated),
     }
     zero = model.logits.zero_point
-    compared = {what: compare_logits(*codes, metric is ACCURACY, zero) for what, codes in pairs.items()}
+    compared = {what: compare_logits(*codes, metric.task == CLASSIFICATION, zero) for what, codes in pairs.items()}
     return OutputProof(name, compared, metric, scores)
 
 
@@ -373,7 +381,8 @@ def _float_bytes(model: IntegerModel) -> int:
 
 def _output_lines(name: str, metric: Metric, outputs: Mapping[str, Agreement], examples: int) -> List[str]:
     """Return the table of the comparisons of an output, whose name is empty if there is only one."""
-    kind, top1 = "outputs" if metric is RMSE else "logits", ("top-1",) if metric is ACCURACY else ()
+    kind = "outputs" if metric.task == REGRESSION else "logits"
+    top1 = ("top-1",) if metric.task == CLASSIFICATION else ()
     rows = [
         (what, share_text(found.identical), str(found.largest), *([share_text(found.top1 or 0.0)] if top1 else ()))
         for what, found in outputs.items()

@@ -1,37 +1,91 @@
-"""Metric of a run's task for outputs of files, simulator and graphs, in NumPy."""
+"""Metrics of a run for outputs of files, simulator and graphs, in NumPy."""
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+import math
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.data.masks import void_of
 from qatviz.export.integers.model import IntegerTensor
-from qatviz.metric import ACCURACY, LABEL_ACCURACY, RMSE, Metric
+from qatviz.metric import (
+    ACCURACY,
+    AUC,
+    EXACT_MATCH,
+    LABEL_ACCURACY,
+    MEAN_IOU,
+    PIXEL_ACCURACY,
+    RMSE,
+    TOP,
+    TOP_5,
+    Metric,
+)
+from qatviz.training.scoring import area_under_curve, mean_iou, score_of_class_1
 
 
 def metric_for(labels: np.ndarray) -> Metric:
-    """Return the metric for labels.
+    """Return the metric by default for labels.
 
-    Classes are int32 ``[n]``, several labels int32 ``[n, labels]``, numbers to predict float32 ``[n, ...]``.
+    Classes are int32 ``[n]``, several labels int32 ``[n, labels]``, masks integers ``[n, height, width]``, numbers to
+    predict float32 ``[n, ...]``.
     """
     if labels.dtype.kind == "f":
         return RMSE
-    return ACCURACY if labels.ndim == 1 else LABEL_ACCURACY
+    return {1: ACCURACY, 2: LABEL_ACCURACY}.get(labels.ndim, MEAN_IOU)
 
 
-def score(outputs: np.ndarray, labels: np.ndarray) -> float:
-    """Return the metric of real outputs ``[n, outputs]``; among equal logits, the first counts."""
-    metric = metric_for(labels)
-    if metric is LABEL_ACCURACY:
-        return metric.of_mean(float(np.mean((outputs > 0) == labels)))
-    if metric is ACCURACY:
-        predicted = outputs[:, 0] > 0 if outputs.shape[1] == 1 else outputs.argmax(axis=1)
-        return ACCURACY.of_mean(float(np.mean(predicted == labels)))
-    return RMSE.of_mean(float(np.mean(np.square(outputs.astype(np.float64) - labels))))
+def score(outputs: np.ndarray, labels: np.ndarray, metric: Optional[Metric] = None) -> float:
+    """Return a metric of real outputs ``[n, outputs]``, by default that for the labels.
+
+    Among equal logits, the first counts. NaN if the metric is not defined for these examples.
+    """
+    return _SCORES[(metric or metric_for(labels)).name](outputs, labels)
 
 
-def score_codes(codes: np.ndarray, tensor: IntegerTensor, labels: np.ndarray) -> float:
-    """Return the metric of integer codes on the tensor's grid."""
-    return score((codes.astype(np.float64) - tensor.zero_point) * np.float64(tensor.scale), labels)
+def score_codes(codes: np.ndarray, tensor: IntegerTensor, labels: np.ndarray, metric: Optional[Metric] = None) -> float:
+    """Return :func:`score` of integer codes on the tensor's grid."""
+    return score((codes.astype(np.float64) - tensor.zero_point) * np.float64(tensor.scale), labels, metric)
+
+
+def scores_record(scores: Mapping[str, float]) -> Dict[str, Optional[float]]:
+    """Return scores as a JSON-able dict, with None for those that are not finite."""
+    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+
+def _predicted(outputs: np.ndarray) -> np.ndarray:
+    """Return the class of each example, or pixel."""
+    return np.asarray(outputs[..., 0] > 0 if outputs.shape[-1] == 1 else outputs.argmax(axis=-1))
+
+
+def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean(_predicted(outputs) == labels))
+
+
+def _top(outputs: np.ndarray, labels: np.ndarray) -> float:
+    first = np.argsort(-outputs, axis=1, kind="stable")[:, :TOP]
+    return float(np.mean((first == labels[:, np.newaxis]).any(axis=1)))
+
+
+def _right_pixels(outputs: np.ndarray, masks: np.ndarray) -> float:
+    counted = masks != void_of(masks.dtype)
+    return float(np.mean((_predicted(outputs) == masks)[counted])) if counted.any() else math.nan
+
+
+def _iou(outputs: np.ndarray, masks: np.ndarray) -> float:
+    classes, counted = max(outputs.shape[-1], 2), masks != void_of(masks.dtype)
+    pairs = classes * masks[counted].astype(np.int64) + _predicted(outputs)[counted]
+    return mean_iou(np.bincount(pairs, minlength=classes**2).reshape(classes, classes))[0]
+
+
+_SCORES: Dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    ACCURACY.name: _accuracy,
+    TOP_5.name: _top,
+    AUC.name: lambda outputs, labels: area_under_curve(score_of_class_1(outputs), labels > 0),
+    LABEL_ACCURACY.name: lambda outputs, labels: float(np.mean((outputs > 0) == labels)),
+    EXACT_MATCH.name: lambda outputs, labels: float(np.mean(((outputs > 0) == labels).all(axis=1))),
+    MEAN_IOU.name: _iou,
+    PIXEL_ACCURACY.name: _right_pixels,
+    RMSE.name: lambda outputs, labels: math.sqrt(float(np.mean(np.square(outputs.astype(np.float64) - labels)))),
+}
 
 
 class WholeScores(NamedTuple):
@@ -55,10 +109,10 @@ class WholeScores(NamedTuple):
     def to_record(self, metric: Metric, further: Sequence[Any] = ()) -> Dict[str, Any]:
         """Return the scores as a JSON-able dict; those in ``further`` have the attributes ``output`` and ``metric``."""
         rows = [
-            {"output": each.output, "metric": each.metric.name, each.metric.name: scores}
+            {"output": each.output, "metric": each.metric.name, each.metric.name: scores_record(scores)}
             for each, scores in zip(further, self.further)
         ]
-        record = {"examples": self.examples, "of": self.held_out, metric.name: self.scores}
+        record = {"examples": self.examples, "of": self.held_out, metric.name: scores_record(self.scores)}
         return {**record, "further": rows} if rows else record
 
 

@@ -13,6 +13,7 @@ from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.proof.report import Exported, ParityReport, prove
 from qatviz.export.source import WholePart
+from qatviz.metric import Metric
 
 #: Name of the comparison that needs no runtime for the file.
 _KNOWN = "simulator to evaluation graph"
@@ -160,6 +161,7 @@ def prove_unrun(
     labels: np.ndarray,
     whole: Optional[WholePart] = None,
     further: Sequence[np.ndarray] = (),
+    metrics: Sequence[Metric] = (),
     progress: Progress = Progress(),
 ) -> UnrunReport:
     """Prove as :func:`qatviz.export.proof.report.prove` does, for a file that can't be run."""
@@ -168,4 +170,5 @@ def prove_unrun(
         return run_codes(model, codes, [op.output for op in model.ops])
 
     simulated = exported._replace(runtime="nothing", run=run, run_layers=run)
-    return UnrunReport(prove(model, simulated, graph, images, labels, whole, further, progress), reason, advice)
+    proved = prove(model, simulated, graph, images, labels, whole, further, metrics, progress)
+    return UnrunReport(proved, reason, advice)

@@ -7,11 +7,12 @@ import numpy as np
 
 from qatviz.export.proof.parity import of_output, same_top1
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, size_in_words
-from qatviz.export.proof.scores import WholeScores, metric_for, score, score_lines
+from qatviz.export.proof.scores import WholeScores, metric_for, score, score_lines, scores_record
 from qatviz.export.source import HeldOut
 from qatviz.inputs import split_examples
-from qatviz.metric import ACCURACY, Metric
+from qatviz.metric import Metric
 from qatviz.number_format import share_text
+from qatviz.task import CLASSIFICATION
 from qatviz.text_columns import aligned
 
 #: Widths of the columns of numbers in the table (characters).
@@ -59,7 +60,7 @@ class OutputScores(NamedTuple):
 
     def to_record(self) -> Dict[str, Any]:
         """Return the scores as a JSON-able dict."""
-        return {"output": self.output, "metric": self.metric.name, self.metric.name: self.scores}
+        return {"output": self.output, "metric": self.metric.name, self.metric.name: scores_record(self.scores)}
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class ValueReport:
             "examples": self.examples,
             "outputs": {name: _finite(found._asdict()) for name, found in self.outputs.items()},
             "metric": self.metric.name,
-            self.metric.name: self.scores,
+            self.metric.name: scores_record(self.scores),
             "held_out": None if self.whole is None else self.whole.to_record(self.metric, self.further),
             "bytes": self.nbytes,
             "notes": list(self.notes),
@@ -222,11 +223,14 @@ def value_report(
         Names and shapes of the network's inputs, if there are several.
     """
     images, labels = held_out.images, held_out.labels
-    metric, first = metric_for(labels), slice(GOLDEN_EXAMPLES)
+    metrics = held_out.metrics or [metric_for(targets) for targets in (labels, *held_out.further)]
+    metric, first = metrics[0], slice(GOLDEN_EXAMPLES)
     compared = {
-        f"file to {reference}": compare_values(values[reference], values["file"], bar.relative, metric is ACCURACY)
+        f"file to {reference}": compare_values(
+            values[reference], values["file"], bar.relative, metric.task == CLASSIFICATION
+        )
     }
-    scores = {name: score(found, labels) for name, found in values.items()}
+    scores = {name: score(found, labels, metric) for name, found in values.items()}
     given = list(split_examples(inputs, images[first]).values()) if len(inputs) > 1 else [images[first]]
     golden = {
         "images": given[0],
@@ -240,12 +244,11 @@ def value_report(
     name = next(iter(outputs), "")
     compared = {f"{name}, {what}" if name else what: found for what, found in compared.items()}
     for index, (output, own) in enumerate(list(outputs.items())[1:], 1):
-        targets = held_out.further[index - 1]
-        metric_of_it = metric_for(targets)
+        targets, metric_of_it = held_out.further[index - 1], metrics[index]
         compared[f"{output}, file to {reference}"] = compare_values(
-            own[reference], own["file"], bar.relative, metric_of_it is ACCURACY
+            own[reference], own["file"], bar.relative, metric_of_it.task == CLASSIFICATION
         )
-        scored = {who: score(found, targets) for who, found in own.items()}
+        scored = {who: score(found, targets, metric_of_it) for who, found in own.items()}
         further.append(OutputScores(output, metric_of_it, scored))
         vectors = {"labels": targets, "expected_output": own[reference], "file_output": own["file"]}
         golden.update((of_output(key, index), array[first]) for key, array in vectors.items())

@@ -50,7 +50,7 @@ from qatviz.export.tflite.vectors import (
     file_vectors,
 )
 from qatviz.export.tflite.written import TfliteModel
-from qatviz.metric import ACCURACY
+from qatviz.task import CLASSIFICATION
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
@@ -210,13 +210,13 @@ def _with_litert_results(
     for proof, values, head, (simulated, found), labels in zip(
         (first, *further), graph.outputs(held_out.images), files.model.heads, ran, targets
     ):
-        classes, zero_point = proof.metric is ACCURACY, head.logits.zero_point
+        classes, zero_point = proof.metric.task == CLASSIFICATION, head.logits.zero_point
         evaluated = codes_of(values, head.logits)
         outputs = {
             litert.name + " to evaluation graph": compare_logits(evaluated, found, classes, zero_point),
             litert.name + " to simulator": compare_logits(simulated, found, classes, zero_point),
         }
-        scores = {**proof.scores, litert.name: score_codes(found, head.logits, labels)}
+        scores = {**proof.scores, litert.name: score_codes(found, head.logits, labels, proof.metric)}
         proofs.append(proof._replace(outputs={**proof.outputs, **outputs}, scores=scores))
     return replace(
         report,

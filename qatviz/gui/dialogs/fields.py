@@ -21,6 +21,36 @@ class ComboBox(QtWidgets.QComboBox):
         event.ignore()
 
 
+class WordBox(ComboBox):
+    """Drop-down list of words that also takes another text.
+
+    Parameters
+    ----------
+    form : str
+        Form of other texts, which is shown while there is none.
+    """
+
+    def __init__(self, form: str, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent, editable=True)
+        self.setInsertPolicy(QtWidgets.QComboBox.NoInsert)
+        self.lineEdit().setPlaceholderText(form)
+
+    @property
+    def word(self) -> str:
+        """The value of the chosen item, or the text that was typed."""
+        text = self.currentText()
+        row = self.findText(text)
+        return str(self.itemData(row)) if row >= 0 else text.strip()
+
+    def choose(self, word: str) -> None:
+        """Choose the item of a value, or show another text."""
+        row = self.findData(word)
+        if row >= 0:
+            self.setCurrentIndex(row)
+        else:
+            self.setEditText(word)
+
+
 class Field(QtWidgets.QWidget):
     """Widget with lines for an error or a note below it, and for a warning."""
 

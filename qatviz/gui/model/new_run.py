@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from typing import Dict
 
+from qatviz.augmentation_settings import AUGMENTATION_SETTINGS
 from qatviz.data_options import DATA_OPTIONS
 from qatviz.gui.model.path_check import path_problem
 from qatviz.session.request import NewRunRequest
@@ -19,6 +20,11 @@ LEARNING_RATE = RUN_SETTINGS["learning_rate"]
 #: Settings of the schedule of the learning rate: its kind, and its numbers.
 SCHEDULE = RUN_SETTINGS["lr_schedule"]
 SCHEDULE_NUMBERS = {name: RUN_SETTINGS[name] for name in ("lr_period", "lr_factor", "warmup_steps")}
+#: Settings of augmentation: the numbers, and the directions in which images are mirrored.
+AUGMENTATION_NUMBERS = {
+    name: RUN_SETTINGS[name] for name in AUGMENTATION_SETTINGS if RUN_SETTINGS[name].choices is None
+}
+FLIP = RUN_SETTINGS["augment_flip"]
 #: Filter of the file dialogs for data.
 DATA_FILES = "Data sets (*.npz *.npy *.csv *.tsv *ubyte *ubyte.gz *.tar.gz *.zip);;All files (*)"
 
@@ -41,6 +47,8 @@ LABELS = {
     "learning_rate": LEARNING_RATE.label,
     "lr_schedule": SCHEDULE.label,
     **{name: setting.label for name, setting in SCHEDULE_NUMBERS.items()},
+    FLIP.name: f"Augment: {FLIP.label.lower()}",
+    **{name: f"Augment: {setting.label.lower()}" for name, setting in AUGMENTATION_NUMBERS.items()},
     "batch_size": BATCH_SIZE.label,
     "seed": SEED.label,
     "steps": STEPS.label,

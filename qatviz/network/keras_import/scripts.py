@@ -3,7 +3,7 @@
 import os
 import runpy
 import sys
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 from qatviz.errors import CodeRefused, NetworkError
 from qatviz.network.keras_import.convert import ImportedModel, InputShape
@@ -68,11 +68,9 @@ def load_model_script(
 
 
 def _run_script(script: Script, where: str) -> Any:
-    """Run a file, with its folder on the module search path, and return its model."""
-    own = os.path.dirname(os.path.abspath(script.path))
-    sys.path.insert(0, own)
+    """Run a file and return its model."""
     try:
-        names = runpy.run_path(script.path, run_name="qatviz_model_script")
+        names = run_script(script.path)
         if script.name not in names:
             raise NetworkError(
                 f"{where}function {script.name!r} does not exist; found: "
@@ -84,6 +82,14 @@ def _run_script(script: Script, where: str) -> Any:
         raise
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise NetworkError(f"{where}{script.name} failed: {type(error).__name__}: {error}") from error
+
+
+def run_script(path: str) -> Dict[str, Any]:
+    """Run a Python file, with its folder on the module search path, and return its names; it may raise anything."""
+    own = os.path.dirname(os.path.abspath(path))
+    sys.path.insert(0, own)
+    try:
+        return runpy.run_path(path, run_name="qatviz_model_script")
     finally:
         if own in sys.path:
             sys.path.remove(own)

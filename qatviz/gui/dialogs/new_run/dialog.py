@@ -1,7 +1,7 @@
 """New run dialog, which previews and checks model and data as the user fills it in."""
 
 from dataclasses import replace
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Set
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -20,6 +20,7 @@ from qatviz.gui.widgets.scrolled import Scrolled, screen_room
 from qatviz.heads import stated_tasks
 from qatviz.network import zoo
 from qatviz.network.graph import Network
+from qatviz.own_functions import is_function
 from qatviz.presentation.previews import DataInfo
 from qatviz.presets import PRESETS
 from qatviz.scaling import found_text
@@ -69,6 +70,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.model: Optional[ModelInfo] = None
         self.consent: Optional[ConsentDialog] = None
         self._allowed = ""  # the model whose code may be run
+        self._allowed_functions: Set[str] = set()  # losses and metrics whose code may be run
         self._asks_consent = False  # whether to ask for consent at once: the model was chosen, not typed
         self._data_problem: Optional[QatvizError] = None
         self._model_problem: Optional[QatvizError] = None
@@ -138,11 +140,18 @@ class NewRunDialog(QtWidgets.QDialog):
 
     @property
     def request(self) -> NewRunRequest:
-        """The fields' request, with the user's consent to run a model's code."""
+        """The fields' request, with the user's consent to run the code of a model, of losses and metrics."""
         wanted = self.form.request
+        if wanted.uses_functions and not self._functions_to_allow(wanted):
+            return replace(wanted, allow_code=True)
         if wanted.model is None:
             return wanted
         return replace(wanted, allow_code=self._allowed == wanted.model)
+
+    def _functions_to_allow(self, wanted: NewRunRequest) -> List[str]:
+        """Return the losses and metrics whose code the user has not allowed to be run."""
+        chosen = dict.fromkeys((wanted.loss, wanted.metric))
+        return [text for text in chosen if is_function(text) and text not in self._allowed_functions]
 
     def open_model(self, path: str) -> None:
         """Choose the file ``path`` as the model."""
@@ -160,6 +169,8 @@ class NewRunDialog(QtWidgets.QDialog):
         """Update the previews and the error or note of each field."""
         wanted = self.form.request
         problems = dict(problems_of(wanted), **self.form.refused)
+        self.form.show_augmentation(() if self.data is None else self.data.input_shape)
+        self.data_preview.show_augmentation(self.data, wanted.run, wanted.seed)
         notes = {"preset": PRESETS[self.form.preset.currentData()].description, "data": self._data_note()}
         if self.data is not None and wanted.scaling is None:
             notes["scaling"] = f"Examples are {found_text(self.data.scaling)}"
@@ -327,6 +338,16 @@ class NewRunDialog(QtWidgets.QDialog):
             self._ask_model()
             self._update()
 
+    def _ask_functions(self, functions: List[str]) -> None:
+        code = "The loss or metric is a function of a Python program, which must run to compute it."
+        self.consent = ConsentDialog("\n".join(functions), code, self, "loss or metric")
+        self.consent.allowed.connect(lambda: self._on_functions_allowed(functions))
+        self.consent.open()
+
+    def _on_functions_allowed(self, functions: List[str]) -> None:
+        self._allowed_functions.update(functions)
+        self.accept()
+
     # Dropped files
 
     def dragEnterEvent(self, event: QtGui.QDragEnterEvent) -> None:
@@ -346,6 +367,10 @@ class NewRunDialog(QtWidgets.QDialog):
         if not self.start.isEnabled():
             return
         wanted = self.request
+        functions = self._functions_to_allow(wanted)
+        if functions:
+            self._ask_functions(functions)
+            return
         self.form.remember()
         self._forget()
         super().accept()
@@ -364,7 +389,9 @@ class NewRunDialog(QtWidgets.QDialog):
 
 
 class ConsentDialog(QtWidgets.QMessageBox):
-    """Question whether the Python code of a model may be run; the answer applies to this run only.
+    """Question whether the Python code of a model, or of a loss or metric, may be run.
+
+    The answer applies to this run only; files of losses and metrics run again when it is resumed, until they change.
 
     The default is No. Open it with :meth:`open`, which does not block.
 
@@ -374,17 +401,19 @@ class ConsentDialog(QtWidgets.QMessageBox):
         The model's file.
     code : str
         A sentence on the code that it contains.
+    what : str
+        Noun for what the code computes.
     """
 
     #: Emitted when the user allows it.
     allowed = QtCore.pyqtSignal()
 
-    def __init__(self, path: str, code: str, parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(self, path: str, code: str, parent: Optional[QtWidgets.QWidget] = None, what: str = "model"):
         super().__init__(parent)
         self.setWindowTitle("Run code?")
         self.setIcon(QtWidgets.QMessageBox.Warning)
         self.setTextFormat(QtCore.Qt.PlainText)  # a file's name is not markup
-        self.setText("Run the Python code of this model?")
+        self.setText(f"Run the Python code of this {what}?")
         self.setInformativeText(
             f"{path}\n\n{code}\n\nThe code runs on this computer with your permissions: it can read, change and send "
             "anything that you can. Run it only if you trust its author.\n\nYour answer applies to this run only."

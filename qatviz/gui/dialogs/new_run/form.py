@@ -7,13 +7,15 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.class_weights import BALANCED
 from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import SettingError
-from qatviz.gui.dialogs.fields import ComboBox, Field, OutField, StepsField
+from qatviz.gui.dialogs.fields import ComboBox, Field, OutField, StepsField, WordBox
 from qatviz.gui.dialogs.new_run.data_options import DataOptionEditors
 from qatviz.gui.dialogs.new_run.outputs_table import OutputsTable
 from qatviz.gui.dialogs.path_field import DataField, ModelField, WeightsField
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.new_run import (
+    AUGMENTATION_NUMBERS,
     BATCH_SIZE,
+    FLIP,
     LABELS,
     LEARNING_RATE,
     QUANT_DELAY,
@@ -29,6 +31,7 @@ from qatviz.gui.widgets.rate_curve import RateCurve
 from qatviz.losses import AUTOMATIC, LOSSES
 from qatviz.metric import METRICS
 from qatviz.network import zoo
+from qatviz.own_functions import FORM, is_function
 from qatviz.presets import PRESETS
 from qatviz.scaling import SCALING_HELP, SCALING_PURPOSE, SCALINGS, STANDARD, STANDARD_HELP, STANDARD_LABEL
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
@@ -36,11 +39,13 @@ from qatviz.setting_declaration import Setting
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, run_settings_for
 from qatviz.task import TASK_HELP, TASK_TEXTS
 
-_RUN_NUMBERS = {"learning_rate": LEARNING_RATE, **SCHEDULE_NUMBERS}
+_RUN_NUMBERS = {"learning_rate": LEARNING_RATE, **SCHEDULE_NUMBERS, **AUGMENTATION_NUMBERS}
 _NUMBERS = {**_RUN_NUMBERS, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
 _OPTIMIZER, _LOSS, _METRIC, _WEIGHTS = (
     START_SETTINGS[name] for name in ("optimizer", "loss", "metric", "class_weights")
 )
+#: Settings of the run that are chosen from lists.
+_RUN_WORDS = ("lr_schedule", FLIP.name)
 #: Suffix of files without weights.
 _ARCHITECTURE = ".json"
 #: Value and text of the choice that infers a property from the data.
@@ -104,7 +109,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.preset.setToolTip("The initial quantization settings; all can be changed during training")
         self.optimizer = _box(*(_Choice(name, _OPTIMIZER.text(name)) for name in OPTIMIZERS))
         self.optimizer.setToolTip(_OPTIMIZER.help)
-        self.loss = _box(
+        self.loss = _word_box(
             _Choice(AUTOMATIC, _LOSS.text(AUTOMATIC), ""),
             *(_Choice(name, loss.title, loss.help) for name, loss in LOSSES.items()),
         )
@@ -112,7 +117,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.class_weights = QtWidgets.QLineEdit()
         self.class_weights.setPlaceholderText(f"None; {BALANCED}; or CLASS=WEIGHT, …")
         self.class_weights.setToolTip(f"{_WEIGHTS.help}\nAllowed: {_WEIGHTS.allowed()}")
-        self.metric = _box(
+        self.metric = _word_box(
             _Choice(AUTOMATIC, _METRIC.text(AUTOMATIC), ""),
             *(_Choice(name, _METRIC.text(name), metric.about) for name, metric in METRICS.items()),
         )
@@ -120,6 +125,8 @@ class NewRunForm(QtWidgets.QWidget):
         self.heads = OutputsTable(self)
         self.lr_schedule = _box(*(_Choice(name, SCHEDULE.text(name)) for name in SCHEDULE.words))
         self.lr_schedule.setToolTip(SCHEDULE.help)
+        self.augment_flip = _box(*(_Choice(name, FLIP.text(name)) for name in FLIP.words))
+        self.augment_flip.setToolTip(FLIP.help)
         self.rates = RateCurve(self._theme)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
         self.steps, self.out = StepsField(), OutField(self._settings)
@@ -139,6 +146,7 @@ class NewRunForm(QtWidgets.QWidget):
             "metric",
             "optimizer",
             "lr_schedule",
+            "augment_flip",
         ):
             widgets[name].setAccessibleName(LABELS[name])
 
@@ -169,7 +177,9 @@ class NewRunForm(QtWidgets.QWidget):
         fields = (self.network, self.weights, self.data)
         for changed in (*(field.changed for field in fields), self.steps.changed, self.out.changed):
             changed.connect(self.changed)
-        for name in ("from_scratch", "task", "scaling", "preset", "loss", "metric", "optimizer", "lr_schedule"):
+        for word_box in (self.loss, self.metric):
+            word_box.editTextChanged.connect(lambda _: self.changed.emit())
+        for name in ("from_scratch", "task", "scaling", "preset", "optimizer", "lr_schedule", "augment_flip"):
             getattr(self, name).currentIndexChanged.connect(lambda _: self.changed.emit())
         self.heads.changed.connect(self.changed)
         self.changed.connect(self._show_schedule)
@@ -193,9 +203,9 @@ class NewRunForm(QtWidgets.QWidget):
         steps = self.steps.steps()
         learned = {
             "task": self.task.currentData() or None,
-            "loss": self.loss.currentData(),
+            "loss": self.loss.word,
             "class_weights": self.class_weights.text().strip(),
-            "metric": self.metric.currentData(),
+            "metric": self.metric.word,
         }
         return NewRunRequest(
             network=None if is_model else network,
@@ -208,7 +218,7 @@ class NewRunForm(QtWidgets.QWidget):
             preset=self.preset.currentData(),
             optimizer=self.optimizer.currentData(),
             steps=NO_LIMIT if steps is None else steps,
-            run=run_settings_for(self.optimizer.currentData(), {"lr_schedule": self.lr_schedule.currentData(), **run}),
+            run=run_settings_for(self.optimizer.currentData(), {**run, **self._run_words()}),
             out=self.out.out(),
             **({"heads": self.heads.choices} if self.heads.outputs else learned),
             **numbers,
@@ -216,6 +226,16 @@ class NewRunForm(QtWidgets.QWidget):
 
     def _is_from_scratch(self, network: str) -> bool:
         return bool(names_model(network) and self._has_weights and self.from_scratch.currentData())
+
+    def _run_words(self) -> Dict[str, Any]:
+        """Return the settings of the run that are chosen from lists, by name."""
+        return {name: getattr(self, name).currentData() for name in _RUN_WORDS}
+
+    def show_augmentation(self, input_shape: Tuple[int, ...]) -> None:
+        """Show the settings of augmentation that have an effect on examples of this shape; all if it is not known."""
+        unused = self.request.run.unused_augmentation(input_shape) if input_shape else ()
+        for name in (FLIP.name, *AUGMENTATION_NUMBERS):
+            self._show(name, name not in unused)
 
     def boxes(self) -> Dict[str, NumberBox]:
         """Return the boxes of all numbers, by field."""
@@ -296,10 +316,10 @@ class NewRunForm(QtWidgets.QWidget):
             "network": wanted.network or wanted.model,
             "data": wanted.data,
             "preset": wanted.preset,
-            "loss": self.loss.currentData(),
-            "metric": self.metric.currentData(),
+            "loss": self.loss.word,
+            "metric": self.metric.word,
             "optimizer": wanted.optimizer,
-            "lr_schedule": wanted.run.lr_schedule,
+            **self._run_words(),
             **{name: editor.box.value for name, editor in self.numbers.items()},
         }
         for name, value in values.items():
@@ -327,8 +347,12 @@ class NewRunForm(QtWidgets.QWidget):
         self.weights.set_text(self._settings.value("new_run/weights", ""))
         from_scratch = self._settings.value("new_run/from_scratch", "false") in (True, "true")
         _choose(self.from_scratch, from_scratch)
-        _choose(self.lr_schedule, self._settings.value("new_run/lr_schedule", first.run.lr_schedule))
-        for name in ("preset", "loss", "metric", "optimizer", "task", "scaling"):
+        for name in _RUN_WORDS:
+            _choose(getattr(self, name), self._settings.value("new_run/" + name, getattr(first.run, name)))
+        for name, word_box in (("loss", self.loss), ("metric", self.metric)):
+            word = self._settings.value("new_run/" + name, AUTOMATIC)
+            word_box.choose(word if word_box.findData(word) >= 0 or is_function(word) else AUTOMATIC)
+        for name in ("preset", "optimizer", "task", "scaling"):
             for value in (getattr(first, name) or _INFERRED, self._settings.value("new_run/" + name, "")):
                 _choose(getattr(self, name), value)
         self.data.set_text(self._settings.value("new_run/data", first.data))
@@ -356,6 +380,15 @@ def _capitalized(sentence: str) -> str:
 def _box(*choices: _Choice) -> ComboBox:
     """Return a drop-down list whose current data is the value of the chosen item."""
     box = ComboBox()
+    for row, choice in enumerate(choices):
+        box.addItem(choice.text, choice.value)
+        box.setItemData(row, choice.help, QtCore.Qt.ToolTipRole)
+    return box
+
+
+def _word_box(*choices: _Choice) -> WordBox:
+    """Return a list like that of :func:`_box` which also takes a function of a Python file."""
+    box = WordBox(FORM)
     for row, choice in enumerate(choices):
         box.addItem(choice.text, choice.value)
         box.setItemData(row, choice.help, QtCore.Qt.ToolTipRole)
