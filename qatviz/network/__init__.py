@@ -28,6 +28,7 @@ from qatviz.network.layers import (
     UpsampleNearest,
     ZeroPad,
 )
+from qatviz.network.matmul import MatMul
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor, Unit, quantization_plan
 from qatviz.network.zoo import NETWORKS, NetworkEntry
 
@@ -49,6 +50,7 @@ __all__ = [
     "GlobalAveragePool",
     "GroupedConv2D",
     "Layer",
+    "MatMul",
     "MaxPool",
     "Maximum",
     "Minimum",

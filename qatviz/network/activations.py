@@ -6,7 +6,7 @@ operation that runtimes have for codes, too.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
@@ -157,9 +157,28 @@ def _hard_sigmoid(p: Parameters, x: np.ndarray) -> np.ndarray:
     return np.clip(p["slope"] * x + 0.5, 0, 1)
 
 
+def _clip(maximum: Callable[[Any, Any], Any], minimum: Callable[[Any, Any], Any], p: Parameters, x: Any) -> Any:
+    """Return ``x`` between the ends that are given, by a framework's functions of two values."""
+    x = x if p["threshold"] is None else maximum(x, p["threshold"])
+    return x if p["maximum"] is None else minimum(x, p["maximum"])
+
+
 def _clip_steps(*names: str) -> Form:
     greatest, least = names
-    return lambda p: (Step(greatest, ("x", p["threshold"])), Step(least, (0, p["maximum"])))
+
+    def steps(p: Parameters) -> Tuple[Step, ...]:
+        if p["threshold"] is None:
+            return (Step(least, ("x", p["maximum"])),)
+        first = Step(greatest, ("x", p["threshold"]))
+        return (first,) if p["maximum"] is None else (first, Step(least, (0, p["maximum"])))
+
+    return steps
+
+
+def _rsqrt(p: Parameters, x: np.ndarray) -> np.ndarray:
+    """Return the reciprocal square root, which is infinite at 0."""
+    with np.errstate(divide="ignore"):
+        return 1 / np.sqrt(np.maximum(x, p["threshold"]) + p["offset"])
 
 
 def _gelu_tanh(p: Parameters, x: np.ndarray) -> np.ndarray:
@@ -303,12 +322,34 @@ FUNCTIONS: Dict[str, Function] = {
         _named("softsign"),
     ),
     "clip": Function(
-        lambda p, x: np.clip(x, p["threshold"], p["maximum"]),
-        lambda tf, p, x: tf.clip_by_value(x, p["threshold"], p["maximum"]),
+        lambda p, x: _clip(np.maximum, np.minimum, p, x),
+        lambda tf, p, x: _clip(tf.maximum, tf.minimum, p, x),
         _clip_steps("MAXIMUM", "MINIMUM"),
         _clip_steps("Max", "Min"),
         None,
-        {"threshold": -1.0, "maximum": 1.0},
+        {"threshold": None, "maximum": None},
+    ),
+    "square": Function(
+        lambda p, x: x * x,
+        lambda tf, p, x: tf.square(x),
+        _same("SQUARE"),
+        lambda p: (Step("Mul", ("x", "x")),),
+        None,
+        is_nonnegative=True,
+    ),
+    "rsqrt": Function(
+        _rsqrt,
+        lambda tf, p, x: tf.rsqrt(tf.maximum(x, p["threshold"]) + p["offset"]),
+        lambda p: (Step("MAXIMUM", ("x", p["threshold"])), Step("ADD", (0, p["offset"])), Step("RSQRT", (1,))),
+        lambda p: (
+            Step("Max", ("x", p["threshold"])),
+            Step("Add", (0, p["offset"])),
+            Step("Sqrt", (1,)),
+            Step("Reciprocal", (2,)),
+        ),
+        None,
+        {"threshold": 0.0, "offset": 0.0},
+        is_nonnegative=True,
     ),
     "linear": Function(
         lambda p, x: p["slope"] * x + p["offset"],
@@ -349,11 +390,12 @@ class Activation(Layer):
         Factor of values below 0, or below the threshold; of the exponential of an ELU; of all values in a hard sigmoid
         and a linear function.
     threshold : float or None
-        Smallest value that a "relu" returns unchanged; of a "clip", its lower end.
+        Smallest value that a "relu" returns unchanged; of a "clip", its lower end, None if it has none; of a "rsqrt",
+        the number that smaller values are raised to.
     maximum : float or None
         Largest value of the output; None: no limit.
     offset : float or None
-        Constant that a linear function adds.
+        Constant that a linear function adds, and a "rsqrt" before the root.
     """
 
     function: str = setting(_function_name)
@@ -370,6 +412,8 @@ class Activation(Layer):
                 raise checks.invalid_value(self._where(name), getattr(self, name), f"None for {self.function}")
             if getattr(self, name) is None:
                 self._set(name, known.get(name))
+        if self.function == "clip" and self.threshold is None and self.maximum is None:
+            raise checks.invalid_value(self._where("threshold"), None, "a number, or a maximum, for clip")
 
     @property
     def definition(self) -> Function:
@@ -387,6 +431,17 @@ class Activation(Layer):
         if self.function == "relu":
             return self.slope == 0 and (self.threshold or 0) >= 0 and (self.maximum is None or self.maximum >= 0)
         return self.definition.is_nonnegative
+
+    def on_grid(self, scale: float) -> "Activation":
+        """Return the function of values that are rounded to multiples of ``scale``.
+
+        For a "rsqrt", values below half of it are raised to that: 0 stands for them, too, and its own result would be
+        far from all others.
+        """
+        if self.function != "rsqrt":
+            return self
+        assert self.threshold is not None
+        return replace(self, threshold=max(self.threshold, scale / 2))
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """Return the function of ``x``, float64."""

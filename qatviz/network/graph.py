@@ -135,7 +135,7 @@ class Network:
 
     @property
     def macs(self) -> int:
-        """Number of multiply-accumulates with weights per example."""
+        """Number of multiply-accumulates with weights, and of products of matrices, per example."""
         return sum(row.macs for row in self.summary())
 
     def layer(self, name: str) -> Layer:

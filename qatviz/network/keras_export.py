@@ -15,6 +15,7 @@ from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.keras_import.records import Path
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import Dropout, Slice
+from qatviz.network.matmul import MatMul
 from qatviz.network.sequences import begins_sequence, sequence_layers
 
 #: Names of parameters in Keras by kind of layer, where they differ.
@@ -109,6 +110,11 @@ class _Description:
         if isinstance(layer, Slice) and not _is_cropping(layer, self._shapes[source]):
             self._add_slice(layer)
             return
+        if isinstance(layer, MatMul) and len(self._shapes[layer.name]) > 2:
+            raise NetworkError(
+                f"layer {layer.name!r}: Keras' Dot multiplies one matrix of an example by another, not "
+                f"{element_count(self._shapes[layer.name][:-2])} of them"
+            )
         kind, settings = _KINDS[layer.kind](layer)
         if isinstance(layer, Slice):
             settings = {"cropping": _cropping(layer, self._shapes[source]), "data_format": "channels_last"}
@@ -320,6 +326,12 @@ def _activation(layer: Any) -> KerasClass:
     return kind, dict(settings)
 
 
+def _dot(layer: Any) -> KerasClass:
+    if layer.factor != 1:
+        raise NetworkError(f"layer {layer.name!r}: Keras has no product of matrices with a factor, {layer.factor:g}")
+    return "Dot", {"axes": [2, 2 if layer.transpose_second else 1], "normalize": False}
+
+
 def _constant(kind: str, **settings: Any) -> Callable[[Layer], KerasClass]:
     """Return the conversion of a layer whose config does not depend on the layer."""
     return lambda layer: (kind, settings)
@@ -340,6 +352,7 @@ _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "Flatten": _constant("Flatten", data_format="channels_last"),
     "GlobalAveragePool": _constant("GlobalAveragePooling2D", data_format="channels_last"),
     "GroupedConv2D": _grouped_conv2d,
+    "MatMul": _dot,
     "MaxPool": _pool("MaxPooling2D"),
     "Maximum": _constant("Maximum"),
     "Minimum": _constant("Minimum"),

@@ -88,7 +88,7 @@ class Layer:
         return {}
 
     def macs(self, input_shapes: Shapes) -> int:
-        """Return the number of multiply-accumulates with weights per example; biases are not counted."""
+        """Return the number of multiply-accumulates with weights or of matrices per example; biases are not counted."""
         self._check_input_count("input_shapes", input_shapes)
         return 0
 

@@ -14,6 +14,7 @@ from qatviz.network.activations import Activation
 from qatviz.network.checks import Pair, Shape
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
 from qatviz.network.layer import Layer, Shapes, element_count, setting, sharing
+from qatviz.network.matmul import MatMul
 
 
 @dataclass(frozen=True)
@@ -438,6 +439,7 @@ KINDS: Dict[str, Type[Layer]] = {
         Multiply,
         Maximum,
         Minimum,
+        MatMul,
         Concat,
         Flatten,
         Reshape,

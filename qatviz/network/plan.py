@@ -32,6 +32,7 @@ from qatviz.network.layers import (
     UpsampleBilinear,
     ZeroPad,
 )
+from qatviz.network.matmul import MatMul
 from qatviz.network.sequences import sequence_layers, shown_kind, shown_shape
 
 WEIGHTS = "weights"
@@ -42,7 +43,7 @@ INPUT_KIND = "Input"
 #: Layers into which an activation is fused.
 _FUSING = (*WEIGHTED, Sum, Multiply)
 #: Layers that compute new values, so that their output has a quantizer.
-_NEW_GRID = (*WEIGHTED, Activation, Elementwise, GlobalAveragePool, AveragePool, UpsampleBilinear, Concat)
+_NEW_GRID = (*WEIGHTED, Activation, Elementwise, MatMul, GlobalAveragePool, AveragePool, UpsampleBilinear, Concat)
 #: Layers whose output has the grid of their inputs, which they neither widen nor shift.
 _SAME_GRID = (AveragePool, UpsampleBilinear, Concat, *EXTREMES)
 #: Layers whose output is at least 0 if all inputs are.
@@ -53,6 +54,7 @@ _SIGN_PRESERVING = (
     Add,
     Average,
     Multiply,
+    MatMul,
     Minimum,
     Concat,
     Flatten,
@@ -247,8 +249,8 @@ def quantization_plan(network: Network, is_regression: Union[bool, Sequence[bool
     - Weights of all layers are quantized. They have one quantizer, that of the layer that owns them, whichever layers
       use them.
     - Activations are quantized at the input and at the outputs of layers with weights, Activation, Add, Subtract,
-      Average, Multiply, Maximum, Minimum, AveragePool, GlobalAveragePool, UpsampleBilinear and Concat. A tensor with
-      several consumers has one quantizer. The probabilities of a Softmax are quantized unless it is an output.
+      Average, Multiply, Maximum, Minimum, MatMul, AveragePool, GlobalAveragePool, UpsampleBilinear and Concat. A tensor
+      with several consumers has one quantizer. The probabilities of a Softmax are quantized unless it is an output.
     - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, Slice, Permute, UpsampleNearest, and
       of a ReLU or ReLU6 that is not fused: their values are already on the grid of their input (such a ReLU6 clips at
       the grid's value nearest to 6).

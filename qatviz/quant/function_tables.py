@@ -73,7 +73,8 @@ def _exact(layer: Activation, source: AffineGrid, output: AffineGrid) -> np.ndar
     """Return the function in quantization steps of the output, float64 ``[2**bits]``, clipped far beyond its grid."""
     limit = 2.0 ** (2 * output.num_bits)
     inputs = _input_steps(source) * np.float64(source.scale)
-    return np.clip(layer.values(inputs) / np.float64(output.scale), -limit, limit)
+    values = layer.on_grid(float(source.scale)).values(inputs)
+    return np.clip(values / np.float64(output.scale), -limit, limit)
 
 
 def _of_kernel(layer: Activation, source: AffineGrid, output: AffineGrid, wide: bool) -> Optional[np.ndarray]:

@@ -93,7 +93,7 @@ def sum_constants(input_scales: Sequence[float], output_scale: float) -> Tuple[n
     """
     sources = np.float32(input_scales).astype(np.float64)
     unit = 2 * sources.max() / 2.0**_SUM_BITS
-    return _in_q31(np.append(sources, unit) / np.append([unit] * len(sources), np.float32(output_scale)))
+    return in_q31(np.append(sources, unit) / np.append([unit] * len(sources), np.float32(output_scale)))
 
 
 def product_constants(first_scale: float, second_scale: float, output_scale: float) -> Tuple[np.ndarray, np.ndarray]:
@@ -102,10 +102,10 @@ def product_constants(first_scale: float, second_scale: float, output_scale: flo
     ``output = rounded_twice(code * code, multiplier, right_shift)``; the scales are values of float32, above 0.
     """
     product = np.float32(first_scale) * np.float32(second_scale)
-    return _in_q31(np.float64([product / np.float32(output_scale)]))
+    return in_q31(np.float64([product / np.float32(output_scale)]))
 
 
-def _in_q31(real: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def in_q31(real: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Return positive multipliers as whole numbers in ``[2**30, 2**31)`` and right shifts, int64."""
     fraction, exponent = np.frexp(real)
     multiplier = np.floor(np.ldexp(fraction, Q31) + 0.5).astype(np.int64)

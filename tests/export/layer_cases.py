@@ -104,8 +104,8 @@ class LayerCase:
     def check_npz(self):
         self.check(evaluate(description(self.model), arrays_of(self.model), self.images))
 
-    def check_graphs(self, least=1.0, most=0):
-        """Check TensorFlow's graphs: the codes of an exact one, nearly all of one in float."""
+    def check_graphs(self, least=1.0, most=0, in_float=2):
+        """Check TensorFlow's graphs: the codes of an exact one, the output of one in float up to ``in_float`` codes."""
         for exact in (True, False):
             graph = inference_graph(fake_quant_model(self.network, self.book, self.state), {}, exact=exact)
             with GraphRunner(graph.definition.SerializeToString(), graph.tensors, graph.inputs) as runner:
@@ -114,4 +114,4 @@ class LayerCase:
                 self.check(found, least, most)
             else:
                 output = self.model.output
-                assert np.abs(found[output] - self.expected[output]).max() <= 2
+                assert np.abs(found[output] - self.expected[output]).max() <= in_float

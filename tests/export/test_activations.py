@@ -34,6 +34,9 @@ assert compiler and litert  # fixtures
 #: Functions with their parameters: defaults, and others.
 CASES = {
     **{name: {} for name in FUNCTIONS},
+    "clip": {"threshold": -1.0, "maximum": 1.0},
+    "clip below": {"function": "clip", "threshold": -0.25},
+    "clip above": {"function": "clip", "maximum": 0.75},
     "leaky_relu flat": {"function": "leaky_relu", "slope": 0.001},
     "leaky_relu steep": {"function": "leaky_relu", "slope": -1.25},
     "relu sloped": {"function": "relu", "slope": 0.1, "threshold": 0.5, "maximum": 4.0},

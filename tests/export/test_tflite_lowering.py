@@ -52,6 +52,7 @@ TESTED_ALONE = {
     "Average",
     "Conv2DTranspose",
     "GroupedConv2D",
+    "MatMul",
     "Maximum",
     "Minimum",
     "Multiply",

@@ -86,6 +86,33 @@ def operators(keras):
     return keras.models.Model(image, layers.Dense(3)(z), name="operators")
 
 
+def transformer(keras):
+    """Return a small vision transformer: patches, positions, blocks of attention with layer normalization, a mean."""
+    layers = keras.layers
+    image = layers.Input(SHAPE, name="image")
+    x = layers.Reshape((12, 6))(layers.Conv2D(6, (2, 3), strides=(2, 3))(image))
+    x = x + np.random.RandomState(3).standard_normal((12, 6)).astype(np.float32)
+    for index in range(2):
+        y = layers.LayerNormalization(epsilon=1e-6 if index else 1e-3, center=not index)(x)
+        settings = {"value_dim": 5, "use_bias": False} if index else {"dropout": 0.1}
+        attention = layers.MultiHeadAttention(num_heads=2, key_dim=3, name=f"attention{index}", **settings)
+        y = attention(y, layers.Dense(4)(y), key=layers.Dense(4)(y)) if index else attention(y, y)
+        x = layers.Add()([x, y])
+        y = layers.Dense(8, activation="elu")(layers.LayerNormalization()(x))
+        x = layers.Add()([x, layers.Dense(6)(y)])
+    unit = layers.UnitNormalization()(x)
+    similar = layers.Dot(axes=(2, 2))([unit, unit])
+    if hasattr(keras, "ops"):
+        mixed, mean = keras.ops.matmul(similar, x), keras.ops.mean(x, axis=-1)
+    else:
+        import tensorflow as tf
+
+        mixed, mean = tf.matmul(similar, x), tf.reduce_mean(x, axis=-1)
+    plain = layers.Attention()([mixed, x])
+    joined = layers.Concatenate()([layers.GlobalAveragePooling1D()(plain), mean])
+    return keras.models.Model(image, layers.Dense(3)(joined), name="transformer")
+
+
 def plain(keras):
     """Return a Sequential of layers that tfmot supports."""
     layers = keras.layers
@@ -210,6 +237,8 @@ def main(module, folder, behavior=""):
         save(keras, randomized(build(keras)), folder, images)
     if hasattr(keras.layers, "Rescaling"):
         save(keras, randomized(operators(keras)), folder, images * 50 + 100)
+    if hasattr(keras.layers, "UnitNormalization"):
+        save(keras, randomized(transformer(keras)), folder, images)
     if importlib.util.find_spec("tensorflow_model_optimization"):
         for name, model, predict in wrapped_by_tfmot(keras):
             save(keras, model, folder, images, name, predict)

@@ -175,6 +175,7 @@ _OPERATIONS = {
     "Maximum": lambda layer, own, *xs: tf.maximum(*xs),
     "Minimum": lambda layer, own, *xs: tf.minimum(*xs),
     "Multiply": lambda layer, own, *xs: tf.multiply(*xs),
+    "MatMul": lambda layer, own, *xs: layer.factor * tf.matmul(*xs, transpose_b=layer.transpose_second),
     "Concat": lambda layer, own, *xs: tf.concat(xs, layer.axis + 1 if layer.axis >= 0 else layer.axis),
     "Flatten": _reshape,
     "Reshape": _reshape,

@@ -33,6 +33,7 @@ ENVIRONMENTS = {
         "tensorflow.keras",
     ),
     "tf_keras-2.16": ("3.11", _TENSORFLOW_216, [], "tf_keras"),
+    "tf_keras-2.21": ("3.11", ["tensorflow-cpu==2.21.0", "tf_keras==2.21.0"], [], "tf_keras"),
     "keras-3.0": ("3.11", _TENSORFLOW_216, ["keras==3.0.5", "dm-tree==0.1.8"], "keras"),
     "keras-3.8": ("3.11", _TENSORFLOW_216, ["keras==3.8.0"], "keras"),
     "keras-3.15": ("3.11", ["tensorflow-cpu==2.21.0", "keras==3.15.1"], [], "keras"),

@@ -325,3 +325,30 @@ def test_a_file_is_read_without_tensorflow(saved):
     folder, expected, _, _ = saved["small_model"]
     done = subprocess.run([sys.executable, "-c", program, str(folder / "model.h5")], stdout=subprocess.PIPE, check=True)
     assert done.stdout.decode().split() == [str(len(expected.network.layers))]
+
+
+@pytest.mark.parametrize(
+    "version, is_refused",
+    [(b"2.3.1", True), (b"2.2.4", True), (b"2.2.4-tf", False), (b"2.4.3", False), (None, False)],
+)
+def test_interpolation_of_the_old_package_is_refused(tmp_path, version, is_refused):
+    path = str(tmp_path / "model.h5")
+    with fresh_keras():
+        layers = tf.keras.layers
+        image = tf.keras.Input((4, 5, 2))
+        up = layers.UpSampling2D(2, interpolation="bilinear", name="up")(layers.Conv2D(2, 1)(image))
+        model = tf.keras.Model(image, layers.Flatten()(up))
+        model.save(path, include_optimizer=False)
+        text = json.loads(model.to_json())
+    with h5py.File(path, "r+") as file:
+        del file.attrs["keras_version"]
+        if version is not None:
+            file.attrs["keras_version"] = version
+    text["keras_version"] = None if version is None else version.decode()
+    (tmp_path / "model.json").write_text(json.dumps(text))
+    for name in ("model.h5", "model.json"):
+        if not is_refused:
+            assert load_model_file(tmp_path / name).network.layer("up").kind == "UpsampleBilinear"
+            continue
+        with pytest.raises(NetworkError, match="'up'.*up to 2.3.1 interpolates between the corners of pixels"):
+            load_model_file(tmp_path / name)

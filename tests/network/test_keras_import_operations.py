@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from keras_import_cases import functional, images_for, imported_exactly, plain_output
+from keras_import_cases import fresh_keras, functional, images_for, imported_exactly, plain_output
 
 from qatviz.errors import CodeRefused, NetworkError
-from qatviz.network.keras_import import load_model_file
+from qatviz.network.keras_import import import_model, load_model_file
 from qatviz.network.keras_import.code import describes_code
 
 layers = tf.keras.layers
@@ -107,7 +107,7 @@ def test_parts_of_tensors_have_the_shapes_of_numpy(tmp_path, key, shape):
         ("clip_by_value", ["x", 0, 0, {"clip_value_min": 2, "clip_value_max": 1}], "the lower one first"),
         ("cast", ["x", 0, 0, {"dtype": "int32"}], "converts to 'int32'; supported: float32"),
         ("reshape", ["x", 0, 0, {"shape": [5, -1]}], "keeps the batch"),
-        ("math.reduce_mean", ["x", 0, 0, {"axis": [0]}], "supported: .1, 2. of images"),
+        ("math.reduce_mean", ["x", 0, 0, {"axis": [0]}], "axes from 1 to 3, or below 0"),
         ("nn.relu", ["_CONSTANT_VALUE", -1, 1.0, {}], "at least one layer"),
         ("__operators__.getitem", ["x", 0, 0, {"slice_spec": [0]}], "part of the batch"),
         ("__operators__.getitem", ["x", 0, 0, {"slice_spec": [part(), part(None, None, -1)]}], "with the step -1"),
@@ -248,6 +248,54 @@ def test_a_clip_is_a_function(tmp_path, node):
     layer = imported.network.layer("c")
     assert (layer.kind, layer.function, layer.threshold, layer.maximum) == ("Activation", "clip", -4, 5)
     assert layer.values([-9, -4, 0.5, 5, 6]).tolist() == [-4, -4, 0.5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    "body, kinds",
+    [
+        (lambda x: tf.clip_by_value(x, -0.5, 1.5), ["Activation"]),
+        (lambda x: tf.minimum(tf.maximum(x, -0.5), 1.5), ["Activation"]),
+        (lambda x: tf.maximum(x, 0.25), ["Activation"]),
+        (lambda x: tf.minimum(1.5, x), ["Activation"]),
+        (lambda x: tf.maximum(x, 0.0), ["ReLU"]),
+        (lambda x: tf.clip_by_value(x, 0.0, 6.0), ["ReLU6"]),
+        (lambda x: tf.maximum(tf.maximum(x, -1.0), -2.0), ["Activation", "Activation"]),
+        (lambda x: x * tf.clip_by_value(x + 3.0, 0.0, 6.0) / 6.0, ["Activation"]),
+        (lambda x: tf.reshape(x, (-1, 9, 2, 20)), ["Reshape"]),
+        (lambda x: tf.nn.leaky_relu(x, 0.15), ["Activation"]),
+        (lambda x: tf.stack([x, x], -1), ["Reshape", "Reshape", "Concat"]),
+    ],
+)
+def test_operations_of_tensorflow_1(body, kinds):
+    imported = imported_exactly(functional(lambda x: layers.Flatten()(body(layers.Conv2D(4, 3, padding="same")(x)))))
+    assert [layer.kind for layer in imported.network.layers if layer.kind != "Conv2D"][: len(kinds)] == kinds
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        lambda x: tf.split(x, 2, axis=-1),
+        lambda x: tf.split(x, [3, 2, 4], axis=1),
+        lambda x: tf.unstack(x, axis=2),
+        lambda x: tf.unstack(x, axis=-1),
+    ],
+)
+def test_splits_of_tensorflow_1(split):
+    def body(x):
+        parts = split(layers.Conv2D(4, 3, padding="same")(x))
+        flat = [layers.Flatten()(part) for part in parts[::-1]]
+        return layers.Dense(3)(tf.concat(flat, axis=1))
+
+    imported = imported_exactly(functional(body))
+    assert [layer.kind for layer in imported.network.layers].count("Slice") >= 2
+
+
+def test_attributes_that_a_lambda_does_not_have_are_not_guessed():
+    def body(x):
+        return layers.Lambda(lambda y: tf.nn.leaky_relu(y, 0.1), name="leaky")(layers.Conv2D(4, 3)(x))
+
+    with fresh_keras(), pytest.raises(NetworkError, match="'leaky'.*the description has no alpha of its operation"):
+        import_model(functional(body)())
 
 
 @pytest.mark.parametrize(

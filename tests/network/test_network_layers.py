@@ -21,6 +21,7 @@ from qatviz.network import (
     Flatten,
     GlobalAveragePool,
     GroupedConv2D,
+    MatMul,
     MaxPool,
     Multiply,
     Permute,
@@ -65,7 +66,8 @@ EXAMPLES = [
     Average("w", ("input", "a")),
     Maximum("x", ("input", "a")),
     Minimum("y", ("input", "a")),
-    GroupedConv2D("A", "input", 6, (3, 5), (2, 1), "VALID", (1, 1), False, 3),
+    MatMul("B", ("input", "a"), True, 0.5),
+    GroupedConv2D("A", "input", 6, (3, 5), (2, 1), "VALID", (1, 1), False, groups=3),
 ]
 
 
@@ -117,6 +119,8 @@ def test_settings_are_normalized():
         (Activation, {"function": "relu7"}, "function"),
         (Activation, {"function": "elu", "slope": float("inf")}, "slope"),
         (Activation, {"function": "sigmoid", "slope": 0.5}, "slope"),
+        (Activation, {"function": "clip"}, "threshold"),
+        (MatMul, {"factor": 0.0, "inputs": ("input", "input")}, "factor"),
         (Activation, {"function": "linear", "maximum": 2.0}, "maximum"),
         (BatchNorm, {"momentum": 1.5}, "momentum"),
         (BatchNorm, {"momentum": float("nan")}, "momentum"),
@@ -205,6 +209,9 @@ def test_common_keras_names_are_allowed(name):
         (Concat("culprit", ("x", "y"), axis=3), [IMAGE, IMAGE], "3"),
         (Concat("culprit", ("x", "y"), axis=-4), [IMAGE, IMAGE], "-4"),
         (Add("culprit", ("x", "y")), [IMAGE], "((8, 6, 3),)"),
+        (MatMul("culprit", ("x", "y")), [(4, 3), (4, 3)], "((4, 3), (4, 3))"),
+        (MatMul("culprit", ("x", "y"), True), [(2, 4, 3), (3, 4, 3)], "((2, 4, 3), (3, 4, 3))"),
+        (MatMul("culprit", ("x", "y")), [(4,), (4,)], "((4,), (4,))"),
         (Flatten("culprit", "x"), [IMAGE, IMAGE], "((8, 6, 3), (8, 6, 3))"),
     ],
 )

@@ -179,6 +179,7 @@ def keras_network(network, parameters, images):
                     ("Add", "Subtract", "Average", "Multiply", "Maximum", "Minimum"),
                     lambda kind=layer.kind: getattr(layers, kind)(),
                 ),
+                "MatMul": lambda: layers.Dot((2, 2 if layer.transpose_second else 1)),
                 "MaxPool": lambda: layers.MaxPooling2D(**same),
                 "AveragePool": lambda: layers.AveragePooling2D(**same),
                 "GlobalAveragePool": lambda: layers.GlobalAveragePooling2D(),

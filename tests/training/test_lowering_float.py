@@ -34,6 +34,7 @@ from qatviz.network.layers import (
     UpsampleNearest,
     ZeroPad,
 )
+from qatviz.network.matmul import MatMul
 
 ACTIVATIONS = (None, ReLU, ReLU6)
 
@@ -75,6 +76,9 @@ def all_layers_network():
     smaller = net.add(Minimum, "smaller", inputs=(average, gated))
     larger = net.add(Maximum, "larger", inputs=(smaller, average))
     difference = net.add(Subtract, "difference", inputs=(gate, gated))
+    matrix = net.add(Reshape, "matrix", inputs=difference, target_shape=(3, 4))
+    net.add(MatMul, "products", inputs=(matrix, matrix), transpose_second=True)
+    products = net.add(Flatten, "products_flat", inputs=net.add(MatMul, "again", inputs=("products", matrix)))
     net.add(Reshape, "reshape", inputs=gated, target_shape=(2, 3, 2))
     net.add(ReLU6, "reshaped_relu6")
     net.add(Permute, "permute", axes=(1, 2, 0))
@@ -84,7 +88,7 @@ def all_layers_network():
     net.add(GroupedConv2D, "grouped", filters=4, groups=2, strides=(1, 2))
     net.add(Conv2DTranspose, "transposed", filters=3, kernel_size=3, strides=2)
     flat = net.add(Flatten, "flatten")
-    net.add(Concat, "features", inputs=(flat, pooled, difference, larger))
+    net.add(Concat, "features", inputs=(flat, pooled, difference, larger, products))
     net.add(Dense, "logits", units=5)
     net.add(Softmax, "softmax")
     return net.network()

@@ -7,20 +7,19 @@ import numpy as np
 
 from qatviz.errors import ExportError, Refusal, SettingChange
 from qatviz.export.c.arrays import INT8, array, storage, stored_weights, weights_note, weights_offset
+from qatviz.export.c.views import viewed_axes
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.elementwise import Sum
-from qatviz.network.layer import Layer, element_count
+from qatviz.network.layer import element_count
 from qatviz.network.layers import (
     CONVOLUTIONS,
     POOLS,
     Concat,
     Conv2DTranspose,
     GroupedConv2D,
-    Permute,
-    Slice,
-    UpsampleNearest,
     ZeroPad,
 )
+from qatviz.network.matmul import MatMul
 from qatviz.quant.softmax_codes import exponentials, follows_kernel
 
 #: Endings of an operation's identifiers.
@@ -345,37 +344,24 @@ def _view(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
     return _source(output, [], stem, {}, "view", fields, "qnn_gather")
 
 
-def viewed_axes(layer: Layer, shape: Tuple[int, ...]) -> Tuple[List[Tuple[int, int]], int]:
-    """Return the axes of a layer's output in codes of its input, and the index of the first code.
-
-    An axis is the number of its elements, and the distance between the codes of two neighbours: 0 for copies. Axes that
-    are one in memory are joined.
-
-    >>> viewed_axes(Permute("p", "input", axes=(1, 0)), (3, 4)), viewed_axes(UpsampleNearest("u", "input"), (2, 2, 5))
-    (([(4, 1), (3, 4)], 0), ([(2, 10), (2, 0), (2, 5), (2, 0), (5, 1)], 0))
-    """
-    strides = [element_count(shape[axis + 1 :]) for axis in range(len(shape))]
-    axes, first = list(zip(shape, strides)), 0
-    if isinstance(layer, Permute):
-        axes = [axes[axis] for axis in layer.axes]
-    elif isinstance(layer, UpsampleNearest):
-        rows, columns = layer.size
-        axes = [axes[0], (rows, 0), axes[1], (columns, 0), axes[2]]
-    else:
-        assert isinstance(layer, Slice)
-        axes = [
-            (len(range(size)[part]), stride * part.step) for size, stride, part in zip(shape, strides, layer.slices)
-        ]
-        first = sum(start * stride for start, stride in zip(layer.start, strides))
-    joined: List[Tuple[int, int]] = []
-    for count, stride in axes:
-        if count == 1:
-            continue
-        if joined and joined[-1][1] == count * stride:
-            joined[-1] = (joined[-1][0] * count, stride)
-        else:
-            joined.append((count, stride))
-    return joined or [(1, 1)], first
+def _matrices(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    assert isinstance(op.layer, MatMul)
+    requantization, terms = op.require_requantization(), sources[0].shape[-1]
+    rows, columns = output.shape[-2:]
+    fields: List[Field] = [
+        ("count", element_count(output.shape[:-2])),
+        *(("rows", rows), ("columns", columns), ("terms", terms)),
+        ("stride", _braced((1, terms) if op.layer.transpose_second else (columns, 1))),
+        ("in_storage", _braced(storage(source.dtype) for source in sources)),
+        ("input_offset", _braced(-source.zero_point for source in sources)),
+        ("multiplier", int(requantization.multiplier[0])),
+        ("shift", _Q31 - int(requantization.right_shift[0])),
+        ("out_storage", storage(output.dtype)),
+        ("output_offset", output.zero_point),
+        *_clamp(op.clamp),
+    ]
+    function = "qnn_matmul" + "_rounded" * op.rounds_twice
+    return _source(output, [], stem, {}, "matrices", fields, function, many=True)
 
 
 def _interpolation(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
@@ -419,6 +405,7 @@ _KINDS: Dict[str, Callable[..., Source]] = {
     "Subtract": _add,
     "Average": _add,
     "Multiply": _pair,
+    "MatMul": _matrices,
     "Maximum": _pair,
     "Minimum": _pair,
     "Softmax": _softmax,

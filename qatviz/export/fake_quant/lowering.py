@@ -10,6 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz import __version__
+from qatviz.export.fake_quant.matrices import append_product
 from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit, TieBreaker
 from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.export.formats import Options
@@ -34,6 +35,7 @@ from qatviz.network.layers import (
     UpsampleBilinear,
     ZeroPad,
 )
+from qatviz.network.matmul import MatMul
 from qatviz.quant.affine import AffineGrid
 
 PROBABILITIES = "softmax"
@@ -128,7 +130,7 @@ class _Lowering:
                 )
             ]
         content = self._file.finish(first, last, attached)
-        single = any(isinstance(part.unit.op, Conv2DTranspose) for part in self._model.units)
+        single = any(isinstance(part.unit.op, (Conv2DTranspose, MatMul)) for part in self._model.units)
         return FakeQuantFile(content, names, tuple(map(self._file.name_of, last)), single)
 
     # Tensors
@@ -392,6 +394,12 @@ class _Lowering:
 
     def _multiply(self, part: FakeQuantUnit) -> None:
         self._put(part, "MUL", self._sources(part), "MulOptions", FusedActivationFunction=_fused(part))
+
+    def _matmul(self, part: FakeQuantUnit) -> None:
+        assert isinstance(part.unit.op, MatMul)
+        given, result = (self._network.shapes[name] for name in (part.unit.inputs[0], part.unit.output))
+        last = append_product(self._file, part.unit.op, self._sources(part), given[-1], result, part.unit.output)
+        self._put(part, last.name, last.inputs, last.options, **last.fields)
 
     def _concat(self, part: FakeQuantUnit) -> None:
         op = part.unit.op

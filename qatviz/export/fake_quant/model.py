@@ -19,6 +19,7 @@ from qatviz.network.elementwise import EXTREMES, Multiply, Sum
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool, Concat, GlobalAveragePool, ReLU6, UpsampleBilinear
+from qatviz.network.matmul import MatMul
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, dequantize, fake_quant, quantize, round_half_up
@@ -26,6 +27,7 @@ from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT, WIDE_FINE_UNIT, tie_
 from qatviz.quant.function_tables import function_table
 from qatviz.quant.int16_kernels import representable_scales, round_multipliers
 from qatviz.quant.interpolation import finest_parts, interpolation_center
+from qatviz.quant.matrix_products import can_round_twice
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
 
@@ -41,11 +43,14 @@ class ExactSums(NamedTuple):
     multipliers : np.ndarray
         float64, the same shape: quantization steps of the output per unit.
     output_scale : np.float32
+    bits : int or None
+        For a product that is rounded twice: number of bits behind the point after the first rounding.
     """
 
     units: np.ndarray
     multipliers: np.ndarray
     output_scale: np.float32
+    bits: Optional[int] = None
 
 
 class ExactTable(NamedTuple):
@@ -253,7 +258,9 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
         exact = _exact_products(grids.of_input(unit), weight_grid, grid, len(bias), state.has_wide_activations)
         return FakeQuantUnit(unit, FakeQuantWeights(values, weight_grid, bias), grid, exact=exact)
     if isinstance(unit.op, Activation):
-        return FakeQuantUnit(unit, grid=grid, table=_exact_table(grids, unit, unit.op, grid))
+        source = grids.of_input(unit)
+        own = unit if source is None else replace(unit, op=unit.op.on_grid(float(source.scale)))
+        return FakeQuantUnit(own, grid=grid, table=_exact_table(grids, unit, unit.op, grid))
     if isinstance(unit.op, AveragePool):
         return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit))
     if isinstance(unit.op, UpsampleBilinear):
@@ -267,9 +274,14 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
             factor = float(multipliers[0] / exact.multipliers[0])
             exact = exact._replace(multipliers=multipliers)
         return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit), factor=factor, exact=exact)
-    if isinstance(unit.op, Multiply):
+    if isinstance(unit.op, (Multiply, MatMul)):
         factors = [grids.of_input(unit, place) for place in range(2)]
-        return FakeQuantUnit(unit, grid=grid, exact=_exact_product(factors, grid))
+        exact = _exact_product(factors, grid)
+        if exact is not None and isinstance(unit.op, MatMul):
+            terms, wide = state.network.shapes[unit.inputs[0]][-1], state.has_wide_activations
+            twice = factors[1] is not None and int(factors[1].zero_point) != 0 and can_round_twice(terms, wide)
+            exact = _exact_matrices(exact, unit.op, twice, wide)
+        return FakeQuantUnit(unit, grid=grid, exact=exact)
     if isinstance(unit.op, Sum):
         sources = [grids.of_input(unit, place) for place in range(len(unit.inputs))]
         return FakeQuantUnit(unit, grid=grid, exact=_exact_sum(unit.op, sources, grid))
@@ -364,6 +376,16 @@ def _exact_product(factors: Sequence[Optional[AffineGrid]], output: Optional[Aff
     if found is None:
         return None
     return found._replace(multipliers=np.array([found.multipliers[0], found.units[1]]))
+
+
+def _exact_matrices(products: ExactSums, op: MatMul, twice: bool, wide: bool) -> ExactSums:
+    """Return the constants of a MatMul, whose multipliers are 1 but for the first."""
+    real, bits = products.multipliers.prod() * op.factor, None
+    if twice:
+        bits = max(-int(np.frexp(real)[1]), 0)
+    elif wide:
+        real = float(round_multipliers(real))
+    return products._replace(multipliers=np.array([real, 1.0]), bits=bits)
 
 
 def _exact_table(grids: _Grids, unit: Unit, layer: Activation, output: Optional[AffineGrid]) -> Optional[ExactTable]:

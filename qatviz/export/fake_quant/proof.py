@@ -151,6 +151,7 @@ def ignore_float_rounding(
         op.output
         for op in model.ops
         if op.accumulator_bits > _MANTISSA_BITS
+        or op.rounds_twice
         or (isinstance(op.layer, AveragePool) and (pool_ties_up or _is_large_mean(model, op)))
     }
     return tuple(

@@ -12,6 +12,7 @@ in the scope ``network``, under their names.
 """
 
 import json
+from dataclasses import replace
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from qatviz.losses import is_single_logit
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Multiply, Sum
 from qatviz.network.graph import Network
-from qatviz.network.layer import element_count
+from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
     AveragePool,
     Concat,
@@ -35,11 +36,12 @@ from qatviz.network.layers import (
     UpsampleBilinear,
     ZeroPad,
 )
+from qatviz.network.matmul import MatMul
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import MEAN_WEIGHT, SNAP_REACH
 from qatviz.quant.interpolation import interpolation_weights
 from qatviz.task import CLASSIFICATION, MULTILABEL, SEGMENTATION
-from qatviz.training.lowering.layers import combined, interpolated, linear, moved, transposed
+from qatviz.training.lowering.layers import combined, interpolated, linear, moved, multiplied, transposed
 
 LOGITS, PROBABILITIES, CLASS, LABELS, ABOUT = "logits", "probabilities", "class", "labels", "about"
 _SCOPE = "network"
@@ -155,8 +157,8 @@ class _Builder:
         if self._exact and part.exact is not None:
             with tf.name_scope("exact"):
                 # For a sum, each input is a whole number of units; for other operations, the result is.
-                if isinstance(unit.op, Multiply):
-                    result = _snap_to_exact_product(result, part.exact, inputs)
+                if isinstance(unit.op, (Multiply, MatMul)):
+                    result = _snap_to_exact_product(unit.op, result, part.exact, inputs)
                 else:
                     parts = inputs if isinstance(unit.op, Sum) else None
                     result = _snap_to_exact_code(result, part.exact, parts)
@@ -273,6 +275,11 @@ class _Builder:
     def _combined(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return combined(part.unit.op, inputs)
 
+    def _matmul(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        op = part.unit.op
+        assert isinstance(op, MatMul)
+        return multiplied(op, inputs)
+
     _add = _subtract = _average = _multiply = _maximum = _minimum = _combined
 
     def _concat(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
@@ -330,10 +337,17 @@ def _snap_to_exact_code(x: tf.Tensor, sums: ExactSums, parts: Optional[Sequence[
     return _snap(x, tf.floor(position + 0.5), sums.output_scale)
 
 
-def _snap_to_exact_product(x: tf.Tensor, products: ExactSums, factors: Sequence[tf.Tensor]) -> tf.Tensor:
+def _snap_to_exact_product(op: Layer, x: tf.Tensor, products: ExactSums, factors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Clamp ``x``, the product of two ``factors``, into the rounding interval of the exact result."""
     parts = [_exact_value(*part) for part in zip(factors, products.units, products.multipliers)]
-    return _snap(x, tf.floor(tf.multiply(*parts) + 0.5), products.output_scale)
+    # The multipliers include the factor of a MatMul.
+    if not isinstance(op, MatMul):
+        return _snap(x, tf.floor(tf.multiply(*parts) + 0.5), products.output_scale)
+    product, bits = multiplied(replace(op, factor=1.0), parts), products.bits
+    if bits is None:
+        return _snap(x, tf.floor(product + 0.5), products.output_scale)
+    units = tf.floor(product * 2.0**bits + 0.5)
+    return _snap(x, tf.sign(units) * tf.floor(tf.abs(units) * 2.0**-bits + 0.5), products.output_scale)
 
 
 def _looked_up(x: tf.Tensor, table: ExactTable) -> tf.Tensor:

@@ -12,6 +12,7 @@ from qatviz.export.integers.model import IntegerTensor, IntegerWeights, Pads, Po
 from qatviz.network.elementwise import Multiply, Sum
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Conv2DTranspose, GlobalAveragePool, UpsampleBilinear
+from qatviz.network.matmul import MatMul
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import NARROW_BITS
 from qatviz.quant.interpolation import pixel_positions, position_unit
@@ -92,8 +93,9 @@ def accumulator_bound(
         return int(channel_bounds(weights, sources[0]).max())
     if isinstance(layer, GlobalAveragePool):
         return MEAN_WEIGHT * element_count(sources[0].shape[:2]) * sources[0].reach + MEAN_BIAS
-    if isinstance(layer, Multiply):
-        return sources[0].reach * sources[1].reach
+    if isinstance(layer, (Multiply, MatMul)):
+        count = sources[0].shape[-1] if isinstance(layer, MatMul) else 1
+        return sources[0].reach * sources[1].reach * count
     if isinstance(layer, Sum) and requantization is not None:
         if rounds_terms(requantization, len(sources)):
             # Each term is rounded up by at most one.
@@ -112,8 +114,9 @@ def requantization_multipliers(
     """
     if weights is not None:
         return sources[0].scale * weights.channel_scales.astype(np.float64) / output.scale
-    if isinstance(layer, Multiply):
-        return np.array([sources[0].scale * sources[1].scale / output.scale])
+    if isinstance(layer, (Multiply, MatMul)):
+        factor = layer.factor if isinstance(layer, MatMul) else 1.0
+        return np.array([sources[0].scale * sources[1].scale * factor / output.scale])
     if isinstance(layer, Sum):
         return np.array([source.scale / (layer.divisor * output.scale) for source in sources])
     return np.array([sources[0].scale / (MEAN_WEIGHT * element_count(sources[0].shape[:2]) * output.scale)])

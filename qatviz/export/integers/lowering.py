@@ -55,6 +55,7 @@ from qatviz.network.layers import (
     Softmax,
     UpsampleBilinear,
 )
+from qatviz.network.matmul import MatMul
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, quantize
@@ -63,6 +64,7 @@ from qatviz.quant.function_tables import function_table
 from qatviz.quant.int16_kernels import LARGEST_PRODUCT, product_constants, sum_constants
 from qatviz.quant.int16_kernels import MULTIPLIER_BITS as WIDE_MULTIPLIER_BITS
 from qatviz.quant.interpolation import interpolation_center
+from qatviz.quant.matrix_products import can_round_twice, matrix_constants
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
 
@@ -181,7 +183,8 @@ class _Lowering:
             return self._weighted(unit, sources[0], output, plain)
         if isinstance(op, Activation):
             table = function_table(op, sources[0].grid, output.grid, self._wide)
-            return replace(plain, table=_read_only(np.clip(table, *plain.clamp).astype(output.dtype)))
+            own = op.on_grid(sources[0].scale)
+            return replace(plain, layer=own, table=_read_only(np.clip(table, *plain.clamp).astype(output.dtype)))
         if isinstance(op, AveragePool):
             return replace(plain, tie_center=tie_center(output.zero_point, self._wide))
         if isinstance(op, UpsampleBilinear):
@@ -196,7 +199,12 @@ class _Lowering:
                 fixed = fixed_point(requantization_multipliers(op, None, sources, output), multiplier_bits(bound))
             fixed = FixedPoint(*map(_read_only, fixed))
             return replace(plain, requantization=fixed, accumulator_bits=bits_of(bound), rounds_twice=twice)
-        if isinstance(op, GlobalAveragePool):
+        if isinstance(op, MatMul) and sources[1].zero_point and can_round_twice(sources[0].shape[-1], self._wide):
+            bound = accumulator_bound(op, None, None, sources)
+            constants = matrix_constants(sources[0].scale, sources[1].scale, output.scale, op.factor)
+            fixed = FixedPoint(*map(_read_only, constants))
+            return replace(plain, requantization=fixed, accumulator_bits=bits_of(bound), rounds_twice=True)
+        if isinstance(op, (GlobalAveragePool, MatMul)):
             bound = accumulator_bound(op, None, None, sources)
             multipliers = requantization_multipliers(op, None, sources, output)
             fixed = self._fixed_point(unit, multipliers, bound)

@@ -164,6 +164,7 @@ class IntegerOp:
 
         - with weights, ``[out]``: ``s_in * s_w / s_out``;
         - for a GlobalAveragePool, ``[1]``: ``s_in / (MEAN_WEIGHT * n * s_out)``;
+        - for a MatMul, ``[1]``: ``s_0 * s_1 * factor / s_out``, likewise;
         - for a Multiply, ``[1]``: ``s_0 * s_1 / s_out``; if ``rounds_twice``, as TFLite's int16 kernel rounds;
         - for an Add, Subtract or Average, one for each input, ``s_i / s_out`` (of an Average, divided by the number of
           inputs), with a common shift: the sum is rounded, not its terms.
@@ -180,7 +181,8 @@ class IntegerOp:
         For an UpsampleBilinear, the positions of its output's pixels between those of its input.
     rounds_twice : bool
         True for a Multiply whose result is rounded by :func:`qatviz.quant.int16_kernels.rounded_twice`: in a network
-        with activations of more than 8 bits, unless products need more than 31 bits.
+        with activations of more than 8 bits, unless products need more than 31 bits. True for a MatMul in other
+        networks, if its second input has a zero point other than 0.
     table : np.ndarray or None
         For an Activation, the code of its output for each code of its input, ``[2**num_bits]`` of the input, from the
         lowest on (:mod:`qatviz.quant.function_tables`); int8, or int16 above 8 bits.

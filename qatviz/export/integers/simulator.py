@@ -13,6 +13,7 @@ given:
   shifted once; with three multipliers, terms and sum are rounded as by TFLite's int16 kernels
   (:func:`qatviz.quant.int16_kernels.rounded_twice`);
 - Multiply: ``(x_0 - zero_0)(x_1 - zero_1)``, likewise, or rounded as by TFLite's int16 kernel;
+- MatMul: ``sum (x_0 - zero_0)(x_1 - zero_1)``, likewise; rounded twice unless the second zero point is 0;
 - Softmax: the codes of :func:`qatviz.quant.softmax_codes.probability_codes`;
 - Activation: the code that its table has for the code of its input;
 - Maximum, Minimum: the larger, the smaller code;
@@ -42,6 +43,7 @@ from qatviz.network.layers import (
     UpsampleNearest,
     ZeroPad,
 )
+from qatviz.network.matmul import MatMul
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT, rounded_means
 from qatviz.quant.int16_kernels import rounded_twice
@@ -179,6 +181,14 @@ def _multiply(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarr
     return (rounded_twice(products, *by) if op.rounds_twice else requantize(products, by)) + output.zero_point
 
 
+def _matmul(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    assert isinstance(op.layer, MatMul)
+    first, second = ((codes - np.int32(tensor.zero_point)).astype(_exact_dtype(op)) for codes, tensor in inputs)
+    sums = first @ (second.swapaxes(-1, -2) if op.layer.transpose_second else second)
+    by, whole = op.require_requantization(), sums.astype(np.int64)
+    return (rounded_twice(whole, *by) if op.rounds_twice else requantize(whole, by)) + output.zero_point
+
+
 def _maximum(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     return np.maximum(*(codes for codes, _ in inputs))
 
@@ -272,6 +282,7 @@ _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] =
     "Subtract": _add,
     "Average": _add,
     "Multiply": _multiply,
+    "MatMul": _matmul,
     "Maximum": _maximum,
     "Minimum": _minimum,
     "GlobalAveragePool": _global_average_pool,

@@ -140,7 +140,9 @@ def _variable(model: Any, path: Tuple[str, ...], array: str) -> Any:
 
 
 def _reshaped(name: str, value: np.ndarray, shape: Tuple[int, ...]) -> np.ndarray:
-    if [axis for axis in shape if axis != 1] != [axis for axis in value.shape if axis != 1]:
+    # Axes of length 1 may be added or missing, and neighbouring axes may be one.
+    ends = [set(np.cumprod([axis for axis in axes if axis != 1]).tolist()) for axes in (shape, value.shape)]
+    if value.size != np.prod(shape) or not (ends[0] <= ends[1] or ends[1] <= ends[0]):
         raise ExportError(f"{name}: has the shape {value.shape}; the Keras model has {shape}")
     return value.reshape(shape)
 

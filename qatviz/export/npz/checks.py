@@ -13,6 +13,7 @@ from qatviz.network.elementwise import Multiply, Sum
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer
 from qatviz.network.layers import GlobalAveragePool, Softmax
+from qatviz.network.matmul import MatMul
 from qatviz.quant.int16_kernels import sum_constants
 
 #: Largest relative error of a multiplier, which has at least 15 bits; for a sum, relative to its largest multiplier.
@@ -28,7 +29,7 @@ def check_grids(layer: Layer, sources: List[IntegerTensor], output: IntegerTenso
     ------
     ExportError
     """
-    if isinstance(layer, (*WEIGHTED, Activation, Softmax, Sum, Multiply, GlobalAveragePool)):
+    if isinstance(layer, (*WEIGHTED, Activation, Softmax, Sum, Multiply, MatMul, GlobalAveragePool)):
         return
     for source in sources:
         if (source.scale, source.zero_point, source.num_bits, source.narrow_range) != (

@@ -67,14 +67,18 @@ _SHARED_RULE = (
 )
 #: Suffix in the rule of a sum whose terms are rounded before they are summed.
 _OF_ROUNDED = " of rounded terms"
-#: Rule of a Multiply that is rounded twice.
-ROUNDED_TWICE = "Multiply rounded twice"
+#: What a rule adds to the kind of a product that is rounded twice.
+ROUNDED_TWICE = " rounded twice"
 _REPEATED = "An input that has length 1 along an axis is repeated along it."
 _ROUND = (
     "round(a, k) is, in integers of 64 bits, with m = multiplier[k], r = "
     "right_shift[k]: if r < 31, a is multiplied by 2**(31 - r) first and r is 31; h = floor((a * m + 2**30) / 2**31); "
     "s = r - 31; if s is 0, the result is h; else it is floor((h + 2**(s - 1)) / 2**s), with h - 1 in place of h if h "
     "is below 0."
+)
+_MATRICES = (
+    "accumulator[..., i, j] = sum over k of (x_0[..., i, k] - zero_x_0) * (x_1[..., k, j] - zero_x_1), with "
+    "x_1[..., j, k] in place of x_1[..., k, j] if transpose_second;"
 )
 _SUM_OF_ROUNDED = "result = round(round(x_0 - zero_x_0, 0) + round(x_1 - zero_x_1, 1), 2) + zero_y. " + _ROUND
 _SUM = (
@@ -104,7 +108,10 @@ _RULES = {
     "Average" + _OF_ROUNDED: f"{_SUM_OF_ROUNDED} The last multiplier includes the division by 2. {_REPEATED}",
     "Multiply": "accumulator = (x_0 - zero_x_0) * (x_1 - zero_x_1), where an input that has length 1 along an axis is "
     f"repeated along it; result = {_REQUANTIZED} with the items 0.",
-    ROUNDED_TWICE: "result = round((x_0 - zero_x_0) * (x_1 - zero_x_1), 0) + zero_y. " + _ROUND,
+    "MatMul": f"{_MATRICES} result = {_REQUANTIZED} with the items 0. The multiplier includes factor.",
+    "MatMul" + ROUNDED_TWICE: f"{_MATRICES} result = round(accumulator, 0) + zero_y. The multiplier includes factor. "
+    + _ROUND,
+    "Multiply" + ROUNDED_TWICE: "result = round((x_0 - zero_x_0) * (x_1 - zero_x_1), 0) + zero_y. " + _ROUND,
     "Maximum": f"result = the larger of the two inputs' codes. {_REPEATED}",
     "Minimum": f"result = the smaller of the two inputs' codes. {_REPEATED}",
     "GlobalAveragePool": f"accumulator[c] = {MEAN_WEIGHT} * (sum over all rows and columns of (x[c] - zero_x)) + "
@@ -241,7 +248,7 @@ def _tensor(tensor: IntegerTensor) -> Dict[str, Any]:
 def _rule(op: IntegerOp) -> str:
     """Return the name of the rule by which an operation is computed."""
     if op.rounds_twice:
-        return ROUNDED_TWICE
+        return op.kind + ROUNDED_TWICE
     return op.kind + _OF_ROUNDED if op.rounds_terms else op.kind
 
 

@@ -36,6 +36,7 @@ from qatviz.network.layers import (
     UpsampleBilinear,
     layer_from_dict,
 )
+from qatviz.network.matmul import MatMul
 from qatviz.quant.affine import MAX_BITS, MIN_BITS, code_bounds
 
 #: Largest size of a description (bytes); a network of hundreds of layers needs some hundred thousand.
@@ -207,7 +208,7 @@ class _Reader:
                 owners.add((layer.kind, layer.name))
             parts += (
                 (".multiplier", ".right_shift")
-                if weighted or isinstance(layer, (GlobalAveragePool, Sum, Multiply))
+                if weighted or isinstance(layer, (GlobalAveragePool, Sum, Multiply, MatMul))
                 else ()
             )
             parts += (".table",) if isinstance(layer, Activation) else ()
@@ -294,7 +295,7 @@ class _Reader:
             self._tie_center(layer, output, entry, where),
             self._table(layer, sources[0], output, (clamp[0], clamp[1]), arrays),
             self._positions(layer, sources[0], entry, where, arrays),
-            isinstance(layer, Multiply) and entry.get("rule") == ROUNDED_TWICE,
+            isinstance(layer, (Multiply, MatMul)) and entry.get("rule") == layer.kind + ROUNDED_TWICE,
         )
         check_requantization(op, sources, output, self._path)
         bound = accumulator_bound(layer, weights, requantization, sources)

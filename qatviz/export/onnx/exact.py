@@ -22,10 +22,13 @@ import numpy as np
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.file import DOUBLE, FLOAT, INT32, INT64, UINT8, OnnxFile
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
+from qatviz.export.onnx.layout import TO_CHANNELS_FIRST
+from qatviz.export.onnx.matrices import put_matrices
 from qatviz.export.onnx.storage import BITS, Storage, StoredWeights
 from qatviz.network.elementwise import Sum
 from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool, Conv2DTranspose
+from qatviz.network.matmul import MatMul
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.int16_kernels import Q31
 
@@ -40,6 +43,7 @@ _KINDS = (
     "Subtract",
     "Average",
     "Multiply",
+    "MatMul",
 )
 #: Function of a value, of the constant with its zero point and of a name.
 Preparation = Callable[[str, str, str], str]
@@ -49,6 +53,8 @@ _BYTE, _HALF_RANGE = 256, 2**15
 _STORED_WIDE = 2.0**16
 #: Bounds of int32 sums, and of products of int64 with room for a half.
 _LARGEST_SUM, _LARGEST_PRODUCT = 2**31 - 1, 2**62
+#: Bits of int32 sums, with the sign.
+_SUM_BITS = 32
 
 
 class ExactOperations:
@@ -62,6 +68,10 @@ class ExactOperations:
         if op.kind == "AveragePool":
             return is_wide(self._model.tensor(op.output))
         if op.kind not in _KINDS:
+            return False
+        if op.kind == "MatMul" and (
+            any(is_wide(self._model.tensor(name)) for name in op.inputs) or op.accumulator_bits > _SUM_BITS
+        ):
             return False
         if op.rounds_terms:
             return self._largest_product(op) <= _LARGEST_PRODUCT
@@ -213,6 +223,26 @@ class ExactOperations:
         value = self._file.add_step("Mul", [size, sign], op.name + ".signed")
         center = self._number(op.name + ".center", op.require_tie_center() - output.zero_point)
         self._finish(op, self._file.add_step("Add", [value, center], op.name + ".from_zero"))
+
+    def matrix_product(self, op: IntegerOp) -> None:
+        """Append a MatMulInteger of codes, between Transposes of images, which have channels first."""
+        assert isinstance(op.layer, MatMul)
+        rank = len(self._model.tensor(op.output).shape)
+        sources = [self._model.tensor(name) for name in op.inputs]
+        inputs = put_matrices(self._file, op.layer, list(map(codes_name, sources)), rank, op.name)
+        inputs += map(self._grids.zero_point, sources)
+        if rank != 3:
+            sums = self._file.add_step("MatMulInteger", inputs, op.name)
+        else:
+            sums = self._file.add_step("MatMulInteger", inputs, op.name + ".product")
+            sums = self._file.add_step("Transpose", [sums], op.name, perm=TO_CHANNELS_FIRST)
+        if op.rounds_twice:
+            ((multiplier, shift),) = _factors(op)
+            sums = self._file.add_step("Cast", [sums], op.name + ".in_int64", to=INT64)
+            sums = self._rounded_twice(sums, multiplier, shift, op.name + ".total")
+            self._finish(op, self._in_double(sums, op.name + ".whole"))
+            return
+        self._finish(op, self._in_double(sums, op.name), op.require_requantization().real[0])
 
     def combine(self, op: IntegerOp) -> None:
         """Append a sum or a product of tensors."""

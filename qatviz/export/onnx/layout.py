@@ -1,6 +1,6 @@
 """Axes of images and attributes of kernels in ONNX, which has channels first."""
 
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -63,6 +63,17 @@ def padding_widths(padding: Pads) -> List[int]:
     """Return the input ``pads`` of a Pad for images."""
     (top, bottom), (left, right) = padding
     return [0, 0, top, left, 0, 0, bottom, right]
+
+
+def matrix_permutation(rank: int, transposed: bool) -> Optional[Tuple[int, ...]]:
+    """Return the permutation, with the batch axis, from a file's order of ``rank`` axes to matrices on the last two.
+
+    ``transposed`` exchanges these. None if there is nothing to permute.
+    """
+    axes = list(TO_CHANNELS_LAST) if rank == 3 else list(range(rank + 1))
+    if transposed:
+        axes[-2:] = axes[:-3:-1]
+    return None if axes == list(range(rank + 1)) else tuple(axes)
 
 
 class Move(NamedTuple):

@@ -10,7 +10,7 @@ for float's own rounding. Details:
   another grid of 8 bits it is a Relu before QuantizeLinear, a ReLU6 is a Clip. Grids of fewer bits, or with a narrow
   range, are limited by a Clip of the codes after it, with which the operation remains an integer one ("QCDQ").
 - QuantizeLinear rounds ties to even, training rounds them up. A third of the accumulator's unit is added to the means
-  of a GlobalAveragePool, which often are ties; for power-of-two scales, a tie breaker is added (:func:`tie_breaker`).
+  of a GlobalAveragePool, which often are ties; for power-of-two scales, a tie breaker is added (:mod:`.ties`).
   An AveragePool, whose output has its input's scale, averages whole codes (dequantized with scale 1 and the center of
   its ties as zero point), whose float32 sums are exact; a factor just above 1 moves ties away from the center.
 - Images are first rounded to their grid in float, with the formula of training: pixels in -1..1 on a grid of the same
@@ -50,12 +50,14 @@ from qatviz.export.onnx.layout import (
     transposed_attributes,
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13, OPSET_21, UINT8, exact_needs_uint8
+from qatviz.export.onnx.matrices import put_product, put_rounded_twice
 from qatviz.export.onnx.storage import BITS, INT4_BITS, Storage, about, check_accumulators, computed_in_float
 from qatviz.export.onnx.ties import tie_breaker
 from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT
 from qatviz.network.layer import element_count
 from qatviz.network.layers import CONVOLUTIONS, AveragePool, Concat, Conv2DTranspose, MaxPool, ZeroPad
+from qatviz.network.matmul import MatMul
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
@@ -427,6 +429,21 @@ class _Lowering:
         self._put_rounded(op, combining_operator(op.layer), op.inputs)
 
     _subtract = _average = _multiply = _add
+
+    def _matmul(self, op: IntegerOp) -> None:
+        assert isinstance(op.layer, MatMul)
+        exact = self._exact_form(op)
+        if exact is not None:
+            exact.matrix_product(op)
+            return
+        rank = len(self._model.tensor(op.output).shape)
+        operator, inputs, attributes = put_product(self._file, op.layer, op.inputs, rank, op.name)
+        if not op.rounds_twice:
+            self._put_rounded(op, operator, inputs, **attributes)
+            return
+        value = self._file.add_step(operator, inputs, op.name, **attributes)
+        shift, scale = int(op.require_requantization().right_shift[0]), self._model.tensor(op.output).scale
+        self._finish(op, put_rounded_twice(self._file, value, scale, shift, op.name))
 
     def _maximum(self, op: IntegerOp) -> None:
         self._put(op, combining_operator(op.layer), op.inputs)

@@ -1,11 +1,15 @@
-"""Offsets that make ties of a QDQ group round up, as training does, where QuantizeLinear rounds them to even."""
+"""Offsets of values in an ONNX file that make QuantizeLinear, which rounds ties to even, round them up.
 
-# A separate module, because lowering.py would be too long with it.
+Ties are rare unless multipliers are powers of two.
+"""
+
+# A separate module, because the lowering would be too long with it.
 
 from typing import Optional
 
 import numpy as np
 
+from qatviz.export.integers.bounds import requantization_multipliers
 from qatviz.export.integers.model import IntegerModel, IntegerOp
 from qatviz.network.elementwise import Sum
 
@@ -23,12 +27,13 @@ def tie_breaker(model: IntegerModel, op: IntegerOp) -> Optional[np.ndarray]:
     smaller than the distance of any other result from a tie.
     """
     scale = model.tensor(op.output).scale
-    sources = np.array([model.tensor(name).scale for name in op.inputs], np.float64)
+    tensors = [model.tensor(name) for name in op.inputs]
+    sources = np.array([tensor.scale for tensor in tensors], np.float64)
     if op.weights is not None:
         multipliers = sources[0] * op.weights.channel_scales.astype(np.float64) / scale
         tied = _may_tie(multipliers)
-    elif op.kind == "Multiply":
-        tied = _may_tie(sources.prod() / scale)
+    elif op.kind in ("Multiply", "MatMul"):
+        tied = _may_tie(requantization_multipliers(op.layer, None, tensors, model.tensor(op.output))[0])
     else:
         multipliers = sources / (scale * (op.layer.divisor if isinstance(op.layer, Sum) else 1))
         tied = _may_tie(multipliers).any() & (multipliers % _FINEST == 0).all()

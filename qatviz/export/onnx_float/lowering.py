@@ -32,10 +32,12 @@ from qatviz.export.onnx.layout import (
     transposed_attributes,
 )
 from qatviz.export.onnx.limits import NCHW, NHWC, OPSET_13
+from qatviz.export.onnx.matrices import put_product
 from qatviz.export.source import ExportSource
 from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT
 from qatviz.network.layers import CONVOLUTIONS, POOLS, Concat, Conv2DTranspose, Softmax, ZeroPad
+from qatviz.network.matmul import MatMul
 
 #: Name of the output with probabilities, if the network has no softmax layer at its end to name it after.
 PROBABILITIES = "softmax"
@@ -229,6 +231,13 @@ class _Lowering:
         self._put(part, combining_operator(part.unit.op), self._sources(part))
 
     _add = _subtract = _average = _multiply = _maximum = _minimum = _combine
+
+    def _matmul(self, part: FakeQuantUnit) -> None:
+        op, name = part.unit.op, part.unit.name
+        assert isinstance(op, MatMul)
+        rank = len(self._network.shapes[part.unit.output])
+        operator, inputs, attributes = put_product(self._file, op, self._sources(part), rank, name)
+        self._put(part, operator, inputs, **attributes)
 
     def _concat(self, part: FakeQuantUnit) -> None:
         op = part.unit.op

@@ -44,6 +44,9 @@ class Differences:
         "convolutions of groups of channels, which LiteRT and TFLite Micro have kernels for, but TensorFlow 1.15 has "
         "none"
     )
+    matrices: List[str] = _layers(
+        "BATCH_MATMUL, for which LiteRT and TFLite Micro have integer kernels, but TensorFlow 1.15 has none"
+    )
     interpolated: List[str] = _layers(
         "RESIZE_BILINEAR between the centers of pixels, which TensorFlow 1.15 does not have; kernels of 8 bits other "
         "than XNNPACK's round some codes otherwise"

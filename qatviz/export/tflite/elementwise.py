@@ -1,4 +1,4 @@
-"""Operations of a TFLite file that combine tensors position by position; TFLite repeats axes of length 1."""
+"""Operations of a TFLite file on two tensors: matrix products, and those by position, where axes of length 1 repeat."""
 
 # A separate module, because the lowering would be too long with it.
 
@@ -8,12 +8,16 @@ import numpy as np
 
 from qatviz.export.integers.model import IntegerOp
 from qatviz.export.tflite.building import OperationBuilder
+from qatviz.export.tflite.differences import Differences
 from qatviz.export.tflite.file import Quantization
 from qatviz.network.elementwise import Average
+from qatviz.network.matmul import MatMul
 
 
 class ElementwiseBuilder(OperationBuilder):
     """Builder of these operations; each ``_<kind>`` method lowers one kind."""
+
+    _differences: Differences
 
     def _operands(self, op: IntegerOp) -> List[int]:
         shapes = [self._model.tensor(name).shape for name in op.inputs]
@@ -49,6 +53,29 @@ class ElementwiseBuilder(OperationBuilder):
         self._append_op(op, lambda index: self._append(op.kind.upper(), inputs, index, options), result_range=op.clamp)
 
     _minimum = _maximum
+
+    def _matmul(self, op: IntegerOp) -> None:
+        """Append a BATCH_MATMUL; for a factor, its output has another scale, and a MUL leaves its codes."""
+        assert isinstance(op.layer, MatMul)
+        self._differences.matrices.append(op.name)
+        if not op.rounds_twice and np.frexp(op.require_requantization().real[0])[0] == 0.5:
+            self._differences.half_ties_down.append(op.name)
+        fields = {"AdjX": False, "AdjY": op.layer.transpose_second, "AsymmetricQuantizeInputs": False}
+        inputs, factor = [self._index[name] for name in op.inputs], np.float32(op.layer.factor)
+        if factor == 1:
+            self._append_op(
+                op, lambda index: self._append("BATCH_MATMUL", inputs, index, "BatchMatMulOptions", **fields)
+            )
+            return
+        output = self._model.tensor(op.output)
+        grid = self._grid(output)
+        product = self._file.add_tensor(
+            output.name + "/product", (1, *output.shape), self._dtype, grid._replace(scale=grid.scale / factor)
+        )
+        self._append("BATCH_MATMUL", inputs, product, "BatchMatMulOptions", **fields)
+        unit = Quantization(np.float32([factor]), np.int64([0]))
+        constant = self._file.add_constant(op.name + "/factor", np.array([1], self._dtype), unit)
+        self._append_op(op, lambda index: self._append("MUL", [product, constant], index, "MulOptions"))
 
     def _multiply(self, op: IntegerOp) -> None:
         self._append_op(op, lambda index: self._append("MUL", self._operands(op), index, "MulOptions"))

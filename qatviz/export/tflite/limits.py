@@ -15,6 +15,7 @@ from qatviz.export.limits import left_in_float
 from qatviz.network.elementwise import Sum
 from qatviz.network.graph import Network
 from qatviz.network.layers import Softmax, UpsampleBilinear
+from qatviz.network.matmul import MatMul
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
 
@@ -66,13 +67,14 @@ class Facts(NamedTuple):
     """Facts about a network.
 
     ``additions`` are the names of its sums with their numbers of inputs, ``softmaxes`` the quantizers of the
-    probabilities in it, each with True if they have the grid of TFLite's kernel.
+    probabilities in it, each with True if they have the grid of TFLite's kernel, ``products`` the names of its MatMuls.
     """
 
     weights: Tuple[Weights, ...]
     activations: Tuple[Activations, ...]
     additions: Tuple[Tuple[str, int], ...] = ()
     softmaxes: Tuple[Tuple[str, bool], ...] = ()
+    products: Tuple[str, ...] = ()
 
 
 def tflite(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
@@ -126,7 +128,8 @@ def facts_of_settings(book: SettingsBook) -> Facts:
     additions = [(unit.name, len(unit.inputs)) for unit in book.plan.units if isinstance(unit.op, Sum)]
     softmaxes = [unit.name + ".activations" for unit in book.plan.units if isinstance(unit.op, Softmax)]
     probabilities = tuple((name, _has_kernel_grid(book, name)) for name in softmaxes if name in book.plan)
-    return Facts(tuple(weights), tuple(activations), tuple(additions), probabilities)
+    products = tuple(unit.name for unit in book.plan.units if isinstance(unit.op, MatMul))
+    return Facts(tuple(weights), tuple(activations), tuple(additions), probabilities, products)
 
 
 def _has_kernel_grid(book: SettingsBook, name: str) -> bool:
@@ -193,6 +196,14 @@ def refusals(facts: Facts, int16: bool, int4: bool, double_rounding: bool) -> Li
     shifted = [weights for weights in facts.weights if weights.needs_zero_point]
     if shifted:
         found += _uint8(facts, shifted[0].name)
+        found += [
+            Refusal(
+                f"layer {name!r}: multiplies uint8 codes, which {shifted[0].name}, of 8 bits with a zero point, "
+                "require; TFLite's BATCH_MATMUL has no kernel for them",
+                (SettingChange(f"{shifted[0].name}.symmetric", True),),
+            )
+            for name in facts.products
+        ]
         if int4:
             conflict = f"uint8 activations, which {shifted[0].name}, of 8 bits with a zero point, require"
             found += _int4(facts, conflict, SettingChange(f"{shifted[0].name}.symmetric", True))

@@ -225,7 +225,8 @@ def _facts(model: IntegerModel) -> limits.Facts:
         for op in model.ops
         if op.kind == "Softmax"
     )
-    return limits.Facts(tuple(weights), tuple(activations.values()), additions, softmaxes)
+    products = tuple(op.name for op in model.ops if op.kind == "MatMul")
+    return limits.Facts(tuple(weights), tuple(activations.values()), additions, softmaxes, products)
 
 
 def _fits_int16(tensor: IntegerTensor) -> bool:

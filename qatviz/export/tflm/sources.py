@@ -16,6 +16,7 @@ from qatviz.export.tflm.runtime import ARENA_UNIT
 _METHODS = {
     "ADD": "AddAdd",
     "AVERAGE_POOL_2D": "AddAveragePool2D",
+    "BATCH_MATMUL": "AddBatchMatMul",
     "CAST": "AddCast",
     "CONCATENATION": "AddConcatenation",
     "CONV_2D": "AddConv2D",

@@ -18,10 +18,12 @@ def array_part(name: str) -> Tuple[str, Optional[ArrayPart]]:
 
     >>> array_part("recurrent_kernel/1/0/16"), array_part("bias")
     (('recurrent_kernel', ArrayPart(axis=1, start=0, stop=16)), ('bias', None))
+    >>> array_part("query/kernel")
+    ('query/kernel', None)
     """
-    array, *numbers = name.split("/")
-    if not numbers:
-        return array, None
+    array, *numbers = name.rsplit("/", 3)
+    if not any(map(str.isdecimal, numbers)):
+        return name, None
     try:
         axis, start, stop = map(int, numbers)
     except ValueError as error:

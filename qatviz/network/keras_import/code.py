@@ -9,9 +9,9 @@ its modules import.
 import json
 from typing import Any, Dict, Iterator
 
-from qatviz.network.keras_import.config import KERAS3_OPERATION, NESTED, OPERATIONS, layer_kind
+from qatviz.network.keras_import.config import KERAS3_OPERATION, NESTED, NODE_LAYER, OPERATIONS, layer_kind
 from qatviz.network.keras_import.kinds import KINDS
-from qatviz.network.keras_import.operations import NODE_LAYER, is_known
+from qatviz.network.keras_import.operations import is_known
 
 _LAYERS = set(KINDS) | set(NESTED) | {"InputLayer"}
 #: Objects that are not layers: initializers, regularizers and constraints, and Keras 3's data types and tensors.

@@ -43,6 +43,10 @@ KERAS_MODULES = ("keras", "tf_keras", "tensorflow", "builtins")
 LAMBDA = "Lambda"
 #: Kind of the layers that stand for an operation between layers in Keras 3; its name is the setting "function".
 KERAS3_OPERATION = "Operation"
+#: Kind of the layers of attention whose calls have several tensors as arguments.
+MULTI_HEAD_ATTENTION = "MultiHeadAttention"
+#: Kind of the layers that stand for operations of a graph in TensorFlow 1.13 to 2.3.
+NODE_LAYER = "TensorFlowOpLayer"
 #: Kinds of the layers that stand for operations since TensorFlow 2.4, the first two up to Keras 2.15.
 OPERATIONS = ("TFOpLambda", "SlicingOpLambda", KERAS3_OPERATION)
 
@@ -213,7 +217,7 @@ def _append_functional(record: Record, place: _Place, sources: Sequence[Path], l
                 own_sources = [outputs.resolve(reference, call.name) for reference in call.references]
                 own = place.inside(call.unique_name, call.name)
                 paths = _append_layer(call.record, own, own_sources, layers, call.arguments)
-                if layer_kind(call.record) in OPERATIONS:
+                if layer_kind(call.record) in (NODE_LAYER, *OPERATIONS):
                     paths = layers.add_outputs(paths[0], outputs.last.get(call.name, 0))
                 outputs.add(call, paths)
             else:
@@ -304,7 +308,7 @@ def _calls(records: Sequence[Record], outputs: _Outputs) -> List[_Call]:
             raise NetworkError(f"{where}: inbound_nodes is {shortened(nodes)}; expected: the layers it is connected to")
         for number, node in enumerate(nodes):
             arguments = NO_ARGUMENTS
-            if layer_kind(layer) in OPERATIONS:
+            if layer_kind(layer) in (MULTI_HEAD_ATTENTION, *OPERATIONS):
                 references, arguments = _operation_call(node, where)
             elif isinstance(node, dict):  # Keras 3
                 check_arguments(node.get("kwargs"), where)

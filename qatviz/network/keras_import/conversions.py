@@ -14,7 +14,7 @@ from qatviz.network.activations import FUNCTION_PARAMETERS, Activation
 from qatviz.network.keras_import.config import MIN_FUSED_EPSILON
 from qatviz.network.keras_import.draft import Draft, KerasLayer
 from qatviz.network.keras_import.records import shortened
-from qatviz.network.keras_import.versions import KERAS3_ACTIVATIONS
+from qatviz.network.keras_import.versions import KERAS3_ACTIVATIONS, OLD_INTERPOLATIONS
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (
     BatchNorm,
@@ -277,6 +277,8 @@ def convert_named_function(draft: Draft, layer: KerasLayer, inputs: List[str]) -
     settings = {key: layer.setting(key, None) for key in FUNCTION_PARAMETERS}
     if layer.flag("merged", False):
         draft.add_note(f"the layers of a {function} are imported as one, with the name of the last", layer.name)
+    if function == "clip" and settings["threshold"] == 0 and settings["maximum"] in (None, 6):
+        return draft.add(ReLU if settings["maximum"] is None else ReLU6, layer.name, inputs)
     return draft.add(Activation, layer.name, inputs, function=function, **settings)
 
 
@@ -363,6 +365,11 @@ def convert_permute(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 def convert_upsampling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert an UpSampling in 1-D or 2-D to the nearest value."""
     interpolation = layer.setting("interpolation", "nearest")
+    if interpolation in OLD_INTERPOLATIONS.values():
+        raise NetworkError(
+            "the package Keras up to 2.3.1 interpolates between the corners of pixels, layers here and Keras in "
+            "TensorFlow between their centers; nearest: the same model in tf.keras, which has to be trained anew"
+        )
     if interpolation not in _UPSAMPLINGS:
         allowed = " or ".join(map(repr, _UPSAMPLINGS))
         raise checks.invalid_value("setting interpolation", interpolation, allowed)

@@ -294,10 +294,10 @@ def _checked_input_shape(spec: ModelSpec, own: InputSpec, given: Optional[Shape]
 
 
 def _frozen_parameters(spec: ModelSpec, draft: Draft) -> FrozenSet[str]:
-    """Return the parameters that are not trainable in Keras: of layers, and the constants that scale an input."""
+    """Return the parameters that are not trainable in Keras: of layers, and constants."""
     frozen = {layer.layer for layer in spec.layers if layer.config.get("trainable") is False}
-    constants = [f"{name}.{parameter}" for name in draft.scalings for parameter in ("weights", "bias")]
-    return frozenset([name for name, (path, _) in draft.origins.items() if path in frozen] + constants)
+    own = (name for name, (path, _) in draft.origins.items() if path in frozen)
+    return frozenset([*own, *draft.constants])
 
 
 def _training_notes(spec: ModelSpec) -> List[str]:

@@ -88,6 +88,8 @@ class Draft:
         For each ``layer.parameter`` from Keras, the path of the Keras layer and Keras' name of the array.
     scalings : dict of str to Scaling or None
         Layers that scale their input by constants, which are None if only the architecture is imported.
+    constants : set of str
+        Parameters ``layer.parameter`` with values of the architecture, which are not trained.
     rearranged : set of str
         Convolutions that only rearrange the channels of their input.
     shared : set of str
@@ -105,6 +107,7 @@ class Draft:
         self._images: Dict[str, str] = {}
         self._plain: Dict[str, str] = {}
         self.rearranged: Set[str] = set()
+        self.constants: Set[str] = set()
         self.scalings: Dict[str, Optional[Scaling]] = {}
         self.shared: Set[str] = set()
         #: Layers with parameters that the first call of each Keras layer added; those that the present call may share.
@@ -202,17 +205,31 @@ class Draft:
         if name not in self.shared:
             self._values[f"{name}.{parameter}"] = value
 
-    def copy_parameter(self, name: str, parameter: str, layer: KerasLayer, key: str) -> None:
-        """Set a parameter of the layer `name` to the array `key` of a Keras layer, and record its origin."""
+    def set_constant(self, name: str, parameter: str, value: Optional[np.ndarray]) -> None:
+        """Set a parameter as `set_parameter` does, which is not trained."""
+        if name not in self.shared:
+            self.constants.add(f"{name}.{parameter}")
+        self.set_parameter(name, parameter, value)
+
+    def copy_parameter(
+        self, name: str, parameter: str, layer: KerasLayer, key: str, shape: Optional[Shape] = None
+    ) -> None:
+        """Set a parameter of the layer `name` to the array `key` of a Keras layer, and record its origin.
+
+        With a `shape`, neighbouring axes of the array are one.
+        """
         if name not in self.shared:
             self.origins[f"{name}.{parameter}"] = layer.spec.layer, key
-        self.set_parameter(name, parameter, layer.array(key))
+        value = layer.array(key)
+        if value is not None and shape is not None and value.size == element_count(shape):
+            value = value.reshape(shape)
+        self.set_parameter(name, parameter, value)
 
     def set_scaling(self, name: str, scaling: Optional[Scaling]) -> None:
         """Set weights and bias of the depthwise 1×1 convolution `name`, which scales its input."""
         self.scalings[name] = scaling
         for parameter, values in zip(("weights", "bias"), scaling or (None, None)):
-            self.set_parameter(name, parameter, None if values is None else values.astype(np.float32))
+            self.set_constant(name, parameter, None if values is None else values.astype(np.float32))
 
     def add_note(self, sentence: str, layer: str) -> None:
         """Add a note for the user about a layer; the same sentence about several layers becomes one note."""

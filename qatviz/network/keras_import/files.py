@@ -13,6 +13,7 @@ from qatviz.network.keras_import.convert import ImportedModel, InputShape, conve
 from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.reader_process import KerasFile, Stored, read_hdf5
 from qatviz.network.keras_import.saved_model import read_checkpoint, read_saved_model
+from qatviz.network.keras_import.versions import is_of_old_package, with_old_names
 from qatviz.network.keras_import.weights import assign_weights
 from qatviz.network.keras_import.wrappers import is_wrapped, unwrapped, unwrapped_weights
 from qatviz.network.model_formats import WEIGHTS_FORMATS, Format, format_of, located
@@ -82,7 +83,7 @@ def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape:
         whole = _READERS[kind](path)
         if whole.config is None or whole.weights is None:
             raise NetworkError(_incomplete(whole, kind))
-        return _convert(_Source(path, None, kind), whole.config, whole.weights, allow_code, input_shape)
+        return _convert(_Source(path, None, kind, whole.version), whole.config, whole.weights, allow_code, input_shape)
     with open(path, encoding="utf-8") as text:
         config = text.read()
     stored = None
@@ -93,11 +94,15 @@ def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape:
 
 
 class _Source(NamedTuple):
-    """Files of a model; no file of weights for a whole model, or for an architecture alone."""
+    """Files of a model; no file of weights for a whole model, or for an architecture alone.
+
+    ``version`` is that of Keras, if it is not in the description.
+    """
 
     path: str
     weights_path: Optional[str]
     format: Format
+    version: Optional[str] = None
 
 
 def _incomplete(contents: KerasFile, kind: Format) -> str:
@@ -154,6 +159,8 @@ def _convert(
         record = unwrapped(record)
         spec, config = parse_model(record), json.dumps(record)
         notes = ("tfmot's wrappers are removed; pruned weights are 0, and qatviz quantizes in place of tfmot",)
+    if is_of_old_package(source.version or record.get("keras_version")):
+        spec = spec._replace(layers=tuple(layer._replace(config=with_old_names(layer.config)) for layer in spec.layers))
     code = [layer for layer in spec.layers if layer.kind == LAMBDA]
     if code:
         supported_layers(layer for layer in spec.layers if layer.kind != LAMBDA)

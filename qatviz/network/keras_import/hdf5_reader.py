@@ -4,8 +4,9 @@
 
 It runs in a separate process, since some damaged files crash the HDF5 library; it starts quickly because it imports no
 module of qatviz. It writes contents.json and arrays.bin to FOLDER. contents.json has "config" (the model's description
-as a string, or null), "layers" (names, each with the names, dtypes and shapes of its weights, or null) and "form" (of
-these names: "names" or "classes", see `reader_process.Form`); arrays.bin has the values of all weights in that order.
+as a string, or null), "version" (of Keras, "None" if the file has none), "layers" (names, each with the names, dtypes
+and shapes of its weights, or null) and "form" (of these names: "names" or "classes", see `reader_process.Form`);
+arrays.bin has the values of all weights in that order.
 On failure, contents.json has only "error". Weights of more than MAX_BYTES in total are refused.
 """
 
@@ -34,6 +35,8 @@ def main(path: str, folder: str, max_bytes: str) -> None:
         with h5py.File(path, "r") as file, open(os.path.join(folder, "arrays.bin"), "wb") as arrays:
             config = file.attrs.get("model_config")
             contents["config"] = config.decode("utf-8") if isinstance(config, bytes) else config
+            version = file.attrs.get("keras_version")
+            contents["version"] = version.decode("utf-8", "replace") if isinstance(version, bytes) else str(version)
             group = file.get("model_weights", file)
             has_names = "layer_names" in names_of(group)
             writer = Writer(arrays, int(max_bytes), file.filename)

@@ -5,8 +5,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from qatviz.network import checks
 from qatviz.network.activations import FUNCTION_PARAMETERS
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
-from qatviz.network.keras_import import conversions, merges, recurrent, scalings
-from qatviz.network.keras_import.config import LAMBDA, LayerSpec
+from qatviz.network.keras_import import attention, conversions, merges, normalizations, recurrent, scalings
+from qatviz.network.keras_import.config import LAMBDA, MULTI_HEAD_ATTENTION, LayerSpec
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
 from qatviz.network.keras_import.operations import SLICING, SPLIT, STACK
@@ -117,15 +117,16 @@ _VOLUMES = (
 _REASONS = {
     **dict.fromkeys(_VOLUMES, "it has images of three dimensions, for which TFLite has no kernels of integers"),
     LAMBDA: "it consists of Python code, which cannot be converted",
+    "Embedding": "its input is positions in a table, while the inputs of networks here are real numbers on a grid",
     "Masking": "the layers after it skip the elements that it masks, while a network computes all of them",
     **dict.fromkeys(_RECURRENT, "it is recurrent, and its elements are not those of a SimpleRNN, an LSTM or a GRU"),
 }
 _NEAREST = {
     **{kind: f"{kind[:-2]}2D, with the third dimension as channels" for kind in _VOLUMES},
+    "Embedding": "the embedded vectors as input, or a constant that is added, for an embedding of positions",
     "Masking": "sequences of one length, filled up with zeros, without a Masking",
     **dict.fromkeys(_RECURRENT, f"SimpleRNN, LSTM or GRU, of up to {recurrent.MAX_LENGTH} elements"),
     LAMBDA: "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
-    "LayerNormalization": "BatchNormalization",
     "TimeDistributed": "Dense, which is applied along the last axis",
 }
 _NEAREST_OF_OTHERS = "a model without it, of the layers that the README lists"
@@ -179,6 +180,17 @@ def _recurrent_arrays(config: Dict[str, Any]) -> Tuple[List[str], List[str]]:
     return ["kernel", "recurrent_kernel"] + ["bias"] * bool(config.get("use_bias", True)), []
 
 
+#: Names of the Dense layers in a MultiHeadAttention, in Keras' order.
+ATTENTION_PARTS = ("query", "key", "value", "attention_output")
+
+
+def _attention_arrays(config: Dict[str, Any]) -> Tuple[List[str], List[str]]:
+    own = _kernel_and_bias("kernel")(config)[0]
+    return [f"{part}/{array}" for part in ATTENTION_PARTS for array in own], []
+
+
+#: Settings of a MultiHeadAttention that TensorFlow 2 writes: shapes of its inputs.
+_BUILT_SHAPES = ("query_shape", "key_shape", "value_shape")
 _CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "activation", "use_bias")
 _POOLING = ("pool_size", "strides", "padding")
 _GLOBAL_POOLING = ("keepdims",)
@@ -221,8 +233,11 @@ KINDS: Dict[str, Kind] = {
         scalings.convert_normalization, ("axis", "mean", "variance", "invert"), _normalization_arrays, ANY
     ),
     "Rescaling": Kind(scalings.convert_rescaling, ("scale", "offset"), form=ANY),
+    attention.MATMUL: Kind(attention.convert_matmul, ("transpose_a", "transpose_b")),
     SLICING: Kind(scalings.convert_slicing, ("key",)),
     SPLIT: Kind(scalings.convert_split, ("axis", "sections", "by_positions", "part")),
+    normalizations.MEAN: Kind(normalizations.convert_mean, ("axis", "keepdims"), form=ANY),
+    normalizations.SUM: Kind(normalizations.convert_mean, ("axis", "keepdims"), form=ANY),
     STACK: Kind(scalings.convert_stack, ("axis",)),
     FUNCTION: Kind(conversions.convert_named_function, ("function", *FUNCTION_PARAMETERS, "merged"), form=ALIKE),
     "Activation": Kind(conversions.convert_activation, ("activation",), form=ALIKE),
@@ -233,6 +248,7 @@ KINDS: Dict[str, Kind] = {
         for name, conversion in recurrent.CONVERSIONS.items()
     },
     "AlphaDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
+    "Attention": Kind(attention.convert_attention, ("use_scale", "causal", "score_mode", "dropout")),
     "BatchNormalization": _BATCH_NORMALIZATION,
     "BatchNormalizationV1": _BATCH_NORMALIZATION,
     "BatchNormalizationV2": _BATCH_NORMALIZATION,
@@ -240,13 +256,26 @@ KINDS: Dict[str, Kind] = {
     "Cropping1D": Kind(conversions.convert_cropping, ("cropping",), form=IMAGE),
     "Cropping2D": Kind(conversions.convert_cropping, ("cropping",)),
     "Dense": Kind(conversions.convert_dense, ("units", "activation", "use_bias"), _kernel_and_bias("kernel"), ANY),
+    "Dot": Kind(attention.convert_dot, ("axes", "normalize")),
     "Dropout": Kind(conversions.convert_dropout, ("rate", "noise_shape"), form=ALIKE),
     "ELU": Kind(conversions.convert_function("elu", "alpha"), ("alpha",), form=ALIKE),
     "Flatten": Kind(conversions.convert_same(Flatten), form=ANY),
     "GaussianDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
     "GaussianNoise": Kind(conversions.omit, ("stddev",), form=ALIKE),
+    "LayerNormalization": Kind(
+        normalizations.convert_layer_normalization,
+        ("axis", "epsilon", "center", "scale", "rms_scaling"),
+        lambda config: (_batch_norm_arrays(config)[0], []),
+        ANY,
+    ),
     "LeakyReLU": Kind(
         conversions.convert_function("leaky_relu", "alpha", "negative_slope"), ("alpha", "negative_slope"), form=ALIKE
+    ),
+    MULTI_HEAD_ATTENTION: Kind(
+        attention.convert_multi_head_attention,
+        ("num_heads", "key_dim", "value_dim", "dropout", "use_bias", "output_shape", "attention_axes", *_BUILT_SHAPES),
+        _attention_arrays,
+        ANY,
     ),
     "PReLU": Kind(merges.convert_prelu, ("shared_axes",), lambda config: (["alpha"], []), ANY),
     "Permute": Kind(conversions.convert_permute, ("dims",)),
@@ -255,6 +284,7 @@ KINDS: Dict[str, Kind] = {
     "Reshape": Kind(conversions.convert_same(Reshape, "target_shape"), ("target_shape",), form=ANY),
     "Softmax": Kind(conversions.convert_softmax, ("axis",), form=ALIKE),
     "ThresholdedReLU": Kind(conversions.convert_thresholded_relu, ("theta",), form=ALIKE),
+    "UnitNormalization": Kind(normalizations.convert_unit_normalization, ("axis", "epsilon"), form=ANY),
     "UpSampling1D": Kind(conversions.convert_upsampling, ("size",), form=IMAGE),
     "UpSampling2D": Kind(conversions.convert_upsampling, ("size", "interpolation")),
     "ZeroPadding1D": Kind(conversions.convert_zero_padding_1d, ("padding",), form=IMAGE),

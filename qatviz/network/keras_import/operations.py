@@ -4,20 +4,20 @@
 they are imported, for operations and layers alike.
 """
 
-import json
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from qatviz.errors import NetworkError
-from qatviz.network.keras_import.call_arguments import NO_ARGUMENTS, Arguments, Tensor
-from qatviz.network.keras_import.config import KERAS3_OPERATION, LayerSpec
+from qatviz.network.keras_import.attention import MATMUL
+from qatviz.network.keras_import.call_arguments import NO_ARGUMENTS, Tensor
+from qatviz.network.keras_import.config import KERAS3_OPERATION, NODE_LAYER, LayerSpec
+from qatviz.network.keras_import.graph_nodes import NODES, node_arguments, node_operation
+from qatviz.network.keras_import.normalizations import MEAN, SUM
 from qatviz.network.keras_import.records import shortened
 from qatviz.network.keras_import.spelled_functions import FUNCTION
 from qatviz.network.keras_import.versions import KERAS3_ACTIVATIONS
 
-#: Kind of the layers that TensorFlow 1.13 to 2.3 adds for operations.
-NODE_LAYER = "TensorFlowOpLayer"
 #: Kind of the layer that returns a part of a tensor; Keras has no layer for it.
 SLICING = "SlicingOpLambda"
 #: Kind of the layer that joins tensors along a new axis; Keras has no layer for it.
@@ -26,27 +26,8 @@ STACK = "Stack"
 SPLIT = "Split"
 #: Modules of TensorFlow whose functions have the meaning of their names; tf.sparse.add, for example, is not an Add.
 _MODULES = ("", "math", "nn", "__operators__")
-#: Names in `_LAYERS` by operations of TensorFlow's graphs, for `NODE_LAYER`; some of the other operations are code.
-_NODE_OPERATIONS = {
-    "Add": "add",
-    "AddV2": "add",
-    "AddN": "add",
-    "Sub": "subtract",
-    "Mul": "multiply",
-    "Maximum": "maximum",
-    "Minimum": "minimum",
-    "RealDiv": "divide",
-    "Relu": "relu",
-    "Relu6": "relu6",
-    "Softmax": "softmax",
-    "Sigmoid": "sigmoid",
-    "Tanh": "tanh",
-    "Elu": "elu",
-    "Selu": "selu",
-    "Softplus": "softplus",
-    "Softsign": "softsign",
-    "Identity": "identity",
-}
+#: Functions of other modules that do, too.
+_OF_MATRICES = ("linalg.matmul", "linalg.l2_normalize")
 #: Keyword arguments that are operands.
 _OPERANDS = ("x", "y", "x1", "x2", "value", "bias")
 #: Operands, and arguments without effect on the result.
@@ -67,7 +48,7 @@ def as_layer(spec: LayerSpec) -> LayerSpec:
     if name is None:
         return spec
     if spec.kind == NODE_LAYER:
-        spec = spec._replace(arguments=_node_arguments(spec))
+        spec = spec._replace(arguments=node_arguments(spec))
     layer_of = _LAYERS.get(name)
     if layer_of is None:
         raise NetworkError(f"the operation {name} is not supported; nearest: the layers that the README lists")
@@ -91,39 +72,19 @@ def _name(spec: LayerSpec) -> Optional[str]:
     if spec.kind == SLICING:
         return "getitem"
     if spec.kind == NODE_LAYER:
-        operation = _node_operation(spec.config)
-        return _NODE_OPERATIONS.get(operation, shortened(operation)) if isinstance(operation, str) else "None"
+        operation = node_operation(spec.config)
+        if not isinstance(operation, str):
+            return "None"
+        return NODES[operation].name if operation in NODES else shortened(operation)
     if spec.kind not in ("TFOpLambda", KERAS3_OPERATION):
         return None
     full = str(spec.config.get("function"))
     module, _, own = full.rpartition(".")
-    if spec.kind == "TFOpLambda" and module not in _MODULES:
+    if spec.kind == "TFOpLambda" and module not in _MODULES and full not in _OF_MATRICES:
         return shortened(full)
     plain = own.lower().replace("_", "")
     name = _ALIASES.get(plain, plain)
     return name if name in _LAYERS else shortened(full)
-
-
-def _node_operation(config: Dict[str, Any]) -> Any:
-    """Return the operation of a TensorFlowOpLayer, whose node_def is an object or its JSON text."""
-    node = config.get("node_def")
-    if isinstance(node, str) and node.startswith("{"):
-        try:
-            node = json.loads(node)
-        except ValueError:
-            return None
-    return node.get("op") if isinstance(node, dict) else node
-
-
-def _node_arguments(spec: LayerSpec) -> Arguments:
-    """Return the arguments of a TensorFlowOpLayer, whose constants have their positions among the inputs."""
-    constants = spec.config.get("constants") or {}
-    if not isinstance(constants, dict):
-        raise NetworkError(f"constants are {shortened(constants)}; expected: an object")
-    tensors = iter(range(len(spec.inputs)))
-    count = len(spec.inputs) + len(constants)
-    args = [constants[str(place)] if str(place) in constants else Tensor(next(tensors, 0)) for place in range(count)]
-    return Arguments(args, {})
 
 
 def _activation(name: str) -> KerasLayerOf:
@@ -165,7 +126,26 @@ def _clip(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
     if len(bounds) != 2 or any(_number(bound).ndim for bound in bounds) or bounds[0] > bounds[1]:
         raise NetworkError(f"it clips to {shortened(bounds)}; supported: two numbers, the lower one first")
     low, high = bounds
-    return FUNCTION, {"function": "clip", "threshold": float(low), "maximum": float(high)}
+    return _clipped(float(low), float(high))
+
+
+def _clipped(low: Optional[float], high: Optional[float]) -> Tuple[str, Dict[str, Any]]:
+    """Return the layer that clips to a range, one end of which may be open."""
+    return FUNCTION, {"function": "clip", "threshold": low, "maximum": high}
+
+
+def _extreme(kind: str) -> KerasLayerOf:
+    """Return the layer of ``maximum`` or ``minimum`` of outputs of layers, or of one and a number, which clips."""
+
+    def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+        constants = [value for value in spec.arguments.operands(*_OPERANDS) if not isinstance(value, Tensor)]
+        if len(constants) != 1 or _number(constants[0]).ndim:
+            return _merge(kind)(spec)
+        _refuse_others(spec)
+        number = float(constants[0])
+        return _clipped(number, None) if kind == "Maximum" else _clipped(None, number)
+
+    return layer_of
 
 
 def _merge(kind: str) -> KerasLayerOf:
@@ -241,14 +221,48 @@ def _unstack(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
     return SLICING, {"key": [*whole, spec.output]}
 
 
-def _mean(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-    axes, keepdims = _option(spec, "axis", None), _option(spec, "keepdims", False)
-    _refuse_others(spec, "axis", "keepdims")
-    pools = {(1, 2): "GlobalAveragePooling2D", (1,): "GlobalAveragePooling1D"}
-    key = tuple(sorted(axes)) if isinstance(axes, list) else (axes,)
-    if key not in pools:
-        raise NetworkError(f"it is a mean over the axes {shortened(axes)}; supported: (1, 2) of images, 1 of sequences")
-    return pools[key], {"keepdims": keepdims}
+def _matmul(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    names = ("transpose_a", "transpose_b", "adjoint_a", "adjoint_b")
+    _only_tensors(spec)
+    _refuse_others(spec, "a", "b", *names)
+    flags = [bool(_option(spec, name, False)) for name in names]
+    return MATMUL, {"transpose_a": flags[0] or flags[2], "transpose_b": flags[1] or flags[3]}
+
+
+def _reduction(kind: str) -> KerasLayerOf:
+    """Return the layer of a sum or mean along axes."""
+
+    def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+        axes, keepdims = _option(spec, "axis", None), _option(spec, "keepdims", False)
+        _only_tensors(spec)
+        _refuse_others(spec, "axis", "keepdims")
+        return kind, {"axis": axes, "keepdims": keepdims}
+
+    return layer_of
+
+
+def _normalize(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    """Return the layer of TensorFlow's ``l2_normalize``, or of Keras 3's ``normalize``, which divides by the norm."""
+    axis = _option(spec, "axis", None if spec.kind != KERAS3_OPERATION else -1)
+    epsilon = _option(spec, "epsilon", 1e-12)
+    order = _option(spec, "order", 2)
+    _refuse_others(spec, "axis", "epsilon", "order", "dim")
+    if order != 2:
+        raise NetworkError(f"it divides by the norm of order {shortened(order)}; supported: 2")
+    if spec.kind == KERAS3_OPERATION and type(epsilon) is float:
+        epsilon *= epsilon  # the least norm, while TensorFlow has the least square of a norm
+    return "UnitNormalization", {"axis": axis, "epsilon": epsilon}
+
+
+def _function(name: str) -> KerasLayerOf:
+    """Return the layer of a function that Keras has no layer for."""
+
+    def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+        _only_tensors(spec)
+        _refuse_others(spec)
+        return FUNCTION, {"function": name}
+
+    return layer_of
 
 
 def _reshape(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
@@ -313,11 +327,17 @@ _LAYERS: Dict[str, KerasLayerOf] = {
     "subtract": _arithmetic("Subtract", lambda constant, first: (-1.0, constant) if first else (1.0, -constant)),
     "multiply": _arithmetic("Multiply", lambda constant, _: (constant, 0.0)),
     "divide": _arithmetic("Divide", _divided),
-    "maximum": _merge("Maximum"),
-    "minimum": _merge("Minimum"),
+    "maximum": _extreme("Maximum"),
+    "minimum": _extreme("Minimum"),
     "concatenate": _concatenate,
     "softmax": _softmax,
-    "mean": _mean,
+    "matmul": _matmul,
+    "mean": _reduction(MEAN),
+    "sum": _reduction(SUM),
+    "square": _function("square"),
+    "rsqrt": _function("rsqrt"),
+    "l2normalize": _normalize,
+    "normalize": _normalize,
     "reshape": _reshape,
     "cast": _cast,
     "getitem": _getitem,
@@ -348,7 +368,9 @@ _ALIASES = {
     "div": "divide",
     "clipbyvalue": "clip",
     "concat": "concatenate",
+    "batchmatmul": "matmul",
     "reducemean": "mean",
+    "reducesum": "sum",
     "silu": "swish",
     "hardsilu": "hardswish",
 }

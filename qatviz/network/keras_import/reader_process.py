@@ -44,10 +44,14 @@ class Stored(NamedTuple):
 
 
 class KerasFile(NamedTuple):
-    """Contents of a file: the model's description as JSON, and the weights; None for what the file does not have."""
+    """Contents of a file: the model's description as JSON, and the weights; None for what the file does not have.
+
+    ``version`` is that of the Keras that wrote it, if the file has it apart from the description.
+    """
 
     config: Optional[str]
     weights: Optional[Stored]
+    version: Optional[str] = None
 
 
 def read_hdf5(path: str) -> KerasFile:
@@ -83,7 +87,7 @@ def read_hdf5(path: str) -> KerasFile:
         if "error" in contents:
             raise NetworkError(f"cannot be read ({contents['error']})")
         with open(os.path.join(folder, "arrays.bin"), "rb") as arrays:
-            return KerasFile(contents["config"], _stored(contents, arrays))
+            return KerasFile(contents["config"], _stored(contents, arrays), contents["version"])
 
 
 def _stored(contents: Dict[str, Any], arrays: BinaryIO) -> Optional[Stored]:

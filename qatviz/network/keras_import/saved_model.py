@@ -18,7 +18,7 @@ from qatviz.network.model_formats import METADATA, SAVED_MODEL
 #: Key of the description of a checkpoint's objects, a TrackableObjectGraph.
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 #: Names of objects that are layers with weights: those of a model, and that of the layer in a wrapper of tfmot.
-_CHILD = re.compile(r"layer_with_weights-\d+|layer")
+_CHILD = re.compile(r"layer_with_weights-\d+|layer|_(query|key|value|output)_dense")
 #: Objects in a recurrent layer or Bidirectional whose variables are its own, and what their names begin with then.
 _PARTS = {"cell": "", FORWARD: FORWARD + "/", BACKWARD: BACKWARD + "/"}
 #: Largest number of layers, and of models within models.

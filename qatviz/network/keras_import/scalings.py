@@ -1,7 +1,8 @@
 """Conversion of layers that scale, slice, split or stack tensors.
 
 A scaling ``x * a + b`` with constants a and b, for the whole tensor or for each channel, is a depthwise 1×1 convolution
-with the weights a and the bias b, which computes the same. Several in sequence become one.
+with the weights a and the bias b, which computes the same. Several in sequence become one. With a constant for each
+element, such as an embedding of positions, the elements are the channels of a single pixel.
 """
 
 from typing import Any, List, Optional
@@ -10,8 +11,10 @@ import numpy as np
 
 from qatviz.errors import NetworkError
 from qatviz.network import checks
+from qatviz.network.checks import Shape
 from qatviz.network.keras_import.draft import Draft, KerasLayer, Scaling
 from qatviz.network.keras_import.records import shortened
+from qatviz.network.layer import element_count
 from qatviz.network.layers import Concat, Conv2D, DepthwiseConv2D, Reshape, Slice
 
 _EPSILON = 1e-7
@@ -19,7 +22,7 @@ _EPSILON = 1e-7
 
 
 def convert_rescaling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert a Rescaling, whose scale and offset are numbers or one for each channel."""
+    """Convert a Rescaling, whose scale and offset are numbers, or one for each channel or element."""
     scale, offset = (np.asarray(layer.setting(key, default), float) for key, default in (("scale", 1), ("offset", 0)))
     return scaled(draft, layer, inputs[0], scale, offset)
 
@@ -155,6 +158,8 @@ def scaled(
     shape = draft.keras_shape(source)
     scaling = None
     if scale is not None and offset is not None:
+        if not (_is_per_channel(scale, shape[-1]) and _is_per_channel(offset, shape[-1])):
+            return _scaled_elements(draft, layer, source, scale, offset)
         scaling = Scaling(_per_channel(scale, shape[-1]), _per_channel(offset, shape[-1]))
     before = draft.scalings.get(source)
     if source in draft.scalings and draft.consumer_counts.get(source) == 1:
@@ -170,10 +175,37 @@ def scaled(
     return draft.restore_shape(layer.name, layer.name, shape)
 
 
+def _is_per_channel(value: np.ndarray, channels: int) -> bool:
+    """Return whether a constant is a number, or one for each channel."""
+    return bool(value.size == 1 or (value.size == channels and value.shape[-1:] == (channels,)))
+
+
 def _per_channel(value: np.ndarray, channels: int) -> np.ndarray:
     """Return a constant for each channel."""
-    if value.size not in (1, channels) or value.shape[-1:] not in ((), (value.size,)):
-        raise NetworkError(
-            f"it has constants of shape {value.shape}; supported: a number, or one for each of {channels} channels"
-        )
     return np.broadcast_to(value.reshape(-1), (channels,))
+
+
+def _scaled_elements(draft: Draft, layer: KerasLayer, source: str, scale: np.ndarray, offset: np.ndarray) -> str:
+    """Add a scaling with constants for the elements of the output of `source`."""
+    shape = draft.keras_shape(source)
+    scaling = Scaling(*(_per_element(value, shape) for value in (scale, offset)))
+    name, target = draft.names.derive(layer.name, "pixel"), (1, 1, element_count(shape))
+    pixel = draft.add(Reshape, name, draft.as_plain(source), target_shape=target)
+    draft.add(DepthwiseConv2D, layer.name, pixel, kernel_size=1, use_bias=True)
+    draft.set_scaling(layer.name, scaling)
+    draft.add_note(
+        "constants for each element are imported as a depthwise 1×1 convolution of a pixel of all elements", layer.name
+    )
+    return draft.add(Reshape, draft.names.derive(layer.name, "shape"), layer.name, target_shape=shape)
+
+
+def _per_element(value: np.ndarray, shape: Shape) -> np.ndarray:
+    """Return a constant for each element of a tensor; an axis of length 1 is repeated, as in NumPy."""
+    own = value[0] if value.ndim == len(shape) + 1 and len(value) == 1 else value
+    try:
+        return np.broadcast_to(own, shape).reshape(-1)
+    except ValueError:
+        raise NetworkError(
+            f"it has constants of shape {value.shape}; supported: shapes that are repeated to that of its input, "
+            f"{shape}"
+        ) from None

@@ -1,4 +1,4 @@
-"""Activation functions that a model spells as several layers, such as ``relu6(x + 3) / 6`` and ``x * sigmoid(x)``.
+"""Functions that a model spells as several layers: ``relu6(x + 3) / 6``, ``x * sigmoid(x)``, ``max(min(x, 4), -1)``.
 
 Each becomes a single layer, which computes the same: quantized, it is one table instead of a chain of roundings.
 """
@@ -39,6 +39,10 @@ class _Graph:
         layer = self.layers[path]
         if layer.kind == "Rescaling":
             self._replace_scaled(layer)
+        elif _is_function(layer, "clip"):
+            self._replace_ends(layer)
+        elif _is_function(layer, "rsqrt"):
+            self._replace_root(layer)
         elif layer.kind == "Multiply" and len(layer.inputs) == 2:
             for source, gate in (layer.inputs, layer.inputs[::-1]):
                 inner = self._inner(gate)
@@ -66,6 +70,31 @@ class _Graph:
         if chain:
             settings = {"function": "hard_sigmoid", "slope": float(layer.config["scale"])}
             self._merge(layer, chain, chain[-1].inputs[0], settings)
+
+    def _replace_ends(self, layer: LayerSpec) -> None:
+        """Replace a clip at one end of a clip at the other, as in TensorFlow 1.15's clip_by_value."""
+        inner = self._inner(layer.inputs[0])
+        if inner is None or not _is_function(inner, "clip"):
+            return
+        ends = [{key: spec.config[key] for key in ("threshold", "maximum")} for spec in (layer, inner)]
+        given = [{key: end for key, end in own.items() if end is not None} for own in ends]
+        both = {**given[0], **given[1]}
+        if len(both) == len(given[0]) + len(given[1]) == 2 and both["threshold"] <= both["maximum"]:
+            self._merge(layer, [inner], inner.inputs[0], {"function": "clip", **both})
+
+    def _replace_root(self, layer: LayerSpec) -> None:
+        """Replace ``rsqrt(max(x, number) + number)``, of which either part may be missing."""
+        settings, merged = {"threshold": 0.0, "offset": 0.0}, []
+        inner = self._inner(layer.inputs[0])
+        if inner is not None and inner.kind == "Rescaling" and _is_scaling(inner, 1, inner.config.get("offset", 0)):
+            settings["offset"] = float(inner.config.get("offset", 0))
+            merged.append(inner)
+            inner = self._inner(inner.inputs[0])
+        if inner is not None and _is_function(inner, "clip") and inner.config["maximum"] is None:
+            settings["threshold"] = inner.config["threshold"]
+            merged.append(inner)
+        if merged and settings["offset"] >= 0:
+            self._merge(layer, merged, merged[-1].inputs[0], {"function": "rsqrt", **settings})
 
     def _shifted_relu6(self, path: Path) -> List[LayerSpec]:
         """Return the two layers of ``relu6(x + 3)``, the last one first; none if there is something else."""
@@ -107,6 +136,8 @@ def _is_scaling(layer: LayerSpec, scale: float, offset: float) -> bool:
 
 
 def _is_relu6(layer: LayerSpec) -> bool:
+    if _is_function(layer, "clip"):
+        return (layer.config["threshold"], layer.config["maximum"]) == (0, 6)
     if layer.kind == "Activation":
         return layer.config.get("activation") == "relu6"
     settings = ("negative_slope", "threshold")

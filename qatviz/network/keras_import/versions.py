@@ -2,10 +2,29 @@
 
 # A separate module, because config.py would be too long with it.
 
+import re
 from typing import Any, Dict
 
 #: Activations that Keras 3 defines otherwise than Keras 2, with the names that they have here.
 KERAS3_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_keras3"}
+
+
+#: Interpolations that the package Keras before 2.4 defines otherwise than Keras in TensorFlow.
+OLD_INTERPOLATIONS = {"bilinear": "bilinear_keras_2_3"}
+
+
+def is_of_old_package(version: Any) -> bool:
+    """Return whether a version is one of the package Keras before 2.4; those of Keras in TensorFlow end with "-tf"."""
+    match = re.fullmatch(r"(\d+)\.(\d+)\.\d+", version) if isinstance(version, str) else None
+    return match is not None and tuple(map(int, match.groups())) < (2, 4)
+
+
+def with_old_names(config: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the config of a layer of the package Keras before 2.4 with the names that its interpolations have here."""
+    interpolation = config.get("interpolation")
+    if not isinstance(interpolation, str) or interpolation not in OLD_INTERPOLATIONS:
+        return config
+    return dict(config, interpolation=OLD_INTERPOLATIONS[interpolation])
 
 
 def is_keras3(record: Any) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from qatviz.errors import NetworkError
 from qatviz.network.keras_import.config import NESTED
 from qatviz.network.keras_import.convert import Weights
-from qatviz.network.keras_import.kinds import KINDS
+from qatviz.network.keras_import.kinds import ATTENTION_PARTS, KINDS
 from qatviz.network.keras_import.layer_wrappers import TIME_DISTRIBUTED, wrapped_layers
 from qatviz.network.keras_import.reader_process import Form, Stored, StoredLayers
 from qatviz.network.keras_import.records import Path, layer_name, layer_records, shortened
@@ -22,6 +22,8 @@ Arrays = List[Tuple[str, np.ndarray]]
 
 #: Names of arrays since Keras 3, by those before.
 _ALIASES = {"depthwise_kernel": "kernel"}
+#: Dense layers of a MultiHeadAttention by the names of their objects.
+_PARTS = {"query_dense": "query", "key_dense": "key", "value_dense": "value", "output_dense": "attention_output"}
 
 
 def assign_weights(stored: Stored, record: Dict[str, Any]) -> Weights:
@@ -38,6 +40,8 @@ def assign_weights(stored: Stored, record: Dict[str, Any]) -> Weights:
     NetworkError
         If the numbers of layers and arrays, or their names, are not those of this model.
     """
+    if stored.form in (Form.CLASSES, Form.OBJECTS):
+        stored = Stored(stored.form, _with_parts(stored.layers))
     if stored.form is Form.CLASSES:
         weights: Weights = {}
         _assign_by_class(dict(stored.layers), "", record, (), weights)
@@ -62,7 +66,8 @@ def _assign_by_name(stored: StoredLayers, record: Dict[str, Any]) -> Weights:
     weights: Weights = {}
     for (name, arrays), (own, slots) in zip(stored, expected):
         # The array "conv1/kernel:0" is the kernel of conv1.
-        found, wanted = [text.split("/")[-1].split(":")[0] for text, _ in arrays], [key for _, key in slots]
+        found = [text.split("/")[-1].split(":")[0] for text, _ in arrays]
+        wanted = [key.split("/")[-1] for _, key in slots]
         if len(found) != len(wanted) or any(a not in (b, _ALIASES.get(b)) for a, b in zip(found, wanted)):
             raise NetworkError(
                 f"layer {own!r}: weights stored as {name!r} are {shortened(', '.join(found))}; expected: "
@@ -71,6 +76,22 @@ def _assign_by_name(stored: StoredLayers, record: Dict[str, Any]) -> Weights:
         for (path, key), (_, array) in zip(slots, arrays):
             weights.setdefault(path, {})[key] = array
     return weights
+
+
+def _with_parts(layers: StoredLayers) -> StoredLayers:
+    """Return the layers with the arrays of the Dense layers in a MultiHeadAttention as its own, under their names."""
+    found: StoredLayers = []
+    parts: Dict[str, Dict[str, Arrays]] = {}
+    for name, arrays in layers:
+        layer, _, last = name.rpartition("/")
+        part = _PARTS.get(last.lstrip("_"))
+        if part is None:
+            found.append((name, arrays))
+        else:
+            parts.setdefault(layer, {})[part] = [(f"{part}/{array}", values) for array, values in arrays]
+    for layer, by_part in parts.items():
+        found.append((layer, [item for part in ATTENTION_PARTS for item in by_part.get(part, ())]))
+    return found
 
 
 def _assign_by_class(stored: Dict[str, Arrays], prefix: str, record: Dict[str, Any], path: Path, out: Weights) -> None:

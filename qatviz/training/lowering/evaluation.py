@@ -1,5 +1,6 @@
 """Forward pass of the quantized network as exported: its codes equal those of integer arithmetic."""
 
+from dataclasses import replace
 from typing import Any, Callable, Dict, List, Optional, cast
 
 import tensorflow.compat.v1 as tf
@@ -9,10 +10,12 @@ from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Sum
 from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool, UpsampleBilinear
+from qatviz.network.matmul import MatMul
 from qatviz.network.plan import Unit
 from qatviz.quant.exact_sums import FINE_UNIT, MEAN_BIAS, MEAN_WEIGHT, WIDE_FINE_UNIT
 from qatviz.quant.int16_kernels import LARGEST_PRODUCT
 from qatviz.quant.interpolation import interpolation_weights, pixel_positions, position_unit
+from qatviz.quant.matrix_products import can_round_twice
 from qatviz.training.lowering.exact import (
     codes_of,
     exact_value,
@@ -20,6 +23,7 @@ from qatviz.training.lowering.exact import (
     int16_product,
     int16_requantized,
     int16_sum,
+    matrix_code,
     only_if,
     probability_steps,
     snap_to_exact_code,
@@ -28,7 +32,7 @@ from qatviz.training.lowering.exact import (
     tie_safe_sum_scale,
     whole_units,
 )
-from qatviz.training.lowering.layers import LayerLowering, linear, summed
+from qatviz.training.lowering.layers import LayerLowering, linear, multiplied, summed
 
 
 class EvaluationLowering(LayerLowering):
@@ -215,6 +219,29 @@ class EvaluationLowering(LayerLowering):
         ]
         scales = [only_if(wide, self._chosen_scale(self.plan.grid_of(name))) for name in (*unit.inputs, unit.output)]
         return int16_product(tf.multiply(*codes), *scales)
+
+    def _matrix_product(self, unit: Unit, inputs: List[tf.Tensor], product: tf.Tensor) -> tf.Tensor:
+        """Snap sums of products of two tensors, whole numbers of the product of their scales, to their exact codes."""
+        op, names = cast(MatMul, unit.op), (*unit.inputs, unit.output)
+        units = [self._scale64(name) for name in names]
+        known = tf.reduce_min(tf.stack(units)) > 0
+        scale, wide = self._scale(unit.name + ".activations"), tf.logical_and(known, self._wide)
+        narrow, terms = tf.not_equal(known, wide), inputs[0].shape[-1].value
+        factor = tf.multiply(*(self._tie_safe_scale64(name) for name in unit.inputs)) * op.factor
+        factor /= self._tie_safe_scale64(unit.output)
+
+        def sums(condition: tf.Tensor) -> tf.Tensor:
+            parts = [whole_units(only_if(condition, x), own) for x, own in zip(inputs, units)]
+            return multiplied(replace(op, factor=1.0), parts)
+
+        if can_round_twice(terms, False):
+            _, zero_point, _ = self.quantizers.code_parameters(self.plan.grid_of(unit.inputs[1]))
+            twice = tf.logical_and(narrow, tf.not_equal(zero_point[0], 0))
+            narrow = tf.not_equal(narrow, twice)
+            scales = [only_if(twice, self._chosen_scale(self.plan.grid_of(name))) for name in names]
+            product = exact_value(product, lambda: matrix_code(sums(twice), scales, op.factor), scale, twice)
+        product = snap_to_exact_code(product, lambda _: sums(narrow) * factor, scale, narrow)
+        return exact_value(product, lambda: int16_requantized(sums(wide), factor), scale, wide)
 
     def _reach(self, tensor: str) -> tf.Tensor:
         """Return the largest distance of a code of an activations tensor from its zero point, float64 scalar."""

@@ -28,6 +28,7 @@ from qatviz.quant import tie_safe_scales as scales
 from qatviz.quant import tie_safe_sums as sums
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import SNAP_REACH
+from qatviz.quant.matrix_products import matrix_constants
 from qatviz.quant.softmax_codes import probability_codes
 from qatviz.training.lowering.layers import summed
 
@@ -220,6 +221,21 @@ def int16_product(
         [2, 1],
     )
     return _rounded_twice(tf.cast(product, tf.int64), constants[0, 0], constants[1, 0])
+
+
+def matrix_code(sums: tf.Tensor, scales: Sequence[tf.Tensor], factor: float) -> tf.Tensor:
+    """Return the code, int64, of sums of products of codes (float64) as TFLite's BATCH_MATMUL computes it.
+
+    The ``scales`` are those of both inputs and of the output.
+    """
+    constants = tf.py_func(
+        lambda first, second, output: np.stack(matrix_constants(first, second, output, factor)),
+        list(scales),
+        tf.int64,
+        stateful=False,
+    )
+    constants.set_shape([2, 1])
+    return _rounded_twice(tf.cast(sums, tf.int64), constants[0, 0], constants[1, 0])
 
 
 def _rounded_twice(values: tf.Tensor, multiplier: tf.Tensor, right_shift: tf.Tensor) -> tf.Tensor:

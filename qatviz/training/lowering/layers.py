@@ -29,6 +29,7 @@ from qatviz.network.layers import (
     UpsampleNearest,
     ZeroPad,
 )
+from qatviz.network.matmul import MatMul
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.operations import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
@@ -101,6 +102,10 @@ class LayerLowering(ABC):
     @abstractmethod
     def _product(self, unit: Unit, inputs: List[tf.Tensor], product: tf.Tensor) -> tf.Tensor:
         """Return the ``product`` of two inputs as input of activation and quantizer."""
+
+    @abstractmethod
+    def _matrix_product(self, unit: Unit, inputs: List[tf.Tensor], product: tf.Tensor) -> tf.Tensor:
+        """Return the matrix ``product`` of two inputs as input of its quantizer."""
 
     @abstractmethod
     def _function(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
@@ -198,7 +203,11 @@ class LayerLowering(ABC):
 
     def _activation(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         op = cast(Activation, unit.op)
-        values = op.definition.tensorflow(tf, op.parameters, inputs[0])
+        parameters = op.parameters
+        if op.function == "rsqrt":  # see Activation.on_grid
+            half = 0.5 * self.quantizers.scale_in_use(self.plan.grid_of(unit.inputs[0]))
+            parameters["threshold"] = tf.maximum(half, np.float32(op.threshold))
+        values = op.definition.tensorflow(tf, parameters, inputs[0])
         return self.quantizers.quantizer(unit.name + ".activations")(self._function(unit, inputs[0], values))
 
     def _maxpool(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
@@ -231,6 +240,10 @@ class LayerLowering(ABC):
 
     def _multiply(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         return self._finish(unit, self._product(unit, inputs, combined(unit.op, inputs)))
+
+    def _matmul(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        product = multiplied(cast(MatMul, unit.op), inputs)
+        return self._finish(unit, self._matrix_product(unit, inputs, product))
 
     def _maximum(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         return self.quantizers.register(unit.name + ".activations", combined(unit.op, inputs))
@@ -295,6 +308,12 @@ def summed(op: Sum, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
     if -1 in op.signs:
         return tf.subtract(*inputs)
     return tf.add_n(inputs) if len(inputs) > 2 else tf.add(*inputs)
+
+
+def multiplied(op: MatMul, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the product of two inputs as matrices, times the factor of the layer."""
+    product = tf.matmul(*inputs, transpose_b=op.transpose_second)
+    return product if op.factor == 1 else product * op.factor
 
 
 def moved(op: Layer, x: tf.Tensor) -> tf.Tensor:

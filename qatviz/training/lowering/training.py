@@ -45,6 +45,9 @@ class TrainingLowering(LayerLowering):
     def _product(self, unit: Unit, inputs: List[tf.Tensor], product: tf.Tensor) -> tf.Tensor:
         return product
 
+    def _matrix_product(self, unit: Unit, inputs: List[tf.Tensor], product: tf.Tensor) -> tf.Tensor:
+        return product
+
     def _function(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
         return values
 

@@ -1048,6 +1048,36 @@ void qnn_minimum(const qnn_pair *op, const void *const *inputs, void *output)
     pairs(op, inputs, output, smaller_of_pair);
 }
 
+static void matrices(const qnn_matrices *op, const void *const *inputs, void *output, int twice)
+{
+    int32_t n, row, column, k, place = 0;
+    for (n = 0; n < op->count; n++)
+        for (row = 0; row < op->rows; row++)
+            for (column = 0; column < op->columns; column++) {
+                int32_t first = (n * op->rows + row) * op->terms;
+                int32_t second = n * op->columns * op->terms + column * op->stride[1];
+                int64_t sum = 0;
+                for (k = 0; k < op->terms; k++) {
+                    int64_t a = code_at(inputs[0], op->in_storage[0], first + k) + op->input_offset[0];
+                    int64_t b = code_at(inputs[1], op->in_storage[1], second + k * op->stride[0]) + op->input_offset[1];
+                    sum += a * b;
+                }
+                sum = twice ? rounded_twice(sum, op->multiplier, op->shift) : requantize(sum, op->multiplier, op->shift);
+                put_code(output, op->out_storage, place++, sum + op->output_offset, op->activation_min,
+                         op->activation_max);
+            }
+}
+
+void qnn_matmul(const qnn_matrices *op, const void *const *inputs, void *output)
+{
+    matrices(op, inputs, output, 0);
+}
+
+void qnn_matmul_rounded(const qnn_matrices *op, const void *const *inputs, void *output)
+{
+    matrices(op, inputs, output, 1);
+}
+
 void qnn_lookup(const qnn_function *op, const void *input, void *output)
 {
     int32_t i;

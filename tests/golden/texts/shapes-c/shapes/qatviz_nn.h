@@ -138,6 +138,21 @@ typedef struct {
     int32_t activation_min, activation_max;
 } qnn_pair;
 
+/* Products of matrices: round(sum over k of (a[row][k] + input_offset[0]) * (b[k][column] + input_offset[1]) * multiplier
+ * * 2^(shift - 31)), rounded once, or twice. */
+typedef struct {
+    int32_t count;                   /* number of matrices */
+    int32_t rows, columns, terms;
+    int32_t stride[2];               /* distances between neighbours in b: along k, along the columns */
+    qnn_storage in_storage[2];
+    int32_t input_offset[2];
+    int32_t multiplier;
+    int8_t shift;
+    qnn_storage out_storage;
+    int32_t output_offset;
+    int32_t activation_min, activation_max;
+} qnn_matrices;
+
 /* A function: each code of the input is a position in a table of codes of the output. */
 typedef struct {
     int32_t count;
@@ -205,6 +220,8 @@ void qnn_multiply(const qnn_pair *op, const void *const *inputs, void *output);
 void qnn_multiply_rounded(const qnn_pair *op, const void *const *inputs, void *output);
 void qnn_add_pair(const qnn_pair *op, const void *const *inputs, void *output);
 void qnn_add_pair_rounded(const qnn_pair *op, const void *const *inputs, void *output);
+void qnn_matmul(const qnn_matrices *op, const void *const *inputs, void *output);
+void qnn_matmul_rounded(const qnn_matrices *op, const void *const *inputs, void *output);
 void qnn_maximum(const qnn_pair *op, const void *const *inputs, void *output);
 void qnn_minimum(const qnn_pair *op, const void *const *inputs, void *output);
 void qnn_lookup(const qnn_function *op, const void *input, void *output);
