@@ -185,7 +185,10 @@ def test_a_layer_shared_between_models():
 @pytest.mark.parametrize(
     "layer, said",
     [
-        (lambda: layers.CuDNNLSTM(3), "CuDNNLSTM.: it is recurrent, and .*; nearest: SimpleRNN, LSTM or GRU, of up to"),
+        (
+            lambda: layers.RNN(layers.LSTMCell(3)),
+            "RNN.: it is recurrent, and .*; nearest: SimpleRNN, LSTM or GRU, of up",
+        ),
         (lambda: layers.Masking(), "Masking.: the layers after it skip .*; nearest: sequences of one length"),
         (lambda: layers.LocallyConnected1D(3, 2, activation="tanh"), "LocallyConnected1D.: this type .*; nearest: "),
     ],
