@@ -109,7 +109,7 @@ def test_labels_for_neither_task_are_refused(y, message):
         ({"class_names": ["a", "b"], "task": "regression"}, "found class names for regression; expected none"),
         ({"x": X[:1], "y": Y[:1] * [[1, 2]], "task": "regression"}, "y_train: found the same targets"),
         ({"test": (X, Y), "y": INDICES}, "y_test: found label -0.4.* in example 0"),
-        ({"task": "ranking"}, "the task is 'ranking': expected classification, multilabel or regression"),
+        ({"task": "ranking"}, "the task is 'ranking': expected classification, multilabel, segmentation or regression"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(changes, message):

@@ -117,6 +117,12 @@ class IntegerNetwork:
         first, second = (self.scale(name) for name in unit.inputs)
         return self._finished(unit, inputs[0] * inputs[1] * (first * second))
 
+    def _matmul(self, unit, inputs):
+        first, second = inputs
+        first_scale, second_scale = (self.scale(name) for name in unit.inputs)
+        products = first @ (second.swapaxes(-1, -2) if unit.op.transpose_second else second)
+        return self._finished(unit, products * (first_scale * second_scale * unit.op.factor))
+
     def _activation(self, unit, inputs):
         scale, op = self.scale(unit.inputs[0]), unit.op
         if op.function == "sigmoid":
