@@ -13,6 +13,7 @@ from test_elementwise import combined_network
 from test_grouped_convolutions import grouped
 from test_inner_softmax import attention
 from test_interpolation import enlarged
+from test_matmul import products_network
 from test_moves import moves
 from test_multiply import squeeze_and_excite
 from test_tflite_lowering import everything, images_for
@@ -91,6 +92,7 @@ NETWORKS = {
     "interpolated": enlarged,
     "softmax": attention,
     "sequence": lambda: SEQUENCE,
+    "matrices": products_network,
 }
 SYMMETRIC = {"symmetric": True, "narrow_range": True, "per_channel": True}
 FOUR_BITS = dict(SYMMETRIC, num_bits=4)
@@ -109,7 +111,7 @@ SETTINGS = {
 }
 #: Networks that are refused, with a part of the reason: by settings, or by networks, whose settings are listed.
 REFUSED = {
-    "uint8": (NETWORKS, "require a uint8 file, for which TFLite Micro has no kernels"),
+    "uint8": (NETWORKS, "require a uint8 file, for which TFLite Micro has no kernels|multiplies uint8 codes"),
     "5 bits": (("softmax",), "TFLite's SOFTMAX has 8-bit probabilities"),
     "double rounding": (("softmax",), "TFLite's SOFTMAX has 8-bit probabilities"),
     **{

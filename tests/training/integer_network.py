@@ -31,9 +31,10 @@ class IntegerNetwork:
                 self.grids[tensor.name] = self._choose(tensor.name, *ranges[tensor.group])
         for unit in plan.units:
             if getattr(unit.op, "function", None) == "sigmoid":
-                # TFLite's grid of a LOGISTIC: with 8 bits, scale 1/256 from 0 on.
+                # TFLite's grid of a LOGISTIC: with 8 bits, scale 1/256 from 0 on; 1/128 if it is symmetric.
                 name = unit.name + ".activations"
-                self.grids[name] = self._choose(name, 0.0, 1 - 2.0 ** -self.settings[name].num_bits)
+                s = self.settings[name]
+                self.grids[name] = self._choose(name, 0.0, 1 - 2.0 ** (s.symmetric - s.num_bits))
         self.bias_codes = {}
 
     def codes(self, images):
@@ -121,7 +122,16 @@ class IntegerNetwork:
         first, second = inputs
         first_scale, second_scale = (self.scale(name) for name in unit.inputs)
         products = first @ (second.swapaxes(-1, -2) if unit.op.transpose_second else second)
-        return self._finished(unit, products * (first_scale * second_scale * unit.op.factor))
+        output = self.grids[unit.name + ".activations"]
+        is_wide = any(self.settings[name].num_bits > 8 for name in self.grids)
+        if is_wide or self.grids[self.plan.grid_of(unit.inputs[1])].zero_point == 0:
+            return self._finished(unit, products * (first_scale * second_scale * unit.op.factor))
+        # gemmlowp: half of the sum, rounded half up; then shifted, rounded half away from zero.
+        shift = int(np.log2(float(output.scale) / (first_scale * second_scale * unit.op.factor))) - 1
+        left, right = max(-shift, 0), max(shift, 0)
+        halves = ((products << left) + 1) >> 1
+        codes = (halves + ((1 << right) >> 1) - ((halves < 0) & (right > 0))) >> right
+        return np.clip(codes, *(bound - int(output.zero_point) for bound in output.bounds))
 
     def _activation(self, unit, inputs):
         scale, op = self.scale(unit.inputs[0]), unit.op
