@@ -111,7 +111,7 @@ def test_a_trained_network_is_as_accurate_in_integers():
     finally:
         graph.close()
     model = integer_model(network, book, state)
-    images, labels = data.x_test, data.y_test
+    images, labels = data.x_test.reshape(-1, *SHAPE), data.y_test
     codes = simulate(model, images)
     with EvaluationGraph(network, book, state) as evaluation:
         exact, in_float = evaluation.logits(images), evaluation.logits(images, quantized=False)
