@@ -76,7 +76,7 @@ def all_layers_network():
     smaller = net.add(Minimum, "smaller", inputs=(average, gated))
     larger = net.add(Maximum, "larger", inputs=(smaller, average))
     difference = net.add(Subtract, "difference", inputs=(gate, gated))
-    matrix = net.add(Reshape, "matrix", inputs=difference, target_shape=(3, 4))
+    matrix = net.add(Reshape, "matrix", inputs=signed, target_shape=(3, 4))
     net.add(MatMul, "products", inputs=(matrix, matrix), transpose_second=True)
     products = net.add(Flatten, "products_flat", inputs=net.add(MatMul, "again", inputs=("products", matrix)))
     net.add(Reshape, "reshape", inputs=gated, target_shape=(2, 3, 2))
