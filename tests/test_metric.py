@@ -14,6 +14,7 @@ def test_every_task_has_a_metric():
         "classification": ["accuracy"],
         "multilabel": ["label_accuracy", "exact_match"],
         "regression": ["rmse"],
+        "segmentation": ["mean_iou", "pixel_accuracy"],
     }
     assert all(evaluated_metrics("auto", task, 3)[0] is metric_of(task) for task in TASKS)
     assert [metric.name for metric in evaluated_metrics("exact_match", "multilabel", 3)] == [
@@ -21,8 +22,9 @@ def test_every_task_has_a_metric():
         "label_accuracy",
     ]
     assert {metric.task for metric in METRICS.values()} == set(TASKS)
+    expected = "classification, multilabel, segmentation or regression"
     for task in ("x", "", None, 1, ["regression"]):  # a record can claim anything
-        with pytest.raises(DataError, match="the task is .*: expected classification, multilabel or regression"):
+        with pytest.raises(DataError, match="the task is .*: expected " + expected):
             metric_of(task)
 
 

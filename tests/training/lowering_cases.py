@@ -58,7 +58,8 @@ class LoweredNetwork:
         self.modes = (
             None if training else Modes(tf.placeholder_with_default(True, []), tf.placeholder_with_default(True, []))
         )
-        self.frozen = tf.placeholder_with_default(False, []) if training else None
+        normed = sum(unit.batch_norm is not None for unit in self.plan.units)
+        self.frozen = tf.placeholder_with_default(np.zeros(normed, bool), [normed]) if training else None
         self.step = tf.placeholder_with_default(0, [])
         self.lowered = lower(
             network,
@@ -80,7 +81,7 @@ class LoweredNetwork:
         if "weights" in flags:
             fed.update({self.modes.weights: flags["weights"], self.modes.activations: flags["activations"]})
         if "frozen" in flags:
-            fed[self.frozen] = flags["frozen"]
+            fed[self.frozen] = np.full(self.frozen.shape.as_list(), flags["frozen"])
         return fed
 
 

@@ -105,7 +105,7 @@ def test_steps_run_no_operation_of_histograms_unless_a_tensor_uses_one(graphs):
         assert not stepper.graph._callables
         stepper.change(("logits.activations.range_method", MSE))
         stepper.step(1)
-        assert sorted(stepper.graph._callables) == ["collect", "read_histograms", "step ('plain', True)"]
+        assert sorted(stepper.graph._callables) == ["collect", "read_histograms", "step ('plain', True) False"]
         stepper.graph._callables.update(known)
 
 

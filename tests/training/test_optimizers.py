@@ -39,8 +39,9 @@ class Optimized:
         given = (self.optimizer, self.variables, self.feeds, self.hyper)
         if is_regularized:
             values = {key: self.variables[key].read() for key in START}
-            given = (self.optimizer, self.variables, values, self.feeds, self.hyper)
-        self.update = tf.group(*(optimizers.apply_regularized if is_regularized else optimizers.apply)(*given))
+            given = (self.optimizer, self.variables, values, self.feeds, self.hyper, tf.fill([len(START)], True))
+        updates = (optimizers.apply_regularized if is_regularized else optimizers.apply)(*given)
+        self.update = tf.group(*updates.values())
         self.read = {key: variable.read() for key, variable in self.variables.items()}
 
     def start(self, session):

@@ -99,10 +99,10 @@ def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[b
             variable = _variable(model, path, array)
             shape = tuple(variable.shape.as_list())
             if part is None:
-                fed[variable.initial_value] = _reshaped(name, values[name], shape)
+                fed[variable.initial_value] = _reshaped(name, values[name], variable, shape)
                 continue
             shape = (*shape[: part.axis], part.stop - part.start, *shape[part.axis + 1 :])
-            parts.setdefault(variable.initial_value, []).append((part, _reshaped(name, values[name], shape)))
+            parts.setdefault(variable.initial_value, []).append((part, _reshaped(name, values[name], variable, shape)))
         for initial, found in parts.items():
             found.sort(key=lambda one: one[0])
             fed[initial] = np.concatenate([value for _, value in found], found[0][0].axis)
@@ -139,11 +139,11 @@ def _variable(model: Any, path: Tuple[str, ...], array: str) -> Any:
     return getattr(layer if hasattr(layer, array) else layer.cell, array)
 
 
-def _reshaped(name: str, value: np.ndarray, shape: Tuple[int, ...]) -> np.ndarray:
+def _reshaped(name: str, value: np.ndarray, variable: Any, shape: Tuple[int, ...]) -> np.ndarray:
     # Axes of length 1 may be added or missing, and neighbouring axes may be one.
     ends = [set(np.cumprod([axis for axis in axes if axis != 1]).tolist()) for axes in (shape, value.shape)]
     if value.size != np.prod(shape) or not (ends[0] <= ends[1] or ends[1] <= ends[0]):
-        raise ExportError(f"{name}: has the shape {value.shape}; the Keras model has {shape}")
+        raise ExportError(f"{name}: has the shape {value.shape}; the Keras model's {variable.name} has {shape}")
     return value.reshape(shape)
 
 
