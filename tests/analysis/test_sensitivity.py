@@ -16,7 +16,7 @@ def sensitivity(scores, present, widths=(2, 8)):
 def test_a_score_is_found_by_tensor_and_bits():
     found = sensitivity([[0.5, 0.1], [0.25, 0.0]], [0.1, 0.0])
     assert found.score("layer1.weights", 2) == 0.25
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not in tuple"):
         found.score("layer1.weights", 5)
 
 
@@ -27,7 +27,7 @@ def test_arrays_of_other_shapes_are_refused(scores, present):
 
 
 def test_arrays_are_read_only():
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="read-only"):
         sensitivity([[0.5, 0.1]], [0.1]).scores[0, 0] = 1.0
 
 
