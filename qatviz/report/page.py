@@ -6,13 +6,13 @@ from typing import Dict, List, NamedTuple
 
 from qatviz import __version__
 from qatviz.presentation import palette
+from qatviz.presentation.times import date
 from qatviz.report import headline, heat, sections, tensor_sections
 from qatviz.report.export_section import exports
 from qatviz.report.markup import Markup, element
 from qatviz.report.run_data import RunData
 from qatviz.report.svg import color_variables
 from qatviz.report.tensor_rows import tensor_rows
-from qatviz.report.words import date
 
 #: Identifies a report; contained in its first bytes.
 GENERATOR = "qatviz report"

@@ -10,6 +10,7 @@ from qatviz.network.graph import Network
 from qatviz.number_format import count, shape_text
 from qatviz.presentation.event_texts import DELAY_ENDED, change_words, sentence
 from qatviz.presentation.score_texts import OUTPUT_HEADS, metric_title, rows_of_outputs, title_of
+from qatviz.presentation.times import date, duration
 from qatviz.protocol import events
 from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.timeline import LoggedEvent
@@ -19,7 +20,6 @@ from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import ChangePoint, RunData
 from qatviz.report.tables import Cell, Head, Heads, Row, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
-from qatviz.report.words import date, duration
 from qatviz.scaling import formula_text
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS, applicable, value_text
 

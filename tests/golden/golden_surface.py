@@ -12,6 +12,7 @@ from golden_program import Program
 STORED = HERE / "surface.json"
 COMMANDS = ["train", "show", "networks", "data", "settings", "presets"]
 COMMANDS += ["window", "open", "screenshot", "tensorboard", "report", "export", "evaluate"]
+COMMANDS += ["runs", "label", "delete"]
 
 
 def options(program: Program) -> Dict[str, Dict[str, str]]:
@@ -55,6 +56,7 @@ def json_calls(records: Path, folder: Path) -> Dict[str, List[Any]]:
         "presets": ["presets", "--json"],
         "show shapes": ["show", records / "shapes", "--json"],
         "show pairs": ["show", records / "pairs", "--json"],
+        "runs": ["runs", "--folder", records, "--json"],
         "report": ["report", records / "shapes", "--out", folder / "report.html", "--json"],
         "evaluate": ["evaluate", records / "shapes", "--data", data_of("shapes"), "--preset", "int4", "--json"],
         "train recorded": [*train, data_of("shapes"), "--evaluation-interval", 1, "--out", folder / "run"],

@@ -5,7 +5,15 @@ import pytest
 from qatviz.gui.widgets.figures.files import FigureError, save_csv
 from qatviz.telemetry.record.own_files import refusal_to_replace
 
-OWN = ["run.sqlite", "run.sqlite-wal", "run.lock", "data.npz", "checkpoints/a.npz", "initial/parameters.npz"]
+OWN = [
+    "run.sqlite",
+    "run.sqlite-wal",
+    "run.lock",
+    "data.npz",
+    "labels.json",
+    "checkpoints/a.npz",
+    "initial/parameters.npz",
+]
 OTHERS = ["report.html", "net.npz", "exports/data.npz", "checkpoints.npz"]
 
 

@@ -10,12 +10,14 @@ from qatviz.telemetry.record.schema import DATABASE_NAME
 CHECKPOINTS, INITIAL = "checkpoints", "initial"
 #: Copy of the arrays of a script, so that its run can be resumed without the script.
 DATA_FILE = "data.npz"
+#: Name, notes and tags that the user gave the run.
+LABELS_FILE = "labels.json"
 
 
 def refusal_to_replace(path: Path) -> Optional[str]:
     """Return the reason why a file must not be written: it belongs to the record of a run; None if it does not."""
     path = path.resolve()
-    names = (LOCK_NAME, DATA_FILE)
+    names = (LOCK_NAME, DATA_FILE, LABELS_FILE)
     if path.name in names or path.name.startswith(DATABASE_NAME):  # SQLite's -wal and -shm, too
         run = path.parent
     elif path.parent.name in (CHECKPOINTS, INITIAL):

@@ -1,4 +1,4 @@
-"""Texts of numbers."""
+"""Texts of numbers, durations and dates."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qatviz.number_format import bytes_text, count, percent_text, shape_text, share_text, si
-from qatviz.report import words
+from qatviz.presentation import times
 
 _UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
@@ -47,7 +47,7 @@ def test_less_than_all_is_never_shown_as_100_percent():
 
 def test_sizes_durations_counts_shapes_and_dates_are_written():
     assert [bytes_text(n) for n in (0, 999, 12345, 219_696_000)] == ["0 B", "999 B", "12.3 kB", "220 MB"]
-    assert [words.duration(s) for s in (1.25, 35, 250, 7500)] == ["1.2 s", "35 s", "4 min 10 s", "2 h 05 min"]
+    assert [times.duration(s) for s in (1.25, 35, 250, 7500)] == ["1.2 s", "35 s", "4 min 10 s", "2 h 05 min"]
     assert count(1, "step") == "1 step" and count(1200, "step") == "1,200 steps"
     assert shape_text((28, 28, 1)) == "28×28×1" and shape_text(()) == ""
-    assert words.date(0).startswith("19") and words.date(None) == words.date(1e30) == "–"
+    assert times.date(0).startswith("19") and times.date(None) == times.date(1e30) == "–"

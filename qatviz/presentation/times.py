@@ -22,3 +22,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else "{} h {:02d} min".format(*divmod(minutes, 60))
+
+
+def date_time(unix: Optional[float]) -> str:
+    """Return date and time to the minute in the local time zone, for tables; `UNKNOWN` for an invalid time."""
+    return date(unix)[: len("2020-01-01 00:00")]
