@@ -40,6 +40,7 @@ def record_run(
         "seed": seed,
         "steps": steps,
         "settings": book.to_dict(),
+        "schedule": [],
         **about,
     }
     shape = (len(STEP_MEASURES), len(book.plan.tensors))

@@ -44,6 +44,7 @@ _ONE_THREAD = (
 #: Shown while a run is prepared, or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 EVALUATING = "Evaluating settings…"
+READING_RUNS = "Reading the records of the runs…"
 #: Milliseconds that a wait in Qt may keep Python from handling a signal.
 _SIGNALS_MS = 100
 
@@ -56,7 +57,9 @@ class AppLauncher(Launcher):
 
     def __init__(self, parent: QtCore.QObject = None):
         super().__init__(parent)
-        self._newest = 0  # number of the newest request
+        self._newest = 0  # number of the newest request for this window
+        self._has_ended = False
+        self._reading = 0  # number of the newest reading of runs
         self._pool = QtCore.QThreadPool(self)
         self._doing: List[str] = []
         self._done.connect(self._on_done)
@@ -68,7 +71,7 @@ class AppLauncher(Launcher):
         self._evaluators_lock = threading.Lock()
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
-        self._newest += 1
+        self._newest += 0 if new_window else 1
         number = self._newest
 
         def prepare() -> Prepared:
@@ -78,7 +81,7 @@ class AppLauncher(Launcher):
             return prepare(request, shown=True, notify=notices.append)._replace(notices=tuple(notices))
 
         def deliver(prepared: Prepared) -> None:
-            if number == self._newest:
+            if not self._has_ended and (new_window or number == self._newest):
                 self.prepared.emit(prepared, new_window)
             else:
                 prepared.run.discard()
@@ -116,6 +119,36 @@ class AppLauncher(Launcher):
     def cancel_checks(self) -> None:
         if self._inspector is not None:
             self._inspector.cancel()
+
+    def read_runs(self, folder: str) -> None:
+        self._reading += 1
+        number = self._reading
+
+        def is_wanted() -> bool:
+            return number == self._reading
+
+        def work() -> Any:
+            from qatviz.session.catalogue import read_catalogue
+
+            return read_catalogue(folder, lambda done, of: is_wanted())
+
+        def deliver(catalogue: Any) -> None:
+            if is_wanted():
+                self.runs_read.emit(catalogue)
+
+        def fail(message: str, details: str) -> None:
+            if is_wanted():
+                self.runs_failed.emit(message)
+                if details:  # an error in the program
+                    self.failed.emit(message, details)
+
+        self._start(READING_RUNS, work, deliver, fail)
+
+    def delete_run(self, directory: str) -> None:
+        from qatviz.app.trash import move_to_trash
+        from qatviz.session.catalogue import delete_run
+
+        delete_run(directory, move_to_trash)
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
         from qatviz.session.tensorboard import tensorboard_job
@@ -200,7 +233,8 @@ class AppLauncher(Launcher):
 
     def wait(self) -> None:
         """Wait until all background work has ended, at the end of the program."""
-        self._newest += 1
+        self._has_ended = True
+        self._reading += 1
         self.cancel_evaluation()
         self.cancel_checks()
         while not self._pool.waitForDone(_SIGNALS_MS):

@@ -7,8 +7,8 @@ from typing import Any, Callable, List
 from qatviz.cli.messages import OK, print_output, print_problem
 from qatviz.cli.tables import table
 from qatviz.number_format import count, plain
-from qatviz.presentation.run_table import BY_KEY, cell_text, sorted_runs
-from qatviz.session.catalogue import delete_run, matches, read_catalogue
+from qatviz.presentation.run_table import BY_KEY, cell_text, matches, sorted_runs
+from qatviz.session.catalogue import delete_run, read_catalogue
 from qatviz.session.folders import RUNS_VARIABLE
 from qatviz.telemetry.record.labels import RunLabels, read_labels, write_labels
 

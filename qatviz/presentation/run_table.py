@@ -143,6 +143,19 @@ def sorted_runs(runs: Sequence[RunSummary], key: str, descending: bool) -> List[
     return known + [run for run in runs if _lacks(column, run)]
 
 
+def matches(run: RunSummary, search: str) -> bool:
+    """Return whether all words of ``search`` occur in the texts of a run; ``#word`` is a tag that starts so."""
+    texts = (run.name, run.network, run.data, run.labels.notes, run.directory, run.ending, run.parent)
+    text = "\n".join((*texts, *run.labels.tags)).lower()
+    for word in search.lower().split():
+        if word.startswith("#") and len(word) > 1:
+            if not any(tag.lower().startswith(word[1:]) for tag in run.labels.tags):
+                return False
+        elif word not in text:
+            return False
+    return True
+
+
 def _lacks(column: RunColumn, run: RunSummary) -> bool:
     return column.order(run) is None or bool(run.error and column.key not in _ALWAYS)
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from qatviz.atomic_files import write_file
 from qatviz.errors import QatvizError, RecordError, SettingError
@@ -13,7 +13,7 @@ from qatviz.telemetry.record.labels import RunLabels, read_labels
 from qatviz.telemetry.record.run_lock import RunLock
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import DATABASE_NAME
-from qatviz.telemetry.run_summary import RunSummary, stored_summary, summarize
+from qatviz.telemetry.run_summary import Catalogue, RunSummary, stored_summary, summarize
 
 #: File with the summaries of a folder's runs, so that unchanged records are not read again.
 CACHE_NAME = ".qatviz-runs.json"
@@ -27,24 +27,6 @@ _CHANGING = (DATABASE_NAME, DATABASE_NAME + "-wal")
 _Stamp = List[List[int]]
 #: Called with the number of runs done, and of all; returns whether to continue.
 Watch = Callable[[int, int], bool]
-
-
-class Catalogue(NamedTuple):
-    """Runs of a folder.
-
-    Attributes
-    ----------
-    folder : str
-        Absolute path.
-    runs : tuple of RunSummary
-        The newest first. Damaged records are among them, with their errors.
-    omitted : int
-        Number of older runs beyond :data:`MOST_RUNS`.
-    """
-
-    folder: str
-    runs: Tuple[RunSummary, ...]
-    omitted: int = 0
 
 
 def read_catalogue(folder: Optional[str] = None, watch: Watch = lambda done, of: True) -> Catalogue:
@@ -130,19 +112,6 @@ def delete_run(directory: str, move_to_trash: Callable[[str], None]) -> None:
         raise RecordError(f"{path}: does not contain the record of a run")
     RunLock(path).release()  # raises an error while another process writes the run
     move_to_trash(str(path))
-
-
-def matches(run: RunSummary, search: str) -> bool:
-    """Return whether all words of ``search`` occur in the texts of a run; ``#word`` is a tag that starts so."""
-    texts = (run.name, run.network, run.data, run.labels.notes, run.directory, run.ending, run.parent)
-    text = "\n".join((*texts, *run.labels.tags)).lower()
-    for word in search.lower().split():
-        if word.startswith("#") and len(word) > 1:
-            if not any(tag.lower().startswith(word[1:]) for tag in run.labels.tags):
-                return False
-        elif word not in text:
-            return False
-    return True
 
 
 def _directories(folder: Path) -> Iterator[Tuple[int, Path]]:

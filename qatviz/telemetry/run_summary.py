@@ -125,6 +125,24 @@ class RunSummary(NamedTuple):
         }
 
 
+class Catalogue(NamedTuple):
+    """Runs of a folder.
+
+    Attributes
+    ----------
+    folder : str
+        Absolute path.
+    runs : tuple of RunSummary
+        The newest first. Damaged records are among them, with their errors.
+    omitted : int
+        Number of older runs that are not listed.
+    """
+
+    folder: str
+    runs: Tuple[RunSummary, ...]
+    omitted: int = 0
+
+
 def summarize(reader: RecordReader) -> RunSummary:
     """Return the summary of a recorded run, without its labels.
 

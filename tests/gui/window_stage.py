@@ -19,6 +19,7 @@ class StagedLauncher(Launcher):
         super().__init__()
         self.begun, self.kinds, self.names = [], {}, ["start", "step-00000003"]
         self.evaluations, self.cancellations = [], 0
+        self.read, self.deleted = [], []
 
     def begin(self, request, new_window=False):
         self.begun.append((request, new_window))
@@ -42,6 +43,12 @@ class StagedLauncher(Launcher):
 
     def data_names(self):
         return [("digits", "Pictures of digits.")]
+
+    def read_runs(self, folder):
+        self.read.append(folder)
+
+    def delete_run(self, directory):
+        self.deleted.append(directory)
 
     def export_formats(self):
         return tuple(FORMATS.values())

@@ -9,8 +9,9 @@ import pytest
 from recorded_samples import BEST, PER_BIT, loss_at, record_run
 
 from qatviz.errors import RecordError
+from qatviz.presentation.run_table import matches
 from qatviz.session import catalogue
-from qatviz.session.catalogue import CACHE_NAME, delete_run, matches, read_catalogue
+from qatviz.session.catalogue import CACHE_NAME, delete_run, read_catalogue
 from qatviz.telemetry.record.labels import RunLabels, write_labels
 from qatviz.telemetry.record.run_record import RunRecord
 

@@ -35,6 +35,10 @@ class Launcher(QtCore.QObject):
     #: Emitted with the path of a report that was written.
     report_written = QtCore.pyqtSignal(str)
 
+    #: Emitted with the :class:`qatviz.telemetry.run_summary.Catalogue` of a folder, or the reason why it can't be read.
+    runs_read = QtCore.pyqtSignal(object)
+    runs_failed = QtCore.pyqtSignal(str)
+
     #: Emitted with the present activity of an evaluation of settings, and the fraction done, 0 to 1.
     evaluation_progressed = QtCore.pyqtSignal(str, float)
     #: Emitted with the :class:`qatviz.protocol.events.Evaluated` of an evaluation of settings.
@@ -68,6 +72,14 @@ class Launcher(QtCore.QObject):
 
     def cancel_checks(self) -> None:
         """Cancel the inspections of models and data in progress."""
+        raise NotImplementedError
+
+    def read_runs(self, folder: str) -> None:
+        """Read the recorded runs of a folder, in the background; ``runs_read`` or ``runs_failed`` follows."""
+        raise NotImplementedError
+
+    def delete_run(self, directory: str) -> None:
+        """Move a recorded run to the trash; raise QatvizError if that fails."""
         raise NotImplementedError
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:

@@ -22,6 +22,7 @@ NAMES = (
     "fork",
     "new_run",
     "open_run",
+    "runs",
     "export",
 )
 #: Sizes of the pixmaps, px: a toolbar of 16 px on screens of up to four times the density.

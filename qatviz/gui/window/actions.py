@@ -40,6 +40,13 @@ DECLARATIONS = {
     "open_run": Declaration(
         "Open run…", "Show a recorded run, which can then be resumed or forked.", ("Ctrl+O",), (), "Open"
     ),
+    "runs": Declaration(
+        "Browse runs…",
+        "List all recorded runs with their results: search, sort, label, open, delete them.",
+        ("Ctrl+B",),
+        (),
+        "Runs",
+    ),
     "open_data": Declaration("Open data set…", "Start a new run on your own data set."),
     "close_run": Declaration("Close run", "Stop the run if it trains, and show none; its record stays.", ("Ctrl+W",)),
     "export": Declaration(
@@ -124,6 +131,7 @@ MENUS = {
     "&File": (
         "new_run",
         "open_run",
+        "runs",
         OPEN_RECENT,
         "open_data",
         "close_run",
@@ -182,6 +190,7 @@ TOOLBAR = (
     SEPARATOR,
     "new_run",
     "open_run",
+    "runs",
 )
 #: Actions whose text is left out first where the tool bar is narrow, as their icons are known.
 ICON_FIRST = ("undo", "redo", "stop", "step", "evaluate", "checkpoint", "fork", "go_back")

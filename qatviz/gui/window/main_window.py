@@ -408,6 +408,7 @@ class MainWindow(RunWindow):
         self.bridge.stop()
         self.hide()
         self.exports.cancel()
+        self.handlers.leave()
         self.panels["quantization"].what_if.cancel()
         self.end_runs(CLOSING_S)
         self.exports.close()

@@ -1,7 +1,7 @@
 """Handlers of the window's actions."""
 
 import os
-from typing import Callable, Dict
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -22,6 +22,9 @@ from qatviz.session.folders import new_run_directory
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
 from qatviz.telemetry.run_handle import PAUSED, RUNNING
 
+if TYPE_CHECKING:
+    from qatviz.gui.dialogs.browser.dialog import RunsDialog
+
 #: Number of training steps that "Train longer" adds to a finished run.
 MORE_STEPS = 2000
 _SMALLEST_FONT, _LARGEST_FONT = 7, 24
@@ -33,6 +36,7 @@ class WindowActions:
 
     def __init__(self, window: RunWindow, exports: Exports):
         self._window, self._exports = window, exports
+        self._runs: Optional[RunsDialog] = None
         window.launcher.report_written.connect(self._on_report_written)
 
     def by_name(self) -> Dict[str, Callable[[], None]]:
@@ -59,6 +63,34 @@ class WindowActions:
         path = QtWidgets.QFileDialog.getExistingDirectory(self._window, "Open run directory", folder)
         if path:
             self.open_path(path)
+
+    def runs(self) -> None:
+        """Show the list of recorded runs, or bring it to the front."""
+        from qatviz.gui.dialogs.browser.dialog import RunsDialog  # imported late, so that the window opens sooner
+
+        if self._runs is None:
+            window = self._window
+            self._runs = RunsDialog(window.context, window.launcher, window)
+            self._runs.open_wanted.connect(self._open_runs)
+        else:
+            self._runs.refresh()
+        self._runs.show()
+        self._runs.raise_()
+        self._runs.activateWindow()
+
+    def leave(self) -> None:
+        """Close the list of runs together with the window."""
+        if self._runs is not None:
+            self._runs.close()
+
+    def _open_runs(self, directories: List[str]) -> None:
+        """Show one run in this window, several in windows of their own."""
+        if len(directories) == 1:
+            self.open_path(directories[0])
+            return
+        for directory in directories:
+            self._window.recent.add(directory)
+            self._window.launcher.begin(OpenRequest(directory), True)
 
     def open_data(self) -> None:
         folder = start_folder(self._window.settings, DATA)
