@@ -196,12 +196,19 @@ def denoising_autoencoder():
     return tf.keras.Model(image, layers.Activation("sigmoid")(net))
 
 
-def unet(side=128):
-    """The U-Net for images of this side that is upsampled to the nearest pixel, of an eighth of the filters."""
-    same = {"padding": "same", "activation": "relu"}
+def unet(side=128, normalized=False):
+    """The U-Net for images of this side that is upsampled to the nearest pixel, of an eighth of the filters.
+
+    `normalized` adds batch norm to all convolutions but the last: without it, the two channels of the one before often
+    are 0 everywhere after some steps, and stay so.
+    """
+
+    def convolution(filters, size, x):
+        x = layers.Conv2D(filters, size, padding="same", use_bias=not normalized)(x)
+        return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x) if normalized else x)
 
     def twice(filters, x):
-        return layers.Conv2D(filters, 3, **same)(layers.Conv2D(filters, 3, **same)(x))
+        return convolution(filters, 3, convolution(filters, 3, x))
 
     image = layers.Input((side, side, 1))
     levels, net = [], image
@@ -210,10 +217,9 @@ def unet(side=128):
         net = layers.MaxPooling2D(2)(levels[-1])
     net = layers.Dropout(0.5)(twice(128, net))
     for level, filters in zip(levels[::-1], (64, 32, 16, 8)):
-        up = layers.Conv2D(filters, 2, **same)(layers.UpSampling2D(2)(net))
+        up = convolution(filters, 2, layers.UpSampling2D(2)(net))
         net = twice(filters, layers.concatenate([level, up], axis=3))
-    net = layers.Conv2D(2, 3, **same)(net)
-    return tf.keras.Model(image, layers.Conv2D(1, 1, activation="sigmoid")(net))
+    return tf.keras.Model(image, layers.Conv2D(1, 1, activation="sigmoid")(convolution(2, 3, net)))
 
 
 def tiny_yolo():
