@@ -7,7 +7,7 @@ from qatviz.class_weights import class_weights_text, parse_class_weights
 from qatviz.errors import SettingError
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES
 from qatviz.metric import METRIC_CHOICES
-from qatviz.name_lookup import index_of
+from qatviz.name_lookup import by_name, index_of
 from qatviz.own_functions import FORM, is_function
 from qatviz.task import check_task
 
@@ -118,8 +118,7 @@ def by_output(values: Union[Mapping[Any, Any], Sequence[Any]]) -> Dict[str, Any]
     >>> by_output({"digit": 0.5}), by_output(["mse", None])
     ({'digit': 0.5}, {'0': 'mse'})
     """
-    pairs = values.items() if isinstance(values, Mapping) else enumerate(values)
-    return {str(name): value for name, value in pairs if value is not None}
+    return {name: value for name, value in by_name(values).items() if value is not None}
 
 
 def class_weights_by_output(value: Any) -> Optional[Dict[str, str]]:

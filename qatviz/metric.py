@@ -290,8 +290,7 @@ def metric_for(choice: str, task: str, classes: int) -> Metric:
     ----------
     choice : str
         One of `METRIC_CHOICES`, or a function ``path.py:function``, which fits any task; "auto" is the accuracy for
-        classes and labels, the mean IoU for segmentation, and RMSE
-        for regression.
+        classes and labels, the mean IoU for segmentation, and RMSE for regression.
     task : str
         One of :data:`qatviz.task.TASKS`.
     classes : int

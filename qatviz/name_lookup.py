@@ -1,6 +1,6 @@
 """Lookup of something by its name or by its number."""
 
-from typing import Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 
 def index_of(key: str, names: Sequence[str]) -> Optional[int]:
@@ -12,3 +12,13 @@ def index_of(key: str, names: Sequence[str]) -> Optional[int]:
     if key in names:
         return names.index(key)
     return int(key) if key.isascii() and key.isdecimal() and int(key) < len(names) else None
+
+
+def by_name(values: Union[Mapping[Any, Any], Sequence[Any]]) -> Dict[str, Any]:
+    """Return values by name; those of a sequence have their numbers as names.
+
+    >>> by_name({"digit": 0.5}), by_name(["mse", None])
+    ({'digit': 0.5}, {'0': 'mse', '1': None})
+    """
+    pairs = values.items() if isinstance(values, Mapping) else enumerate(values)
+    return {str(name): value for name, value in pairs}

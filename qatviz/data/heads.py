@@ -1,6 +1,5 @@
 """Data sets with targets for several outputs of a network."""
 
-import re
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -8,34 +7,16 @@ import numpy as np
 
 from qatviz.data.build import from_arrays
 from qatviz.data.data_input import DataInput
-from qatviz.data.dataset import Dataset
+from qatviz.data.dataset import Dataset, Note
 from qatviz.data.example_weights import convert_weights
+from qatviz.data.several import listed, names_in_network
 from qatviz.data.split import random_split
 from qatviz.errors import DataError
 from qatviz.heads import by_output, output_named
+from qatviz.name_lookup import by_name
 
 #: Arrays of targets by name of the output, or in the order of the outputs.
 Targets = Union[Mapping[str, Any], Sequence[Any]]
-#: Patterns of the keys of targets in an archive, whose group is the name of the output, by the key of its examples.
-_OF_OUTPUT = {
-    "x": re.compile(r"y_(?!(?:train|test|val|valid|validation)(?:_|$))(.+)"),
-    "x_train": re.compile(r"y_train_(.+)"),
-}
-
-
-def are_of_several_outputs(targets: Any, num_examples: int) -> bool:
-    """Return whether targets are for several outputs: arrays by name, or a sequence of arrays with a row per example.
-
-    A sequence of as many arrays as there are examples is taken for a single array.
-    """
-    if isinstance(targets, Mapping):
-        return True
-    return (
-        isinstance(targets, (tuple, list))
-        and len(targets) > 1
-        and len(targets) != num_examples
-        and all(np.ndim(each) > 0 and len(each) == num_examples for each in targets)
-    )
 
 
 def from_heads(
@@ -50,12 +31,13 @@ def from_heads(
     class_names: Mapping[str, Sequence[str]] = {},
     inputs: Tuple[DataInput, ...] = (),
     weights: Any = None,
+    notes: Sequence[Note] = (),
 ) -> Dataset:
     """Check and convert raw arrays with targets for several outputs.
 
     Parameters
     ----------
-    name, source, validation_fraction, seed, inputs
+    name, source, validation_fraction, seed, inputs, notes
         See :func:`qatviz.data.build.from_arrays`. Without `test`, some examples are held out at random, for any task.
     train, test : (ndarray, targets)
         Examples and their :data:`Targets`; outputs without names are named by their numbers, "0", "1", ....
@@ -84,13 +66,13 @@ def from_heads(
     """
     names = {**{key: f"{source}: {key}" for key in ("x_train", "x_test")}, **(where or {})}
     slots = {key: names.get(key, f"{source}: {key} of output '{{}}'") for key in ("y_train", "y_test")}
-    targets = _by_output(train[1])
-    held_out = None if test is None else _by_output(test[1])
+    targets = by_name(train[1])
+    held_out = None if test is None else by_name(test[1])
     if not targets:
         raise DataError(f"{source}: found no targets; expected an array for each output")
     if held_out is not None and set(held_out) != set(targets):
         raise DataError(
-            f"{source}: found test targets of {_listed(list(held_out))}; expected {_listed(list(targets))} as for "
+            f"{source}: found test targets of {listed(list(held_out))}; expected {listed(list(targets))} as for "
             "training"
         )
     weights = _weights_by_output(weights, list(targets), len(np.asarray(train[0])), source)
@@ -122,6 +104,7 @@ def from_heads(
         heads.append(replace(found, output=output))
     if test is None:
         heads[0] = replace(heads[0], assumed=heads[0].assumed._replace(held_out=validation_fraction))
+    heads[0] = replace(heads[0], notes=tuple(notes))
     return with_heads(heads)
 
 
@@ -173,7 +156,7 @@ def _weights_by_output(weights: Any, outputs: Sequence[str], num_examples: int, 
     for key, array in by_output(weights).items():
         output = output_named(key, outputs)
         if output is None:
-            raise DataError(f"{source}: found weights of the output {key!r}; expected those of {_listed(outputs)}")
+            raise DataError(f"{source}: found weights of the output {key!r}; expected those of {listed(outputs)}")
         found[output] = convert_weights(array, num_examples, f"{source}: w_train of output {output!r}")
     return found
 
@@ -196,31 +179,18 @@ def outputs_of_targets(name: str, own: Sequence[str], names: Sequence[str]) -> D
     if len(own) == len(names) == 1:
         return {own[0]: names[0]}
     if len(names) != len(own):
-        found = f"targets of the outputs {_listed(own)}" if len(own) > 1 else "targets of one output"
+        found = f"targets of the outputs {listed(own)}" if len(own) > 1 else "targets of one output"
         raise DataError(
-            f"{name} has {found}, but the network has the output{'s' * (len(names) > 1)} {_listed(names)}: expected "
+            f"{name} has {found}, but the network has the output{'s' * (len(names) > 1)} {listed(names)}: expected "
             "targets of each"
         )
-    numbers = [str(index) for index in range(len(names))]
-    known = dict(zip(numbers, names)) if set(own) == set(numbers) else dict(zip(names, names))
-    if set(own) != set(known):
+    known = names_in_network(own, names)
+    if known is None:
         raise DataError(
-            f"{name} has targets of {_listed(own)}, but the network has the outputs {_listed(names)}: expected the "
+            f"{name} has targets of {listed(own)}, but the network has the outputs {listed(names)}: expected the "
             "same names"
         )
     return known
-
-
-def targets_in(keys: Sequence[str], examples: str) -> Dict[str, str]:
-    """Return the keys of targets in an archive by name of the output; ``examples`` is "x" or "x_train"."""
-    found = ((pattern.fullmatch(key), key) for key in keys for pattern in [_OF_OUTPUT[examples]])
-    return {match.group(1): key for match, key in found if match}
-
-
-def _by_output(targets: Targets) -> Dict[str, Any]:
-    """Return targets by name of the output, or by its number."""
-    pairs = targets.items() if isinstance(targets, Mapping) else enumerate(targets)
-    return {str(output): array for output, array in pairs}
 
 
 def _checked_rows(targets: Any, examples: Any, where: str) -> np.ndarray:
@@ -230,7 +200,3 @@ def _checked_rows(targets: Any, examples: Any, where: str) -> np.ndarray:
         found = len(array) if array.ndim else "no"
         raise DataError(f"{where}: found {found} rows for {count} examples; expected one row per example")
     return array
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))

@@ -2,24 +2,19 @@
 
 # Apart from qatviz.data.arrays, whose arrays have usual names, and which uses it.
 
-import re
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
 from qatviz.data.build import name_from_path
 from qatviz.data.dataset import Dataset
-from qatviz.data.heads import targets_in
+from qatviz.data.head_arrays import about_targets, keys_about, unused_notes
 from qatviz.data.inputs import from_inputs
-from qatviz.data.stated import check_names, string_in
+from qatviz.data.several import arrays_in
+from qatviz.data.stated import string_in
 from qatviz.errors import DataError, SettingError
 from qatviz.scaling import check_scaling, scalings_by_input
 
-#: Names of arrays of one input, by what they begin with.
-_OF_INPUT = {
-    "x": re.compile(r"x_(?!(?:train|test|val|valid|validation)(?:_|$))(.+)"),
-    "x_train": re.compile(r"x_train_(.+)"),
-}
 #: Function from names of arrays to those arrays that exist.
 Reader = Callable[[Sequence[str]], Mapping[str, np.ndarray]]
 
@@ -35,8 +30,8 @@ def load_inputs(
 ) -> Optional[Dataset]:
     """Load a data set with examples of several inputs; return None if there are no such arrays.
 
-    Beside them, there are targets ``y``, or ``y_train`` and ``y_test``, or those of several outputs as in
-    :mod:`qatviz.data.head_arrays`, and optionally ``w_train``, ``class_names``, ``task`` and ``scaling``.
+    Beside them, there are targets ``y``, or ``y_train`` and ``y_test``, or those of several outputs, with the same
+    descriptions of targets as in :mod:`qatviz.data.head_arrays`.
 
     Parameters
     ----------
@@ -53,35 +48,32 @@ def load_inputs(
     DataError
         If the arrays are not a data set.
     """
-    begins = [key for key in _OF_INPUT if len(inputs_in(names, key)) > 1 and key not in names]
-    if not begins:
+    begin = next((each for each in ("x_train", "x") if len(arrays_in(names, each)) > 1 and each not in names), None)
+    if begin is None:
         return None
-    begin = begins[-1]
-    keys = inputs_in(names, begin)
+    keys = arrays_in(names, begin)
     tests = {name: f"x_test_{name}" for name in keys if f"x_test_{name}" in names}
     if tests and len(tests) < len(keys):
         missing = next(name for name in keys if name not in tests)
         raise DataError(f"{path}: found no x_test_{missing}; expected test examples of each input, or of none")
     label = "y" + begin[1:]
-    heads = {} if label in names else targets_in(names, begin)
+    heads = {} if label in names else arrays_in(names, label)
     if label not in names and not heads:
         raise DataError(f"{path}: found {', '.join(keys.values())} without {label}; expected the targets")
     labels = {"train": heads or {"": label}}
+    outputs = list(labels["train"])
     if tests:
-        labels["test"] = {output: f"y_test_{output}" if output else "y_test" for output in labels["train"]}
+        labels["test"] = {output: f"y_test_{output}" if output else "y_test" for output in outputs}
     wanted = [*keys.values(), *tests.values(), *(key for own in labels.values() for key in own.values())]
     for key in wanted:
         if key not in names:
             raise DataError(f"{path}: found no {key}; expected it beside {', '.join(keys.values())}")
-    about = ["w_train", "scaling", *(f"{key}{end}" for key in ("class_names", "task") for end in _ends(heads))]
-    arrays = read([*wanted, *(name for name in about if name in names)])
+    wanted += [name for name in ("scaling", *keys_about(outputs)) if name in names]
+    arrays = read(wanted)
     targets: Dict[str, Any] = {
         part: {output: arrays[key] for output, key in own.items()} for part, own in labels.items()
     }
-    stated = {key: string_in(arrays[key], f"{path}: {key}") for key in arrays if key.split("_")[0] == "task"}
-    class_names = arrays.get("class_names")
-    if class_names is not None:
-        check_names(class_names, f"{path}: class_names")
+    about = about_targets(arrays, outputs, path, task, tasks)
     return from_inputs(
         name_from_path(path),
         path,
@@ -89,7 +81,7 @@ def load_inputs(
         None
         if not tests
         else ({name: arrays[key] for name, key in tests.items()}, targets["test"] if heads else targets["test"][""]),
-        None if class_names is None else class_names.tolist() or None,
+        about.class_names if heads else about.class_names.get(""),
         validation_fraction,
         seed,
         {
@@ -98,22 +90,12 @@ def load_inputs(
             "y_train": f"{path}: {label}" + ("_{}" if heads else ""),
             "y_test": f"{path}: y_test" + ("_{}" if heads else ""),
         },
-        task or stated.get("task"),
-        (),
-        arrays.get("w_train"),
-        {**{output: stated[f"task_{output}"] for output in heads if f"task_{output}" in stated}, **(tasks or {})},
+        None if heads else about.tasks.get(""),
+        unused_notes(names, wanted),
+        about.weights if heads else about.weights.get(""),
+        about.tasks if heads else {},
         _stated_scalings(arrays, path),
     )
-
-
-def inputs_in(names: Sequence[str], begin: str) -> Dict[str, str]:
-    """Return the names of arrays of examples by name of the input, for what they begin with, x or x_train."""
-    found = ((_OF_INPUT[begin].fullmatch(name), name) for name in names)
-    return {match.group(1): name for match, name in found if match}
-
-
-def _ends(heads: Mapping[str, str]) -> Sequence[str]:
-    return [f"_{output}" for output in heads] or [""]
 
 
 def _stated_scalings(arrays: Mapping[str, np.ndarray], path: str) -> Dict[str, str]:

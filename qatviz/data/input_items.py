@@ -4,9 +4,10 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tup
 
 import numpy as np
 
-from qatviz.data.iterables import items_of, length_of
+from qatviz.data.iterables import items_of, iterable_of, length_of
 from qatviz.errors import DataError
 from qatviz.inputs import split_examples
+from qatviz.name_lookup import by_name
 
 
 class _Part(NamedTuple):
@@ -24,15 +25,14 @@ class InputItems:
 
     Parameters
     ----------
-    source : iterable, or sequence with a length
+    source : iterable, or function that returns one
         Pairs of examples and labels, and perhaps more, each of one example or of a batch.
     where : str
         Its name in messages.
     """
 
     def __init__(self, source: Any, where: str):
-        is_function = callable(source) and not hasattr(source, "__iter__") and not hasattr(source, "__getitem__")
-        self._source, self._where = source() if is_function else source, where
+        self._source, self._where = iterable_of(source), where
         self._parts: Optional[List[_Part]] = None
 
     def __len__(self) -> int:
@@ -55,8 +55,7 @@ class InputItems:
     def _with_rows(self, item: Any, where: str) -> Any:
         if not isinstance(item, (tuple, list)) or len(item) < 2 or not _are_several(item[0], self._parts is not None):
             return item
-        given = item[0].items() if isinstance(item[0], Mapping) else enumerate(item[0])
-        arrays: Dict[str, np.ndarray] = {str(name): np.asarray(array) for name, array in given}
+        arrays: Dict[str, np.ndarray] = {name: np.asarray(array) for name, array in by_name(item[0]).items()}
         count = _count(item[1])
         is_batch = count is not None and all(array.ndim and len(array) == count for array in arrays.values())
         parts = [

@@ -9,30 +9,18 @@ from qatviz.data.build import from_arrays
 from qatviz.data.checks import convert_examples
 from qatviz.data.data_input import DataInput, data_inputs, in_order, packed
 from qatviz.data.dataset import Dataset, Note, equal_up_to_unit_axis
-from qatviz.data.heads import are_of_several_outputs, from_heads
+from qatviz.data.heads import from_heads
+from qatviz.data.several import are_several, listed, names_in_network
 from qatviz.errors import DataError
-from qatviz.heads import by_output
+from qatviz.name_lookup import by_name
 from qatviz.scaling import UNIT, UNSCALED, joined_scalings
 
 #: Arrays of examples by name of the input, or in the order of the inputs.
 Examples = Union[Mapping[str, Any], Sequence[Any]]
+#: Names of the classes; for targets of several outputs, by name of the output.
+ClassNames = Union[Sequence[str], Mapping[str, Sequence[str]], None]
 #: Characters that names of inputs cannot have, because scalings are stated with them.
 _RESERVED = "=;"
-
-
-def are_of_several_inputs(examples: Any, count: int) -> bool:
-    """Return whether examples are of several inputs: arrays by name, or a tuple or list of arrays of `count` rows.
-
-    A sequence of ``count`` arrays of that length could be one array; it is treated as one.
-    """
-    if isinstance(examples, Mapping):
-        return True
-    return (
-        isinstance(examples, (tuple, list))
-        and len(examples) > 1
-        and len(examples) != count
-        and all(np.ndim(each) > 0 and len(each) == count for each in examples)
-    )
 
 
 def from_inputs(
@@ -40,7 +28,7 @@ def from_inputs(
     source: str,
     train: Tuple[Examples, Any],
     test: Optional[Tuple[Examples, Any]] = None,
-    class_names: Optional[Sequence[str]] = None,
+    class_names: ClassNames = None,
     validation_fraction: float = 0.2,
     seed: int = 0,
     where: Optional[Mapping[str, str]] = None,
@@ -79,7 +67,7 @@ def from_inputs(
     held_out = None if test is None else _by_input(test[0], source)
     if held_out is not None and set(held_out) != set(given):
         raise DataError(
-            f"{source}: found test examples of the inputs {_listed(list(held_out))}; expected {_listed(list(given))} "
+            f"{source}: found test examples of the inputs {listed(list(held_out))}; expected {listed(list(given))} "
             "as for training"
         )
     parts = [convert_examples(array, slots["x_train"].format(own)) for own, array in given.items()]
@@ -129,7 +117,7 @@ def _with_targets(
     source: str,
     examples: Tuple[np.ndarray, Any],
     tests: Optional[Tuple[np.ndarray, Any]],
-    class_names: Optional[Sequence[str]],
+    class_names: ClassNames,
     validation_fraction: float,
     seed: int,
     names: Dict[str, str],
@@ -140,13 +128,24 @@ def _with_targets(
     inputs: Tuple[DataInput, ...],
 ) -> Dataset:
     """Return the data set of rows with the values of all inputs, and of targets of one output or of several."""
-    if are_of_several_outputs(examples[1], len(examples[0])):
-        of_all = {} if task is None else dict.fromkeys(by_output(examples[1]), task)
+    if are_several(examples[1], len(examples[0])):
+        of_all = {} if task is None else dict.fromkeys(by_name(examples[1]), task)
         tasks = {**of_all, **tasks}
-        found = from_heads(
-            name, source, examples, tests, validation_fraction, seed, names, tasks, inputs=inputs, weights=weights
+        return from_heads(
+            name,
+            source,
+            examples,
+            tests,
+            validation_fraction,
+            seed,
+            names,
+            tasks,
+            class_names if isinstance(class_names, Mapping) else {},
+            inputs,
+            weights,
+            notes,
         )
-        return replace(found, notes=tuple(notes))
+    assert not isinstance(class_names, Mapping), "names by output are those of several outputs"
     return from_arrays(
         name, source, examples, tests, class_names, validation_fraction, seed, names, task, notes, weights, inputs
     )
@@ -167,20 +166,19 @@ def for_inputs(dataset: Dataset, inputs: Sequence[Tuple[str, Tuple[int, ...]]]) 
     if not dataset.inputs or len(inputs) < 2:
         if not dataset.inputs and len(inputs) == 1:
             return dataset.with_input_shape(inputs[0][1])
-        own = f"examples of the inputs {_listed([each.name for each in dataset.inputs])}" if dataset.inputs else ""
-        takes = "one input" if len(names) == 1 else f"the inputs {_listed(names)}"
+        own = f"examples of the inputs {listed([each.name for each in dataset.inputs])}" if dataset.inputs else ""
+        takes = "one input" if len(names) == 1 else f"the inputs {listed(names)}"
         remedy = "" if dataset.inputs else ", by name in a script, or as x_NAME in an .npz file"
         raise DataError(
             f"{dataset.name} has {own or 'examples of one input'}, but the network has {takes}: expected examples of "
             f"each{remedy}"
         )
-    numbers = [str(index) for index in range(len(inputs))]
     found = [each.name for each in dataset.inputs]
-    known = dict(zip(numbers, names)) if set(found) == set(numbers) else dict(zip(names, names))
-    if set(found) != set(known) or len(found) != len(known):
+    known = names_in_network(found, names)
+    if known is None:
         raise DataError(
-            f"{dataset.name} has examples of the inputs {_listed(found)}, but the network has the inputs "
-            f"{_listed(names)}: expected the same names"
+            f"{dataset.name} has examples of the inputs {listed(found)}, but the network has the inputs "
+            f"{listed(names)}: expected the same names"
         )
     by_name: Dict[str, DataInput] = {known[each.name]: each for each in dataset.inputs}
     for name, shape in inputs:
@@ -202,18 +200,16 @@ def _by_input(examples: Examples, source: str) -> Dict[str, Any]:
 
     Arrays of one axis have one feature for each example.
     """
+    found = by_name(examples)
     if isinstance(examples, Mapping):
-        found = {str(name): array for name, array in examples.items()}
         # Numbers in the order of their values.
         found = {
             name: found[name] for name in sorted(found, key=lambda name: (int(name) if name.isdecimal() else 0, name))
         }
-    else:
-        found = {str(index): array for index, array in enumerate(examples)}
     reserved = [name for name in found if any(character in name for character in _RESERVED)]
     if len(found) < 2 or reserved or "" in found:
         raise DataError(
-            f"{source}: found examples of the inputs {_listed(list(found))}; expected two or more, whose names have "
+            f"{source}: found examples of the inputs {listed(list(found))}; expected two or more, whose names have "
             f"none of the characters {' '.join(_RESERVED)}"
         )
     arrays = {name: np.asarray(array) for name, array in found.items()}
@@ -227,7 +223,3 @@ def _check_rows(names: Sequence[str], parts: Sequence[np.ndarray], where: str) -
                 f"{where.format(name)}: found {len(part):,} examples, but {len(parts[0]):,} of the input {names[0]!r}; "
                 "expected as many"
             )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names)) or "none"

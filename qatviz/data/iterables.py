@@ -6,8 +6,9 @@ import numpy as np
 
 from qatviz.data.checks import memory_limit
 from qatviz.data.dataset import Note
-from qatviz.data.heads import are_of_several_outputs
+from qatviz.data.several import are_several
 from qatviz.errors import DataError
+from qatviz.name_lookup import by_name
 from qatviz.number_format import bytes_text
 
 #: Bytes of examples and labels that are read from an iterable without a length, which may be endless.
@@ -76,8 +77,7 @@ def collect(
     DataError
         If items have another form, their shapes differ, there are none, or they do not fit in memory.
     """
-    # An iterable or a sequence may be callable, too.
-    source = data() if callable(data) and not hasattr(data, "__iter__") and not hasattr(data, "__getitem__") else data
+    source = iterable_of(data)
     length = length_of(source)
     limit = memory_limit() // 2 if length is not None or max_examples is not None else ENDLESS_BYTES
     collected: Dict[_Key, List[np.ndarray]] = {}
@@ -140,6 +140,12 @@ def _listed(keys: Iterable[_Key]) -> str:
     return ", ".join(f"{kind} of output {output!r}" if output else kind for kind, output in keys)
 
 
+def iterable_of(data: Any) -> Any:
+    """Return an iterable, or the one that a function returns."""
+    is_function = callable(data) and not hasattr(data, "__iter__") and not hasattr(data, "__getitem__")
+    return data() if is_function else data  # an iterable or a sequence may be callable, too
+
+
 def length_of(source: Any) -> Optional[int]:
     """Return the number of items of an iterable; None if it is not known."""
     try:
@@ -196,8 +202,7 @@ def _by_output(given: Any, num_examples: int, kind: str, known: Iterable[_Key]) 
     before = [output for own, output in known if own == kind]
     if not (any(before) if before else _are_several(given, num_examples)):
         return {(kind, ""): np.asarray(given)}
-    pairs = given.items() if isinstance(given, Mapping) else enumerate(given)
-    return {(kind, str(output)): np.asarray(array) for output, array in pairs}
+    return {(kind, output): np.asarray(array) for output, array in by_name(given).items()}
 
 
 def _are_several(given: Any, num_examples: int) -> bool:
@@ -207,7 +212,7 @@ def _are_several(given: Any, num_examples: int) -> bool:
     different shapes.
     """
     is_tuple = isinstance(given, tuple) and len({np.shape(each) for each in given}) > 1
-    return is_tuple or are_of_several_outputs(given, num_examples)
+    return is_tuple or are_several(given, num_examples)
 
 
 def _is_mask_of(x: np.ndarray, y: np.ndarray) -> bool:

@@ -31,8 +31,8 @@ _ALL = ""
 #: File with the names of the classes, and its largest size.
 _NAMES_FILE, _MAX_NAMES_BYTES = "classes.txt", 2**20
 
+#: Folders of images and of their masks.
 _Folders = Tuple[str, str]
-"""Folders of images and of their masks."""
 
 
 class MaskFolders(NamedTuple):

@@ -30,9 +30,9 @@ class ReadMasks(NamedTuple):
     masks : np.ndarray
         ``[n, height, width]``: uint8, or int32 if there are larger labels.
     is_kept : np.ndarray
-        bool: masks that are among them; damaged files can be skipped.
+        bool ``[paths]``: whether the mask of each path was read; damaged ones may be skipped.
     is_padding : np.ndarray
-        bool in the shape of the masks: pixels beside them; empty if there are none.
+        bool in the shape of the masks: pixels that were added beside them; empty if none were.
     """
 
     masks: np.ndarray

@@ -70,8 +70,8 @@ class Format:
     packings : tuple of dict
         Options with which weights of up to 4 bits are stored two per byte, the widely supported ones first; the last
         option of each decides.
-    holds_inputs : bool
-        True if it holds networks with several inputs.
+    supports_several_inputs : bool
+        True if it supports networks with several inputs.
     reserved_names : set of str
         Names in a file that no input can have.
     """
@@ -85,7 +85,7 @@ class Format:
     limits: Limits = limits.none
     weights: WeightStorage = WeightStorage.CODES
     packings: Tuple[Mapping[str, Union[bool, str]], ...] = ()
-    holds_inputs: bool = False
+    supports_several_inputs: bool = False
     reserved_names: FrozenSet[str] = frozenset()
 
     @property
@@ -120,12 +120,12 @@ class Format:
     def refusals(
         self, network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]
     ) -> List[Refusal]:
-        """Return the reasons why the format can't hold a network; see :data:`qatviz.export.limits.Limits`."""
+        """Return the reasons why the format does not support a network; see :data:`qatviz.export.limits.Limits`."""
         refusals = self.limits(network, book, step, options) + limits.softmax_of_one(network, options)
         refusals += limits.softmax_of_several(network, options)
         refusals += limits.reserved_inputs(network, self.reserved_names)
-        if len(network.inputs) > 1 and not self.holds_inputs:
-            others = [form.name for form in FORMATS.values() if form.holds_inputs]
+        if len(network.inputs) > 1 and not self.supports_several_inputs:
+            others = [form.name for form in FORMATS.values() if form.supports_several_inputs]
             refusals.append(limits.several_inputs(network, self.name, others))
         return refusals
 
@@ -213,7 +213,7 @@ TFLITE = Format(
     ),
     tflite_limits.tflite,
     packings=({"int4": True}, {"int4": True, "int4_all": True}),
-    holds_inputs=True,
+    supports_several_inputs=True,
 )
 
 _TFLITE_OPTIONS = {option.name: option for option in TFLITE.options}
@@ -279,7 +279,7 @@ SAVEDMODEL = Format(
     "graphs.savedmodel",
     (_FORM,),
     weights=WeightStorage.FLOAT32,
-    holds_inputs=True,
+    supports_several_inputs=True,
     reserved_names=_NODES,
 )
 
@@ -291,7 +291,7 @@ FROZEN = Format(
     "graphs.frozen",
     (_FORM,),
     weights=WeightStorage.FLOAT32,
-    holds_inputs=True,
+    supports_several_inputs=True,
     reserved_names=_NODES,
 )
 
@@ -322,7 +322,7 @@ C = Format(
     ),
     c_limits.c,
     packings=({"pack_int4": True},),
-    holds_inputs=True,
+    supports_several_inputs=True,
 )
 
 KERAS = Format(
@@ -345,7 +345,7 @@ KERAS = Format(
         ),
     ),
     weights=WeightStorage.FLOAT32,
-    holds_inputs=True,
+    supports_several_inputs=True,
 )
 
 TFLITE_FAKE_QUANT = Format(
@@ -358,7 +358,7 @@ TFLITE_FAKE_QUANT = Format(
     (_SOFTMAX,),
     limits.simulated,
     weights=WeightStorage.FLOAT32,
-    holds_inputs=True,
+    supports_several_inputs=True,
 )
 
 ONNX = Format(
@@ -389,7 +389,7 @@ ONNX = Format(
     ),
     onnx_limits.onnx,
     packings=({"opset": onnx_limits.OPSET_21},),
-    holds_inputs=True,
+    supports_several_inputs=True,
 )
 
 ONNX_FLOAT = Format(
@@ -402,7 +402,7 @@ ONNX_FLOAT = Format(
     (_SOFTMAX, _LAYOUT, _OPSET),
     onnx_limits.onnx_float,
     weights=WeightStorage.FLOAT32,
-    holds_inputs=True,
+    supports_several_inputs=True,
 )
 
 NPZ = Format(
@@ -414,7 +414,7 @@ NPZ = Format(
     (),
     limits.integer,
     WeightStorage.COMPRESSED,
-    holds_inputs=True,
+    supports_several_inputs=True,
 )
 
 ENCODINGS = Format(
@@ -436,7 +436,7 @@ ENCODINGS = Format(
     ),
     encodings_limits.encodings,
     weights=WeightStorage.NONE,
-    holds_inputs=True,
+    supports_several_inputs=True,
 )
 
 FORMATS: Dict[str, Format] = {

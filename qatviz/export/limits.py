@@ -27,7 +27,7 @@ def softmax_of_one(network: Network, options: Mapping[str, Any]) -> List[Refusal
 
 
 def several_inputs(network: Network, name: str, others: Sequence[str]) -> Refusal:
-    """Return the refusal of a network with several inputs by the format ``name``; ``others`` hold it."""
+    """Return the refusal of a network with several inputs by the format ``name``; ``others`` support it."""
     listed = ", ".join(map(repr, network.input_names))
     return Refusal(
         f"network {network.name!r} has the inputs {listed}, and the export to {name} has a single one",

@@ -203,7 +203,9 @@ class Network:
         keys = ("name", shapes, "layers")
         if not isinstance(record, dict) or set(record) - {"outputs"} != set(keys):
             found = sorted(record, key=str) if isinstance(record, dict) else record
-            raise checks.invalid_value("network: record", found, "a dict with exactly the keys " + ", ".join(keys))
+            raise checks.invalid_value(
+                "network: record", found, f"a dict with the keys {', '.join(keys)}, and optionally outputs"
+            )
         if not isinstance(record["layers"], (list, tuple)):
             raise checks.invalid_value(f"network {record['name']!r}: layers", record["layers"], "a list of dicts")
         layers = tuple(map(layer_from_dict, record["layers"]))
@@ -311,7 +313,10 @@ class NetworkBuilder:
         return layer.name
 
     def network(self, outputs: Sequence[str] = ()) -> Network:
-        """Return the validated network of the layers added so far, with these outputs, by default the last layer."""
+        """Return the validated network of the layers added so far.
+
+        Its outputs are by default the only layer without consumers.
+        """
         return Network(self._name, self._input_shape, tuple(self._layers), tuple(outputs))
 
 

@@ -10,6 +10,7 @@ from qatviz.measures import MEASURES
 from qatviz.metric import MODES
 from qatviz.presentation.evaluation_time import NOTABLE, present_fraction, time_text
 from qatviz.presentation.event_texts import command_text, plain_change, sentence
+from qatviz.presentation.score_texts import lead_of
 from qatviz.protocol import events
 from qatviz.safe_text import escaped
 from qatviz.telemetry.outcome import Outcome
@@ -174,7 +175,7 @@ def summary(outcome: Outcome, rate: Optional[float]) -> str:
         newest = outcome.evaluations[-1]
         metric = outcome.metric
         scores = [f"{mode} {metric.plain(newest[mode])}" for mode in ("float", "quantized")]
-        parts.append((f"{outcome.output} " if outcome.output else "") + metric.lead + ", ".join(scores))
+        parts.append(lead_of(metric.name, outcome.output) + ", ".join(scores))
     if rate is not None:
         parts.append(f"{rate:.3g}/s" if rate < 1000 else f"{rate:.0f}/s")
         fraction = _evaluation_fraction(outcome, rate)

@@ -9,14 +9,16 @@ import numpy as np
 from qatviz.data import Dataset, from_arrays
 from qatviz.data.dataset import Note
 from qatviz.data.frames import is_frame, table_of_frame
-from qatviz.data.heads import are_of_several_outputs, from_heads
+from qatviz.data.heads import from_heads
 from qatviz.data.input_items import InputItems
-from qatviz.data.inputs import are_of_several_inputs, from_inputs
+from qatviz.data.inputs import from_inputs
 from qatviz.data.iterables import Collected, Progress, collect, is_iterable_of_examples
+from qatviz.data.several import are_several
 from qatviz.data.table import dataset_of_tables, features_of
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, SettingError
-from qatviz.heads import by_output, stated_tasks
+from qatviz.heads import stated_tasks
+from qatviz.name_lookup import by_name
 from qatviz.session.begin import ARRAYS
 from qatviz.session.progress import LINE_INTERVAL_S
 from qatviz.session.request import NewRunRequest
@@ -81,8 +83,8 @@ def dataset_of(data: Any, request: NewRunRequest, max_examples: Optional[int] = 
     else:
         raise DataError(f"data is of the type {type(data).__name__}; expected {_EXPECTED}")
     test = arrays[1] if len(arrays) > 1 else None
-    if any(are_of_several_outputs(y, len(x)) for x, y in arrays):
-        tasks = dict.fromkeys(by_output(arrays[0][1]), task) if task is not None else {}
+    if any(are_several(y, len(x)) for x, y in arrays):
+        tasks = dict.fromkeys(by_name(arrays[0][1]), task) if task is not None else {}
         tasks.update(stated_tasks(request.heads))
         dataset = from_heads(_NAME, ARRAYS, arrays[0], test, fraction, tasks=tasks, weights=weights)
         return replace(dataset, notes=tuple(notes))
@@ -167,7 +169,7 @@ def _has_several_inputs(pair: Any) -> bool:
     targets = next(iter(pair[1].values()), ()) if isinstance(pair[1], Mapping) else pair[1]
     # Rows of one array, or arrays of several outputs.
     counts = {len(targets), *(len(part) for part in targets[:1] if np.ndim(part) > 0)}
-    return any(are_of_several_inputs(pair[0], count) for count in counts)
+    return any(are_several(pair[0], count) for count in counts)
 
 
 def _of_several_inputs(
@@ -198,7 +200,7 @@ def _arrays(pairs: Sequence[Any]) -> Tuple[List[Tuple[Any, Any]], List[Note]]:
             raise DataError(
                 f"data has a part of the type {type(pair).__name__}; expected two arrays: examples and targets"
             )
-    labels = [y if are_of_several_outputs(y, _number_of_examples(x)) else np.asarray(y) for x, y in pairs]
+    labels = [y if are_several(y, _number_of_examples(x)) else np.asarray(y) for x, y in pairs]
     if not all(is_frame(x) for x, _ in pairs):
         return [(np.asarray(x), y) for (x, _), y in zip(pairs, labels)], []
     # No row is skipped: the labels would no longer be those of the rows.

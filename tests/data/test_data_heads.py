@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from qatviz.data import data_notes, describe, format_description, load
-from qatviz.data.heads import are_of_several_outputs, for_outputs, from_heads
+from qatviz.data.heads import for_outputs, from_heads
+from qatviz.data.several import are_several
 from qatviz.data.store import write_store
 from qatviz.data_options import DataOptions
 from qatviz.errors import ChoiceNeeded, DataError
@@ -106,6 +107,9 @@ def test_an_archive_has_weights_of_outputs(files):
     assert {head.output: head.w_train is None for head in one.heads} == {"digit": True, "box": False}
     both = load(files.npz("both.npz", x=X, y_digit=DIGIT, y_box=BOX, w_train=w))
     assert all(len(head.w_train) == 16 for head in both.heads)
+    mixed = load(files.npz("mixed.npz", x=X, y_digit=DIGIT, y_box=BOX, w_train=w, w_train_box=np.ones(20), z=w))
+    assert not np.all(mixed.heads[0].w_train == 1) and np.all(mixed.heads[1].w_train == 1)
+    assert [note.text for note in mixed.notes] == ["skipped arrays: 1 (z)"]
 
 
 def test_a_store_has_every_output(tmp_path):
@@ -167,9 +171,9 @@ def test_notes_and_summary_name_the_outputs():
 
 
 def test_sequences_of_arrays_are_several_outputs_unless_they_could_be_one():
-    assert are_of_several_outputs([DIGIT, BOX], 20) and are_of_several_outputs({"a": DIGIT}, 20)
-    assert not are_of_several_outputs(DIGIT, 20) and not are_of_several_outputs(DIGIT.tolist(), 20)
-    assert not are_of_several_outputs([DIGIT, BOX[:3]], 20) and not are_of_several_outputs([[1, 0], [0, 1]], 2)
+    assert are_several([DIGIT, BOX], 20) and are_several({"a": DIGIT}, 20)
+    assert not are_several(DIGIT, 20) and not are_several(DIGIT.tolist(), 20)
+    assert not are_several([DIGIT, BOX[:3]], 20) and not are_several([[1, 0], [0, 1]], 2)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,35 @@ def test_archives_with_several_inputs_and_outputs(tmp_path):
     assert all(head.inputs == dataset.inputs for head in dataset.heads)
 
 
+def test_descriptions_of_targets_in_archives_with_several_inputs_and_outputs(tmp_path):
+    path = tmp_path / "data.npz"
+    weights = np.linspace(0.1, 4, 40)
+    np.savez(
+        str(path),
+        x_image=IMAGES,
+        x_number=NUMBERS,
+        y_class=LABELS,
+        y_sum=NUMBERS.sum(axis=1),
+        class_names_class=np.array(["a", "b", "c"]),
+        w_train=np.ones(40),
+        w_train_sum=weights,
+        other=LABELS,
+    )
+    dataset = load(str(path))
+    first, second = dataset.heads
+    assert first.class_names == ("a", "b", "c") and np.all(first.w_train == 1)
+    assert set(second.w_train) < set(weights.astype(np.float32)) and len(set(second.w_train)) == 32
+    assert [note.text for note in dataset.notes] == ["skipped arrays: 1 (other)"]
+
+
+def test_a_stated_task_takes_precedence_over_those_in_an_archive(tmp_path):
+    path = tmp_path / "data.npz"
+    task = np.array("regression")
+    np.savez(str(path), x_image=IMAGES, x_number=NUMBERS, y_class=LABELS, y_odd=LABELS % 2, task_odd=task)
+    assert [head.task for head in load(str(path)).heads] == ["classification", "regression"]
+    assert [head.task for head in load(str(path), task="classification").heads] == ["classification"] * 2
+
+
 def test_stated_scalings_of_archives(tmp_path):
     path = tmp_path / "data.npz"
     scaling = np.array("image=unit;number=12/3;rows=unit")

@@ -42,7 +42,7 @@ NETWORK = network()
 BOOK = book_of(NETWORK, INT8)
 STATE = state_of(NETWORK)
 STATE = {**STATE, "range_max": STATE["range_max"] * np.linspace(1, 1.5, len(STATE["range_max"]), dtype=np.float32)}
-HOLDING = sorted(name for name, form in FORMATS.items() if form.holds_inputs and name != "encodings")
+SUPPORTING = sorted(name for name, form in FORMATS.items() if form.supports_several_inputs and name != "encodings")
 
 
 def source(count=120):
@@ -76,7 +76,7 @@ def test_codes_are_rows_of_each_inputs_codes():
         assert np.abs(values - inside).max() <= tensor.scale * 0.501
 
 
-@pytest.mark.parametrize("name", HOLDING)
+@pytest.mark.parametrize("name", SUPPORTING)
 def test_the_proof_feeds_every_input(name, tmp_path):
     form, origin = FORMATS[name], source()
     written = form.export(origin, tmp_path / ("net" + form.suffix))
@@ -98,7 +98,9 @@ def test_the_proof_feeds_every_input(name, tmp_path):
     assert run.returncode == 0, run.stdout.decode()
 
 
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - {name for name, form in FORMATS.items() if form.holds_inputs}))
+@pytest.mark.parametrize(
+    "name", sorted(set(FORMATS) - {name for name, form in FORMATS.items() if form.supports_several_inputs})
+)
 def test_other_formats_refuse_before_they_write(name, tmp_path):
     with pytest.raises(ExportError, match="has the inputs 'left', 'age', 'right', and the export to"):
         FORMATS[name].export(source(), tmp_path / ("net" + FORMATS[name].suffix))

@@ -1,7 +1,4 @@
-"""Offsets of values in an ONNX file that make QuantizeLinear, which rounds ties to even, round them up.
-
-Ties are rare unless multipliers are powers of two.
-"""
+"""Offsets of values in an ONNX file that make QuantizeLinear, which rounds ties to even, round them up."""
 
 # A separate module, because the lowering would be too long with it.
 

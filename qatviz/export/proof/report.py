@@ -22,7 +22,16 @@ from qatviz.export.proof.parity import (
     of_output,
     run_outputs,
 )
-from qatviz.export.proof.scores import WholeScores, metric_for, score, score_codes, score_lines, scores_record
+from qatviz.export.proof.scores import (
+    WholeScores,
+    metric_entries,
+    metric_for,
+    output_entries,
+    score,
+    score_codes,
+    score_entries,
+    score_lines,
+)
 from qatviz.export.source import WholePart
 from qatviz.metric import ACCURACY, Metric
 from qatviz.number_format import share_text
@@ -85,8 +94,7 @@ class OutputProof(NamedTuple):
         return {
             "output": self.output,
             "outputs": {name: found.to_record() for name, found in self.outputs.items()},
-            "metric": self.metric.name,
-            self.metric.name: scores_record(self.scores),
+            **score_entries(self.metric, self.scores),
         }
 
 
@@ -182,16 +190,14 @@ class ParityReport:
             "outputs": {name: found.to_record() for name, found in self.outputs.items()},
             "layers": _layer_records(self.layers),
             "more_layers": {name: _layer_records(layers) for name, layers in self.more_layers.items()},
-            "metric": self.metric.name,
-            self.metric.name: scores_record(self.scores),
-            "held_out": None if self.whole is None else self.whole.to_record(self.metric, self.further),
+            **metric_entries(self.metric, self.scores, self.whole, self.further),
             "bytes": self.nbytes,
             **compiled,
             "notes": list(self.notes),
             "faults": self.faults,
             "reached": self.reached.to_record(),
             "as_expected": self.as_expected,
-            **({"output": self.output, "further": [each.to_record() for each in self.further]} if self.further else {}),
+            **output_entries(self.output, self.further),
         }
 
     def to_text(self) -> str:

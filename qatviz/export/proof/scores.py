@@ -46,7 +46,12 @@ def score_codes(codes: np.ndarray, tensor: IntegerTensor, labels: np.ndarray, me
     return score((codes.astype(np.float64) - tensor.zero_point) * np.float64(tensor.scale), labels, metric)
 
 
-def scores_record(scores: Mapping[str, float]) -> Dict[str, Optional[float]]:
+def score_entries(metric: Metric, scores: Mapping[str, float]) -> Dict[str, Any]:
+    """Return the entries of a record for a metric: its name, and the scores."""
+    return {"metric": metric.name, metric.name: _scores_record(scores)}
+
+
+def _scores_record(scores: Mapping[str, float]) -> Dict[str, Optional[float]]:
     """Return scores as a JSON-able dict, with None for those that are not finite."""
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
@@ -88,6 +93,19 @@ _SCORES: Dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }
 
 
+def metric_entries(
+    metric: Metric, scores: Mapping[str, float], whole: Optional["WholeScores"], further: Sequence[Any]
+) -> Dict[str, Any]:
+    """Return the entries of a proof's record for the metric; ``further`` outputs are those of :func:`score_lines`."""
+    held_out = None if whole is None else whole.to_record(metric, further)
+    return {**score_entries(metric, scores), "held_out": held_out}
+
+
+def output_entries(output: str, further: Sequence[Any]) -> Dict[str, Any]:
+    """Return the last entries of a proof's record: name of the output, and the further ones; empty for a single one."""
+    return {"output": output, "further": [each.to_record() for each in further]} if further else {}
+
+
 class WholeScores(NamedTuple):
     """Metric of the evaluation on the held-out part of the data.
 
@@ -109,10 +127,9 @@ class WholeScores(NamedTuple):
     def to_record(self, metric: Metric, further: Sequence[Any] = ()) -> Dict[str, Any]:
         """Return the scores as a JSON-able dict; those in ``further`` have the attributes ``output`` and ``metric``."""
         rows = [
-            {"output": each.output, "metric": each.metric.name, each.metric.name: scores_record(scores)}
-            for each, scores in zip(further, self.further)
+            {"output": each.output, **score_entries(each.metric, scores)} for each, scores in zip(further, self.further)
         ]
-        record = {"examples": self.examples, "of": self.held_out, metric.name: scores_record(self.scores)}
+        record = {"examples": self.examples, "of": self.held_out, metric.name: _scores_record(self.scores)}
         return {**record, "further": rows} if rows else record
 
 

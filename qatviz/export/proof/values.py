@@ -7,7 +7,15 @@ import numpy as np
 
 from qatviz.export.proof.parity import of_output, same_top1
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, size_in_words
-from qatviz.export.proof.scores import WholeScores, metric_for, score, score_lines, scores_record
+from qatviz.export.proof.scores import (
+    WholeScores,
+    metric_entries,
+    metric_for,
+    output_entries,
+    score,
+    score_entries,
+    score_lines,
+)
 from qatviz.export.source import HeldOut
 from qatviz.inputs import split_examples
 from qatviz.metric import Metric
@@ -60,7 +68,7 @@ class OutputScores(NamedTuple):
 
     def to_record(self) -> Dict[str, Any]:
         """Return the scores as a JSON-able dict."""
-        return {"output": self.output, "metric": self.metric.name, self.metric.name: scores_record(self.scores)}
+        return {"output": self.output, **score_entries(self.metric, self.scores)}
 
 
 @dataclass(frozen=True)
@@ -132,15 +140,13 @@ class ValueReport:
             "about": self.about,
             "examples": self.examples,
             "outputs": {name: _finite(found._asdict()) for name, found in self.outputs.items()},
-            "metric": self.metric.name,
-            self.metric.name: scores_record(self.scores),
-            "held_out": None if self.whole is None else self.whole.to_record(self.metric, self.further),
+            **metric_entries(self.metric, self.scores, self.whole, self.further),
             "bytes": self.nbytes,
             "notes": list(self.notes),
             "faults": self.faults,
             "bar": self.bar._asdict(),
             "as_expected": self.as_expected,
-            **({"output": self.output, "further": [each.to_record() for each in self.further]} if self.further else {}),
+            **output_entries(self.output, self.further),
         }
 
     def to_text(self) -> str:

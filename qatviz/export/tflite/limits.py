@@ -232,7 +232,7 @@ def _uint8(facts: Facts, first: str) -> List[Refusal]:
         if weights.per_channel and weights.needs_zero_point:
             found.append(
                 Refusal(
-                    f"{weights.name}: 8 bits with a zero point for each channel; TFLite holds 8-bit weights with a "
+                    f"{weights.name}: 8 bits with a zero point for each channel; TFLite has 8-bit weights with a "
                     "zero point (uint8) or with a scale for each channel (int8), not both",
                     (
                         SettingChange(f"{weights.name}.symmetric", True),

@@ -1,7 +1,7 @@
 """Conversion of products of activations, and of attention, which is imported as such products."""
 
 import math
-from typing import Any, Dict, List, Tuple
+from typing import Dict, List, Tuple
 
 from qatviz.errors import NetworkError
 from qatviz.network import checks
@@ -61,7 +61,7 @@ def convert_dot(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     draft.add(MatMul, layer.name, matrices, transpose_second=True)
     if draft.shapes[layer.name] == target:
         return layer.name
-    return draft.add(Reshape, draft.names.derive(layer.name, "shape"), layer.name, target_shape=target)
+    return draft.add_part(Reshape, layer.name, "shape", layer.name, target_shape=target)
 
 
 def convert_attention(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
@@ -73,7 +73,7 @@ def convert_attention(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str
         raise checks.invalid_value("setting score_mode", mode, "'dot'")
     if not 2 <= len(inputs) <= 3:
         raise NetworkError(f"it has {len(inputs)} inputs; supported: query and value, or query, value and key")
-    scores = _part(draft, MatMul, layer, "scores", (inputs[0], inputs[-1]), transpose_second=True)
+    scores = draft.add_part(MatMul, layer.name, "scores", (inputs[0], inputs[-1]), transpose_second=True)
     weights = _probabilities(draft, layer, scores)
     draft.add_note("attention is imported as its parts: products of matrices and a softmax", layer.name)
     return draft.add(MatMul, layer.name, (weights, inputs[1]))
@@ -97,12 +97,12 @@ def convert_multi_head_attention(draft: Draft, layer: KerasLayer, inputs: List[s
         for what, size in (("query", key_size), ("key", key_size), ("value", value_size))
     )
     factor = 1 / math.sqrt(key_size)
-    scores = _part(draft, MatMul, layer, "scores", (query, key), transpose_second=True, factor=factor)
+    scores = draft.add_part(MatMul, layer.name, "scores", (query, key), transpose_second=True, factor=factor)
     weights = _probabilities(draft, layer, scores)
-    context = _part(draft, MatMul, layer, "context", (weights, value))
+    context = draft.add_part(MatMul, layer.name, "context", (weights, value))
     length = shapes["query"][0]
-    joined = _part(draft, Permute, layer, "joined", context, axes=(1, 0, 2))
-    sequence = _part(draft, Reshape, layer, "sequence", joined, target_shape=(length, heads * value_size))
+    joined = draft.add_part(Permute, layer.name, "joined", context, axes=(1, 0, 2))
+    sequence = draft.add_part(Reshape, layer.name, "sequence", joined, target_shape=(length, heads * value_size))
     features = _features(layer, shapes["query"])
     image = draft.as_image(layer.name, sequence)
     _add_projection(draft, layer, layer.name, "attention_output", image, features, (heads * value_size, features))
@@ -144,10 +144,8 @@ def _heads(draft: Draft, layer: KerasLayer, what: str, source: str, heads: int, 
     name = draft.names.derive(layer.name, what)
     image = draft.as_image(name, source)
     _add_projection(draft, layer, name, what, image, heads * size, (features, heads * size))
-    apart = draft.add(
-        Reshape, draft.names.derive(name, "apart"), draft.as_plain(name), target_shape=(length, heads, size)
-    )
-    return draft.add(Permute, draft.names.derive(name, "heads"), apart, axes=(1, 0, 2))
+    apart = draft.add_part(Reshape, name, "apart", draft.as_plain(name), target_shape=(length, heads, size))
+    return draft.add_part(Permute, name, "heads", apart, axes=(1, 0, 2))
 
 
 def _add_projection(
@@ -163,9 +161,9 @@ def _add_projection(
 
 def _probabilities(draft: Draft, layer: KerasLayer, scores: str) -> str:
     """Add the softmax of scores, and the dropout of its results."""
-    found = _part(draft, Softmax, layer, "softmax", scores)
+    found = draft.add_part(Softmax, layer.name, "softmax", scores)
     rate = layer.setting("dropout", 0.0)
-    return _part(draft, Dropout, layer, "dropout", found, rate=rate) if rate else found
+    return draft.add_part(Dropout, layer.name, "dropout", found, rate=rate) if rate else found
 
 
 def _transposed(draft: Draft, layer: KerasLayer, source: str) -> str:
@@ -174,8 +172,4 @@ def _transposed(draft: Draft, layer: KerasLayer, source: str) -> str:
     if rank < 2:
         raise NetworkError(f"its input has the shape {draft.shapes[source]}; supported: matrices of each example")
     axes = (*range(rank - 2), rank - 1, rank - 2)
-    return _part(draft, Permute, layer, "transposed", source, axes=axes)
-
-
-def _part(draft: Draft, kind: Any, layer: KerasLayer, what: str, sources: Any, **settings: Any) -> str:
-    return draft.add(kind, draft.names.derive(layer.name, what), sources, **settings)
+    return draft.add_part(Permute, layer.name, "transposed", source, axes=axes)

@@ -321,7 +321,7 @@ def convert_global_average_pooling(draft: Draft, layer: KerasLayer, inputs: List
 def convert_global_max_pooling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert a global max-pooling to a MaxPool of the whole image and a Flatten."""
     size = draft.shapes[inputs[0]][:2]
-    pool = draft.add(MaxPool, draft.names.derive(layer.name, "max"), inputs, pool_size=size)
+    pool = draft.add_part(MaxPool, layer.name, "max", inputs, pool_size=size)
     draft.add(Flatten, layer.name, pool)
     return _with_kept_axes(draft, layer, inputs[0])
 
@@ -332,7 +332,7 @@ def _with_kept_axes(draft: Draft, layer: KerasLayer, source: str) -> str:
         return layer.name
     rank = len(draft.keras_shape(source))
     target_shape = (*(1,) * (rank - 1), *draft.shapes[layer.name])
-    return draft.add(Reshape, draft.names.derive(layer.name, "keepdims"), layer.name, target_shape=target_shape)
+    return draft.add_part(Reshape, layer.name, "keepdims", layer.name, target_shape=target_shape)
 
 
 def convert_zero_padding_1d(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
@@ -363,7 +363,7 @@ def convert_permute(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 
 
 def convert_upsampling(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert an UpSampling in 1-D or 2-D to the nearest value."""
+    """Convert an UpSampling in 1-D or 2-D, which repeats or interpolates values."""
     interpolation = layer.setting("interpolation", "nearest")
     if interpolation in OLD_INTERPOLATIONS.values():
         raise NetworkError(
@@ -382,8 +382,8 @@ def convert_repeat_vector(draft: Draft, layer: KerasLayer, inputs: List[str]) ->
     count, features = checks.positive_integer("setting n", layer.setting("n")), draft.shapes[inputs[0]][-1]
     if len(draft.shapes[inputs[0]]) != 1:
         raise checks.invalid_value("input shape", draft.shapes[inputs[0]], "one axis (features)")
-    pixel = draft.add(Reshape, draft.names.derive(layer.name, "image"), inputs, target_shape=(1, 1, features))
-    repeated = draft.add(UpsampleNearest, draft.names.derive(layer.name, "repeat"), pixel, size=(1, count))
+    pixel = draft.add_part(Reshape, layer.name, "image", inputs, target_shape=(1, 1, features))
+    repeated = draft.add_part(UpsampleNearest, layer.name, "repeat", pixel, size=(1, count))
     return draft.add(Reshape, layer.name, repeated, target_shape=(count, features))
 
 

@@ -143,6 +143,12 @@ class Draft:
             self._sequences.add(name)
         return name
 
+    def add_part(
+        self, kind: Type[Layer], name: str, part: str, inputs: Union[str, Sequence[str]], **settings: Any
+    ) -> str:
+        """Add a layer that computes a part of the layer `name`, and return its name."""
+        return self.add(kind, self.names.derive(name, part), inputs, **settings)
+
     def _with_owner(self, layer: Layer) -> Layer:
         """Return a layer with the parameters of the one that the first call of the Keras layer added in its place."""
         if layer.owner != layer.name:
@@ -186,7 +192,7 @@ class Draft:
             return source
         if source not in self._images:
             target = image_of_sequence(shape)
-            image = self.add(Reshape, self.names.derive(name, "image"), source, target_shape=target)
+            image = self.add_part(Reshape, name, "image", source, target_shape=target)
             self._images[source], self._plain[image] = image, source
             self._sequences.add(image)
         return self._images[source]
@@ -257,7 +263,7 @@ class Draft:
         if len(shape) == 3:
             return source
         target_shape = (element_count(shape[:-1]), 1, shape[-1])
-        return self.add(Reshape, self.names.derive(name, "image"), source, target_shape=target_shape)
+        return self.add_part(Reshape, name, "image", source, target_shape=target_shape)
 
     def restore_shape(self, name: str, source: str, shape: Shape) -> str:
         """Add a Reshape that reverts `reshape_to_image` of a tensor of `shape`; the last axis is that of `source`.
@@ -267,7 +273,7 @@ class Draft:
         if len(shape) in (2, 3):
             return source
         target_shape = shape[:-1] + self.shapes[source][-1:]
-        return self.add(Reshape, self.names.derive(name, "shape"), source, target_shape=target_shape)
+        return self.add_part(Reshape, name, "shape", source, target_shape=target_shape)
 
     def move_softmaxes_last(self, outputs: Sequence[str]) -> List[str]:
         """Move each Softmax behind the layers up to an output that reshape probabilities and keep the last axis.

@@ -62,8 +62,8 @@ def convert_prelu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
         allowed = f"{list(range(1, len(shape)))}: one slope for each channel"
         raise checks.invalid_value("setting shared_axes", list(shared), allowed)
     source = draft.reshape_to_image(layer.name, inputs[0])
-    positive = draft.add(ReLU, draft.names.derive(layer.name, "positive"), source)
-    negative = draft.add(Subtract, draft.names.derive(layer.name, "negative"), (source, positive))
+    positive = draft.add_part(ReLU, layer.name, "positive", source)
+    negative = draft.add_part(Subtract, layer.name, "negative", (source, positive))
     slope = draft.names.derive(layer.name, "slope")
     draft.add(DepthwiseConv2D, slope, negative, kernel_size=1, use_bias=False)
     draft.copy_parameter(slope, "weights", layer, "alpha")

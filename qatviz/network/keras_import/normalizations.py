@@ -4,7 +4,7 @@ The mean of the last axis is a 1×1 convolution with equal weights, which are no
 means of its values and of their squares, a reciprocal square root, a product and a scaling, as in TFLite.
 """
 
-from typing import Any, List, Tuple
+from typing import List, Tuple
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def convert_unit_normalization(draft: Draft, layer: KerasLayer, inputs: List[str
     axes = _axes(layer, shape)
     least = checks.number_in(0, 1, "[]")("setting epsilon", layer.setting("epsilon", 1e-12))
     source = inputs[0] if axes == (len(shape) - 1,) else draft.as_plain(inputs[0])
-    square = draft.add(Activation, draft.names.derive(layer.name, "square"), source, function="square")
+    square = draft.add_part(Activation, layer.name, "square", source, function="square")
     total = _reduced(draft, draft.names.derive(layer.name, "sum"), square, axes, 1.0)
     name = draft.names.derive(layer.name, "rsqrt")
     inverse = draft.add(Activation, name, total, function="rsqrt", threshold=least)
@@ -68,24 +68,21 @@ def convert_layer_normalization(draft: Draft, layer: KerasLayer, inputs: List[st
     is_whole = len(axes) > 1
     if is_whole:
         pixel = (1, 1, element_count(shape))
-        source = draft.add(Reshape, draft.names.derive(name, "pixel"), draft.as_plain(inputs[0]), target_shape=pixel)
+        source = draft.add_part(Reshape, name, "pixel", draft.as_plain(inputs[0]), target_shape=pixel)
     else:
         source = draft.reshape_to_image(name, inputs[0])
     count = draft.shapes[source][2]
 
-    def part(kind: Any, what: str, sources: Any, **settings: Any) -> str:
-        return draft.add(kind, draft.names.derive(name, what), sources, **settings)
-
     mean = _sum_of_channels(draft, draft.names.derive(name, "mean"), source, 1 / count)
-    centred = part(Subtract, "centered", (source, mean))
-    square = part(Activation, "square", centred, function="square")
+    centered = draft.add_part(Subtract, name, "centered", (source, mean))
+    square = draft.add_part(Activation, name, "square", centered, function="square")
     variance = _sum_of_channels(draft, draft.names.derive(name, "variance"), square, 1 / count)
     epsilon = checks.number_in(0, 1, "[]")("setting epsilon", layer.setting("epsilon", 1e-3))
-    inverse = part(Activation, "rsqrt", variance, function="rsqrt", offset=epsilon)
+    inverse = draft.add_part(Activation, name, "rsqrt", variance, function="rsqrt", offset=epsilon)
     draft.add_note(_parts_note(layer), name)
     has_gamma, has_beta = layer.flag("scale", True), layer.flag("center", True)
     if has_gamma or has_beta:
-        normalized = part(Multiply, "normalized", (centred, inverse))
+        normalized = draft.add_part(Multiply, name, "normalized", (centered, inverse))
         draft.add(DepthwiseConv2D, name, normalized, kernel_size=1, use_bias=has_beta)
         for parameter, key, is_given in (("weights", "gamma", has_gamma), ("bias", "beta", has_beta)):
             if is_given:
@@ -93,9 +90,9 @@ def convert_layer_normalization(draft: Draft, layer: KerasLayer, inputs: List[st
         if not has_gamma:
             draft.set_constant(name, "weights", np.ones(count, np.float32))
     else:
-        draft.add(Multiply, name, (centred, inverse))
+        draft.add(Multiply, name, (centered, inverse))
     if is_whole:
-        return draft.add(Reshape, draft.names.derive(name, "shape"), name, target_shape=shape)
+        return draft.add_part(Reshape, name, "shape", name, target_shape=shape)
     return draft.restore_shape(name, name, shape)
 
 
@@ -127,12 +124,12 @@ def _reduced(draft: Draft, name: str, source: str, axes: Tuple[int, ...], factor
     source = draft.as_plain(source)
     rest = tuple(axis for axis in range(len(shape)) if axis not in axes)
     if rest + axes != tuple(range(len(shape))):
-        source = draft.add(Permute, draft.names.derive(name, "last"), source, axes=rest + axes)
+        source = draft.add_part(Permute, name, "last", source, axes=rest + axes)
     count = element_count(tuple(shape[axis] for axis in axes))
     target = (element_count(shape) // count, 1, count)
-    image = draft.add(Reshape, draft.names.derive(name, "image"), source, target_shape=target)
+    image = draft.add_part(Reshape, name, "image", source, target_shape=target)
     total = _sum_of_channels(draft, name, image, factor)
-    return draft.add(Reshape, draft.names.derive(name, "shape"), total, target_shape=kept)
+    return draft.add_part(Reshape, name, "shape", total, target_shape=kept)
 
 
 def _sum_of_channels(draft: Draft, name: str, image: str, factor: float) -> str:

@@ -67,7 +67,7 @@ def convert_slicing(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     kept = [size for item, size in zip(own, shape) if not isinstance(item, int)]
     if len(kept) == len(shape):
         return draft.add(Slice, layer.name, inputs, **settings)
-    part = draft.add(Slice, draft.names.derive(layer.name, "part"), inputs, **settings)
+    part = draft.add_part(Slice, layer.name, "part", inputs, **settings)
     target = [size for item, size in zip(own, draft.shapes[part]) if not isinstance(item, int)]
     return draft.add(Reshape, layer.name, part, target_shape=tuple(target) or (1,))
 
@@ -104,9 +104,7 @@ def convert_stack(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     shape = draft.shapes[inputs[0]]
     place = _axis_behind_batch(layer, len(shape) + 1)
     target = (*shape[:place], 1, *shape[place:])
-    parts = [
-        draft.add(Reshape, draft.names.derive(layer.name, "part"), source, target_shape=target) for source in inputs
-    ]
+    parts = [draft.add_part(Reshape, layer.name, "part", source, target_shape=target) for source in inputs]
     return draft.add(Concat, layer.name, parts, axis=place)
 
 
@@ -196,7 +194,7 @@ def _scaled_elements(draft: Draft, layer: KerasLayer, source: str, scale: np.nda
     draft.add_note(
         "constants for each element are imported as a depthwise 1×1 convolution of a pixel of all elements", layer.name
     )
-    return draft.add(Reshape, draft.names.derive(layer.name, "shape"), layer.name, target_shape=shape)
+    return draft.add_part(Reshape, layer.name, "shape", layer.name, target_shape=shape)
 
 
 def _per_element(value: np.ndarray, shape: Shape) -> np.ndarray:
