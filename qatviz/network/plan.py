@@ -144,7 +144,7 @@ class QuantizedTensor:
     parameters : int
         Number of trained parameters: the elements of weights; 0 for activations.
     is_sequence : bool
-        True if it belongs to a layer on sequences, which is held as one on images of height 1.
+        True if it belongs to a layer on sequences, which is one on images of height 1 here.
     fixed_range : str
         Function, such as "sigmoid", whose output has the range :func:`qatviz.network.activations.fixed_range` whatever
         the range method, because TFLite's kernels demand it; empty for all other tensors.

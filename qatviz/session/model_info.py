@@ -6,6 +6,7 @@ from typing import Mapping, NamedTuple, Optional, Tuple
 from qatviz.data.dataset import equal_up_to_unit_axis, is_regression_by_network
 from qatviz.data.heads import outputs_of_targets
 from qatviz.data.notes import BY_NETWORK
+from qatviz.data.several import names_in_network
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, NetworkError
 from qatviz.network import zoo
@@ -119,11 +120,9 @@ def fit_note(network: Network, data: DataInfo) -> str:
 
 def _input_mismatch(network: Network, data: DataInfo) -> str:
     """Return the reason why the inputs of ``network`` are not those of ``data``; empty if they are."""
-    takes = {name: tuple(shape) for name, shape in network.inputs}
-    has = {name: tuple(shape) for name, shape in data.inputs}
-    if set(has) == {str(index) for index in range(len(takes))}:
-        has = {name: has[str(index)] for index, name in enumerate(takes)}
-    if set(takes) == set(has) and all(equal_up_to_unit_axis(takes[name], has[name]) for name in takes):
+    takes, has = dict(network.inputs), dict(data.inputs)
+    known = names_in_network(list(has), network.input_names)
+    if known is not None and all(equal_up_to_unit_axis(takes[known[name]], shape) for name, shape in has.items()):
         return ""
     return (
         f"takes {inputs_text(network.inputs, network.input_shape)} per example, but {data.name} has "
