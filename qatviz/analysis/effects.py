@@ -16,7 +16,7 @@ _LOSS, _SQNR = MEASURES["loss"], MEASURES["sqnr_db"]
 SPAN_STEPS = 50
 #: Number of training steps right after a change that are left out: the run first has to adapt to the new grid.
 TRANSIENT_STEPS = 10
-#: Means over fewer training steps are not compared.
+#: Means over fewer training steps are not compared: the loss depends on the batch.
 MIN_STEPS = 5
 
 Pair = Tuple[float, float]
@@ -103,7 +103,7 @@ def effect(
     if following is not None:
         after = after[0], min(after[1], following)
     loss, steps = _compare(history, "loss", before, after)
-    pairs = [_compare(history, tensor + "/sqnr_db", before, after)[0] for tensor in tensors]
+    pairs = [_compare(history, tensor + "/sqnr_db", before, after, 1)[0] for tensor in tensors]
     measured = [pair for pair in pairs if pair is not None]
     sqnr_db = _mean_pair(measured) if measured else None
     errors = _errors_of_mean(history, [t for t, pair in zip(tensors, pairs) if pair is not None], before, after)
@@ -124,7 +124,7 @@ def _errors_of_mean(history: History, tensors: Sequence[str], before: Span, afte
 
     All steps measure the same sample of a tensor, so that the mean over them is no more exact than one step.
     """
-    pairs = [_compare(history, tensor + "/sqnr_db_error", before, after)[0] for tensor in tensors]
+    pairs = [_compare(history, tensor + "/sqnr_db_error", before, after, 1)[0] for tensor in tensors]
     if not pairs:
         return 0.0, 0.0
     if None in pairs:
@@ -133,22 +133,24 @@ def _errors_of_mean(history: History, tensors: Sequence[str], before: Span, afte
     return float(first), float(last)
 
 
-def _compare(history: History, name: str, before: Span, after: Span) -> Tuple[Optional[Pair], int]:
+def _compare(
+    history: History, name: str, before: Span, after: Span, fewest: int = MIN_STEPS
+) -> Tuple[Optional[Pair], int]:
     """Return the means of a series over two spans of steps, inclusive, and the number of values of the second."""
-    first, last = _mean(history.series(name, *before), *before), _mean(history.series(name, *after), *after)
+    first, last = (_mean(history.series(name, *span), *span, fewest) for span in (before, after))
     if first is None or last is None:
         return None, 0
     return (first[0], last[0]), last[1]
 
 
-def _mean(series: Series, start: int, stop: int) -> Optional[Tuple[float, int]]:
+def _mean(series: Series, start: int, stop: int, fewest: int) -> Optional[Tuple[float, int]]:
     """Return the mean of the values from ``start`` to ``stop`` and their number; None where there are too few.
 
     A bucket that extends beyond them is left out, because it can include values from both sides of the change.
     """
     within = (series.first_step >= start) & (series.last_step <= stop) & np.isfinite(series.mean)
     count = series.count[within]
-    if count.sum() < MIN_STEPS:
+    if count.sum() < fewest:
         return None
     return float(np.average(series.mean[within].astype(np.float64), weights=count)), int(count.sum())
 

@@ -11,10 +11,10 @@ from qatviz.network.plan import quantization_plan
 from qatviz.presentation.event_texts import reason_text
 from qatviz.presentation.score_texts import TOTAL, of_output
 from qatviz.protocol.events import CheckpointSaved, CommandApplied, Evaluated, Event
-from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot
+from qatviz.protocol.snapshots import ERROR_MEASURES, GRID_MEASURES, Snapshot
 from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record.reader import RecordReader
-from qatviz.telemetry.record.refill import STEPS
+from qatviz.telemetry.record.refill import ERRORS, STEPS, measured, split_measures
 from qatviz.telemetry.record.schema import reading
 from qatviz.telemetry.score_series import score_names, score_row
 
@@ -81,28 +81,24 @@ def recorded_series(
     survivors = [logged.event for logged in reader.log()[0] if logged.survives]
     events = sorted(survivors, key=lambda event: event.step)
     stride = max(1, -(-reader.last_step // max_points))
-    pieces, previous = [], None
+    scalars, errors = _Thinned(stride), _Thinned(stride)
     for piece in reader.iter_steps():  # a long run is never in memory as a whole
-        chosen = piece.steps % stride == 0
-        if previous is None:
-            chosen[0] = True
-        pieces.append([column[chosen] for column in piece])
-        previous = [column[-1:] for column in piece]
-    if previous is not None and not (pieces[-1][0][-1:] == previous[0]).all():
-        pieces.append(previous)
-    if pieces:
-        steps, seconds, loss, rate, values = (np.concatenate(column) for column in zip(*pieces))
-    else:
-        steps, seconds = np.zeros(0, np.int64), np.zeros(0)
-        loss, rate, values = seconds, seconds, np.zeros((0, len(STEP_MEASURES), len(tensors)))
-    flat = values.reshape(len(steps), len(STEP_MEASURES) * len(tensors))
-    scalars = np.concatenate([np.stack([loss, rate], axis=1), flat], axis=1)
-    tracks = (Track(_step_names(tensors), steps, scalars), *_evaluations(events))
+        columns = np.stack([piece.seconds, piece.loss, piece.learning_rate], axis=1)
+        grids, of_errors = split_measures(piece.values)
+        scalars.add(piece.steps, np.concatenate([columns, grids], axis=1))
+        is_measured = measured(piece.values)
+        errors.add(piece.steps[is_measured], of_errors[is_measured])
+    steps, rows = scalars.rows(1 + len(_step_names(tensors)))
+    tracks = (
+        Track(_step_names(tensors), steps, rows[:, 1:]),
+        Track(_error_names(tensors), *errors.rows(len(_error_names(tensors)))),
+        *_evaluations(events),
+    )
     wanted = _evenly(np.array(reader.snapshots(), np.int64), max_snapshots)
     return RunSeries(
         network.name,
         created,
-        (steps, seconds),
+        (steps, rows[:, 0]),
         tensors,
         tracks,
         _Snapshots(reader, wanted),
@@ -134,25 +130,56 @@ def in_memory_series(
         Those that led to the present state.
     """
     events = sorted(events, key=lambda event: event.step)
-    ending = "/" + STEP_MEASURES[0]
+    ending = "/" + GRID_MEASURES[0]
     tensors = tuple(series[: -len(ending)] for series in history.names(STEPS) if series.endswith(ending))
-    columns = _consistent_columns(history)
-    chosen = _evenly(np.arange(min(len(column.last_step) for column in columns)), MAX_POINTS)
-    values = np.stack([column.mean[chosen] for column in columns], axis=1)
-    steps = columns[0].last_step[chosen]
     kept = [snapshots[i] for i in _evenly(np.arange(len(snapshots)), MAX_SNAPSHOTS)]
     clock = (
         np.array([0] + [s.step for s in snapshots if s.step > 0], np.int64),
         np.array([0.0] + [s.seconds for s in snapshots if s.step > 0]),
     )
-    tracks = (Track(_step_names(tensors), steps, values), *_evaluations(events))
+    tracks = (
+        _track(history, STEPS, _step_names(tensors)),
+        _track(history, ERRORS, _error_names(tensors)),
+        *_evaluations(events),
+    )
     return RunSeries(name, created, clock, tensors, tracks, kept, events)
 
 
-def _consistent_columns(history: History) -> List[Series]:
-    """Return all series of the training steps, read at one moment: they differ only in new steps at the end."""
+class _Thinned:
+    """Rows of ascending steps, one for each ``stride`` steps, and the last."""
+
+    def __init__(self, stride: int):
+        self._stride, self._last_place = stride, -1
+        self._parts: List[Tuple[np.ndarray, np.ndarray]] = []
+        self._newest: Optional[Tuple[np.ndarray, np.ndarray]] = None
+
+    def add(self, steps: np.ndarray, rows: np.ndarray) -> None:
+        if not len(steps):
+            return
+        places = steps // self._stride
+        chosen = np.diff(places, prepend=self._last_place) > 0
+        self._last_place = places[-1]
+        self._parts.append((steps[chosen], rows[chosen]))
+        self._newest = None if chosen[-1] else (steps[-1:], rows[-1:])
+
+    def rows(self, width: int) -> Tuple[np.ndarray, np.ndarray]:
+        """Return the steps and their rows, ``[n, width]``."""
+        parts = [*self._parts, *([self._newest] if self._newest is not None else [])]
+        parts = parts or [(np.zeros(0, np.int64), np.zeros((0, width)))]
+        steps, rows = (np.concatenate(columns) for columns in zip(*parts))
+        return steps, rows
+
+
+def _track(history: History, name: str, names: Tuple[str, ...]) -> Track:
+    columns = _consistent_columns(history, name)
+    chosen = _evenly(np.arange(min(len(column.last_step) for column in columns)), MAX_POINTS)
+    return Track(names, columns[0].last_step[chosen], np.stack([column.mean[chosen] for column in columns], axis=1))
+
+
+def _consistent_columns(history: History, track: str) -> List[Series]:
+    """Return all series of a track, read at one moment: they differ only in new steps at the end."""
     while True:
-        columns = [history.series(series) for series in history.names(STEPS)]
+        columns = [history.series(series) for series in history.names(track)]
         shortest = min((column.last_step for column in columns), key=len)
         if all((column.last_step[: len(shortest)] == shortest).all() for column in columns):
             return columns
@@ -181,7 +208,11 @@ class _Snapshots:
 
 
 def _step_names(tensors: Sequence[str]) -> Tuple[str, ...]:
-    return ("loss", "learning_rate", *(f"{measure}/{tensor}" for measure in STEP_MEASURES for tensor in tensors))
+    return ("loss", "learning_rate", *(f"{measure}/{tensor}" for measure in GRID_MEASURES for tensor in tensors))
+
+
+def _error_names(tensors: Sequence[str]) -> Tuple[str, ...]:
+    return tuple(f"{measure}/{tensor}" for measure in ERROR_MEASURES for tensor in tensors)
 
 
 def _evaluations(events: Sequence[Event]) -> Tuple[Track, ...]:

@@ -29,9 +29,12 @@ STANDARD_ERRORS = ("mse_error", "sqnr_db_error")
 #: Number of values of each tensor from which a training step's measures are computed: all of a smaller tensor, of a
 #: larger one a fixed sample.
 STEP_SAMPLE = 4096
-#: Rows of ``StepRecord.values``. The error measures (from ``mse`` on) of a step are exact for tensors of up to
-#: :data:`STEP_SAMPLE` values, and estimates for larger ones.
+#: Rows of ``StepRecord.values``.
 STEP_MEASURES = (*TENSOR_MEASURES, *STANDARD_ERRORS)
+#: The rows of the grid in use, which are known at each step, and those of errors. Errors are exact for tensors of up to
+#: :data:`STEP_SAMPLE` values, and estimates for larger ones. A network whose steps are short measures them at every few
+#: steps only (see :func:`qatviz.training.step_measures.measure_interval`); they are NaN at the others.
+GRID_MEASURES, ERROR_MEASURES = STEP_MEASURES[:4], STEP_MEASURES[4:]
 #: Rows of ``Snapshot.values``, all exact.
 SNAPSHOT_MEASURES = (*TENSOR_MEASURES, "used_codes", "effective_bits", "flip_rate")
 

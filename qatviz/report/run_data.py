@@ -13,13 +13,13 @@ from qatviz.number_format import count
 from qatviz.presentation.export_sizes import FormatSize
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
+from qatviz.protocol.snapshots import ERROR_MEASURES, GRID_MEASURES, SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.report.exports import FoundExport, find_exports
 from qatviz.telemetry.history import History
 from qatviz.telemetry.outcome import Outcome, read_outcome
 from qatviz.telemetry.record.reader import RecordReader
-from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, append_evaluation
+from qatviz.telemetry.record.refill import ERRORS, EVALUATIONS, SNAPSHOTS, STEPS, append_evaluation, measured
 from qatviz.telemetry.score_series import recorded_metrics, score_names
 
 #: Measures per step that are drawn as curves.
@@ -184,11 +184,18 @@ def _first_and_last(reader: RecordReader, until: int) -> Tuple[Optional[Snapshot
 
 
 def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome, log: Sequence[LoggedEvent]) -> History:
-    rows = [STEP_MEASURES.index(measure) for measure in CURVE_MEASURES]
-    series = [f"{name}/{measure}" for measure in CURVE_MEASURES for name in names]
+    measures = {
+        track: [measure for measure in CURVE_MEASURES if measure in among]
+        for track, among in ((STEPS, GRID_MEASURES), (ERRORS, ERROR_MEASURES))
+    }
+    series = {
+        track: [f"{name}/{measure}" for measure in chosen for name in names] for track, chosen in measures.items()
+    }
+    rows = {track: [STEP_MEASURES.index(measure) for measure in chosen] for track, chosen in measures.items()}
     history = History(
         {
-            STEPS: ["loss", "learning_rate", *series],
+            STEPS: ["loss", "learning_rate", *series[STEPS]],
+            ERRORS: series[ERRORS],
             SNAPSHOTS: [f"snapshot:{name}/{FLIP_RATE}" for name in names],
             EVALUATIONS: score_names(recorded_metrics(reader.description)),
         },
@@ -200,9 +207,12 @@ def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome, log: 
             append_evaluation(history, logged.event)
     for piece in reader.iter_steps(stop=outcome.step):
         scalars = np.stack([piece.loss, piece.learning_rate], axis=1)
-        history.extend(
-            STEPS, piece.steps, np.concatenate([scalars, piece.values[:, rows].reshape(len(piece.steps), -1)], axis=1)
+        grids, errors = (
+            piece.values[:, rows[track]].reshape(len(piece.steps), len(series[track])) for track in (STEPS, ERRORS)
         )
+        history.extend(STEPS, piece.steps, np.concatenate([scalars, grids], axis=1))
+        is_measured = measured(piece.values)
+        history.extend(ERRORS, piece.steps[is_measured], errors[is_measured])
     for snapshot in reader.iter_snapshots(stop=outcome.step):
         history.append(SNAPSHOTS, snapshot.step, snapshot.values[_RATE_ROW])
     return history
@@ -244,11 +254,13 @@ def _near(reader: RecordReader, outcome: Outcome, names: Sequence[str], step: in
     measures = ("sqnr_db", "sqnr_db_error")
     series = [f"{name}/{measure}" for measure in measures for name in tensors]
     history = History(
-        {STEPS: ["loss", *series], EVALUATIONS: score_names([OutputMetric("", outcome.metric)])},
+        {STEPS: ["loss"], ERRORS: series, EVALUATIONS: score_names([OutputMetric("", outcome.metric)])},
         recent=SPAN_STEPS + TRANSIENT_STEPS,
     )
     found = reader.steps(step - SPAN_STEPS + 1, step + TRANSIENT_STEPS + SPAN_STEPS)
     columns = [names.index(name) for name in tensors]
-    values = [found.values[:, STEP_MEASURES.index(measure)][:, columns] for measure in measures]
-    history.extend(STEPS, found.steps, np.concatenate([found.loss[:, np.newaxis], *values], axis=1))
+    is_measured = measured(found.values)
+    values = [found.values[is_measured, STEP_MEASURES.index(measure)][:, columns] for measure in measures]
+    history.extend(STEPS, found.steps, found.loss[:, np.newaxis])
+    history.extend(ERRORS, found.steps[is_measured], np.concatenate(values, axis=1))
     return history

@@ -36,7 +36,7 @@ from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
 from qatviz.training.session import check_server, open_session
 from qatviz.training.step_inputs import StepInputs
-from qatviz.training.step_measures import RawMeasures
+from qatviz.training.step_measures import RawMeasures, measure_interval
 from qatviz.training.variables import Loader, StateVariable
 
 Arrays = Dict[str, np.ndarray]
@@ -410,7 +410,8 @@ class TrainingGraph:
         measures = []
         if telemetry:
             tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
-            measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors)]
+            is_measured = tf.equal(self._step_number % measure_interval(self.plan, self.network.macs, batch_size), 0)
+            measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors, is_measured)]
         self._assignments = {collects: [*operations, *assigned] for collects, assigned in collecting.items()}
         self._step_results = [loss, *measures]
         #: Fetches of a training step by the kind of its update, and whether running histograms collect.

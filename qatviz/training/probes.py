@@ -8,6 +8,7 @@ from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
@@ -47,19 +48,21 @@ PROBED_MEASURES = (
 )
 
 
-def step_samples(tensors: List[Quantized]) -> tf.Tensor:
+def step_samples(tensors: List[Quantized], is_measured: tf.Tensor) -> tf.Tensor:
     """Return the samples of a :class:`.step_measures.RawMeasures`, float32 ``[n]``, one tensor after the other.
 
     They are values before quantization; their quantization is computed outside of the training step. Constants are
-    shared, because TensorFlow runs each like any other operation.
+    shared, because TensorFlow runs each like any other operation. ``is_measured`` is a bool ``[]``: if it is False, no
+    sample is taken, and the result is empty.
     """
     samples, sizes = [], [element_count(tuple(tensor.source.shape.as_list())) for tensor in tensors]
     for index in sample_order(sizes):
-        flat = tf.raw_ops.Reshape(tensor=tensors[index].source, shape=shared_constant([-1], np.int32))
+        source = switch(tensors[index].source, is_measured)[1]
+        flat = tf.raw_ops.Reshape(tensor=source, shape=shared_constant([-1], np.int32))
         if sizes[index] > STEP_SAMPLE:
             flat = tf.gather(flat, shared_constant(sample_indices(sizes[index]), np.int32))
         samples.append(flat)
-    return tf.concat(samples, 0)
+    return merge([tf.concat(samples, 0), switch(tf.zeros([0]), is_measured)[0]])[0]
 
 
 class SnapshotTensors(NamedTuple):

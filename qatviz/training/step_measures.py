@@ -20,6 +20,14 @@ _STEPS_AT_ONCE, _VALUES_AT_ONCE = 32, 262144
 _DB = 10 / np.log(10)
 
 
+#: Seconds to decode a sampled value; and of a training step: a constant part, per multiply-accumulate of its three
+#: products (forward, and the gradients of both factors), and per element of quantized tensors. They fit the zoo's
+#: networks on two cores with AVX-512.
+_VALUE_S, _STEP_S, _MAC_S, _ELEMENT_S = 4e-9, 2e-4, 4e-12, 4e-10
+#: Largest fraction of the time of training steps for which samples are decoded.
+_MAX_COST = 0.02
+
+
 class RawMeasures(NamedTuple):
     """Arrays fetched by one training step, and the settings in effect.
 
@@ -32,7 +40,7 @@ class RawMeasures(NamedTuple):
         to the weight tensors that are quantized ``per_channel``.
     samples : np.ndarray
         float32: the values of each tensor before quantization at :func:`sample_indices`, one tensor after the other in
-        :func:`sample_order`.
+        :func:`sample_order`; empty for a step whose errors are not measured.
     per_channel : np.ndarray
         bool ``[W]``.
     enabled : np.ndarray
@@ -68,6 +76,31 @@ def sample_order(sizes: Sequence[int]) -> List[int]:
     return sorted(range(len(sizes)), key=lambda index: -min(sizes[index], STEP_SAMPLE))
 
 
+def measure_interval(plan: QuantizationPlan, macs: int, batch_size: int) -> int:
+    """Return the number of training steps, a power of two, after which errors are measured again.
+
+    Measuring all steps of a small network takes a seventh of the time of training it. The interval is computed from
+    the network alone, so that a run that is resumed measures the same steps as one that was not interrupted.
+
+    Parameters
+    ----------
+    macs : int
+        Multiply-accumulates per example.
+    """
+    sizes = _sizes(plan, batch_size)
+    step_s = _STEP_S + 3 * macs * batch_size * _MAC_S + sum(sizes) * _ELEMENT_S
+    decoding_s = _VALUE_S * sum(min(size, STEP_SAMPLE) for size in sizes)
+    interval = 1
+    while decoding_s > interval * _MAX_COST * step_s:
+        interval *= 2
+    return interval
+
+
+def _sizes(plan: QuantizationPlan, batch_size: int) -> List[int]:
+    """Return the number of elements of each tensor in a training step."""
+    return [element_count(t.shape) * (1 if t.kind == WEIGHTS else batch_size) for t in plan.tensors]
+
+
 class _TensorSample(NamedTuple):
     """Position of a tensor's sample among the samples of all tensors, and of its grid among all grids."""
 
@@ -92,7 +125,7 @@ class StepDecoder:
         self._weights = np.array(self._layout.weights, int)
         self._starts = np.array([channels.start for channels in self._layout.channels], int)
         self._owner = np.repeat(np.arange(len(self._starts)), [c.stop - c.start for c in self._layout.channels])
-        sizes = [element_count(t.shape) * (1 if t.kind == WEIGHTS else batch_size) for t in plan.tensors]
+        sizes = _sizes(plan, batch_size)
         self._samples: List[_TensorSample] = []
         start = 0
         for index in sample_order(sizes):
@@ -106,7 +139,10 @@ class StepDecoder:
             start += len(taken)
 
     def __call__(self, raw: Sequence[RawMeasures]) -> np.ndarray:
-        """Return the measures of ``n`` steps, float32 ``[n, len(STEP_MEASURES), T]``."""
+        """Return the measures of ``n`` steps, float32 ``[n, len(STEP_MEASURES), T]``.
+
+        Errors are NaN at a step that has no samples.
+        """
         parts, start = [], 0
         for stop in range(1, len(raw) + 1):  # every change of settings creates new arrays
             if stop == len(raw) or raw[stop].enabled is not raw[start].enabled:
@@ -120,10 +156,12 @@ class StepDecoder:
         """Return the measures of steps that ran with the same settings."""
         per_channel, enabled = raw[0].per_channel, raw[0].enabled
         grid, channel_grid = np.stack([r.grid for r in raw]), np.stack([r.channel_grid for r in raw])
-        means = np.zeros((len(_Means._fields), len(raw), len(self._samples)))
+        means = np.full((len(_Means._fields), len(raw), len(self._samples)), np.nan)
         runs = self._runs(per_channel, enabled)
-        for start in range(0, len(raw), _STEPS_AT_ONCE):
-            samples = np.stack([r.samples for r in raw[start : start + _STEPS_AT_ONCE]])
+        measured = np.array([index for index, r in enumerate(raw) if r.samples.size], int)
+        for start in range(0, len(measured), _STEPS_AT_ONCE):
+            chosen = measured[start : start + _STEPS_AT_ONCE]
+            samples = np.stack([raw[index].samples for index in chosen])
             for run, is_on, by_channel in runs:
                 begin, length, tensors = run[0].start, run[0].length, [sample.tensor for sample in run]
                 sizes = np.array([sample.size for sample in run])
@@ -131,12 +169,12 @@ class StepDecoder:
                 at_once = max(1, _VALUES_AT_ONCE // (len(run) * length))
                 for first in range(0, len(samples), at_once):
                     part = slice(first, first + at_once)
-                    steps = slice(start + first, start + first + len(shaped[part]))
+                    steps = chosen[part]
                     if by_channel:
                         rows = channel_grid[steps][:, :, np.newaxis, run[0].channels]
                     else:
                         rows = grid[steps][:, :, [sample.group for sample in run], np.newaxis]
-                    means[:, steps, tensors] = _means(shaped[part], rows, is_on, sizes)
+                    means[:, steps[:, np.newaxis], tensors] = _means(shaped[part], rows, is_on, sizes)
         found = _Means(*means)
         if per_channel.any():
             grid[:, :, self._weights] = np.where(per_channel, self._coarsest(channel_grid), grid[:, :, self._weights])

@@ -12,7 +12,7 @@ from qatviz.protocol.events import Change, CommandApplied, Evaluated
 from qatviz.protocol.snapshots import STEP_MEASURES
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record.refill import STEPS, history_names
+from qatviz.telemetry.record.refill import extend_steps, history_names
 
 TENSORS = ("a.weights", "b.weights")
 
@@ -21,12 +21,11 @@ def history_of(loss, sqnr_db=None, errors=None, **options):
     """Return a history whose step ``i + 1`` has ``loss[i]``, ``sqnr_db[tensor][i]`` and its standard error."""
     history = History(history_names(TENSORS), **options)
     loss = np.asarray(loss, np.float32)
-    rows = np.zeros((len(loss), 2 + len(STEP_MEASURES) * len(TENSORS)), np.float32)
-    rows[:, 0] = loss
+    rows = np.zeros((len(loss), len(STEP_MEASURES), len(TENSORS)), np.float32)
     for measure, columns in (("sqnr_db", sqnr_db), ("sqnr_db_error", errors)):
         for tensor, values in (columns or {}).items():
-            rows[:, 2 + STEP_MEASURES.index(measure) * len(TENSORS) + TENSORS.index(tensor)] = values
-    history.extend(STEPS, np.arange(1, len(loss) + 1), rows)
+            rows[:, STEP_MEASURES.index(measure), TENSORS.index(tensor)] = values
+    extend_steps(history, np.arange(1, len(loss) + 1), np.stack([loss, loss], axis=1), rows)
     return history
 
 

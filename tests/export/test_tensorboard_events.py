@@ -20,7 +20,7 @@ from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.reasons import PauseReason, SaveKind, SaveReason
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorHistogram
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record.refill import EVALUATIONS, STEPS, history_names
+from qatviz.telemetry.record.refill import EVALUATIONS, STEPS, extend_steps, history_names
 from qatviz.telemetry.record.run_record import RunRecord
 
 with warnings.catch_warnings():
@@ -212,7 +212,7 @@ def test_a_run_without_steps_is_written_without_series(tmp_path):
 def test_a_run_in_memory_is_written_like_its_record(tmp_path):
     history = History(history_names(TENSORS), capacity=8, recent=4)
     for step in range(1, 101):
-        history.append(STEPS, step, np.concatenate([[1 / step, 1e-3], step_values(step).reshape(-1)]))
+        extend_steps(history, np.array([step]), np.array([[1 / step, 1e-3]]), step_values(step)[np.newaxis])
     history.append(EVALUATIONS, 100, np.array([0.9, 0.8, 0.7, 0.6]))
     run_events = [
         events.Finished(100),

@@ -7,8 +7,8 @@ from PyQt5.QtTest import QTest
 
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.protocol.commands import ChangeSettings
-from qatviz.protocol.snapshots import StepRecord
-from qatviz.telemetry.record.refill import STEPS
+from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
+from qatviz.telemetry.record.refill import ERRORS, STEPS, extend_steps
 
 
 @pytest.fixture
@@ -34,17 +34,18 @@ def advance_run(context, run, steps=1, *news):
 
 def train(context, run, steps):
     """Train many steps at little cost: the loss falls, the SQNR is 6 dB a bit, all else stays; no snapshot."""
-    names, random = run.history.names(STEPS), np.random.RandomState(run.step)
-    first, before = run.step + 1, run.history.latest(STEPS)[1]
-    rows = np.repeat(before[np.newaxis], steps, axis=0)
-    rows[:, 0] = 2.3 * np.exp(-np.arange(first, first + steps) / 200) + 0.05 * random.rand(steps)
-    for tensor in run.plan.tensors:
+    random, first = np.random.RandomState(run.step), run.step + 1
+    (_, grids), (_, errors) = (run.history.latest(track) for track in (STEPS, ERRORS))
+    newest = np.concatenate([grids[2:], errors]).reshape(-1, len(run.plan.tensors))
+    values = np.repeat(newest[np.newaxis], steps, axis=0)
+    scalars = np.repeat(grids[np.newaxis, :2], steps, axis=0)
+    scalars[:, 0] = 2.3 * np.exp(-np.arange(first, first + steps) / 200) + 0.05 * random.rand(steps)
+    for index, tensor in enumerate(run.plan.tensors):
         sqnr_db = 6.02 * run.book.of(tensor.name).num_bits + 0.3 * random.randn(steps)
-        rows[:, names.index(tensor.name + "/sqnr_db")] = sqnr_db
-    run.history.extend(STEPS, np.arange(first, first + steps), rows)
+        values[:, STEP_MEASURES.index("sqnr_db"), index] = sqnr_db
+    extend_steps(run.history, np.arange(first, first + steps), scalars, values)
     run.step, run.seconds = run.step + steps, run.seconds + 0.01 * steps
-    values = rows[-1, 2:].reshape(-1, len(run.plan.tensors))
-    run.put(StepRecord(run.step, run.seconds, float(rows[-1, 0]), 1e-3, values))
+    run.put(StepRecord(run.step, run.seconds, float(scalars[-1, 0]), 1e-3, values[-1]))
     context.model.process(run.drain())
 
 

@@ -26,7 +26,7 @@ from qatviz.protocol.reasons import PauseReason, SaveKind
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, refill
+from qatviz.telemetry.record.refill import ERRORS, EVALUATIONS, SNAPSHOTS, STEPS, refill
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training import checkpointer
 from qatviz.training.handle import Run
@@ -238,7 +238,7 @@ def test_restoring_a_checkpoint_restores_the_curves_of_its_branch(tmp_path):
         wait_until(lambda: curve_data(resumed.run.history) == detour, "the curves of the resumed branch")
         resumed.send(RestoreCheckpoint("left"))
         assert curve_data(resumed.run.history) == curves
-    recorded = History({track: history.names(track) for track in (STEPS, SNAPSHOTS, EVALUATIONS)})
+    recorded = History({track: history.names(track) for track in (STEPS, ERRORS, SNAPSHOTS, EVALUATIONS)})
     refill(recorded, RunRecord.read(tmp_path / "run"))
     assert curve_data(recorded) == curves
 

@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_runs import convnet, spec
-from training_cases import graph_of
+from small_runs import convnet, mlp, spec
+from training_cases import Driver, graph_of
 
+from qatviz.network import zoo
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU
 from qatviz.network.plan import quantization_plan
-from qatviz.protocol.snapshots import STEP_MEASURES, STEP_SAMPLE
+from qatviz.protocol.snapshots import GRID_MEASURES, STEP_MEASURES, STEP_SAMPLE
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import measure
-from qatviz.training.step_measures import RawMeasures, StepDecoder, sample_indices, sample_order
+from qatviz.telemetry.record.refill import measured
+from qatviz.training.step_measures import RawMeasures, StepDecoder, measure_interval, sample_indices, sample_order
 
 MEASURED = ("mse", "mse_clipping", "mse_rounding", "sqnr_db", "rmse_over_scale", "clipped", "flushed")
 RANDOM = np.random.RandomState(5)
@@ -149,6 +151,49 @@ def test_a_step_of_the_graph_measures_the_weights_it_used(graphs):
             assert step[STEP_MEASURES.index(key), column] == pytest.approx(
                 getattr(expected, key), rel=1e-4, abs=1e-7
             ), (name, key)
+
+
+def test_errors_are_nan_at_steps_without_samples():
+    plan = quantization_plan(convnet())
+    decoder = StepDecoder(plan, 4)
+    settings = np.zeros(len(decoder._layout.weights), bool), np.ones(len(decoder._layout.leaders), bool)
+    raw = [raw_step(decoder, plan, *settings)[0] for _ in range(70)]
+    skipped = [raw_._replace(samples=raw_.samples[:0]) if index % 4 else raw_ for index, raw_ in enumerate(raw)]
+    some, every = decoder(skipped), decoder(raw)
+    np.testing.assert_array_equal(some[::4], every[::4])
+    errors = len(GRID_MEASURES)
+    unmeasured = np.arange(70) % 4 > 0
+    np.testing.assert_array_equal(some[unmeasured, :errors], every[unmeasured, :errors])
+    assert np.isnan(some[unmeasured, errors:]).all() and not np.isnan(every).any()
+    np.testing.assert_array_equal(measured(some), ~unmeasured)
+
+
+def test_short_steps_are_measured_more_rarely():
+    """The interval depends on nothing but the network and the batch size."""
+    small, large = mlp(), zoo.build("resnet8", (28, 28, 1), 10)
+    intervals = [
+        measure_interval(quantization_plan(small), small.macs, 64),
+        measure_interval(quantization_plan(small), 1000 * small.macs, 64),
+        measure_interval(quantization_plan(large), large.macs, 64),
+    ]
+    assert intervals[0] > intervals[1] == 1 and all(interval & (interval - 1) == 0 for interval in intervals)
+
+
+def test_a_run_measures_errors_at_every_interval(graphs):
+    run_spec = spec(convnet(), steps=40)
+    interval = measure_interval(run_spec.plan, convnet().macs, run_spec.batch_size)
+    assert interval > 1
+    with Driver(run_spec) as driver:
+        driver.finish()
+        records = driver.steps()
+        history = driver.run.history
+    steps = np.array([record.step for record in records])
+    values = np.stack([record.values for record in records])
+    assert steps.tolist() == list(range(1, 41))
+    np.testing.assert_array_equal(measured(values), (steps - 1) % interval == 0)
+    assert not np.isnan(values[:, : len(GRID_MEASURES)]).any()
+    assert history.series("conv.weights/scale").last_step.tolist() == steps.tolist()
+    assert history.series("conv.weights/mse").last_step.tolist() == steps[::interval].tolist()
 
 
 def wide(units):

@@ -1,13 +1,13 @@
 """Tracks and series of a run's history, and its reconstruction from the record."""
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.metric import Metric, OutputMetric
 from qatviz.protocol.branches import BranchPoint, BranchTree
 from qatviz.protocol.events import Evaluated
-from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
+from qatviz.protocol.snapshots import ERROR_MEASURES, GRID_MEASURES, SNAPSHOT_MEASURES
 from qatviz.telemetry.history import History
 from qatviz.telemetry.score_series import (
     DEFAULT_METRICS,
@@ -21,8 +21,8 @@ from qatviz.telemetry.score_series import (
 if TYPE_CHECKING:  # it imports data and Keras, which names of series don't need
     from qatviz.telemetry.record.reader import RecordReader, StepSeries
 
-#: The tracks of a run's history.
-STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
+#: The tracks of a run's history: those of all training steps, of the ones whose errors were measured, and so on.
+STEPS, ERRORS, SNAPSHOTS, EVALUATIONS = "steps", "errors", "snapshots", "evaluations"
 
 
 def history_names(
@@ -34,9 +34,10 @@ def history_names(
     evaluations, see :mod:`qatviz.telemetry.score_series`.
     """
     steps = ["loss", "learning_rate"]
-    steps += [f"{tensor}/{measure}" for measure in STEP_MEASURES for tensor in tensors]
+    steps += [f"{tensor}/{measure}" for measure in GRID_MEASURES for tensor in tensors]
+    errors = [f"{tensor}/{measure}" for measure in ERROR_MEASURES for tensor in tensors]
     snapshots = [f"snapshot:{tensor}/{measure}" for measure in SNAPSHOT_MEASURES for tensor in tensors]
-    return {STEPS: steps, SNAPSHOTS: snapshots, EVALUATIONS: score_names(metrics)}
+    return {STEPS: steps, ERRORS: errors, SNAPSHOTS: snapshots, EVALUATIONS: score_names(metrics)}
 
 
 def scores_in(history: History) -> ScoreSeries:
@@ -56,8 +57,22 @@ def recorded_metric(description: Dict[str, Any]) -> Metric:
 
 def extend_steps(history: History, steps: np.ndarray, scalars: np.ndarray, values: np.ndarray) -> None:
     """Append steps: int64 ``[n]``, loss and learning rate ``[n, 2]``, measures ``[n, len(STEP_MEASURES), T]``."""
-    rows = np.concatenate([np.asarray(scalars, np.float32), values.reshape(len(steps), -1)], axis=1)
-    history.extend(STEPS, steps, rows)
+    grids, errors = split_measures(values)
+    history.extend(STEPS, steps, np.concatenate([np.asarray(scalars, np.float32), grids], axis=1))
+    is_measured = measured(values)
+    history.extend(ERRORS, steps[is_measured], errors[is_measured])
+
+
+def split_measures(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the rows of the tracks :data:`STEPS` and :data:`ERRORS` in ``values`` ``[n, len(STEP_MEASURES), T]``."""
+    n, count = len(values), len(GRID_MEASURES)
+    width = values.shape[2]
+    return values[:, :count].reshape(n, count * width), values[:, count:].reshape(n, len(ERROR_MEASURES) * width)
+
+
+def measured(values: np.ndarray) -> np.ndarray:
+    """Return whether the errors of steps were measured, bool ``[n]``: ``values`` ``[n, len(STEP_MEASURES), T]``."""
+    return ~np.isnan(values[:, len(GRID_MEASURES) :]).all(axis=(1, 2))
 
 
 def append_new(history: History, track: str, step: int, values: np.ndarray, position: int = 0) -> None:
