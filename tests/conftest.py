@@ -19,6 +19,20 @@ hypothesis.settings.register_profile("search", derandomize=False, **UNTIMED)
 hypothesis.settings.load_profile("fixed")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the tests that are marked slow, too")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out slow tests, unless they are asked for: by the option, by a marker or by name."""
+    if config.getoption("--slow") or config.getoption("markexpr") or any("::" in name for name in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
 def pytest_configure():
     """Refuse to run outside of the main thread, where no test can handle signals or use Qt.
 

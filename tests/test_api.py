@@ -193,7 +193,6 @@ print("bits:", trained.moment.book.of("conv2d.weights").num_bits, "steps:", trai
 """
 
 
-@pytest.mark.slow
 def test_the_readme_s_script_opens_the_window_and_exports(tmp_path):
     script = readme_script()
     assert len(script.strip().splitlines()) <= 12

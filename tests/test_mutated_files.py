@@ -192,7 +192,6 @@ def copies_of(kind, content, count):
         yield from odd_records(content, random.Random(kind), count // 2)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, about numbers that no one writes
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_file_gives_a_result_or_an_error_that_names_it(originals, tmp_path, monkeypatch, kind):

@@ -123,7 +123,6 @@ def offline_variables():
     return dict(environ, PIP_INDEX_URL=UNREACHABLE, PIP_CONFIG_FILE=os.devnull, PIP_RETRIES="0")
 
 
-@pytest.mark.slow
 def test_without_a_network_the_message_says_what_is_missing_and_what_to_do(tmp_path):
     copy_bootstrap(tmp_path / "checkout")
     done = run_process(
@@ -136,7 +135,6 @@ def test_without_a_network_the_message_says_what_is_missing_and_what_to_do(tmp_p
     assert "PIP_INDEX_URL" in message and message.endswith("Call bootstrap.py again to continue\n")
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not EXHAUSTIVE, reason="it installs everything seven times, in part: minutes")
 def test_the_real_interpreter_and_pip_pass_the_same_moments_and_recover(tmp_path):
     checkout = tmp_path / "a;b 'c' %d"

@@ -153,7 +153,6 @@ def test_a_closed_pipe_causes_no_traceback():
 
 
 @posix
-@pytest.mark.slow
 # By default, one signal; test_the_program_waits_for_the_last_state_of_a_run_after_closing sends SIGTERM.
 @pytest.mark.parametrize("number", tries([signal.SIGHUP], [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]))
 def test_a_signal_closes_the_window_and_keeps_the_run(tmp_path, monkeypatch, hangup, number):
@@ -179,7 +178,6 @@ sys.exit(main(sys.argv[1:]))
 
 
 @posix
-@pytest.mark.slow
 def test_the_program_waits_for_the_last_state_of_a_run_after_closing(tmp_path, monkeypatch):
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -219,7 +217,6 @@ sys.exit(main(sys.argv[1:]))
 
 
 @posix
-@pytest.mark.slow
 def test_a_second_ctrl_c_ends_the_wait_for_a_run_after_closing(tmp_path, monkeypatch):
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -253,7 +250,6 @@ sys.exit(5)
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step", tries([3], [0, 1, 2, 3] * 8))
 def test_a_script_that_ends_while_a_run_trains_ends_the_run_first(step):
     process = start(step, program=["-c", LEFT_ALONE])
@@ -291,7 +287,6 @@ entered.wait()
 
 
 @posix
-@pytest.mark.slow
 def test_ctrl_c_ends_a_script_that_waits_for_a_step_without_an_end():
     process = start(program=["-c", HANGING])
     assert WAITING in iter(process.stderr.readline, "")

@@ -146,7 +146,6 @@ def test_a_screenshot_that_cannot_be_written_is_refused_before_the_run(tmp_path,
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 def test_without_a_display_train_and_screenshot_work(tmp_path):
     # Like a user's call, but with fewer steps.
     program = (
@@ -163,7 +162,6 @@ def test_without_a_display_train_and_screenshot_work(tmp_path):
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
-@pytest.mark.slow
 def test_a_screenshot_has_the_requested_size_and_run(tmp_path):
     data = write_data(tmp_path / "small.npz")
     options = ["--network", "mlp", "--batch-size", "8", "--steps", "15", "--quiet"]

@@ -79,7 +79,6 @@ def codes_in_tensorflow(network, images):
     return codes_of(values, integer_model(network, book, state).logits)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("network, least", [(NETWORK, 0.7), (POOLED, 0.9)], ids=["without pools", "with average pools"])
 def test_toco_converts_the_graph_to_an_integer_file_with_the_same_grids(network, least, tmp_path):
     model = integer_model(network, book_of(network), state_of(network))
@@ -105,7 +104,6 @@ def test_toco_converts_the_graph_to_an_integer_file_with_the_same_grids(network,
     assert agreement.identical >= least and agreement.largest <= 1, agreement
 
 
-@pytest.mark.slow
 def test_toco_refuses_the_graph_that_rounds_ties_of_an_average_pool(tmp_path):
     """The export's note says so: between the operations that round its ties, there are no ranges."""
     with pytest.raises(ConverterError):

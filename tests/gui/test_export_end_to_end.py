@@ -67,7 +67,6 @@ def directory(tmp_path_factory):
     return str(folder / "run")
 
 
-@pytest.mark.slow
 def test_a_recorded_run_is_exported_by_a_click(directory, context, app, tmp_path, qtbot):
     launcher = AppLauncher()
     prepared = open_recorded(directory)

@@ -21,9 +21,6 @@ from qatviz.session.inspection import ModelInspector, inspect_data, is_data
 from qatviz.session.model_info import DataQuestion, ModelQuestion
 from qatviz.session.prepare import prepare
 
-# TensorFlow takes its time to make the files.
-pytestmark = pytest.mark.slow
-
 HERE = os.path.dirname(os.path.abspath(__file__))
 #: Processor time, on the machine of tests/processor_time.py.
 QUICK_S = 1.0
@@ -73,6 +70,7 @@ def busy_s():
     return time.thread_time() + children.ru_utime + children.ru_stime
 
 
+@pytest.mark.slow
 def test_a_large_model_is_shown_within_a_second_and_its_table_scrolls(
     folder, context, show, tmp_path, monkeypatch, qtbot
 ):

@@ -37,7 +37,6 @@ def drive(scenario, folder, **variables):
     return seen
 
 
-@pytest.mark.slow
 def test_changes_by_hand_are_visible_and_undone(tmp_path):
     seen = drive("bits_and_undo", tmp_path)
     assert seen["title"] == "lenet on mnist-5k – qatviz"
@@ -54,20 +53,17 @@ def test_changes_by_hand_are_visible_and_undone(tmp_path):
     assert seen["single_step"] == 1
 
 
-@pytest.mark.slow
 def test_a_diverging_run_is_reported_and_continues_at_a_lower_rate(tmp_path):
     seen = drive("divergence", tmp_path)
     assert "not finite" in seen["message"] and "lower learning rate" in seen["message"] and seen["went_on"]
 
 
-@pytest.mark.slow
 def test_invalid_data_is_reported_by_name_a_vanished_record_too_and_the_run_continues(tmp_path):
     seen = drive("files", tmp_path)
     assert seen["path"] in seen["data"]
     assert "no longer recorded" in seen["disk"] and seen["went_on"]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900 + 600 * float(MONKEY_MINUTES))
 @pytest.mark.parametrize("seed", MONKEY_SEEDS)
 def test_random_actions_cause_no_errors(tmp_path, seed):

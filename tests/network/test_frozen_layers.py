@@ -1,7 +1,6 @@
 """Layers that are not trainable in Keras: neither their weights nor their statistics change in training."""
 
 import numpy as np
-import pytest
 import tensorflow.compat.v1 as tf
 from keras_import_cases import fresh_keras
 
@@ -63,7 +62,6 @@ def test_frozen_parameters_and_statistics_keep_their_values(tmp_path):
     resumed.run.discard()
 
 
-@pytest.mark.slow
 def test_from_scratch_everything_is_trained():
     with fresh_keras():
         model = model_with_frozen_base()

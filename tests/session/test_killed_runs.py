@@ -125,7 +125,6 @@ def assert_same_series(directory, uninterrupted):
     assert found.values.tobytes() == expected.values.tobytes()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step", tries([17], [7, 17]))
 def test_the_record_is_committed_before_an_automatic_checkpoint(data, uninterrupted, tmp_path, step):
     """Killed right after an automatic checkpoint, while nothing else has made the record commit."""
@@ -177,7 +176,6 @@ def has_run(directory):
     return True
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_run_killed_at_random_moments_ends_like_an_uninterrupted_one(data, uninterrupted, tmp_path):
     """Kills at random moments of training, checkpoint, resumption and export; the same run is resumed after each."""

@@ -205,7 +205,6 @@ CHANGES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, about numbers that no run writes
 @pytest.mark.parametrize("part", CHANGES)
 def test_each_reader_gives_a_result_or_an_error(original, tmp_path, part):

@@ -174,7 +174,6 @@ def test_descriptions_with_wrong_values_are_an_error_or_a_run(original, run):
     assert refused > MUTATIONS / 5
 
 
-@pytest.mark.slow
 def test_events_with_wrong_values_are_an_error_or_a_run(original, run):
     whole = (original / "run.sqlite").read_bytes()
     chance, refused = random.Random(1), 0
@@ -228,7 +227,6 @@ def test_blobs_with_wrong_content_are_an_error_or_a_run(original, run, table):
     assert refused > MUTATIONS / 3
 
 
-@pytest.mark.slow
 def test_checkpoints_with_wrong_values_are_an_error_or_a_run(original, run):
     files, chance, refused = CheckpointFiles(run), random.Random(3), 0
     names = [info.name for info in files.list()]

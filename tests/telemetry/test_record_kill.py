@@ -90,7 +90,6 @@ def latest(told, kind):
     return max([int(words[1]) for words in told if words[0] == kind], default=0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(tries(2, 5)))
 def test_a_run_killed_at_any_moment_loses_at_most_a_second(tmp_path, seed):
     delays = np.diff(np.sort(np.random.RandomState(seed).uniform(0, 2.5, 4)), prepend=0)
@@ -140,7 +139,6 @@ def check(directory, told):
     assert sorted(path.name for path in directory.iterdir() if path.is_file()) == ["run.lock", DATABASE_NAME]
 
 
-@pytest.mark.slow
 def test_a_run_killed_while_its_record_is_created(tmp_path):
     """Either there is no run and one can be created, or there is a complete one."""
     random = np.random.RandomState(0)

@@ -192,7 +192,6 @@ RANGES, MANY_STEPS = {"conv": (0, 8), "depthwise": (0, 8), "logits": (-8, 8)}, 1
 COMPARED, CLEAR = 6, 6e-4
 
 
-@pytest.mark.slow
 def test_loss_and_gradients_equal_those_of_contrib_quantize():
     """From the same parameters, on the same batch, with moving statistics that are far from the batch's.
 

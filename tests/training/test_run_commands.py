@@ -204,7 +204,6 @@ def random_command(random, names):
     return kinds[random.randint(len(kinds))]()
 
 
-@pytest.mark.slow
 def test_a_thousand_random_commands_leave_a_healthy_run():
     random = np.random.RandomState(0)
     with Driver(spec()) as driver:
