@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+from quick_c import quick_c  # noqa: F401
 
 for tests in ("training", "network"):
     sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), tests))

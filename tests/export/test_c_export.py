@@ -68,6 +68,7 @@ def test_an_export_is_a_directory_whose_compiled_program_was_run(compiler, expor
     assert str(report.nbytes["file"]) + " bytes of constants" in (path / "README.md").read_text()
 
 
+@pytest.mark.usefixtures("quick_c")
 def test_per_channel_zero_points_and_packed_weights_are_exported(compiler, tmp_path, dataset):
     """Per-channel zero points, and two weights per byte."""
     report = export(tmp_path / "out", dataset, {"num_bits": 4, "per_channel": True}, pack_int4=True).report
@@ -85,6 +86,7 @@ def test_golden_vectors_equal_the_outputs_of_the_program(compiler, exported, tmp
         np.testing.assert_array_equal(found, golden["simulator_output"])
 
 
+@pytest.mark.usefixtures("quick_c")
 def test_a_program_that_fails_its_self_test_is_not_exported(compiler, tmp_path, dataset, monkeypatch):
     def zeros(model, codes, names):
         return {model.output: np.zeros((len(codes), 4), int)}
@@ -95,6 +97,7 @@ def test_a_program_that_fails_its_self_test_is_not_exported(compiler, tmp_path, 
     assert os.listdir(str(tmp_path)) == []
 
 
+@pytest.mark.usefixtures("quick_c")
 def test_a_failed_export_keeps_the_earlier_one(exported, dataset, monkeypatch):
     path = exported.paths[0]
     before = {name: (path / name).read_bytes() for name in FILES}

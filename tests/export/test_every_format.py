@@ -13,6 +13,8 @@ from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.export.tflite.lowering import tflite_model
 
+pytestmark = pytest.mark.usefixtures("quick_c")
+
 LOWERINGS = {"tflite": tflite_model, "onnx": onnx_model}
 INTEGERS = [{}, {"symmetric": True, "narrow_range": True, "per_channel": True}, {"num_bits": 4, "per_channel": True}]
 WIDE, FLOAT, CHANNELS = {"num_bits": 9}, {"enabled": False}, {"per_channel": True}

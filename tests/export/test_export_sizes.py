@@ -15,6 +15,8 @@ from qatviz.network.layers import Conv2D, Dense, GlobalAveragePool, ReLU
 from qatviz.presentation.export_sizes import WeightStorage
 from qatviz.session.sizes import export_size
 
+pytestmark = pytest.mark.usefixtures("quick_c")
+
 FOUR = {"num_bits": 4, "symmetric": True, "per_channel": True}
 VARIANTS = [
     *[(name, {}) for name in sorted(FORMATS)],

@@ -1,5 +1,6 @@
 """Exports of a network with several outputs: every output has the evaluation's codes, and its own metric."""
 
+import functools
 import json
 import re
 import shutil
@@ -24,6 +25,8 @@ from qatviz.export.source import ExportSource
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Conv2D, Dense, Dropout, Flatten, MaxPool, ReLU, Softmax, UpsampleNearest
 from qatviz.session.sizes import export_size
+
+pytestmark = pytest.mark.usefixtures("quick_c")
 
 STUBS = Path(__file__).with_name("tflm_stubs")
 
@@ -56,7 +59,8 @@ def without_micro(monkeypatch):
     monkeypatch.setenv("QATVIZ_TFLM_PYTHON", "/nowhere/python")
 
 
-def source(book=BOOK, examples=40):
+@functools.lru_cache(maxsize=None)
+def data():
     random = np.random.RandomState(0)
     x = random.standard_normal((120, 8, 8, 2)).astype(np.float32)
     with EvaluationGraph(NETWORK, BOOK, STATE) as graph:
@@ -67,9 +71,30 @@ def source(book=BOOK, examples=40):
         "image": image + random.standard_normal(image.shape),
         "large": large + random.standard_normal(large.shape),
     }
-    data = from_heads("heads", "a test", (x, targets), validation_fraction=0.5)
-    fitted = for_outputs(data, NETWORK.output_names, NETWORK.output_shapes)
-    return ExportSource(NETWORK, book, STATE, fitted, examples=examples)
+    found = from_heads("heads", "a test", (x, targets), validation_fraction=0.5)
+    return for_outputs(found, NETWORK.output_names, NETWORK.output_shapes)
+
+
+def source(book=BOOK, examples=40):
+    return ExportSource(NETWORK, book, STATE, data(), examples=examples)
+
+
+@functools.lru_cache(maxsize=None)
+def evaluated(quantized):
+    """Return the outputs of the evaluation for the held-out examples."""
+    with EvaluationGraph(NETWORK, BOOK, STATE) as graph:
+        return graph.outputs(data().x_test, quantized)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Return a function that exports to a format, once, and returns what was written."""
+
+    @functools.lru_cache(maxsize=None)
+    def export(name):
+        return FORMATS[name].export(source(), tmp_path_factory.mktemp(name) / ("net" + FORMATS[name].suffix))
+
+    return export
 
 
 def scores_of(outputs, targets):
@@ -83,22 +108,19 @@ def scores_of(outputs, targets):
 
 
 @pytest.mark.parametrize("name", WITH_OUTPUTS)
-def test_the_proof_compares_every_output(name, tmp_path):
-    form = FORMATS[name]
-    origin = source()
-    written = form.export(origin, tmp_path / ("net" + form.suffix))
+def test_the_proof_compares_every_output(name, exported):
+    written = exported(name)
     record = json.loads(json.dumps(written.report.to_record(), allow_nan=False))
     assert not record["faults"] and record["as_expected"]
     assert record["output"] == "digit" and [row["output"] for row in record["further"]] == ["valid", "image", "large"]
     assert [row["metric"] for row in record["further"]] == ["accuracy", "rmse", "rmse"]
-    held_out, data = origin.held_out(), origin.dataset
-    assert len(held_out.images) == 40 and len(data.x_test) == 60
+    held_out, whole = source().held_out(), data()
+    assert len(whole.x_test) == 60
+    np.testing.assert_array_equal(held_out.images, whole.x_test[:40])
     reference = "float" if name in BY_VALUES else "evaluation graph"
-    with EvaluationGraph(NETWORK, BOOK, STATE) as graph:
-        expected = scores_of(
-            graph.outputs(held_out.images, name not in BY_VALUES), (held_out.labels, *held_out.further)
-        )
-        on_whole = scores_of(graph.outputs(data.x_test, name not in BY_VALUES), [head.y_test for head in data.heads])
+    outputs = evaluated(name not in BY_VALUES)
+    expected = scores_of([values[:40] for values in outputs], (held_out.labels, *held_out.further))
+    on_whole = scores_of(outputs, [head.y_test for head in whole.heads])
     for row, scores in ((record, expected), (record["held_out"], on_whole)):
         found = [row["accuracy"], *(each[each["metric"]] for each in row["further"])]
         assert [each[reference] for each in found] == pytest.approx(scores, abs=0.02)
@@ -122,17 +144,16 @@ def test_the_proof_compares_every_output(name, tmp_path):
         assert written.report.golden[key].shape[1:] == NETWORK.output_shapes[index]
 
 
-def test_the_arrays_have_every_output(tmp_path):
-    written = FORMATS["npz"].export(source(), tmp_path / "net.npz")
-    model = load_integer_model(written.paths[0])
+def test_the_arrays_have_every_output(exported):
+    model = load_integer_model(exported("npz").paths[0])
     assert model.outputs == ("digit/logits", "valid", "image", "large") and model.softmax == "digit/softmax"
     assert model.outputs[1:] == integer_model(NETWORK, BOOK, STATE).outputs[1:]
 
 
-def test_onnx_has_every_output_by_name(tmp_path):
+def test_onnx_has_every_output_by_name(exported):
     import onnx
 
-    file = onnx.load(str(FORMATS["onnx"].export(source(), tmp_path / "net.onnx").paths[0]))
+    file = onnx.load(str(exported("onnx").paths[0]))
     assert len(file.graph.output) == 4 and [x.name.partition(".")[0] for x in file.graph.output][1:] == [
         "valid",
         "image",
@@ -200,8 +221,9 @@ def test_outputs_of_one_value_have_names_of_their_own(tmp_path):
     assert np.ptp(one) > 0.1
 
 
-def test_the_application_for_tflite_micro_has_the_codes_of_every_output(tmp_path):
-    written = FORMATS["tflm"].export(source(), tmp_path / "net")
+def test_the_application_for_tflite_micro_has_the_codes_of_every_output(exported, tmp_path):
+    written = exported("tflm")
+    shutil.copytree(str(written.paths[0]), str(tmp_path / "net"))
     golden, text = written.report.golden, (tmp_path / "net" / "heads_golden.cc").read_text()
     rows = [
         np.array(re.findall(r"-?\d+", part), int) for part in re.findall(r"kGoldenOutput\S* = {(.*?)};", text, re.S)
@@ -251,10 +273,8 @@ def test_c_has_outputs_of_8_and_of_16_bits_in_one_array(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
-def test_the_size_is_known_before_the_export(name, tmp_path):
-    form, origin = FORMATS[name], source(examples=4)
-    written = form.export(origin, tmp_path / ("net" + form.suffix))
-    assert export_size(form, origin, {}).nbytes == written.report.nbytes["file"]
+def test_the_size_is_known_before_the_export(name, exported):
+    assert export_size(FORMATS[name], source(), {}).nbytes == exported(name).report.nbytes["file"]
 
 
 def test_a_keras_file_ends_as_the_imported_model_does(tmp_path):

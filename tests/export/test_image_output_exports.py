@@ -12,6 +12,8 @@ from qatviz.export.formats import FORMATS
 from qatviz.export.source import ExportSource
 from qatviz.network.layers import Conv2D, ReLU
 
+pytestmark = pytest.mark.usefixtures("quick_c")
+
 NETWORK = network_of(
     (6, 5, 1),
     (Conv2D, "conv", {"filters": 4, "kernel_size": (3, 3)}),

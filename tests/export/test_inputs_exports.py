@@ -1,6 +1,8 @@
 """Exports of networks with several inputs: files have each input, and the codes of the evaluation."""
 
+import functools
 import json
+import shutil
 import subprocess
 import sys
 
@@ -19,6 +21,8 @@ from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.source import ExportSource
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Add, Concat, Conv2D, Dense, Flatten, MaxPool, ReLU
+
+pytestmark = pytest.mark.usefixtures("quick_c")
 
 
 def network():
@@ -57,6 +61,24 @@ def source(count=120):
     return ExportSource(NETWORK, BOOK, STATE, data)
 
 
+@functools.lru_cache(maxsize=None)
+def evaluated():
+    """Return the outputs of the evaluation for the held-out examples."""
+    with EvaluationGraph(NETWORK, BOOK, STATE) as graph:
+        return graph.outputs(source().held_out().images)[0]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Return a function that exports to a format, once, and returns what was written."""
+
+    @functools.lru_cache(maxsize=None)
+    def export(name):
+        return FORMATS[name].export(source(), tmp_path_factory.mktemp(name) / ("net" + FORMATS[name].suffix))
+
+    return export
+
+
 def test_codes_are_rows_of_each_inputs_codes():
     origin = source()
     model, rows = integer_model(NETWORK, BOOK, STATE), origin.held_out().images
@@ -77,14 +99,11 @@ def test_codes_are_rows_of_each_inputs_codes():
 
 
 @pytest.mark.parametrize("name", SUPPORTING)
-def test_the_proof_feeds_every_input(name, tmp_path):
-    form, origin = FORMATS[name], source()
-    written = form.export(origin, tmp_path / ("net" + form.suffix))
+def test_the_proof_feeds_every_input(name, exported):
+    written = exported(name)
     record = json.loads(json.dumps(written.report.to_record(), allow_nan=False))
     assert not record["faults"] and record["as_expected"]
-    held_out = origin.held_out()
-    with EvaluationGraph(NETWORK, BOOK, STATE) as graph:
-        expected = np.mean(graph.outputs(held_out.images)[0].argmax(axis=1) == held_out.labels)
+    expected = np.mean(evaluated().argmax(axis=1) == source().held_out().labels)
     if "evaluation graph" in record["accuracy"]:
         assert record["accuracy"]["evaluation graph"] == pytest.approx(expected, abs=0.02)
     readme = " ".join(next(p for p in written.paths if p.name.endswith("README.md")).read_text("utf-8").split())
@@ -107,9 +126,11 @@ def test_other_formats_refuse_before_they_write(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_arrays_are_read_back(tmp_path):
-    written = FORMATS["npz"].export(source(), tmp_path / "net.npz")
-    model = load_integer_model(written.paths[0])
+def test_the_arrays_are_read_back(exported, tmp_path):
+    file = tmp_path / "net.npz"
+    for path in exported("npz").paths[0].parent.glob("net.*"):
+        shutil.copy(str(path), str(tmp_path))
+    model = load_integer_model(file)
     assert [tensor.name for tensor in model.inputs] == list(NETWORK.input_names)
     path = tmp_path / "net.json"
     record = json.loads(path.read_text("utf-8"))
@@ -117,14 +138,13 @@ def test_the_arrays_are_read_back(tmp_path):
     for damage in ([], record["inputs"][:1], record["inputs"][:2], record["inputs"][::-1], [{}] * 3, "left"):
         path.write_text(json.dumps(dict(record, inputs=damage, checksum="")), "utf-8")
         with pytest.raises(ExportError):
-            load_integer_model(written.paths[0])
+            load_integer_model(file)
 
 
-def test_a_tflite_file_has_inputs_and_a_signature_with_their_names(tmp_path):
+def test_a_tflite_file_has_inputs_and_a_signature_with_their_names(exported):
     import tensorflow.compat.v1 as tf
 
-    written = FORMATS["tflite"].export(source(), tmp_path / "net.tflite")
-    interpreter = tf.lite.Interpreter(model_path=str(written.paths[0]))
+    interpreter = tf.lite.Interpreter(model_path=str(exported("tflite").paths[0]))
     details = interpreter.get_input_details()
     assert [each["name"] for each in details] == list(NETWORK.input_names)
     assert [tuple(each["shape"][1:]) for each in details] == [shape for _, shape in NETWORK.inputs]

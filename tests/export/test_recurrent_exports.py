@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from exhaustive import tries
 from integer_cases import book_of, simulate
 from layer_cases import LayerCase
 from test_c_model import compiler
@@ -19,7 +20,8 @@ from qatviz.training.graph import TrainingGraph
 
 assert compiler and litert  # fixtures
 
-SHAPE = (4, 3)
+#: Length and features of the sequences: a first element, one in the middle, and a last one.
+SHAPE = (3, 3)
 LSTM = ("LSTM", {"units": 4, "recurrent_activation": "sigmoid", "return_sequences": True})
 GRU = ("GRU", {"units": 3, "recurrent_activation": "hard_sigmoid", "reset_after": False})
 GRU_AFTER = ("GRU", {"units": 3, "recurrent_activation": "sigmoid", "reset_after": True, "go_backwards": True})
@@ -36,9 +38,9 @@ SETTINGS = {
 }
 
 
-def network_of(layers):
+def network_of(layers, input_shape=SHAPE):
     """Return the network of Keras' layers, one after the other, and a Dense."""
-    shape = {"batch_input_shape": [None, *SHAPE]}
+    shape = {"batch_input_shape": [None, *input_shape]}
     records = [{"class_name": "InputLayer", "name": "x", "config": dict(shape, name="x"), "inbound_nodes": []}]
     for number, (kind, config) in enumerate([*layers, ("Dense", {"units": 3})]):
         calls = [[[records[-1]["name"], 0, 0, {}]]]
@@ -49,7 +51,14 @@ def network_of(layers):
     return convert(parse_model(record), None).network
 
 
-@pytest.fixture(scope="module", params=[(name, setting) for name in NETWORKS for setting in SETTINGS], ids=str)
+#: Each network and each setting, or all pairs of them.
+CASES = tries(
+    [*((name, "int8") for name in NETWORKS), ("LSTM, GRU", "6 bits")],
+    [(name, setting) for name in NETWORKS for setting in SETTINGS],
+)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=str)
 def case(request):
     name, setting = request.param
     return LayerCase(network_of(NETWORKS[name]), *SETTINGS[setting])
@@ -85,18 +94,18 @@ def test_graphs(case):
 
 def test_a_trained_network_is_as_accurate_in_integers():
     """Sequences whose classes differ in order only, so that nothing but the state tells them apart."""
-    random = np.random.RandomState(0)
+    random, shape = np.random.RandomState(0), (4, 3)
 
     def part(count):
         labels = np.arange(count) % 3
         places = np.stack([labels, (labels + 1) % 3], 1)  # a bump at one place before a dip at another
-        x = 0.3 * random.standard_normal((count, *SHAPE))
+        x = 0.3 * random.standard_normal((count, *shape))
         x[np.arange(count), places[:, 0], 0] += 2
         x[np.arange(count), places[:, 1], 0] -= 2
         return x.astype(np.float32), labels
 
     data = from_arrays("bumps", "made for the test", part(192), part(96))
-    network = network_of((("LSTM", {"units": 8, "recurrent_activation": "sigmoid"}),))
+    network = network_of((("LSTM", {"units": 8, "recurrent_activation": "sigmoid"}),), shape)
     plan = quantization_plan(network)
     book = book_of(network, {"symmetric": True})
     run = RunSettings(learning_rate=0.02)
@@ -111,7 +120,7 @@ def test_a_trained_network_is_as_accurate_in_integers():
     finally:
         graph.close()
     model = integer_model(network, book, state)
-    images, labels = data.x_test.reshape(-1, *SHAPE), data.y_test
+    images, labels = data.x_test.reshape(-1, *shape), data.y_test
     codes = simulate(model, images)
     with EvaluationGraph(network, book, state) as evaluation:
         exact, in_float = evaluation.logits(images), evaluation.logits(images, quantized=False)

@@ -20,6 +20,8 @@ from qatviz.export.proof.unrun import prove_unrun
 from qatviz.export.source import ExportSource
 from qatviz.network.layers import Dense, ReLU
 
+pytestmark = pytest.mark.usefixtures("quick_c")
+
 NETWORK = network_of((6,), (Dense, "dense", {"units": 12}), (ReLU, "relu", {}), (Dense, "out", {"units": 2}))
 STATE = state_of(NETWORK)
 REACHED = Agreement(0.9, 1, 1.0)

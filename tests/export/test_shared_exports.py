@@ -229,6 +229,7 @@ def small():
     return net.network()
 
 
+@pytest.mark.usefixtures("quick_c")
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_every_format_exports_it_as_expected(name, tmp_path):
     for package in ("onnx", "onnxruntime") if name.startswith("onnx") else ():

@@ -1,5 +1,6 @@
 """Exports of networks that decide by the sign of a logit: several labels, or one logit for two classes."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -18,6 +19,10 @@ from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import same_top1
 from qatviz.export.source import ExportSource
 from qatviz.network.layers import Dense, ReLU
+
+pytestmark = pytest.mark.usefixtures("quick_c")
+
+X = np.random.RandomState(0).standard_normal((160, 6)).astype(np.float32)
 
 
 class Case(NamedTuple):
@@ -40,20 +45,22 @@ class Case(NamedTuple):
     def book(self):
         return book_of(self.network, INT8)
 
-    def logits(self, images, quantized=True):
-        with EvaluationGraph(self.network, self.book, state_of(self.network)) as graph:
-            return graph.logits(images, quantized)
-
     def decisions(self, logits):
         return logits > 0 if self.outputs > 1 else logits[:, 0] > 0
 
     def source(self):
-        x = np.random.RandomState(0).standard_normal((160, 6)).astype(np.float32)
-        y = self.decisions(self.logits(x, quantized=False))
+        y = self.decisions(evaluated(self, quantized=False))
         y[::8] = ~y[::8]  # an accuracy that neither side has by chance
         y = y.astype(np.int64)
-        data = from_arrays(self.task, "a test", (x[:100], y[:100]), (x[100:], y[100:]), self.names, task=self.task)
+        data = from_arrays(self.task, "a test", (X[:100], y[:100]), (X[100:], y[100:]), self.names, task=self.task)
         return ExportSource(self.network, self.book, state_of(self.network), data)
+
+
+@functools.lru_cache(maxsize=None)
+def evaluated(case, quantized):
+    """Return the logits of all examples in the evaluation."""
+    with EvaluationGraph(case.network, case.book, state_of(case.network)) as graph:
+        return graph.logits(X, quantized)
 
 
 LABELS = Case(
@@ -86,7 +93,8 @@ def test_the_proof_of_every_format_decides_by_the_sign(name, case, tmp_path):
     assert not written.report.faults
     record = json.loads(json.dumps(written.report.to_record(), allow_nan=False))
     held_out = origin.held_out()
-    expected = np.mean(case.decisions(case.logits(held_out.images)) == held_out.labels)
+    np.testing.assert_array_equal(held_out.images, X[100:])
+    expected = np.mean(case.decisions(evaluated(case, quantized=True)[100:]) == held_out.labels)
     assert 0.6 < expected < 0.95
     scores = record[case.metric]
     assert scores.get("evaluation graph", scores["float"]) == pytest.approx(expected, abs=0.02)

@@ -107,6 +107,7 @@ def test_logits_of_fewer_bits_have_probabilities_too(compiler):
         np.testing.assert_array_equal(runner.run(codes)["softmax"], expected)
 
 
+@pytest.mark.usefixtures("quick_c")
 def test_an_export_with_a_softmax_is_proven_by_its_logits(compiler, tmp_path):
     plain, softmax = (export_as("c", tmp_path / name, noise(), softmax=name == "softmax") for name in ("a", "softmax"))
     assert softmax.report.outputs == plain.report.outputs and softmax.report.layers == plain.report.layers

@@ -140,9 +140,11 @@ def _serve() -> None:
     qatviz.__version__ = STORED_VERSION
     from shared_graphs import GraphPool
 
+    from qatviz.export.c import footprint, runner
     from qatviz.training import state_evaluator, trainer
 
     trainer.TrainingGraph = state_evaluator.TrainingGraph = GraphPool().take
+    footprint.ARM, runner.FLAGS = "no-such-compiler", (*runner.FLAGS, "-O0")  # as tests/quick_c.py
     known: Dict[str, Callable] = {"call": _call, "describe": _describe, "train": _train, "api": _api}
     answers = sys.stdout
     for line in sys.stdin:

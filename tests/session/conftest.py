@@ -6,6 +6,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
 from PyQt5 import QtWidgets
+from quick_c import quick_c  # noqa: F401
 from shared_graphs import closed_pool, shared_graphs  # noqa: F401
 
 

@@ -29,6 +29,7 @@ def recorded(request, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_c")
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_the_estimate_of_the_present_state_is_close_to_the_export(recorded, name, tmp_path, monkeypatch):
     if name.startswith("onnx"):
