@@ -212,7 +212,7 @@ class _Builder:
             return rounded if columns == shape else tf.reshape(rounded, shape)
 
     def _weights_constant(self, name: str, values: np.ndarray) -> tf.Tensor:
-        """Return the constant of the weights ``name``, which is one if layers that share them have equal values."""
+        """Return the constant of the weights ``name``: a common one if the layers that share them have equal values."""
         known = self._constants.setdefault(name, [])
         for other, constant in known:
             if np.array_equal(other, values):
