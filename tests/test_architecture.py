@@ -7,6 +7,7 @@ after importing. New modules and packages are found automatically; those without
 import ast
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -416,3 +417,17 @@ def test_no_file_exceeds_the_maximum_length():
             lengths[path] = sum(1 for _ in file)
     assert len(lengths) > 10
     assert {path: count for path, count in lengths.items() if count > MAX_LINES} == {}
+
+
+def test_no_generated_file_is_tracked():
+    """Neither what .gitignore names, such as caches, nor a folder that a command left behind."""
+    if shutil.which("git") is None or not os.path.exists(os.path.join(ROOT, ".git")):
+        pytest.skip("this is not a git checkout")
+
+    def tracked(*options):
+        done = subprocess.run(["git", "ls-files", *options], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+        return done.stdout.decode().splitlines()
+
+    assert tracked("--cached", "--ignored", "--exclude-standard") == []
+    folders = {name.partition("/")[0] for name in tracked() if "/" in name}
+    assert folders == {".ci", ".github", "assets", "qatviz", "tests"}
