@@ -31,11 +31,14 @@ class LayerCase:
     weights, activations : dict
         Settings of all quantizers of each kind.
     examples : int
+    changes : sequence
+        Pairs of a setting's path and its value, which differ from those.
     """
 
-    def __init__(self, network, weights=None, activations=None, examples=64, seed=0):
+    def __init__(self, network, weights=None, activations=None, examples=64, seed=0, changes=()):
         self.network = network
-        self.book, self.state = book_of(network, weights, activations), state_of(network, seed=seed)
+        self.book, _ = book_of(network, weights, activations).change(list(changes))
+        self.state = state_of(network, seed=seed)
         self.model = integer_model(network, self.book, self.state)
         low, high = self.model.tensor("input").bounds
         shape = (examples, *network.input_shape)

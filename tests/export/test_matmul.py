@@ -15,7 +15,7 @@ from qatviz.export.fake_quant.proof import codes_runtime
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.network.activations import Activation
 from qatviz.network.graph import NetworkBuilder
-from qatviz.network.layers import Conv2D, Dense, Flatten, Multiply, Permute, ReLU, Reshape, Softmax
+from qatviz.network.layers import Concat, Conv2D, Dense, Flatten, Multiply, Permute, ReLU, Reshape, Softmax
 from qatviz.network.matmul import MatMul
 
 assert compiler and litert  # fixtures
@@ -73,6 +73,30 @@ def test_the_evaluation_computes_the_same(setting):
 @pytest.mark.parametrize("setting", most_slow(list(SETTINGS)))
 def test_c_computes_the_same(setting, compiler):
     case_of(setting).check_c(compiler)
+
+
+def mixed_network():
+    """Return a network with products of two tensors whose zero points can be chosen apart."""
+    net = NetworkBuilder("mixed", (3, 4, 5))
+    first = net.add(Conv2D, "first", filters=6, kernel_size=1)
+    second = net.add(Conv2D, "second", inputs="input", filters=6, kernel_size=1)
+    turned = net.add(Permute, "turned", axes=(0, 2, 1))
+    net.add(MatMul, "plain", inputs=(first, turned))
+    net.add(MatMul, "rows", inputs=(first, second), transpose_second=True)
+    net.add(MatMul, "scaled", inputs=(first, second), transpose_second=True, factor=0.3)
+    net.add(Concat, "all", inputs=("plain", "rows", "scaled"))
+    net.add(Flatten, "flat")
+    net.add(Dense, "logits", units=5)
+    return net.network()
+
+
+@pytest.mark.parametrize("symmetric", [(), ("first",), ("second",), ("first", "second")], ids=str)
+def test_litert_computes_the_same_with_any_zero_points(symmetric, litert):
+    case = LayerCase(mixed_network(), *SETTINGS["int8"], changes=[(f"{name}.activations.symmetric", True) for name in symmetric])
+    zeros = [case.model.tensor(name).zero_point == 0 for name in ("first", "second")]
+    assert zeros == [name in symmetric for name in ("first", "second")]
+    assert [case.model.op(name).rounds_twice for name in ("plain", "rows", "scaled")] == [not zeros[1]] * 3
+    case.check_litert(litert)
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
