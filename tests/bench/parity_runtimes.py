@@ -27,6 +27,8 @@ from qatviz.export.source import ExportSource
 #: Number of digits and of random inputs; fewer in TensorFlow 1.15's interpreter, which does some 150 million
 #: multiplications a second.
 EXAMPLES, FEW_EXAMPLES = 1000, 250
+#: Compiler whose programs run in QEMU.
+_AARCH64 = Path(__file__).resolve().parents[1] / "export" / "aarch64-cc"
 
 
 class Loaded(NamedTuple):
@@ -225,6 +227,7 @@ C_FORMS = {
     "c/gcc": Form("c", {}, _c("gcc")),
     "c/clang": Form("c", {}, _c("clang")),
     "c/gcc-m32": Form("c", {}, _c("gcc -m32")),
+    "c/aarch64": Form("c", {}, _c(str(_AARCH64)), FEW_EXAMPLES),
     "c/sanitized": Form("c", {}, _c("gcc", ("-fsanitize=address,undefined", "-fno-sanitize-recover")), FEW_EXAMPLES),
 }
 #: Forms with options of TFLite.

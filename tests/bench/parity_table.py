@@ -63,6 +63,7 @@ _RUNTIMES = {
     "gcc": "gcc",
     "clang": "clang",
     "gcc-m32": "gcc, 32 bits",
+    "aarch64": "gcc, 64-bit Arm in QEMU",
     "sanitized": "gcc with sanitizers",
     "simulator": "integer simulator",
     "tensorflow": "TensorFlow 1.15",

@@ -7,9 +7,10 @@ from test_activations import most_slow
 from test_c_model import compiler
 from test_tflite_litert import litert
 
-from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Subtract
+from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
 from qatviz.network.graph import NetworkBuilder
-from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, GlobalAveragePool, ReLU, Reshape
+from qatviz.network.layers import Concat, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, ReLU, Reshape
+from qatviz.network.matmul import MatMul
 
 assert compiler and litert  # fixtures
 
@@ -92,6 +93,27 @@ def test_litert_computes_the_same(setting, litert):
 def test_onnxruntime_computes_the_same(setting, form):
     in_float = form.get("storage") == "int8"
     case_of(setting).check_onnx(0.999 if in_float else 1.0, 2 if in_float else 0, **form)
+
+
+def doubled_network():
+    """Return a network whose operations on two tensors have the same one twice."""
+    net = NetworkBuilder("doubled", (4, 4, 3))
+    net.add(Conv2D, "conv", filters=4, kernel_size=3, padding="SAME")
+    for kind in (Add, Multiply, Maximum, MatMul, Subtract, Concat):
+        net.add(kind, "twice_" + kind.__name__.lower(), inputs=(net.last, net.last))
+        if kind is Subtract:
+            net.add(Add, "and_conv", inputs=(net.last, "conv"))
+    net.add(Flatten, "flat")
+    net.add(Dense, "logits", units=3)
+    return net.network()
+
+
+@pytest.mark.parametrize("form", [{}, {"storage": "int8"}, {"exact": True}], ids=str)
+def test_onnxruntime_accepts_the_same_tensor_twice(form, tmp_path):
+    """Version 1.10 failed at a second input from the same DequantizeLinear."""
+    case = LayerCase(doubled_network(), *SETTINGS["int8"])
+    case.check_onnx(0.999, 1, **form)
+    case.check_current_onnxruntime(tmp_path, 0.999, 1, **form)
 
 
 @pytest.mark.parametrize("form", [{}, {"exact": True}], ids=str)

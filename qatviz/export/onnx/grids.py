@@ -91,6 +91,24 @@ class Grids:
         """Dequantize ``codes`` to the tensor's values."""
         self._file.add_node("DequantizeLinear", [codes, *self._grid(tensor)], tensor.name, tensor.name + ".dequantize")
 
+    def apart(self, tensors: Sequence[IntegerTensor], name: str) -> List[str]:
+        """Return the names of the values of tensors, each another one.
+
+        onnxruntime 1.10 removes the DequantizeLinear of an operation's inputs once for each of them, and fails at the
+        second time. It merges nodes with the same inputs before, so that a scale of their own keeps them apart.
+        """
+        found: List[str] = []
+        for place, tensor in enumerate(tensors):
+            value = tensor.name
+            if value in found and self.has_codes(tensor):
+                again = f"{name}.input{place}"
+                grid = [self._number(again + ".scale", tensor.scale), self.zero_point(tensor)]
+                value = self._file.add_node(
+                    "DequantizeLinear", [codes_name(tensor), *grid], again, again + ".dequantize"
+                )
+            found.append(value)
+        return found
+
     def relative_codes(self, tensor: IntegerTensor, center: int, name: str) -> str:
         """Return the codes of a tensor minus ``center``, in float; above 8 bits, ``center`` must be the zero point."""
         if is_wide(tensor):

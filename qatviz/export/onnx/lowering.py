@@ -251,6 +251,10 @@ class _Lowering:
     def _number(self, name: str, value: Any) -> str:
         return self._file.add_constant(name, value, np.float32)
 
+    def _apart(self, op: IntegerOp) -> List[str]:
+        """Return the values of the inputs of an operation that may have one of them several times."""
+        return self._grids.apart([self._model.tensor(name) for name in op.inputs], op.name)
+
     # Operations with weights
 
     def _conv2d(self, op: IntegerOp) -> None:
@@ -426,7 +430,7 @@ class _Lowering:
         if exact is not None:
             exact.combine(op)
             return
-        self._put_rounded(op, combining_operator(op.layer), op.inputs)
+        self._put_rounded(op, combining_operator(op.layer), self._apart(op))
 
     _subtract = _average = _multiply = _add
 
@@ -437,7 +441,7 @@ class _Lowering:
             exact.matrix_product(op)
             return
         rank = len(self._model.tensor(op.output).shape)
-        operator, inputs, attributes = put_product(self._file, op.layer, op.inputs, rank, op.name)
+        operator, inputs, attributes = put_product(self._file, op.layer, self._apart(op), rank, op.name)
         if not op.rounds_twice:
             self._put_rounded(op, operator, inputs, **attributes)
             return
@@ -446,14 +450,14 @@ class _Lowering:
         self._finish(op, put_rounded_twice(self._file, value, scale, shift, op.name))
 
     def _maximum(self, op: IntegerOp) -> None:
-        self._put(op, combining_operator(op.layer), op.inputs)
+        self._put(op, combining_operator(op.layer), self._apart(op))
 
     _minimum = _maximum
 
     def _concat(self, op: IntegerOp) -> None:
         rank = len(self._model.tensor(op.output).shape)
         assert isinstance(op.layer, Concat)
-        self._put(op, "Concat", op.inputs, axis=concat_axis(op.layer.axis, rank))
+        self._put(op, "Concat", self._apart(op), axis=concat_axis(op.layer.axis, rank))
 
     def _zeropad(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, ZeroPad)
