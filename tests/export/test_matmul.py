@@ -92,7 +92,9 @@ def mixed_network():
 
 @pytest.mark.parametrize("symmetric", [(), ("first",), ("second",), ("first", "second")], ids=str)
 def test_litert_computes_the_same_with_any_zero_points(symmetric, litert):
-    case = LayerCase(mixed_network(), *SETTINGS["int8"], changes=[(f"{name}.activations.symmetric", True) for name in symmetric])
+    case = LayerCase(
+        mixed_network(), *SETTINGS["int8"], changes=[(f"{name}.activations.symmetric", True) for name in symmetric]
+    )
     zeros = [case.model.tensor(name).zero_point == 0 for name in ("first", "second")]
     assert zeros == [name in symmetric for name in ("first", "second")]
     assert [case.model.op(name).rounds_twice for name in ("plain", "rows", "scaled")] == [not zeros[1]] * 3

@@ -54,9 +54,9 @@ def _with_axes(draft: Draft, layer: KerasLayer, source: str, rank: int) -> str:
 def convert_prelu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert a PReLU to max(x, 0) plus x - max(x, 0) times a trained slope of each channel.
 
-    Its parts are operations that every format has and computes exactly; values below 0 have a grid of their own. TFLite's
-    PRELU is a single operation, but rounds twice in LiteRT, with and without XNNPACK, and in TFLite Micro: over random
-    grids, 2.4 % of its codes are not the nearest ones.
+    Its parts are operations that every format has and computes exactly; values below 0 have a grid of their own.
+    TFLite's PRELU is a single operation, but rounds twice in LiteRT, with and without XNNPACK, and in TFLite Micro:
+    over random grids, 2.4 % of its codes are not the nearest ones.
     """
     shape = draft.keras_shape(inputs[0])
     shared = checks.distinct_axes("setting shared_axes", layer.setting("shared_axes", None) or ())
