@@ -14,7 +14,7 @@ NO_FLIP, HORIZONTAL, VERTICAL, BOTH = "none", "horizontal", "vertical", "both"
 class AugmentationSettings(SettingsRecord):
     """Settings of augmentation; a part of :class:`qatviz.settings.RunSettings`.
 
-    :func:`qatviz.data.augmentation.augment` applies them.
+    :func:`qatviz.data.augmentation.augment` applies them, unless an input of the network has ids.
     """
 
     augment_shift: float = declared(

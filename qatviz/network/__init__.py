@@ -2,6 +2,7 @@
 
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
+from qatviz.network.embedding import Embedding
 from qatviz.network.graph import Network, NetworkBuilder, SummaryRow
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (
@@ -46,6 +47,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv2D",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAveragePool",
     "GroupedConv2D",

@@ -8,6 +8,7 @@ from qatviz.errors import NetworkError
 from qatviz.inputs import packed_shape
 from qatviz.network import checks
 from qatviz.network.checks import Shape
+from qatviz.network.embedding import Embedding, id_counts
 from qatviz.network.inputs import NetworkInput, check_all_used, checked_inputs
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
@@ -25,6 +26,9 @@ from qatviz.network.sharing import check_sharing
 
 WEIGHTED = (Conv2D, GroupedConv2D, DepthwiseConv2D, Conv2DTranspose, Dense)
 """Layers that multiply by weights."""
+
+WITH_WEIGHTS = (*WEIGHTED, Embedding)
+"""Layers with weights that are quantized: those of an Embedding are its table."""
 
 
 class SummaryRow(NamedTuple):
@@ -61,8 +65,9 @@ class Network:
     ------
     NetworkError
         For duplicate names, unknown inputs, cycles, shapes that do not fit, inputs of the network that no layer uses,
-        layers without consumers that are no outputs, a BatchNorm that is not the only consumer of a convolution or
-        Dense, or parameters that are not shared as :mod:`qatviz.network.sharing` requires.
+        layers without consumers that are no outputs, an Embedding whose input is not one of the network, a BatchNorm
+        that is not the only consumer of a convolution or Dense, or parameters that are not shared as
+        :mod:`qatviz.network.sharing` requires.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Network:
     _by_name: Dict[str, Layer] = field(init=False, repr=False, compare=False)
     _consumers: Dict[str, Tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _shapes: Dict[str, Shape] = field(init=False, repr=False, compare=False)
+    _id_counts: Dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         checks.layer_name("network: name", self.name)
@@ -86,6 +92,7 @@ class Network:
         self._set("layers", _topological(layers, self.input_names, _consumers(layers, self.input_names)))
         self._set("_consumers", _consumers(self.layers, self.input_names))
         check_all_used(where, self.inputs, self._consumers)
+        self._set("_id_counts", id_counts(self.layers, self.input_names))
         self._set("outputs", self._checked_outputs())
         self._check_softmaxes()
         self._check_batch_norms()
@@ -96,6 +103,15 @@ class Network:
     def input_names(self) -> Tuple[str, ...]:
         """Names of the inputs, in order; "input" if there is only one."""
         return tuple(each.name for each in self.inputs)
+
+    @property
+    def id_counts(self) -> Dict[str, int]:
+        """Number of ids, which are 0 to this number less 1, of each input of an Embedding, by name."""
+        return dict(self._id_counts)
+
+    def input_type(self, name: str) -> str:
+        """Return the type of an input's values in exported files of floating-point numbers."""
+        return "int32" if name in self._id_counts else "float32"
 
     @property
     def output(self) -> str:

@@ -25,6 +25,7 @@ _ARRAYS = {
     "Conv2DTranspose": {"weights": "kernel"},
     "DepthwiseConv2D": {"weights": "depthwise_kernel"},
     "Dense": {"weights": "kernel"},
+    "Embedding": {"weights": "embeddings"},
 }
 #: Version of tf.keras in TensorFlow 1.15, which determines the form of the description.
 _VERSION = "2.2.4-tf"
@@ -70,10 +71,13 @@ class _Description:
         self._sequences = sequence_layers(network)
         self._names = _names(network)
         self._records = {
-            name: _record(
-                name, "InputLayer", {"batch_input_shape": [None, *shape], "dtype": "float32", "sparse": False}, []
+            self._names[name]: _record(
+                self._names[name],
+                "InputLayer",
+                {"batch_input_shape": [None, *shape], "dtype": network.input_type(name), "sparse": False},
+                [],
             )
-            for name, shape in self._inputs()
+            for name, shape in network.inputs
         }
         self._arrays: Dict[str, Tuple[Path, str]] = {}
         #: Outputs in Keras of layers in Keras' axes, by layer of the network.
@@ -348,6 +352,7 @@ _KINDS: Dict[str, Callable[[Any], KerasClass]] = {
     "Conv2DTranspose": _conv2d_transpose,
     "Dense": _dense,
     "DepthwiseConv2D": _depthwise_conv2d,
+    "Embedding": lambda layer: ("Embedding", {"input_dim": layer.input_dim, "output_dim": layer.output_dim}),
     "Dropout": lambda layer: ("Dropout", {"rate": layer.rate}),
     "Flatten": _constant("Flatten", data_format="channels_last"),
     "GlobalAveragePool": _constant("GlobalAveragePooling2D", data_format="channels_last"),

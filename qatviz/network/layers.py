@@ -13,6 +13,7 @@ from qatviz.network import checks
 from qatviz.network.activations import Activation
 from qatviz.network.checks import Pair, Shape
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
+from qatviz.network.embedding import Embedding
 from qatviz.network.layer import Layer, Shapes, element_count, setting, sharing
 from qatviz.network.matmul import MatMul
 
@@ -426,6 +427,7 @@ KINDS: Dict[str, Type[Layer]] = {
         DepthwiseConv2D,
         Conv2DTranspose,
         Dense,
+        Embedding,
         BatchNorm,
         ReLU,
         ReLU6,

@@ -3,17 +3,20 @@
 A network is divided into compute units, each of which is one operation of an integer runtime: a convolution with its
 folded batch norm and fused activation is one unit. There is a quantizer for the network's input, for the weights of
 each unit and for the output of each unit that computes new values. All other units (max-pool, reshape, ...) only select
-or move values, so that their output has the quantization grid (scale and zero point) of their input.
+or move values, so that their output has the quantization grid (scale and zero point) of their input. The output of an
+Embedding has the grid of its weights, from which it selects; its input, ids, has none.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Sequence, Set, Tuple, Type, TypeVar, Union
 
+from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.activations import Activation
 from qatviz.network.checks import Shape
 from qatviz.network.elementwise import EXTREMES, Add, Average, Elementwise, Maximum, Minimum, Multiply, Sum
-from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.embedding import Embedding
+from qatviz.network.graph import WEIGHTED, WITH_WEIGHTS, Network
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
     MOVES,
@@ -45,7 +48,9 @@ _FUSING = (*WEIGHTED, Sum, Multiply)
 #: Layers that compute new values, so that their output has a quantizer.
 _NEW_GRID = (*WEIGHTED, Activation, Elementwise, MatMul, GlobalAveragePool, AveragePool, UpsampleBilinear, Concat)
 #: Layers whose output has the grid of their inputs, which they neither widen nor shift.
-_SAME_GRID = (AveragePool, UpsampleBilinear, Concat, *EXTREMES)
+SAME_GRID = (AveragePool, UpsampleBilinear, Concat, *EXTREMES)
+#: Layers without a quantizer, whose output has the grid of their input.
+PASSING = (MaxPool, Flatten, Reshape, ZeroPad, Dropout, ReLU, ReLU6, *MOVES)
 #: Layers whose output is at least 0 if all inputs are.
 _SIGN_PRESERVING = (
     MaxPool,
@@ -103,7 +108,7 @@ class Unit:
     @property
     def owns_weights(self) -> bool:
         """True if `op` has weights of its own, which other units may use."""
-        return isinstance(self.op, WEIGHTED) and self.op.owner == self.name
+        return isinstance(self.op, WITH_WEIGHTS) and self.op.owner == self.name
 
     @property
     def bias(self) -> str:
@@ -134,7 +139,8 @@ class QuantizedTensor:
         Number of scales of a per-channel quantizer: for weights, the layer's output channels; for activations, 1.
     channel_axis : int or None
         First of the axes that together enumerate the channels: `prod(shape[channel_axis:]) == num_channels`. These are
-        the last axis, or for depthwise weights the last two [in, depth_multiplier]. None for activations.
+        the last axis, or for depthwise weights the last two [in, depth_multiplier]; none of them for the table of an
+        Embedding, which has one scale. None for activations.
     group : str
         Name of the first tensor of the group; tensors of a group share one scale and zero point.
     nonnegative : bool
@@ -215,6 +221,13 @@ class QuantizationPlan:
         """Return the tensor of this name; raise a `NetworkError` if there is none."""
         return self.tensors[self.index(name)]
 
+    def has_outputs(self, name: str) -> bool:
+        """Return whether outputs of layers, or an input, have the grid of the tensor of this name.
+
+        They do for activations, and for the weights of an Embedding.
+        """
+        return self.tensor(name).kind == ACTIVATIONS or name in self._grids.values()
+
     def shares_grid(self, name: str) -> bool:
         """Return whether the tensor of this name shares its grid with other tensors."""
         index = self.index(name)
@@ -226,14 +239,16 @@ class QuantizationPlan:
         return any(index in members and outputs.intersection(members) for members in self.groups)
 
     def grid_of(self, layer_name: str) -> str:
-        """Return the name of the activations tensor that defines the grid of a layer's output, or of an input.
+        """Return the name of the tensor that defines the grid of a layer's output, or of an input.
 
-        For a folded or fused layer, this is the grid of its unit's output.
+        For a folded or fused layer, this is the grid of its unit's output. It is an activations tensor, except for an
+        Embedding and layers that only pass on its output: the grid is that of the Embedding's weights.
 
         Raises
         ------
         NetworkError
-            If there is no such layer, or it is a Softmax at an output, whose probabilities are not quantized.
+            If there is no such layer, or it has no grid: a Softmax at an output, whose probabilities are not quantized,
+            or an input of ids.
         """
         if layer_name not in self._grids:
             raise checks.invalid_value("layer with a quantized output", layer_name, ", ".join(self._grids))
@@ -251,6 +266,8 @@ def quantization_plan(network: Network, is_regression: Union[bool, Sequence[bool
     - Activations are quantized at the input and at the outputs of layers with weights, Activation, Add, Subtract,
       Average, Multiply, Maximum, Minimum, MatMul, AveragePool, GlobalAveragePool, UpsampleBilinear and Concat. A tensor
       with several consumers has one quantizer. The probabilities of a Softmax are quantized unless it is an output.
+    - The output of an Embedding has the grid of its weights, which are quantized as a whole. It may be no output of the
+      network, and no input of a layer whose inputs share the grid of its output.
     - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, Slice, Permute, UpsampleNearest, and
       of a ReLU or ReLU6 that is not fused: their values are already on the grid of their input (such a ReLU6 clips at
       the grid's value nearest to 6).
@@ -265,11 +282,18 @@ def quantization_plan(network: Network, is_regression: Union[bool, Sequence[bool
     network : Network
     is_regression : bool or sequence of bool
         True for outputs that are numbers to predict; one for all outputs, or one for each.
+
+    Raises
+    ------
+    NetworkError
+        If the grid of an Embedding is that of an output, or had to be shared.
     """
     units = _units(network)
     nonnegative, sequences = _nonnegative(network), sequence_layers(network)
     functions: Dict[str, str] = {}
-    tensors = [_activations(name, INPUT_KIND, shape, False) for name, shape in network.inputs]
+    tensors = [
+        _activations(name, INPUT_KIND, shape, False) for name, shape in network.inputs if name not in network.id_counts
+    ]
     grids = {tensor.layer: tensor.name for tensor in tensors}
     parents = {tensor.name: tensor.name for tensor in tensors}
     for unit in units:
@@ -284,14 +308,24 @@ def quantization_plan(network: Network, is_regression: Union[bool, Sequence[bool
             grid = tensors[-1].name
             parents[grid] = grid
             functions[grid] = _fixed_range(unit.op, [functions.get(grids[source], "") for source in unit.inputs])
-            if isinstance(unit.op, _SAME_GRID):
+            if isinstance(unit.op, SAME_GRID):
                 for source in unit.inputs:
+                    if grids[source].endswith("." + WEIGHTS):
+                        raise _shares_table(unit.op, source)
                     _unite(parents, grids[source], grid)
         elif isinstance(unit.op, Softmax):
             continue
+        elif isinstance(unit.op, Embedding):
+            grid = unit.weights
         else:
             grid = grids[unit.inputs[0]]
         grids.update((layer.name, grid) for layer in unit.layers)
+    for name in network.outputs:
+        if grids.get(name, "").endswith("." + WEIGHTS):
+            raise NetworkError(
+                f"layer {name!r}: this output of the network has the grid of an Embedding's weights; allowed: the "
+                "output of a layer with a grid of its own"
+            )
     regressions = [is_regression] * len(network.outputs) if isinstance(is_regression, bool) else is_regression
     predicted = [grids[name] for name, is_one in zip(network.outputs, regressions) if is_one and name in grids]
     plan = _with_groups(units, tensors, parents, grids, tuple(dict.fromkeys(predicted)))
@@ -347,9 +381,18 @@ def _activations(layer: str, op_kind: str, shape: Shape, nonnegative: bool) -> Q
     return QuantizedTensor(name, layer, ACTIVATIONS, shape, 1, None, name, nonnegative, op_kind, 0)
 
 
+def _shares_table(layer: Layer, source: str) -> NetworkError:
+    """Return the error for a layer that would share the grid of an Embedding's weights; the caller raises it."""
+    return NetworkError(
+        f"layer {layer.name!r}: its input {source!r} has the grid of an Embedding's weights, while inputs and output "
+        f"of {layer.kind} share one; allowed: a layer with a grid of its own between both, such as a depthwise 1×1 "
+        "convolution"
+    )
+
+
 def _weights(op: Layer, shape: Shape) -> QuantizedTensor:
-    name = f"{op.name}.{WEIGHTS}"
-    channel_axis = len(shape) - (2 if isinstance(op, DepthwiseConv2D) else 1)
+    name, axes = f"{op.name}.{WEIGHTS}", {DepthwiseConv2D: 2, Embedding: 0}
+    channel_axis = len(shape) - axes.get(type(op), 1)
     num_channels = element_count(shape[channel_axis:])
     return QuantizedTensor(
         name, op.name, WEIGHTS, shape, num_channels, channel_axis, name, False, op.kind, element_count(shape)
@@ -391,7 +434,7 @@ def _fixed_range(op: Layer, of_inputs: Sequence[str]) -> str:
     if isinstance(op, Softmax):
         return "softmax"
     # Means, extremes and copies of values in a range are in that range.
-    return of_inputs[0] if isinstance(op, _SAME_GRID) and len(set(of_inputs)) == 1 else ""
+    return of_inputs[0] if isinstance(op, SAME_GRID) and len(set(of_inputs)) == 1 else ""
 
 
 def _with_fixed_ranges(plan: QuantizationPlan, functions: Dict[str, str]) -> QuantizationPlan:

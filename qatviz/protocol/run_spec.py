@@ -9,6 +9,7 @@ from qatviz.data.checks import memory_limit
 from qatviz.data.dataset import equal_up_to_unit_axis
 from qatviz.data.example_weights import example_weights
 from qatviz.data.heads import for_outputs
+from qatviz.data.ids import check_ids
 from qatviz.data.inputs import for_inputs
 from qatviz.errors import DataError, NetworkError, RecordError, SettingError, prefixed
 from qatviz.heads import LOSS_WEIGHT, Head, heads_from
@@ -135,6 +136,7 @@ class RunSpec:
         except DataError as error:
             raise NetworkError(f"network {self.network.name!r}: {error}") from error
         object.__setattr__(self, "dataset", fitted)
+        check_ids(fitted, self.network.id_counts)
         heads = self._resolved_heads()
         object.__setattr__(self, "loss", heads[0].loss)
         object.__setattr__(self, "metric_name", heads[0].metric)

@@ -130,7 +130,7 @@ class LiveQuantizers:
         return x
 
     def scale_in_use(self, name: str) -> tf.Tensor:
-        """Return the scale of an activations tensor, a scalar, 0 if its quantizer is off."""
+        """Return the scale of activations, a scalar, 0 if their quantizer is off: see `QuantizationPlan.grid_of`."""
         return self._grids_in_use().whole_scale[self.positions.group_of[self.plan.index(name)]]
 
     def channel_scales_in_use(self, name: str) -> tf.Tensor:
@@ -243,6 +243,7 @@ class LiveQuantizers:
         scale, zero_point = tf.unstack(chosen, num=2)
         scale.set_shape([len(owner)])
         enabled = tf.cast(self._all_enabled, tf.float32)
+        of_outputs = [g for g, tensor in zip(self.positions.group_of, tensors) if self.plan.has_outputs(tensor.name)]
         half = tf.cast(self._state["spec"][GridSpec._fields.index("half")], tf.int32)
         halves, whole_scales = (
             tf.unstack(row, num=len(self.positions.leaders)) for row in (half, self.grid.scale * enabled)
@@ -253,7 +254,7 @@ class LiveQuantizers:
             tf.split(scale * tf.gather(enabled, owner), sizes),
             halves,
             whole_scales,
-            tf.reduce_max(tf.gather(half, np.array(self.positions.activations))) > 2 ** (NARROW_BITS - 1),
+            tf.reduce_max(tf.gather(half, np.unique(of_outputs))) > 2 ** (NARROW_BITS - 1),
         )
 
     def _enabled_in(self, modes: Optional[Modes]) -> tf.Tensor:

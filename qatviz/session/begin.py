@@ -346,15 +346,18 @@ def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tup
     for output, head in zip(chosen.network.outputs, loaded.heads):
         if head.task != REGRESSION:
             chosen = _without_sigmoid(chosen, output)
+    unscaled = (*chosen.scaled_inputs, *chosen.network.id_counts)
     if loaded.inputs or len(chosen.network.inputs) > 1:
         with about("data"):
             loaded = for_inputs(loaded, chosen.network.inputs)
-        if chosen.scaled_inputs and loaded.assumed.scaling:
-            loaded = loaded.with_scaling(joined_scalings(dict.fromkeys(chosen.scaled_inputs, UNSCALED)))
-            note = f"scales {', '.join(map(repr, chosen.scaled_inputs))} itself, so their values are fed as they are"
-            chosen = chosen._replace(notes=(*chosen.notes, note))
-    elif chosen.scaled_inputs and loaded.assumed.scaling:
-        if loaded.scaling == UNIT:
+        if unscaled and loaded.assumed.scaling:
+            loaded = loaded.with_scaling(joined_scalings(dict.fromkeys(unscaled, UNSCALED)))
+            if chosen.scaled_inputs:
+                named = ", ".join(map(repr, chosen.scaled_inputs))
+                note = f"scales {named} itself, so their values are fed as they are"
+                chosen = chosen._replace(notes=(*chosen.notes, note))
+    elif unscaled and loaded.assumed.scaling:
+        if chosen.scaled_inputs and loaded.scaling == UNIT:
             note = f"scales its input itself, so pixels are fed as they are; {UNIT!r} as the scaling decides otherwise"
             chosen = chosen._replace(notes=(*chosen.notes, note))
         if loaded.assumed.float_pixels and dataset is None:  # scaled when it was read

@@ -379,7 +379,7 @@ class TrainingGraph:
         self._indices = tf.placeholder(tf.int32, [batch_size], "indices")
         self._step_number = tf.placeholder(tf.int32, [], "step")
         rate = tf.placeholder(tf.float32, [], "learning_rate")
-        self._inputs = StepInputs(self._data, self._indices)
+        self._inputs = StepInputs(self._data, self._indices, bool(self.network.id_counts))
         self._step_feeds = [self._indices, self._step_number, *self._data.feeds(TRAIN)]
         self._training_feeds = [self._indices, self._step_number, rate, *self._data.feeds(TRAIN)]
         self._augmented_feeds = [self._indices, self._step_number, rate, *self._inputs.feeds]

@@ -6,6 +6,7 @@ from typing import Dict, FrozenSet, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.network.embedding import Embedding
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layers import Conv2DTranspose
@@ -14,6 +15,8 @@ from qatviz.settings import WEIGHTS, QuantizerSettings
 
 #: Parameters that the optimizer does not train.
 STATISTICS = ("moving_mean", "moving_variance")
+#: Ends of the uniform distribution of an Embedding's table: those of Keras.
+_TABLE = (-0.05, 0.05)
 #: Parameters that it trains.
 TRAINED = ("weights", "bias", "gamma", "beta")
 
@@ -22,7 +25,8 @@ def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
     """Return random initial parameters: float32 arrays by ``layer.parameter``.
 
     Weights have a normal distribution truncated at two standard deviations, with variance ``2 / fan_in`` (He et al.
-    2015), and ``1 / fan_in`` in layers that are outputs, which no ReLU follows. Biases, beta and moving means are 0,
+    2015), and ``1 / fan_in`` in layers that are outputs, which no ReLU follows. Tables of an Embedding have Keras'
+    uniform distribution. Biases, beta and moving means are 0,
     gamma and moving variances 1.
     """
     parameters = {}
@@ -30,6 +34,9 @@ def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
         for name, shape in network.parameter_shapes(layer.name).items():
             if name == "weights":
                 random = np.random.RandomState([seed % 2**32, index])
+                if isinstance(layer, Embedding):
+                    parameters[f"{layer.name}.{name}"] = random.uniform(*_TABLE, shape).astype(np.float32)
+                    continue
                 gain = 1.0 if layer.name in network.outputs else 2.0
                 fan_in = np.prod(shape[:2] if layer.kind == "DepthwiseConv2D" else shape[:-1])
                 if isinstance(layer, Conv2DTranspose):  # an output has the products of some of the kernel's pixels

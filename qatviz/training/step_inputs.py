@@ -22,6 +22,8 @@ class StepInputs:
     data : GraphData
     indices : tf.Tensor
         int32 ``[batch]``: training examples of the step.
+    has_ids : bool
+        True if examples have ids, on which augmentation has no effect.
 
     Attributes
     ----------
@@ -33,8 +35,8 @@ class StepInputs:
         Placeholders of the values that :meth:`augmented` returns.
     """
 
-    def __init__(self, data: GraphData, indices: tf.Tensor):
-        self._data = data
+    def __init__(self, data: GraphData, indices: tf.Tensor, has_ids: bool = False):
+        self._data, self._has_ids = data, has_ids
         self.examples = _replaceable(data.examples(TRAIN, indices), "examples")
         self.labels = [_replaceable(labels, "labels") for labels in data.labels(TRAIN, indices)]
         self._weights = data.weights(indices)
@@ -54,6 +56,8 @@ class StepInputs:
     def augmented(self, indices: np.ndarray, step: int, run: RunSettings, seed: int) -> Tuple[Any, ...]:
         """Return the values of :attr:`feeds` for a training step; `DataError` if the examples can't be read."""
         examples, labels = self._data.batch(indices)
+        if self._has_ids:
+            return (examples, *labels, *labels, indices, 1.0)
         batch = augment(examples, labels[0], run, seed, step)
         targets = [batch.targets]
         for own in labels[1:]:  # only images and masks are changed, as those of the first output are

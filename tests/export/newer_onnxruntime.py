@@ -20,7 +20,9 @@ for i, level in enumerate(sys.argv[2:]):
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     session = onnxruntime.InferenceSession("{}.onnx".format(i), options, providers=["CPUExecutionProvider"])
-    np.savez("{}.npz".format(i), *session.run(None, {session.get_inputs()[0].name: images}))
+    source = session.get_inputs()[0]
+    given = images.astype(np.int32) if "int32" in source.type else images
+    np.savez("{}.npz".format(i), *session.run(None, {source.name: given}))
 """
 
 

@@ -18,6 +18,7 @@ from qatviz.network import (
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Embedding,
     Flatten,
     GlobalAveragePool,
     GroupedConv2D,
@@ -67,6 +68,7 @@ EXAMPLES = [
     Maximum("x", ("input", "a")),
     Minimum("y", ("input", "a")),
     MatMul("B", ("input", "a"), True, 0.5),
+    Embedding("C", "input", 10, 4),
     GroupedConv2D("A", "input", 6, (3, 5), (2, 1), "VALID", (1, 1), False, groups=3),
 ]
 

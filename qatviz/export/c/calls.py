@@ -118,7 +118,7 @@ def _unplaced_calls(model: IntegerModel, pack: bool, probabilities: bool) -> Tup
     given = {source.name: f"{_INPUT}, {index}" for index, source in enumerate(model.inputs)}
     slots: Dict[str, str] = dict(given)
     for index, (source, stem) in enumerate(zip(model.inputs, stems)):
-        if source.bounds != (np.iinfo(source.dtype).min, np.iinfo(source.dtype).max):
+        if not source.ids and source.bounds != (np.iinfo(source.dtype).min, np.iinfo(source.dtype).max):
             # Codes outside the grid could overflow the accumulators.
             slots[source.name] = f"{_CLAMPED}, {index}"
             clamped = bounds(stem, source, source.bounds)
@@ -130,6 +130,8 @@ def _unplaced_calls(model: IntegerModel, pack: bool, probabilities: bool) -> Tup
         in_place = isinstance(op.layer, (Flatten, Reshape))
         slots[op.output] = inputs[0] if in_place else op.output
         codes_stem = stem if op.weights is None else stem_of[model.codes_owner(op).name]
+        if op.kind == "Embedding":
+            codes_stem = stem_of[op.layer.owner]
         made = None if in_place else operation(model, op, stem, pack, codes_stem)
         calls.append(Call(made, stem, inputs, slots[op.output], op))
     results: List[str] = []

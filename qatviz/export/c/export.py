@@ -16,7 +16,7 @@ from qatviz.export.guide.guide import (
     Check,
     Expected,
     Guide,
-    codes_of_values,
+    input_codes,
     input_texts,
     output_texts,
     values_of_codes,
@@ -88,7 +88,7 @@ def _guide(source: ExportSource, model: IntegerModel, written: CModel) -> Guide:
     return Guide(
         source,
         "C99",
-        input_texts(model, lambda tensor: (codes_of_values(tensor.grid, tensor.dtype.name),)),
+        input_texts(model, lambda tensor: (input_codes(tensor, tensor.dtype.name),)),
         output_texts(source, model, lambda head: _values(written.output if written.softmax else head.logits, what)),
         written.use,
         check,

@@ -9,12 +9,12 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from qatviz import __version__
-from qatviz.errors import SettingChange, refused
 from qatviz.export.c.arrays import C_TYPES, array, float_literal
 from qatviz.export.c.calls import Call, Plan, input_offsets, output_dtype, output_offsets, plan
+from qatviz.export.c.inputs import check_types, input_functions, input_use
 from qatviz.export.c.library import SOURCES, library_files, library_use
 from qatviz.export.c.names import comment, file_stem, string
-from qatviz.export.integers.input_formula import PRECISION, codes_formula
+from qatviz.export.integers.input_formula import PRECISION
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.export.templates import filled
 from qatviz.network.layer import element_count
@@ -108,7 +108,7 @@ def c_model(
     planned = plan(model, pack_int4, softmax)
     source, output = model.inputs[0], probabilities(model) if softmax else model.logits
     outputs = (output, *(head.logits for head in model.heads[1:]))
-    _check_types(model.inputs)
+    check_types(model.inputs)
     dtype = output.dtype if softmax else output_dtype(model)
     values = {
         "name": stem,
@@ -124,7 +124,7 @@ def c_model(
         "output_values": _output_values(stem.upper(), model),
         "precision": PRECISION,
     }
-    values["input_use"] = _input_use(model, values, input_values)
+    values["input_use"] = input_use(model, values, input_values)
     texts = {
         stem + ".h": _header(model, outputs, planned.names, values),
         stem + ".c": _code(model, values, planned, softmax),
@@ -192,67 +192,6 @@ void @prefix@_run_in(void *memory, const @input_type@ *input, @output_type@ *out
 """
 
 
-_INPUT_FUNCTION = """\
-/* Returns the code of a value of the input@of@: @codes@,
- * @precision@. */
-static inline @input_type@ @function@_code(float value)
-{
-    /* Variables, because a compiler may give constants and intermediate results more digits. */
-    const float lowest = @lowest@, highest = @highest@, scale = @GRID@_SCALE;
-    float steps = value > lowest ? value : lowest;
-    steps = steps < highest ? steps : highest;
-    steps = steps - lowest;
-    steps = steps / scale;
-    steps = steps + 0.5f;
-    return (@input_type@)((int32_t)steps + @GRID@_MIN);
-}
-"""
-
-
-def _check_types(tensors: Sequence[IntegerTensor]) -> None:
-    """Refuse inputs whose codes have different types: they are in one array."""
-    wide = [tensor for tensor in tensors if tensor.dtype != tensors[0].dtype]
-    if wide:
-        raise refused(
-            f"the inputs {tensors[0].name!r} and {wide[0].name!r} have {tensors[0].num_bits} and {wide[0].num_bits} "
-            "bits, whose codes have different types",
-            SettingChange(wide[0].quantizer + ".num_bits", tensors[0].num_bits),
-        )
-
-
-def _input_use(model: IntegerModel, values: Dict[str, Any], input_values: str) -> str:
-    """Return the lines on the input's codes for the README; ``values`` are those of the templates."""
-    if len(model.inputs) == 1:
-        text = "Input: @PREFIX@_INPUT_SIZE codes; @prefix@_input_code(value), in @name@.h, computes one:\n"
-        text += f"  {codes_formula(model.inputs[0].grid)}, {PRECISION};\n"
-    else:
-        text = "Input: @PREFIX@_INPUT_SIZE codes, one input after the other; functions in @name@.h compute them:\n"
-        for index, tensor in enumerate(model.inputs):
-            text += (
-                f"  `{tensor.name}` from @PREFIX@_INPUT_{index}_OFFSET on, @prefix@_input_{index}_code(value): "
-                f"{codes_formula(tensor.grid)}, {PRECISION};\n"
-            )
-    return filled(text, values) + f"  {input_values}."
-
-
-def _input_functions(model: IntegerModel, values: Dict[str, Any]) -> str:
-    """Return the functions that compute codes of the inputs."""
-    is_single = len(model.inputs) == 1
-    texts = []
-    for index, tensor in enumerate(model.inputs):
-        end = "" if is_single else f"_{index}"
-        own = {
-            "of": "" if is_single else f" {comment(tensor.name)}",
-            "codes": codes_formula(tensor.grid),
-            "function": f"{values['prefix']}_input{end}",
-            "GRID": f"{values['PREFIX']}_INPUT{end}",
-            "lowest": float_literal(tensor.grid.minimum),
-            "highest": float_literal(tensor.grid.maximum),
-        }
-        texts.append(filled(_INPUT_FUNCTION, {**values, **own}))
-    return "\n".join(texts)
-
-
 def _output_values(prefix: str, model: IntegerModel) -> str:
     """Return the text on the values of the output's codes for the README."""
     if not model.further:
@@ -304,7 +243,7 @@ def _header(model: IntegerModel, outputs: Sequence[IntegerTensor], layers: List[
             qatviz=__version__,
             constants=constants,
             about="".join("\n * " + comment(line) for line in about),
-            input_functions=_input_functions(model, values),
+            input_functions=input_functions(model, values),
         ),
     )
 
@@ -324,7 +263,7 @@ def _grid(prefix: str, tensor: IntegerTensor) -> str:
         ("SIZE", str(element_count(tensor.shape)), f"[{']['.join(map(str, tensor.shape))}]"),
         ("SCALE", float_literal(tensor.scale), "value = scale * (code - zero point)"),
         ("ZERO_POINT", _literal(tensor.zero_point), ""),
-        ("MIN", _literal(tensor.bounds[0]), f"{tensor.num_bits} bits"),
+        ("MIN", _literal(tensor.bounds[0]), f"{tensor.num_bits} bits" if tensor.num_bits else "ids"),
         ("MAX", _literal(tensor.bounds[1]), ""),
     ]
     return "".join(

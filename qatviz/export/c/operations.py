@@ -96,7 +96,7 @@ def operation(model: IntegerModel, op: IntegerOp, stem: str, pack: bool, codes_s
     Parameters
     ----------
     codes_stem : str
-        Beginning of the identifier of its weights: not ``stem`` if they are those of an operation before.
+        Beginning of the identifier of its weights or table: not ``stem`` if they are those of an operation before.
     pack : bool
         Store weights of up to 4 bits two per byte.
 
@@ -108,6 +108,8 @@ def operation(model: IntegerModel, op: IntegerOp, stem: str, pack: bool, codes_s
     sources, output = [model.tensor(name) for name in op.inputs], model.tensor(op.output)
     if op.weights is not None:
         return _weighted(op, sources, output, stem, pack, codes_stem)
+    if op.kind == "Embedding":
+        return _rows(op, sources[0], output, stem, codes_stem)
     return _KINDS[op.kind](op, sources, output, stem, pack)
 
 
@@ -380,6 +382,19 @@ def _interpolation(op: IntegerOp, sources: List[IntegerTensor], output: IntegerT
 
 def _function(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     return _lookup(stem, sources[0], output, op.require_table())
+
+
+def _rows(op: IntegerOp, source: IntegerTensor, output: IntegerTensor, stem: str, codes_stem: str) -> Source:
+    table = op.require_table()
+    fields: List[Field] = [
+        ("count", element_count(source.shape)),
+        ("rows", len(table)),
+        ("columns", table.shape[1]),
+        ("storage", storage(table.dtype)),
+        ("table", codes_stem + "_table"),
+    ]
+    own = table if codes_stem == stem else table[:0]  # defined before, if it is that of another one
+    return _source(output, [], stem, {"table": own}, "table", fields, "qnn_embedding")
 
 
 def _lookup(stem: str, source: IntegerTensor, output: IntegerTensor, table: np.ndarray) -> Source:

@@ -5,7 +5,8 @@ They are those of AIMET's "Encoding Format Specification".
 
 from typing import Any, List, Mapping, Optional
 
-from qatviz.errors import OptionChange, Refusal, Remedy, SettingChange
+from qatviz.errors import Advice, OptionChange, Refusal, Remedy, SettingChange
+from qatviz.network.embedding import Embedding
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import MIN_MAX, WEIGHTS
@@ -23,7 +24,15 @@ _VERSION = "encodings_version"
 def encodings(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
     """Return the refusals of the version that the option ``encodings_version`` names."""
     version = options[_VERSION]
-    refusals = []
+    refusals = [
+        Refusal(
+            f"layer {layer.name!r}: an Embedding, whose output has the grid of its weights, while AIMET has encodings "
+            "of both",
+            (Advice("in the formats tflite, onnx, c and npz"),),
+        )
+        for layer in network.layers
+        if isinstance(layer, Embedding)
+    ]
     for tensor in book.plan.tensors:
         name, s = tensor.name, book.of(tensor.name)
         if not s.is_active(step):

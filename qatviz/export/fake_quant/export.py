@@ -70,7 +70,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     guide = Guide(
         source,
         "TensorFlow Lite, float with FAKE_QUANT",
-        tuple(f"Tensor `{name}`: float32 {['batch', *shape]}." for name, shape in source.network.inputs),
+        tuple(
+            f"Tensor `{name}`: {source.network.input_type(name)} {['batch', *shape]}."
+            for name, shape in source.network.inputs
+        ),
         tuple(
             f"Tensor `{tensor}`: float32 {['batch', *shape]}: {'probabilities' if options['softmax'] else 'logits'}."
             for tensor, shape in zip(file.tensors, source.network.output_shapes)

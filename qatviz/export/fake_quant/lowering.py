@@ -16,7 +16,13 @@ from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.export.formats import Options
 from qatviz.export.integers.model import logits_name
 from qatviz.export.source import ExportSource
-from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options, transposed_options
+from qatviz.export.tflite.file import (
+    FUNCTION_OPTIONS,
+    TfliteFile,
+    convolution_options,
+    pool_options,
+    transposed_options,
+)
 from qatviz.export.tflite.metadata import Attachment, attachment
 from qatviz.export.tflite.moves import MOST_AXES, append_moves, move_inputs, move_steps
 from qatviz.network.activations import Activation
@@ -44,17 +50,6 @@ _SYMMETRIC = 1
 _FLOAT = np.dtype(np.float32)
 #: ``ActivationFunctionType`` of TFLite's schema, which is 0 for none.
 _FUSED = {"ReLU": 1, "ReLU6": 3}
-#: Tables with the options of the operations of activation functions; others have none.
-_OPTIONS = {
-    "ADD": "AddOptions",
-    "SUB": "SubOptions",
-    "MUL": "MulOptions",
-    "DIV": "DivOptions",
-    "MINIMUM": "MaximumMinimumOptions",
-    "MAXIMUM": "MaximumMinimumOptions",
-    "LEAKY_RELU": "LeakyReluOptions",
-    "GELU": "GeluOptions",
-}
 
 
 class FakeQuantFile(NamedTuple):
@@ -110,7 +105,7 @@ class _Lowering:
         self._names = _names(self._network)
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]], attached: Attachment) -> FakeQuantFile:
-        first = [self._new(name, shape) for name, shape in self._network.inputs]
+        first = [self._new(name, shape, self._network.input_type(name)) for name, shape in self._network.inputs]
         for (name, shape), index in zip(self._network.inputs, first):
             self._index[name] = self._rounded(name, index, shape, self._model.input_grids[name])
         for part in self._model.units:
@@ -135,8 +130,8 @@ class _Lowering:
 
     # Tensors
 
-    def _new(self, name: str, shape: Sequence[int]) -> int:
-        return self._file.add_tensor(name, (1, *shape), _FLOAT)
+    def _new(self, name: str, shape: Sequence[int], dtype: str = "float32") -> int:
+        return self._file.add_tensor(name, (1, *shape), np.dtype(dtype))
 
     def _append(
         self,
@@ -223,6 +218,10 @@ class _Lowering:
 
     def _conv2d(self, part: FakeQuantUnit) -> None:
         self._convolution(part, "CONV_2D", part.require_weights().rounded.transpose(3, 0, 1, 2), "Conv2DOptions")
+
+    def _embedding(self, part: FakeQuantUnit) -> None:
+        table = self._constant(part.unit.name + ".weights", part.require_weights().rounded, part.unit.weights)
+        self._put(part, "GATHER", [table, *self._sources(part)], "GatherOptions", Axis=0)
 
     def _depthwiseconv2d(self, part: FakeQuantUnit) -> None:
         op, weights = part.unit.op, part.require_weights().rounded
@@ -333,7 +332,7 @@ class _Lowering:
                 else self._constant(f"{name}/step{place}/operand{position}", [given])
                 for position, given in enumerate(step.inputs)
             ]
-            kind, fields = _OPTIONS.get(step.operator), dict(step.attributes)
+            kind, fields = FUNCTION_OPTIONS.get(step.operator), dict(step.attributes)
             if place == len(steps) - 1:
                 self._put(part, step.operator, inputs, kind, **fields)
                 return

@@ -16,6 +16,7 @@ from qatviz.export.integers.frozen_state import Arrays
 from qatviz.export.integers.model import Positions
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import EXTREMES, Multiply, Sum
+from qatviz.network.embedding import Embedding
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool, Concat, GlobalAveragePool, ReLU6, UpsampleBilinear
@@ -93,7 +94,7 @@ class FakeQuantWeights(NamedTuple):
     grid : AffineGrid or None
         Their grid, with scale ``[]`` or ``[out]``; None if they are left in float.
     bias : np.ndarray
-        float32 ``[out]``, on its grid.
+        float32 ``[out]``, on its grid; ``[0]`` for an Embedding.
     """
 
     values: np.ndarray
@@ -116,6 +117,8 @@ class FakeQuantWeights(NamedTuple):
     def _on_grid(self, rounding: Callable[[np.ndarray, AffineGrid], np.ndarray]) -> np.ndarray:
         if self.grid is None:
             return self.values
+        if not self.grid.scale.ndim:
+            return rounding(self.values, self.grid)
         return rounding(self.values.reshape(-1, len(self.bias)), self.grid).reshape(self.values.shape)
 
 
@@ -168,7 +171,7 @@ class FakeQuantModel:
     ----------
     network : Network
     input_grids : dict of str to AffineGrid or None
-        Grids that the inputs are rounded to first, by name.
+        Grids that the inputs are rounded to first, by name; None for ids.
     units : tuple of FakeQuantUnit
         In order of computation.
     everything_quantized : bool
@@ -217,7 +220,7 @@ def fake_quant_model(
     grids = _Grids(PartlyQuantizedState(network, book, arrays, step, quantized))
     return FakeQuantModel(
         network,
-        {name: grids.of(name + ".activations") for name in network.input_names},
+        {name: None if name in network.id_counts else grids.of(name + ".activations") for name in network.input_names},
         tuple(_unit(grids, unit) for unit in grids.state.plan.units),
         grids.state.everything_quantized,
         dict(metadata or {}),
@@ -257,6 +260,10 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
         bias = _on_grid(folded.bias, grids.plain_of_input(unit), grids.of_input(unit), plain, weight_grid)
         exact = _exact_products(grids.of_input(unit), weight_grid, grid, len(bias), state.has_wide_activations)
         return FakeQuantUnit(unit, FakeQuantWeights(values, weight_grid, bias), grid, exact=exact)
+    if isinstance(unit.op, Embedding):
+        table = state.folded(unit).weights.astype(np.float32)
+        table_grid = state.grid_in_use(unit.weights)
+        return FakeQuantUnit(unit, FakeQuantWeights(table, table_grid, np.zeros(0, np.float32)))
     if isinstance(unit.op, Activation):
         source = grids.of_input(unit)
         own = unit if source is None else replace(unit, op=unit.op.on_grid(float(source.scale)))

@@ -9,7 +9,7 @@ from qatviz.errors import ExportError
 from qatviz.export.fake_quant.model import FakeQuantModel
 from qatviz.export.guide.guide import real_vectors
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.model import IntegerModel, IntegerOp
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.progress import Progress
 from qatviz.export.proof.graph import BATCH, EvaluationGraph, whole_scores
@@ -120,6 +120,7 @@ def prove_simulation(
         whole,
         dict(zip(model.network.output_names, [values, *further])) if further else None,
         model.network.inputs,
+        model.network.id_counts,
     )
 
 
@@ -170,11 +171,15 @@ def codes_runtime(model: IntegerModel, values: Values, names: Sequence[str]) -> 
 
     def run(codes: np.ndarray) -> Dict[str, np.ndarray]:
         parts = model.split(codes)
-        given = packed_examples([dequantize(parts[tensor.name], tensor.grid) for tensor in model.inputs])
+        given = packed_examples([_values(tensor, parts[tensor.name]) for tensor in model.inputs])
         found = values(given, names)
         return {name: codes_of(found[name], model.tensor(name)) for name in names}
 
     return run
+
+
+def _values(tensor: IntegerTensor, codes: np.ndarray) -> np.ndarray:
+    return codes.astype(np.float32) if tensor.ids else dequantize(codes, tensor.grid)
 
 
 def _in_batches(values: Values, names: Sequence[str], images: np.ndarray, progress: Progress) -> List[np.ndarray]:

@@ -103,7 +103,10 @@ def export_graph(
     guide = Guide(
         source,
         f"TensorFlow {title}, {form}",
-        tuple(f"`{name}:0`: float32 {['batch', *shape]}." for name, shape in source.network.inputs),
+        tuple(
+            f"`{name}:0`: {source.network.input_type(name)} {['batch', *shape]}."
+            for name, shape in source.network.inputs
+        ),
         outputs,
         (),
         real_check(report, "tensorflow", "TensorFlow (1.15 or 2)", False, **_fed_text(source.network)),
@@ -159,7 +162,7 @@ def _average_pools(model: FakeQuantModel) -> List[str]:
 def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
     """Return the graph's description, JSON-able: its inputs, its outputs and its source."""
     rows = [
-        {"name": name + ":0", "dtype": "float32", "shape": [None, *shape], "values": values}
+        {"name": name + ":0", "dtype": source.network.input_type(name), "shape": [None, *shape], "values": values}
         for (name, shape), values in zip(source.network.inputs, values_formulas(source.dataset))
     ]
     outputs: Dict[str, str] = {}

@@ -92,7 +92,7 @@ def inference_graph(
     network = model.network
     graph = tf.Graph()
     with graph.as_default():
-        given = {name: tf.placeholder(tf.float32, (None, *shape), name) for name, shape in network.inputs}
+        given = {name: tf.placeholder(network.input_type(name), (None, *shape), name) for name, shape in network.inputs}
         tf.constant(json.dumps(about, sort_keys=True), name=ABOUT)
         with tf.name_scope(_SCOPE + "/"):
             outputs = {}
@@ -199,6 +199,9 @@ class _Builder:
 
     def _dense(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
         return self._biased(part, tf.matmul(inputs[0], self._weights(part)))
+
+    def _embedding(self, part: FakeQuantUnit, inputs: _Inputs) -> tf.Tensor:
+        return tf.gather(self._weights(part), inputs[0])
 
     def _weights(self, part: FakeQuantUnit) -> tf.Tensor:
         """Return the rounded weights in the layer's shape; per-channel kernels require channels on the last axis."""

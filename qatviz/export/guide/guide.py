@@ -10,7 +10,7 @@ import numpy as np
 from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.data.data_input import parts_of
-from qatviz.export.integers.input_formula import PRECISION, codes_formula, formula_of, values_formula
+from qatviz.export.integers.input_formula import PRECISION, codes_formula, formula_of, ids_formula, values_formula
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.proof.parity import Agreement, of_output
@@ -267,6 +267,13 @@ def codes_of_values(grid: AffineGrid, dtype: Any, offset: int = 0) -> str:
         f"{codes_formula(grid, offset)}, {PRECISION}, as {dtype}. Codes are from {low} to {high}; their scale is "
         f"{float(grid.scale)!r}, their zero point {int(grid.zero_point) + offset}."
     )
+
+
+def input_codes(tensor: IntegerTensor, dtype: Any, offset: int = 0) -> str:
+    """Return the formula of the codes of an input, which has the type ``dtype`` unless it has ids."""
+    if tensor.ids:
+        return f"{ids_formula(tensor)}, as {tensor.dtype}."
+    return codes_of_values(tensor.grid, dtype, offset)
 
 
 def values_of_codes(scale: float, zero_point: int, what: str = "logit") -> str:

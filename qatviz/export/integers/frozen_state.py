@@ -3,6 +3,7 @@
 Counterpart of :mod:`qatviz.quant.live` and :mod:`qatviz.training.lowering.batch_norm`, which compute them in the graph.
 """
 
+from dataclasses import replace
 from typing import Dict, NamedTuple, Optional
 
 import numpy as np
@@ -70,10 +71,18 @@ class FrozenState:
     @property
     def has_wide_activations(self) -> bool:
         """True if the settings of any activations have more than 8 bits."""
-        return any(self.book.of(t.name).num_bits > NARROW_BITS for t in self.plan.tensors if t.kind != WEIGHTS)
+        names = [tensor.name for tensor in self.plan.tensors if self.plan.has_outputs(tensor.name)]
+        return any(self.book.of(name).num_bits > NARROW_BITS for name in names)
 
     def activation_grid(self, tensor: str) -> AffineGrid:
-        """Return the grid of an activations tensor, with scale 0 if all its values have been 0."""
+        """Return the grid of activations, with scale 0 if all their values have been 0.
+
+        ``tensor`` is that of :meth:`.QuantizationPlan.grid_of`: the weights of an Embedding are those of its output.
+        """
+        if self.plan.tensor(tensor).kind == WEIGHTS:
+            unit = next(unit for unit in self.plan.units if unit.weights == tensor)
+            grid = self.weight_grid(unit)
+            return replace(grid, scale=grid.scale.reshape(()), zero_point=grid.zero_point.reshape(()))
         group = self._layout.group_of[self.plan.index(tensor)]
         function = self.plan.tensor(tensor).fixed_range
         if function:
@@ -144,7 +153,7 @@ class FrozenState:
         if refusals:
             raise ExportError.refused(*refusals)
         for name in self.network.input_names:
-            if not self.activation_grid(name + ".activations").scale > 0:
+            if name not in self.network.id_counts and not self.activation_grid(name + ".activations").scale > 0:
                 raise range_of_zeros(f"{input_text(name)}: its range is 0 to 0", step)
 
 

@@ -9,7 +9,7 @@ from typing import List
 import numpy as np
 
 from qatviz.data import Dataset
-from qatviz.export.integers.model import IntegerModel
+from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.quant.affine import AffineGrid
 from qatviz.scaling import SCALINGS, UNSCALED, scaling_of
 
@@ -30,11 +30,24 @@ def codes_formula(grid: AffineGrid, offset: int = 0) -> str:
     return f"code = floor((min(max(value, {low}), {high}) - {start}) / {number_text(grid.scale)} + 0.5) {shift}"
 
 
-def codes_formulas(model: IntegerModel) -> str:
+def input_formula(tensor: IntegerTensor, offset: int = 0) -> str:
+    """Return the formula of the codes of an input, plus an offset, with the precision of its arithmetic."""
+    return ids_formula(tensor) if tensor.ids else f"{codes_formula(tensor.grid, offset)}, {PRECISION}"
+
+
+def ids_formula(tensor: IntegerTensor) -> str:
+    """Return the formula of the codes of an input of ids, which need no arithmetic."""
+    return f"code = value, the id, from 0 to {tensor.ids - 1}"
+
+
+def input_formulas(model: IntegerModel) -> str:
     """Return the formula of the codes of the input; of several, for each with its name."""
     if len(model.inputs) == 1:
-        return codes_formula(model.inputs[0].grid)
-    return "; ".join(f"{tensor.name}: {codes_formula(tensor.grid)}" for tensor in model.inputs)
+        return input_formula(model.inputs[0])
+    formulas = [
+        f"{tensor.name}: {ids_formula(tensor) if tensor.ids else codes_formula(tensor.grid)}" for tensor in model.inputs
+    ]
+    return f"{'; '.join(formulas)}, {PRECISION}"
 
 
 def values_formula(dataset: Dataset) -> str:

@@ -39,12 +39,14 @@ from qatviz.export.integers.model import (
     IntegerWeights,
     OutputTensor,
     channel_shape,
+    input_of_ids,
     name_logits,
     storage_dtype,
 )
 from qatviz.export.source import ExportSource
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Multiply, Sum
+from qatviz.network.embedding import Embedding
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layers import (
     AveragePool,
@@ -126,7 +128,10 @@ class _Lowering:
 
     def model(self, metadata: Dict[str, Any]) -> IntegerModel:
         for name, shape in self._network.inputs:
-            self._add_tensor(name, shape)
+            if name in self._network.id_counts:
+                self._tensors[name] = input_of_ids(name, shape, self._network.id_counts[name])
+            else:
+                self._add_tensor(name, shape)
         for unit in self._state.plan.units:
             inputs = tuple(self._aliases.get(name, name) for name in unit.inputs)
             if isinstance(unit.op, Dropout) or (unit.output in self._network.outputs and isinstance(unit.op, Softmax)):
@@ -181,6 +186,9 @@ class _Lowering:
         )
         if isinstance(op, WEIGHTED):
             return self._weighted(unit, sources[0], output, plain)
+        if isinstance(op, Embedding):
+            codes = quantize(self._state.folded(unit).weights, output.grid)
+            return replace(plain, table=_read_only(np.clip(codes, *plain.clamp).astype(output.dtype)))
         if isinstance(op, Activation):
             table = function_table(op, sources[0].grid, output.grid, self._wide)
             own = op.on_grid(sources[0].scale)

@@ -37,7 +37,10 @@ class IntegerTensor:
     zero_point, num_bits, narrow_range
         As in :class:`qatviz.quant.affine.AffineGrid`.
     quantizer : str
-        Name of the quantizer whose grid it is on, such as "conv1.activations".
+        Name of the quantizer whose grid it is on, such as "conv1.activations"; empty for ids.
+    ids : int
+        For an input of an Embedding, the number of ids: its codes are the ids, from 0 on, with scale 1, zero point 0
+        and no bits. 0 for all other tensors.
     """
 
     name: str
@@ -47,11 +50,12 @@ class IntegerTensor:
     num_bits: int
     narrow_range: bool
     quantizer: str
+    ids: int = 0
 
     @property
     def bounds(self) -> Tuple[int, int]:
         """Smallest and largest code."""
-        return code_bounds(self.num_bits, self.narrow_range)
+        return (0, self.ids - 1) if self.ids else code_bounds(self.num_bits, self.narrow_range)
 
     @property
     def reach(self) -> int:
@@ -61,8 +65,8 @@ class IntegerTensor:
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of stored codes: int8, or int16 above 8 bits."""
-        return storage_dtype(self.num_bits)
+        """Type of stored codes: int8, or int16 above 8 bits; int32 for ids."""
+        return np.dtype(np.int32) if self.ids else storage_dtype(self.num_bits)
 
     @property
     def grid(self) -> AffineGrid:
@@ -185,7 +189,8 @@ class IntegerOp:
         networks, if its second input has a zero point other than 0.
     table : np.ndarray or None
         For an Activation, the code of its output for each code of its input, ``[2**num_bits]`` of the input, from the
-        lowest on (:mod:`qatviz.quant.function_tables`); int8, or int16 above 8 bits.
+        lowest on (:mod:`qatviz.quant.function_tables`); for an Embedding, the codes of the row of each id
+        ``[input_dim, output_dim]``; int8, or int16 above 8 bits.
     """
 
     layer: Layer
@@ -228,7 +233,7 @@ class IntegerOp:
         return self.positions
 
     def require_table(self) -> np.ndarray:
-        """Return the table of an Activation."""
+        """Return the table of an Activation or an Embedding."""
         assert self.table is not None, f"{self.name} has no table"
         return self.table
 
@@ -399,6 +404,11 @@ def _renamed(model: IntegerModel, old: str, new: str) -> IntegerModel:
     ops = tuple(replace(op, output=new) if op.output == old else op for op in model.ops)
     aliases = {name: new if tensor == old else tensor for name, tensor in model.aliases.items()}
     return replace(model, tensors=tensors, ops=ops, output=output, aliases=aliases, further=further)
+
+
+def input_of_ids(name: str, shape: Tuple[int, ...], count: int) -> IntegerTensor:
+    """Return the input of an Embedding, whose ids are from 0 to ``count`` - 1."""
+    return IntegerTensor(name, tuple(shape), 1.0, 0, 0, False, "", count)
 
 
 def storage_dtype(num_bits: int) -> np.dtype:

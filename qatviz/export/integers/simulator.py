@@ -15,6 +15,7 @@ given:
 - Multiply: ``(x_0 - zero_0)(x_1 - zero_1)``, likewise, or rounded as by TFLite's int16 kernel;
 - MatMul: ``sum (x_0 - zero_0)(x_1 - zero_1)``, likewise; rounded twice unless the second zero point is 0;
 - Softmax: the codes of :func:`qatviz.quant.softmax_codes.probability_codes`;
+- Embedding: the row of its table that each id of its input has;
 - Activation: the code that its table has for the code of its input;
 - Maximum, Minimum: the larger, the smaller code;
 - all others copy codes.
@@ -54,7 +55,7 @@ _EXACT = ((2**24, np.float32), (2**53, np.float64))
 
 
 def quantize_input(model: IntegerModel, images: np.ndarray) -> np.ndarray:
-    """Return the int32 codes of float32 ``images`` ``[n] + input shape``, rounded half up.
+    """Return the int32 codes of float32 ``images`` ``[n] + input shape``, rounded half up; those of ids are the ids.
 
     Of several inputs, images and codes are rows (:mod:`qatviz.inputs`).
     """
@@ -66,7 +67,11 @@ def quantize_input(model: IntegerModel, images: np.ndarray) -> np.ndarray:
             f"{', '.join(map(str, shape))}]"
         )
     values = model.split(images)
-    return packed_examples([quantize(values[tensor.name], tensor.grid) for tensor in model.inputs])
+    return packed_examples([_input_codes(tensor, values[tensor.name]) for tensor in model.inputs])
+
+
+def _input_codes(tensor: IntegerTensor, values: np.ndarray) -> np.ndarray:
+    return values.astype(np.int32) if tensor.ids else quantize(values, tensor.grid)
 
 
 def dequantize_input(model: IntegerModel, codes: np.ndarray) -> np.ndarray:
@@ -220,6 +225,10 @@ def _upsample_bilinear(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) ->
     return rounded_means(sums, np.int64(unit * unit)) + center
 
 
+def _embedding(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    return op.require_table()[inputs[0][0]]
+
+
 def _activation(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     codes, tensor = inputs[0]
     return op.require_table()[codes + 2 ** (tensor.num_bits - 1)]
@@ -278,6 +287,7 @@ _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] =
     "DepthwiseConv2D": _depthwise,
     "Conv2DTranspose": _conv_transpose,
     "Dense": _dense,
+    "Embedding": _embedding,
     "Add": _add,
     "Subtract": _add,
     "Average": _add,

@@ -87,7 +87,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
 def _input_texts(network: Network) -> Tuple[str, ...]:
     """Return the types and shapes of the inputs, with their names if there are several."""
-    texts = [f"float32 {['batch', *shape]}." for _, shape in network.inputs]
+    texts = [f"{network.input_type(name)} {['batch', *shape]}." for name, shape in network.inputs]
     names = [f"{name}: " for name in network.input_names] if len(texts) > 1 else [""]
     return tuple(name + text for name, text in zip(names, texts))
 
@@ -170,6 +170,7 @@ def _proof(
         whole,
         dict(zip(network.output_names, [values, *further])) if further else None,
         inputs=network.inputs,
+        ids=network.id_counts,
     )
 
 

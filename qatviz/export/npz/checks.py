@@ -10,6 +10,7 @@ from qatviz.export.integers.fixed_point import PRODUCT_BITS, FixedPoint
 from qatviz.export.integers.model import IntegerOp, IntegerTensor
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Multiply, Sum
+from qatviz.network.embedding import Embedding
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer
 from qatviz.network.layers import GlobalAveragePool, Softmax
@@ -29,7 +30,7 @@ def check_grids(layer: Layer, sources: List[IntegerTensor], output: IntegerTenso
     ------
     ExportError
     """
-    if isinstance(layer, (*WEIGHTED, Activation, Softmax, Sum, Multiply, MatMul, GlobalAveragePool)):
+    if isinstance(layer, (*WEIGHTED, Embedding, Activation, Softmax, Sum, Multiply, MatMul, GlobalAveragePool)):
         return
     for source in sources:
         if (source.scale, source.zero_point, source.num_bits, source.narrow_range) != (

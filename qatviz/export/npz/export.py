@@ -10,7 +10,7 @@ from qatviz.export.guide.guide import (
     Check,
     Expected,
     Guide,
-    codes_of_values,
+    input_codes,
     input_texts,
     output_texts,
     values_of_codes,
@@ -69,7 +69,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     guide = Guide(
         source,
         "NumPy arrays and JSON",
-        input_texts(model, lambda tensor: (codes_of_values(tensor.grid, "integers"),)),
+        input_texts(model, lambda tensor: (input_codes(tensor, "integers"),)),
         output_texts(source, model, lambda head: values_of_codes(head.logits.scale, head.logits.zero_point)),
         (f"The description, *{SUFFIX}, says how each layer is computed; the check program is an evaluator of it.",),
         Check("npz", NUMPY, "images", (Expected("simulator_output", "the integers of the network", 1.0, 0.0),)),

@@ -9,6 +9,7 @@ which operations are computed: a program that follows it computes the same integ
 ``conv1.weights.scale``   float32 ``[]``, or ``[out]`` per channel; ``.zero_point``: int32, same shape
 ``conv1.bias``            int32 or int64 ``[out]``, in units of input scale times weight scale
 ``act1.table``            int8 or int16 ``[2**num_bits]`` of its input: codes of an Activation's output
+``words.table``           int8 or int16 ``[input_dim, output_dim]``: codes of an Embedding's output for each id
 ``up1.row_position``      int32 ``[rows]``, and ``up1.column_position``: of the pixels of an UpsampleBilinear
 ``conv1.multiplier``      int64 ``[n]``, and ``conv1.right_shift``, for ``multiplier * 2**-right_shift``
 ========================  =====================================================================================
@@ -24,7 +25,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from qatviz.export.integers.input_formula import PRECISION, codes_formula
+from qatviz.export.integers.input_formula import input_formula
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor, OutputTensor
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
@@ -65,6 +66,8 @@ _GENERAL_RULES = {
 _SHARED_RULE = (
     " An operation without an array of codes of its own has those of the layer that its layer's entry 'shares' names."
 )
+#: Definition for networks with inputs of ids.
+_IDS_RULE = "The codes of a tensor with the entry 'ids' are the values themselves: integers from 0 to ids - 1."
 #: Suffix in the rule of a sum whose terms are rounded before they are summed.
 _OF_ROUNDED = " of rounded terms"
 #: What a rule adds to the kind of a product that is rounded twice.
@@ -120,6 +123,7 @@ _RULES = {
     "AveragePool": "n = number of positions of the window inside of the input; s = sum over them of (x - tie_center); "
     "result = sign(s) * floor((2 * |s| + n) / (2 * n)) + tie_center: the mean, rounded to the nearest code, ties away "
     "from tie_center.",
+    "Embedding": "result = table[x], the row of each id x.",
     "Activation": "result = table[x + 2**(num_bits - 1)] with num_bits of its input; entries are in order of codes.",
     "Softmax": "along the last axis, with d = (largest x) - x. If x has up to 8 bits and y has 8 bits, scale 1/256 and "
     "zero point -128, in float32: e[d] = exp(-scale_x * d), where the product is rounded to float32 and then the "
@@ -168,7 +172,7 @@ def arrays_of(model: IntegerModel) -> Dict[str, np.ndarray]:
                     op.name + ".bias": op.weights.bias,
                 }
             )
-        if op.table is not None:
+        if op.table is not None and (op.layer.owner == op.name):
             arrays[op.name + ".table"] = op.table
         if op.positions is not None:
             rows, columns, _ = op.positions
@@ -207,16 +211,17 @@ def description(model: IntegerModel) -> Dict[str, Any]:
 
 def _inputs(model: IntegerModel) -> Dict[str, Any]:
     """Return the entries on the input, or on several inputs."""
-    rows: List[Dict[str, Any]] = [
-        {"input": each.name, "input_codes": f"{codes_formula(each.grid)}, {PRECISION}"} for each in model.inputs
-    ]
+    rows: List[Dict[str, Any]] = [{"input": each.name, "input_codes": input_formula(each)} for each in model.inputs]
     return rows[0] if len(rows) == 1 else {"inputs": rows}
 
 
 def _general_rules(model: IntegerModel) -> Dict[str, str]:
-    if all(op.layer.owner == op.name for op in model.ops):
-        return _GENERAL_RULES
-    return dict(_GENERAL_RULES, weights=_GENERAL_RULES["weights"] + _SHARED_RULE)
+    rules = dict(_GENERAL_RULES)
+    if any(tensor.ids for tensor in model.inputs):
+        rules["ids"] = _IDS_RULE
+    if any(op.layer.owner != op.name for op in model.ops):
+        rules["weights"] += _SHARED_RULE
+    return rules
 
 
 def _outputs(model: IntegerModel) -> Tuple[OutputTensor, ...]:
@@ -234,6 +239,8 @@ def checksum(record: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> str:
 
 
 def _tensor(tensor: IntegerTensor) -> Dict[str, Any]:
+    if tensor.ids:
+        return {"name": tensor.name, "shape": list(tensor.shape), "ids": tensor.ids}
     return {
         "name": tensor.name,
         "shape": list(tensor.shape),

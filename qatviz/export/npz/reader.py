@@ -18,6 +18,7 @@ from qatviz.export.integers.model import (
     IntegerWeights,
     OutputTensor,
     Positions,
+    input_of_ids,
     storage_dtype,
 )
 from qatviz.export.npz import fields
@@ -26,6 +27,7 @@ from qatviz.export.npz.format import CHECKSUM, OLD_SCHEMA, ROUNDED_TWICE, SCHEMA
 from qatviz.network import checks
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Multiply, Sum
+from qatviz.network.embedding import Embedding
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
@@ -154,11 +156,13 @@ class _Reader:
     def _tensor(self, entry: Any) -> IntegerTensor:
         name = fields.text(fields.mapping(entry, self._where + ": tensor"), "name", self._where + ": tensor")
         where = f"{self._where}: tensor {name!r}"
-        bits = fields.integer(entry, "num_bits", where, MIN_BITS, MAX_BITS)
-        narrow = fields.flag(entry, "narrow_range", where)
         shape = fields.integers(entry, "shape", where, 1, 2**31)
         if not shape or element_count(shape) >= 2**31:
             raise fields.refused(list(shape), where + ": shape", "sizes of fewer than 2**31 codes")
+        if "ids" in entry:
+            return input_of_ids(name, shape, fields.integer(entry, "ids", where, 1, 2**31 - 1))
+        bits = fields.integer(entry, "num_bits", where, MIN_BITS, MAX_BITS)
+        narrow = fields.flag(entry, "narrow_range", where)
         return IntegerTensor(
             name,
             shape,
@@ -199,7 +203,7 @@ class _Reader:
         for layer in layers:
             weighted = isinstance(layer, WEIGHTED)
             parts = (".weights", ".weights.scale", ".weights.zero_point", ".bias") if weighted else ()
-            if weighted and layer.owner != layer.name:
+            if layer.owner != layer.name:
                 if (layer.kind, layer.owner) not in owners:
                     where = f"{self._where}: operation {layer.name!r}: shares"
                     raise fields.refused(layer.owner, where, f"a {layer.kind} before it with weights of its own")
@@ -211,7 +215,8 @@ class _Reader:
                 if weighted or isinstance(layer, (GlobalAveragePool, Sum, Multiply, MatMul))
                 else ()
             )
-            parts += (".table",) if isinstance(layer, Activation) else ()
+            if isinstance(layer, Activation) or (isinstance(layer, Embedding) and layer.owner == layer.name):
+                parts += (".table",)
             parts += (".row_position", ".column_position") if isinstance(layer, UpsampleBilinear) else ()
             names.update(layer.name + part for part in parts)
         if names != set(found):
@@ -281,6 +286,7 @@ class _Reader:
         requantization = None
         if layer.name + ".multiplier" in arrays:
             requantization = FixedPoint(arrays[layer.name + ".multiplier"], arrays[layer.name + ".right_shift"])
+        self._check_ids(layer, sources, where)
         check_grids(layer, sources, output, where)
         op = IntegerOp(
             layer,
@@ -304,6 +310,12 @@ class _Reader:
                 op.accumulator_bits, where + ": accumulator_bits", "the value that follows from weights and inputs"
             )
         return op
+
+    def _check_ids(self, layer: Layer, sources: List[IntegerTensor], where: str) -> None:
+        """Check that the input of an Embedding, and no other, has ids, for each of which there is a row."""
+        for source in sources:
+            if (source.ids > 0) != isinstance(layer, Embedding) or source.ids > getattr(layer, "input_dim", 0):
+                raise fields.refused(source.name, where + ": inputs", "ids of rows for an Embedding, else no ids")
 
     def _tie_center(self, layer: Layer, output: IntegerTensor, entry: Dict[str, Any], where: str) -> Optional[int]:
         low, high = output.bounds
@@ -340,11 +352,14 @@ class _Reader:
         clamp: Tuple[int, int],
         arrays: Dict[str, np.ndarray],
     ) -> Optional[np.ndarray]:
-        if not isinstance(layer, Activation):
+        if not isinstance(layer, (Activation, Embedding)):
             return None
-        table = arrays[layer.name + ".table"]
-        if table.dtype != output.dtype or table.shape != (2**source.num_bits,):
-            expected = f"{output.dtype} [{2**source.num_bits}], an entry for each code of its input"
+        table = arrays[layer.owner + ".table"]
+        shape: Tuple[int, ...] = (2**source.num_bits,)
+        if isinstance(layer, Embedding):
+            shape = layer.parameter_shapes([source.shape])["weights"]
+        if table.dtype != output.dtype or table.shape != shape:
+            expected = f"{output.dtype} {list(shape)}, an entry for each code of its input"
             raise ExportError(f"{self._path}: {layer.name}.table does not fit its operation: expected {expected}")
         if table.min() < clamp[0] or table.max() > clamp[1]:
             raise ExportError(f"{self._path}: {layer.name}.table has codes outside of its clamp, {list(clamp)}")

@@ -6,19 +6,22 @@ from qatviz import __version__
 from qatviz.export.formats import Options
 from qatviz.export.guide.guide import class_lines, fed_values
 from qatviz.export.integers.model import IntegerModel
-from qatviz.export.onnx.file import FileText, properties
+from qatviz.export.onnx.file import FileText, port_name, properties
 from qatviz.export.onnx.grids import is_wide
 from qatviz.export.onnx.layout import channels_first
 from qatviz.export.onnx.limits import INT8, NCHW, OPSET_21
-from qatviz.export.onnx.lowering import IMAGES, OnnxModel, onnx_model
+from qatviz.export.onnx.lowering import OnnxModel, onnx_model
 from qatviz.export.source import ExportSource
 from qatviz.network.checks import INPUT
+from qatviz.network.graph import Network
 from qatviz.task import MULTILABEL
 
 
 def onnx_file(model: IntegerModel, source: ExportSource, options: Options) -> OnnxModel:
     """Return the file to ship, for the options of :data:`qatviz.export.formats.ONNX`."""
-    text = onnx_text(source, kind(options), IMAGES, options["layout"], known_traps(model, options))
+    network = source.network
+    name = port_name(network.input_names[0], bool(network.id_counts))
+    text = onnx_text(source, kind(options), name, options["layout"], known_traps(model, options))
     return variant(model, options, softmax=options["softmax"], text=text)
 
 
@@ -62,8 +65,7 @@ def onnx_text(source: ExportSource, title: str, name: str, layout: str, notes: S
     ``name`` is that of its only input; several have their names.
     """
     dataset = source.dataset
-    named = {INPUT: name}
-    ports = [port_text(named.get(each, each), shape, layout) for each, shape in source.network.inputs]
+    ports = input_texts(source.network, layout, name)
     facts = [fed_values(source), *ports, *class_lines(source)]
     about: Dict[str, Any] = {"input": fed_values(source)}
     if dataset.class_names:
@@ -76,8 +78,16 @@ def onnx_text(source: ExportSource, title: str, name: str, layout: str, notes: S
     )
 
 
-def port_text(name: str, shape: Tuple[int, ...], layout: str) -> str:
+def input_texts(network: Network, layout: str, only: str) -> Tuple[str, ...]:
+    """Return what the README says of each input; ``only`` is the name of the only one."""
+    return tuple(
+        port_text(only if name == INPUT else name, shape, layout, network.input_type(name))
+        for name, shape in network.inputs
+    )
+
+
+def port_text(name: str, shape: Tuple[int, ...], layout: str, dtype: str = "float32") -> str:
     """Return what the README says of an input or output: ``shape`` is in TensorFlow's order."""
     order = "channels first" if layout == NCHW else "channels last"
     shape = channels_first(shape) if layout == NCHW else shape
-    return f"`{name}`: float32 {['N', *shape]}{', ' + order if len(shape) == 3 else ''}."
+    return f"`{name}`: {dtype} {['N', *shape]}{', ' + order if len(shape) == 3 else ''}."

@@ -13,7 +13,7 @@ from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.newer_python import NewerPython
-from qatviz.export.onnx.description import kind, known_traps, onnx_file, port_text, variant
+from qatviz.export.onnx.description import input_texts, kind, known_traps, onnx_file, port_text, variant
 from qatviz.export.onnx.file import onnx_package
 from qatviz.export.onnx.limits import NCHW, OPSET_13
 from qatviz.export.onnx.lowering import OnnxModel
@@ -51,7 +51,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("writing the operations", 0.05)
     file = onnx_file(model, source, options)
     logits = variant(model, options) if options["softmax"] else file
-    layers = variant(model, options, outputs=[tensor.name for tensor in model.tensors])
+    layers = variant(model, options, outputs=[tensor.name for tensor in model.tensors if not tensor.ids])
     title = f"{kind(options)}{', exact' if file.exact else ''}"
     newer = None if options["opset"] == OPSET_13 else find_newer()
     notes = file.notes + known_traps(model, options)
@@ -62,7 +62,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     guide = Guide(
         source,
         title,
-        tuple(port_text(name, shape, file.layout) for name, shape in file.inputs),
+        input_texts(source.network, file.layout, file.inputs[0][0]),
         tuple(port_text(port, head.logits.shape, file.layout) for port, head in zip(file.ports, model.heads)),
         (),
         real_check(
@@ -117,7 +117,7 @@ def _is_wide(model: IntegerModel) -> bool:
 
 def _input_notes(model: IntegerModel, layers: OnnxRunner, images: np.ndarray) -> List[str]:
     """Return a note if the file rounds images differently, which the proof doesn't cover: it begins with codes."""
-    found = layers.run_images(images)
+    found = {**model.split(images), **layers.run_images(images)}
     rounded = packed_examples([found[tensor.name] for tensor in model.inputs])
     different = np.count_nonzero(quantize_input(model, images) != rounded)
     if not different:

@@ -13,6 +13,7 @@ from qatviz.errors import ExportError
 from qatviz.export.integers.nibbles import packed_nibbles
 from qatviz.export.onnx.layout import Move
 from qatviz.export.onnx.limits import OPSET_13, OPSET_19, OPSET_21, needs_packages
+from qatviz.network.checks import INPUT
 
 #: Version of the format for each operator set: the one that runtimes with the operator set support.
 _IR_VERSIONS = {OPSET_13: 8, OPSET_19: 9, OPSET_21: 10}
@@ -26,6 +27,11 @@ BATCH_AXIS = "N"
 
 #: End of the name of the value of one of several inputs until :meth:`OnnxFile.name_inputs`.
 GIVEN = ".given"
+
+
+def port_name(name: str, has_ids: bool) -> str:
+    """Return the name in a file of codes of an input of the network, which may have ids."""
+    return ("ids" if has_ids else "images") if name == INPUT else name
 
 
 class Port(NamedTuple):

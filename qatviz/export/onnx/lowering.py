@@ -26,14 +26,15 @@ Names of layers are names of nodes; names of the model's tensors are names of va
 which layers' names don't.
 """
 
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.onnx.embedding import put_rows
 from qatviz.export.onnx.exact import ExactOperations
-from qatviz.export.onnx.file import FLOAT, GIVEN, INT32, FileText, OnnxFile, Port
+from qatviz.export.onnx.file import FLOAT, GIVEN, INT32, FileText, OnnxFile, Port, port_name
 from qatviz.export.onnx.functions import append_form, is_nearest, look_up_in_float
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
 from qatviz.export.onnx.interpolation import put_interpolated
@@ -61,8 +62,8 @@ from qatviz.network.matmul import MatMul
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
-#: Names of the only input, and of an output with probabilities.
-IMAGES, SOFTMAX = "images", "softmax"
+#: Name of an output with probabilities.
+SOFTMAX = "softmax"
 #: Factor of the means of codes in an AveragePool, which moves ties away from the center; and the largest number of
 #: averaged codes of 8 bits for which it moves no other mean to a tie. It exceeds the relative error of float32.
 _AWAY_FROM_CENTER, _MOST_AVERAGED = 1 + 2.0**-21, 5000
@@ -161,11 +162,12 @@ class _Lowering:
         self._exact = ExactOperations(model, self._file, storage, self._grids) if exact else None
         self._in_float: List[str] = []
         self._large_averages: List[str] = []
+        self._ids: Dict[str, str] = {}  # names of values, by input of ids
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]], text: FileText) -> OnnxModel:
-        given = {tensor.name: IMAGES if tensor.name == INPUT else tensor.name for tensor in self._model.inputs}
+        given = {tensor.name: port_name(tensor.name, tensor.ids > 0) for tensor in self._model.inputs}
         for tensor in self._model.inputs:
-            self._input(tensor, IMAGES if tensor.name == INPUT else tensor.name + GIVEN)
+            self._input(tensor, given[tensor.name] if tensor.name == INPUT else tensor.name + GIVEN)
         for op in self._model.ops:
             getattr(self, "_" + op.kind.lower())(op)
         names = tuple(outputs or self._model.outputs)
@@ -182,7 +184,10 @@ class _Lowering:
                 name = self._model.softmax or SOFTMAX
                 names = (self._file.add_node("Softmax", names, name, name, axis=-1),)
             ports = [self._shipped(name, head.logits.shape) for name, head in zip(names, self._model.heads)]
-        inputs = [Port(given[tensor.name], np.float32, self._shape(tensor)) for tensor in self._model.inputs]
+        inputs = [
+            Port(given[tensor.name], np.int32 if tensor.ids else np.float32, self._shape(tensor))
+            for tensor in self._model.inputs
+        ]
         if len(inputs) > 1:
             ports = self._file.name_inputs(inputs, ports)
         content = self._file.finish(inputs, ports, text)
@@ -220,7 +225,10 @@ class _Lowering:
     def _input(self, tensor: IntegerTensor, value: str) -> None:
         if len(tensor.shape) == 3 and self._layout == NHWC:
             value = self._file.add_step("Transpose", [value], tensor.name + ".channels_first", perm=TO_CHANNELS_FIRST)
-        self._grids.put_half_up(tensor, value)
+        if tensor.ids:
+            self._ids[tensor.name] = value
+        else:
+            self._grids.put_half_up(tensor, value)
 
     def _put(self, op: IntegerOp, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
         """Append ``op`` as one node, then the nodes that round its value to the grid of the output."""
@@ -396,6 +404,9 @@ class _Lowering:
         put_interpolated(self._file, self._grids, self._model, op, _AWAY_FROM_CENTER)
 
     # Operations without weights
+
+    def _embedding(self, op: IntegerOp) -> None:
+        put_rows(self._file, self._grids, self._storage, self._model, op, self._ids[op.inputs[0]])
 
     def _activation(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, Activation)

@@ -31,10 +31,12 @@ options.intra_op_num_threads = 1
 options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, sys.argv[2])
 session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 sources = [(each.name, each.shape[1:]) for each in session.get_inputs()]
+types = [np.int32 if "int32" in each.type else np.float32 for each in session.get_inputs()]
 def run(given):
     if len(sources) == 1:
-        return session.run(None, {sources[0][0]: given})
+        return session.run(None, {sources[0][0]: given.astype(types[0], copy=False)})
     parts = np.split(given, np.cumsum([int(np.prod(shape)) for _, shape in sources])[:-1], axis=1)
+    parts = [part.astype(dtype) for part, dtype in zip(parts, types)]
     return session.run(None, {name: part.reshape([-1, *shape]) for (name, shape), part in zip(sources, parts)})
 """
 #: Lowest of onnxruntime's severities that is logged; errors are also raised as exceptions.
@@ -71,9 +73,11 @@ class OnnxSession:
         options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
         self._session = _call(onnxruntime.InferenceSession, content, options, providers=["CPUExecutionProvider"])
         self._inputs = [(each.name, tuple(each.shape[1:])) for each in self._session.get_inputs()]
+        types = [np.int32 if "int32" in each.type else np.float32 for each in self._session.get_inputs()]
+        self._types = dict(zip((name for name, _ in self._inputs), types))
 
     def run(self, images: np.ndarray, layout: str, channels_last: bool, inputs: Inputs = ()) -> List[np.ndarray]:
-        """Return the outputs for float32 ``images``, both ``[n] + shape`` in TensorFlow's order.
+        """Return the outputs for float32 ``images``, both ``[n] + shape`` in TensorFlow's order; ids are converted.
 
         ``layout`` is that of the file's inputs; ``channels_last`` states that of its outputs. Of several ``inputs``,
         ``images`` are rows (:mod:`qatviz.inputs`).
@@ -86,7 +90,12 @@ class OnnxSession:
         if self._process is not None:
             found = self._process.run(images)
         else:
-            found = _call(self._session.run, None, split_examples(self._inputs, images))
+            given = split_examples(self._inputs, images)
+            found = _call(
+                self._session.run,
+                None,
+                {name: part.astype(self._types[name], copy=False) for name, part in given.items()},
+            )
         turned = not channels_last
         return [values.transpose(TO_CHANNELS_LAST) if turned and values.ndim == 4 else values for values in found]
 

@@ -11,7 +11,7 @@ from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import Guide, images_in_layout, real_check
 from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.newer_python import NewerPython
-from qatviz.export.onnx.description import port_text
+from qatviz.export.onnx.description import input_texts, port_text
 from qatviz.export.onnx.file import onnx_package
 from qatviz.export.onnx.limits import NCHW, OPSET_13
 from qatviz.export.onnx.runtime import OnnxSession, find_newer, onnxruntime_package, runtime_name
@@ -20,6 +20,7 @@ from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.values import ValueReport
 from qatviz.export.source import ExportSource
+from qatviz.network.checks import INPUT
 from qatviz.network.inputs import NetworkInput
 
 _NOTE = (
@@ -89,7 +90,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     guide = Guide(
         source,
         TITLE,
-        tuple(port_text(name, shape, file.layout) for name, shape in source.network.inputs),
+        input_texts(source.network, file.layout, INPUT),
         tuple(port_text(port, shape, file.layout) for port, shape in zip(file.ports, source.network.output_shapes)),
         ("Tensors have the names of the export as AIMET encodings.",),
         real_check(report, "onnx", "onnxruntime", level="ORT_ENABLE_ALL"),

@@ -139,7 +139,9 @@ class _Lowering:
             self._names[name] = self._file.add_step(
                 "Transpose", [name], name + ".channels_first", perm=TO_CHANNELS_FIRST
             )
-        return Port(name, np.dtype(np.float32), channels_first(shape) if self._layout == NCHW else shape)
+        return Port(
+            name, np.dtype(self._network.input_type(name)), channels_first(shape) if self._layout == NCHW else shape
+        )
 
     def _sources(self, part: FakeQuantUnit) -> List[str]:
         return [self._names[name] for name in part.unit.inputs]
@@ -198,6 +200,18 @@ class _Lowering:
             self._file.add_constant(unit.name + ".weights", arrange(weights.values), np.float32, unit.weights),
             self._file.add_constant(unit.name + ".bias", weights.bias, np.float32, unit.bias),
         ]
+
+    def _embedding(self, part: FakeQuantUnit) -> None:
+        (ids,), unit, shapes = self._sources(part), part.unit, self._network.shapes
+        if len(shapes[unit.inputs[0]]) == 3:
+            ids = self._file.add_step("Transpose", [ids], unit.name + ".ids_last", perm=TO_CHANNELS_LAST)
+        values, weights = part.require_weights().values, unit.name + ".weights"
+        table = self._file.add_constant(weights, values, np.float32, unit.weights)
+        if len(shapes[unit.output]) != 3:
+            self._put(part, "Gather", [table, ids], axis=0)
+            return
+        rows = self._file.add_step("Gather", [table, ids], unit.name + ".rows", axis=0)
+        self._put(part, "Transpose", [rows], perm=TO_CHANNELS_FIRST)
 
     # Layers without weights
 

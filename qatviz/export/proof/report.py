@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 import numpy as np
 
-from qatviz.export.integers.input_formula import PRECISION, codes_formulas
+from qatviz.export.integers.input_formula import input_formulas
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.progress import Progress
@@ -288,8 +288,8 @@ def prove(
         on_whole = whole_scores(graph, whole, True, [head.logits for head in heads], progress.part(0.05, 0.2))
     ran = run_outputs(model, exported.run, images, progress.part(0.2, 0.5))
     inner = inner_examples(images)
-    source = f"{codes_formulas(model)}, {PRECISION}"
-    about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name, input=source)
+    about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name)
+    about["input"] = input_formulas(model)
     names = graph.output_names if further else ("",)
     proofs = [
         _output_proof(name, head, targets, metric, scores, codes, *pair)
@@ -348,6 +348,7 @@ def _golden(
     first = slice(GOLDEN_EXAMPLES)
     logits, (simulated, found) = model.logits, ran[0]
     values, codes = model.split(images[first]), model.split(quantize_input(model, images[first]))
+    values = {tensor.name: codes[tensor.name] if tensor.ids else values[tensor.name] for tensor in model.inputs}
     source, *sources = model.inputs
     vectors = {
         "images": values[source.name],

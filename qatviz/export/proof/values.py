@@ -1,7 +1,7 @@
 """Proof by values, for exports whose outputs are real numbers without integer codes to compare."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -211,6 +211,7 @@ def value_report(
     whole: Optional[WholeScores] = None,
     by_output: Optional[Mapping[str, Dict[str, np.ndarray]]] = None,
     inputs: Sequence[Tuple[str, Tuple[int, ...]]] = (),
+    ids: Collection[str] = (),
 ) -> ValueReport:
     """Return the report on values that were computed.
 
@@ -227,6 +228,8 @@ def value_report(
         Values as in `values` of each output, by its name, if there are several.
     inputs : sequence of (str, tuple of int)
         Names and shapes of the network's inputs, if there are several.
+    ids : collection of str
+        Names of the inputs with ids, whose golden vectors are int32.
     """
     images, labels = held_out.images, held_out.labels
     metrics = held_out.metrics or [metric_for(targets) for targets in (labels, *held_out.further)]
@@ -238,6 +241,9 @@ def value_report(
     }
     scores = {name: score(found, labels, metric) for name, found in values.items()}
     given = list(split_examples(inputs, images[first]).values()) if len(inputs) > 1 else [images[first]]
+    if ids:
+        types = [np.int32 if name in ids else np.float32 for name, _ in inputs]
+        given = [part.astype(dtype) for part, dtype in zip(given, types)]
     golden = {
         "images": given[0],
         "labels": labels[first],

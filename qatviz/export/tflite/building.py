@@ -43,6 +43,8 @@ class OperationBuilder:
     def _new(self, tensor: IntegerTensor, name: str, shape: Optional[Sequence[int]] = None) -> int:
         """Append a tensor on the grid of ``tensor``; return its index. ``shape`` is without the batch axis."""
         shape = tensor.shape if shape is None else tuple(shape)
+        if tensor.ids:
+            return self._file.add_tensor(name, (1, *shape), tensor.dtype)
         return self._file.add_tensor(name, (1, *shape), self._dtype, self._grid(tensor))
 
     def _grid(self, tensor: IntegerTensor) -> Quantization:

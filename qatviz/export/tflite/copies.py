@@ -1,18 +1,20 @@
-"""Operations of a TFLite file that copy codes: concatenation, padding, reshapes, selection and order of elements."""
+"""Operations of a TFLite file that copy codes: from tables, concatenation, padding, reshapes, selection and order."""
 
 # A separate module, because the lowering would be too long with it.
 
-from typing import List
+from typing import Any, Callable, List
 
 import numpy as np
 
 from qatviz.export.integers.model import IntegerOp
 from qatviz.export.tflite.elementwise import ElementwiseBuilder
-from qatviz.export.tflite.file import VERSIONS
+from qatviz.export.tflite.file import VERSIONS, tensor_type
 from qatviz.export.tflite.moves import MOST_AXES, append_moves, move_inputs, move_steps
+from qatviz.export.tflite.storage import code_offset
 from qatviz.network.checks import Shape
 from qatviz.network.layers import Concat, UpsampleBilinear, ZeroPad
 
+_FLOAT32 = np.dtype(np.float32)
 #: Largest number of tensors that TFLite Micro concatenates at once.
 _MOST_JOINED = 10
 
@@ -36,6 +38,43 @@ class CopyBuilder(ElementwiseBuilder):
 
     def _append_concatenation(self, inputs: List[int], result: int, place: int) -> None:
         self._append("CONCATENATION", inputs, result, "ConcatenationOptions", Axis=place + 1)
+
+    def _embedding(self, op: IntegerOp) -> None:
+        codes = op.require_table().astype(np.int64) + code_offset(self._model.tensor(op.output), self._dtype)
+        self._append_gather(op, codes, lambda: self._index[op.inputs[0]], f"{op.layer.owner}/table")
+
+    def _append_gather(self, op: IntegerOp, table: np.ndarray, place: Callable[[], int], shared: str = "") -> None:
+        """Append ``op`` as a GATHER from a table of the file's codes, int64.
+
+        TFLite Micro's has no int16: there, the codes are whole numbers in float32.
+
+        Parameters
+        ----------
+        place : callable
+            Appends the operations that compute the positions in the table; returns the index of their result.
+        shared : str
+            Name of the table if other operations may have the same.
+        """
+        output, name = self._model.tensor(op.output), op.name + "/table"
+        if self._micro and self._dtype == np.int16:
+            values = self._file.add_constant(name, table.astype(_FLOAT32), shared=shared)
+            position = place()
+            entry = self._file.add_tensor(op.name + "/entry", (1, *output.shape), _FLOAT32)
+            self._file.add_operation("GATHER", 1, [values, position], [entry], ("GatherOptions", {"Axis": 0}))
+            types: Any = {"InDataType": tensor_type(_FLOAT32), "OutDataType": tensor_type(self._dtype)}
+            self._append_op(
+                op, lambda index: self._append("CAST", [entry], index, "CastOptions", **types), result_range=op.clamp
+            )
+            return
+        if self._dtype == np.int16:
+            self._differences.not_micro.append(op.name)
+        values = self._file.add_constant(name, table.astype(self._dtype), self._grid(output), shared)
+        position = place()
+        self._append_op(
+            op,
+            lambda index: self._append("GATHER", [values, position], index, "GatherOptions", Axis=0),
+            result_range=op.clamp,
+        )
 
     def _zeropad(self, op: IntegerOp) -> None:
         assert isinstance(op.layer, ZeroPad)

@@ -10,8 +10,8 @@ from qatviz.export.formats import Options, Written
 from qatviz.export.guide.guide import (
     Check,
     Guide,
-    codes_of_values,
     expected_codes,
+    input_codes,
     input_texts,
     smallest,
     values_of_codes,
@@ -106,8 +106,8 @@ def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, U
         input_texts(
             model,
             lambda tensor: (
-                f"Tensor `{tensor.name}`: {dtype} {['batch', *tensor.shape]}.",
-                codes_of_values(tensor.grid, dtype, shipped.offsets[tensor.name]),
+                f"Tensor `{tensor.name}`: {tensor.dtype if tensor.ids else dtype} {['batch', *tensor.shape]}.",
+                input_codes(tensor, dtype, shipped.offsets[tensor.name]),
             ),
         ),
         tuple(text for head, name in zip(model.heads, shipped.outputs) for text in _output_texts(shipped, head, name)),

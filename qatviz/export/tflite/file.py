@@ -33,6 +33,17 @@ _TYPES = {
     np.dtype(np.float32): tflite.TensorType.FLOAT32,
     np.dtype(bool): tflite.TensorType.BOOL,
 }
+#: Tables with the options of the operations of activation functions; others have none.
+FUNCTION_OPTIONS = {
+    "ADD": "AddOptions",
+    "SUB": "SubOptions",
+    "MUL": "MulOptions",
+    "DIV": "DivOptions",
+    "MINIMUM": "MaximumMinimumOptions",
+    "MAXIMUM": "MaximumMinimumOptions",
+    "LEAKY_RELU": "LeakyReluOptions",
+    "GELU": "GeluOptions",
+}
 #: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); 1 with uint8.
 VERSIONS: Dict[str, Dict[str, int]] = {
     "int8": {

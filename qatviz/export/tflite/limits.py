@@ -17,7 +17,6 @@ from qatviz.network.graph import Network
 from qatviz.network.layers import Softmax, UpsampleBilinear
 from qatviz.network.matmul import MatMul
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.settings import WEIGHTS
 
 INT4_BITS = 4
 #: Most axes of TFLite Micro's tensors, without that of the batch (``RuntimeShape``).
@@ -120,7 +119,7 @@ def facts_of_settings(book: SettingsBook) -> Facts:
     weights, activations = [], []
     for tensor in book.plan.tensors:
         s = book.of(tensor.name)
-        if tensor.kind != WEIGHTS:
+        if book.plan.has_outputs(tensor.name):
             activations.append(Activations(tensor.name, s.num_bits, s.num_bits == _INT16_BITS and not s.symmetric))
         else:
             fills = s.enabled and s.num_bits == _INT8_BITS and not s.symmetric

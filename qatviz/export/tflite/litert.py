@@ -25,6 +25,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 kernels = getattr(OpResolverType, sys.argv[2])
 interpreter = Interpreter(model_path=path, experimental_op_resolver_type=kernels)
 sources = [(details["index"], details["shape"][1:]) for details in interpreter.get_input_details()]
+types = [details["dtype"] for details in interpreter.get_input_details()]
 outputs = [details["index"] for details in interpreter.get_output_details()]
 shapes = [None]
 def run(given):
@@ -39,8 +40,8 @@ def run(given):
             interpreter.resize_tensor_input(source, part.shape)
         interpreter.allocate_tensors()
         shapes[-1] = given.shape
-    for (source, _), part in zip(sources, parts):
-        interpreter.set_tensor(source, part)
+    for (source, _), part, dtype in zip(sources, parts, types):
+        interpreter.set_tensor(source, part.astype(dtype))
     interpreter.invoke()
     return [interpreter.get_tensor(index) for index in outputs]
 """

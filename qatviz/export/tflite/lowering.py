@@ -69,8 +69,7 @@ from qatviz.quant.int16_kernels import representable_scales
 #: Largest number by which weights and bias of a mean (MEAN_WEIGHT and MEAN_BIAS in the model) are multiplied in int8.
 _LARGEST_MULTIPLE = 127 // MEAN_WEIGHT
 #: Tables with the options of an activation function's kernel; others have none.
-_FUNCTION_OPTIONS = {"LEAKY_RELU": "LeakyReluOptions"}
-_FLOAT32 = np.dtype(np.float32)
+_KERNEL_OPTIONS = {"LEAKY_RELU": "LeakyReluOptions"}
 
 
 def tflite_model(
@@ -154,7 +153,8 @@ class _Lowering(CopyBuilder):
         sources = self._model.inputs
         first = [self._new(source, source.name) for source in sources]
         for source, index in zip(sources, first):
-            self._index[source.name] = self._clamped(source, index, source.bounds, self._limits(source))
+            limits = source.bounds if source.ids else self._limits(source)
+            self._index[source.name] = self._clamped(source, index, source.bounds, limits)
         for op in self._model.ops:
             getattr(self, "_" + op.kind.lower())(op)
         tensors = [self._model.tensor(name) for name in outputs or self._model.outputs]
@@ -171,8 +171,10 @@ class _Lowering(CopyBuilder):
         single = bool(self._differences.single)
         integers = with_stored_weights(self._model, self._stored) if self._stored else None
         notes = tuple(self._notes)
-        inputs = tuple((source.name, source.shape) for source in sources)
-        return TfliteModel(content, self._dtype, offsets, int4, notes, twice, only_litert, single, integers, inputs)
+        inputs, ids = tuple((source.name, source.shape) for source in sources), tuple(s.name for s in sources if s.ids)
+        return TfliteModel(
+            content, self._dtype, offsets, int4, notes, twice, only_litert, single, integers, inputs, ids
+        )
 
     # Operations with weights
 
@@ -372,7 +374,7 @@ class _Lowering(CopyBuilder):
         self._new_kernels |= kernel is None or kernel.operator not in OLD_KERNELS
         if kernel is not None:
             name, fields = kernel.operator, kernel.attributes
-            options, limits = _FUNCTION_OPTIONS.get(name), self._limits(output)
+            options, limits = _KERNEL_OPTIONS.get(name), self._limits(output)
             if name == "LOGISTIC":
                 limits = min(output.zero_point, op.clamp[0]), limits[1]
             self._append_op(
@@ -383,30 +385,7 @@ class _Lowering(CopyBuilder):
             return
         self._differences.gathered.append(op.name)
         table = op.require_table().astype(np.int64) + code_offset(output, self._dtype)
-        if self._micro and self._dtype == np.int16:
-            entry = self._entries_in_float(op, source, output, table)
-            types: Any = {"InDataType": tensor_type(_FLOAT32), "OutDataType": tensor_type(self._dtype)}
-            self._append_op(
-                op, lambda index: self._append("CAST", [entry], index, "CastOptions", **types), result_range=op.clamp
-            )
-            return
-        if self._dtype == np.int16:
-            self._differences.not_micro.append(op.name)
-        values = self._file.add_constant(op.name + "/table", table.astype(self._dtype), self._grid(output))
-        position = self._position_in_table(op, source)
-        self._append_op(
-            op,
-            lambda index: self._append("GATHER", [values, position], index, "GatherOptions", Axis=0),
-            result_range=op.clamp,
-        )
-
-    def _entries_in_float(self, op: IntegerOp, source: IntegerTensor, output: IntegerTensor, table: np.ndarray) -> int:
-        """Append a GATHER of codes as whole numbers, float32; return its output."""
-        values = self._file.add_constant(op.name + "/table", table.astype(_FLOAT32))
-        position = self._position_in_table(op, source)
-        entry = self._file.add_tensor(op.name + "/entry", (1, *output.shape), _FLOAT32)
-        self._file.add_operation("GATHER", 1, [values, position], [entry], ("GatherOptions", {"Axis": 0}))
-        return entry
+        self._append_gather(op, table, lambda: self._position_in_table(op, source))
 
     def _position_in_table(self, op: IntegerOp, source: IntegerTensor) -> int:
         """Append the positions in a table, int32 from 0, of the codes of ``source``; return their index."""

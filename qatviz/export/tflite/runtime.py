@@ -40,11 +40,13 @@ class Interpreter:
             self._interpreter = tf.lite.Interpreter(model_content=content)
         details = self._interpreter.get_input_details()
         self._inputs = [(each["index"], tuple(each["shape"][1:])) for each in details]
+        self._types = {each["index"]: each["dtype"] for each in details}
         self._outputs = [details["index"] for details in self._interpreter.get_output_details()]
 
     def run(self, examples: np.ndarray) -> List[np.ndarray]:
-        """Return the outputs, in the file's order and types, for the input ``[n] + shape`` in the file's type.
+        """Return the outputs, in the file's order and types, for the input ``[n] + shape``.
 
+        Its values are converted to the file's type.
         Of several inputs, ``examples`` are rows (:mod:`qatviz.inputs`).
         """
         if self._single and len(examples) > 1:
@@ -58,7 +60,7 @@ class Interpreter:
                 interpreter.allocate_tensors()
                 self._examples = len(examples)
             for index, part in given.items():
-                interpreter.set_tensor(index, part)
+                interpreter.set_tensor(index, part.astype(self._types[index], copy=False))
             interpreter.invoke()
             return [interpreter.get_tensor(index) for index in self._outputs]
 

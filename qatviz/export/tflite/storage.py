@@ -168,7 +168,9 @@ def _runtimes(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str]) -> Lis
 
 
 def code_offset(tensor: IntegerTensor, dtype: np.dtype) -> int:
-    """Return the difference between the codes of a tensor in a file of ``dtype`` and the model's."""
+    """Return the difference between the codes of a tensor in a file of ``dtype`` and the model's; ids are the same."""
+    if tensor.ids:
+        return 0
     if dtype == _INT16:
         return -tensor.zero_point
     return UINT8_OFFSET if dtype == _UINT8 else 0
@@ -215,6 +217,7 @@ def _facts(model: IntegerModel) -> limits.Facts:
     activations = {
         tensor.quantizer: limits.Activations(tensor.quantizer, tensor.num_bits, not _fits_int16(tensor))
         for tensor in model.tensors
+        if not tensor.ids
     }
     additions = tuple((op.name, len(op.inputs)) for op in model.ops if isinstance(op.layer, Sum))
     softmaxes = tuple(

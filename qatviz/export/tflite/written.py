@@ -15,7 +15,7 @@ class TfliteModel(NamedTuple):
     ----------
     content : bytes
     dtype : np.dtype
-        Type of its inputs and outputs: int8, uint8 or int16.
+        Type of its inputs and outputs, except for ids: int8, uint8 or int16.
     offsets : dict of str to int
         Numbers that are added to the integer model's codes: of the inputs, then of the outputs in order. Codes of the
         output "softmax" count from probability 0.
@@ -33,6 +33,8 @@ class TfliteModel(NamedTuple):
         The integers of the file itself if they are not the model's, but chosen for kernels that round twice.
     inputs : tuple of (str, tuple of int)
         Names and shapes of its inputs; the first of the offsets is that of the only input if they are not known.
+    ids : tuple of str
+        Names of its inputs of ids, which are int32.
     """
 
     content: bytes
@@ -45,6 +47,7 @@ class TfliteModel(NamedTuple):
     single: bool = False
     integers: Optional[IntegerModel] = None
     inputs: Tuple[Tuple[str, Tuple[int, ...]], ...] = ()
+    ids: Tuple[str, ...] = ()
 
     @property
     def outputs(self) -> Tuple[str, ...]:
@@ -54,12 +57,13 @@ class TfliteModel(NamedTuple):
     def to_file(self, codes: np.ndarray, name: Optional[str] = None) -> np.ndarray:
         """Return the file's codes for the model's codes of the tensor `name`, by default of the input.
 
-        Of several inputs, both are rows (:mod:`qatviz.inputs`).
+        Of several inputs, both are rows (:mod:`qatviz.inputs`), as int32 if some have ids.
         """
         if name is None and len(self.inputs) > 1:
             parts = split_examples(self.inputs, codes)
             return packed_examples([self.to_file(part, own) for own, part in parts.items()])
-        return (codes + self.offsets[name or next(iter(self.offsets))]).astype(self.dtype)
+        name = name or next(iter(self.offsets))
+        return (codes + self.offsets[name]).astype(np.int32 if name in self.ids else self.dtype)
 
     def from_file(self, found: Sequence[np.ndarray]) -> Dict[str, np.ndarray]:
         """Return the model's codes, int32, for the file's outputs."""

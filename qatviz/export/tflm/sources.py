@@ -125,6 +125,7 @@ def application(name: str, file: TfliteModel, arena: Arena, golden: GoldenCodes)
         "space": name + "_tflm",  # never a keyword of C++
         "PREFIX": name.upper(),
         "code": C_TYPES[file.dtype.name],
+        "input_code": C_TYPES["int32"] if file.ids else "Code",
         "model_bytes": len(file.content),
         "arena": arena.nbytes,
         "arena_origin": "\n// ".join(textwrap.wrap(arena.origin, _WIDTH)),
@@ -172,7 +173,7 @@ def _golden_arrays(golden: GoldenCodes) -> str:
     default = golden.once if golden.default is None else golden.default
     rows = [codes.reshape(len(codes), -1) for codes in (golden.given, golden.once, default)]
     given, once, other = (
-        array(name, codes, "const ").replace(C_TYPES[codes.dtype.name], "Code", 1)
+        array(name, codes, "const ", None if codes.dtype == np.int32 else "Code")  # ids are int32
         for name, codes in zip(("kGoldenInput", "kGoldenOutput", "kGoldenOutput"), rows)
     )
     if np.array_equal(default, golden.once):

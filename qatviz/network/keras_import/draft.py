@@ -8,6 +8,7 @@ import numpy as np
 from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.checks import Shape
+from qatviz.network.embedding import Embedding
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.inputs import NetworkInput
 from qatviz.network.keras_import.array_parts import array_part
@@ -15,7 +16,8 @@ from qatviz.network.keras_import.config import LayerSpec
 from qatviz.network.keras_import.names import Names
 from qatviz.network.keras_import.records import Path
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import Dropout, Flatten, Reshape, Softmax
+from qatviz.network.layers import DepthwiseConv2D, Dropout, Flatten, Reshape, Softmax
+from qatviz.network.plan import PASSING, SAME_GRID
 from qatviz.network.sequences import image_of_sequence, keeps_sequence
 
 _MISSING = object()
@@ -110,6 +112,10 @@ class Draft:
         self.constants: Set[str] = set()
         self.scalings: Dict[str, Optional[Scaling]] = {}
         self.shared: Set[str] = set()
+        #: Outputs with the grid of an Embedding's weights.
+        self._embedded: Set[str] = set()
+        #: Layers that give them grids of their own.
+        self._rescaled: Dict[str, str] = {}
         #: Layers with parameters that the first call of each Keras layer added; those that the present call may share.
         self._owners: Dict[Path, List[str]] = {}
         self._unshared: Optional[List[str]] = None
@@ -133,12 +139,20 @@ class Draft:
         return type(self._layers[self._unshared[0]]) if self._unshared else None
 
     def add(self, kind: Type[Layer], name: str, inputs: Union[str, Sequence[str]], **settings: Any) -> str:
-        """Add a layer and return its name."""
+        """Add a layer and return its name.
+
+        If inputs and output of a layer share one grid, inputs on the grid of an Embedding's weights get one of their
+        own.
+        """
         names: Any = inputs
+        if issubclass(kind, SAME_GRID):
+            names = [self._with_own_grid(source) for source in ([inputs] if isinstance(inputs, str) else inputs)]
         layer = self._with_owner(kind(name, names, **settings))
         self._keras_layers[name] = self._present
         self.shapes[name] = layer.output_shape([self.shapes[source] for source in layer.inputs])
         self._layers[name] = layer
+        if kind is Embedding or (issubclass(kind, PASSING) and layer.inputs[0] in self._embedded):
+            self._embedded.add(name)
         if keeps_sequence(layer, [source in self._sequences for source in layer.inputs], self.shapes[name]):
             self._sequences.add(name)
         return name
@@ -148,6 +162,24 @@ class Draft:
     ) -> str:
         """Add a layer that computes a part of the layer `name`, and return its name."""
         return self.add(kind, self.names.derive(name, part), inputs, **settings)
+
+    def _with_own_grid(self, source: str) -> str:
+        """Return the name of an output with the values of ``source``, but not with the grid of an Embedding's weights.
+
+        If necessary, a depthwise 1×1 convolution with weights of 1 is added, once.
+        """
+        if source not in self._embedded:
+            return source
+        if source not in self._rescaled:
+            shape, scale = self.shapes[source], self.names.derive(source, "scale")
+            self.add(DepthwiseConv2D, scale, self.reshape_to_image(scale, source), kernel_size=1, use_bias=False)
+            self.set_constant(scale, "weights", np.ones(shape[-1:], np.float32))
+            self.add_note("a depthwise 1×1 convolution with weights of 1 is added, for a grid of its own", scale)
+            result = scale
+            if self.shapes[scale] != shape:
+                result = self.add(Reshape, self.names.derive(source, "scaled"), scale, target_shape=shape)
+            self._rescaled[source] = result
+        return self._rescaled[source]
 
     def _with_owner(self, layer: Layer) -> Layer:
         """Return a layer with the parameters of the one that the first call of the Keras layer added in its place."""

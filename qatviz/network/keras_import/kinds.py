@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from qatviz.network import checks
 from qatviz.network.activations import FUNCTION_PARAMETERS
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
-from qatviz.network.keras_import import attention, conversions, merges, normalizations, recurrent, scalings
+from qatviz.network.keras_import import attention, conversions, embeddings, merges, normalizations, recurrent, scalings
 from qatviz.network.keras_import.config import LAMBDA, MULTI_HEAD_ATTENTION, LayerSpec
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
@@ -117,13 +117,11 @@ _VOLUMES = (
 _REASONS = {
     **dict.fromkeys(_VOLUMES, "it has images of three dimensions, for which TFLite has no kernels of integers"),
     LAMBDA: "it consists of Python code, which cannot be converted",
-    "Embedding": "its input is positions in a table, while the inputs of networks here are real numbers on a grid",
     "Masking": "the layers after it skip the elements that it masks, while a network computes all of them",
     **dict.fromkeys(_RECURRENT, "it is recurrent, and its elements are not those of a SimpleRNN, an LSTM or a GRU"),
 }
 _NEAREST = {
     **{kind: f"{kind[:-2]}2D, with the third dimension as channels" for kind in _VOLUMES},
-    "Embedding": "the embedded vectors as input, or a constant that is added, for an embedding of positions",
     "Masking": "sequences of one length, filled up with zeros, without a Masking",
     **dict.fromkeys(_RECURRENT, f"SimpleRNN, LSTM or GRU, of up to {recurrent.MAX_LENGTH} elements"),
     LAMBDA: "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
@@ -259,6 +257,11 @@ KINDS: Dict[str, Kind] = {
     "Dot": Kind(attention.convert_dot, ("axes", "normalize")),
     "Dropout": Kind(conversions.convert_dropout, ("rate", "noise_shape"), form=ALIKE),
     "ELU": Kind(conversions.convert_function("elu", "alpha"), ("alpha",), form=ALIKE),
+    "Embedding": Kind(
+        embeddings.convert_embedding,
+        ("input_dim", "output_dim", "input_length", "mask_zero"),
+        lambda config: (["embeddings"], []),
+    ),
     "Flatten": Kind(conversions.convert_same(Flatten), form=ANY),
     "GaussianDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
     "GaussianNoise": Kind(conversions.omit, ("stddev",), form=ALIKE),

@@ -28,6 +28,7 @@ _ARRAYS = (
     "recurrent_kernel",
     "bias",
     "depthwise_kernel",
+    "embeddings",
     "pointwise_kernel",
     "gamma",
     "beta",

@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.errors import NetworkError
 from qatviz.inputs import input_parts
-from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.graph import WITH_WEIGHTS, Network
 from qatviz.network.layers import BatchNorm
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.live import LiveQuantizers, Modes
@@ -90,7 +90,7 @@ def lower(
             frozen = _frozen(unit.batch_norm, flags[unit.name], fixed)
             shared = batch_norms.get(unit.op.owner)
             batch_norms[unit.name] = FoldedBatchNorm(unit, parameters, frozen) if shared is None else shared
-        if isinstance(unit.op, WEIGHTED):
+        if isinstance(unit.op, WITH_WEIGHTS):
             name = unit.weights
             sources[name] = batch_norms[unit.name].weights if unit.name in batch_norms else parameters[name]
     if not sources:
@@ -102,7 +102,8 @@ def lower(
     else:
         lowering = EvaluationLowering(network, plan, parameters, quantizers, batch_norms)
     outputs = {
-        name: quantizers.quantizer(name + ".activations")(values) for name, values in _inputs(network, images).items()
+        name: values if name in network.id_counts else quantizers.quantizer(name + ".activations")(values)
+        for name, values in _inputs(network, images).items()
     }
     for unit in plan.units:
         with tf.name_scope(scope_name(unit.name)):

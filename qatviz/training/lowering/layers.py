@@ -170,6 +170,11 @@ class LayerLowering(ABC):
 
         return self._weighted(unit, inputs[0], multiply)
 
+    def _embedding(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        table = self.quantizers.quantizer(unit.weights)(self.parameters[unit.weights])
+        # Behind a reshape, so that the gradient of the table is dense, as quantizers require.
+        return tf.gather(tf.reshape(table, table.shape), tf.cast(inputs[0], tf.int32))
+
     def _weighted(self, unit: Unit, x: tf.Tensor, operation: Operation) -> tf.Tensor:
         """Lower a convolution (or Dense with batch norm): operation, bias, activation, quantizer."""
         quantizer = self.quantizers.quantizer(unit.weights)

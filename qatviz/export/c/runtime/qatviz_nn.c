@@ -1087,6 +1087,16 @@ void qnn_lookup(const qnn_function *op, const void *input, void *output)
     }
 }
 
+void qnn_embedding(const qnn_table *op, const void *input, void *output)
+{
+    const int32_t *ids = (const int32_t *)input;
+    int32_t i, line = bytes_of(op->storage, op->columns);
+    for (i = 0; i < op->count; i++) {
+        int32_t id = ids[i] < 0 ? 0 : min_of(ids[i], op->rows - 1);
+        memcpy((char *)output + i * line, (const char *)op->table + id * line, (size_t)line);
+    }
+}
+
 void qnn_pad(const qnn_border *op, const void *input, void *output)
 {
     int32_t i, row, count = count_of(&op->out), line = op->in.width * op->in.channels;

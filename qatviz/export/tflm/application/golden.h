@@ -10,7 +10,7 @@ constexpr int kGoldenCount = @count@;
 constexpr int kInputCodes = @input_codes@;
 constexpr int kOutputCodes = @output_codes@;
 
-extern const Code kGoldenInput[kGoldenCount][kInputCodes];
+extern const @input_code@ kGoldenInput[kGoldenCount][kInputCodes];
 
 // If TFLITE_SINGLE_ROUNDING is 1, outputs of kernels that round each result once.
 // @default_origin@

@@ -201,15 +201,16 @@ class NetworkPanel(Panel):
     def _tensors_of(self, name: str) -> Tuple[str, ...]:
         """Return the tensors of a node.
 
-        A node without tensors, such as pooling, has the one whose grid its values are on; after a softmax, none.
+        A node without tensors, such as pooling, has the one whose grid its values are on; after a softmax, and for ids,
+        none.
         """
-        node = self.nodes.get(name)
-        if node is None:
+        node, plan = self.nodes.get(name), self.model.plan
+        if node is None or plan is None:
             return ()
         if node.tensors:
             return tuple(tensor.name for tensor in node.tensors)
-        source = next(edge[0] for edge in self._edges if edge[1] == name)
-        return tuple(tensor for tensor in self._tensors_of(source) if tensor.endswith("." + ACTIVATIONS))
+        source = next((edge[0] for edge in self._edges if edge[1] == name), "")
+        return tuple(tensor for tensor in self._tensors_of(source) if plan.has_outputs(tensor))
 
     def _select(self, tensor: str, modifiers: QtCore.Qt.KeyboardModifiers) -> None:
         selected = set(self.model.selected)

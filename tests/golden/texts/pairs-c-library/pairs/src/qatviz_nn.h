@@ -161,6 +161,14 @@ typedef struct {
     const void *table;               /* of codes in out_storage */
 } qnn_function;
 
+/* Rows of a table, one for each id of the input; ids are int32_t from 0 on, others are replaced by the nearest one. */
+typedef struct {
+    int32_t count;                   /* ids */
+    int32_t rows, columns;
+    qnn_storage storage;
+    const void *table;               /* [rows][columns] */
+} qnn_table;
+
 /* An image padded with the zero point. */
 typedef struct {
     qnn_shape in, out;
@@ -225,6 +233,7 @@ void pairs_qnn_matmul_rounded(const qnn_matrices *op, const void *const *inputs,
 void pairs_qnn_maximum(const qnn_pair *op, const void *const *inputs, void *output);
 void pairs_qnn_minimum(const qnn_pair *op, const void *const *inputs, void *output);
 void pairs_qnn_lookup(const qnn_function *op, const void *input, void *output);
+void pairs_qnn_embedding(const qnn_table *op, const void *input, void *output);
 void pairs_qnn_pad(const qnn_border *op, const void *input, void *output);
 void pairs_qnn_gather(const qnn_view *op, const void *input, void *output);
 void pairs_qnn_interpolate(const qnn_interpolation *op, const void *input, void *output);
