@@ -103,6 +103,21 @@ def test_time_distributed_layers_that_may_be_applied_to_the_sequence(inner):
     assert "own" in [layer.name for layer in imported.network.layers]
 
 
+def rows(x):
+    """Return the layers of a CNN-LSTM on a sequence of sequences."""
+    x = layers.TimeDistributed(layers.Conv1D(4, 3, padding="same", dilation_rate=2, activation="relu"))(x)
+    x = layers.TimeDistributed(layers.Conv1D(3, 2, strides=2, use_bias=False), name="own")(x)
+    x = layers.TimeDistributed(layers.MaxPooling1D(2))(x)
+    x = layers.TimeDistributed(layers.AveragePooling1D(2, strides=1))(x)
+    return layers.LSTM(4)(layers.TimeDistributed(layers.Flatten())(x))
+
+
+def test_time_distributed_layers_on_sequences_of_sequences():
+    imported = imported_exactly(functional(lambda x: head(rows(x)), (3, 16, 2)))
+    assert imported.network.shapes["own"] == (3, 8, 3)
+    assert imported.network.layer("own").kernel_size == (1, 2)
+
+
 @pytest.mark.parametrize(
     "body",
     [

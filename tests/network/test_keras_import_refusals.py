@@ -61,7 +61,6 @@ def functional(body):
     "make, kind",
     [
         (lambda: layers.LocallyConnected2D(3, 3, name="bad"), "LocallyConnected2D"),
-        (lambda: layers.TimeDistributed(layers.LocallyConnected1D(2, 1), name="bad"), "TimeDistributed"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -80,11 +79,11 @@ def test_layers_on_volumes_are_refused_with_those_on_images():
 @pytest.mark.parametrize(
     "make, nearest",
     [
-        (lambda: layers.TimeDistributed(layers.LocallyConnected1D(2, 1), name="bad"), "Dense"),
+        (lambda: layers.TimeDistributed(layers.LocallyConnected1D(2, 1), name="bad"), "one of Dense, Conv1D"),
     ],
 )
 def test_the_nearest_supported_type_is_named(make, nearest):
-    reason = "this type of layer is not supported; nearest: "
+    reason = "no layer computes for all elements of a sequence what the one in it does for each; nearest: "
     refused(sequential(make), rf"^layer 'bad' \(\w+\): {reason}{nearest}")
 
 

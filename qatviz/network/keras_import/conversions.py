@@ -15,7 +15,7 @@ from qatviz.network.keras_import.config import MIN_FUSED_EPSILON
 from qatviz.network.keras_import.draft import Draft, KerasLayer
 from qatviz.network.keras_import.records import shortened
 from qatviz.network.keras_import.versions import KERAS3_ACTIVATIONS, OLD_INTERPOLATIONS
-from qatviz.network.layer import Layer
+from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (
     BatchNorm,
     Concat,
@@ -178,7 +178,11 @@ def convert_dense(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 
 
 def convert_batch_normalization(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert a batch norm; without a layer to fold it into, add a depthwise 1×1 convolution with weights of 1."""
+    """Convert a batch norm; without a layer to fold it into, add a depthwise 1×1 convolution with weights of 1.
+
+    It is not folded forward into a convolution behind it: training would no longer normalize by the statistics of each
+    batch, gamma and beta would not be trained, and other weights would be, in another scale.
+    """
     source, shape = inputs[0], draft.keras_shape(inputs[0])
     axis = layer.setting("axis", -1)
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
@@ -404,6 +408,12 @@ def convert_same(kind: Type[Layer], *settings: str) -> Conversion:
         return draft.add(kind, layer.name, inputs, **{key: layer.setting(key) for key in settings})
 
     return convert
+
+
+def convert_flattened_elements(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a Flatten of each element of a sequence."""
+    length, *rest = draft.shapes[inputs[0]]
+    return draft.add(Reshape, layer.name, inputs, target_shape=(length, element_count(tuple(rest))))
 
 
 class _Window:

@@ -9,6 +9,7 @@ from qatviz.network.keras_import import attention, conversions, embeddings, merg
 from qatviz.network.keras_import.config import LAMBDA, MULTI_HEAD_ATTENTION, LayerSpec
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
+from qatviz.network.keras_import.layer_wrappers import FLATTEN_ELEMENTS
 from qatviz.network.keras_import.operations import SLICING, SPLIT, STACK
 from qatviz.network.keras_import.records import shortened
 from qatviz.network.keras_import.spelled_functions import FUNCTION
@@ -117,6 +118,7 @@ _VOLUMES = (
 _REASONS = {
     **dict.fromkeys(_VOLUMES, "it has images of three dimensions, for which TFLite has no kernels of integers"),
     LAMBDA: "it consists of Python code, which cannot be converted",
+    "TimeDistributed": "no layer computes for all elements of a sequence what the one in it does for each",
     "Masking": "the layers after it skip the elements that it masks, while a network computes all of them",
     **dict.fromkeys(_RECURRENT, "it is recurrent, and its elements are not those of a SimpleRNN, an LSTM or a GRU"),
 }
@@ -125,7 +127,7 @@ _NEAREST = {
     "Masking": "sequences of one length, filled up with zeros, without a Masking",
     **dict.fromkeys(_RECURRENT, f"SimpleRNN, LSTM or GRU, of up to {recurrent.MAX_LENGTH} elements"),
     LAMBDA: "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
-    "TimeDistributed": "Dense, which is applied along the last axis",
+    "TimeDistributed": "one of Dense, Conv1D, MaxPooling1D, AveragePooling1D or Flatten",
 }
 _NEAREST_OF_OTHERS = "a model without it, of the layers that the README lists"
 #: Policies of mixed precision, whose weights are float32.
@@ -263,6 +265,7 @@ KINDS: Dict[str, Kind] = {
         lambda config: (["embeddings"], []),
     ),
     "Flatten": Kind(conversions.convert_same(Flatten), form=ANY),
+    FLATTEN_ELEMENTS: Kind(conversions.convert_flattened_elements),
     "GaussianDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
     "GaussianNoise": Kind(conversions.omit, ("stddev",), form=ALIKE),
     "LayerNormalization": Kind(

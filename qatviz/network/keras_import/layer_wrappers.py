@@ -24,6 +24,15 @@ _MERGES: Dict[str, Tuple[str, Dict[str, Any]]] = {
 }
 #: Layers that compute the same for a whole sequence as for each of its elements.
 _POINTWISE = ("Activation", "BatchNormalization", "Dense", "Dropout", "ELU", "LeakyReLU", "ReLU", "Softmax")
+#: Layers on sequences that are, on a sequence of sequences, a layer on an image with one row for each, and the settings
+#: for which the image has a further value, of the rows.
+_BY_ROW = {
+    "Conv1D": ("Conv2D", ("kernel_size", "strides", "dilation_rate")),
+    "MaxPooling1D": ("MaxPooling2D", ("pool_size", "strides")),
+    "AveragePooling1D": ("AveragePooling2D", ("pool_size", "strides")),
+}
+FLATTEN_ELEMENTS = "Flatten of each element"
+"""Kind of a Flatten in a TimeDistributed."""
 
 
 def wrapped_layers(record: Record) -> List[Tuple[Tuple[str, ...], Record]]:
@@ -73,18 +82,28 @@ def _bidirectional(spec: LayerSpec) -> List[LayerSpec]:
 
 
 def _time_distributed(spec: LayerSpec) -> List[LayerSpec]:
-    """Return the layer in a TimeDistributed if it may be applied to the whole sequence."""
+    """Return the layer that computes for the whole sequence what that in a TimeDistributed does for each element."""
     record = _inner(spec.config, "layer", spec.kind)
-    if layer_kind(record) not in _POINTWISE or record["config"].get("noise_shape") is not None:
+    kind, config = layer_kind(record), dict(record["config"])
+    if kind in _BY_ROW:
+        kind, settings = _BY_ROW[kind]
+        config.update((key, _with_row(config[key])) for key in settings if config.get(key) is not None)
+    elif kind == "Flatten":
+        kind = FLATTEN_ELEMENTS
+    elif kind not in _POINTWISE or config.get("noise_shape") is not None:
         return [spec]
-    config = dict(record["config"])
     if isinstance(config.get("axis"), (int, list)):  # counted in one element, which has an axis less
         axes = config["axis"] if isinstance(config["axis"], list) else [config["axis"]]
         config["axis"] = [axis + 1 if type(axis) is int and axis > 0 else axis for axis in axes]
         config["axis"] = config["axis"][0] if len(axes) == 1 else config["axis"]
     if spec.config.get("trainable") is False:
         config["trainable"] = False
-    return [spec._replace(kind=layer_kind(record), config=config)]
+    return [spec._replace(kind=kind, config=config)]
+
+
+def _with_row(value: Any) -> List[Any]:
+    """Return the sizes of a window of one row, for those of a window on a sequence: a number, or a list of one."""
+    return [1, *value] if isinstance(value, (list, tuple)) else [1, value]
 
 
 def _inner(config: Dict[str, Any], key: str, kind: str) -> Record:
