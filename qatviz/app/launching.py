@@ -6,7 +6,7 @@ Modules are imported on first use, so that the window opens early.
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Sequence, Set, Tuple
 from weakref import WeakKeyDictionary
 
 from PyQt5 import QtCore
@@ -59,6 +59,7 @@ class AppLauncher(Launcher):
         super().__init__(parent)
         self._newest = 0  # number of the newest request for this window
         self._has_ended = False
+        self._comparing: Set[Tuple[str, ...]] = set()  # runs whose comparison is being read
         self._reading = 0  # number of the newest reading of runs
         self._pool = QtCore.QThreadPool(self)
         self._doing: List[str] = []
@@ -149,6 +150,41 @@ class AppLauncher(Launcher):
         from qatviz.session.catalogue import delete_run
 
         delete_run(directory, move_to_trash)
+
+    def read_comparison(self, directories: Sequence[str]) -> None:
+        chosen = tuple(directories)
+        if chosen in self._comparing:  # it is read already
+            return
+        self._comparing.add(chosen)
+
+        def work() -> Any:
+            from qatviz.session.comparison import read_comparison
+
+            return read_comparison(chosen)
+
+        def end() -> None:
+            self._comparing.discard(chosen)
+
+        def deliver(comparison: Any) -> None:
+            end()
+            self.comparison_read.emit(chosen, comparison)
+
+        def fail(message: str, details: str) -> None:
+            end()
+            self.comparison_failed.emit(chosen, message)
+            if details:  # an error in the program
+                self.failed.emit(message, details)
+
+        self._start(READING_RUNS, work, deliver, fail)
+
+    def write_comparison(self, directories: Sequence[str], path: str) -> None:
+        def work() -> Any:
+            from qatviz.report.comparison_page import write_comparison
+            from qatviz.session.comparison import read_comparison
+
+            return write_comparison(read_comparison(directories), path)
+
+        self._start("Writing the comparison…", work, lambda written: self.report_written.emit(str(written.path)))
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
         from qatviz.session.tensorboard import tensorboard_job

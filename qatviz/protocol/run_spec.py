@@ -218,6 +218,7 @@ class RunSpec:
             "data_fingerprint": self.dataset.fingerprint,
             "task": self.dataset.task,
             "scaling": self.dataset.scaling,
+            "train_examples": len(self.dataset.x_train),
             "batch_size": self.batch_size,
             "optimizer": self.optimizer,
             "loss": self.loss,

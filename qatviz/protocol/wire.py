@@ -31,11 +31,15 @@ from qatviz.settings import QUANTIZER_SETTINGS
 _PREFIX = struct.Struct("<IQ")
 #: Largest payload in bytes that is accepted when reading: a hundred times that of a large snapshot.
 _MAX_PAYLOAD = 1 << 28
+#: The first arrays of a blob of step records, in their order; the values follow.
+_STEP_COLUMNS = ("steps", "seconds", "loss", "learning_rate")
 #: Largest number of bins and of codes of a histogram that are accepted.
 _MAX_BINS, _MAX_CODES = 1 << 12, 1 << 16
 _BITS = QUANTIZER_SETTINGS["num_bits"]
 #: Permitted array types, little endian. NumPy evaluates parts of other type names as Python, which would be unsafe.
 _TYPE_NAME = re.compile(r"\|b1|[|<][iu][1248]|<f[248]")
+#: Name, type, shape and size of an array that the header of a blob lists.
+_Listed = Tuple[str, np.dtype, List[int], int]
 _HISTOGRAM_ARRAYS = (
     "edges",
     "float_counts",
@@ -81,28 +85,49 @@ def unpack(blob: bytes) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
     ValueError, TypeError, KeyError, struct.error, zlib.error
         If the blob is invalid.
     """
+    header, listed, payload_length, start = _read_header(blob)
+    inflate = zlib.decompressobj()
+    payload = inflate.decompress(blob[start:], payload_length + 1)
+    if len(payload) != payload_length:
+        raise ValueError(f"payload has {len(payload)} bytes or more, expected {payload_length}")
+    return header, _arrays_in(payload, listed)
+
+
+def unpack_first(blob: bytes, number: int) -> Dict[str, np.ndarray]:
+    """Return the first ``number`` arrays of a blob, without inflating the others; raises like `unpack`."""
+    _, listed, _, start = _read_header(blob)
+    length = sum(size * dtype.itemsize for _, dtype, _, size in listed[:number])
+    payload = zlib.decompressobj().decompress(blob[start:], length) if length else b""
+    if len(payload) != length:
+        raise ValueError(f"payload has {len(payload)} bytes, expected {length} or more")
+    return _arrays_in(payload, listed[:number])
+
+
+def _read_header(blob: bytes) -> Tuple[Dict[str, Any], List[_Listed], int, int]:
+    """Return the header of a blob without its arrays, these arrays, and length and beginning of the payload."""
     header_length, payload_length = _PREFIX.unpack_from(blob)
     if payload_length > _MAX_PAYLOAD:
         raise ValueError(f"payload of {payload_length} bytes, at most {_MAX_PAYLOAD} are allowed")
-    start = _PREFIX.size
-    header = values.mapping(json.loads(blob[start : start + header_length].decode("utf-8")), "header")
+    start = _PREFIX.size + header_length
+    header = values.mapping(json.loads(blob[_PREFIX.size : start].decode("utf-8")), "header")
     listed = [_described_array(row) for row in values.sequence(header.pop("arrays"), "arrays")]
     described = sum(size * dtype.itemsize for _, dtype, _, size in listed)
     if described != payload_length:
         raise ValueError(f"payload of {payload_length} bytes, but its arrays have {described}")
-    inflate = zlib.decompressobj()
-    payload = inflate.decompress(blob[start + header_length :], payload_length + 1)
-    if len(payload) != payload_length:
-        raise ValueError(f"payload has {len(payload)} bytes or more, expected {payload_length}")
+    return header, listed, payload_length, start
+
+
+def _arrays_in(payload: bytes, listed: List[_Listed]) -> Dict[str, np.ndarray]:
+    """Return the read-only arrays that a payload consists of."""
     arrays, offset = {}, 0
     for name, dtype, shape, size in listed:
         planes = np.frombuffer(payload, np.uint8, size * dtype.itemsize, offset).reshape(dtype.itemsize, size)
         arrays[name] = read_only(np.ascontiguousarray(planes.T).reshape(-1).view(dtype).reshape(shape))
         offset += size * dtype.itemsize
-    return header, arrays
+    return arrays
 
 
-def _described_array(row: Any) -> Tuple[str, np.dtype, List[int], int]:
+def _described_array(row: Any) -> _Listed:
     """Return name, type, shape and size of an array that the header of a blob lists."""
     name, type_name, shape = values.sequence(row, "array")
     name = values.text(name, "name of an array")
@@ -139,10 +164,31 @@ def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     """
     _, arrays = unpack(blob)
     measures = values.array(arrays["values"], "values", "f", 3)
-    steps = values.array(arrays["steps"], "steps", "i")
-    columns = [values.array(arrays[name], name, "f") for name in ("seconds", "loss", "learning_rate")]
-    if any(column.shape != measures.shape[2:] for column in [steps, *columns]):
+    steps, seconds, loss, learning_rate = _step_columns(arrays)
+    if steps.shape != measures.shape[2:]:
         raise ValueError(f"a block of {len(steps)} steps has values of the shape {measures.shape}")
+    if measures.shape[0] == len(TENSOR_MEASURES):  # in records of 0.1.0, whose standard errors are not known
+        unknown = np.full((len(STANDARD_ERRORS), *measures.shape[1:]), np.nan, np.float32)
+        measures = np.concatenate([measures, unknown])
+    return steps, seconds, loss, learning_rate, np.moveaxis(measures, 2, 0)
+
+
+def unpack_losses(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return steps (int64), seconds and loss (float64 ``[n]``) of step records, without their measures.
+
+    Raises like `unpack`.
+    """
+    arrays = unpack_first(blob, len(_STEP_COLUMNS))
+    steps, *columns = _step_columns(arrays)
+    return steps, columns[0], columns[1]
+
+
+def _step_columns(arrays: Dict[str, np.ndarray]) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return checked steps, seconds, loss and learning rate of step records."""
+    steps = values.array(arrays["steps"], "steps", "i")
+    columns = [values.array(arrays[name], name, "f") for name in _STEP_COLUMNS[1:]]
+    if any(column.shape != steps.shape for column in columns):
+        raise ValueError(f"the columns of a block of {len(steps)} steps have other lengths")
     if (np.diff(steps) <= 0).any():
         raise ValueError("the steps of a block do not ascend")
     if len(steps) and not 0 <= steps[0] <= steps[-1] <= values.LARGEST_STEP:
@@ -150,10 +196,7 @@ def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     seconds, loss, learning_rate = (column.astype(np.float64, copy=False) for column in columns)
     if not np.isfinite(seconds).all():
         raise ValueError("the seconds of a block are not finite")
-    if measures.shape[0] == len(TENSOR_MEASURES):  # in records of 0.1.0, whose standard errors are not known
-        unknown = np.full((len(STANDARD_ERRORS), *measures.shape[1:]), np.nan, np.float32)
-        measures = np.concatenate([measures, unknown])
-    return steps.astype(np.int64, copy=False), seconds, loss, learning_rate, np.moveaxis(measures, 2, 0)
+    return steps.astype(np.int64, copy=False), seconds, loss, learning_rate
 
 
 def pack_snapshot(snapshot: Snapshot) -> bytes:

@@ -52,8 +52,13 @@ def page(run: RunData) -> str:
         links,
     )
     body = [element("section", element("h2", part.title), part.content, id=part.key, class_=part.key) for part in parts]
+    return document(title, header, element("main", body))
+
+
+def document(title: str, *body: Markup) -> str:
+    """Return an HTML document with the style of reports, and a footer."""
     footer = element("footer", f"Written by qatviz {__version__} at {date(time.time())}. This file is self-contained.")
-    html = element("html", _head(title), "\n", element("body", header, element("main", body), footer), lang="en")
+    html = element("html", _head(title), "\n", element("body", *body, footer), lang="en")
     return f"<!doctype html>\n{html}\n"
 
 

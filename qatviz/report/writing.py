@@ -55,13 +55,18 @@ def write_report(
 
 def save(run: RunData, path: Path) -> WrittenReport:
     """Write the report of collected data; see :func:`write_report` for the errors."""
-    content = page(run).encode("utf-8")
+    return save_page(page(run), path, run.outcome.step)
+
+
+def save_page(html: str, path: Path, step: int) -> WrittenReport:
+    """Write an HTML document whose last training step is ``step``; ExportError if that fails."""
+    content = html.encode("utf-8")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, content)
     except OSError as error:
         raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from error
-    return WrittenReport(path, len(content), run.outcome.step)
+    return WrittenReport(path, len(content), step)
 
 
 def check_free(path: Path) -> None:

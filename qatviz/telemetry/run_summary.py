@@ -10,7 +10,7 @@ from qatviz.metric import METRICS, Metric
 from qatviz.network.plan import WEIGHTS
 from qatviz.protocol import values
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.telemetry.outcome import finite, read_outcome
+from qatviz.telemetry.outcome import Outcome, finite, read_outcome
 from qatviz.telemetry.record.labels import RunLabels
 from qatviz.telemetry.record.own_files import CHECKPOINTS, INITIAL
 from qatviz.telemetry.record.reader import RecordReader
@@ -151,7 +151,12 @@ def summarize(reader: RecordReader) -> RunSummary:
     RecordError
         If the record is damaged or incomplete.
     """
-    outcome, about = read_outcome(reader), reader.description
+    return summary_of(reader, read_outcome(reader))
+
+
+def summary_of(reader: RecordReader, outcome: Outcome) -> RunSummary:
+    """Return :func:`summarize` for a record whose outcome is known."""
+    about = reader.description
     origin = about.get("forked_from", {})
     points = [(int(row["step"]), finite(row.get("float")), finite(row.get("quantized"))) for row in outcome.evaluations]
     return RunSummary(

@@ -20,6 +20,7 @@ class StagedLauncher(Launcher):
         self.begun, self.kinds, self.names = [], {}, ["start", "step-00000003"]
         self.evaluations, self.cancellations = [], 0
         self.read, self.deleted = [], []
+        self.compared, self.written_comparisons = [], []
 
     def begin(self, request, new_window=False):
         self.begun.append((request, new_window))
@@ -46,6 +47,12 @@ class StagedLauncher(Launcher):
 
     def read_runs(self, folder):
         self.read.append(folder)
+
+    def read_comparison(self, directories):
+        self.compared.append(tuple(directories))
+
+    def write_comparison(self, directories, path):
+        self.written_comparisons.append((tuple(directories), path))
 
     def delete_run(self, directory):
         self.deleted.append(directory)

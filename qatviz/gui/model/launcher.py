@@ -38,6 +38,10 @@ class Launcher(QtCore.QObject):
     #: Emitted with the :class:`qatviz.telemetry.run_summary.Catalogue` of a folder, or the reason why it can't be read.
     runs_read = QtCore.pyqtSignal(object)
     runs_failed = QtCore.pyqtSignal(str)
+    #: Emitted with the directories of compared runs, and the :class:`qatviz.analysis.comparison.Comparison` of them or
+    #: the reason why they can't be compared.
+    comparison_read = QtCore.pyqtSignal(object, object)
+    comparison_failed = QtCore.pyqtSignal(object, str)
 
     #: Emitted with the present activity of an evaluation of settings, and the fraction done, 0 to 1.
     evaluation_progressed = QtCore.pyqtSignal(str, float)
@@ -80,6 +84,17 @@ class Launcher(QtCore.QObject):
 
     def delete_run(self, directory: str) -> None:
         """Move a recorded run to the trash; raise QatvizError if that fails."""
+        raise NotImplementedError
+
+    def read_comparison(self, directories: Sequence[str]) -> None:
+        """Compare recorded runs, in the background; ``comparison_read`` or ``comparison_failed`` follows."""
+        raise NotImplementedError
+
+    def write_comparison(self, directories: Sequence[str], path: str) -> None:
+        """Write the comparison of recorded runs as HTML, in the background.
+
+        ``report_written`` or ``failed`` follows.
+        """
         raise NotImplementedError
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:

@@ -42,7 +42,7 @@ DECLARATIONS = {
     ),
     "runs": Declaration(
         "Browse runs…",
-        "List all recorded runs with their results: search, sort, label, open, delete them.",
+        "List all recorded runs with their results: search, sort, label, open, compare, delete them.",
         ("Ctrl+B",),
         (),
         "Runs",

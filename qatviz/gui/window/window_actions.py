@@ -24,6 +24,7 @@ from qatviz.telemetry.run_handle import PAUSED, RUNNING
 
 if TYPE_CHECKING:
     from qatviz.gui.dialogs.browser.dialog import RunsDialog
+    from qatviz.gui.dialogs.comparison.dialog import ComparisonDialog
 
 #: Number of training steps that "Train longer" adds to a finished run.
 MORE_STEPS = 2000
@@ -37,6 +38,7 @@ class WindowActions:
     def __init__(self, window: RunWindow, exports: Exports):
         self._window, self._exports = window, exports
         self._runs: Optional[RunsDialog] = None
+        self._comparisons: List[ComparisonDialog] = []
         window.launcher.report_written.connect(self._on_report_written)
 
     def by_name(self) -> Dict[str, Callable[[], None]]:
@@ -72,6 +74,7 @@ class WindowActions:
             window = self._window
             self._runs = RunsDialog(window.context, window.launcher, window)
             self._runs.open_wanted.connect(self._open_runs)
+            self._runs.compare_wanted.connect(self._compare_runs)
         else:
             self._runs.refresh()
         self._runs.show()
@@ -79,9 +82,20 @@ class WindowActions:
         self._runs.activateWindow()
 
     def leave(self) -> None:
-        """Close the list of runs together with the window."""
+        """Close the list of runs and the comparisons together with the window."""
         if self._runs is not None:
             self._runs.close()
+        for comparison in tuple(self._comparisons):
+            comparison.close()
+
+    def _compare_runs(self, directories: List[str]) -> None:
+        """Show a comparison of runs in a new window."""
+        from qatviz.gui.dialogs.comparison.dialog import ComparisonDialog
+
+        dialog = ComparisonDialog(self._window.context, self._window.launcher, directories, self._window)
+        self._comparisons.append(dialog)
+        dialog.finished.connect(lambda _: self._comparisons.remove(dialog))
+        dialog.show()
 
     def _open_runs(self, directories: List[str]) -> None:
         """Show one run in this window, several in windows of their own."""

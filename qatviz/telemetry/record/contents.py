@@ -157,6 +157,7 @@ _ENTRIES: Dict[str, Callable[[Any, str], Any]] = {
     "task": lambda value, _: check_task(value),
     "scaling": lambda value, _: check_scaling(value),
     "data_options": lambda value, what: DataOptions.of(values.mapping(value, what)),
+    "train_examples": lambda value, what: values.whole(value, what, 1),
     "batch_size": _start_setting,
     "optimizer": _start_setting,
     "loss": _start_setting,

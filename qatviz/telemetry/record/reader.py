@@ -15,7 +15,7 @@ from qatviz.protocol.events import EVENT_KINDS, Event, event_from
 from qatviz.protocol.schedule import Plan, remaining_plan
 from qatviz.protocol.snapshots import Snapshot, phase, read_only
 from qatviz.protocol.timeline import LoggedEvent
-from qatviz.protocol.wire import unpack_snapshot, unpack_steps
+from qatviz.protocol.wire import unpack_losses, unpack_snapshot, unpack_steps
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
 from qatviz.telemetry.record.contents import check_description, check_shape, checked_event, checked_snapshot
 from qatviz.telemetry.record.event_log import EventLog, Row, read_log
@@ -61,6 +61,22 @@ class StepSeries(NamedTuple):
     loss: np.ndarray
     learning_rate: np.ndarray
     values: np.ndarray
+
+
+class LossSeries(NamedTuple):
+    """Losses of training steps.
+
+    Attributes
+    ----------
+    steps : np.ndarray
+        int64 ``[n]``, ascending.
+    seconds, loss : np.ndarray
+        float64 ``[n]``.
+    """
+
+    steps: np.ndarray
+    seconds: np.ndarray
+    loss: np.ndarray
 
 
 class _SnapshotRow(NamedTuple):
@@ -196,6 +212,32 @@ class RecordReader:
         """Yield pieces like `iter_steps`, each with its branch, for all branches or for the surviving timeline."""
         yield from self._iter_pieces(self._limits() if surviving_only else None, None, None)
 
+    def losses(self, most_blocks: int) -> LossSeries:
+        """Return the losses of the surviving timeline; of a long run, those of ``most_blocks`` blocks spread over it.
+
+        Measures of tensors are not read, so that this takes a small part of the time of `steps`.
+        """
+        with open_for_reading(self.path) as connection:
+            state = self._state(connection)
+            limits = _surviving(connection, state)
+            rows = list(checked_rows(connection, "blocks", "WHERE id <= ?", (state.blocks,)))
+            self._check_blocks(rows, 0, state)
+            wanted = [row for row in rows if row[2] <= limits.get(row[1], -np.inf)]
+            if len(wanted) > most_blocks:
+                wanted = [wanted[index] for index in np.linspace(0, len(wanted) - 1, most_blocks).round().astype(int)]
+            pieces = []
+            for block, branch, first_step, last_step, body_crc in wanted:
+                columns = unpack_losses(read_body(connection, "blocks", block, body_crc))
+                _check_ends(block, columns[0], first_step, last_step)
+                chosen = columns[0] <= limits[branch]
+                pieces.append([column[chosen] for column in columns])
+        if not pieces:
+            pieces.append([np.empty(0, np.int64), np.empty(0), np.empty(0)])
+        steps, seconds, loss = (np.concatenate(column) for column in zip(*pieces))
+        if (np.diff(steps) <= 0).any():
+            raise RecordError(f"{self.path}: damaged: the steps of its blocks do not ascend")
+        return LossSeries(read_only(steps), read_only(seconds), read_only(loss))
+
     def branches(self) -> BranchTree:
         """Return the branches of the run."""
         return self._log().tree.copy()
@@ -307,13 +349,9 @@ class RecordReader:
         """Return branch and requested steps of the next blocks after the id ``done``, and the new ``done``."""
         end = min(done + _BLOCKS_AT_ONCE, state.blocks)
         rows = list(checked_rows(connection, "blocks", "WHERE id > ? AND id <= ?", (done, end)))
-        if [row[0] for row in rows] != list(range(done + 1, end + 1)):
-            raise ValueError(f"table blocks lacks rows between {done + 1} and {end}")
+        self._check_blocks(rows, done, state._replace(blocks=end))
         pieces = []
         for block, branch, first_step, last_step, body_crc in rows:
-            values.whole(branch, f"branch of block {block}", 0, state.branches - 1)
-            if not values.step(first_step, f"first step of block {block}") <= values.step(last_step, "last step"):
-                raise ValueError(f"block {block} begins with step {first_step} and ends with step {last_step}")
             limit = last if limits is None else min(limits.get(branch, -np.inf), last)
             if first_step > limit or last_step < first:
                 continue
@@ -322,12 +360,21 @@ class RecordReader:
                 raise ValueError(
                     f"block {block} has values of the shape {columns[4].shape[1:]}, expected {state.shape}"
                 )
-            if len(columns[0]) == 0 or (columns[0][0], columns[0][-1]) != (first_step, last_step):
-                raise ValueError(f"block {block} does not contain the steps {first_step} to {last_step}")
+            _check_ends(block, columns[0], first_step, last_step)
             chosen = (columns[0] >= first) & (columns[0] <= limit)
             if chosen.any():
                 pieces.append((branch, StepSeries(*(read_only(column[chosen]) for column in columns))))
         return pieces, end
+
+    @staticmethod
+    def _check_blocks(rows: Sequence[Tuple[Any, ...]], done: int, state: State) -> None:
+        """Check that rows are those of the blocks after the id ``done``, and that their columns are valid."""
+        if [row[0] for row in rows] != list(range(done + 1, state.blocks + 1)):
+            raise ValueError(f"table blocks lacks rows between {done + 1} and {state.blocks}")
+        for block, branch, first_step, last_step, _ in rows:
+            values.whole(branch, f"branch of block {block}", 0, state.branches - 1)
+            if not values.step(first_step, f"first step of block {block}") <= values.step(last_step, "last step"):
+                raise ValueError(f"block {block} begins with step {first_step} and ends with step {last_step}")
 
     def _iter_bodies(self, wanted: Sequence["_SnapshotRow"]) -> Iterator[Snapshot]:
         """Yield the snapshots of rows, omitting those deleted meanwhile."""
@@ -377,6 +424,12 @@ class RecordReader:
             values.whole(branch, f"branch of snapshot {row}", 0, state.branches - 1)
             values.step(step, f"step of snapshot {row}")
         return cast(List[Tuple[int, int, int, int]], rows)
+
+
+def _check_ends(block: int, steps: np.ndarray, first_step: int, last_step: int) -> None:
+    """Raise ValueError unless the steps of a block begin and end as its row says."""
+    if len(steps) == 0 or (steps[0], steps[-1]) != (first_step, last_step):
+        raise ValueError(f"block {block} does not contain the steps {first_step} to {last_step}")
 
 
 def _point_of(row: Dict[str, Any]) -> BranchPoint:

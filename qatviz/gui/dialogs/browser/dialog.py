@@ -32,6 +32,8 @@ class RunsDialog(QtWidgets.QDialog):
 
     #: Emitted with the directories of runs to show: one in the main window, several in windows of their own.
     open_wanted = QtCore.pyqtSignal(list)
+    #: Emitted with the directories of runs to compare, from top to bottom.
+    compare_wanted = QtCore.pyqtSignal(list)
 
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent, QtCore.Qt.Window)
@@ -60,9 +62,11 @@ class RunsDialog(QtWidgets.QDialog):
         self.reload.setToolTip("Read the folder again (F5)")
         self.open_button = QtWidgets.QPushButton("Open")
         self.open_button.setToolTip("Show the selected run (Enter); several: each in a window of its own")
+        self.compare_button = QtWidgets.QPushButton("Compare")
+        self.compare_button.setToolTip("Compare the selected runs with the topmost (Ctrl+D)")
         self.delete_button = QtWidgets.QPushButton("Delete…")
         self.delete_button.setToolTip("Move the selected runs to the trash (Delete)")
-        for button in (self.choose, self.reload, self.open_button, self.delete_button):
+        for button in (self.choose, self.reload, self.open_button, self.compare_button, self.delete_button):
             button.setAutoDefault(False)
         self.split = QtWidgets.QSplitter()
 
@@ -77,7 +81,7 @@ class RunsDialog(QtWidgets.QDialog):
         self.split.setChildrenCollapsible(False)
         bottom = QtWidgets.QHBoxLayout()
         bottom.addWidget(self.status, 1)
-        for button in (self.delete_button, self.open_button):
+        for button in (self.delete_button, self.compare_button, self.open_button):
             bottom.addWidget(button)
         rows = QtWidgets.QVBoxLayout(self)
         rows.addWidget(self.banner)
@@ -91,6 +95,7 @@ class RunsDialog(QtWidgets.QDialog):
         self.choose.clicked.connect(self._on_choose)
         self.reload.clicked.connect(self.refresh)
         self.open_button.clicked.connect(self.open_selected)
+        self.compare_button.clicked.connect(self.compare_selected)
         self.delete_button.clicked.connect(self.delete_selected)
         self.table.open_wanted.connect(self.open_selected)
         self.table.delete_wanted.connect(self.delete_selected)
@@ -102,9 +107,14 @@ class RunsDialog(QtWidgets.QDialog):
         self.launcher.runs_read.connect(self._on_read)
         self.launcher.runs_failed.connect(self._on_failed)
         self.context.theme.changed.connect(self.apply_theme)
-        for keys, slot in (("F5", self.refresh), ("Ctrl+F", self._focus_search)):
+        for keys, slot in (("F5", self.refresh), ("Ctrl+F", self._focus_search), ("Ctrl+D", self.compare_selected)):
             QtWidgets.QShortcut(QtGui.QKeySequence(keys), self, slot)
-        for text, slot in (("Open", self.open_selected), ("Rename", self._rename), ("Delete…", self.delete_selected)):
+        for text, slot in (
+            ("Open", self.open_selected),
+            ("Compare", self.compare_selected),
+            ("Rename", self._rename),
+            ("Delete…", self.delete_selected),
+        ):
             action = QtWidgets.QAction(text, self.table)
             action.triggered.connect(lambda _, slot=slot: slot())
             self.table.addAction(action)
@@ -160,6 +170,7 @@ class RunsDialog(QtWidgets.QDialog):
         readable = [run for run in selected if not run.error]
         self.open_button.setEnabled(0 < len(readable) <= MOST_OPENED)
         self.open_button.setText("Open" if len(readable) < 2 else f"Open {len(readable)}")
+        self.compare_button.setEnabled(len(readable) > 1)
         self.delete_button.setEnabled(bool(selected))
         if catalogue is None:
             self.status.setText("")
@@ -181,6 +192,12 @@ class RunsDialog(QtWidgets.QDialog):
         directories = [run.directory for run in self.table.selected() if not run.error]
         if 0 < len(directories) <= MOST_OPENED:
             self.open_wanted.emit(directories)
+
+    def compare_selected(self) -> None:
+        """Ask the main window to compare the selected runs."""
+        directories = [run.directory for run in self.table.selected() if not run.error]
+        if len(directories) > 1:
+            self.compare_wanted.emit(directories)
 
     def _rename(self) -> None:
         index = self.table.currentIndex()

@@ -1,0 +1,202 @@
+"""Window that compares recorded runs."""
+
+import numpy as np
+import pytest
+from PyQt5 import QtCore, QtGui, QtTest
+from recorded_samples import record_run
+from staging import StagedRun
+from window_stage import StagedLauncher, file_dialog, make_window
+
+from qatviz.errors import QatvizError
+from qatviz.gui.dialogs.browser.dialog import RunsDialog
+from qatviz.gui.dialogs.comparison.dialog import ComparisonDialog
+from qatviz.presentation.comparison import FIRST, SECOND, run_stroke
+from qatviz.presentation.palette import color_of
+from qatviz.presentation.scene import Group
+from qatviz.protocol.snapshots import Snapshot
+from qatviz.session.catalogue import read_catalogue
+from qatviz.session.comparison import read_comparison
+
+Qt = QtCore.Qt
+
+
+def snapshot(bits):
+    run = StagedRun("mlp")
+    run.book, _ = run.book.change([("*.weights.num_bits", bits)])
+    return next(item for item in run.advance(2).drain() if isinstance(item, Snapshot))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for number, (name, bits, seed) in enumerate((("wide", 8, 0), ("wide2", 8, 300), ("narrow", 4, 600))):
+        more = {"created": 1000.0 - number, "train_examples": 64}
+        record_run(folder / name, bits=bits, seed=seed, snapshots=[snapshot(bits)], **more)
+    return folder
+
+
+class ReadingLauncher(StagedLauncher):
+    """Launcher that reads at once."""
+
+    def read_runs(self, folder):
+        self.runs_read.emit(read_catalogue(folder))
+
+    def read_comparison(self, directories):
+        super().read_comparison(directories)
+        try:
+            self.comparison_read.emit(tuple(directories), read_comparison(directories))
+        except QatvizError as error:
+            self.comparison_failed.emit(tuple(directories), str(error))
+
+
+@pytest.fixture
+def launcher():
+    return ReadingLauncher()
+
+
+def paths(folder, *names):
+    return [str(folder / name) for name in names or ("wide", "wide2", "narrow")]
+
+
+@pytest.fixture
+def dialog(context, launcher, folder, show):
+    dialog = ComparisonDialog(context, launcher, paths(folder))
+    dialog.setAttribute(Qt.WA_DeleteOnClose, False)
+    return show(dialog, 1180, 700)
+
+
+def shows(dialog, widget, role):
+    """Return whether a picture of a widget has nearly the colour of a role."""
+    image = widget.grab().toImage().convertToFormat(QtGui.QImage.Format_RGB32)
+    memory = image.bits()
+    memory.setsize(image.byteCount())
+    pixels = np.frombuffer(memory, np.uint8).reshape(image.height(), -1, 4)[..., 2::-1].astype(int)
+    wanted = QtGui.QColor(color_of(dialog.context.theme.colors, role))
+    return bool((abs(pixels - [wanted.red(), wanted.green(), wanted.blue()]).max(axis=-1) <= 8).any())
+
+
+def roles_of(shapes):
+    """Return the roles of all strokes and fills."""
+    found = set()
+    for shape in shapes:
+        if isinstance(shape, Group):
+            found |= roles_of(shape.shapes)
+        else:
+            parts = (getattr(shape, "stroke", None), getattr(shape, "fill", None))
+            found |= {part.role for part in parts if part is not None}
+    return found
+
+
+def cells(table):
+    return [
+        [table.item(row, column).text() for column in range(table.columnCount())] for row in range(table.rowCount())
+    ]
+
+
+def test_each_run_has_a_curve_that_can_be_hidden(dialog):
+    assert all(shows(dialog, dialog.charts[0], run_stroke(index).role) for index in range(3))
+    dialog.list.item(2).setCheckState(Qt.Unchecked)
+    assert not shows(dialog, dialog.charts[0], run_stroke(2).role)
+    assert dialog.shown() == [0, 1]
+    dialog.refresh()
+    assert dialog.shown() == [0, 1], "the choice stays when the runs are read again"
+
+
+def test_curves_are_aligned_by_the_chosen_axis(dialog):
+    assert [dialog.align.itemText(index) for index in range(dialog.align.count())] == ["Step", "Seconds", "Epoch"]
+    assert next(iter(dialog.charts[0].table())) == "wide step"
+    dialog.align.setCurrentIndex(2)
+    assert dialog.charts[0].table()["wide epoch"][-1] == pytest.approx(20 * 32 / 64)
+
+
+def test_the_mean_over_seeds_replaces_their_curves(dialog):
+    assert dialog.by_group.isEnabled()
+    dialog.by_group.setChecked(True)
+    assert [name for name in dialog.charts[1].table() if not name.endswith(" step")] == ["wide (2 runs)", "narrow"]
+
+
+def test_another_mode_is_drawn(dialog):
+    quantized = dialog.charts[1].table()["narrow"][-1]
+    dialog.mode.setCurrentIndex(dialog.mode.findText("Float"))
+    assert dialog.charts[1].table()["narrow"][-1] == pytest.approx(quantized + 8.0)
+    assert dialog.titles[1].text().endswith(", float")
+
+
+def test_values_are_read_under_the_mouse(dialog):
+    chart = dialog.charts[1]
+    QtTest.QTest.mouseMove(chart, QtCore.QPoint(chart.width() // 2, chart.height() // 2))
+    step, *lines = chart.note.text().splitlines()
+    assert step.startswith("step ") and [line.partition(":")[0] for line in lines] == ["wide", "wide2", "narrow"]
+    QtTest.QTest.mouseMove(chart, QtCore.QPoint(1, 1))
+    assert not chart.note.isVisible()
+
+
+def test_tables_show_settings_that_differ_and_measures(dialog):
+    assert ["*.weights.num_bits", "8", "8", "4"] in cells(dialog.settings_table)
+    row = next(row for row in cells(dialog.measures) if row[0] == "accuracy, quantized")
+    assert row[3].endswith("(−8.00 pp)") and "(" not in row[1]
+    assert not dialog.no_settings.isVisible()
+
+
+def test_two_runs_are_overlaid_tensor_by_tensor(dialog):
+    dialog.tabs.setCurrentWidget(dialog.tensors)
+    page = dialog.tensors
+    names = [tensor.name for tensor in StagedRun("mlp").plan.tensors]
+    assert [row[0] for row in cells(page.table)] == names
+    page.pickers[1].setCurrentIndex(2)
+    page.table.selectRow(1)
+    assert page.title.text() == names[1]
+    for chart in (page.histogram, page.codes):
+        assert {FIRST, SECOND} <= roles_of(chart.shapes(False))
+        assert shows(dialog, chart, SECOND)
+    page.measure.setCurrentIndex(page.measure.findData("effective_bits"))
+    assert page.table.selected_head() == names[1], "the tensor stays selected"
+
+
+def test_runs_of_equal_settings_say_so(context, launcher, folder, show):
+    dialog = ComparisonDialog(context, launcher, paths(folder, "wide", "wide"))
+    dialog.setAttribute(Qt.WA_DeleteOnClose, False)
+    show(dialog, 800, 500)
+    assert dialog.no_settings.text() == "All runs have the same settings." and cells(dialog.settings_table) == []
+    assert dialog.list.item(1).text() == "wide (2)"
+
+
+def test_a_record_that_can_not_be_read_is_reported(context, launcher, tmp_path, show):
+    dialog = ComparisonDialog(context, launcher, [str(tmp_path), str(tmp_path)])
+    dialog.setAttribute(Qt.WA_DeleteOnClose, False)
+    show(dialog, 800, 500)
+    assert dialog.banner.isVisible() and "not found" in dialog.banner.text.text() and dialog.comparison is None
+    dialog.tabs.setCurrentIndex(3)
+    dialog.by_group.setChecked(True)
+
+
+def test_runs_that_train_are_read_again(context, launcher, tmp_path, show):
+    record_run(tmp_path / "new", steps=3, ending=False)
+    dialog = ComparisonDialog(context, launcher, [str(tmp_path / "new")] * 2)
+    dialog.setAttribute(Qt.WA_DeleteOnClose, False)
+    show(dialog, 800, 500)
+    assert dialog.timer.isActive()
+    dialog.timer.timeout.emit()
+    assert len(launcher.compared) == 2
+    dialog.close()
+    assert not dialog.timer.isActive()
+
+
+def test_the_selected_runs_are_compared_from_the_list(context, launcher, folder, show, monkeypatch, app):
+    monkeypatch.setenv("QATVIZ_RUNS", str(folder))
+    window = show(make_window(context.settings, launcher), 1280, 800)
+    window.named["runs"].trigger()
+    runs = window.findChild(RunsDialog)
+    assert not runs.compare_button.isEnabled()
+    runs.table.selectAll()
+    QtTest.QTest.mouseClick(runs.compare_button, Qt.LeftButton)
+    (dialog,) = window.findChildren(ComparisonDialog)
+    assert dialog.directories == tuple(paths(folder)) and dialog.isVisible()
+    dialog.save.click()
+    chooser = file_dialog(app)
+    chooser.fileSelected.emit("/tmp/x.html")
+    chooser.reject()
+    assert launcher.written_comparisons == [(dialog.directories, "/tmp/x.html")]
+    window.close()
+    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+    assert window.findChildren(ComparisonDialog) == []
