@@ -294,18 +294,20 @@ def test_columns_and_labels_are_at_their_training_steps(context, past_panel):
 
 def test_a_click_selects_a_past_snapshot_for_all_plots(context, past_panel):
     QtTest.QTest.mouseClick(past_panel.over_time, QtCore.Qt.LeftButton, pos=point(past_panel.over_time, 7.0))
-    assert past_panel._cursor.step == 7 and past_panel.over_time.cursor == 2
+    assert past_panel.model.moment.step == 7 and past_panel.over_time.cursor == 2
     (line,) = shapes_drawn(past_panel.over_time, Segments, "text")
     assert values_at(past_panel.over_time, line.x0) == pytest.approx(7)
     assert "step 7" in past_panel.header.step.text() and "past" in past_panel.header.step.text()
     row = SNAPSHOT_MEASURES.index("range_max")
-    then = past_panel._cursor.values[row, context.model.plan.index(NAME)]
+    then = past_panel.model.moment.values[row, context.model.plan.index(NAME)]
     assert past_panel.overlay.shown.representable[1] == pytest.approx(then)
     advance_and_draw(context, past_panel.run, past_panel)
-    assert past_panel._cursor.step == 7
+    assert past_panel.model.moment.step == 7
     QtTest.QTest.mouseClick(past_panel.header.back, QtCore.Qt.LeftButton)
     assert (
-        past_panel._cursor is None and "step 18" in past_panel.header.step.text() and past_panel.header.back.isHidden()
+        past_panel.model.moment is None
+        and "step 18" in past_panel.header.step.text()
+        and past_panel.header.back.isHidden()
     )
 
 
@@ -320,8 +322,8 @@ def test_a_past_snapshot_shows_its_own_settings_and_size(context, past_panel):
     now, size = about(), past_panel.header.cells["size"].value.text()
     assert "3 bits" in now and "symmetric" in now and "at this step" not in now
     QtTest.QTest.mouseClick(past_panel.over_time, QtCore.Qt.LeftButton, pos=point(past_panel.over_time, 7.0))
-    assert past_panel._cursor.step == 7
-    settings = context.model.settings_at(past_panel._cursor, NAME)
+    assert past_panel.model.moment.step == 7
+    settings = context.model.settings_at(past_panel.model.moment, NAME)
     assert settings == before and settings.num_bits == 8
     assert "8 bits" in about() and "at this step" in about() and "3 bits" not in about()
     assert ("symmetric" in about()) == settings.symmetric
@@ -340,7 +342,7 @@ def test_a_drag_moves_the_cursor(past_panel):
         QtCore.Qt.NoModifier,
     )
     plot.mouseMoveEvent(move)
-    assert past_panel._cursor.step == steps_shown(past_panel)[4]
+    assert past_panel.model.moment.step == steps_shown(past_panel)[4]
     assert plot.cursor == 4 and not past_panel.is_due()  # all is drawn at once, as the user waits for it
     QtTest.QTest.mouseRelease(plot, QtCore.Qt.LeftButton, pos=point(plot, 11.0))
     assert "step 11" in plot.readout()
@@ -365,20 +367,20 @@ def test_keys_move_the_cursor_and_return_to_the_present(past_panel):
         ("Left", steps[0]),
     ):
         QtTest.QTest.keyClick(plot, getattr(QtCore.Qt, "Key_" + name))
-        assert past_panel._cursor.step == expected and plot.cursor == steps.index(expected)
+        assert past_panel.model.moment.step == expected and plot.cursor == steps.index(expected)
     for key in (QtCore.Qt.Key_End, QtCore.Qt.Key_Escape):
         QtTest.QTest.keyClick(plot, QtCore.Qt.Key_Home)
         QtTest.QTest.keyClick(plot, key)
-        assert past_panel._cursor is None
+        assert past_panel.model.moment is None
     QtTest.QTest.keyClick(plot, QtCore.Qt.Key_Right)
-    assert past_panel._cursor is None
+    assert past_panel.model.moment is None
 
 
 def test_the_cursor_leaves_abandoned_snapshots(context, past_panel):
     QtTest.QTest.keyClick(past_panel.over_time, QtCore.Qt.Key_Left)
     context.model.process(past_panel.run.carry_out(RestoreCheckpoint("kept")))
     draw(past_panel)
-    assert past_panel._cursor.step == 9 and max(steps_shown(past_panel)) == 9
+    assert past_panel.model.moment.step == 9 and max(steps_shown(past_panel)) == 9
 
 
 def test_a_past_snapshot_has_no_ghost(context, past_panel):

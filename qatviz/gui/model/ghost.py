@@ -151,7 +151,12 @@ def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
 
 
 def has_ghosts(model: RunModel, edits: Edits) -> bool:
-    """Return whether there may be ghosts: edits are pending, or have been applied and not been measured yet."""
+    """Return whether there may be ghosts: edits are pending, or have been applied and not been measured yet.
+
+    They are those of the present: there are none while a moment of the past is shown.
+    """
+    if model.moment is not None:
+        return False
     return bool(edits.pending) or model.is_change_unmeasured
 
 

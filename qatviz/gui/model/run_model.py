@@ -34,8 +34,8 @@ from qatviz.telemetry.run_handle import (
 )
 
 #: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor;
-#: and the user's selection.
-RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
+#: the user's selection; and the moments of the past that are shown.
+RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION, MOMENT = (
     "run",
     "state",
     "steps",
@@ -44,6 +44,7 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
     "events",
     "values",
     "selection",
+    "moment",
 )
 
 #: Maximum number of snapshots kept for distributions over time. If there are more, every other one is dropped, except
@@ -99,6 +100,10 @@ class RunModel(QtCore.QObject):
         Names of the selected tensors, in the order of the plan.
     current : str
         Name of the tensor in the Tensor panel; empty without a run.
+    moment : Snapshot or None
+        Snapshot of the past that is shown in place of the newest; None to show the present.
+    other_moment : Snapshot or None
+        Snapshot that the shown one is compared with; None without a comparison.
     failure : events.Failed or None
     ended : bool
         Whether the run can no longer train: it has ended, or was opened from its record.
@@ -140,6 +145,8 @@ class RunModel(QtCore.QObject):
         self.applied_at: Dict[Tuple[str, str], int] = {}
         self.selected: Tuple[str, ...] = ()
         self.current = ""
+        self.moment: Optional[Snapshot] = None
+        self.other_moment: Optional[Snapshot] = None
         self.failure: Optional[events.Failed] = None
         self.ended = False
 
@@ -256,6 +263,65 @@ class RunModel(QtCore.QObject):
             self._book_at = key, snapshot, self._timeline.settings_at(snapshot.point, self.book)
         return self._book_at[2]
 
+    # The shown moment
+
+    @property
+    def shown(self) -> Optional[Snapshot]:
+        """The snapshot that is shown: that of :attr:`moment`, else the newest."""
+        return self.snapshot if self.moment is None else self.moment
+
+    @property
+    def shown_step(self) -> int:
+        """Step of the shown moment."""
+        return self.step if self.moment is None else self.moment.step
+
+    def shown_settings_of(self, tensor: str) -> QuantizerSettings:
+        """Return the settings in effect for a tensor at the shown moment."""
+        return self.settings_of(tensor) if self.moment is None else self.settings_at(self.moment, tensor)
+
+    def is_shown_active(self, tensor: str) -> bool:
+        """Return whether the tensor is quantized at the shown moment."""
+        return self.shown_settings_of(tensor).is_active(self.shown_step)
+
+    def past(self) -> List[Snapshot]:
+        """Return the snapshots of the run's past, the newest included even if it is not among those kept."""
+        snapshots, newest = list(self.snapshots), self.snapshot
+        is_last = bool(snapshots) and snapshots[-1] is newest
+        if newest is not None and newest.step <= self.step and not is_last:
+            snapshots.append(newest)
+        return snapshots
+
+    def look_back(self, step: Optional[float]) -> None:
+        """Show the snapshot nearest to ``step``; the present for None, and if that is the newest one."""
+        found = None if step is None else self.nearest_snapshot(step)
+        self._set_moments(None if found is self.snapshot else found, self.other_moment)
+
+    def compare_with(self, step: Optional[float]) -> None:
+        """Compare the shown moment with the snapshot nearest to ``step``; end the comparison for None."""
+        self._set_moments(self.moment, None if step is None else self.nearest_snapshot(step))
+
+    def nearest_snapshot(self, step: float) -> Optional[Snapshot]:
+        """Return the snapshot of the past that is nearest to ``step``; None without one."""
+        past = self.past()
+        return min(past, key=lambda snapshot: abs(snapshot.step - step)) if past else None
+
+    def _set_moments(self, moment: Optional[Snapshot], other: Optional[Snapshot]) -> None:
+        if moment is not self.moment or other is not self.other_moment:
+            self.moment, self.other_moment = moment, other
+            self.changed.emit(MOMENT)
+
+    def _check_moments(self) -> None:
+        """Forget shown moments that are no longer part of the past; replace those that were thinned out."""
+        moment = self._present_moment(self.moment)
+        self._set_moments(None if moment is self.snapshot else moment, self._present_moment(self.other_moment))
+
+    def _present_moment(self, moment: Optional[Snapshot]) -> Optional[Snapshot]:
+        if moment is None or any(known is moment for known in self.snapshots) or moment is self.snapshot:
+            return moment
+        if self.snapshot is None or moment.step > self.snapshot.step:
+            return None
+        return next((known for known in reversed(self.snapshots) if known.step <= moment.step), None)
+
     @property
     def is_change_unmeasured(self) -> bool:
         """True if quantizers have changed since the newest snapshot of a run in progress."""
@@ -268,10 +334,11 @@ class RunModel(QtCore.QObject):
         return self.settings_of(tensor).is_active(self.step)
 
     def measure(self, tensor: str, name: str) -> float:
-        """Return a measure of the newest snapshot; NaN without a snapshot."""
-        if self.snapshot is None or self.plan is None:
+        """Return a measure of the shown snapshot; NaN without a snapshot."""
+        shown = self.shown
+        if shown is None or self.plan is None:
             return float("nan")
-        return float(self.snapshot.values[_SNAPSHOT_ROW[name], self.plan.index(tensor)])
+        return float(shown.values[_SNAPSHOT_ROW[name], self.plan.index(tensor)])
 
     def age_s(self, seconds: float) -> float:
         """Return the seconds of training since the training time ``seconds``; 0 if no later step is known."""
@@ -338,10 +405,11 @@ class RunModel(QtCore.QObject):
 
     @property
     def earlier_snapshot(self) -> Optional[Snapshot]:
-        """The snapshot before the newest on the present branch, if there is one."""
-        newest = self.snapshot
-        earlier = [] if newest is None else [kept for kept in self.snapshots[-2:] if kept.step < newest.step]
-        return earlier[-1] if earlier else None
+        """The snapshot before the shown one on the present branch, if there is one."""
+        shown = self.shown
+        if shown is None:
+            return None
+        return next((kept for kept in reversed(self.snapshots) if kept.step < shown.step), None)
 
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
         """Make a snapshot the newest, and keep it for distributions over time if it is due."""
@@ -365,6 +433,7 @@ class RunModel(QtCore.QObject):
         """Select the snapshots on the present path, the newest of each step: a branch starts with another one."""
         by_step = {point.step: snapshot for point, snapshot in self._kept if self._timeline.path.includes(point)}
         self.snapshots = list(by_step.values())
+        self._check_moments()
 
     def _process_event(self, event: events.Event) -> Tuple[str, ...]:
         topics: Tuple[str, ...] = (EVENTS,)

@@ -10,11 +10,12 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.frames import Effort, Frames
 from qatviz.gui.model.launcher import Launcher
-from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SELECTION, SNAPSHOT, STATE, RunModel
+from qatviz.gui.model.run_model import ACTIVE_STATES, MOMENT, RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.events.panel import EventsPanel
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.gui.panels.histograms.panel import HistogramsPanel
 from qatviz.gui.panels.layers.panel import LayersPanel
+from qatviz.gui.panels.moments.panel import MomentsPanel
 from qatviz.gui.panels.network.panel import NetworkPanel
 from qatviz.gui.panels.settings.quantization import QuantizationPanel
 from qatviz.gui.panels.settings.run import RunSettingsPanel
@@ -30,6 +31,7 @@ from qatviz.gui.window.docks import Docks
 from qatviz.gui.window.exports import Exports
 from qatviz.gui.window.scope_field import ScopeField
 from qatviz.gui.window.status import StatusBar
+from qatviz.gui.window.time_bar import TimeBar
 from qatviz.gui.window.toolbar import RunToolBar
 from qatviz.gui.window.window_actions import WindowActions
 from qatviz.presentation.event_texts import non_finite_text, record_failure_text
@@ -51,6 +53,7 @@ PANELS: Tuple[Type[Panel], ...] = (
     EvolutionPanel,
     LayersPanel,
     EventsPanel,
+    MomentsPanel,
 )
 #: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
 #: waited for at the end of the program.
@@ -159,6 +162,9 @@ class MainWindow(RunWindow):
         bar = RunToolBar(rows, [self.named[name] for name in a.ICON_FIRST])
         self.addToolBar(bar)
         self.addToolBarBreak()
+        self.time = TimeBar(self.model, self.edits, self.theme)
+        self.addToolBar(self.time)
+        self.addToolBarBreak()
         holder = QtWidgets.QToolBar("Messages")
         holder.setObjectName("messages")
         holder.setMovable(False)
@@ -234,6 +240,7 @@ class MainWindow(RunWindow):
         self.launcher.evaluated.connect(what_if.finish)
         self.launcher.evaluation_failed.connect(what_if.fail)
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
+        self.time.comparison_begun.connect(lambda: self.docks.open("moments"))
 
     # Changes of the run and the user's edits
 
@@ -242,6 +249,8 @@ class MainWindow(RunWindow):
             self._on_state()
         if topic in (RUN, SELECTION):
             self.frames.touch()
+        if topic == MOMENT:
+            self._draw_soon()
         if topic == RUN:
             self._unseen, self._has_record_failed = None, False
         if topic == SNAPSHOT and self._unseen is not None and _shows(self.model.snapshot, self._unseen):

@@ -65,6 +65,7 @@ class Canvas(SceneWidget):
         self.x_name = "step"
         self.note = ""
         self.crosshair: Optional[float] = None
+        self.moments: Tuple[Tuple[float, str], ...] = ()
         self.tip_of: Optional[Callable[[float, float], str]] = None
         self._pressed: Optional[QtCore.QPoint] = None
         self._box: Optional[QtCore.QRect] = None
@@ -95,6 +96,12 @@ class Canvas(SceneWidget):
         """Show the crosshair at ``x``; hide it for None."""
         if x != self.crosshair:
             self.crosshair = x
+            self.update()
+
+    def set_moments(self, moments: Tuple[Tuple[float, str], ...]) -> None:
+        """Show lines at moments of the past: places and roles of their colours."""
+        if moments != self.moments:
+            self.moments = moments
             self.update()
 
     def show_all_values(self) -> None:
@@ -139,6 +146,11 @@ class Canvas(SceneWidget):
 
     def paint_over(self, painter: QtGui.QPainter) -> None:
         rect = self.plot_rect
+        for place, role in self.moments:
+            if self.x_range[0] <= place <= self.x_range[1]:
+                x = round(self.pixel_of(place))
+                painter.setPen(QtGui.QPen(self.theme.color(role), 2))
+                painter.drawLine(x, int(rect.top()), x, int(rect.bottom()))
         if self.crosshair is not None and self.x_range[0] <= self.crosshair <= self.x_range[1]:
             x = round(self.pixel_of(self.crosshair))
             painter.setPen(QtGui.QPen(self.theme.color("text"), 1, QtCore.Qt.DotLine))

@@ -2,9 +2,10 @@
 
 from typing import Callable, Iterable, List, Optional, Sequence, Set, Tuple
 
+import numpy as np
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.gui.model.run_model import EVENTS, RUN, SELECTION, SNAPSHOT, STEPS
+from qatviz.gui.model.run_model import EVENTS, MOMENT, RUN, SELECTION, SNAPSHOT, STEPS
 from qatviz.gui.panels.evolution.bar import EvolutionBar
 from qatviz.gui.panels.evolution.canvas import Canvas
 from qatviz.gui.panels.evolution.effects import MarkerEffects
@@ -18,6 +19,7 @@ from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.presentation.chart import PLAIN, SELECTED
 from qatviz.presentation.chart import Marker as ChartMarker
+from qatviz.presentation.moments import OTHER_ROLE, SHOWN_ROLE
 from qatviz.presentation.series import Clock, SeriesReader
 from qatviz.protocol import events
 from qatviz.telemetry.history import History
@@ -51,7 +53,7 @@ class EvolutionPanel(Panel):
     about = (
         "Loss, accuracy and quantization measures over the run, with a marker for every change and its measured effect."
     )
-    topics = (STEPS, SNAPSHOT, EVENTS, SELECTION)
+    topics = (STEPS, SNAPSHOT, EVENTS, SELECTION, MOMENT)
     keys = (
         PanelKeys(("F",), "follow the newest step"),
         PanelKeys(("Home",), "show the whole run"),
@@ -310,8 +312,11 @@ class EvolutionPanel(Panel):
             ChartMarker(at, marker.color, SELECTED if marker.step == self.selected_step else PLAIN)
             for at, marker in zip(x.tolist(), self.effects.markers)
         ]
+        shown = ((self.model.moment, SHOWN_ROLE), (self.model.other_moment, OTHER_ROLE))
+        moments = tuple((float(view.x_of(np.float64(at.step))), role) for at, role in shown if at is not None)
         for plot in self._visible_plots():
             plot.canvas.set_markers(lines)
+            plot.canvas.set_moments(moments)
         canvas, offset = self._first_canvas()
         rect = canvas.plot_rect.translated(offset, 0)
         self.strip.set_markers(
@@ -430,6 +435,8 @@ class EvolutionPanel(Panel):
 
     def _on_clicked(self, x: float, tolerance: float) -> None:
         marker = self._marker_at(x, tolerance)
+        step = float(self._view().step_at(x)) if marker is None else float(marker.step)
+        self.model.look_back(step)
         if marker is not None:
             self._choose([marker])
         elif self.selected_step is not None:

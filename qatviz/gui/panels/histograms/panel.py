@@ -8,7 +8,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.analysis.distribution import Distribution, distribution, extent, to_log2
 from qatviz.gui.model.frames import Effort
 from qatviz.gui.model.ghost import ghost_of, has_ghosts
-from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SETTINGS, SNAPSHOT, STATE, VALUES
+from qatviz.gui.model.run_model import ACTIVE_STATES, MOMENT, RUN, SETTINGS, SNAPSHOT, STATE, VALUES
 from qatviz.gui.model.run_model import SELECTION as SELECTION_TOPIC
 from qatviz.gui.panels.histograms.bar import BOTH, SELECTION, HistogramsBar
 from qatviz.gui.panels.histograms.canvas import HistogramCanvas
@@ -40,7 +40,7 @@ class HistogramsPanel(Panel):
     title = "Histograms"
     name = "histograms"
     about = "Float and quantized values of every tensor, overlaid: levels, values clipped and rounded to zero."
-    topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES, STATE)
+    topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES, STATE, MOMENT)
     keys = (
         PanelKeys(("Left", "Right", "Up", "Down"), "select another tile; with Shift, also those in between"),
         PanelKeys(("Home", "End"), "select the first, the last tile"),
@@ -103,7 +103,7 @@ class HistogramsPanel(Panel):
     # Contents
 
     def update_from(self) -> None:
-        plan, snapshot, names = self.model.plan, self.model.snapshot, self._names()
+        plan, snapshot, names = self.model.plan, self.model.shown, self._names()
         self.canvas.set_size(self.bar.options.size)
         self.canvas.set_names(names if snapshot is not None else ())
         self.canvas.set_selected(self.model.selected, self.model.current)
@@ -128,7 +128,8 @@ class HistogramsPanel(Panel):
 
     def _update_hint(self) -> None:
         model, tensor = self.model, None
-        if model.snapshot is not None and model.state in ACTIVE_STATES and self._has_room_for_hint():
+        is_present = model.snapshot is not None and model.moment is None
+        if is_present and model.state in ACTIVE_STATES and self._has_room_for_hint():
             tensor = self._hint_tensor()
         self.hint.update_from(tensor, None if tensor is None else model.settings_of(tensor.name))
 
@@ -185,12 +186,15 @@ class HistogramsPanel(Panel):
         if self.model.plan is not self._plan:
             self._plan = self.model.plan
             self._forget_axes()
-        if self.model.snapshot is not self._snapshot:
-            self._snapshot = self.model.snapshot
+        if self.model.shown is not self._snapshot:
+            self._snapshot = self.model.shown
             self._serial += 1
 
     def _show_age(self) -> None:
-        """Show the age of the oldest visible tile if it exceeds the expected age."""
+        """Show the age of the oldest visible tile if it exceeds the expected age, or the shown moment of the past."""
+        if self.model.moment is not None:
+            self.canvas.show_note(f"histograms of step {self.model.moment.step:,}")
+            return
         shown = [self._painted[name] for name in self.canvas.visible_names() if name in self._painted]
         step, seconds = min(shown, key=lambda place: place[1], default=(0, np.inf))
         age = self.model.age_s(seconds)
@@ -217,7 +221,7 @@ class HistogramsPanel(Panel):
 
         for name in sorted(names, key=rank):
             tensor, tile = plan.tensor(name), self.canvas.tile(name)
-            key = (self._serial, self.model.settings_of(name), self.bar.options, self._common.get(tensor.kind))
+            key = (self._serial, self.model.shown_settings_of(name), self.bar.options, self._common.get(tensor.kind))
             pending = (self._pending_serial, id(self.model.values.get(name))) if self._has_ghosts else None
             if tile.key == (key, pending):
                 continue
@@ -233,7 +237,7 @@ class HistogramsPanel(Panel):
 
     def _tile(self, name: str) -> Tuple[TileContent, HistogramView]:
         """Return the contents of a tensor's tile, and its axes."""
-        plan, snapshot, measure = self.model.plan, self.model.snapshot, self.model.measure
+        plan, snapshot, measure = self.model.plan, self.model.shown, self.model.measure
         assert plan is not None, "tiles are those of a run"
         assert snapshot is not None, "there are tiles once there is a snapshot"
         self._painted[name] = snapshot.step, snapshot.seconds

@@ -7,7 +7,7 @@ from PyQt5.QtCore import Qt
 
 from qatviz.analysis.causes import facts_of
 from qatviz.gui.model.edits import Key
-from qatviz.gui.model.run_model import EVENTS, SELECTION, SETTINGS, SNAPSHOT
+from qatviz.gui.model.run_model import EVENTS, MOMENT, SELECTION, SETTINGS, SNAPSHOT
 from qatviz.gui.panels.layers.columns import INDEX
 from qatviz.gui.panels.layers.model import LayersFilter, LayersModel
 from qatviz.gui.panels.layers.rows import Totals
@@ -38,7 +38,7 @@ class LayersPanel(Panel):
     title = "Layers"
     name = "layers"
     about = "Every quantized tensor with its settings and its quantization error."
-    topics = (SNAPSHOT, SETTINGS, EVENTS, SELECTION)
+    topics = (SNAPSHOT, SETTINGS, EVENTS, SELECTION, MOMENT)
     keys = (
         PanelKeys(("F2", *"0123456789"), "type the bits of the current row (also a double click on them)"),
         PanelKeys(("Return",), "open the tensor in the Tensor panel"),
@@ -126,7 +126,7 @@ class LayersPanel(Panel):
             self.summary.setText("")
             self.empty.show_text(self.model.no_run_text("No run. Its layers are listed here once there is one."))
             return
-        self._update_settings(model.book)
+        self._update_settings(model.book if model.moment is None else model.book_at(model.moment))
         trend_is_new = self._update_snapshot()
         self._sync_selection()
         if self.view.delegate.current != model.current:
@@ -150,17 +150,17 @@ class LayersPanel(Panel):
     def _update_settings(self, book: SettingsBook) -> None:
         rows, model = self.source.rows, self.model
         if book is self._book and self.edits.pending == self._pending:
-            rows.set_step(model.step)
+            rows.set_step(model.shown_step)
             return
         self._book, self._pending = book, dict(self.edits.pending)
         settings = [book.of(tensor.name) for tensor in model.tensors]
-        then = self.edits.pending_book()
+        then = self.edits.pending_book() if model.moment is None else None
         wanted = settings if then is None else [then.of(tensor.name) for tensor in model.tensors]
-        rows.set_settings(settings, wanted, model.step)
+        rows.set_settings(settings, wanted, model.shown_step)
 
     def _update_snapshot(self) -> bool:
-        """Show the newest snapshot; return whether sparklines must be repainted."""
-        snapshot = self.model.snapshot
+        """Show the measures of the shown snapshot; return whether sparklines must be repainted."""
+        snapshot = self.model.shown
         if snapshot is self._snapshot:
             return False
         is_back = snapshot is None or (self._snapshot is not None and snapshot.step < self._snapshot.step)

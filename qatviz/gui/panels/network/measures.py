@@ -18,35 +18,35 @@ _IN_TOOLTIP = ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "flip_rate", 
 
 def value_of(model: RunModel, tensor: QuantizedTensor, key: str) -> float:
     """Return the present value; NaN if there is none (yet), or the tensor is in float."""
-    is_quantized = model.is_active(tensor.name)
+    is_quantized = model.is_shown_active(tensor.name)
     if key == "size":
-        return size_bytes(element_count(tensor.shape), model.settings_of(tensor.name), is_quantized)
+        return size_bytes(element_count(tensor.shape), model.shown_settings_of(tensor.name), is_quantized)
     if not is_quantized:
         return math.nan
     if key == "num_bits":
-        return float(model.settings_of(tensor.name).num_bits)
+        return float(model.shown_settings_of(tensor.name).num_bits)
     return model.measure(tensor.name, key)
 
 
 def quantity_of(model: RunModel, tensor: QuantizedTensor, key: str) -> Quantity:
     """Return number and unit of the present value."""
-    return MEASURES[key].quantity(value_of(model, tensor, key), model.is_active(tensor.name))
+    return MEASURES[key].quantity(value_of(model, tensor, key), model.is_shown_active(tensor.name))
 
 
 def badge_quantity(model: RunModel, tensor: QuantizedTensor, key: str) -> Quantity:
     """Return the text in a node: ``float`` for a tensor that is not quantized, ``…`` before the first snapshot."""
     if math.isnan(value_of(model, tensor, key)):
-        if not model.is_active(tensor.name):
+        if not model.is_shown_active(tensor.name):
             return Quantity("float")
-        if model.snapshot is None:
+        if model.shown is None:
             return Quantity("…")
     return quantity_of(model, tensor, key)
 
 
 def tooltip(model: RunModel, tensor: QuantizedTensor) -> str:
     """Return a tensor's settings and measures as rich text."""
-    settings = model.settings_of(tensor.name)
-    if model.is_active(tensor.name):
+    settings = model.shown_settings_of(tensor.name)
+    if model.is_shown_active(tensor.name):
         how = ", ".join(settings.phrases(tensor.kind))
     elif settings.enabled:
         how = f"in float until step {settings.quant_delay:,}"

@@ -9,7 +9,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import RunStateError
 from qatviz.gui.model.context import Context
-from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT, STATE, VALUES
+from qatviz.gui.model.run_model import MOMENT, RUN, SELECTION, SETTINGS, SNAPSHOT, STATE, VALUES
 from qatviz.gui.panels.tensor.channels import ChannelsPlot
 from qatviz.gui.panels.tensor.codes import CodesPlot
 from qatviz.gui.panels.tensor.error import ErrorPlot
@@ -55,7 +55,7 @@ class TensorPanel(Panel):
     title = "Tensor"
     name = "tensor"
     about = "The selected tensor: float and quantized values, integer codes, errors, channels, history."
-    topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, VALUES, STATE)
+    topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, VALUES, STATE, MOMENT)
     keys = (
         PanelKeys(("Left", "Right", "PgUp", "PgDown"), "in “Over time”: move the cursor by one snapshot, by ten"),
         PanelKeys(("Home", "End", "Esc"), "in “Over time”: go to the first, the newest snapshot"),
@@ -70,7 +70,6 @@ class TensorPanel(Panel):
         clock: Callable[[], float] = time.monotonic,
     ):
         self._clock = clock
-        self._cursor: Optional[Snapshot] = None
         self._channel: Optional[int] = None
         self._drawn: Dict[str, Tuple[Any, ...]] = {}
         self._tensor: Tuple[str, Optional[QuantizationPlan]] = ("", None)
@@ -195,8 +194,7 @@ class TensorPanel(Panel):
         self.header.show_tensors(model.tensors, model.current)
         if self._tensor != (model.current, model.plan):
             self._begin_tensor()
-        self._check_cursor()
-        view = view_of(model, self.edits, self._cursor)
+        view = view_of(model, self.edits)
         if view is None:
             self._show_nothing()
             return
@@ -205,7 +203,7 @@ class TensorPanel(Panel):
         self._request_values()
         values = self.model.values.get(view.tensor.name)
         of_channel = (self._channel, None if self._channel is None else values)
-        chosen = (self._cursor, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors, *of_channel)
+        chosen = (model.moment, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors, *of_channel)
         inputs = (view.snapshot, *chosen)
         page_inputs = (*inputs, self.tab, values, self._can_request(), model.snapshot, len(model.snapshots))
         is_next_snapshot = "upper" in self._drawn and not _differ(self._drawn["upper"][1:], inputs[1:])
@@ -246,7 +244,7 @@ class TensorPanel(Panel):
         elif self.tab == CHANNELS:
             self.channels.draw(view, self._channel)
         else:
-            self.over_time.draw(self._past(), view.tensor.name, view.index, self._cursor)
+            self.over_time.draw(self.model.past(), view.tensor.name, view.index, self.model.moment)
         page.caption.setText(page.plot.summary)
 
     def _name_figures(self, view: TensorView, shown: TensorView) -> None:
@@ -283,15 +281,9 @@ class TensorPanel(Panel):
         """Return the snapshot that ``values`` came with, or the nearest."""
         if values.step == view.snapshot.step:
             return view.snapshot
-        return min(reversed(self._past()), key=lambda snapshot: abs(snapshot.step - values.step), default=view.snapshot)
-
-    def _past(self) -> List[Snapshot]:
-        """Return the snapshots of the run's past, the newest included even if it is not among those kept."""
-        snapshots, newest = list(self.model.snapshots), self.model.snapshot
-        is_last = bool(snapshots) and snapshots[-1] is newest
-        if newest is not None and newest.step <= self.model.step and not is_last:
-            snapshots.append(newest)
-        return snapshots
+        return min(
+            reversed(self.model.past()), key=lambda snapshot: abs(snapshot.step - values.step), default=view.snapshot
+        )
 
     def _show_nothing(self) -> None:
         self._drawn.clear()
@@ -310,17 +302,6 @@ class TensorPanel(Panel):
         self._drawn.clear()
         for plot in self._plots():
             plot.forget_ranges()
-
-    def _check_cursor(self) -> None:
-        """Reset the cursor if its snapshot is no longer part of the past; move it if the snapshot was thinned out."""
-        cursor, newest = self._cursor, self.model.snapshot
-        if cursor is None:
-            return
-        past = [s for s in self.model.snapshots if s.step <= cursor.step]
-        if newest is None or not past or self.model.current not in cursor.histograms or cursor.step > newest.step:
-            self._cursor = None
-        elif not any(s is cursor for s in past):
-            self._cursor = past[-1]
 
     # Values
 
@@ -346,7 +327,7 @@ class TensorPanel(Panel):
     # User actions
 
     def _on_cursor_moved(self, snapshot: Optional[Snapshot]) -> None:
-        self._cursor = snapshot
+        self.model.look_back(None if snapshot is None else snapshot.step)
         self.refresh()
 
     def _on_channel_picked(self, channel: Optional[int]) -> None:

@@ -113,8 +113,7 @@ class VerdictLine(QtWidgets.QWidget):
 
     def _judge(self, view: TensorView) -> Verdict:
         model = self._model
-        earlier = model.earlier_snapshot if view.is_live else None
-        facts = tensor_facts(view.snapshot, model.book_at(view.snapshot), view.index, earlier)
+        facts = tensor_facts(view.snapshot, model.book_at(view.snapshot), view.index, model.earlier_snapshot)
         measures = dict(zip(SNAPSHOT_MEASURES, view.snapshot.values[:, view.index].tolist()))
         settings = model.settings_at(view.snapshot, view.tensor.name)
         return verdict(measures, view.tensor, settings, view.is_active, facts=facts)

@@ -31,7 +31,7 @@ class TensorView:
     measured_with : QuantizerSettings
         Settings of the snapshot.
     snapshot : Snapshot
-        The newest snapshot, or that at the cursor.
+        The shown snapshot.
     is_live : bool
         Whether ``snapshot`` is the newest.
     index : int
@@ -89,15 +89,15 @@ class TensorView:
         return MEASURES[key].quantity(self.measure(key), self.is_active, codes)
 
 
-def view_of(model: RunModel, edits: Edits, cursor: Optional[Snapshot] = None) -> Optional[TensorView]:
-    """Return the view of the current tensor at the snapshot ``cursor``, or the newest; None before there is one."""
-    snapshot = cursor or model.snapshot
+def view_of(model: RunModel, edits: Edits) -> Optional[TensorView]:
+    """Return the view of the current tensor at the shown snapshot; None before there is one."""
+    snapshot = model.shown
     if model.plan is None or snapshot is None or model.current not in snapshot.histograms:
         return None
     name = model.current
-    is_live, measured_with = cursor is None, model.settings_at(snapshot, name)
+    is_live, measured_with = model.moment is None, model.settings_at(snapshot, name)
     ghost = ghost_of(model, edits, name) if is_live else None
-    settings = model.settings_of(name) if is_live else measured_with
+    settings = model.shown_settings_of(name)
     return TensorView(
         model.plan.tensor(name), settings, measured_with, snapshot, is_live, model.plan.index(name), ghost
     )

@@ -1,0 +1,1 @@
+"""Comparison of two moments of the run."""
