@@ -5,7 +5,7 @@ import functools
 from typing import Any, List, NoReturn
 
 from qatviz import __version__
-from qatviz.cli import compare, evaluate, export, listing, reports, runs, show, train, train_options, window
+from qatviz.cli import compare, evaluate, export, listing, reports, runs, show, sweep, train, train_options, window
 from qatviz.cli.messages import print_output
 from qatviz.errors import QatvizError, did_you_mean
 
@@ -84,6 +84,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     evaluate.add_commands(functools.partial(_command, commands))
     runs.add_commands(functools.partial(_command, commands))
     compare.add_commands(functools.partial(_command, commands))
+    sweep.add_commands(functools.partial(_command, commands))
     word = argv[0].partition("=")[0] if argv else ""
     if word in commands.choices["train"]._option_string_actions and word not in parser._option_string_actions:
         given = " ".join(argv)
@@ -97,7 +98,9 @@ def parse(argv: List[str]) -> argparse.Namespace:
             f"{', '.join(commands.choices)}.{did_you_mean(argv[0], commands.choices)}"
         )
     arguments, unknown = parser.parse_known_args(argv)
-    if getattr(arguments, "takes_train_options", False):
+    if getattr(arguments, "passes_train_options", False):
+        arguments.passed, arguments.train_options = unknown, parse(["train", *unknown])
+    elif getattr(arguments, "takes_train_options", False):
         arguments.train_options = parse(["train", *argv[1:]])
     elif unknown:
         word = unknown[0].partition("=")[0]

@@ -336,6 +336,8 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
     run = _given(options, RUN_SETTINGS)
     if options.resume or options.fork:
         for name in _given(options, (*_FIXED, *DATA_OPTIONS)):
+            if name == "seed" and options.fork:
+                continue
             raise SettingError(f"{option_name(name)}: can't change in a continued run: omit it, or start a new run")
     if options.resume:
         return ResumeRequest(
@@ -354,6 +356,7 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
             checkpoint=checkpoint or None,
             run=run,
             out=options.out,
+            seed=options.seed,
             allow_code=options.allow_code,
             **shared,
         )

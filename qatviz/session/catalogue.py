@@ -54,12 +54,12 @@ def read_catalogue(folder: Optional[str] = None, watch: Watch = lambda done, of:
     for done, (_, directory) in enumerate(chosen):
         if not watch(done, len(chosen)):
             break
-        stamp = _stamp(directory)
-        summary = _from_cache(directory, stamp, known.get(directory.name))
+        stamp, key = _stamp(directory), directory.relative_to(path).as_posix()
+        summary = _from_cache(directory, stamp, known.get(key))
         if summary is None:
             summary = read_summary(directory)
         if not summary.error:
-            kept[directory.name] = {"stamp": stamp, "summary": summary.stored()}
+            kept[key] = {"stamp": stamp, "summary": summary.stored()}
         runs.append(summary._replace(labels=_labels(directory)))
     if kept != known and len(runs) == len(chosen):
         _write_cache(path, kept)
@@ -114,16 +114,20 @@ def delete_run(directory: str, move_to_trash: Callable[[str], None]) -> None:
     move_to_trash(str(path))
 
 
-def _directories(folder: Path) -> Iterator[Tuple[int, Path]]:
-    """Yield time (ns) and path of each directory in ``folder`` with a record."""
+def _directories(folder: Path, depth: int = 1) -> Iterator[Tuple[int, Path]]:
+    """Yield time (ns) and path of each directory with a record in ``folder``, or in a folder in it, such as a sweep."""
     try:
         with os.scandir(str(folder)) as entries:
             for entry in entries:
                 path = folder / entry.name
                 try:
-                    if entry.is_dir() and (path / DATABASE_NAME).is_file():
+                    if not entry.is_dir():
+                        continue
+                    if (path / DATABASE_NAME).is_file():
                         yield (path / DATABASE_NAME).stat().st_mtime_ns, path
-                except OSError:
+                    elif depth and not entry.is_symlink():
+                        yield from _directories(path, depth - 1)
+                except (OSError, RecordError):
                     continue  # it vanished, or may not be read
     except FileNotFoundError:
         return

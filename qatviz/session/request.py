@@ -342,11 +342,19 @@ class ForkRequest(ContinuationRequest):
     ----------
     out : str, optional
         Directory to record to; None: the run is not recorded.
+    seed : int, optional
+        Seed from the checkpoint on, which determines batches and dropout; None: that of the recorded run.
     """
 
     kind: ClassVar[str] = "fork"
 
     out: Optional[str] = None
+    seed: Optional[int] = None
+
+    def _checks(self) -> Iterable[Tuple[str, _Check]]:
+        if self.seed is not None:
+            yield "seed", partial(START_SETTINGS["seed"].check, self.seed, "seed")
+        yield from super()._checks()
 
 
 @dataclass(frozen=True)

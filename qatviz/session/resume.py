@@ -65,7 +65,8 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
         raise RecordError(f"{request.directory}: has no checkpoint to fork from yet", "directory")
     start = replace(spec.start, branch=0, position=0, best=None)  # the best state is the other run's
     schedule = tuple(item for item in spec.schedule if item.step >= start.step)
-    spec = replace(spec, start=start, book=start.book, schedule=schedule)
+    seed = spec.seed if request.seed is None else request.seed
+    spec = replace(spec, start=start, book=start.book, schedule=schedule, seed=seed)
     record = None
     if request.out is not None:
         kept = {key: reader.description[key] for key in _KEPT if key in reader.description}

@@ -86,7 +86,9 @@ def test_a_wrong_option_or_value_is_named(arguments, words, tmp_path, monkeypatc
 )
 @pytest.mark.parametrize("source", ["--resume", "--fork"])
 def test_fixed_options_of_a_run_cannot_change_when_it_is_resumed(source, option, value):
-    assert option in error_of("train", source, "somewhere", option, value)
+    line = error_of("train", source, "somewhere", option, value)
+    is_free = (source, option) == ("--fork", "--seed")  # from the checkpoint on, a fork may have other batches
+    assert ("not found" if is_free else option) in line
 
 
 def test_a_directory_with_a_run_is_not_overwritten(tmp_path):

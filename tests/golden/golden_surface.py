@@ -12,7 +12,7 @@ from golden_program import Program
 STORED = HERE / "surface.json"
 COMMANDS = ["train", "show", "networks", "data", "settings", "presets"]
 COMMANDS += ["window", "open", "screenshot", "tensorboard", "report", "export", "evaluate"]
-COMMANDS += ["runs", "label", "delete", "compare"]
+COMMANDS += ["runs", "label", "delete", "compare", "sweep"]
 
 
 def options(program: Program) -> Dict[str, Dict[str, str]]:
