@@ -70,8 +70,6 @@ class Format:
     packings : tuple of dict
         Options with which weights of up to 4 bits are stored two per byte, the widely supported ones first; the last
         option of each decides.
-    supports_several_inputs : bool
-        True if it supports networks with several inputs.
     reserved_names : set of str
         Names in a file that no input can have.
     """
@@ -85,7 +83,6 @@ class Format:
     limits: Limits = limits.none
     weights: WeightStorage = WeightStorage.CODES
     packings: Tuple[Mapping[str, Union[bool, str]], ...] = ()
-    supports_several_inputs: bool = False
     reserved_names: FrozenSet[str] = frozenset()
 
     @property
@@ -124,9 +121,6 @@ class Format:
         refusals = self.limits(network, book, step, options) + limits.softmax_of_one(network, options)
         refusals += limits.softmax_of_several(network, options)
         refusals += limits.reserved_inputs(network, self.reserved_names)
-        if len(network.inputs) > 1 and not self.supports_several_inputs:
-            others = [form.name for form in FORMATS.values() if form.supports_several_inputs]
-            refusals.append(limits.several_inputs(network, self.name, others))
         return refusals
 
     def export(
@@ -213,7 +207,6 @@ TFLITE = Format(
     ),
     tflite_limits.tflite,
     packings=({"int4": True}, {"int4": True, "int4_all": True}),
-    supports_several_inputs=True,
 )
 
 _TFLITE_OPTIONS = {option.name: option for option in TFLITE.options}
@@ -279,7 +272,6 @@ SAVEDMODEL = Format(
     "graphs.savedmodel",
     (_FORM,),
     weights=WeightStorage.FLOAT32,
-    supports_several_inputs=True,
     reserved_names=_NODES,
 )
 
@@ -291,7 +283,6 @@ FROZEN = Format(
     "graphs.frozen",
     (_FORM,),
     weights=WeightStorage.FLOAT32,
-    supports_several_inputs=True,
     reserved_names=_NODES,
 )
 
@@ -322,7 +313,6 @@ C = Format(
     ),
     c_limits.c,
     packings=({"pack_int4": True},),
-    supports_several_inputs=True,
 )
 
 KERAS = Format(
@@ -345,7 +335,6 @@ KERAS = Format(
         ),
     ),
     weights=WeightStorage.FLOAT32,
-    supports_several_inputs=True,
 )
 
 TFLITE_FAKE_QUANT = Format(
@@ -358,7 +347,6 @@ TFLITE_FAKE_QUANT = Format(
     (_SOFTMAX,),
     limits.simulated,
     weights=WeightStorage.FLOAT32,
-    supports_several_inputs=True,
 )
 
 ONNX = Format(
@@ -389,7 +377,6 @@ ONNX = Format(
     ),
     onnx_limits.onnx,
     packings=({"opset": onnx_limits.OPSET_21},),
-    supports_several_inputs=True,
 )
 
 ONNX_FLOAT = Format(
@@ -402,7 +389,6 @@ ONNX_FLOAT = Format(
     (_SOFTMAX, _LAYOUT, _OPSET),
     onnx_limits.onnx_float,
     weights=WeightStorage.FLOAT32,
-    supports_several_inputs=True,
 )
 
 NPZ = Format(
@@ -414,7 +400,6 @@ NPZ = Format(
     (),
     limits.integer,
     WeightStorage.COMPRESSED,
-    supports_several_inputs=True,
 )
 
 ENCODINGS = Format(
@@ -436,7 +421,6 @@ ENCODINGS = Format(
     ),
     encodings_limits.encodings,
     weights=WeightStorage.NONE,
-    supports_several_inputs=True,
 )
 
 FORMATS: Dict[str, Format] = {

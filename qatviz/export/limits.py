@@ -3,7 +3,7 @@
 This module has the limits that formats share. Those of a single format are in its package.
 """
 
-from typing import Any, Callable, Collection, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Collection, List, Mapping, Optional
 
 from qatviz.errors import Advice, OptionChange, Refusal, SettingChange
 from qatviz.network.activations import Activation
@@ -24,15 +24,6 @@ def softmax_of_one(network: Network, options: Mapping[str, Any]) -> List[Refusal
         return []
     reason = f"layer {network.output!r} has a single output, whose softmax is always 1"
     return [Refusal(reason, (OptionChange("softmax", False),))]
-
-
-def several_inputs(network: Network, name: str, others: Sequence[str]) -> Refusal:
-    """Return the refusal of a network with several inputs by the format ``name``; ``others`` support it."""
-    listed = ", ".join(map(repr, network.input_names))
-    return Refusal(
-        f"network {network.name!r} has the inputs {listed}, and the export to {name} has a single one",
-        (Advice(f"in the formats {', '.join(others)}"),),
-    )
 
 
 def reserved_inputs(network: Network, names: Collection[str]) -> List[Refusal]:

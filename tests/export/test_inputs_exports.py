@@ -2,9 +2,11 @@
 
 import functools
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from qatviz.export.integers.simulator import dequantize_input, quantize_input
 from qatviz.export.npz.reader import load_integer_model
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.source import ExportSource
+from qatviz.export.tflite.runtime import REACHED
+from qatviz.export.tflm.runtime import MicroMissing, find_micro
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Add, Concat, Conv2D, Dense, Flatten, MaxPool, ReLU
 
@@ -46,7 +50,12 @@ NETWORK = network()
 BOOK = book_of(NETWORK, INT8)
 STATE = state_of(NETWORK)
 STATE = {**STATE, "range_max": STATE["range_max"] * np.linspace(1, 1.5, len(STATE["range_max"]), dtype=np.float32)}
-SUPPORTING = sorted(name for name, form in FORMATS.items() if form.supports_several_inputs and name != "encodings")
+STUBS = Path(__file__).with_name("tflm_stubs")
+
+
+@pytest.fixture
+def without_micro(monkeypatch):
+    monkeypatch.setenv("QATVIZ_TFLM_PYTHON", "/nowhere/python")
 
 
 def source(count=120):
@@ -74,7 +83,9 @@ def exported(tmp_path_factory):
 
     @functools.lru_cache(maxsize=None)
     def export(name):
-        return FORMATS[name].export(source(), tmp_path_factory.mktemp(name) / ("net" + FORMATS[name].suffix))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("QATVIZ_TFLM_PYTHON", "/nowhere/python")
+            return FORMATS[name].export(source(), tmp_path_factory.mktemp(name) / ("net" + FORMATS[name].suffix))
 
     return export
 
@@ -98,7 +109,7 @@ def test_codes_are_rows_of_each_inputs_codes():
         assert np.abs(values - inside).max() <= tensor.scale * 0.501
 
 
-@pytest.mark.parametrize("name", SUPPORTING)
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"encodings"}))
 def test_the_proof_feeds_every_input(name, exported):
     written = exported(name)
     record = json.loads(json.dumps(written.report.to_record(), allow_nan=False))
@@ -117,13 +128,42 @@ def test_the_proof_feeds_every_input(name, exported):
     assert run.returncode == 0, run.stdout.decode()
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(FORMATS) - {name for name, form in FORMATS.items() if form.supports_several_inputs})
-)
-def test_other_formats_refuse_before_they_write(name, tmp_path):
-    with pytest.raises(ExportError, match="has the inputs 'left', 'age', 'right', and the export to"):
-        FORMATS[name].export(source(), tmp_path / ("net" + FORMATS[name].suffix))
-    assert not list(tmp_path.iterdir())
+def test_the_application_for_tflite_micro_feeds_every_input(tmp_path, without_micro):
+    golden = FORMATS["tflm"].export(source(), tmp_path / "net").report.golden
+    given = [golden["file_input"], golden["file_input_1"], golden["file_input_2"]]
+    rows = np.concatenate([codes.reshape(16, -1) for codes in given], axis=1)
+    compiler = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
+    if compiler is None:
+        pytest.skip("there is no C++ compiler")
+    arena = re.search(r"kArenaBytes = (\d+)", (tmp_path / "net" / "inputs_model.h").read_text()).group(1)
+    for missing, code in ((0, 0), (1, 1)):
+        sizes = {
+            "STUB_INPUT_BYTES": given[0][0].nbytes,
+            # The stand-in's second input has the codes of all further ones.
+            "STUB_SECOND_INPUT_BYTES": rows[0].nbytes - given[0][0].nbytes - missing,
+            "STUB_OUTPUT_BYTES": golden["litert_output"][0].nbytes,
+            "STUB_ARENA_BYTES": arena,
+        }
+        command = [compiler, "-std=c++17", "-Wall", "-Wextra", "-Werror", "-I", str(STUBS)]
+        command += [f"-D{name}={size}" for name, size in sizes.items()]
+        sources = [*command, "-o", "application", "main.cc", "inputs_model.cc", "inputs_golden.cc"]
+        subprocess.run(sources, cwd=str(tmp_path / "net"), check=True)
+        (tmp_path / "net" / "found.bin").write_bytes(golden["double_rounding_output"].tobytes())
+        (tmp_path / "net" / "given.bin").write_bytes(b"")
+        assert subprocess.run(["./application"], cwd=str(tmp_path / "net")).returncode == code
+        assert (tmp_path / "net" / "given.bin").read_bytes() == (b"" if missing else rows.tobytes())
+
+
+def test_tflite_micro_runs_every_input(tmp_path):
+    try:
+        micro = find_micro()
+    except MicroMissing as missing:
+        pytest.skip(str(missing))
+    written = FORMATS["tflm"].export(source(), tmp_path / "net")
+    assert written.report.about["runtime"] == micro.name and not written.report.faults
+    assert written.report.outputs["file to evaluation graph"].reaches(REACHED)
+    check = subprocess.run([micro.python, str(tmp_path / "net" / "check.py")], stdout=subprocess.PIPE)
+    assert check.returncode == 0 and b"in TFLite Micro, 16 examples" in check.stdout, check.stdout.decode()
 
 
 def test_the_arrays_are_read_back(exported, tmp_path):

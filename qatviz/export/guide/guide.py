@@ -73,6 +73,13 @@ _BY_INPUTS: Dict[str, Dict[str, Tuple[str, str]]] = {
             "for index, value in zip(given, example):\n            interpreter.set_tensor(index, value[None])",
         ),
     },
+    "tflm": {
+        "examples": ("inputs", "zip(*inputs)"),
+        "set": (
+            "interpreter.set_input(example[None], 0)",
+            "for index, value in enumerate(example):\n            interpreter.set_input(value[None], index)",
+        ),
+    },
     "c": {
         "packed": ("inputs", "np.concatenate([given.reshape(len(given), -1) for given in inputs], 1)"),
         "first": ("inputs", "inputs[0]"),

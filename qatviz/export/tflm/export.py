@@ -13,7 +13,7 @@ from qatviz.export.integers.lowering import exported_model
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
-from qatviz.export.proof.parity import of_output
+from qatviz.export.proof.parity import golden_codes, of_output
 from qatviz.export.proof.report import ParityReport, prove
 from qatviz.export.proof.unrun import UnrunReport
 from qatviz.export.source import ExportSource, HeldOut
@@ -25,6 +25,7 @@ from qatviz.export.tflite.vectors import DOUBLE_ROUNDING_OUTPUT, FILE_INPUT, fil
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.export.tflm.runtime import Micro, MicroMissing, MicroRunner, find_micro
 from qatviz.export.tflm.sources import Arena, GoldenCodes, application, arena_bound, operators
+from qatviz.inputs import packed_examples
 
 #: Factor of the bound on an arena for the proof, whose variants of the file need more: all their tensors are outputs.
 _MARGIN = 4
@@ -57,7 +58,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         report = _prove(files, micro, graph, source.held_out(), progress.part(0.2, 0.98))
     litert = litert_found() if files.shipped.only_litert else None
     vectors = file_vectors(model, files.shipped, report.golden, files.in_eight_bits, litert)
-    found = None if micro is None else _outputs(micro, files.shipped, report.golden)
+    found = None if micro is None else _outputs(micro, files.shipped, golden_codes(model, report.golden))
     if found is not None and files.shipped.dtype != np.int16:
         # TensorFlow 1.15 may lack kernels of the file.
         for index, codes in enumerate(found):
@@ -116,44 +117,38 @@ def _prove(
         return prove(files.model, exported, graph, *held_out, progress)
 
 
-def _outputs(micro: Micro, shipped: TfliteModel, vectors: Dict[str, np.ndarray]) -> List[np.ndarray]:
-    """Return the outputs of the shipped file in TFLite Micro for the golden input, in their own type."""
+def _outputs(micro: Micro, shipped: TfliteModel, codes: np.ndarray) -> List[np.ndarray]:
+    """Return the outputs of the shipped file in TFLite Micro for codes of the model's input, in their own type."""
     with MicroRunner(micro, shipped, _MARGIN * arena_bound(shipped.content)) as runner:
-        ran = runner.run(vectors["input"].astype(np.int32))
+        ran = runner.run(codes)
     return [shipped.to_file(ran[name], name) for name in shipped.outputs]
 
 
 def _golden_codes(
     files: Files, measured: Optional[Sequence[np.ndarray]], measured_in: str, vectors: Dict[str, np.ndarray]
 ) -> GoldenCodes:
-    """Return the vectors for the application, with one output after the other.
+    """Return the vectors for the application, with one input and one output after the other.
 
     ``measured`` are outputs of TFLite Micro, if there are any.
     """
     shipped, outputs = files.shipped, range(len(files.shipped.outputs))
-    count = golden_count(len(vectors[FILE_INPUT]), vectors[FILE_INPUT][0].size)
-    given = vectors[FILE_INPUT][:count]
-    once = _one_after_the_other([rounded_once(files.model, shipped, vectors, index)[:count] for index in outputs])
+    inputs = packed_examples([vectors[of_output(FILE_INPUT, index)] for index in range(len(files.model.inputs))])
+    count = golden_count(len(inputs), inputs[0].size)
+    given = inputs[:count]
+    once = packed_examples([rounded_once(files.model, shipped, vectors, index)[:count] for index in outputs])
     # Kernels of a softmax have errors themselves: those of int16 interpolate in a table.
     is_exact = shipped.outputs == files.model.outputs
     tolerance = 0 if is_exact else 256 if shipped.dtype == np.int16 else 1
     if measured is not None:
-        found = _one_after_the_other([codes[:count] for codes in measured])
+        found = packed_examples([codes[:count] for codes in measured])
         return GoldenCodes(given, once, found, measured_in, tolerance)
     if DOUBLE_ROUNDING_OUTPUT in vectors:
         twice = [vectors[of_output(DOUBLE_ROUNDING_OUTPUT, index)][:count] for index in outputs]
         origin = "those of TensorFlow 1.15, whose kernels round alike"
-        return GoldenCodes(given, once, _one_after_the_other(twice), origin, tolerance)
+        return GoldenCodes(given, once, packed_examples(twice), origin, tolerance)
     if shipped.dtype == np.int16:
         return GoldenCodes(given, once, once, "the same: int16 kernels round once", tolerance)
     return GoldenCodes(given, once, None, "not known without tflite-micro, and not compared", tolerance)
-
-
-def _one_after_the_other(outputs: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the codes of several outputs, each ``[n, ...]``, as ``[n, codes]``; those of one unchanged."""
-    if len(outputs) == 1:
-        return outputs[0]
-    return np.concatenate([codes.reshape(len(codes), -1) for codes in outputs], axis=1)
 
 
 def _rounded_once(files: Files) -> str:
@@ -170,7 +165,7 @@ def _guide(source: ExportSource, files: Files, report: _Report, name: str, arena
         FILE_INPUT,
         guide.check.expected,
         values=(
-            ("tflite", runner_text("tflite", len(files.model.outputs) == 1, {})),
+            ("tflite", runner_text("tflite", len(files.model.outputs) == 1, {}, len(files.model.inputs))),
             ("model_name", f'"{name}.tflite"'),
             ("arena", str(_MARGIN * arena_bound(files.shipped.content))),
         ),

@@ -4,6 +4,7 @@ It needs a newer Python than TensorFlow 1.15 does, which QATVIZ_TFLM_PYTHON can 
 (:mod:`qatviz.export.newer_python`).
 """
 
+import json
 from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
@@ -16,16 +17,22 @@ VARIABLE = "QATVIZ_TFLM_PYTHON"
 #: Unit of the sizes of arenas (bytes).
 ARENA_UNIT = 16
 _PACKAGE = Package("tflite-micro", "tflite_micro.python.tflite_micro.runtime", VARIABLE)
-#: Program for :class:`qatviz.export.newer_python.NewerProcess`; its arguments are the size of the arena (bytes) and the
-#: number of outputs.
+#: Program for :class:`qatviz.export.newer_python.NewerProcess`; its arguments are the size of the arena (bytes), the
+#: number of outputs, and the shapes of several inputs.
 _PROGRAM = """
 from tflite_micro.python.tflite_micro import runtime
-arena, outputs = map(int, sys.argv[2:])
+arena, outputs = map(int, sys.argv[2:4])
+shapes = json.loads(sys.argv[4])
+ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
 interpreter = runtime.Interpreter.from_file(path, arena_size=arena)
 def run(given):
     results = [[] for _ in range(outputs)]
     for example in given:
-        interpreter.set_input(example[None], 0)
+        parts = [example]
+        if len(shapes) > 1:
+            parts = [part.reshape(shape) for part, shape in zip(np.split(example, ends), shapes)]
+        for index, part in enumerate(parts):
+            interpreter.set_input(part[None], index)
         interpreter.invoke()
         for index, values in enumerate(results):
             values.append(np.array(interpreter.get_output(index))[0])
@@ -92,7 +99,8 @@ class MicroRunner:
 
     def __init__(self, micro: Micro, file: TfliteModel, arena: int, timeout_s: float = RUN_TIMEOUT_S):
         self._file = file
-        arguments = [str(arena), str(len(file.outputs))]
+        shapes = json.dumps([shape for _, shape in file.inputs])
+        arguments = [str(arena), str(len(file.outputs)), shapes]
         self._process = NewerProcess(micro.name, micro.python, _PROGRAM, file.content, arguments, timeout_s)
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-// Golden vectors of @name@, in the types of its input and output; several outputs are one after the other.
+// Golden vectors of @name@, in the types of its inputs and outputs; several are one after the other.
 #ifndef @PREFIX@_GOLDEN_H_
 #define @PREFIX@_GOLDEN_H_
 

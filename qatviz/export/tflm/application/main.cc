@@ -33,17 +33,22 @@ int main() {
   if (RegisterOperators(operators) != kTfLiteOk) return Fail("an operator can't be registered");
   tflite::MicroInterpreter interpreter(model, operators, arena, sizeof(arena));
   if (interpreter.AllocateTensors() != kTfLiteOk) return Fail("the arena is too small; see kArenaBytes");
-  TfLiteTensor* input = interpreter.input(0);
-  const std::size_t outputs = interpreter.outputs_size();
-  std::size_t output_bytes = 0;
+  const std::size_t inputs = interpreter.inputs_size(), outputs = interpreter.outputs_size();
+  std::size_t input_bytes = 0, output_bytes = 0;
+  for (std::size_t n = 0; n < inputs; ++n) input_bytes += interpreter.input(n)->bytes;
   for (std::size_t n = 0; n < outputs; ++n) output_bytes += interpreter.output(n)->bytes;
-  if (input->bytes != sizeof(kGoldenInput[0]) || output_bytes != sizeof(kGoldenOutput[0])) {
+  if (input_bytes != sizeof(kGoldenInput[0]) || output_bytes != sizeof(kGoldenOutput[0])) {
     return Fail("the golden vectors are those of another model");
   }
   int equal = 0;
   for (int i = 0; i < kGoldenCount; ++i) {
-    // Tensors share memory, so that Invoke() may overwrite the input.
-    std::memcpy(input->data.data, kGoldenInput[i], input->bytes);
+    // Tensors share memory, so that Invoke() may overwrite the inputs.
+    const Code* given = kGoldenInput[i];
+    for (std::size_t n = 0; n < inputs; ++n) {
+      const TfLiteTensor* input = interpreter.input(n);
+      std::memcpy(input->data.data, given, input->bytes);
+      given += input->bytes / sizeof(Code);
+    }
     if (interpreter.Invoke() != kTfLiteOk) return Fail("an operator failed");
     const Code* expected = kGoldenOutput[i];
     for (std::size_t n = 0; n < outputs; ++n) {

@@ -14,7 +14,7 @@
 
 namespace @space@ {
 
-// Type of the codes of input and output.
+// Type of the codes of inputs and outputs.
 using Code = @code@;
 
 // The file @name@.tflite: @model_bytes@ bytes.

@@ -1,4 +1,4 @@
-// Golden vectors of shapes, in the types of its input and output; several outputs are one after the other.
+// Golden vectors of shapes, in the types of its inputs and outputs; several are one after the other.
 #ifndef SHAPES_GOLDEN_H_
 #define SHAPES_GOLDEN_H_
 

@@ -14,7 +14,7 @@
 
 namespace shapes_tflm {
 
-// Type of the codes of input and output.
+// Type of the codes of inputs and outputs.
 using Code = int8_t;
 
 // The file shapes.tflite: 5232 bytes.

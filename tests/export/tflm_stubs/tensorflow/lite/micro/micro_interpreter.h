@@ -2,7 +2,7 @@
 //
 // Its interpreter appends each input to the file given.bin, and reads each output from found.bin. STUB_INPUT_BYTES and
 // STUB_OUTPUT_BYTES are their sizes, STUB_ARENA_BYTES is what it needs of an arena. With STUB_SECOND_BYTES, there is a
-// second output, whose bytes follow those of the first.
+// second output, whose bytes follow those of the first; with STUB_SECOND_INPUT_BYTES a second input, in the same way.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +13,9 @@
 
 #ifndef STUB_SECOND_BYTES
 #define STUB_SECOND_BYTES 0
+#endif
+#ifndef STUB_SECOND_INPUT_BYTES
+#define STUB_SECOND_INPUT_BYTES 0
 #endif
 
 union TfLitePtrUnion {
@@ -37,7 +40,9 @@ class MicroInterpreter {
         arena_bytes_(tensor_arena_size),
         outputs_(std::fopen("found.bin", "rb")) {
     input_.data.data = given_;
-    input_.bytes = sizeof(given_);
+    input_.bytes = STUB_INPUT_BYTES;
+    second_input_.data.data = second_given_;
+    second_input_.bytes = STUB_SECOND_INPUT_BYTES;
     output_.data.data = found_;
     output_.bytes = STUB_OUTPUT_BYTES;
     second_.data.data = found_ + STUB_OUTPUT_BYTES;
@@ -48,13 +53,16 @@ class MicroInterpreter {
   }
   TfLiteStatus Invoke() {
     std::FILE* inputs = std::fopen("given.bin", "ab");
-    const bool written = std::fwrite(given_, 1, sizeof(given_), inputs) == sizeof(given_);
+    bool written = std::fwrite(given_, 1, STUB_INPUT_BYTES, inputs) == STUB_INPUT_BYTES;
+    written &= std::fwrite(second_given_, 1, STUB_SECOND_INPUT_BYTES, inputs) == STUB_SECOND_INPUT_BYTES;
     std::fclose(inputs);
     const bool read = outputs_ != nullptr && std::fread(found_, 1, sizeof(found_), outputs_) == sizeof(found_);
     for (uint8_t& byte : given_) byte = 0;  // as when another tensor uses its memory
+    for (uint8_t& byte : second_given_) byte = 0;
     return written && read ? kTfLiteOk : kTfLiteError;
   }
-  TfLiteTensor* input(std::size_t) { return &input_; }
+  std::size_t inputs_size() const { return STUB_SECOND_INPUT_BYTES > 0 ? 2 : 1; }
+  TfLiteTensor* input(std::size_t index) { return index == 0 ? &input_ : &second_input_; }
   std::size_t outputs_size() const { return STUB_SECOND_BYTES > 0 ? 2 : 1; }
   TfLiteTensor* output(std::size_t index) { return index == 0 ? &output_ : &second_; }
   std::size_t arena_used_bytes() const { return STUB_ARENA_BYTES; }
@@ -63,8 +71,9 @@ class MicroInterpreter {
   bool complete_, aligned_;
   std::size_t arena_bytes_;
   std::FILE* outputs_;
-  TfLiteTensor input_, output_, second_;
+  TfLiteTensor input_, second_input_, output_, second_;
   alignas(16) uint8_t given_[STUB_INPUT_BYTES];
+  alignas(16) uint8_t second_given_[STUB_SECOND_INPUT_BYTES + 1];  // apart from the first, as in an arena
   alignas(16) uint8_t found_[STUB_OUTPUT_BYTES + STUB_SECOND_BYTES];
 };
 
