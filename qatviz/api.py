@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
 
+from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.class_weights import class_weights_text
 from qatviz.data import Dataset
 from qatviz.data_options import AUTO, DATA_OPTIONS, DataOptions
@@ -24,9 +25,10 @@ from qatviz.session.folders import new_run_directory
 from qatviz.session.own_code import given_functions
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.progress import progress_for
-from qatviz.session.record_requests import EvaluationRequest
+from qatviz.session.record_requests import EvaluationRequest, SensitivityRequest
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model
 from qatviz.session.script_data import dataset_of, uses_options
+from qatviz.session.sensitivity import sensitivity_of_record
 from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, run_settings_for
 from qatviz.telemetry.outcome import Outcome
@@ -212,6 +214,40 @@ def evaluate(
     parsed = tuple(map(parse_change, changes))
     request = EvaluationRequest(os.fspath(directory), checkpoint, preset, parsed, data, more_bits)
     return evaluate_recorded(request, _print_notice)
+
+
+def sensitivity(
+    directory: Union[str, Path],
+    checkpoint: Optional[str] = None,
+    data: Optional[str] = None,
+    measured: bool = False,
+) -> RunSensitivity:
+    """Return the sensitivity of a recorded run to the quantization of each tensor; run and record do not change.
+
+    Parameters
+    ----------
+    directory : str or Path
+    checkpoint : str, optional
+        Name of the checkpoint; by default the newest.
+    data : str, optional
+        Current name or path of the data; by default as recorded.
+    measured : bool
+        True to measure also loss, divergence of the outputs and metric with only one tensor quantized and with all
+        but one, under the settings of the run.
+
+    Returns
+    -------
+    qatviz.analysis.sensitivity.RunSensitivity
+        ``estimated``: scores by tensor and number of bits; ``measured``, None if it was not requested.
+
+    Raises
+    ------
+    RecordError, DataError
+        If the record or the data cannot be used.
+    """
+    keep_tensorflow_quiet()
+    request = SensitivityRequest(os.fspath(directory), checkpoint, data, measured)
+    return sensitivity_of_record(request, _print_notice)
 
 
 def train(

@@ -415,6 +415,19 @@ _ALL = (
         is_of_float=True,
     ),
     Measure(
+        "divergence",
+        "Divergence",
+        "Kullback-Leibler divergence of the outputs' probabilities from those of the network in float: the increase of "
+        "the loss by quantization, as far as the probabilities are right. For a regression, half of the mean squared "
+        "difference.",
+        _digits(2),
+        better=LOWER,
+        axis=_LOG,
+        # Below, no prediction changes; above, most are wrong.
+        colors=ColorRange(1e-5, 1.0, is_log=True),
+        is_of_float=True,
+    ),
+    Measure(
         "loss",
         "Loss",
         "Objective that training minimizes, on the batch of each training step, with the current quantization.",

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any, Callable
 
-from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output
+from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
 from qatviz.cli.tables import further_table, heads_table, output_table, score_cells, table
 from qatviz.export.progress import Progress
 from qatviz.memory import exit_on_native_shortage
@@ -49,21 +49,9 @@ def evaluate_run(options: argparse.Namespace) -> int:
         options.data,
         options.more_bits,
     )
-    result = evaluate(request, print_notice, Progress(_Activities().at))
+    result = evaluate(request, print_notice, Progress(Activities().at))
     print_output(json.dumps(result.to_dict(), allow_nan=False) if options.json else _text(result))
     return OK
-
-
-class _Activities:
-    """Printer of each activity at its beginning."""
-
-    def __init__(self) -> None:
-        self._last = ""
-
-    def at(self, what: str, fraction: float) -> None:
-        if what != self._last:
-            self._last = what
-            print_message(f"{what} ...")
 
 
 def _text(result: SettingsEvaluation) -> str:

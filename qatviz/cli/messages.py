@@ -35,3 +35,15 @@ def print_notice(notice: "Notice", quiet: bool = False) -> None:
     """Print a notice about a run that is being prepared; if ``quiet``, only a warning."""
     if notice.is_warning or not quiet:
         print_problem(notice.labelled)
+
+
+class Activities:
+    """Printer of each activity at its beginning."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def at(self, what: str, fraction: float) -> None:
+        if what != self._last:
+            self._last = what
+            print_message(f"{what} ...")

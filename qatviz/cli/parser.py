@@ -5,7 +5,20 @@ import functools
 from typing import Any, List, NoReturn
 
 from qatviz import __version__
-from qatviz.cli import compare, evaluate, export, listing, reports, runs, show, sweep, train, train_options, window
+from qatviz.cli import (
+    compare,
+    evaluate,
+    export,
+    listing,
+    reports,
+    runs,
+    sensitivity,
+    show,
+    sweep,
+    train,
+    train_options,
+    window,
+)
 from qatviz.cli.messages import print_output
 from qatviz.errors import QatvizError, did_you_mean
 
@@ -85,6 +98,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     runs.add_commands(functools.partial(_command, commands))
     compare.add_commands(functools.partial(_command, commands))
     sweep.add_commands(functools.partial(_command, commands))
+    sensitivity.add_commands(functools.partial(_command, commands))
     word = argv[0].partition("=")[0] if argv else ""
     if word in commands.choices["train"]._option_string_actions and word not in parser._option_string_actions:
         given = " ".join(argv)

@@ -232,7 +232,12 @@ def evaluate_changes(
 
 
 def evaluator_of(run: RunHandle, directory: str) -> Evaluator:
-    """Return the evaluator for a run that has ended or was opened from its record.
+    """Return the evaluator for a run that has ended or was opened from its record; as :func:`ended_spec`."""
+    return Evaluator(ended_spec(run, directory))
+
+
+def ended_spec(run: RunHandle, directory: str) -> RunSpec:
+    """Return the spec of a run that has ended or was opened from its record, with its last state as ``start``.
 
     Parameters
     ----------
@@ -242,11 +247,11 @@ def evaluator_of(run: RunHandle, directory: str) -> Evaluator:
     Raises
     ------
     RunStateError
-        If there is no state to evaluate.
+        If it has no state.
     RecordError, DataError
     """
     if isinstance(run, Run) and run.final is not None:
-        return Evaluator(replace(run.spec, start=run.final))
+        return replace(run.spec, start=run.final)
     if not directory:
         raise RunStateError("this run has failed and is not recorded: it has no state to evaluate")
-    return Evaluator(recorded_state(directory)[1])
+    return recorded_state(directory)[1]

@@ -1,4 +1,4 @@
-"""Requests on a recorded run: to export it, and to evaluate it under other settings."""
+"""Requests on a recorded run: to export it, to evaluate it under other settings, to find its sensitive tensors."""
 
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Tuple
@@ -63,3 +63,25 @@ class EvaluationRequest:
     changes: Tuple[TimedChange, ...] = ()
     data: Optional[str] = None
     more_bits: bool = False
+
+
+@dataclass(frozen=True)
+class SensitivityRequest:
+    """Request for the sensitivity of a recorded run to the quantization of each tensor.
+
+    Attributes
+    ----------
+    directory : str
+        Directory of the recorded run.
+    checkpoint : str, optional
+        Name of the checkpoint; None: the newest readable one.
+    data : str, optional
+        Current path of the data; None: the recorded path.
+    measured : bool
+        True to measure each tensor under the settings of the run, too, which takes longer.
+    """
+
+    directory: str
+    checkpoint: Optional[str] = None
+    data: Optional[str] = None
+    measured: bool = False

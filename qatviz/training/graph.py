@@ -34,10 +34,10 @@ from qatviz.training.graph_data import TEST, TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
-from qatviz.training.session import check_server, open_session
+from qatviz.training.session import check_server, device_types, open_session
 from qatviz.training.step_inputs import StepInputs
 from qatviz.training.step_measures import RawMeasures, measure_interval
-from qatviz.training.variables import Loader, StateVariable
+from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]
 Variables = Dict[str, StateVariable]
@@ -247,17 +247,10 @@ class TrainingGraph:
 
     def check_state(self, name: str, arrays: Arrays) -> None:
         """Raise RecordError if ``arrays`` of the checkpoint ``name`` do not match this network and optimizer."""
-        names = self._load_state.names
-        if any(key in arrays for key in live_state.HISTOGRAMS):
-            names += live_state.HISTOGRAMS
-        wanted = {key: self._live[key] for key in names}
-        for key in sorted({*wanted, *arrays}):
-            expected = f"{wanted[key].dtype.name} {wanted[key].shape}" if key in wanted else "nothing"
-            found = f"{arrays[key].dtype} {arrays[key].shape}" if key in arrays else "nothing"
-            if found != expected:
-                raise RecordError(
-                    f"checkpoint {name}: {key} is {found}, expected {expected} by this network and optimizer"
-                )
+        histograms = live_state.HISTOGRAMS if any(key in arrays for key in live_state.HISTOGRAMS) else ()
+        mismatch = first_mismatch({key: self._live[key] for key in (*self._load_state.names, *histograms)}, arrays)
+        if mismatch:
+            raise RecordError(f"checkpoint {name}: {mismatch} by this network and optimizer")
 
     def publish(self) -> None:
         """Copy the current state and settings to the evaluation copy."""
@@ -270,13 +263,13 @@ class TrainingGraph:
         If ``restore_previous``, the state that was published before is published again afterwards, so that an
         evaluation of it can continue.
         """
-        before = self._read_published() if restore_previous else None
+        before = self.read_published() if restore_previous else None
         self._publish()
         try:
             yield
         finally:
             if restore_previous:
-                self._republish(*before)
+                self.republish(*before)
 
     def score_part(self, indices: np.ndarray, weights: bool, activations: bool) -> List[np.ndarray]:
         """Return the :meth:`.GraphHeads.scores` of held-out examples in the published state.
@@ -286,6 +279,15 @@ class TrainingGraph:
         """
         held_out = self._data.values(TEST, indices)
         return [np.array(part, np.float64) for part in self._evaluate(indices, weights, activations, *held_out)]
+
+    def enable_published(self, enabled: np.ndarray) -> None:
+        """Switch the quantizers of the published state on or off, bool ``[G]``, until a state is published again."""
+        self._prepared("enable", self._enable_op, [self._live["enabled"].feed])(enabled)
+
+    def measure_part(self, indices: np.ndarray) -> List[Any]:
+        """Return scores as :meth:`score_part`, mean loss and list of outputs of held-out examples, quantized."""
+        run = self._prepared("measure", [self._eval_fetch, self._eval_loss, [*self._eval_outputs]], self._eval_feeds)
+        return list(run(indices, True, True, *self._data.values(TEST, indices)))
 
     def held_out_loss(self, indices: np.ndarray) -> float:
         """Return the mean loss of held-out examples in the published state, quantized, without smoothing and weights.
@@ -329,10 +331,7 @@ class TrainingGraph:
     @property
     def device(self) -> str:
         """Types of the session's devices, for display."""
-        kinds = [
-            device.device_type for device in self._session.list_devices() if not device.device_type.startswith("XLA")
-        ]
-        return ", ".join(kinds)
+        return device_types(self._session)
 
     def close(self) -> None:
         """Release the session; the graph can no longer be used."""
@@ -426,6 +425,7 @@ class TrainingGraph:
     def _build_evaluation(self, live: Variables) -> None:
         copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
         self._publish_op = tf.group(*[copies[name].assign(self._values[name]) for name in live])
+        self._enable_op = copies["enabled"].assign(live["enabled"].feed)
         self._republish_op = tf.group(*[copies[name].assign(live[name].feed) for name in live])
         self._republish_feeds = [variable.feed for variable in live.values()]
         indices = tf.placeholder(tf.int32, [None], "indices")
@@ -493,8 +493,8 @@ class TrainingGraph:
         self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])
         self._read_state = session.make_callable([self._values[name] for name in self._load_state.names])
         self._publish = session.make_callable(self._publish_op)
-        self._read_published = session.make_callable(self._published)
-        self._republish = session.make_callable(self._republish_op, self._republish_feeds)
+        self.read_published = session.make_callable(self._published)
+        self.republish = session.make_callable(self._republish_op, self._republish_feeds)
         self._evaluate = session.make_callable(self._eval_fetch, self._eval_feeds)
         self._snapshot = session.make_callable(self._snapshot_fetches, self._eval_feeds)
         self._forget_codes = session.make_callable(self._forget_op)

@@ -38,3 +38,9 @@ def check_server(target: str) -> None:
             f"session target {target}: no TensorFlow server answers there, or not all of its workers are up: "
             f"{error.message}"
         ) from error
+
+
+def device_types(session: tf.Session) -> str:
+    """Return the types of a session's devices, for display."""
+    kinds = [device.device_type for device in session.list_devices() if not device.device_type.startswith("XLA")]
+    return ", ".join(kinds)

@@ -11,6 +11,7 @@ from qatviz.training.building import graph_arguments
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.measuring import Evaluation
+from qatviz.training.sensitivity_measuring import MeasuringJob
 
 
 class StateEvaluator:
@@ -27,11 +28,19 @@ class StateEvaluator:
         The state adopts ``book`` as a run does between two training steps: the ranges of activations, which are
         averages over past batches, stay; those of weights follow the new settings.
         """
+        live, spec = self._adopted(book), self._spec
+        return Evaluation(self._graph, spec.metrics, len(spec.dataset.x_test), live.step, heads=spec.heads)
+
+    def begin_measuring(self, book: SettingsBook) -> MeasuringJob:
+        """Return a measurement of each tensor's effect on the state under ``book``, like :meth:`begin`."""
+        live = self._adopted(book)
+        return MeasuringJob(self._graph, self._spec, book, live.step)
+
+    def _adopted(self, book: SettingsBook) -> LiveRun:
         live = LiveRun(self._graph, self._spec, BranchCursor(), _ignore)
         if book != live.book:
             live.apply_settings(book)
-        spec = self._spec
-        return Evaluation(self._graph, spec.metrics, len(spec.dataset.x_test), live.step, heads=spec.heads)
+        return live
 
     def close(self) -> None:
         self._graph.close()

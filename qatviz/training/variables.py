@@ -4,7 +4,7 @@
 construction of a graph with fifty layers and their optimizer slots.
 """
 
-from typing import Any, Dict, Iterable, Tuple
+from typing import Any, Dict, Iterable, Mapping, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -61,8 +61,18 @@ class Loader:
         self._variables = variables
         self._load = tf.group(*[variables[name].load for name in self.names])
 
-    def __call__(self, session: tf.Session, arrays: Dict[str, np.ndarray]) -> None:
+    def __call__(self, session: tf.Session, arrays: Mapping[str, np.ndarray]) -> None:
         session.run(self._load, {self._variables[name].feed: arrays[name] for name in self.names})
+
+
+def first_mismatch(wanted: Mapping[str, StateVariable], arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the first difference of ``arrays`` from the variables in name, type or shape; empty if there is none."""
+    for key in sorted({*wanted, *arrays}):
+        expected = f"{wanted[key].dtype.name} {wanted[key].shape}" if key in wanted else "nothing"
+        found = f"{arrays[key].dtype} {arrays[key].shape}" if key in arrays else "nothing"
+        if found != expected:
+            return f"{key} is {found}, expected {expected}"
+    return ""
 
 
 def scope_name(name: str) -> str:

@@ -1,6 +1,6 @@
 """Forward pass of a network, quantized according to its plan."""
 
-from typing import Collection, Dict, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, Mapping, NamedTuple, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -83,35 +83,62 @@ def lower(
     flags: Dict[str, Optional[tf.Tensor]] = {unit.name: None for unit in normed}
     if training and freeze_batch_norm is not None and normed:
         flags.update(zip(flags, tf.unstack(freeze_batch_norm, num=len(normed))))
-    batch_norms: Dict[str, FoldedBatchNorm] = {}
-    sources = {}
-    for unit in plan.units:
-        if unit.batch_norm is not None:
-            frozen = _frozen(unit.batch_norm, flags[unit.name], fixed)
-            shared = batch_norms.get(unit.op.owner)
-            batch_norms[unit.name] = FoldedBatchNorm(unit, parameters, frozen) if shared is None else shared
-        if isinstance(unit.op, WITH_WEIGHTS):
-            name = unit.weights
-            sources[name] = batch_norms[unit.name].weights if unit.name in batch_norms else parameters[name]
-    if not sources:
-        raise NetworkError(f"network {network.name!r}: it has no layer with weights, so it cannot be trained")
+    frozen = {unit.name: _frozen(unit.batch_norm, flags[unit.name], fixed) for unit in normed if unit.batch_norm}
+    batch_norms = folded_batch_norms(plan, parameters, frozen)
+    sources = float_weights(network, plan, parameters, batch_norms)
     quantizers = LiveQuantizers(plan, state, sources, modes)
     lowering: LayerLowering
     if training:
         lowering = TrainingLowering(network, plan, parameters, quantizers, batch_norms, dropout_seed=dropout_seed)
     else:
         lowering = EvaluationLowering(network, plan, parameters, quantizers, batch_norms)
-    outputs = {
-        name: values if name in network.id_counts else quantizers.quantizer(name + ".activations")(values)
-        for name, values in _inputs(network, images).items()
-    }
-    for unit in plan.units:
-        with tf.name_scope(scope_name(unit.name)):
-            outputs[unit.output] = lowering.unit(unit, [outputs[name] for name in unit.inputs])
+    outputs = lowered_outputs(images, lowering)
     updates = {}
     for folded in batch_norms.values():
         updates.update(folded.updates)
-    return Lowered(tuple(outputs[name] for name in network.outputs), quantizers, updates)
+    return Lowered(outputs, quantizers, updates)
+
+
+def folded_batch_norms(
+    plan: QuantizationPlan, parameters: Parameters, frozen: Mapping[str, Optional[tf.Tensor]]
+) -> Dict[str, FoldedBatchNorm]:
+    """Return the folded batch norm of each unit that has one; units that share all of its parameters share it.
+
+    ``frozen`` has the argument of :class:`FoldedBatchNorm` by unit; None where it is missing.
+    """
+    batch_norms: Dict[str, FoldedBatchNorm] = {}
+    for unit in plan.units:
+        if unit.batch_norm is not None:
+            shared = batch_norms.get(unit.op.owner)
+            batch_norms[unit.name] = shared or FoldedBatchNorm(unit, parameters, frozen.get(unit.name))
+    return batch_norms
+
+
+def float_weights(
+    network: Network, plan: QuantizationPlan, parameters: Parameters, batch_norms: Mapping[str, FoldedBatchNorm]
+) -> Parameters:
+    """Return the weights to quantize by name, with batch norm folded in; NetworkError if no layer has weights."""
+    sources = {
+        unit.weights: batch_norms[unit.name].weights if unit.name in batch_norms else parameters[unit.weights]
+        for unit in plan.units
+        if isinstance(unit.op, WITH_WEIGHTS)
+    }
+    if not sources:
+        raise NetworkError(f"network {network.name!r}: it has no layer with weights, so it cannot be trained")
+    return sources
+
+
+def lowered_outputs(examples: tf.Tensor, lowering: LayerLowering) -> Tuple[tf.Tensor, ...]:
+    """Return the outputs of the network for ``examples``, float32 ``[batch] + network.input_shape``."""
+    network = lowering.network
+    outputs = {
+        name: values if name in network.id_counts else lowering.quantizers.quantizer(name + ".activations")(values)
+        for name, values in _inputs(network, examples).items()
+    }
+    for unit in lowering.plan.units:
+        with tf.name_scope(scope_name(unit.name)):
+            outputs[unit.output] = lowering.unit(unit, [outputs[name] for name in unit.inputs])
+    return tuple(outputs[name] for name in network.outputs)
 
 
 def _inputs(network: Network, examples: tf.Tensor) -> Parameters:

@@ -1,0 +1,103 @@
+"""Forward pass of inference in float, with the tensors at which quantization would change it."""
+
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+
+import tensorflow.compat.v1 as tf
+
+from qatviz.network.graph import Network
+from qatviz.network.plan import QuantizationPlan, Unit
+from qatviz.quant.live import LiveQuantizers
+from qatviz.training.lowering.forward_pass import float_weights, folded_batch_norms, lowered_outputs
+from qatviz.training.lowering.layers import Parameters
+from qatviz.training.lowering.training import TrainingLowering
+
+
+class Product(NamedTuple):
+    """Sum of products in a unit: of its ``input`` and weights; a change of them is one of ``result``."""
+
+    unit: Unit
+    input: tf.Tensor
+    result: tf.Tensor
+
+
+class InFloat(NamedTuple):
+    """Forward pass in the graph.
+
+    Attributes
+    ----------
+    outputs : tuple of tf.Tensor
+        As in :class:`qatviz.training.lowering.forward_pass.Lowered`.
+    weights : dict of str to tf.Tensor
+        Weights by name, with batch norm folded in.
+    activations : dict of str to tf.Tensor
+        Values with a quantizer by name. All layers that use them use these tensors.
+    products : tuple of Product
+        Those of all units with weights.
+    """
+
+    outputs: Tuple[tf.Tensor, ...]
+    weights: Parameters
+    activations: Parameters
+    products: Tuple[Product, ...]
+
+
+def lower_in_float(network: Network, plan: QuantizationPlan, examples: tf.Tensor, parameters: Parameters) -> InFloat:
+    """Build the forward pass for ``examples``, float32 ``[batch] + network.input_shape``.
+
+    Raises
+    ------
+    NetworkError
+        If no layer has weights.
+    """
+    batch_norms = folded_batch_norms(plan, parameters, {})
+    weights = float_weights(network, plan, parameters, batch_norms)
+    tensors = _FloatTensors(plan)
+    lowering = _FloatLowering(network, plan, parameters, tensors, batch_norms, dropout_seed=None)
+    outputs = lowered_outputs(examples, lowering)
+    return InFloat(outputs, weights, tensors.activations, tuple(lowering.products))
+
+
+class _FloatTensors(LiveQuantizers):
+    """Quantizers that leave all values as they are, and keep those of activations."""
+
+    def __init__(self, plan: QuantizationPlan):  # none of the arrays of the others exist
+        self.plan = plan
+        self.activations: Dict[str, tf.Tensor] = {}
+
+    def quantizer(self, name: str, observe: bool = True) -> Callable[[tf.Tensor], tf.Tensor]:
+        return lambda x: self.register(name, x)
+
+    def register(self, name: str, x: tf.Tensor) -> tf.Tensor:
+        if self.plan.tensor(name).kind == "weights":
+            return x
+        self.activations[name] = tf.identity(x)
+        return self.activations[name]
+
+    def scale_in_use(self, name: str) -> tf.Tensor:
+        return tf.constant(0.0)
+
+    def round_to_grid(self, name: str, value: float) -> tf.Tensor:
+        return tf.constant(value)
+
+
+class _FloatLowering(TrainingLowering):
+    """Lowering of layers with the moving statistics of batch norm and without dropout."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.products: List[Product] = []
+        self._input: tf.Tensor = None
+
+    def unit(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        self._input = inputs[0]
+        return super().unit(unit, inputs)
+
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
+        return tf.nn.bias_add(x, self.batch_norms[unit.name].bias)
+
+    def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
+        self.products.append(Product(unit, self._input, x))
+        return x
+
+    def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        return inputs[0]
