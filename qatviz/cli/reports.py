@@ -7,6 +7,7 @@ from typing import Any, Callable
 from qatviz.cli.messages import OK, print_output
 from qatviz.number_format import bytes_text
 from qatviz.safe_text import shell_word
+from qatviz.training.quiet import keep_tensorflow_quiet
 
 
 def add_commands(add: Callable[..., Any]) -> None:
@@ -14,6 +15,11 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser = add("report", report, "write a recorded run as one self-contained HTML file, also while it trains")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
     parser.add_argument("--out", metavar="FILE", help="file to write (default: RUN/report.html)")
+    parser.add_argument(
+        "--sensitivity",
+        action="store_true",
+        help="add which tensors tolerate few bits, estimated and measured on the newest checkpoint",
+    )
     parser.add_argument("--json", action="store_true", help="print the file's path and size as one line of JSON")
     parser = add("tensorboard", tensorboard, "write a recorded run as event files for TensorBoard")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
@@ -32,7 +38,9 @@ def report(options: argparse.Namespace) -> int:
     """
     from qatviz.session.report import write_recorded  # slow to import; no other command needs it
 
-    written = write_recorded(options.directory, options.out)
+    keep_tensorflow_quiet()
+
+    written = write_recorded(options.directory, options.out, options.sensitivity)
     if options.json:
         print_output(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))
     else:

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS, Effect, effect, tensors_of
+from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import RecordError
 from qatviz.metric import Metric, OutputMetric
 from qatviz.network.graph import Network
@@ -77,6 +78,8 @@ class RunData:
         Sentences on data that could not be read.
     sizes : tuple of FormatSize
         Sizes of exports of the newest checkpoint; empty if unknown.
+    sensitivity : RunSensitivity or None
+        Sensitivity of a state of the run; None if it was not computed.
     """
 
     about: Dict[str, Any]
@@ -95,6 +98,7 @@ class RunData:
     exports: Tuple[FoundExport, ...] = field(repr=False)
     missing: Tuple[str, ...] = ()
     sizes: Tuple[FormatSize, ...] = ()
+    sensitivity: Optional[RunSensitivity] = None
 
     @property
     def metric(self) -> Metric:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional, Tuple, Union
 
+from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.atomic_files import write_file
 from qatviz.errors import ExportError
 from qatviz.presentation.export_sizes import FormatSize
@@ -29,6 +30,7 @@ def write_report(
     reader: RecordReader,
     path: Optional[Union[str, Path]] = None,
     sizes: Optional[Callable[[RunData], Tuple[FormatSize, ...]]] = None,
+    sensitivity: Optional[RunSensitivity] = None,
 ) -> WrittenReport:
     """Write the report of a recorded run, which may still be running.
 
@@ -39,6 +41,8 @@ def write_report(
         Path of the report; by default, `FILE_NAME` in the run's directory. Only a report is replaced.
     sizes : callable, optional
         Function that returns the sizes of the run's exports.
+    sensitivity : RunSensitivity, optional
+        Sensitivity of a state of the run.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def write_report(
     """
     path = Path(reader.directory / FILE_NAME if path is None else path).absolute()
     check_free(path)
-    run = read_run(reader)
+    run = replace(read_run(reader), sensitivity=sensitivity)
     return save(run if sizes is None else replace(run, sizes=sizes(run)), path)
 
 

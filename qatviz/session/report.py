@@ -1,8 +1,10 @@
 """Report of a run as one HTML file: from its record, or from the data in a window's memory."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, List, Optional, Tuple
 
+from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import ExportError, RecordError
 from qatviz.export.formats import FORMATS
 from qatviz.presentation.export_sizes import FormatSize, WeightStorage
@@ -10,6 +12,8 @@ from qatviz.report.run_data import RunData
 from qatviz.report.unrecorded import unrecorded_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
 from qatviz.session.checkpoints import readable_checkpoints, settings_at
+from qatviz.session.record_requests import SensitivityRequest
+from qatviz.session.sensitivity import sensitivity_of_record
 from qatviz.session.sizes import size_at
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
@@ -18,20 +22,36 @@ from qatviz.telemetry.record.run_record import RunRecord
 _SIZED = [form for form in FORMATS.values() if form.weights in (WeightStorage.CODES, WeightStorage.COMPRESSED)]
 
 
-def write_recorded(directory: str, out: Optional[str] = None) -> WrittenReport:
+def write_recorded(
+    directory: str,
+    out: Optional[str] = None,
+    with_sensitivity: bool = False,
+    sensitivity: Optional[RunSensitivity] = None,
+) -> WrittenReport:
     """Write the report of a recorded run to ``out``.
 
     By default, it is written to a file in the run's directory. It has the sizes of exports of the newest checkpoint, as
     ``qatviz export --dry-run`` prints them.
 
+    Parameters
+    ----------
+    with_sensitivity : bool
+        True to compute the sensitivity of the newest checkpoint, estimated and measured, which takes time.
+    sensitivity : RunSensitivity, optional
+        Sensitivity that is known.
+
     Raises
     ------
     RecordError
-        If there is no run, or its record is damaged.
+        If there is no run, or its record is damaged; ``with_sensitivity`` also if it has no checkpoint.
+    DataError
+        If its data, which ``with_sensitivity`` needs, can't be read.
     ExportError
         If the report can't be written.
     """
-    return write_report(RunRecord.read(directory), out, lambda run: _sizes(directory, run))
+    if with_sensitivity:
+        sensitivity = sensitivity_of_record(SensitivityRequest(directory, measured=True))
+    return write_report(RunRecord.read(directory), out, lambda run: _sizes(directory, run), sensitivity)
 
 
 def _sizes(directory: str, run: RunData) -> Tuple[FormatSize, ...]:
@@ -69,8 +89,11 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     callable
         Raises QatvizError.
     """
+    known_sensitivity = None
+    if model.sensitivity is not None:
+        known_sensitivity = RunSensitivity("", model.sensitivity, model.measured_sensitivity)
     if directory:
-        return lambda: write_recorded(directory, path)
+        return lambda: write_recorded(directory, path, sensitivity=known_sensitivity)
     about = model.run.description if model.run is not None else {}
     known = (
         model.network,
@@ -85,6 +108,6 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     def write() -> WrittenReport:
         target = Path(path).absolute()
         check_free(target)
-        return save(unrecorded_run(about, *known), target)
+        return save(replace(unrecorded_run(about, *known), sensitivity=known_sensitivity), target)
 
     return write

@@ -12,7 +12,7 @@ from golden_program import Program
 STORED = HERE / "surface.json"
 COMMANDS = ["train", "show", "networks", "data", "settings", "presets"]
 COMMANDS += ["window", "open", "screenshot", "tensorboard", "report", "export", "evaluate"]
-COMMANDS += ["runs", "label", "delete", "compare", "sweep"]
+COMMANDS += ["runs", "label", "delete", "compare", "sweep", "sensitivity"]
 
 
 def options(program: Program) -> Dict[str, Dict[str, str]]:
