@@ -44,6 +44,7 @@ _ONE_THREAD = (
 #: Shown while a run is prepared, or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 EVALUATING = "Evaluating settings…"
+FINDING_SENSITIVITY = "Computing sensitivities…"
 READING_RUNS = "Reading the records of the runs…"
 #: Milliseconds that a wait in Qt may keep Python from handling a signal.
 _SIGNALS_MS = 100
@@ -66,6 +67,7 @@ class AppLauncher(Launcher):
         self._done.connect(self._on_done)
         self._lock = threading.Lock()
         self._inspector: Optional[ModelInspector] = None
+        self._sensitivity = 0  # number of the newest computation of a sensitivity, or of its cancellation
         self._evaluation = 0  # number of the newest evaluation, or of its cancellation
         #: Graphs of the runs that are still shown.
         self._evaluators: WeakKeyDictionary[RunHandle, Evaluator] = WeakKeyDictionary()
@@ -231,6 +233,35 @@ class AppLauncher(Launcher):
     def cancel_evaluation(self) -> None:
         self._evaluation += 1
 
+    def find_sensitivity(self, run: RunHandle, directory: str, measured: bool) -> None:
+        self.cancel_sensitivity()
+        number = self._sensitivity
+
+        def is_wanted() -> bool:
+            return number == self._sensitivity
+
+        def work() -> Any:
+            from qatviz.session.evaluation import ended_spec
+            from qatviz.session.sensitivity import sensitivity_of
+
+            progress = Progress(lambda _, done: self.sensitivity_progressed.emit(done), lambda: not is_wanted())
+            return sensitivity_of(ended_spec(run, directory), measured, progress)
+
+        def deliver(result: Any) -> None:
+            if is_wanted():
+                self.sensitivity_found.emit(result)
+
+        def fail(message: str, details: str) -> None:
+            if is_wanted():
+                self.sensitivity_failed.emit(message)
+                if details:  # an error in the program
+                    self.failed.emit(message, details)
+
+        self._start(FINDING_SENSITIVITY, work, deliver, fail)
+
+    def cancel_sensitivity(self) -> None:
+        self._sensitivity += 1
+
     def export_formats(self) -> Sequence["Format"]:
         from qatviz.export.formats import FORMATS
 
@@ -272,6 +303,7 @@ class AppLauncher(Launcher):
         self._has_ended = True
         self._reading += 1
         self.cancel_evaluation()
+        self.cancel_sensitivity()
         self.cancel_checks()
         while not self._pool.waitForDone(_SIGNALS_MS):
             pass

@@ -39,8 +39,7 @@ class ChangeSettings(Command):
         ):
             raise SettingError(f"ChangeSettings: assignments is {pairs!r}: expected pairs of a path and a value")
         object.__setattr__(self, "assignments", tuple(map(tuple, pairs)))
-        if not isinstance(self.continues, bool):
-            raise SettingError(f"ChangeSettings: continues is {self.continues!r}: expected true or false")
+        _check_flag("ChangeSettings: continues", self.continues)
 
     def to_dict(self) -> Dict[str, Any]:
         row: Dict[str, Any] = {"assignments": [list(pair) for pair in self.assignments], "kind": type(self).__name__}
@@ -92,6 +91,32 @@ class InspectTensor(Command):
 
     def __post_init__(self) -> None:
         _check_text("InspectTensor: tensor", self.tensor)
+
+
+@dataclass(frozen=True)
+class WatchSensitivity(Command):
+    """Estimate the sensitivity of all tensors again and again while training continues, or (``on`` False) no longer.
+
+    The results are :class:`qatviz.analysis.sensitivity.Sensitivity`.
+    """
+
+    on: bool = True
+
+    def __post_init__(self) -> None:
+        _check_flag("WatchSensitivity: on", self.on)
+
+
+@dataclass(frozen=True)
+class MeasureSensitivity(Command):
+    """Measure what the quantization of each tensor costs, while training continues, or (``on`` False) cancel it.
+
+    The result is a :class:`qatviz.analysis.sensitivity.MeasuredSensitivity`.
+    """
+
+    on: bool = True
+
+    def __post_init__(self) -> None:
+        _check_flag("MeasureSensitivity: on", self.on)
 
 
 @dataclass(frozen=True)
@@ -229,3 +254,8 @@ def new_id() -> str:
 def _check_text(field: str, value: Any) -> None:
     if not isinstance(value, str):
         raise SettingError(f"{field} is {value!r}: expected text")
+
+
+def _check_flag(field: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise SettingError(f"{field} is {value!r}: expected true or false")

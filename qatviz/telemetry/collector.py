@@ -6,13 +6,13 @@ interpreter. Everything passes through this one queue in order: steps, snapshots
 
 import threading
 from collections import deque
-from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.events import Evaluated, Event
-from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord, TensorValues, read_only
+from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord, read_only
 from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed, Recall
@@ -86,8 +86,11 @@ class Collector:
         self._thread = threading.Thread(target=self._run, name="qatviz-telemetry", daemon=True)
         self._thread.start()
 
-    def put(self, item: Union[RawStep, Snapshot, TensorValues, Rewind, Event]) -> None:
-        """Add an item without waiting; steps are delivered within 0.1 s, everything else at once."""
+    def put(self, item: Any) -> None:
+        """Add an item without waiting; steps are delivered within 0.1 s, everything else at once.
+
+        It is a RawStep, a Snapshot, a Rewind, an Event, or any other measurement, which is not recorded.
+        """
         self._queue.append(item)
         if not isinstance(item, RawStep):
             self._wake.set()
@@ -156,7 +159,7 @@ class Collector:
             for record in records:
                 self._record.append_step(record)
 
-    def _deliver(self, item: Union[Snapshot, TensorValues, Rewind, Event, _Mark]) -> None:
+    def _deliver(self, item: Any) -> None:
         if isinstance(item, _Mark):
             item.reached.set()
             return
@@ -171,7 +174,7 @@ class Collector:
             if self._record is not None:
                 self._record.append_snapshot(item)
             return
-        if isinstance(item, TensorValues):
+        if not isinstance(item, Event):  # values of a tensor, a sensitivity: for the present readers only
             self._channel.put_snapshot(item)
             return
         if isinstance(item, Evaluated):

@@ -205,6 +205,14 @@ class CommandExecutor:
         self._measuring.inspect(cast(c.InspectTensor, sent.command).tensor)
         self._on_take_snapshot(sent)
 
+    def _on_watch_sensitivity(self, sent: Sent) -> None:
+        self._applied(sent)
+        self._measuring.watch_sensitivity(cast(c.WatchSensitivity, sent.command).on)
+
+    def _on_measure_sensitivity(self, sent: Sent) -> None:
+        self._applied(sent)
+        self._measuring.measure_sensitivity(cast(c.MeasureSensitivity, sent.command).on)
+
     def _on_save_checkpoint(self, sent: Sent) -> None:
         live = self._live
         name = cast(c.SaveCheckpoint, sent.command).name or checkpoint_name("step", live.step)
@@ -244,6 +252,8 @@ class CommandExecutor:
         c.Evaluate: _on_evaluate,
         c.TakeSnapshot: _on_take_snapshot,
         c.InspectTensor: _on_inspect_tensor,
+        c.WatchSensitivity: _on_watch_sensitivity,
+        c.MeasureSensitivity: _on_measure_sensitivity,
         c.SaveCheckpoint: _on_save_checkpoint,
         c.RestoreCheckpoint: _on_restore_checkpoint,
         c.Undo: _on_undo,

@@ -7,7 +7,6 @@ import numpy as np
 
 from qatviz.heads import Head
 from qatviz.metric import MODES, OutputMetric
-from qatviz.network.graph import Network
 from qatviz.protocol.events import Evaluated, FurtherScores
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
@@ -19,7 +18,9 @@ from qatviz.training.checkpointer import BEST, checkpoint_name
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import SnapshotPace
+from qatviz.training.pieces import piece_size
 from qatviz.training.scoring import Scores, scores_of
+from qatviz.training.sensitivity_updates import SensitivityUpdates
 from qatviz.training.snapshot import make_snapshot
 
 #: Snapshots use at most this fraction of wall time, except right after a change, and if the newest one would become too
@@ -30,9 +31,6 @@ SNAPSHOT_SHARE = 1 / 75
 LONGEST_REST = 2 / 3
 #: Whether weights and whether activations are quantized, by mode of evaluation.
 EVALUATIONS = dict(zip(MODES, ((False, False), (True, False), (False, True), (True, True))))
-#: Limits of one piece of an evaluation, in examples and in multiply-accumulates. They bound the time until a command is
-#: executed to that of some training steps, or a third of a second for a large network.
-LARGEST_PIECE, _PIECE_MACS = 128, 2 * 10**9
 
 
 class Measuring:
@@ -60,6 +58,7 @@ class Measuring:
         #: Place and settings of the state that is evaluated.
         self._evaluated_point, self._evaluated_book = live.point, live.book
         self._is_evaluation_queued = False
+        self.sensitivity = SensitivityUpdates(live, spec, put)
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
         self.on_result: Callable[[Evaluated, SettingsBook, Optional[RunState]], None] = lambda *_: None
@@ -99,7 +98,7 @@ class Measuring:
         live, graph = self._live, self._live.graph
         started = time.perf_counter()
         self._phase = phase(live.step)
-        with graph.published(restore_previous=self.is_evaluating):
+        with graph.published(restore_previous=self.is_evaluating or self.sensitivity.is_measuring):
             self._put(make_snapshot(graph.snapshot(), live.book, live.point, live.seconds))
             for name in sorted(self._inspected):
                 self._put(TensorValues(live.step, name, read_only(graph.tensor_values(name))))
@@ -107,6 +106,20 @@ class Measuring:
         interval = live.book.run.snapshot_interval
         rest_share = min(1.0, interval / RUN_SETTINGS["snapshot_interval"].default)
         self._pace.done(started, time.perf_counter(), interval, rest_share)
+
+    # Sensitivities
+
+    def watch_sensitivity(self, is_on: bool) -> None:
+        """Begin or end to estimate sensitivities."""
+        self.sensitivity.watch(is_on)
+
+    def measure_sensitivity(self, is_on: bool) -> None:
+        """Begin a measurement of the sensitivities of the present state, or cancel it."""
+        self.sensitivity.measure(is_on)
+
+    def advance_sensitivity(self, is_idle: bool = False) -> bool:
+        """Compute a piece of the sensitivities if one is due; return whether it did."""
+        return self.sensitivity.advance(not self.is_evaluating, is_idle)
 
     # Evaluations
 
@@ -123,6 +136,7 @@ class Measuring:
             with_loss = run.monitor == LOSS and (run.keep_best or run.patience > 0)
             num_examples = len(spec.dataset.x_test)
             self._evaluation = Evaluation(live.graph, spec.metrics, num_examples, live.step, with_loss, spec.heads)
+            self.sensitivity.interrupt()
             self._evaluated_point, self._evaluated_book = live.point, live.book
             self._candidate = None
             if run.keep_best:
@@ -160,8 +174,13 @@ class Measuring:
                 self._is_evaluation_queued = False
                 self.begin_evaluation()
 
+    def close(self) -> None:
+        """Release what the sensitivities need."""
+        self.sensitivity.close()
+
     def drop_evaluation(self) -> None:
-        """Drop the evaluation in progress, if any."""
+        """Drop the evaluation and the sensitivities in progress, if any: their state is abandoned, or the run ends."""
+        self.sensitivity.restart()
         self._evaluation, self._is_evaluation_queued, self._candidate = None, False, None
 
 
@@ -270,8 +289,3 @@ class Evaluation:
         """Yield the indices of the examples of each piece, int32."""
         for start in range(0, self._num_examples, self._piece):
             yield np.arange(start, min(start + self._piece, self._num_examples), dtype=np.int32)
-
-
-def piece_size(network: Network) -> int:
-    """Return the number of examples evaluated at a time, which depends on the network only."""
-    return max(1, min(LARGEST_PIECE, _PIECE_MACS // max(network.macs, 1)))

@@ -18,9 +18,9 @@ _HUBER_DELTA = 1.0
 class Objective(NamedTuple):
     """Loss as a function of a batch's outputs and labels.
 
-    Outputs are float32 ``[batch, outputs]``, or images ``[batch, height, width, channels]``. Labels are classes, int32
-    ``[batch]``; several labels, int32 ``[batch, outputs]`` of 0 and 1; masks, uint8 or int32 ``[batch, height,
-    width]``; or targets, float32 in the shape of the outputs.
+    Outputs are float32 ``[batch, outputs]``, for regression also images ``[batch, rows, columns, channels]``. Labels
+    are classes, int32 ``[batch]``; several labels, int32 ``[batch, outputs]`` of 0 and 1; or targets, float32 in the
+    shape of the outputs.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Objective(NamedTuple):
         float32 ``[batch, outputs]``: terms whose mean a label smoothing of 1 adds to the loss, which is linear in the
         smoothing. None for losses without classes.
     counted : callable (labels) -> tf.Tensor, optional
-        float32 in the shape of the terms: 1 for those that the mean includes, else 0. None if it includes all.
+        float32 in the shape of the terms, 1 for those of which the mean is the loss, else 0; None if all are.
     """
 
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -167,11 +167,6 @@ OBJECTIVES: Dict[str, Objective] = {
 }
 
 
-def are_counted(masks: tf.Tensor) -> tf.Tensor:
-    """Return whether each pixel of masks counts, bool in their shape; those that are ignored do not."""
-    return tf.not_equal(tf.cast(masks, tf.int32), void_of(masks.dtype.as_numpy_dtype))
-
-
 def objective_for(loss: str, task: str) -> Objective:
     """Return the objective of a loss, a name of :data:`qatviz.losses.LOSSES`, for labels of a task."""
     return _of_pixels(OBJECTIVES[loss]) if task == SEGMENTATION else OBJECTIVES[loss]
@@ -185,15 +180,15 @@ def _of_pixels(objective: Objective) -> Objective:
 
     def by_pixel(function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
         def terms(outputs: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
-            labels = tf.cast(masks, tf.int32) * tf.cast(are_counted(masks), tf.int32)
+            labels = tf.cast(masks, tf.int32)
+            labels *= tf.cast(tf.not_equal(labels, void_of(masks.dtype.as_numpy_dtype)), tf.int32)
             flat = function(tf.reshape(outputs, [-1, int(outputs.shape[-1])]), tf.reshape(labels, [-1]))
             return tf.reshape(flat if flat.shape.ndims == 1 else tf.reduce_mean(flat, axis=1), tf.shape(masks))
 
         return terms
 
+    def counted(masks: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.not_equal(tf.cast(masks, tf.int32), void_of(masks.dtype.as_numpy_dtype)), tf.float32)
+
     smoothing = None if objective.smoothing is None else by_pixel(objective.smoothing)
-    return objective._replace(
-        loss=by_pixel(objective.loss),
-        smoothing=smoothing,
-        counted=lambda masks: tf.cast(are_counted(masks), tf.float32),
-    )
+    return objective._replace(loss=by_pixel(objective.loss), smoothing=smoothing, counted=counted)

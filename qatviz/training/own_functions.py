@@ -7,10 +7,11 @@ probabilities if it ends with a softmax or a sigmoid.
 
 import tensorflow.compat.v1 as tf
 
+from qatviz.data.masks import void_of
 from qatviz.errors import SettingError
 from qatviz.own_functions import OwnFunction
 from qatviz.task import CLASSIFICATION, REGRESSION, SEGMENTATION
-from qatviz.training.objective import Objective, are_counted
+from qatviz.training.objective import Objective
 from qatviz.training.scoring import Scoring, fraction
 
 SIGMOID, SOFTMAX = "sigmoid", "softmax"
@@ -80,7 +81,7 @@ def _y_true(task: str, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return tf.one_hot(numbers, classes)
     answers = tf.cast(numbers, tf.float32)
     if task == SEGMENTATION:
-        answers = tf.where(are_counted(labels), answers, -tf.ones_like(answers))
+        answers = tf.where(tf.equal(numbers, void_of(labels.dtype.as_numpy_dtype)), -tf.ones_like(answers), answers)
     return answers[..., tf.newaxis]
 
 

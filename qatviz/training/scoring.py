@@ -5,6 +5,7 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from qatviz.data.masks import void_of
 from qatviz.metric import (
     ACCURACY,
     AUC,
@@ -17,7 +18,6 @@ from qatviz.metric import (
     TOP_5,
     Metric,
 )
-from qatviz.training.objective import are_counted
 
 #: Smallest distance of two differences of logits, relative to the largest logit: more than float32's own error, and
 #: less than the quantization step of 16 bits.
@@ -123,16 +123,18 @@ def _logits_and_labels(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 def _count_correct_pixels(logits: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
     """Return the number of correct pixels, and of all that are not ignored, int32 ``[2]``."""
+    labels = tf.cast(masks, tf.int32)
+    counts = tf.not_equal(labels, void_of(masks.dtype.as_numpy_dtype))
     # Ignored pixels are never predicted.
-    is_right = tf.equal(_predicted_pixels(logits), tf.cast(masks, tf.int32))
-    return tf.stack([tf.count_nonzero(is_right, dtype=tf.int32), tf.count_nonzero(are_counted(masks), dtype=tf.int32)])
+    is_right = tf.equal(_predicted_pixels(logits), labels)
+    return tf.stack([tf.count_nonzero(is_right, dtype=tf.int32), tf.count_nonzero(counts, dtype=tf.int32)])
 
 
 def _count_pixels_by_class(logits: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
     """Return the number of pixels of each class (row) predicted as each class, int32 ``[classes, classes]``."""
     classes = max(int(logits.shape[-1]), 2)
     labels = tf.cast(masks, tf.int32)
-    which = tf.where(are_counted(masks))
+    which = tf.where(tf.not_equal(labels, void_of(masks.dtype.as_numpy_dtype)))
     pairs = classes * tf.gather_nd(labels, which) + tf.gather_nd(_predicted_pixels(logits), which)
     return tf.reshape(tf.math.bincount(pairs, minlength=classes**2, maxlength=classes**2), [classes, classes])
 
@@ -163,10 +165,10 @@ def _mean(metric: Metric, totals: List[np.ndarray], num_examples: int) -> Scores
 
 
 def fraction(metric: Metric, counts: List[np.ndarray], num_examples: int) -> Scores:
-    """Return the quotient of two numbers, each added up over all parts; NaN if the second is 0."""
+    """Return the fraction of numbers that are counted, NaN of none."""
     found, total = np.sum(counts, axis=0, dtype=np.float64)
-    quotient = float(found / total) if total else float("nan")
-    return quotient, (quotient,)
+    share = float(found / total) if total else float("nan")
+    return share, (share,)
 
 
 def _mean_iou(metric: Metric, counts: List[np.ndarray], num_examples: int) -> Scores:

@@ -5,7 +5,7 @@ Input arrives through the :class:`Inbox`, output leaves through the :class:`Coll
 
 import gc
 import time
-from typing import Callable, Optional, Set
+from typing import Callable, List, Optional, Set
 
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor
@@ -70,11 +70,13 @@ class Trainer:
             collector.make_durable,
             lambda event, state: collector.put(cursor.place_at(event, state.point)),
         )
+        self._closing: List[Callable[[], None]] = [self._checkpointer.close, self._graph.close]
         self._reported: Set[RecordPart] = set()
         try:
             self._live = LiveRun(self._graph, spec, cursor, collector.put)
             self._live.emit(events.Started(self._live.step, time.perf_counter() - started, self._graph.device))
             self._measuring = Measuring(self._live, spec, collector.put)
+            self._closing.insert(0, self._measuring.close)
             self._control = Control(self._live, self._measuring, spec.steps, on_state)
             now = time.perf_counter()
             self._checkpointer.restart_interval(now, self._live.book.run.checkpoint_interval)
@@ -130,8 +132,8 @@ class Trainer:
 
     def close(self) -> None:
         """Release the session and write pending checkpoints; also after a failure."""
-        self._checkpointer.close()
-        self._graph.close()
+        for close in self._closing:
+            close()
         gc.unfreeze()
 
     def _end(self) -> events.Event:
@@ -195,6 +197,7 @@ class Trainer:
             measuring.take_snapshot()
         if measuring.is_evaluating:
             measuring.advance_evaluation()
+        measuring.advance_sensitivity()
         if run.evaluation_interval and live.step % run.evaluation_interval == 0:
             measuring.begin_evaluation()
         if self._recovery.is_due(now) and not self._recovery.keep(
@@ -213,7 +216,7 @@ class Trainer:
             self._measuring.take_snapshot()
         elif self._measuring.is_evaluating:
             self._measuring.advance_evaluation()
-        else:
+        elif not self._measuring.advance_sensitivity(is_idle=True):
             self._inbox.wait(_IDLE_S)
 
     def _report_failure(self) -> None:

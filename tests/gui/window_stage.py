@@ -19,7 +19,7 @@ class StagedLauncher(Launcher):
         super().__init__()
         self.begun, self.kinds, self.names = [], {}, ["start", "step-00000003"]
         self.evaluations, self.cancellations = [], 0
-        self.read, self.deleted = [], []
+        self.read, self.deleted, self.sensitivities = [], [], []
         self.compared, self.written_comparisons = [], []
 
     def begin(self, request, new_window=False):
@@ -30,6 +30,12 @@ class StagedLauncher(Launcher):
 
     def cancel_evaluation(self):
         self.cancellations += 1
+
+    def find_sensitivity(self, run, directory, measured):
+        self.sensitivities.append((run, directory, measured))
+
+    def cancel_sensitivity(self):
+        self.sensitivities.append(None)
 
     def kind_of(self, path):
         if path not in self.kinds:

@@ -11,8 +11,9 @@ from qatviz.network import zoo
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Conv2D, Dense, Flatten
 from qatviz.protocol.snapshots import OLDEST_S
-from qatviz.training import measuring
-from qatviz.training.measuring import LARGEST_PIECE, Evaluation, Measuring, piece_size
+from qatviz.training import measuring, pieces
+from qatviz.training.measuring import Evaluation, Measuring
+from qatviz.training.pieces import LARGEST_PIECE, piece_size
 
 
 def large(side):
@@ -51,7 +52,7 @@ def test_larger_networks_are_evaluated_in_smaller_batches(side, low, high):
 def test_the_result_does_not_depend_on_the_batch_size(monkeypatch):
     found = {}
     for size in (7, 100, 128):
-        monkeypatch.setattr(measuring, "LARGEST_PIECE", size)
+        monkeypatch.setattr(pieces, "LARGEST_PIECE", size)
         graph = Counted(zoo.build("mlp", (28, 28, 1), 10))
         run, result = Evaluation(graph, [OutputMetric("", ACCURACY)], 100, 3), None
         while result is None:

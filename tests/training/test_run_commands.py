@@ -30,7 +30,7 @@ from qatviz.protocol.reasons import PauseReason
 from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.telemetry import run_handle
-from qatviz.training import handle, measuring
+from qatviz.training import handle, measuring, pieces
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.measuring import EVALUATIONS
 
@@ -311,13 +311,13 @@ def test_evaluations_run_at_their_interval_and_at_the_end():
 @pytest.mark.parametrize("interval", [1, 7, 10])
 def test_evaluations_of_many_held_out_examples_are_not_dropped(graphs, monkeypatch, interval):
     """160 pieces: one in each training step would take 160 steps."""
-    monkeypatch.setattr(measuring, "LARGEST_PIECE", 1)
+    monkeypatch.setattr(pieces, "LARGEST_PIECE", 1)
     run_spec = spec(steps=25, run={"evaluation_interval": interval})
-    pieces, steps = [], []
+    counts, steps = [], []
     graph = graph_of(run_spec, graphs)
 
     def count(self, indices, weights, activations):
-        pieces.append(len(steps))
+        counts.append(len(steps))
         return TrainingGraph.score_part(self, indices, weights, activations)
 
     def step(self, *arguments):
@@ -330,14 +330,14 @@ def test_evaluations_of_many_held_out_examples_are_not_dropped(graphs, monkeypat
         assert driver.finish() == events.Finished(25)
     found = [event.step for event in driver.events(events.Evaluated)]
     assert found == sorted({*range(interval, 26, interval), 25})
-    assert len(pieces) == len(found) * 160
-    in_each_step = np.bincount(pieces)[:25]  # all but those of the last evaluation, which no step is waiting for
+    assert len(counts) == len(found) * 160
+    in_each_step = np.bincount(counts)[:25]  # all but those of the last evaluation, which no step is waiting for
     assert in_each_step.max() <= -(-160 // interval) + 1, "the pieces are not spread evenly over the steps"
 
 
 def test_a_requested_evaluation_waits_for_the_one_in_progress(graphs, monkeypatch):
     """It is of the state at which it was requested; two requests for the same state are one evaluation."""
-    monkeypatch.setattr(measuring, "LARGEST_PIECE", 1)
+    monkeypatch.setattr(pieces, "LARGEST_PIECE", 1)
     driver = Driver(spec(), paused=True)
     sent = []
 

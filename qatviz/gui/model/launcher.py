@@ -50,6 +50,13 @@ class Launcher(QtCore.QObject):
     #: Emitted with the reason why an evaluation of settings failed.
     evaluation_failed = QtCore.pyqtSignal(str)
 
+    #: Emitted with the fraction done of the sensitivity of a run that has ended, 0 to 1.
+    sensitivity_progressed = QtCore.pyqtSignal(float)
+    #: Emitted with its :class:`qatviz.session.sensitivity.RunSensitivity`.
+    sensitivity_found = QtCore.pyqtSignal(object)
+    #: Emitted with the reason why it could not be computed.
+    sensitivity_failed = QtCore.pyqtSignal(str)
+
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
         """Prepare the requested run in the background; ``prepared`` or ``failed`` follows."""
         raise NotImplementedError
@@ -117,6 +124,18 @@ class Launcher(QtCore.QObject):
 
     def cancel_evaluation(self) -> None:
         """Cancel the evaluation in progress, if any."""
+        raise NotImplementedError
+
+    def find_sensitivity(self, run: RunHandle, directory: str, measured: bool) -> None:
+        """Estimate, and if ``measured`` measure, the sensitivity of a run that has ended, in the background.
+
+        ``directory`` is empty if it is not recorded. ``sensitivity_found`` or ``sensitivity_failed`` follows, unless it
+        is cancelled.
+        """
+        raise NotImplementedError
+
+    def cancel_sensitivity(self) -> None:
+        """Cancel the computation of a sensitivity in progress, if any."""
         raise NotImplementedError
 
     def export_formats(self) -> Sequence[Any]:

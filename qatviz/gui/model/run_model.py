@@ -6,10 +6,11 @@ keep no state of the run, so they can be closed, opened, and tested with staged 
 
 from collections import deque
 from dataclasses import replace
-from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from PyQt5 import QtCore
 
+from qatviz.analysis.sensitivity import MeasuredSensitivity, Sensitivity, SensitivityProgress
 from qatviz.errors import RunStateError
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
@@ -33,9 +34,9 @@ from qatviz.telemetry.run_handle import (
     RunHandle,
 )
 
-#: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor;
-#: the user's selection; and the moments of the past that are shown.
-RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION, MOMENT = (
+#: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor,
+#: sensitivities; the user's selection; and the moments of the past that are shown.
+RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, SELECTION, MOMENT = (
     "run",
     "state",
     "steps",
@@ -43,6 +44,7 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION, MOMENT = (
     "settings",
     "events",
     "values",
+    "sensitivity",
     "selection",
     "moment",
 )
@@ -92,6 +94,12 @@ class RunModel(QtCore.QObject):
         The newest step records of the present branch, oldest first.
     values : dict of str to TensorValues
         Float values of the tensors that were requested.
+    sensitivity : Sensitivity or None
+        The newest estimate.
+    measured_sensitivity : MeasuredSensitivity or None
+        The newest measurement.
+    sensitivity_progress : SensitivityProgress or None
+        That of the measurement in progress, or of the last one if it was cancelled or has failed.
     log : list of LoggedEvent
     evaluation : events.Evaluated or None
     applied_at : dict of (str, str) to int
@@ -140,6 +148,9 @@ class RunModel(QtCore.QObject):
         self.last_step: Optional[StepRecord] = None
         self.recent_steps: Deque[StepRecord] = deque(maxlen=2000)
         self.values: Dict[str, TensorValues] = {}
+        self.sensitivity: Optional[Sensitivity] = None
+        self.measured_sensitivity: Optional[MeasuredSensitivity] = None
+        self.sensitivity_progress: Optional[SensitivityProgress] = None
         self._timeline = Timeline()
         self.evaluation: Optional[events.Evaluated] = None
         self.applied_at: Dict[Tuple[str, str], int] = {}
@@ -401,7 +412,18 @@ class RunModel(QtCore.QObject):
         if isinstance(item, TensorValues):
             self.values[item.name] = item
             return (VALUES,)
+        if isinstance(item, (Sensitivity, MeasuredSensitivity, SensitivityProgress)):
+            self._keep_sensitivity(item)
+            return (SENSITIVITY,)
         return self._process_event(item)
+
+    def _keep_sensitivity(self, item: Union[Sensitivity, MeasuredSensitivity, SensitivityProgress]) -> None:
+        if isinstance(item, Sensitivity):
+            self.sensitivity = item
+        elif isinstance(item, MeasuredSensitivity):
+            self.measured_sensitivity, self.sensitivity_progress = item, None
+        else:
+            self.sensitivity_progress = item
 
     @property
     def earlier_snapshot(self) -> Optional[Snapshot]:
@@ -470,6 +492,10 @@ class RunModel(QtCore.QObject):
         self.recent_steps.clear()
         self.recent_steps.extend(steps)
         self.evaluation = self._newest_evaluation()
+        if self.sensitivity is not None and self.sensitivity.step > step:
+            self.sensitivity = None
+        if self.measured_sensitivity is not None and self.measured_sensitivity.step > step:
+            self.measured_sensitivity = None
 
     def _newest_evaluation(self) -> Optional[events.Evaluated]:
         past = [h.event for h in self.log if h.survives and isinstance(h.event, events.Evaluated)]

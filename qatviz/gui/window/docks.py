@@ -91,6 +91,7 @@ class Docks(QtCore.QObject):
         window.tabifyDockWidget(docks["evolution"], docks["layers"])
         window.tabifyDockWidget(docks["evolution"], docks["events"])
         window.tabifyDockWidget(docks["evolution"], docks["moments"])
+        window.tabifyDockWidget(docks["evolution"], docks["sensitivity"])
         for name in docks:
             docks[name].show()
         for name in ("quantization", "histograms", "evolution"):

@@ -5,6 +5,7 @@ from typing import List, Optional, Tuple, Type
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.gui.model.bridge import Bridge
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import Edits
@@ -17,6 +18,7 @@ from qatviz.gui.panels.histograms.panel import HistogramsPanel
 from qatviz.gui.panels.layers.panel import LayersPanel
 from qatviz.gui.panels.moments.panel import MomentsPanel
 from qatviz.gui.panels.network.panel import NetworkPanel
+from qatviz.gui.panels.sensitivity.panel import SensitivityPanel
 from qatviz.gui.panels.settings.quantization import QuantizationPanel
 from qatviz.gui.panels.settings.run import RunSettingsPanel
 from qatviz.gui.panels.tensor.panel import TensorPanel
@@ -54,6 +56,7 @@ PANELS: Tuple[Type[Panel], ...] = (
     LayersPanel,
     EventsPanel,
     MomentsPanel,
+    SensitivityPanel,
 )
 #: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
 #: waited for at the end of the program.
@@ -239,6 +242,12 @@ class MainWindow(RunWindow):
         self.launcher.evaluation_progressed.connect(what_if.show_progress)
         self.launcher.evaluated.connect(what_if.finish)
         self.launcher.evaluation_failed.connect(what_if.fail)
+        sensitivity = self.panels["sensitivity"]
+        sensitivity.wanted.connect(self._find_sensitivity)
+        sensitivity.cancelled.connect(self.launcher.cancel_sensitivity)
+        self.launcher.sensitivity_progressed.connect(sensitivity.show_progress)
+        self.launcher.sensitivity_found.connect(self._on_sensitivity)
+        self.launcher.sensitivity_failed.connect(sensitivity.finish)
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
         self.time.comparison_begun.connect(lambda: self.docks.open("moments"))
 
@@ -345,6 +354,14 @@ class MainWindow(RunWindow):
         assert self.model.run is not None, "settings are those of a run"
         self.launcher.evaluate(self.model.run, self.directory, book)
 
+    def _find_sensitivity(self, measured: bool) -> None:
+        assert self.model.run is not None, "the sensitivity is that of a run"
+        self.launcher.find_sensitivity(self.model.run, self.directory, measured)
+
+    def _on_sensitivity(self, found: RunSensitivity) -> None:
+        self.panels["sensitivity"].finish()
+        self.model.process([found.estimated, *([] if found.measured is None else [found.measured])])
+
     def _on_step_chosen(self, step: int) -> None:
         self.docks.open("evolution")
         self.panels["evolution"].go_to(step)
@@ -419,6 +436,7 @@ class MainWindow(RunWindow):
         self.exports.cancel()
         self.handlers.leave()
         self.panels["quantization"].what_if.cancel()
+        self.launcher.cancel_sensitivity()
         self.end_runs(CLOSING_S)
         self.exports.close()
         event.accept()

@@ -1,0 +1,1 @@
+"""Panel with the sensitivity of the network to the quantization of each tensor."""

@@ -1,0 +1,138 @@
+"""Sensitivities of a run that trains: estimated again and again while they are watched, and measured on request."""
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Callable, Optional, Tuple
+
+from qatviz.analysis.sensitivity import SensitivityProgress
+from qatviz.errors import explanation
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.training.live_run import LiveRun
+from qatviz.training.sensitivity import SensitivityGraph, SensitivityJob
+from qatviz.training.sensitivity_measuring import MeasuringJob
+
+#: Estimates use at most this fraction of wall time, except the first, for which the user waits.
+ESTIMATE_SHARE = 1 / 50
+#: The first estimate and measurements use this fraction.
+WAITED_SHARE = 1 / 2
+
+
+class SensitivityUpdates:
+    """Sensitivities of a live run, computed in pieces between training steps.
+
+    Parameters
+    ----------
+    live : LiveRun
+    spec : RunSpec
+    put : callable
+        Called with each Sensitivity, MeasuredSensitivity and SensitivityProgress.
+    """
+
+    def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
+        self._live, self._spec, self._put = live, spec, put
+        self._is_watched = self._is_measurement_wanted = False
+        self._threads: Optional[ThreadPoolExecutor] = None
+        self._graph: Optional[Future[SensitivityGraph]] = None
+        self._estimate: Optional[SensitivityJob] = None
+        self._measurement: Optional[MeasuringJob] = None
+        self._estimated: Optional[Tuple[int, SettingsBook]] = None  # step and settings of the last estimate
+        self._next = 0.0  # time of the next piece, in seconds of time.perf_counter
+
+    def watch(self, is_on: bool) -> None:
+        """Begin or end to estimate."""
+        if is_on and not self._is_watched:
+            self._estimated = None  # a reader that has just come has none
+        self._is_watched, self._estimate = is_on, self._estimate if is_on else None
+        if is_on and self._graph is None:
+            # On a thread of its own, because it takes as long as many training steps. Nothing else uses the graph.
+            self._threads = ThreadPoolExecutor(1, "qatviz-sensitivity")
+            self._graph = self._threads.submit(SensitivityGraph, self._spec)
+
+    def measure(self, is_on: bool) -> None:
+        """Begin a measurement of the present state, or cancel it."""
+        is_cancelled = not is_on and (self._is_measurement_wanted or self.is_measuring)
+        self._measurement, self._is_measurement_wanted = None, is_on
+        if is_on or is_cancelled:
+            self._put(SensitivityProgress(self._live.step, 0.0 if is_on else None))
+
+    @property
+    def is_measuring(self) -> bool:
+        """True while the published state is that of a measurement."""
+        return self._measurement is not None
+
+    def interrupt(self) -> None:
+        """Note that another state was published."""
+        if self._measurement is not None:
+            self._measurement.interrupt()
+
+    def restart(self) -> None:
+        """Drop what is in progress, because the run was set to another state."""
+        self._estimate = self._estimated = None
+        if self.is_measuring:
+            self.measure(False)
+
+    def advance(self, may_publish: bool, is_idle: bool = False) -> bool:
+        """Compute a piece if one is due; return whether it did.
+
+        Parameters
+        ----------
+        may_publish : bool
+            False while the published state is that of an evaluation.
+        is_idle : bool
+            True if no training step waits: pieces then follow each other.
+        """
+        now = time.perf_counter()
+        if now < self._next and not is_idle:
+            return False
+        share = WAITED_SHARE
+        try:
+            if may_publish and (self._is_measurement_wanted or self.is_measuring):
+                self._advance_measurement()
+            elif self._is_estimate_due(is_idle):
+                share = WAITED_SHARE if self._estimated is None else ESTIMATE_SHARE
+                self._advance_estimate()
+            else:
+                return False
+        except Exception as error:  # the run does not depend on it
+            self._is_watched = self._is_measurement_wanted = False
+            self._estimate = self._measurement = None
+            message = explanation(error) or f"{type(error).__name__}: {error}"
+            self._put(SensitivityProgress(self._live.step, None, message))
+        ended = time.perf_counter()
+        self._next = ended + (ended - now) * (1 / share - 1)
+        return True
+
+    def close(self) -> None:
+        """Release the graph."""
+        if self._threads is not None and self._graph is not None:
+            self._threads.shutdown()
+            if self._graph.exception() is None:
+                self._graph.result().close()
+
+    def _is_estimate_due(self, is_idle: bool) -> bool:
+        if not self._is_watched or self._graph is None or not self._graph.done():
+            return False
+        return not is_idle or self._estimate is not None or self._estimated != (self._live.step, self._live.book)
+
+    def _advance_estimate(self) -> None:
+        live = self._live
+        if self._estimate is None:
+            assert self._graph is not None
+            self._estimate = SensitivityJob(self._graph.result(), live.graph.read_state(), live.book, live.step)
+        found = self._estimate.advance()
+        if found is not None:
+            self._estimated, self._estimate = (found.step, self._estimate.book), None
+            self._put(found)
+
+    def _advance_measurement(self) -> None:
+        live = self._live
+        if self._measurement is None:
+            self._is_measurement_wanted = False
+            self._measurement = MeasuringJob(live.graph, self._spec, live.book, live.step)
+        job = self._measurement
+        found = job.advance()
+        self._put(SensitivityProgress(live.step, job.pieces_done / job.num_pieces))
+        if found is not None:
+            self._measurement = None
+            self._put(found)

@@ -1,0 +1,93 @@
+"""Sensitivities of a run: estimates against measurements, and both while it trains."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_runs import convnet, spec
+from training_cases import Driver
+
+from qatviz.analysis.sensitivity import WIDTHS, MeasuredSensitivity, Sensitivity, SensitivityProgress
+from qatviz.protocol.commands import ChangeSettings, Evaluate, MeasureSensitivity, TakeSnapshot, WatchSensitivity
+from qatviz.protocol.events import Evaluated
+from qatviz.session.sensitivity import sensitivity_of
+from qatviz.training import pieces
+
+
+def ended(run_spec):
+    """Return the spec with the last state of the run as its start."""
+    with Driver(run_spec) as driver:
+        driver.finish()
+    return replace(run_spec, start=driver.run.final)
+
+
+def with_bits(run_spec, bits):
+    book, _ = run_spec.start.book.change([("*.num_bits", bits)])
+    return replace(run_spec, start=replace(run_spec.start, book=book))
+
+
+@pytest.mark.parametrize("network", [None, convnet()])
+def test_estimates_agree_with_measurements(network):
+    """At 6 bits, errors are small, so that the second order is the divergence, up to the noise of the random signs."""
+    found = sensitivity_of(with_bits(ended(spec(network, steps=60)), 6), measured=True)
+    estimated, measured = found.estimated, found.measured
+    assert np.all(np.diff(estimated.scores[:, [0, 2, 4]]) <= 0), "more bits, less damage"
+    np.testing.assert_allclose(estimated.present, estimated.scores[:, WIDTHS.index(6)], rtol=1e-5)
+    for tensor, alone in zip(measured.tensors, measured.alone):
+        estimate = estimated.score(tensor, 6)
+        assert alone.divergence / 4 <= estimate <= alone.divergence * 4, tensor
+    assert measured.in_float.divergence == 0.0 < measured.quantized.divergence
+    assert all(without.divergence <= 4 * measured.quantized.divergence for without in measured.without)
+
+
+def test_tensors_in_float_have_no_error_now():
+    run_spec = ended(spec(steps=1))
+    book, _ = run_spec.start.book.change([("dense1.weights.enabled", False)])
+    found = sensitivity_of(replace(run_spec, start=replace(run_spec.start, book=book)), measured=True)
+    index = found.estimated.tensors.index("dense1.weights")
+    assert found.estimated.present[index] == 0.0 < found.estimated.scores[index, 0]
+    assert "dense1.weights" not in found.measured.tensors
+
+
+def test_a_run_that_trains_estimates_while_it_is_watched(graphs):
+    with Driver(spec()) as driver:
+        driver.send(WatchSensitivity())
+        first = driver.until(lambda item: isinstance(item, Sensitivity))
+        later = driver.until(lambda item: isinstance(item, Sensitivity) and item.step > first.step)
+        assert later.tensors == tuple(tensor.name for tensor in driver.run.spec.plan.tensors)
+        driver.send(WatchSensitivity(False))
+        since = len(driver.news)
+        step = driver.until_step(driver.run.step + 50).step
+    assert step > later.step
+    assert not any(isinstance(item, Sensitivity) for item in driver.news[since:])
+
+
+def test_a_measurement_continues_after_evaluations_and_snapshots_of_other_settings(graphs, monkeypatch):
+    """It is of the settings with which it was requested, whatever is published between its pieces."""
+    monkeypatch.setattr(pieces, "LARGEST_PIECE", 4)
+    with Driver(spec(), paused=True) as driver:
+        driver.send(Evaluate())
+        before = driver.until_event(Evaluated)
+        driver.run.send(MeasureSensitivity())
+        driver.until(lambda item: isinstance(item, SensitivityProgress) and item.fraction)
+        driver.run.send(ChangeSettings((("*.weights.num_bits", 2),)))
+        driver.run.send(TakeSnapshot())
+        driver.send(Evaluate())
+        after = driver.until_event(Evaluated, since=driver.news.index(before) + 1)
+        found = driver.until(lambda item: isinstance(item, MeasuredSensitivity))
+    assert driver.news.index(after) < driver.news.index(found), "the evaluation is not the one in between"
+    assert found.in_float.score == before.scores["float"] and found.quantized.score == before.scores["quantized"]
+    assert found.quantized.divergence < 1e-2, "that of 2 bits is far larger"
+    fractions = [item.fraction for item in driver.news if isinstance(item, SensitivityProgress)]
+    assert fractions[0] == 0.0 and fractions[-1] == 1.0 and fractions == sorted(fractions)
+
+
+def test_a_measurement_can_be_cancelled(graphs, monkeypatch):
+    monkeypatch.setattr(pieces, "LARGEST_PIECE", 1)  # hundreds of pieces, so that it is not complete before
+    with Driver(spec()) as driver:
+        driver.run.send(MeasureSensitivity())
+        driver.send(MeasureSensitivity(False))
+        last = driver.until(lambda item: isinstance(item, SensitivityProgress) and item.fraction is None)
+        since = driver.news.index(last) + 1
+        driver.until_step(driver.run.step + 20)
+    assert not any(isinstance(item, (MeasuredSensitivity, SensitivityProgress)) for item in driver.news[since:])
