@@ -14,11 +14,12 @@ from qatviz.errors import OutputError, RunStateError, SettingError, about, did_y
 from qatviz.heads import CLASS_WEIGHTS, LOSS, LOSS_WEIGHT, METRIC, TASK, by_output, class_weights_by_output
 from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
+from qatviz.protocol.recipe import Recipe, recipe_of
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.scaling import joined_scalings
 from qatviz.session.begin import begin
-from qatviz.session.changes import parse_change
+from qatviz.session.changes import parse_change, recipe_changes
 from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
 from qatviz.session.evaluation import evaluate as evaluate_recorded
 from qatviz.session.folders import new_run_directory
@@ -61,6 +62,8 @@ _SAME_NAMES = (
     "task",
     "scaling",
 )
+#: Keywords that are no fields of a request.
+_NO_FIELDS = ("max_examples", "recipe")
 #: Other keywords, and the fields that they set.
 _OTHER_NAMES = {"weights_path": "model_weights", "changes": "changes"}
 
@@ -100,6 +103,11 @@ class Trained:
         self.network: Network = spec.network
         self.outcome, self.final_state, self.directory = outcome, final_state, directory
         self.notices, self.best_state = notices, best_state
+
+    @property
+    def recipe(self) -> Recipe:
+        """Settings of the quantizers in :attr:`final_state`, for ``recipe=`` of another run; ``to_json()``."""
+        return recipe_of(self.final_state.book)
 
     @property
     def moment(self) -> RunState:
@@ -164,13 +172,17 @@ class Trained:
         return format_named(format).export(source, path, options)
 
     def evaluate(
-        self, changes: Sequence[str] = (), preset: Optional[str] = None, more_bits: bool = False
+        self,
+        changes: Sequence[str] = (),
+        preset: Optional[str] = None,
+        more_bits: bool = False,
+        recipe: Union[str, "os.PathLike[str]", Recipe, None] = None,
     ) -> SettingsEvaluation:
         """Evaluate the final state under other settings, without training; see :func:`evaluate`."""
         evaluator = Evaluator(replace(self._spec, start=self.final_state))
         try:
             recorded = self.outcome.evaluations
-            parsed = tuple(map(parse_change, changes))
+            parsed = (*recipe_changes(recipe), *map(parse_change, changes))
             return evaluate_changes(evaluator, preset, parsed, recorded, _print_notice, more_bits=more_bits)
         finally:
             evaluator.close()
@@ -183,6 +195,7 @@ def evaluate(
     checkpoint: Optional[str] = None,
     data: Optional[str] = None,
     more_bits: bool = False,
+    recipe: Union[str, "os.PathLike[str]", Recipe, None] = None,
 ) -> SettingsEvaluation:
     """Evaluate a recorded run under other settings, without training; the run and its record do not change.
 
@@ -199,6 +212,8 @@ def evaluate(
         Current name or path of the data; by default as recorded.
     more_bits : bool
         True to evaluate also with 16 bits in each tensor, and in those together that help most.
+    recipe : str, path or Recipe, optional
+        File of settings by tensor, or :attr:`Trained.recipe`, between ``preset`` and ``changes``.
 
     Returns
     -------
@@ -211,7 +226,7 @@ def evaluate(
         If the record, the data or a change cannot be used.
     """
     keep_tensorflow_quiet()
-    parsed = tuple(map(parse_change, changes))
+    parsed = (*recipe_changes(recipe), *map(parse_change, changes))
     request = EvaluationRequest(os.fspath(directory), checkpoint, preset, parsed, data, more_bits)
     return evaluate_recorded(request, _print_notice)
 
@@ -285,6 +300,8 @@ def train(
         ``tflite-int8``, ``uint8-affine``, ``int4``, ``ternary`` or ``float``.
     weights, activations : dict of str to object
         Settings of all weights and of all activations, such as ``{"num_bits": 4, "per_channel": True}``.
+    recipe : str, path or Recipe
+        File of settings by tensor, or :attr:`Trained.recipe`; ``changes`` come after it.
     quant_delay : int
         Training steps in float before quantization starts, to fine-tune a trained model.
     from_scratch : bool
@@ -380,7 +397,7 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
     SettingError
         If there is no such option, or a value is not allowed.
     """
-    known = sorted({*_SAME_NAMES, *_OTHER_NAMES, *_BY_OUTPUT, *DATA_OPTIONS, *RUN_SETTINGS, "max_examples"})
+    known = sorted({*_SAME_NAMES, *_OTHER_NAMES, *_BY_OUTPUT, *DATA_OPTIONS, *RUN_SETTINGS, *_NO_FIELDS})
     unknown = sorted(set(options) - set(known))
     if unknown:
         hint = did_you_mean(unknown[0], known)
@@ -397,7 +414,7 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
         fields["scaling"] = joined_scalings(fields["scaling"])
     fields["class_weights"] = class_weights_text(fields.get("class_weights"))
     fields["data_options"] = DataOptions.of_keywords({name: options[name] for name in DATA_OPTIONS if name in options})
-    fields["changes"] = tuple(map(parse_change, fields.get("changes", ())))
+    fields["changes"] = (*recipe_changes(options.get("recipe")), *map(parse_change, fields.get("changes", ())))
     if fields.get("steps", 0) is None:
         fields["steps"] = NO_LIMIT
     with about("run"):

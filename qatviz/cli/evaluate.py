@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
 from qatviz.cli.tables import further_table, heads_table, output_table, score_cells, table
+from qatviz.cli.train_options import add_recipe
 from qatviz.export.progress import Progress
 from qatviz.memory import exit_on_native_shortage
 from qatviz.metric import MODE_NAMES, MODES
@@ -14,7 +15,7 @@ from qatviz.presentation.event_texts import plain_change
 from qatviz.presentation.score_texts import metric_title
 from qatviz.presets import PRESETS
 from qatviz.protocol.events import FurtherScores
-from qatviz.session.changes import CHANGES, parse_change
+from qatviz.session.changes import CHANGES, parse_change, recipe_changes
 from qatviz.session.evaluation import SettingsEvaluation, evaluate
 from qatviz.session.more_bits import MORE_BITS, most_useful
 from qatviz.session.record_requests import EvaluationRequest
@@ -27,8 +28,8 @@ examples:
   qatviz evaluate runs/a --checkpoint start-00000000
   qatviz evaluate runs/a --more-bits
 
-The settings are those of the checkpoint, then the preset, then the changes in
-their order. The state adopts them as a run does between two training steps:
+The settings are those of the checkpoint, then the preset, the recipe, and the
+changes in their order. The state adopts them as a run does between two training steps:
 ranges of activations stay, those of weights follow the new settings. The run
 and its record do not change.
 """
@@ -45,7 +46,7 @@ def evaluate_run(options: argparse.Namespace) -> int:
         options.directory,
         options.checkpoint,
         options.preset,
-        tuple(map(parse_change, options.set)),
+        (*recipe_changes(options.recipe), *map(parse_change, options.set)),
         options.data,
         options.more_bits,
     )
@@ -102,6 +103,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         help="state to evaluate; best: that of the best evaluation (default: the newest)",
     )
     parser.add_argument("--preset", metavar="NAME", help=f"settings of all quantizers: {', '.join(PRESETS)}")
+    add_recipe(parser)
     parser.add_argument(
         option_name(CHANGES),
         action="append",

@@ -1,11 +1,12 @@
-"""``qatviz report`` and ``qatviz tensorboard``: export of a recorded run as one HTML file, or as event files."""
+"""Files made of a recorded run: ``qatviz report``, one of HTML; ``tensorboard``, event files; ``recipe``, settings."""
 
 import argparse
 import json
 from typing import Any, Callable
 
 from qatviz.cli.messages import OK, print_output
-from qatviz.number_format import bytes_text
+from qatviz.number_format import bytes_text, count
+from qatviz.protocol.recipe import recipe_of, write_recipe
 from qatviz.safe_text import shell_word
 from qatviz.training.quiet import keep_tensorflow_quiet
 
@@ -24,6 +25,11 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser = add("tensorboard", tensorboard, "write a recorded run as event files for TensorBoard")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
     parser.add_argument("--out", metavar="DIR", help="directory of the files (default: RUN/tensorboard)")
+    parser = add("recipe", recipe, "print the settings of a recorded run as a recipe, for --recipe of other runs")
+    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    parser.add_argument("--checkpoint", metavar="NAME", help="settings of this checkpoint (default: the newest ones)")
+    parser.add_argument("--with-run", action="store_true", help="include the settings of the run: learning rate, ...")
+    parser.add_argument("--out", metavar="FILE", help="write it to this file")
 
 
 def report(options: argparse.Namespace) -> int:
@@ -66,4 +72,31 @@ def tensorboard(options: argparse.Namespace) -> int:
         f"{bytes_text(written.bytes)}"
     )
     print_output(f"to show them: tensorboard --logdir {shell_word(str(written.path.parent))}")
+    return OK
+
+
+def recipe(options: argparse.Namespace) -> int:
+    """Print the recipe, or write it to a file.
+
+    Raises
+    ------
+    RecordError
+        If there is no run or checkpoint, or its record is damaged.
+    SettingError
+        If the file can't be written.
+    """
+    from qatviz.session.checkpoints import settings_at
+    from qatviz.telemetry.outcome import read_outcome
+    from qatviz.telemetry.record.run_record import RunRecord
+
+    if options.checkpoint is None:
+        book = read_outcome(RunRecord.read(options.directory)).book
+    else:
+        book, _ = settings_at(options.directory, options.checkpoint)
+    found = recipe_of(book, options.with_run)
+    if options.out is None:
+        print_output(found.to_json().rstrip("\n"))
+    else:
+        write_recipe(options.out, found)
+        print_output(f"{options.out}: {count(len(found.rules), 'rule')}")
     return OK

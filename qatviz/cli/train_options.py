@@ -20,7 +20,7 @@ from qatviz.own_functions import FORM
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.protocol.settings_book import parse_assignment
 from qatviz.scaling import SCALING_HELP, SCALINGS, STANDARD, STANDARD_HELP, check_wanted_scaling
-from qatviz.session.changes import CHANGES, parse_change
+from qatviz.session.changes import CHANGES, parse_change, recipe_changes
 from qatviz.session.request import (
     DEFAULT_DATA,
     DEFAULT_NETWORK,
@@ -169,6 +169,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         quantization.add_argument(
             "--" + kind, action="append", default=[], metavar="NAME=VALUE,...", help=f"settings of all {kind}"
         )
+    add_recipe(quantization)
     quantization.add_argument(
         option_name(CHANGES),
         action="append",
@@ -265,6 +266,15 @@ def add_preset(group: Any) -> None:
     group.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: {DEFAULT_PRESET})")
 
 
+def add_recipe(group: Any) -> None:
+    """Declare ``--recipe``."""
+    group.add_argument(
+        "--recipe",
+        metavar="FILE",
+        help="settings by tensor, in a file of `qatviz recipe` or the .parity.json of an export; --set comes after",
+    )
+
+
 def add_task(group: Any) -> None:
     """Declare ``--task``."""
     group.add_argument(
@@ -327,7 +337,7 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
     shared: Dict[str, Any] = {
         "weights": parse_kind(options.weights, "weights"),
         "activations": parse_kind(options.activations, "activations"),
-        "changes": tuple(map(parse_change, options.set)),
+        "changes": (*recipe_changes(options.recipe), *map(parse_change, options.set)),
         "session_target": options.session_target,
         "device": options.device,
         "threads": options.threads,

@@ -1,11 +1,13 @@
 """Changes of settings that are requested with a run, such as ``500:conv1.weights.num_bits=3``."""
 
-from dataclasses import dataclass
-from typing import Any, List, Optional, Tuple
+import os
+from dataclasses import dataclass, field
+from typing import Any, List, Optional, Tuple, Union
 
 from qatviz.errors import SettingError, did_you_mean
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.recipe import Recipe, read_recipe
 from qatviz.protocol.settings_book import SettingsBook, parse_assignment
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, setting_text
 
@@ -19,11 +21,13 @@ Assignments = Tuple[Tuple[str, Any], ...]
 class TimedChange:
     """Settings that change together before the training step ``step`` (counting from 0); None: at once.
 
-    ``assignments`` are pairs of a path and a value; a value that its setting does not allow remains text.
+    ``assignments`` are pairs of a path and a value; a value that its setting does not allow remains text. ``origin``
+    is what an error names instead of the change: the file and the rule of a recipe.
     """
 
     step: Optional[int]
     assignments: Assignments
+    origin: str = field(default="", compare=False)
 
     @property
     def text(self) -> str:
@@ -53,6 +57,24 @@ def parse_change(text: str) -> TimedChange:
     return TimedChange(int(when), _parse_assignments(rest, text))
 
 
+def recipe_changes(recipe: Union[str, "os.PathLike[str]", Recipe, None]) -> Tuple[TimedChange, ...]:
+    """Return the changes that a recipe makes at once, one for each rule; a path is that of its file, None none.
+
+    Raises
+    ------
+    SettingError
+        If the file can't be read, or is no recipe.
+    """
+    if recipe is None:
+        return ()
+    name = "recipe" if isinstance(recipe, Recipe) else os.fspath(recipe)
+    rules = (recipe if isinstance(recipe, Recipe) else read_recipe(recipe)).rules
+    return tuple(
+        TimedChange(None, rule.assignments, f"{name}: rule {number} ({rule.pattern})")
+        for number, rule in enumerate(rules, 1)
+    )
+
+
 def check_change(book: SettingsBook, change: TimedChange) -> SettingsBook:
     """Return the book after a change, to find errors before the run starts.
 
@@ -66,7 +88,10 @@ def check_change(book: SettingsBook, change: TimedChange) -> SettingsBook:
     except SettingError as error:
         hints = [_hint(path, book.plan) for path, _ in change.assignments]
         hint = next((hint for hint in hints if hint), "")
-        raise _refusal(change.text, f"{error}{'.' + hint if hint else ''}") from error
+        reason = f"{error}{'.' + hint if hint else ''}"
+        if change.origin:
+            raise SettingError(f"{change.origin}: {reason}", CHANGES) from error
+        raise _refusal(change.text, reason) from error
 
 
 def _refusal(text: str, reason: str) -> SettingError:

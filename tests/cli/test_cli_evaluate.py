@@ -69,3 +69,28 @@ def test_more_bits_are_tried_tensor_by_tensor(run):
     assert result == f"accuracy {100 * found['accuracy']['quantized']:.1f} % -> {100 * chosen:.1f} %"
     again = call("evaluate", run, "--set", "*.weights.num_bits=2", *options.split(), "--json").json
     assert again["accuracy"]["quantized"] == chosen
+
+
+def test_a_recipe_gives_the_settings_of_one_run_to_another(run, tmp_path):
+    file, data = tmp_path / "a.json", run.parent / "small.npz"
+    options = ("--network", "mlp", "--data", data, "--steps", 1, "--batch-size", 8, "--quiet")
+    given = ("--preset", "int4", "--set", "dense1.weights.num_bits=3")
+    assert call("train", *options, *given, "--out", tmp_path / "a").code == 0
+    assert call("recipe", tmp_path / "a", "--out", file).out == f"{file}: 3 rules\n"
+    assert call("recipe", tmp_path / "a", "--checkpoint", "final-00000001").out == file.read_text()
+    answer = call("train", *options, "--recipe", file, "--set", "logits.weights.num_bits=6", "--out", tmp_path / "b")
+    assert answer.code == 0, answer.err
+    settings = [call("show", tmp_path / name, "--json").json["settings"]["quantizers"] for name in "ab"]
+    assert [settings[1][f"{name}.weights"]["num_bits"] for name in ("dense1", "dense2", "logits")] == [3, 4, 6]
+    settings[1]["logits.weights"]["num_bits"] = 4
+    assert settings[0] == settings[1]
+    changed = call("evaluate", run, "--recipe", file, "--json").json["changes"]
+    assert {"dense1.weights.num_bits", "logits.weights.num_bits"} <= {change["setting"] for change in changed}
+
+
+def test_errors_of_a_recipe_name_the_file_and_the_rule(run, tmp_path):
+    file = tmp_path / "other.json"
+    file.write_text('{"recipe": 1, "rules": [{"tensors": "conv9", "settings": {"num_bits": 4}}]}')
+    told = error_of("evaluate", run, "--recipe", file)
+    assert f"{file}: rule 1 (conv9): conv9.num_bits: no tensor is named 'conv9'; available: " in told
+    assert f"{tmp_path / 'none.json'}: can't be read" in error_of("evaluate", run, "--recipe", tmp_path / "none.json")

@@ -275,6 +275,8 @@ def monkey(d):
             "open_data",
             "save_picture",
             "save_table",
+            "load_recipe",
+            "save_recipe",
             "report",
             "tensorboard",
             "export",

@@ -73,7 +73,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         report = report.with_golden({"output": found})
     progress.at("writing the files", 0.98)
     guide = _guide(source, model, written)
-    return Written(write_export(path, written.files, report, guide=guide), report)
+    return Written(write_export(path, written.files, report, source.book, guide=guide), report)
 
 
 def _guide(source: ExportSource, model: IntegerModel, written: CModel) -> Guide:

@@ -78,7 +78,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
             f"`{path.stem}{SUFFIX}`; modules need the names of the layers, with batch norm folded.",
         ),
     )
-    return Written(write_export(path, content, report, beside, guide), report)
+    return Written(write_export(path, content, report, source.book, beside, guide), report)
 
 
 def _compare(

@@ -81,4 +81,4 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         reading_texts(source, SIGNATURE, source.network.input_names, file.tensors),
         real_check(report, "tflite", "LiteRT (ai-edge-litert), tflite_runtime or TensorFlow", options["softmax"]),
     )
-    return Written(write_export(path, file.content, report, guide=guide), report)
+    return Written(write_export(path, file.content, report, source.book, guide=guide), report)

@@ -111,7 +111,7 @@ def export_graph(
         (),
         real_check(report, "tensorflow", "TensorFlow (1.15 or 2)", False, **_fed_text(source.network)),
     )
-    return Written(write_export(path, packed.content, report, guide=guide), report)
+    return Written(write_export(path, packed.content, report, source.book, guide=guide), report)
 
 
 def _fed_text(network: Network) -> Dict[str, str]:

@@ -82,7 +82,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         (),
         None if origin.has_code else real_check(report, "keras", "TensorFlow or Keras"),
     )
-    return Written(write_export(path, content, report, guide=guide), report)
+    return Written(write_export(path, content, report, source.book, guide=guide), report)
 
 
 def _input_texts(network: Network) -> Tuple[str, ...]:

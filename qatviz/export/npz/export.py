@@ -74,7 +74,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         (f"The description, *{SUFFIX}, says how each layer is computed; the check program is an evaluator of it.",),
         Check("npz", NUMPY, "images", (Expected("simulator_output", "the integers of the network", 1.0, 0.0),)),
     )
-    return Written(write_export(path, arrays, report, {SUFFIX: described}, guide), report)
+    return Written(write_export(path, arrays, report, source.book, {SUFFIX: described}, guide), report)
 
 
 def _read_back(arrays: bytes, described: bytes) -> IntegerModel:

@@ -73,7 +73,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
             level=level,
         ),
     )
-    return Written(write_export(path, file.content, report, guide=guide), report)
+    return Written(write_export(path, file.content, report, source.book, guide=guide), report)
 
 
 def _prove(

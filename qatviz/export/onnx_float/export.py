@@ -95,7 +95,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         ("Tensors have the names of the export as AIMET encodings.",),
         real_check(report, "onnx", "onnxruntime", level="ORT_ENABLE_ALL"),
     )
-    return Written(write_export(path, file.content, report, guide=guide), report)
+    return Written(write_export(path, file.content, report, source.book, guide=guide), report)
 
 
 def _runtime(opset: str) -> Tuple[Optional[NewerPython], str, Tuple[str, ...]]:

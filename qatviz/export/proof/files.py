@@ -11,6 +11,8 @@ import numpy as np
 from qatviz.atomic_files import atomic_directory, write_files
 from qatviz.errors import ExportError
 from qatviz.export.guide.guide import Guide, guide_files
+from qatviz.protocol.recipe import VERSION_KEY, recipe_of
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.telemetry.record.own_files import refusal_to_replace
 
 #: File that marks a directory as an earlier export: only such a directory is replaced.
@@ -21,6 +23,7 @@ def write_export(
     path: Union[str, Path],
     content: Union[bytes, Mapping[str, bytes]],
     report: Any,
+    book: SettingsBook,
     beside: Mapping[str, bytes] = {},
     guide: Optional[Guide] = None,
 ) -> List[Path]:
@@ -38,6 +41,8 @@ def write_export(
         Content of the file, or of the files of a directory by their paths in it, with ``/``.
     report : ParityReport, or similar
         With ``to_record()``, ``to_text()``, and ``golden``: arrays by name, which may be empty.
+    book : SettingsBook
+        Settings of the exported state, whose recipe the record of the proof contains.
     beside : dict of str to bytes
         Further files of the export, by the suffix that replaces that of the file, such as ``.json``.
     guide : Guide, optional
@@ -54,7 +59,7 @@ def write_export(
         If a file can't be written, or belongs to the record of a run; then none is, and existing files stay.
     """
     path = Path(path).absolute()
-    proof = _proof(report)
+    proof = _proof(report, book)
     if not isinstance(content, bytes):
         if guide is not None:
             proof.update(guide_files(guide, report, path.name, "", (*content, *proof)))
@@ -79,9 +84,10 @@ def write_export(
     return [path] + [other for other in contents if other != path]
 
 
-def _proof(report: Any) -> Dict[str, bytes]:
+def _proof(report: Any, book: SettingsBook) -> Dict[str, bytes]:
+    record = dict(report.to_record(), **{VERSION_KEY: recipe_of(book).to_dict()})
     proof = {
-        _MARK: (json.dumps(report.to_record(), indent=1, allow_nan=False) + "\n").encode("utf-8"),
+        _MARK: (json.dumps(record, indent=1, allow_nan=False) + "\n").encode("utf-8"),
         "parity.txt": (report.to_text() + "\n").encode("utf-8"),
     }
     if report.golden:

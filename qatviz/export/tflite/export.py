@@ -79,7 +79,9 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     report = report.with_golden(file_vectors(model, files.shipped, report.golden, files.in_eight_bits, litert))
     report = report.with_notes((*report.notes, *absent_vectors(files.shipped, report.golden)))
     progress.at("writing the files", 0.98)
-    return Written(write_export(path, files.shipped.content, report, guide=file_guide(source, files, report)), report)
+    return Written(
+        write_export(path, files.shipped.content, report, source.book, guide=file_guide(source, files, report)), report
+    )
 
 
 def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, UnrunReport]) -> Guide:

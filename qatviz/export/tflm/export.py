@@ -76,7 +76,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     content = application(name, files.shipped, arena, golden)
     guide = _guide(source, files, report, name, arena, golden)
     report = report.with_notes(notes)
-    return Written(write_export(path, content, report, guide=guide), report)
+    return Written(write_export(path, content, report, source.book, guide=guide), report)
 
 
 def _micro_found() -> Optional[Micro]:

@@ -18,6 +18,7 @@ from qatviz.gui.model.scope import Scope
 from qatviz.presentation.event_texts import changes_words
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, InspectTensor
+from qatviz.protocol.recipe import Recipe
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import QUANTIZER_SETTINGS
 
@@ -149,12 +150,37 @@ class Edits(QtCore.QObject):
             self.apply()  # earlier edits come first, so that the preset replaces them
             self._send(ApplyPreset(preset))
             return
+        self._edit_all(
+            change
+            for change in self._shown_book().with_preset(preset)[1]
+            if change.setting.rpartition(".")[0] in chosen
+        )
+
+    def apply_recipe(self, recipe: Recipe) -> None:
+        """Request the settings of a recipe as one change: live mode applies it at once, otherwise it becomes pending.
+
+        Raises
+        ------
+        SettingError
+            If a rule does not fit the network; then nothing is requested.
+        """
+        self.apply_settings(recipe.applied(self._shown_book()))
+
+    def apply_settings(self, book: SettingsBook) -> None:
+        """Request all settings of ``book`` as one change: live mode applies it at once, otherwise it is pending."""
+        self._edit_all(self._shown_book().differences(book))
+
+    def _shown_book(self) -> SettingsBook:
+        """Return the settings with all pending edits."""
         book = self.pending_book() or self._model.book
-        assert book is not None, "presets apply to a run"
-        for change in book.with_preset(preset)[1]:
+        assert book is not None, "only settings of a run are edited"
+        return book
+
+    def _edit_all(self, changes: Iterable[events.Change]) -> None:
+        """Request several changes; in live mode they are applied at once, with all other unsent edits."""
+        for change in changes:
             tensor, _, name = change.setting.rpartition(".")
-            if tensor in chosen:
-                self.edit([tensor], name, change.new)
+            self.edit([tensor], name, change.new)
         if self._is_live:
             self.apply()
 

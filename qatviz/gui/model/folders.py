@@ -7,8 +7,9 @@ from PyQt5 import QtCore
 from qatviz.errors import SettingError
 from qatviz.session.folders import runs_folder
 
-#: Keys of the remembered folders: of new runs, saved pictures and tables, TensorBoard files, and data sets.
+#: Keys of the remembered folders: of new runs, saved pictures and tables, TensorBoard files, data sets, and recipes.
 RUNS, FIGURES, TENSORBOARD, DATA = "new_run/place", "figures/directory", "tensorboard/directory", "new_run/data_place"
+RECIPES = "recipe/directory"
 #: Key of the default folder of runs in place of which the user chose another one.
 _INSTEAD_OF = "new_run/place_instead_of"
 

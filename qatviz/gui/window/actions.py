@@ -65,6 +65,13 @@ DECLARATIONS = {
     "tensorboard": Declaration(
         "Write TensorBoard files…", "Scalars and histograms of the run as TensorBoard event files."
     ),
+    "load_recipe": Declaration(
+        "Load recipe…",
+        "Set the quantizers as a file of rules says; the change is pending in Hold mode, and undone at once.",
+    ),
+    "save_recipe": Declaration(
+        "Save recipe…", "The settings of all quantizers, pending ones included, as a file of rules for other runs."
+    ),
     "quit": Declaration("Quit", "Stop the run and close all windows; records are kept.", ("Ctrl+Q",)),
     "undo": Declaration(
         "Undo setting change",
@@ -141,6 +148,9 @@ MENUS = {
         "save_picture",
         "save_table",
         "tensorboard",
+        SEPARATOR,
+        "load_recipe",
+        "save_recipe",
         SEPARATOR,
         "quit",
     ),

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Optional
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz import __version__
-from qatviz.errors import QatvizError
+from qatviz.errors import QatvizError, prefixed
 from qatviz.gui.dialogs.details import DetailsDialog
-from qatviz.gui.model.folders import DATA, FIGURES, TENSORBOARD, figures_folder, folder_of_runs, start_folder
+from qatviz.gui.model.folders import DATA, FIGURES, RECIPES, TENSORBOARD, figures_folder, folder_of_runs, start_folder
 from qatviz.gui.model.new_run import DATA_FILES
 from qatviz.gui.widgets.banner import GOOD
 from qatviz.gui.widgets.controls.number_box import commit_focused_box
@@ -18,6 +18,7 @@ from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import RunWindow
 from qatviz.gui.window.exports import Exports
 from qatviz.protocol import commands as c
+from qatviz.protocol.recipe import read_recipe, recipe_of, write_recipe
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
 from qatviz.telemetry.run_handle import PAUSED, RUNNING
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 #: Number of training steps that "Train longer" adds to a finished run.
 MORE_STEPS = 2000
 _SMALLEST_FONT, _LARGEST_FONT = 7, 24
+#: Filters of file dialogs; a recipe is also in the record of an export's proof.
+_RECIPE_FILE = "Recipe (*.json)"
+_RECIPE_FILES = f"{_RECIPE_FILE};;All files (*)"
 _FONT, _THEME = "window/font_points", "window/theme"
 
 
@@ -167,6 +171,29 @@ class WindowActions:
         if path:
             settings.setValue(TENSORBOARD, path)
             self._window.launcher.write_tensorboard(self._window.model, path)
+
+    def load_recipe(self) -> None:
+        window = self._window
+        path, _ = QtWidgets.QFileDialog.getOpenFileName(window, "Load recipe", self._recipes_folder(), _RECIPE_FILES)
+        if path:
+            try:
+                recipe = read_recipe(path)
+                with prefixed(path):
+                    window.edits.apply_recipe(recipe)
+            except QatvizError as error:
+                window.show_failure(str(error))
+            else:
+                window.settings.setValue(RECIPES, os.path.dirname(path))
+
+    def save_recipe(self) -> None:
+        book = self._window.edits.pending_book() or self._window.model.book
+        assert book is not None, "the action is disabled without a run"
+        suggested = os.path.join(self._recipes_folder(), "recipe.json")
+        recipe = recipe_of(book)
+        self._ask_and_save("Save recipe", suggested, RECIPES, _RECIPE_FILE, lambda path: write_recipe(path, recipe))
+
+    def _recipes_folder(self) -> str:
+        return start_folder(self._window.settings, RECIPES, self._window.directory)
 
     def quit(self) -> None:
         QtWidgets.QApplication.instance().closeAllWindows()
@@ -351,9 +378,14 @@ class WindowActions:
         self._window.theme.set_font_points(points)
 
     def _save(self, title: str, name: str, kind: str, save: Callable[[str], None]) -> None:
+        self._ask_and_save(title, os.path.join(figures_folder(self._window.settings), name), FIGURES, kind, save)
+
+    def _ask_and_save(self, title: str, path: str, folder: str, kind: str, save: Callable[[str], None]) -> None:
+        """Ask for a file and save it; ``folder`` is the key under which its folder is remembered."""
+
         def write(path: str) -> None:
             save(path)
-            self._window.settings.setValue(FIGURES, os.path.dirname(path))
+            self._window.settings.setValue(folder, os.path.dirname(path))
             self._window.banner.show_message(f"Saved {path}", GOOD)
 
-        ask_for_file(self._window, title, os.path.join(figures_folder(self._window.settings), name), kind, write)
+        ask_for_file(self._window, title, path, kind, write)
