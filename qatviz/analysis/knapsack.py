@@ -12,7 +12,10 @@ from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-#: Relative rounding error of the sums that exclude choices, with a margin.
+#: A choice is optimal if no other one is better by more than this fraction of the sum of values. Sums of integers below
+#: 1e9 are thus exact, and sums of floats differ from the optimum by little more than rounding.
+_TOLERANCE = 1e-10
+#: Relative difference below which two steps along the hull are equally efficient.
 _ROUNDING = 1e-12
 
 
@@ -179,11 +182,12 @@ def _open_classes(
     excess[kept] = np.maximum(excess[kept], 0.0)
     change = np.where(kept, weights - weights[groups, base][:, None], 0.0)
     base_weight = total(weights, base)
-    # Sums of excesses have a rounding error that must not exclude the optimum.
-    rounding = _ROUNDING * float(np.where(kept, np.abs(priced), 0.0).max(axis=1).sum())
     others = np.where(kept, excess, np.inf)
     others[groups, base] = np.inf
-    order = np.argsort(others.min(axis=1), kind="stable")
+    # Of equally good ones, first those that move the weight most: the others then fill what is left of the capacity.
+    order = np.lexsort((-np.abs(change).max(axis=1), others.min(axis=1)))
+    relaxation = float(priced[groups, base].sum() - price * capacity)
+    tolerance = _TOLERANCE * abs(relaxation)
 
     filled_excess = float(excess[groups, relaxed.filled].sum())
     best = filled_excess + price * (capacity - total(weights, relaxed.filled))
@@ -191,11 +195,11 @@ def _open_classes(
     state_weights, state_excess = np.array([base_weight]), np.zeros(1)
     layers: List[_Layer] = []
     # Changes of weight that the classes not yet opened can still make.
-    usable = (others <= best + rounding) & kept
+    usable = (others < best - tolerance) & kept
     lightest = _sums_from(np.where(usable, change, 0.0).min(axis=1)[order])
     heaviest = _sums_from(np.where(usable, change, 0.0).max(axis=1)[order])
     for position, group in enumerate(order.tolist()):
-        options = np.flatnonzero(others[group] <= best + rounding)
+        options = np.flatnonzero(others[group] < best - tolerance)
         if not options.size:
             break  # those of later classes cost even more
         options = np.concatenate([[base[group]], options])
@@ -203,7 +207,7 @@ def _open_classes(
         new_excess = (state_excess[:, None] + excess[group, options]).ravel()
         low, high = lightest[position + 1], heaviest[position + 1]
         bound = new_excess + price * np.maximum(capacity - new_weights - high, 0.0)
-        alive = np.flatnonzero((bound <= best + rounding) & (new_weights + low <= capacity))
+        alive = np.flatnonzero((bound < best - tolerance) & (new_weights + low <= capacity))
         # Of states of at most the same weight, only those of a smaller value are of use.
         value = new_excess[alive] - price * new_weights[alive]
         by_weight = np.lexsort((value, new_weights[alive]))

@@ -30,7 +30,7 @@ def export_run(options: argparse.Namespace) -> int:
         raise SettingError("--out is missing: expected the path of the export; --dry-run writes none")
     options.format = options.format or DEFAULT_FORMAT
     with followed() if options.progress else contextlib.nullcontext(Followed()) as follower:
-        given = _given(options, FORMATS[options.format])
+        given = format_options(options, FORMATS[options.format])
         keep_tensorflow_quiet()
         exit_on_native_shortage(FAILED)
         request = ExportRequest(
@@ -55,7 +55,7 @@ def export_run(options: argparse.Namespace) -> int:
 def _print_sizes(options: argparse.Namespace) -> int:
     """Print sizes in the given format, or in all formats with their default options."""
     formats = list(FORMATS.values()) if options.format is None else [FORMATS[options.format]]
-    given = {} if options.format is None else _given(options, formats[0])
+    given = {} if options.format is None else format_options(options, formats[0])
     ignored = [] if options.format else [name for name in _all_options() if getattr(options, name) is not None]
     if ignored:
         raise SettingError(f"{option_name(ignored[0])}: is an option of a format: expected --format, too")
@@ -64,7 +64,7 @@ def _print_sizes(options: argparse.Namespace) -> int:
     return print_sizes(source_of(request, print_notice), formats, given, options.json)
 
 
-def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
+def format_options(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
     """Return the options of a format that are on the command line; raise a `SettingError` for one of another format."""
     own = {option.name for option in form.options}
     given = {name: getattr(options, name) for name in _all_options() if getattr(options, name) is not None}
@@ -116,6 +116,11 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument("--json", action="store_true", help="print the proof, or the sizes, as one line of JSON")
     # For the window, which runs exports as separate processes: see qatviz.cli.followed.
     parser.add_argument("--progress", action="store_true", help=argparse.SUPPRESS)
+    add_format_options(parser)
+
+
+def add_format_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of all formats."""
     for option in _all_options().values():
         where = ", ".join(form.name for form in FORMATS.values() if option.name in {o.name for o in form.options})
         switch = option_name(option.name)

@@ -122,7 +122,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="fraction of the examples that is held out if the data has no part to hold out (default: "
         f"{DEFAULT_VALIDATION_FRACTION:g})",
     )
-    _add_setting(inputs, START_SETTINGS["steps"], _parse_steps, f"; {_NO_LIMIT}: no limit")
+    add_steps(inputs)
     _add_setting(inputs, START_SETTINGS["batch_size"])
     inputs.add_argument(
         "--optimizer",
@@ -264,6 +264,11 @@ def data_options_of(options: argparse.Namespace) -> DataOptions:
 def add_preset(group: Any) -> None:
     """Declare ``--preset``."""
     group.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: {DEFAULT_PRESET})")
+
+
+def add_steps(group: Any) -> None:
+    """Declare ``--steps``."""
+    _add_setting(group, START_SETTINGS["steps"], _parse_steps, f"; {_NO_LIMIT}: no limit")
 
 
 def add_recipe(group: Any) -> None:

@@ -10,7 +10,7 @@ from golden_content import schema_of
 from golden_program import Program
 
 STORED = HERE / "surface.json"
-COMMANDS = ["train", "show", "recipe", "networks", "data", "settings", "presets"]
+COMMANDS = ["train", "advise", "show", "recipe", "networks", "data", "settings", "presets"]
 COMMANDS += ["window", "open", "screenshot", "tensorboard", "report", "export", "evaluate"]
 COMMANDS += ["runs", "label", "delete", "compare", "sweep", "sensitivity"]
 

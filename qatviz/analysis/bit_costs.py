@@ -1,0 +1,102 @@
+"""Cost of tensors by number of bits, in the units of a budget: bytes of codes, and multiplications times bits."""
+
+from enum import Enum
+from typing import Dict, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.measures import FLOAT_BITS
+from qatviz.network.graph import Network
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.settings import WEIGHTS
+
+#: Largest number of bits of codes that runtimes store two per byte.
+PACKED_BITS = 4
+_BYTE = 8
+
+
+class CostUnit(Enum):
+    """Unit of a budget: its label, and what it counts."""
+
+    #: Codes of weights at their own width.
+    CODES = "codes"
+    #: Weights as runtimes store them: two codes of up to 4 bits per byte, others in whole bytes.
+    STORED = "stored"
+    #: Multiplications × bits of weights × bits of inputs.
+    MAC_BITS = "mac_bits"
+
+
+class BitCosts(NamedTuple):
+    """Costs ``[tensors, widths]`` (int64) of tensors by number of bits, and the cost of everything else."""
+
+    costs: np.ndarray
+    rest: int
+
+
+def quantized_weights(book: SettingsBook) -> Tuple[str, ...]:
+    """Return the names of the weights that are quantized."""
+    return tuple(t.name for t in book.plan.tensors if t.kind == WEIGHTS and book.of(t.name).enabled)
+
+
+def bit_costs(
+    unit: CostUnit, network: Network, book: SettingsBook, tensors: Sequence[str], widths: Sequence[int]
+) -> BitCosts:
+    """Return the costs of weights.
+
+    Parameters
+    ----------
+    unit : CostUnit
+    network : Network
+    book : SettingsBook
+        Settings of all other tensors.
+    tensors : sequence of str
+        Names of weights.
+    widths : sequence of int
+        Numbers of bits.
+    """
+    if unit is CostUnit.MAC_BITS:
+        return _mac_bits(network, book, tensors, widths)
+    size = _code_bytes if unit is CostUnit.CODES else _stored_bytes
+    costs = [[size(book.plan.tensor(name).parameters, width) for width in widths] for name in tensors]
+    rest = 0
+    for tensor in book.plan.tensors:
+        if tensor.kind == WEIGHTS and tensor.name not in tensors:
+            settings = book.of(tensor.name)
+            rest += size(tensor.parameters, settings.num_bits if settings.enabled else FLOAT_BITS)
+    return BitCosts(np.array(costs, np.int64).reshape(len(tensors), len(widths)), rest)
+
+
+def _code_bytes(count: int, width: int) -> int:
+    return -(-count * width // _BYTE)
+
+
+def _stored_bytes(count: int, width: int) -> int:
+    return (count + 1) // 2 if width <= PACKED_BITS else count * -(-width // _BYTE)
+
+
+def _mac_bits(network: Network, book: SettingsBook, tensors: Sequence[str], widths: Sequence[int]) -> BitCosts:
+    """Return multiplications × bits of weights × bits of inputs; a product of two inputs counts in the rest.
+
+    Values in float have 32 bits.
+    """
+    macs = {row.name: row.macs for row in network.summary()}
+    by_bit: Dict[str, int] = dict.fromkeys(tensors, 0)
+    rest = 0
+    for unit in book.plan.units:
+        count = macs[unit.op.name]
+        if not count:
+            continue
+        bits = [_bits(book, book.plan.grid_of(source)) for source in unit.inputs]
+        if unit.weights in by_bit:
+            by_bit[unit.weights] += count * bits[0]
+        elif unit.weights in book.plan:
+            rest += count * bits[0] * _bits(book, unit.weights)
+        else:
+            rest += count * bits[0] * bits[-1]
+    costs = np.array([by_bit[name] for name in tensors], np.int64)[:, None] * np.array(widths, np.int64)
+    return BitCosts(costs.reshape(len(tensors), len(widths)), rest)
+
+
+def _bits(book: SettingsBook, tensor: str) -> int:
+    settings = book.of(tensor)
+    return settings.num_bits if settings.enabled else FLOAT_BITS

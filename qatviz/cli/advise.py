@@ -1,0 +1,174 @@
+"""``qatviz advise``: bits of a recorded run's weights within a budget."""
+
+import argparse
+import json
+from typing import Any, Callable, Tuple
+
+from qatviz.cli.export import add_format_options, format_options
+from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
+from qatviz.cli.tables import score_cells, table
+from qatviz.cli.train import train_request
+from qatviz.cli.train_options import add_steps
+from qatviz.errors import SettingError
+from qatviz.export.formats import FORMATS
+from qatviz.export.progress import Progress
+from qatviz.memory import exit_on_native_shortage
+from qatviz.metric import MODE_NAMES, MODES
+from qatviz.number_format import bytes_text, si
+from qatviz.presentation.budget_texts import cost_text, reason_text
+from qatviz.presentation.export_sizes import WeightStorage
+from qatviz.protocol.recipe import write_recipe
+from qatviz.session.budget import BudgetAdvice, advise
+from qatviz.session.budget_request import (
+    BUDGET_FORM,
+    LOSS_FORM,
+    BudgetRequest,
+    RuleTexts,
+    parse_budget,
+    parse_loss,
+)
+from qatviz.session.changes import recipe_changes
+from qatviz.session.request import ResumeRequest
+from qatviz.settings import QUANTIZER_SETTINGS
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training.quiet import keep_tensorflow_quiet
+
+DEFAULT_FORMAT, DEFAULT_BITS = "c", "2,3,4,6,8"
+EXAMPLES = """\
+examples:
+  qatviz advise runs/a --budget '60 kB'
+  qatviz advise runs/a --budget 50% --bits 4,8 --fixed conv1.weights=8
+  qatviz advise runs/a --max-loss 1% --recipe bits.json
+  qatviz train --fork runs/a --recipe bits.json --steps 4000 --out runs/b
+
+Bits are chosen for the weights, so that the sum of their sensitivities is the
+least possible within the budget; what is predicted is then measured on held-out
+data. Without --apply, the run and its record do not change.
+"""
+
+
+def advise_run(options: argparse.Namespace) -> int:
+    """Print the bits, their reasons and their effect; return the exit code.
+
+    Errors are those of :func:`qatviz.session.budget.advise`, and with ``--apply`` those of ``qatviz train --resume``.
+    """
+    if (options.budget is None) == (options.max_loss is None):
+        raise SettingError("--budget and --max-loss: expected one of them")
+    if options.apply and options.steps is None:
+        reader = RunRecord.read(options.directory)
+        steps = reader.plan().steps
+        if steps is not None and reader.last_step >= steps:
+            raise SettingError(f"--apply: the run has done all its {steps:,} steps: expected --steps with more")
+    keep_tensorflow_quiet()
+    exit_on_native_shortage(FAILED)
+    request = BudgetRequest(
+        options.directory,
+        RuleTexts(
+            options.bits,
+            tuple(options.fixed),
+            tuple(options.lowest),
+            tuple(options.highest),
+            tuple(options.together),
+        ),
+        None if options.budget is None else parse_budget(options.budget),
+        None if options.max_loss is None else parse_loss(options.max_loss),
+        options.format,
+        format_options(options, FORMATS[options.format]),
+        options.checkpoint,
+        options.data,
+    )
+    advice = advise(request, print_notice, Progress(Activities().at))
+    if options.recipe is not None:
+        write_recipe(options.recipe, advice.recipe)
+    print_output(json.dumps(advice.to_dict(), allow_nan=False) if options.json else _text(advice))
+    if not options.apply:
+        return OK
+    resumed = ResumeRequest(
+        directory=options.directory,
+        checkpoint=options.checkpoint,
+        data=options.data,
+        steps=options.steps,
+        changes=recipe_changes(advice.recipe),
+    )
+    return train_request(resumed, quiet=options.json)
+
+
+def _text(advice: BudgetAdvice) -> str:
+    """Return the tensors with their reasons, and the effect on size, predicted loss and metric, as tables."""
+    metric, unit = advice.metric, advice.unit
+    tensors = [
+        [choice.tensor, str(choice.before), str(choice.width), reason_text(choice, unit)] for choice in advice.choices
+    ]
+    effect = [
+        [
+            name,
+            cost_text(unit, allocation.cost),
+            bytes_text(nbytes),
+            si(allocation.loss),
+            *score_cells(metric, scores),
+        ]
+        for name, allocation, nbytes, scores in (
+            ("present bits", advice.before, advice.nbytes_before, advice.scores_before),
+            ("these bits", advice.after, advice.nbytes, advice.scores),
+        )
+    ]
+    head = ["", "cost", f"size as {advice.format}", "predicted loss", *(MODE_NAMES[mode] for mode in MODES)]
+    return "\n".join(
+        [
+            f"checkpoint {advice.checkpoint}, step {advice.step:,}",
+            table(["tensor", "bits", "new", "reason"], tensors, (0, 3)),
+            "",
+            f"{metric.title} measured on {advice.num_examples:,} held-out examples, without training",
+            table(head, effect),
+        ]
+    )
+
+
+def _bits(text: str) -> Tuple[int, ...]:
+    setting = QUANTIZER_SETTINGS["num_bits"]
+    return tuple(setting.parse(part, "--bits") for part in text.split(","))
+
+
+def add_commands(add: Callable[..., Any]) -> None:
+    """Declare the command; ``add(name, function, help)`` makes a parser."""
+    parser = add("advise", advise_run, "choose the bits of a recorded run's weights within a budget", epilog=EXAMPLES)
+    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    parser.add_argument("--budget", metavar="AMOUNT", help=f"largest cost: {BUDGET_FORM}".replace("%", "%%"))
+    parser.add_argument("--max-loss", metavar="AMOUNT", help=f"largest loss: {LOSS_FORM}".replace("%", "%%"))
+    parser.add_argument(
+        "--bits",
+        type=_bits,
+        default=DEFAULT_BITS,
+        metavar="N,N,...",
+        help="numbers of bits to choose from (default: %(default)s)",
+    )
+    for name, text in (
+        ("fixed", "bits that these weights have"),
+        ("lowest", "fewest bits of these weights"),
+        ("highest", "most bits of these weights"),
+    ):
+        parser.add_argument(
+            f"--{name}", action="append", default=[], metavar="PATTERN=BITS", help=f"{text}; may be repeated"
+        )
+    parser.add_argument(
+        "--together",
+        action="append",
+        default=[],
+        metavar="PATTERN,...",
+        help="weights that have one number of bits; may be repeated",
+    )
+    parser.add_argument(
+        "--format",
+        choices=tuple(form.name for form in FORMATS.values() if form.weights is WeightStorage.CODES),
+        default=DEFAULT_FORMAT,
+        help="export format whose size counts, and which has to support the bits (default: %(default)s)",
+    )
+    add_format_options(parser)
+    parser.add_argument("--checkpoint", metavar="NAME", help="state of the run (default: the newest)")
+    parser.add_argument(
+        "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
+    )
+    parser.add_argument("--recipe", metavar="FILE", help="write the bits to this file, for `qatviz train --recipe`")
+    parser.add_argument("--apply", action="store_true", help="resume the run with these bits")
+    add_steps(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as one line of JSON")

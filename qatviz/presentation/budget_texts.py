@@ -1,0 +1,70 @@
+"""Texts on bits within a budget, for window and terminal."""
+
+from typing import List, Sequence
+
+from qatviz.analysis.bit_costs import CostUnit
+from qatviz.analysis.budget import Allocation, Choice
+from qatviz.number_format import bytes_text, names_text, si, signed
+from qatviz.protocol.settings_book import SettingsBook
+
+UNIT_LABELS = {
+    CostUnit.CODES: "Weights at their own bits",
+    CostUnit.STORED: "Weights as stored",
+    CostUnit.MAC_BITS: "MAC-bits",
+}
+UNIT_HELP = {
+    CostUnit.CODES: "Size of the codes of all weights, each at its own number of bits.",
+    CostUnit.STORED: "Size of all weights as runtimes store them: up to 4 bits in half a byte, 5 to 8 bits in a byte.",
+    CostUnit.MAC_BITS: "Multiplications × bits of the weights × bits of the inputs, for one example.",
+}
+
+
+def cost_text(unit: CostUnit, cost: float) -> str:
+    """Return a cost with its unit: ``60.0 kB``, ``1.20M MAC-bits``."""
+    return f"{si(cost)} MAC-bits" if unit is CostUnit.MAC_BITS else bytes_text(cost)
+
+
+def bits_text(width: int) -> str:
+    """Return a number of bits with its noun, which is at least 2."""
+    return f"{width} bits"
+
+
+def widths_text(tensors: Sequence[str], widths: Sequence[int]) -> str:
+    """Return tensors by their bits: ``4 bits: conv1.weights, conv2.weights; 8 bits: logits.weights``."""
+    by_width = {
+        width: names_text([name for name, own in zip(tensors, widths) if own == width]) for width in sorted(set(widths))
+    }
+    return "; ".join(f"{bits_text(width)}: {names}" for width, names in by_width.items())
+
+
+def effect_text(unit: CostUnit, before: Allocation, after: Allocation) -> str:
+    """Return cost and predicted loss of an allocation: ``48.2 kB (−12.0 kB), predicted loss 0.0120 (+0.0040)``."""
+    saved, added = before.cost - after.cost, after.loss - before.loss
+    cost = f"−{cost_text(unit, saved)}" if saved >= 0 else f"+{cost_text(unit, -saved)}"
+    loss = f"+{si(added)}" if added >= 0 else signed(added)
+    return f"{cost_text(unit, after.cost)} ({cost}), predicted loss {si(after.loss)} ({loss})"
+
+
+def reason_text(choice: Choice, unit: CostUnit) -> str:
+    """Return why a tensor gets its bits: ``4 bits: saves 50.0 kB for 0.0200 loss``."""
+    bits = bits_text(choice.width)
+    if choice.width == choice.before:
+        return f"{bits}: unchanged"
+    if choice.saved >= 0:
+        effect = f"saves {cost_text(unit, choice.saved)}" if choice.saved else "saves nothing"
+    else:
+        effect = f"costs {cost_text(unit, -choice.saved)}"
+    if choice.added_loss > 0:
+        return f"{bits}: {effect} for {si(choice.added_loss)} loss"
+    if choice.added_loss < 0:
+        return f"{bits}: {effect}, {si(-choice.added_loss)} less loss"
+    return f"{bits}: {effect}, no loss"
+
+
+def stuck_text(tensors: Sequence[str], widths: Sequence[int], book: SettingsBook) -> str:
+    """Return why tensors have no allowed number of bits."""
+    rows: List[str] = [f"{name} (has {bits_text(book.of(name).num_bits)})" for name in tensors]
+    return (
+        f"no number of bits is possible for {', '.join(rows)}: expected one of {', '.join(map(str, widths))} that the "
+        "constraints allow, the export format supports and the sensitivity analysis has scored"
+    )
