@@ -4,9 +4,10 @@ The bridge passes the run's steps, snapshots and events to it on the GUI thread;
 keep no state of the run, so they can be closed, opened, and tested with staged runs.
 """
 
+import contextlib
 from collections import deque
 from dataclasses import replace
-from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 
 from PyQt5 import QtCore
 
@@ -16,7 +17,7 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.commands import Command
+from qatviz.protocol.commands import Command, WatchSensitivity
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues, phase
 from qatviz.protocol.timeline import LoggedEvent, Timeline
@@ -127,6 +128,7 @@ class RunModel(QtCore.QObject):
     def __init__(self, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
         self._awaited = ""
+        self._watchers: Set[str] = set()
         self._clear()
 
     def _clear(self) -> None:
@@ -149,6 +151,7 @@ class RunModel(QtCore.QObject):
         self.recent_steps: Deque[StepRecord] = deque(maxlen=2000)
         self.values: Dict[str, TensorValues] = {}
         self.sensitivity: Optional[Sensitivity] = None
+        self._watched: Optional[RunHandle] = None  # the run that estimates its sensitivity for watchers
         self.measured_sensitivity: Optional[MeasuredSensitivity] = None
         self.sensitivity_progress: Optional[SensitivityProgress] = None
         self._timeline = Timeline()
@@ -274,6 +277,11 @@ class RunModel(QtCore.QObject):
             self._book_at = key, snapshot, self._timeline.settings_at(snapshot.point, self.book)
         return self._book_at[2]
 
+    def book_at_point(self, point: BranchPoint) -> SettingsBook:
+        """Return the settings in effect at an earlier state of the shown run, on any branch."""
+        assert self.book is not None, "a state is that of a run"
+        return self._timeline.settings_at(point, self.book)
+
     # The shown moment
 
     @property
@@ -383,6 +391,19 @@ class RunModel(QtCore.QObject):
             return self.run.send(command)
         except RunStateError as error:  # the run's own message names the command's class, for users of the API
             raise RunStateError("the run has ended") from error
+
+    def watch_sensitivity(self, watcher: str, is_on: bool) -> None:
+        """Request estimates of the shown run's sensitivity while any watcher wants them, and no others.
+
+        A watcher is the name of a panel; it repeats its wish for another run.
+        """
+        (self._watchers.add if is_on else self._watchers.discard)(watcher)
+        run = self.run if self._watchers and not self.ended else None
+        if run is self._watched:
+            return
+        self._watched = run
+        with contextlib.suppress(RunStateError):  # it ends
+            self.send(WatchSensitivity(run is not None))
 
     def request_stop(self) -> None:
         """Stop the shown run, if there is one and it has not ended."""

@@ -12,6 +12,7 @@ from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.frames import Effort, Frames
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import ACTIVE_STATES, MOMENT, RUN, SELECTION, SNAPSHOT, STATE, RunModel
+from qatviz.gui.panels.budget.panel import BudgetPanel
 from qatviz.gui.panels.events.panel import EventsPanel
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.gui.panels.histograms.panel import HistogramsPanel
@@ -57,6 +58,7 @@ PANELS: Tuple[Type[Panel], ...] = (
     EventsPanel,
     MomentsPanel,
     SensitivityPanel,
+    BudgetPanel,
 )
 #: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
 #: waited for at the end of the program.

@@ -15,8 +15,7 @@ from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.presentation.figure_caption import Caption
 from qatviz.presentation.sensitivity import Cell, SensitivityTable, cell_text, sensitivity_table
-from qatviz.protocol.commands import MeasureSensitivity, WatchSensitivity
-from qatviz.telemetry.run_handle import RunHandle
+from qatviz.protocol.commands import MeasureSensitivity
 
 _ABOUT = (
     "Estimated divergence of the outputs if only this tensor is quantized, with this number of bits. The frame marks "
@@ -63,7 +62,6 @@ class SensitivityPanel(Panel):
         self.cancel = QtWidgets.QPushButton("Cancel")
         self.progress = QtWidgets.QProgressBar(maximum=1000)
         self._sorted_by: Optional[int] = None
-        self._watched: Optional[RunHandle] = None
         self._is_busy, self._fraction, self._message = False, 0.0, ""  # of the work on a run that has ended
         self._table: Optional[SensitivityTable] = None
 
@@ -99,7 +97,7 @@ class SensitivityPanel(Panel):
         self.header.changed()
 
     def update_from(self) -> None:
-        self._watch(True)
+        self.model.watch_sensitivity(self.name, True)
         found, measured = self.model.sensitivity, self.model.measured_sensitivity
         self._table = None
         if found is not None and self.model.plan is not None:
@@ -113,7 +111,7 @@ class SensitivityPanel(Panel):
 
     def hideEvent(self, event: QtGui.QHideEvent) -> None:
         super().hideEvent(event)
-        self._watch(False)
+        self.model.watch_sensitivity(self.name, False)
 
     # Work on a run that has ended, by the window
 
@@ -129,18 +127,6 @@ class SensitivityPanel(Panel):
         self.mark_due()
 
     # Implementation
-
-    def _watch(self, is_on: bool) -> None:
-        """Request estimates of the shown run while the panel is visible, and no others."""
-        run = self.model.run if is_on and not self.model.ended else None
-        if run is self._watched:
-            return
-        with contextlib.suppress(RunStateError):  # it ends
-            if self._watched is not None and self._watched is self.model.run:
-                self.model.send(WatchSensitivity(False))
-            if run is not None:
-                self.model.send(WatchSensitivity())
-        self._watched = run
 
     def _bits(self) -> Dict[str, Optional[int]]:
         """Return the number of bits by tensor, with pending changes; None for tensors in float."""
@@ -202,7 +188,6 @@ class SensitivityPanel(Panel):
 
     def _on_model(self, topic: str) -> None:
         if topic == RUN:
-            self._watched = None
             if self._is_busy:
                 self._cancel()
             self._message = ""

@@ -1,0 +1,1 @@
+"""Bits within a budget: choice, reasons, and all evaluations by cost."""

@@ -1,0 +1,350 @@
+"""Panel that chooses the bits of the weights within a budget, and shows all evaluations by cost and quality."""
+
+from dataclasses import replace
+from typing import Any, List, Optional, Tuple
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
+from qatviz.analysis.budget import Allocation, BitAllocationProblem, allocation_problem, choices_of, considered_widths
+from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
+from qatviz.errors import QatvizError
+from qatviz.gui.model.edits import HOLD
+from qatviz.gui.model.run_model import EVENTS, RUN, SELECTION, SENSITIVITY, SETTINGS, STATE
+from qatviz.gui.panels.budget.constraints import ConstraintsButton
+from qatviz.gui.panels.budget.evaluations import Evaluation, Evaluations
+from qatviz.gui.panels.budget.plot import ParetoPlot
+from qatviz.gui.widgets.empty_text import EmptyText
+from qatviz.gui.widgets.flow_layout import FlowLayout
+from qatviz.gui.widgets.labels import Label
+from qatviz.gui.widgets.panel import Panel
+from qatviz.network.plan import QuantizationPlan
+from qatviz.presentation.budget_texts import UNIT_HELP, UNIT_LABELS, cost_text, effect_text, reason_text, stuck_text
+from qatviz.protocol.commands import RestoreCheckpoint
+
+#: Positions of the slider, from the least to the largest cost.
+POSITIONS = 200
+HEADS = ("Tensor", "Bits", "New", "Reason")
+_BITS = "num_bits"
+#: Texts until the sensitivities are known: of a run in progress, and of one that has ended.
+_UNKNOWN = (
+    "Estimating the sensitivity of all tensors, from which the bits are chosen…",
+    "The bits are chosen from the sensitivity of the tensors: “Estimate” in the Sensitivity panel computes it.",
+)
+
+
+class BudgetPanel(Panel):
+    """Slider over budgets; the bits of the least predicted loss within it become pending settings.
+
+    Attributes
+    ----------
+    problem : BitAllocationProblem or None
+        The present problem; None without a run, or before its sensitivities are known.
+    chosen : Allocation or None
+        The pending allocation; None before the slider is moved, and after it was applied or discarded.
+    """
+
+    title, name = "Budget", "budget"
+    about = "Choose the bits of all weights within a budget, and compare all evaluations by size and quality"
+    topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, STATE)
+
+    def _setup_ui(self) -> None:
+        self.problem: Optional[BitAllocationProblem] = None
+        self.chosen: Optional[Allocation] = None
+        self._front: Tuple[Allocation, ...] = ()
+        #: What the problem was made of: sensitivities; settings, unit and constraints.
+        self._scores: Optional[Sensitivity] = None
+        self._inputs: Optional[Tuple[Any, ...]] = None
+        self._plan: Optional[QuantizationPlan] = None
+        self._mode_before = ""
+        self.evaluations = Evaluations(self.model)
+        self.shown: List[Evaluation] = []
+        self.selection = -1
+        self.empty = EmptyText(self)
+        self.unit_box = QtWidgets.QComboBox()
+        for number, unit in enumerate(CostUnit):
+            self.unit_box.addItem(UNIT_LABELS[unit], unit.value)
+            self.unit_box.setItemData(number, UNIT_HELP[unit], QtCore.Qt.ToolTipRole)
+        self.unit_box.setAccessibleName("Unit of the budget")
+        self.width_buttons = {width: QtWidgets.QToolButton(text=str(width), checkable=True) for width in WIDTHS}
+        for width, button in self.width_buttons.items():
+            button.setChecked(True)
+            button.setToolTip(f"Choose among {width} bits, too")
+        self.constraints = ConstraintsButton(WIDTHS)
+        self.slider = QtWidgets.QSlider(QtCore.Qt.Horizontal, maximum=POSITIONS)
+        self.slider.setAccessibleName("Budget")
+        self.slider.setToolTip(
+            "Largest cost: the bits of the least predicted loss within it become pending, as a ghost on every tile"
+        )
+        self.amount, self.effect, self.message = Label(), Label(wordWrap=True), Label(wordWrap=True)
+        self.apply_button = QtWidgets.QPushButton(
+            "Apply", toolTip="Apply the chosen bits as one change; undo reverts it"
+        )
+        self.discard_button = QtWidgets.QPushButton("Discard", toolTip="Discard the chosen bits")
+        self.table = QtWidgets.QTreeWidget()
+        self.table.setHeaderLabels(list(HEADS))
+        self.table.setRootIsDecorated(False)
+        self.table.setUniformRowHeights(True)
+        self.table.setAccessibleName("Bits and reasons by tensor")
+        self.plot = ParetoPlot(self.theme)
+        self.details = Label(wordWrap=True)
+        self.restore_button = QtWidgets.QPushButton("Restore")
+        self.use_button = QtWidgets.QPushButton(
+            "Use these settings", toolTip="Request the settings of the selected evaluation; the weights stay"
+        )
+
+    def _layout(self) -> None:
+        self._content = QtWidgets.QWidget()
+        bar = FlowLayout(spacing=4)
+        for widget in (self.unit_box, *self.width_buttons.values(), self.constraints):
+            bar.addWidget(widget)
+        budget = QtWidgets.QHBoxLayout()
+        budget.addWidget(self.slider, 1)
+        budget.addWidget(self.amount)
+        buttons = FlowLayout(spacing=4)
+        for widget in (self.apply_button, self.discard_button):
+            buttons.addWidget(widget)
+        upper = QtWidgets.QWidget()
+        rows = QtWidgets.QVBoxLayout(upper)
+        rows.setContentsMargins(6, 4, 6, 4)
+        rows.addLayout(bar)
+        rows.addLayout(budget)
+        rows.addWidget(self.effect)
+        rows.addLayout(buttons)
+        rows.addWidget(self.table, 1)
+        below = QtWidgets.QWidget()
+        picture = QtWidgets.QVBoxLayout(below)
+        picture.setContentsMargins(6, 4, 6, 4)
+        picture.addWidget(self.plot, 1)
+        picture.addWidget(self.details)
+        selected = FlowLayout(spacing=4)
+        selected.addWidget(self.restore_button)
+        selected.addWidget(self.use_button)
+        picture.addLayout(selected)
+        self._parts = QtWidgets.QSplitter(QtCore.Qt.Horizontal)
+        self._parts.setChildrenCollapsible(False)
+        self._parts.addWidget(upper)
+        self._parts.addWidget(below)
+        inner = QtWidgets.QVBoxLayout(self._content)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.addWidget(self._parts, 1)
+        inner.addWidget(self.message)
+        whole = QtWidgets.QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(self._content)
+
+    def _connect(self) -> None:
+        self.unit_box.currentIndexChanged.connect(self._on_rules)
+        for button in self.width_buttons.values():
+            button.toggled.connect(self._on_rules)
+        self.constraints.changed.connect(self._on_rules)
+        self.slider.valueChanged.connect(self._on_slider)
+        self.apply_button.clicked.connect(self._on_apply)
+        self.discard_button.clicked.connect(self._on_discard)
+        self.plot.selected.connect(self._on_selected)
+        self.restore_button.clicked.connect(self._on_restore)
+        self.use_button.clicked.connect(self._on_use)
+        self.table.itemClicked.connect(lambda item, _column: self.model.select([item.text(0)]))
+        self.edits.changed.connect(self._on_edits)
+        self.model.changed.connect(lambda topic: self._on_run() if topic == RUN else None)
+
+    @property
+    def unit(self) -> CostUnit:
+        """Unit of the budget."""
+        return CostUnit(self.unit_box.currentData())
+
+    # Display
+
+    def hideEvent(self, event: QtGui.QHideEvent) -> None:
+        super().hideEvent(event)
+        self.model.watch_sensitivity(self.name, False)
+
+    def update_from(self) -> None:
+        self.model.watch_sensitivity(self.name, True)
+        self._content.setVisible(self.model.book is not None)
+        if self.model.book is None:
+            self.empty.show_text(self.model.no_run_text("No run. Its bits can be chosen here once there is one."))
+            return
+        self.empty.show_text("")
+        present = self._weights_of_selection()
+        self.constraints.show_selected({name: self.model.settings_of(name).num_bits for name in present})
+        self._pose()
+        self._show_choice()
+        self._show_evaluations()
+
+    def _weights_of_selection(self) -> List[str]:
+        book = self.model.book
+        weights = quantized_weights(book) if book is not None else ()
+        return [name for name in self.model.selected if name in weights]
+
+    def _pose(self) -> None:
+        """Make the problem for the present settings, sensitivities and constraints, unless nothing has changed."""
+        book, network, sensitivity = self.model.book, self.model.network, self.model.sensitivity
+        widths = tuple(width for width, button in self.width_buttons.items() if button.isChecked())
+        rules = self.constraints.constraints.rules(widths)
+        inputs = (book, self.unit, rules)
+        if sensitivity is self._scores and inputs == self._inputs:
+            return
+        tensors = quantized_weights(book) if book is not None else ()
+        if self.problem is not None and self.problem.tensors != tensors:
+            self.chosen = None
+        self._scores, self._inputs, self.problem, self._front = sensitivity, inputs, None, ()
+        self._plan = self.model.plan
+        if sensitivity is None or network is None or book is None or not tensors:
+            self.message.setText(
+                _UNKNOWN[self.model.ended] if tensors else "No weights are quantized: there are no bits to choose."
+            )
+            return
+        considered = considered_widths(book, tensors, rules, self.chosen.widths if self.chosen is not None else ())
+        costs = bit_costs(self.unit, network, book, tensors, considered)
+        problem = allocation_problem(book, sensitivity, tensors, considered, costs.costs, costs.rest, rules)
+        stuck = problem.without_choice
+        self.message.setText(stuck_text(stuck, rules.widths, book) if stuck else "")
+        if not stuck:
+            self.problem, self._front = problem, problem.front()
+
+    def _present(self) -> Allocation:
+        assert self.problem is not None, "there is a problem"
+        return self.problem.allocation_of([self.model.settings_of(name).num_bits for name in self.problem.tensors])
+
+    def _ends(self) -> Tuple[int, int]:
+        """Return the least and the largest budget."""
+        return self._front[0].cost, max(self._front[-1].cost, self._present().cost)
+
+    def _budget(self) -> int:
+        low, high = self._ends()
+        return low + round((high - low) * self.slider.value() / POSITIONS)
+
+    def _show_choice(self) -> None:
+        problem = self.problem
+        for widget in (self.slider, self.table):
+            widget.setEnabled(problem is not None)
+        self.message.setVisible(bool(self.message.text()))
+        is_pending = self.chosen is not None and problem is not None
+        self.apply_button.setEnabled(is_pending and not self.edits.are_previews)
+        self.discard_button.setEnabled(self.chosen is not None)
+        self.apply_button.setToolTip(
+            "Apply the chosen bits as one change; undo reverts it"
+            if not self.edits.are_previews
+            else "The run has ended: the chosen bits are previewed, and evaluated with Ctrl+E"
+        )
+        if problem is None:
+            self.amount.setText("")
+            self.effect.setText("")
+            self.table.clear()
+            return
+        present = self._present()
+        shown = problem.allocation_of(self.chosen.widths) if self.chosen is not None else present
+        if self.chosen is None:
+            low, high = self._ends()
+            blocker = QtCore.QSignalBlocker(self.slider)
+            self.slider.setValue(round(POSITIONS * (present.cost - low) / (high - low)) if high > low else POSITIONS)
+            blocker.unblock()
+        self.amount.setText(cost_text(self.unit, self._budget() if self.chosen is not None else present.cost))
+        self.effect.setText(effect_text(self.unit, present, shown))
+        rows = [
+            [choice.tensor, str(choice.before), str(choice.width), reason_text(choice, self.unit)]
+            for choice in choices_of(problem, present.widths, shown)
+        ]
+        for number, row in enumerate(rows):
+            item = self.table.topLevelItem(number) or QtWidgets.QTreeWidgetItem(self.table)
+            for column, text in enumerate(row):
+                item.setText(column, text)
+                item.setToolTip(column, row[-1])
+        while self.table.topLevelItemCount() > len(rows):
+            self.table.takeTopLevelItem(len(rows))
+        for column in range(len(HEADS) - 1):
+            self.table.resizeColumnToContents(column)
+
+    def _show_evaluations(self) -> None:
+        self.shown = self.evaluations.of_run(self.unit)
+        self.selection = self.selection if self.selection < len(self.shown) else -1
+        chosen = self.chosen or (self._present() if self.problem is not None else None)
+        self.plot.show_points(self.unit, self.shown, self._front, chosen, self.selection)
+        found = self.shown[self.selection] if self.selection >= 0 else None
+        self.details.setText(found.text(self.unit) if found is not None else "Click on a dot to select an evaluation.")
+        checkpoint = self.evaluations.checkpoint_of(found) if found is not None else None
+        self.restore_button.setEnabled(checkpoint is not None and not self.edits.are_previews)
+        self.use_button.setEnabled(found is not None)
+        self.restore_button.setToolTip(
+            f"Set the run, weights included, to the checkpoint {checkpoint}"
+            if checkpoint is not None
+            else "There is no checkpoint of the selected state; the run keeps one of the best state if Keep best is on"
+        )
+
+    def apply_theme(self) -> None:
+        self.plot.changed()
+
+    # User actions
+
+    def _on_run(self) -> None:
+        self.chosen, self.selection, self._inputs, self._mode_before = None, -1, None, ""
+        self.evaluations.clear()
+        self.constraints.reset()
+
+    def _on_rules(self) -> None:
+        if self.model.book is not None:
+            self._pose()
+            if self.chosen is not None:
+                self._choose()
+        self.mark_due()
+
+    def _on_slider(self) -> None:
+        self._pose()
+        if self.problem is not None:
+            self._choose()
+
+    def _choose(self) -> None:
+        """Make the bits within the budget pending, in Hold mode, so that they are applied together."""
+        if self.problem is None:
+            return
+        found = self.problem.best_within(self._budget())
+        if found is None:
+            return
+        if not self.edits.are_previews and self.edits.mode != HOLD:
+            self._mode_before = self.edits.mode
+            self.edits.set_mode(HOLD)
+        self.chosen = None  # edits of others discard it
+        for width in sorted(set(found.widths)):
+            self.edits.edit([n for n, own in zip(self.problem.tensors, found.widths) if own == width], _BITS, width)
+        self.chosen = found
+        self.mark_due()
+
+    def _on_edits(self) -> None:
+        """Forget the choice once the pending bits are others: they were applied, discarded or edited elsewhere."""
+        if self.chosen is not None and self.problem is not None and self.model.plan is self._plan:
+            pending = [self.edits.value(name, _BITS) for name in self.problem.tensors]
+            if list(self.chosen.widths) != pending:
+                self.chosen = None
+        self.mark_due()
+
+    def _on_apply(self) -> None:
+        self.edits.apply()
+        self.chosen = None
+        self._restore_mode()
+
+    def _on_discard(self) -> None:
+        self.chosen = None
+        self.edits.discard()
+        self._restore_mode()
+
+    def _restore_mode(self) -> None:
+        if self._mode_before:
+            self.edits.set_mode(self._mode_before)
+            self._mode_before = ""
+
+    def _on_selected(self, index: int) -> None:
+        self.selection = index
+        self.mark_due()
+
+    def _on_restore(self) -> None:
+        name = self.evaluations.checkpoint_of(self.shown[self.selection])
+        if name is not None:
+            try:
+                self.model.send(RestoreCheckpoint(name))
+            except QatvizError as error:
+                self.edits.refused.emit(str(error))
+
+    def _on_use(self) -> None:
+        assert self.model.book is not None, "an evaluation is that of a run"
+        self.edits.apply_settings(replace(self.shown[self.selection].book, run=self.model.book.run))

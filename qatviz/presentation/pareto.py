@@ -1,0 +1,164 @@
+"""Scene of cost against quality: every evaluation as a dot with the front, and below the predicted optima."""
+
+from dataclasses import replace
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.analysis.bit_costs import CostUnit
+from qatviz.analysis.budget import Allocation
+from qatviz.measure_axis import MeasureAxis
+from qatviz.presentation import chart
+from qatviz.presentation.axis_range import Range
+from qatviz.presentation.scene import Metrics, Shape, Stroke, Text
+
+#: Scale of the axis of costs, and its unit.
+_SCALES = {
+    CostUnit.CODES: (1e-3, "kB"),
+    CostUnit.STORED: (1e-3, "kB"),
+    CostUnit.MAC_BITS: (1e-6, "million MAC-bits"),
+}
+#: Room beyond the outermost costs, as a fraction of their distance, and at least as a fraction of the largest.
+_ROOM, _LEAST_ROOM = 0.06, 0.02
+_EDGE, _GAP = 8.0, 6.0
+#: Strokes of dots: of the present path, of abandoned branches, and the selected one; of both fronts; of the choice.
+_DOT, _ABANDONED, _SELECTED = Stroke("in_range", 2.0), Stroke("muted", 1.5), Stroke("accent", 5.0)
+_FRONT, _PREDICTED, _CHOSEN = Stroke("good", 1.5), Stroke("float_values", 1.5), Stroke("ghost", 5.0)
+
+
+class Dot(NamedTuple):
+    """Evaluation: cost, metric, and whether it led to the present state of the run."""
+
+    cost: float
+    value: float
+    survives: bool = True
+
+
+class ParetoScene(NamedTuple):
+    """Shapes, and the places of the dots in pixels, float64 ``[dots, 2]``; NaN for those outside."""
+
+    shapes: List[Shape]
+    places: np.ndarray
+
+
+def measured_front(dots: Sequence[Dot], higher_is_better: bool) -> List[int]:
+    """Return the indices of the dots that no other one of at most the same cost equals or improves, by cost."""
+    sign = -1.0 if higher_is_better else 1.0
+    best, front = np.inf, []
+    for index in sorted(range(len(dots)), key=lambda i: (dots[i].cost, sign * dots[i].value)):
+        if sign * dots[index].value < best:
+            best = sign * dots[index].value
+            front.append(index)
+    return front
+
+
+def pareto_scene(
+    size: Tuple[float, float],
+    metrics: Metrics,
+    unit: CostUnit,
+    metric_title: str,
+    metric_axis: MeasureAxis,
+    dots: Sequence[Dot],
+    front: Sequence[int],
+    predicted: Sequence[Allocation] = (),
+    chosen: Optional[Allocation] = None,
+    selected: int = -1,
+) -> ParetoScene:
+    """Return the picture.
+
+    Parameters
+    ----------
+    size : (float, float)
+        Width and height, px.
+    unit : CostUnit
+    metric_title, metric_axis
+        Title and axis of the metric.
+    dots : sequence of Dot
+    front : sequence of int
+        :func:`measured_front`.
+    predicted : sequence of Allocation
+        Predicted optima, by cost; without them, there is no lower plot.
+    chosen : Allocation, optional
+        Pending or chosen bits, in both plots a mark at its cost.
+    selected : int
+        Index of the selected dot; -1 for none.
+    """
+    factor, unit_text = _SCALES[unit]
+    costs = [dot.cost for dot in dots] + [point.cost for point in (*predicted, *([chosen] if chosen else []))]
+    places = np.full((len(dots), 2), np.nan)
+    if not dots and not predicted:
+        return ParetoScene([], places)
+    x_range = _with_room(factor * min(costs), factor * max(costs))
+    axis = chart.plot_axis(metric_title, replace(metric_axis, settles=False))  # no value is later than another
+    values = axis.places(np.array([dot.value for dot in dots], np.float64))
+    x = factor * np.array([dot.cost for dot in dots], np.float64)
+    plots: List[Tuple[chart.Axis, List[chart.Curve]]] = []
+    kept = np.array([dot.survives for dot in dots], bool)
+    measured = [
+        _points(x, values, np.arange(len(dots)) == selected, _SELECTED),
+        _points(x, values, kept, _DOT),
+        _points(x, values, ~kept, _ABANDONED),
+        chart.Curve(x[list(front)], values[list(front)], None, None, _FRONT),
+    ]
+    if dots:
+        plots.append((axis, measured))
+    if predicted:
+        plots.append((_LOSS_AXIS, _predicted_curves(factor, predicted, chosen)))
+    width, height = size
+    ranges = [chart.value_range(curves, x_range, axis) or (0.0, 1.0) for axis, curves in plots]
+    line = metrics.height + _GAP
+    room = (height - line) / len(plots) - line
+    ticks = [chart.y_ticks(found, axis.log, room, metrics) for found, (axis, _) in zip(ranges, plots)]
+    left = max(chart.label_room(found, metrics) for found in ticks)
+    shapes: List[Shape] = []
+    for number, (found, (axis, curves)) in enumerate(zip(ranges, plots)):
+        top = number * (room + line) + line
+        frame = chart.Frame(left, top, max(width - _EDGE, left + 1), max(top + room, top + 1), x_range, found)
+        shapes.append(Text(left, top - _GAP + 1, axis.title))
+        shapes += chart.grid(frame, axis.log, metrics, height)
+        if chosen is not None:
+            shapes += chart.marker_shapes(frame, [chart.Marker(factor * chosen.cost, "ghost")])
+        shapes += [chart.curve_shapes(frame, curves), chart.border(frame)]
+        if dots and number == 0:
+            places = np.stack([frame.x(x), frame.y(values)], axis=1)
+    shapes += chart.x_labels(frame, width, metrics, unit_text)
+    return ParetoScene(shapes, places)
+
+
+_LOSS_AXIS = chart.Axis("predicted loss", log=True)
+
+
+def _predicted_curves(
+    factor: float, predicted: Sequence[Allocation], chosen: Optional[Allocation]
+) -> List[chart.Curve]:
+    """Return the curve through the predicted optima, and the dot of the choice on top."""
+
+    def curve(points: Sequence[Allocation], stroke: Stroke) -> chart.Curve:
+        x = factor * np.array([point.cost for point in points], np.float64)
+        y = _LOSS_AXIS.places(np.array([point.loss for point in points], np.float64))
+        return chart.Curve(x, y, None, None, stroke, dots=True)
+
+    return [*([curve([chosen], _CHOSEN)] if chosen is not None else []), curve(predicted, _PREDICTED)]
+
+
+def _points(x: np.ndarray, y: np.ndarray, which: np.ndarray, stroke: Stroke) -> chart.Curve:
+    """Return a curve of single points, which has no line."""
+    order = np.argsort(x[which], kind="stable")
+    apart = np.full(2 * len(order), np.nan)
+    apart[::2] = y[which][order]
+    return chart.Curve(np.repeat(x[which][order], 2), apart, None, None, stroke)
+
+
+def _with_room(low: float, high: float) -> Range:
+    room = max(_ROOM * (high - low), _LEAST_ROOM * high, 1e-9)
+    return max(low - room, 0.0), high + room
+
+
+def nearest(places: np.ndarray, x: float, y: float, within: float) -> int:
+    """Return the index of the dot nearest to a point, at most ``within`` pixels away; -1 if there is none."""
+    if not len(places):
+        return -1
+    distances = np.hypot(places[:, 0] - x, places[:, 1] - y)
+    distances[~np.isfinite(distances)] = np.inf
+    index = int(distances.argmin())
+    return index if distances[index] <= within else -1
