@@ -14,9 +14,9 @@ from qatviz.protocol.events import CheckpointSaved, CommandApplied, Evaluated, E
 from qatviz.protocol.snapshots import ERROR_MEASURES, GRID_MEASURES, Snapshot
 from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record.reader import RecordReader
-from qatviz.telemetry.record.refill import ERRORS, STEPS, measured, split_measures
+from qatviz.telemetry.record.refill import ERRORS, STEPS, losses_or_nan, measured, scores_in, split_measures
 from qatviz.telemetry.record.schema import reading
-from qatviz.telemetry.score_series import score_names, score_row
+from qatviz.telemetry.score_series import outputs_of, recorded_metrics, score_names, score_row
 
 #: Largest number of points of a series, spread evenly from the first to the last: more than a screen or TensorBoard
 #: shows (1.15 keeps 1,000 per series); and of snapshots, each of which has a distribution of every tensor.
@@ -81,16 +81,19 @@ def recorded_series(
     survivors = [logged.event for logged in reader.log()[0] if logged.survives]
     events = sorted(survivors, key=lambda event: event.step)
     stride = max(1, -(-reader.last_step // max_points))
+    outputs = outputs_of(recorded_metrics(description))
     scalars, errors = _Thinned(stride), _Thinned(stride)
     for piece in reader.iter_steps():  # a long run is never in memory as a whole
         columns = np.stack([piece.seconds, piece.loss, piece.learning_rate], axis=1)
+        losses = losses_or_nan(piece.losses, len(piece.steps), len(outputs))
         grids, of_errors = split_measures(piece.values)
-        scalars.add(piece.steps, np.concatenate([columns, grids], axis=1))
+        scalars.add(piece.steps, np.concatenate([columns, losses, grids], axis=1))
         is_measured = measured(piece.values)
         errors.add(piece.steps[is_measured], of_errors[is_measured])
-    steps, rows = scalars.rows(1 + len(_step_names(tensors)))
+    names = _step_names(tensors, outputs)
+    steps, rows = scalars.rows(1 + len(names))
     tracks = (
-        Track(_step_names(tensors), steps, rows[:, 1:]),
+        Track(names, steps, rows[:, 1:]),
         Track(_error_names(tensors), *errors.rows(len(_error_names(tensors)))),
         *_evaluations(events),
     )
@@ -138,7 +141,7 @@ def in_memory_series(
         np.array([0.0] + [s.seconds for s in snapshots if s.step > 0]),
     )
     tracks = (
-        _track(history, STEPS, _step_names(tensors)),
+        _track(history, STEPS, _step_names(tensors, scores_in(history).outputs)),
         _track(history, ERRORS, _error_names(tensors)),
         *_evaluations(events),
     )
@@ -207,8 +210,10 @@ class _Snapshots:
             return None
 
 
-def _step_names(tensors: Sequence[str]) -> Tuple[str, ...]:
-    return ("loss", "learning_rate", *(f"{measure}/{tensor}" for measure in GRID_MEASURES for tensor in tensors))
+def _step_names(tensors: Sequence[str], outputs: Sequence[str]) -> Tuple[str, ...]:
+    losses = [f"loss/{output}" for output in outputs]
+    grids = [f"{measure}/{tensor}" for measure in GRID_MEASURES for tensor in tensors]
+    return ("loss", "learning_rate", *losses, *grids)
 
 
 def _error_names(tensors: Sequence[str]) -> Tuple[str, ...]:
@@ -222,10 +227,10 @@ def _evaluations(events: Sequence[Event]) -> Tuple[Track, ...]:
     newest = list(found.values())[-1]
     metrics = [OutputMetric(newest.output, METRICS[newest.metric])]
     metrics += [OutputMetric(each.output, METRICS[each.metric]) for each in newest.further]
-    series, outputs = score_names(metrics), list(dict.fromkeys(each.output for each in metrics))
+    series, outputs = score_names(metrics), outputs_of(metrics)
     names = [of_output(each.metric.name, each.output, ".") for each in metrics]
     tags = [f"{name}/{mode}" for name in names for mode in MODES]
-    tags += [f"held_out_loss/{output}" for output in (TOTAL, *outputs)] if len(outputs) > 1 else []
+    tags += [f"held_out_loss/{output}" for output in (TOTAL, *outputs)] if outputs else []
     rows = [score_row(event, series) for event in found.values()]
     return (Track(tuple(tags), np.array(list(found), np.int64), np.array(rows)),)
 

@@ -73,6 +73,10 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return array
 
 
+#: Losses of several outputs in a training step of a network with one output.
+NO_LOSSES = read_only(np.zeros(0, np.float32))
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """Measurements of one training step.
@@ -87,6 +91,8 @@ class StepRecord:
     values : np.ndarray
         float32 ``[len(STEP_MEASURES), num_tensors]``, columns in the order of the quantization plan. Rows 0..3 are
         the quantization in effect at this step; the others are measured on its tensors.
+    losses : np.ndarray
+        float32 ``[outputs]``: loss of each of several outputs; empty for one output, or if they were not measured.
     """
 
     step: int
@@ -94,6 +100,7 @@ class StepRecord:
     loss: float
     learning_rate: float
     values: np.ndarray
+    losses: np.ndarray = NO_LOSSES
 
 
 @dataclass(frozen=True)

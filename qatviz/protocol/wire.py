@@ -145,32 +145,33 @@ def pack_steps(records: List[StepRecord]) -> bytes:
     Steps are the last axis of the values, along which they compress best.
     """
     measures = np.stack([record.values for record in records], axis=-1).astype(np.float32, copy=False)
-    return pack(
-        {},
-        {
-            "steps": np.array([record.step for record in records], np.int64),
-            "seconds": np.array([record.seconds for record in records], np.float64),
-            "loss": np.array([record.loss for record in records], np.float64),
-            "learning_rate": np.array([record.learning_rate for record in records], np.float64),
-            "values": measures,
-        },
-    )
+    arrays = {
+        "steps": np.array([record.step for record in records], np.int64),
+        "seconds": np.array([record.seconds for record in records], np.float64),
+        "loss": np.array([record.loss for record in records], np.float64),
+        "learning_rate": np.array([record.learning_rate for record in records], np.float64),
+        "values": measures,
+    }
+    losses = np.stack([record.losses for record in records], axis=-1).astype(np.float32, copy=False)
+    return pack({}, dict(arrays, losses=losses) if len(losses) else arrays)
 
 
-def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the columns of step records; raises like `unpack`.
 
-    They are steps, seconds, loss and learning rate ``[n]``, and values, float32 ``[n, measures, tensors]``.
+    They are steps, seconds, loss and learning rate ``[n]``, values, float32 ``[n, measures, tensors]``, and losses of
+    several outputs, float32 ``[n, outputs]``, without columns for one output and in records of older versions.
     """
     _, arrays = unpack(blob)
     measures = values.array(arrays["values"], "values", "f", 3)
     steps, seconds, loss, learning_rate = _step_columns(arrays)
-    if steps.shape != measures.shape[2:]:
+    losses = values.array(arrays.get("losses", np.zeros((0, len(steps)), np.float32)), "losses", "f", 2)
+    if any(shape != measures.shape[2:] for shape in (steps.shape, losses.shape[1:])):
         raise ValueError(f"a block of {len(steps)} steps has values of the shape {measures.shape}")
     if measures.shape[0] == len(TENSOR_MEASURES):  # in records of 0.1.0, whose standard errors are not known
         unknown = np.full((len(STANDARD_ERRORS), *measures.shape[1:]), np.nan, np.float32)
         measures = np.concatenate([measures, unknown])
-    return steps, seconds, loss, learning_rate, np.moveaxis(measures, 2, 0)
+    return steps, seconds, loss, learning_rate, np.moveaxis(measures, 2, 0), losses.T
 
 
 def unpack_losses(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import ChangePoint, RunData
 from qatviz.settings import KINDS, WEIGHTS
 from qatviz.telemetry.record.refill import EVALUATIONS, scores_in
-from qatviz.telemetry.score_series import loss_name
+from qatviz.telemetry.score_series import loss_name, step_loss_name
 
 #: Sizes of charts of the run, and of those of one tensor, px.
 WIDE, MIDDLE, SMALL = (520.0, 190.0), (346.0, 150.0), (256.0, 118.0)
@@ -126,10 +126,12 @@ def change_point_text(point: ChangePoint) -> str:
 
 
 def run_figures(run: RunData) -> List[Figure]:
-    """Return the figures of loss and metric, and of the learning rate if it was changed."""
+    """Return the figures of losses and metrics, and of the learning rate if it was changed."""
     loss, rate = MEASURES["loss"], MEASURES["learning_rate"]
-    loss_axis = plot_axis(loss.axis_title, loss.axis, _spans_decades(run, "loss"))
-    figures = [_figure(run, loss_axis, (("loss", "", "s0"),), "no step was done yet"), *_evaluation_figures(run)]
+    outputs = scores_in(run.history).outputs
+    losses = _loss_curves(("loss", *map(step_loss_name, outputs)), outputs)
+    loss_axis = plot_axis(loss.axis_title, loss.axis, all(_spans_decades(run, key) for key, _, _ in losses))
+    figures = [_figure(run, loss_axis, losses, "no step was done yet"), *_evaluation_figures(run)]
     rates = run.history.series("learning_rate")
     if len(rates.mean) and np.nanmax(rates.maximum) > np.nanmin(rates.minimum) * (1 + _SAME_RATE):
         figures.append(_figure(run, plot_axis(rate.axis_title, rate.axis), (("learning_rate", "", "s0"),), ""))
@@ -144,12 +146,17 @@ def _evaluation_figures(run: RunData) -> List[Figure]:
         axis = plot_axis(of_output(metric.heading, output), metric.axis)
         figures.append(_figure(run, axis, series, missing))
     if scores.outputs:
-        names = [("", TOTAL), *((output, output) for output in scores.outputs)]
-        losses = tuple((loss_name(output), shown, f"s{index % 8}") for index, (output, shown) in enumerate(names))
+        losses = _loss_curves(tuple(map(loss_name, ("", *scores.outputs))), scores.outputs)
         measure = MEASURES["loss"]
         is_log = all(_spans_decades(run, key) for key, _, _ in losses)
         figures.append(_figure(run, plot_axis(HELD_OUT_LOSS, measure.axis, is_log), losses, missing))
     return figures
+
+
+def _loss_curves(series: Sequence[str], outputs: Sequence[str]) -> Tuple[Tuple[str, str, str], ...]:
+    """Return the curves of the series of the total loss and of the loss of each output."""
+    names = (TOTAL, *outputs) if outputs else ("",)
+    return tuple((key, name, f"s{index % 8}") for index, (key, name) in enumerate(zip(series, names)))
 
 
 def tensor_figures(run: RunData, tensor: QuantizedTensor) -> List[Figure]:

@@ -20,8 +20,16 @@ from qatviz.report.exports import FoundExport, find_exports
 from qatviz.telemetry.history import History
 from qatviz.telemetry.outcome import Outcome, read_outcome
 from qatviz.telemetry.record.reader import RecordReader
-from qatviz.telemetry.record.refill import ERRORS, EVALUATIONS, SNAPSHOTS, STEPS, append_evaluation, measured
-from qatviz.telemetry.score_series import recorded_metrics, score_names
+from qatviz.telemetry.record.refill import (
+    ERRORS,
+    EVALUATIONS,
+    SNAPSHOTS,
+    STEPS,
+    append_evaluation,
+    losses_or_nan,
+    measured,
+)
+from qatviz.telemetry.score_series import recorded_metrics, score_names, step_loss_names
 
 #: Measures per step that are drawn as curves.
 CURVE_MEASURES = ("scale", "zero_point", "mse", "mse_clipping", "mse_rounding", "sqnr_db")
@@ -196,12 +204,14 @@ def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome, log: 
         track: [f"{name}/{measure}" for measure in chosen for name in names] for track, chosen in measures.items()
     }
     rows = {track: [STEP_MEASURES.index(measure) for measure in chosen] for track, chosen in measures.items()}
+    metrics = recorded_metrics(reader.description)
+    losses = step_loss_names(metrics)
     history = History(
         {
-            STEPS: ["loss", "learning_rate", *series[STEPS]],
+            STEPS: ["loss", "learning_rate", *losses, *series[STEPS]],
             ERRORS: series[ERRORS],
             SNAPSHOTS: [f"snapshot:{name}/{FLIP_RATE}" for name in names],
-            EVALUATIONS: score_names(recorded_metrics(reader.description)),
+            EVALUATIONS: score_names(metrics),
         },
         _CAPACITY,
         _RECENT,
@@ -214,7 +224,8 @@ def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome, log: 
         grids, errors = (
             piece.values[:, rows[track]].reshape(len(piece.steps), len(series[track])) for track in (STEPS, ERRORS)
         )
-        history.extend(STEPS, piece.steps, np.concatenate([scalars, grids], axis=1))
+        of_outputs = losses_or_nan(piece.losses, len(piece.steps), len(losses))
+        history.extend(STEPS, piece.steps, np.concatenate([scalars, of_outputs, grids], axis=1))
         is_measured = measured(piece.values)
         history.extend(ERRORS, piece.steps[is_measured], errors[is_measured])
     for snapshot in reader.iter_snapshots(stop=outcome.step):

@@ -89,6 +89,7 @@ def _prepare(reader: RecordReader) -> Prepared:
                 float(newest.loss[-1]),
                 float(newest.learning_rate[-1]),
                 newest.values[-1],
+                newest.losses[-1],
             )
         )
     if snapshots:

@@ -12,7 +12,7 @@ import numpy as np
 
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.events import Evaluated, Event
-from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord, read_only
+from qatviz.protocol.snapshots import NO_LOSSES, STEP_MEASURES, Snapshot, StepRecord, read_only
 from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed, Recall
@@ -23,13 +23,14 @@ _INTERVAL_S = 0.1
 
 
 class RawStep(NamedTuple):
-    """One training step: fields of a step record, and its measures as fetched in ``raw``, None without telemetry."""
+    """One training step: fields of a step record, with its measures as fetched in ``raw``, None without telemetry."""
 
     step: int
     seconds: float
     loss: float
     learning_rate: float
     raw: Any
+    losses: np.ndarray = NO_LOSSES
 
 
 class Rewind(NamedTuple):
@@ -152,8 +153,12 @@ class Collector:
             values = np.full((len(steps), len(STEP_MEASURES), len(self._tensors)), np.nan, np.float32)
         read_only(values)
         scalars = np.array([(s.loss, s.learning_rate) for s in steps], np.float32)
-        self._feed.add_steps(np.array([s.step for s in steps]), scalars, values)
-        records = [StepRecord(s.step, s.seconds, s.loss, s.learning_rate, value) for s, value in zip(steps, values)]
+        losses = np.array([s.losses for s in steps], np.float32)
+        self._feed.add_steps(np.array([s.step for s in steps]), scalars, values, losses)
+        records = [
+            StepRecord(s.step, s.seconds, s.loss, s.learning_rate, value, own)
+            for s, value, own in zip(steps, values, read_only(losses))
+        ]
         self._channel.put_all(records)
         if self._record is not None:
             for record in records:

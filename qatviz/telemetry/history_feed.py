@@ -63,9 +63,11 @@ class HistoryFeed:
             self._thread = threading.Thread(target=self._run, args=recall, name="qatviz-recall", daemon=True)
             self._thread.start()
 
-    def add_steps(self, steps: np.ndarray, scalars: np.ndarray, values: np.ndarray) -> None:
-        """Add steps, int64 ``[n]``: loss and learning rate ``[n, 2]``, measures ``[n, len(STEP_MEASURES), T]``."""
-        self._do(extend_steps, self._history, steps, scalars, values)
+    def add_steps(
+        self, steps: np.ndarray, scalars: np.ndarray, values: np.ndarray, losses: Optional[np.ndarray] = None
+    ) -> None:
+        """Add steps; the arguments are those of :func:`qatviz.telemetry.record.refill.extend_steps`."""
+        self._do(extend_steps, self._history, steps, scalars, values, losses)
 
     def add_snapshot(self, step: int, values: np.ndarray, position: int = 0) -> None:
         """Add the measures of a snapshot, ``[len(SNAPSHOT_MEASURES), T]``; ``position`` as in `History.append`."""

@@ -2,7 +2,8 @@
 
 The first metric has plain names such as ``accuracy.quantized``. Those of further ones name the output, too, which is
 empty if the network has only one: ``evaluation:box/rmse.quantized``. With several outputs, there are also their losses
-on held-out data, quantized, ``evaluation:box/loss``, and the weighted sum of these, ``evaluation:/loss``.
+on held-out data, quantized, ``evaluation:box/loss``, and the weighted sum of these, ``evaluation:/loss``. Training
+steps have ``training:box/loss`` beside the sum, ``loss``.
 """
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
@@ -15,7 +16,7 @@ from qatviz.task import CLASSIFICATION
 
 #: Metrics of a run of which nothing else is known.
 DEFAULT_METRICS = (OutputMetric("", ACCURACY),)
-_PREFIX, _LOSS = "evaluation:", "loss"
+_PREFIX, _TRAINING, _LOSS = "evaluation:", "training:", "loss"
 
 
 class ScoreSeries(NamedTuple):
@@ -37,11 +38,27 @@ class ScoreSeries(NamedTuple):
         return _metric_name(self.metrics, index, mode)
 
 
+def outputs_of(metrics: Sequence[OutputMetric]) -> List[str]:
+    """Return the names of several outputs that have these metrics; none for one output."""
+    outputs = list(dict.fromkeys(each.output for each in metrics))
+    return outputs if len(outputs) > 1 else []
+
+
 def score_names(metrics: Sequence[OutputMetric]) -> List[str]:
     """Return the names of the series of evaluations by these metrics."""
     names = [_metric_name(metrics, index, mode) for index in range(len(metrics)) for mode in MODES]
-    outputs = list(dict.fromkeys(each.output for each in metrics))
-    return names + [loss_name(output) for output in ("", *outputs)] if len(outputs) > 1 else names
+    outputs = outputs_of(metrics)
+    return names + [loss_name(output) for output in ("", *outputs)] if outputs else names
+
+
+def step_loss_names(metrics: Sequence[OutputMetric]) -> List[str]:
+    """Return the names of the series of the losses of several outputs in training steps; none for one output."""
+    return [step_loss_name(output) for output in outputs_of(metrics)]
+
+
+def step_loss_name(output: str) -> str:
+    """Return the name of the series of an output's loss in training steps."""
+    return f"{_TRAINING}{output}/{_LOSS}"
 
 
 def loss_name(output: str = "") -> str:

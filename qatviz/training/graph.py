@@ -150,8 +150,8 @@ class TrainingGraph:
         now = self._settings_now
         if not measures:
             return float(loss), None
-        grid, channel_grid, samples = measures
-        return float(loss), RawMeasures(grid, channel_grid, samples, now["per_channel"], now["enabled"])
+        grid, channel_grid, samples, *losses = measures
+        return float(loss), RawMeasures(grid, channel_grid, samples, now["per_channel"], now["enabled"], *losses)
 
     def expect(self, indices_at: Callable[[int], np.ndarray], step: int) -> None:
         """Begin to read the examples of training step ``step`` and of the next ones, unless all data is in memory.
@@ -396,7 +396,7 @@ class TrainingGraph:
         )
         self._heads.observe(lowered.quantizers, self.plan, self._inputs.labels)
         hyper = dict(zip(_HYPER, tf.unstack(values["hyper"], num=len(_HYPER))), learning_rate=rate)
-        loss = self._inputs.loss(self._heads, lowered.outputs, hyper["label_smoothing"])
+        loss, losses = self._inputs.loss(self._heads, lowered.outputs, hyper["label_smoothing"])
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
         gradients = dict(zip(self._trained, tf.gradients(finite, [values[name] for name in self._trained])))
         updates = dict(lowered.updates, **lowered.quantizers.range_updates())
@@ -410,7 +410,7 @@ class TrainingGraph:
         if telemetry:
             tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
             is_measured = tf.equal(self._step_number % measure_interval(self.plan, self.network.macs, batch_size), 0)
-            measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors, is_measured)]
+            measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors, is_measured), *losses]
         self._assignments = {collects: [*operations, *assigned] for collects, assigned in collecting.items()}
         self._step_results = [loss, *measures]
         #: Fetches of a training step by the kind of its update, and whether running histograms collect.
@@ -438,7 +438,7 @@ class TrainingGraph:
         self._eval_feeds = [indices, self._modes.weights, self._modes.activations, *self._data.feeds(TEST)]
         labels = self._data.labels(TEST, indices)
         self._eval_fetch = self._heads.scores(lowered.outputs, labels)
-        self._eval_loss = self._heads.loss(lowered.outputs, labels)
+        self._eval_loss = self._heads.total(self._heads.losses(lowered.outputs, labels))
         self._build_snapshot(lowered.quantizers)
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:

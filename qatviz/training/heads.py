@@ -68,24 +68,27 @@ class GraphHeads:
             (place[each.output], scoring(place[each.output], each.metric)) for each in metrics_of(heads, dataset)
         ]
 
-    def loss(
+    def losses(
         self,
         outputs: Sequence[tf.Tensor],
         labels: Sequence[tf.Tensor],
         label_smoothing: Optional[tf.Tensor] = None,
         weights: Sequence[Optional[tf.Tensor]] = (),
-    ) -> tf.Tensor:
-        """Return the loss of a batch, float32 scalar: the weighted sum over the outputs.
+    ) -> List[tf.Tensor]:
+        """Return the loss of each output on a batch, float32 scalars.
 
         ``label_smoothing``, and ``weights`` of each output, are those of
         :meth:`qatviz.training.objective.Objective.mean_loss`.
         """
-        losses = [
+        return [
             objective.mean_loss(output, own, label_smoothing, own_weights)
             for objective, output, own, own_weights in zip(
                 self._objectives, outputs, labels, weights or [None] * len(self._objectives)
             )
         ]
+
+    def total(self, losses: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return the loss that training minimizes, float32 scalar: the weighted sum of the losses of the outputs."""
         if len(losses) == 1:
             return losses[0]
         return tf.add_n([head.weight * loss for head, loss in zip(self._heads, losses)])

@@ -65,17 +65,23 @@ class StepInputs:
         second = [own[batch.order] for own in targets]
         return (batch.examples, *targets, *second, indices[batch.order], batch.share)
 
-    def loss(self, heads: GraphHeads, outputs: Sequence[tf.Tensor], label_smoothing: tf.Tensor) -> tf.Tensor:
-        """Return the loss of the batch, float32 scalar; of a mixed one, the mixture of the losses of both labels."""
+    def loss(
+        self, heads: GraphHeads, outputs: Sequence[tf.Tensor], label_smoothing: tf.Tensor
+    ) -> Tuple[tf.Tensor, List[tf.Tensor]]:
+        """Return the loss of the batch, float32 scalar; of a mixed one, the mixture of the losses of both labels.
 
-        def plain() -> tf.Tensor:
-            return heads.loss(outputs, self.labels, label_smoothing, self._weights)
+        The second result has one tensor, the losses of the outputs, float32 ``[outputs]``; none for one output.
+        """
 
-        def mixed() -> tf.Tensor:
-            second = heads.loss(outputs, self._second_labels, label_smoothing, self._second_weights)
-            return self._share * plain() + (1.0 - self._share) * second
+        def plain() -> List[tf.Tensor]:
+            return heads.losses(outputs, self.labels, label_smoothing, self._weights)
 
-        return tf.cond(self._share < 1.0, mixed, plain)
+        def mixed() -> List[tf.Tensor]:
+            second = heads.losses(outputs, self._second_labels, label_smoothing, self._second_weights)
+            return [self._share * own + (1.0 - self._share) * other for own, other in zip(plain(), second)]
+
+        losses = tf.cond(self._share < 1.0, mixed, plain, strict=True)
+        return heads.total(losses), [tf.stack(losses)] if len(losses) > 1 else []
 
 
 def _replaceable(value: tf.Tensor, name: str) -> tf.Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizationPlan
-from qatviz.protocol.snapshots import STEP_MEASURES, STEP_SAMPLE
+from qatviz.protocol.snapshots import NO_LOSSES, STEP_MEASURES, STEP_SAMPLE
 from qatviz.quant.live_state import layout
 from qatviz.quant.measures import is_beyond, sqnr_db, standard_error
 from qatviz.settings import WEIGHTS
@@ -45,6 +45,8 @@ class RawMeasures(NamedTuple):
         bool ``[W]``.
     enabled : np.ndarray
         bool ``[G]``: the quantizer is on.
+    losses : np.ndarray
+        float32 ``[outputs]``: loss of each of several outputs; empty for one.
     """
 
     grid: np.ndarray
@@ -52,6 +54,7 @@ class RawMeasures(NamedTuple):
     samples: np.ndarray
     per_channel: np.ndarray
     enabled: np.ndarray
+    losses: np.ndarray = NO_LOSSES
 
 
 def sample_indices(size: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
+from qatviz.protocol.snapshots import NO_LOSSES
 from qatviz.telemetry.collector import Collector, RawStep
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.best import BestKeeper
@@ -173,7 +174,9 @@ class Trainer:
             self._recover(NonFiniteValue.LOSS)
             return
         self._recovery.accept(loss)
-        self._collector.put(RawStep(live.step, live.seconds, loss, live.book.run.learning_rate_at(live.step - 1), raw))
+        losses = NO_LOSSES if raw is None else raw.losses
+        rate = live.book.run.learning_rate_at(live.step - 1)
+        self._collector.put(RawStep(live.step, live.seconds, loss, rate, raw, losses))
         self._control.count_step()
 
     def _recover(self, what: NonFiniteValue) -> None:

@@ -12,7 +12,7 @@ from qatviz.errors import ExportError
 from qatviz.export import tensorboard
 from qatviz.export.run_series import RunSeries, Track, event_texts, in_memory_series, recorded_series
 from qatviz.export.tensorboard import write_events, write_series
-from qatviz.metric import MODES
+from qatviz.metric import ACCURACY, MODES, RMSE, OutputMetric
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
@@ -323,7 +323,7 @@ def test_the_command_writes_next_to_the_record_and_prints_how_to_view_it(recorde
 
 
 def test_each_of_several_outputs_has_its_metric_and_loss(tmp_path):
-    history = History(history_names(TENSORS))
+    history = History(history_names(TENSORS, [OutputMetric("kind", ACCURACY), OutputMetric("box", RMSE)]))
     history.append(STEPS, 1, np.ones(len(history.names(STEPS))))
     scores, errors = dict(zip(MODES, (0.9, 0.8, 0.7, 0.6))), dict(zip(MODES, (1.5, 2.0, 3.0, 4.0)))
     more = {"output": "kind", "losses": (("kind", 0.5), ("box", 0.25)), "held_out_loss": 0.75}
@@ -334,4 +334,5 @@ def test_each_of_several_outputs_has_its_metric_and_loss(tmp_path):
     assert (
         scalars(found, "held_out_loss/total") == {5: 0.75, 9: 0.75} and scalars(found, "held_out_loss/box")[9] == 0.25
     )
+    assert scalars(found, "loss/kind") == scalars(found, "loss/box") == {1: 1.0}
     assert scalars(found, "box.rmse/float") == {9: 1.5}, "the first evaluation does not have it"

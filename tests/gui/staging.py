@@ -34,6 +34,7 @@ from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed
 from qatviz.telemetry.record.refill import history_names
 from qatviz.telemetry.run_handle import RunHandle
+from qatviz.telemetry.score_series import outputs_of
 from qatviz.training.checkpointer import Checkpointer
 from qatviz.training.control import Control
 from qatviz.training.executor import CommandExecutor
@@ -70,6 +71,7 @@ class StagedRun(RunHandle):
         self.metric = metric
         metrics = (OutputMetric("", metric),) if metrics is None else metrics
         self.history = History(history_names([t.name for t in self.plan.tensors], metrics))
+        self._outputs = outputs_of(metrics)
         self.description, self.seconds, self.step_s = {}, 0.0, 0.01
         self.sent = []
         self._feed, self._news = HistoryFeed(self.history), []
@@ -328,5 +330,6 @@ class StagedRun(RunHandle):
         values = np.array(columns, np.float32).T.copy()
         loss = 2.3 * np.exp(-self.step / 200) + 0.05 * self._random.rand()
         rate = self.book.run.learning_rate_at(self.step - 1)
-        self._feed.add_steps(np.array([self.step]), np.array([[loss, rate]]), values[np.newaxis])
-        self.put(StepRecord(self.step, self.seconds, float(loss), rate, read_only(values)))
+        losses = np.full(len(self._outputs), loss / max(1, len(self._outputs)), np.float32)
+        self._feed.add_steps(np.array([self.step]), np.array([[loss, rate]]), values[np.newaxis], losses[np.newaxis])
+        self.put(StepRecord(self.step, self.seconds, float(loss), rate, read_only(values), read_only(losses)))

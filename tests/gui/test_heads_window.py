@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from evolution_staging import advance_run, panel, values  # noqa: F401
 from new_run_stage import StagedChecks, info_of
-from PyQt5 import QtCore
+from PyQt5 import QtCore, QtWidgets
 from qt_use import draw
 
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
@@ -49,6 +49,9 @@ def test_each_output_has_a_plot_of_its_metric_and_a_curve_of_its_loss(context, p
         "quantized": "0.0302",
     }
     assert values(losses) == {"total": "0.625", "kind": "0.5", "box": "0.125"}
+    assert list(values(shown.plots["loss"])) == ["total", "kind", "box"]
+    total, kind = (float(values(shown.plots["loss"])[name]) for name in ("total", "kind"))
+    assert kind == pytest.approx(total / 2, abs=0.01) and len(shown.plots["loss"].canvas.curves) == 3
     tops = [
         shown.plots[key].mapTo(shown, QtCore.QPoint()).y()
         for key in ("loss", "loss:held_out", "accuracy", "accuracy:1")
@@ -73,6 +76,7 @@ def test_a_run_with_one_output_has_no_further_plots(context, panel, staged):
     staged()
     shown.refresh()
     assert not any(":" in key for key in shown.plots) and shown.plots["accuracy"].legend.title == "Accuracy (%)"
+    assert list(values(shown.plots["loss"])) == [""]
     assert shown.bar.plots["accuracy"].text() == "Accuracy"
 
 
@@ -146,6 +150,22 @@ def test_choices_become_those_of_the_request(dialog, checks, qtbot):
     question = [asked for asked in checks.asked if isinstance(asked, DataQuestion)][-1]
     assert question.tasks == (("box", "regression"),) and dialog.request.heads["box"]["task"] == "regression"
     assert dialog.request.task is None and dialog.request.loss == "auto"
+
+
+def test_an_output_can_have_functions_of_a_file_which_run_only_with_consent(dialog):
+    wanted, editors = [], dialog.form.heads.editors
+    dialog.wanted.connect(wanted.append)
+    editors["kind", "loss"].setEditText("focal")
+    assert dialog.problems()["heads"].startswith("Loss is 'focal': expected one of auto")
+    editors["kind", "loss"].setEditText("/mine/losses.py:focal")
+    editors["box", "metric"].setEditText("/mine/metrics.py:iou")
+    expected = {"kind": {"loss": "/mine/losses.py:focal"}, "box": {"metric": "/mine/metrics.py:iou"}}
+    assert dialog.request.heads == expected and not dialog.request.allow_code and not dialog.problems()
+    dialog.accept()
+    about = dialog.consent.informativeText()
+    assert not wanted and "/mine/losses.py:focal" in about and "/mine/metrics.py:iou" in about
+    dialog.consent.button(QtWidgets.QMessageBox.Yes).click()
+    assert [(each.heads, each.allow_code) for each in wanted] == [(expected, True)]
 
 
 def test_errors_are_shown_below_the_table(dialog):

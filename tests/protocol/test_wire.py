@@ -66,6 +66,17 @@ def test_steps_and_snapshots_round_trip():
     assert_same_snapshot(unpack_snapshot(pack_snapshot(original)), original)
 
 
+def test_losses_of_outputs_round_trip_and_have_one_for_each_step():
+    records = [dataclasses.replace(step_record(step), losses=np.float32([step, step / 2])) for step in (3, 4, 7)]
+    found = StepSeries(*unpack_steps(pack_steps(records)))
+    assert_steps(found, [3, 4, 7])
+    assert_same_array(found.losses, np.float32([[3, 1.5], [4, 2], [7, 3.5]]))
+    header, arrays = unpack(pack_steps(records))
+    for wrong in (arrays["losses"][:, :2], arrays["losses"][0], arrays["losses"].astype(int)):
+        with pytest.raises(ValueError, match=r"losses|block of 3 steps"):
+            unpack_steps(pack(header, dict(arrays, losses=wrong)))
+
+
 def test_a_snapshot_without_histograms_round_trips():
     original = dataclasses.replace(snapshot(5), histograms={})
     assert_same_snapshot(unpack_snapshot(pack_snapshot(original)), original)

@@ -80,7 +80,8 @@ class Staged:
     @staticmethod
     def _piece(first, last):
         steps = np.arange(first, last + 1)
-        return 0, StepSeries(steps, steps / 8, 1 / (steps + 1), np.full(len(steps), 1e-3), step_values(steps))
+        losses = np.zeros((len(steps), 0), np.float32)
+        return 0, StepSeries(steps, steps / 8, 1 / (steps + 1), np.full(len(steps), 1e-3), step_values(steps), losses)
 
 
 class Recorded:

@@ -207,7 +207,7 @@ def test_without_augmentation_runs_are_those_of_a_graph_that_can_augment_nothing
     monkeypatch.setattr(
         step_inputs.StepInputs,
         "loss",
-        lambda self, heads, outputs, smoothing: heads.loss(outputs, self.labels, smoothing),
+        lambda self, heads, outputs, smoothing: (heads.total(heads.losses(outputs, self.labels, smoothing)), []),
     )
     plain = final_arrays(replace(run_spec, network=replace(run_spec.network, name="plain")))  # a graph of its own
     assert_same_arrays(found, plain)

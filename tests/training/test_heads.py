@@ -144,6 +144,21 @@ def test_every_output_is_evaluated_in_every_mode_and_recorded(graphs, tmp_path):
     assert outcome.further == result.further and outcome.evaluations[-1]["quantized"] == result.scores["quantized"]
 
 
+@pytest.mark.parametrize("run", [{}, {"augment_mixup": 1.0}], ids=["plain", "mixed"])
+def test_every_training_step_has_the_loss_of_each_output(run, tmp_path):
+    run_spec = spec(net(), data(), steps=20, run=run, heads=HEADS)
+    record = RunRecord.create(str(tmp_path / "run"), run_spec.description())
+    with Driver(run_spec, record) as driver:
+        assert driver.finish() == Finished(20)
+    steps, weights = driver.steps(), [head.weight for head in HEADS]
+    losses = np.array([step.losses for step in steps])
+    np.testing.assert_allclose(losses @ weights, [step.loss for step in steps], rtol=1e-5)
+    assert losses.shape == (20, 3) and (losses > 0).all() and len(np.unique(losses)) == 60
+    for history in (driver.run.history, open_recorded(str(tmp_path / "run")).run.history):
+        found = [history.series(f"training:{head.output}/loss").mean for head in HEADS]
+        np.testing.assert_array_equal(np.transpose(found), losses)
+
+
 def test_a_run_keeps_its_heads():
     run_spec = spec(net(), data(), heads=(Head("digit"), Head("valid", weight=2.0), Head("box", "huber")))
     description = run_spec.description()

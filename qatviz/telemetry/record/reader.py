@@ -54,6 +54,9 @@ class StepSeries(NamedTuple):
         float64 ``[n]``.
     values : np.ndarray
         float32 ``[n, len(STEP_MEASURES), num_tensors]``.
+    losses : np.ndarray
+        float32 ``[n, outputs]``: losses of several outputs; without columns for one output, and in records of older
+        versions.
     """
 
     steps: np.ndarray
@@ -61,6 +64,18 @@ class StepSeries(NamedTuple):
     loss: np.ndarray
     learning_rate: np.ndarray
     values: np.ndarray
+    losses: np.ndarray
+
+
+def joined(parts: Sequence[StepSeries]) -> StepSeries:
+    """Return the records of all parts, at least one; losses that an older version did not record are NaN."""
+    outputs = max(part.losses.shape[1] for part in parts)
+    unknown = [np.full((len(part.steps), outputs), np.nan, np.float32) for part in parts]
+    parts = [
+        part if part.losses.shape[1] == outputs else part._replace(losses=missing)
+        for part, missing in zip(parts, unknown)
+    ]
+    return StepSeries(*(np.concatenate(column) for column in zip(*parts)))
 
 
 class LossSeries(NamedTuple):
@@ -193,8 +208,9 @@ class RecordReader:
             with open_for_reading(self.path) as connection:
                 shape = self._state(connection).shape or (0, 0)
             seconds, loss, rate = np.empty((3, 0))
-            parts = [StepSeries(np.empty(0, np.int64), seconds, loss, rate, np.empty((0, *shape), np.float32))]
-        return StepSeries(*(read_only(np.concatenate(column)) for column in zip(*parts)))
+            measures, losses = np.empty((0, *shape), np.float32), np.empty((0, 0), np.float32)
+            parts = [StepSeries(np.empty(0, np.int64), seconds, loss, rate, measures, losses)]
+        return StepSeries(*map(read_only, joined(parts)))
 
     def iter_steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[StepSeries]:
         """Yield the step records of `steps` in pieces of at most a few thousand.

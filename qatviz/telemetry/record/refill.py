@@ -16,6 +16,7 @@ from qatviz.telemetry.score_series import (
     score_names,
     score_row,
     series_among,
+    step_loss_names,
 )
 
 if TYPE_CHECKING:  # it imports data and Keras, which names of series don't need
@@ -30,10 +31,10 @@ def history_names(
 ) -> Dict[str, Sequence[str]]:
     """Return the names of the series of each track of a run.
 
-    Examples: ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and those of
-    evaluations, see :mod:`qatviz.telemetry.score_series`.
+    Examples: ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and the losses
+    of several outputs and evaluations, see :mod:`qatviz.telemetry.score_series`.
     """
-    steps = ["loss", "learning_rate"]
+    steps = ["loss", "learning_rate", *step_loss_names(metrics)]
     steps += [f"{tensor}/{measure}" for measure in GRID_MEASURES for tensor in tensors]
     errors = [f"{tensor}/{measure}" for measure in ERROR_MEASURES for tensor in tensors]
     snapshots = [f"snapshot:{tensor}/{measure}" for measure in SNAPSHOT_MEASURES for tensor in tensors]
@@ -55,12 +56,36 @@ def recorded_metric(description: Dict[str, Any]) -> Metric:
     return recorded_metrics(description)[0].metric
 
 
-def extend_steps(history: History, steps: np.ndarray, scalars: np.ndarray, values: np.ndarray) -> None:
-    """Append steps: int64 ``[n]``, loss and learning rate ``[n, 2]``, measures ``[n, len(STEP_MEASURES), T]``."""
+def extend_steps(
+    history: History, steps: np.ndarray, scalars: np.ndarray, values: np.ndarray, losses: Optional[np.ndarray] = None
+) -> None:
+    """Append steps.
+
+    Parameters
+    ----------
+    history : History
+    steps : np.ndarray
+        int64 ``[n]``.
+    scalars : np.ndarray
+        ``[n, 2]``: loss and learning rate.
+    values : np.ndarray
+        ``[n, len(STEP_MEASURES), T]``.
+    losses : np.ndarray, optional
+        ``[n, outputs]``: losses of several outputs, if they are known.
+    """
     grids, errors = split_measures(values)
-    history.extend(STEPS, steps, np.concatenate([np.asarray(scalars, np.float32), grids], axis=1))
+    outputs = len(history.names(STEPS)) - scalars.shape[1] - grids.shape[1]
+    columns = [np.asarray(scalars, np.float32), losses_or_nan(losses, len(steps), outputs), grids]
+    history.extend(STEPS, steps, np.concatenate(columns, axis=1))
     is_measured = measured(values)
     history.extend(ERRORS, steps[is_measured], errors[is_measured])
+
+
+def losses_or_nan(losses: Optional[np.ndarray], num_steps: int, num_outputs: int) -> np.ndarray:
+    """Return the losses of several outputs, ``[steps, outputs]``; NaN if they are unknown, as in older records."""
+    if losses is not None and losses.shape[1] == num_outputs:
+        return losses
+    return np.full((num_steps, num_outputs), np.nan, np.float32)
 
 
 def split_measures(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
@@ -159,7 +184,7 @@ def _extend_up_to(history: History, piece: "StepSeries", stop: Optional[int]) ->
     n = len(piece.steps) if stop is None else int(np.searchsorted(piece.steps, stop, side="right"))
     if n:
         scalars = np.stack([piece.loss[:n], piece.learning_rate[:n]], axis=1)
-        extend_steps(history, piece.steps[:n], scalars, piece.values[:n])
+        extend_steps(history, piece.steps[:n], scalars, piece.values[:n], piece.losses[:n])
 
 
 class _ByBranch:

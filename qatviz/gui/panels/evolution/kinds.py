@@ -9,7 +9,7 @@ from qatviz.measures import MEASURES
 from qatviz.metric import MODE_NAMES, MODES
 from qatviz.presentation.score_texts import HELD_OUT_LOSS, TOTAL, of_output
 from qatviz.protocol.snapshots import STEP_SAMPLE
-from qatviz.telemetry.score_series import DEFAULT_METRICS, ScoreSeries, loss_name
+from qatviz.telemetry.score_series import DEFAULT_METRICS, ScoreSeries, loss_name, step_loss_name
 
 #: Maximum number of tensors for which the parts of the error, clipping and rounding, have curves of their own; of more
 #: tensors, only the current one has them.
@@ -46,7 +46,7 @@ class PlotKind(NamedTuple):
     mode_series : tuple of str
         Names of the series of evaluations in the :data:`qatviz.metric.MODES`; empty for other plots.
     outputs : tuple of str
-        Names of several outputs whose losses on held-out data are plotted; empty for other plots.
+        Names of several outputs whose losses are plotted; empty for other plots.
     """
 
     key: str
@@ -63,7 +63,7 @@ class PlotKind(NamedTuple):
     @property
     def is_evaluated(self) -> bool:
         """Whether it shows results of evaluations, each of which is a dot."""
-        return bool(self.mode_series or self.outputs)
+        return bool(self.mode_series) or self.key == _HELD_OUT
 
     @property
     def group(self) -> str:
@@ -91,6 +91,13 @@ class CurveSpec(NamedTuple):
 
 #: Keys of plots, which users' settings refer to; that of evaluations is the same for every metric.
 LOSS, SCORE, ERROR, RATE = "loss", "accuracy", "error", "learning_rate"
+#: Key of the plot of the losses of several outputs on held-out data.
+_HELD_OUT = f"{LOSS}{_OF_OUTPUT}held_out"
+
+
+def loss_kind(outputs: Sequence[str]) -> PlotKind:
+    """Return the plot of the loss of training steps, with a curve of each of several outputs."""
+    return _kind(LOSS, "loss")._replace(outputs=tuple(outputs))
 
 
 def score_kinds(scores: ScoreSeries) -> List[PlotKind]:
@@ -118,7 +125,7 @@ def score_kinds(scores: ScoreSeries) -> List[PlotKind]:
         title = HELD_OUT_LOSS
         kinds.append(
             PlotKind(
-                f"{LOSS}{_OF_OUTPUT}held_out",
+                _HELD_OUT,
                 title,
                 title,
                 about,
@@ -141,7 +148,7 @@ def _kind(key: str, measure: str, pattern: str = "", waits_for: str = _FIRST_STE
 
 
 KINDS = (
-    _kind(LOSS, "loss"),
+    loss_kind(()),
     *score_kinds(ScoreSeries(DEFAULT_METRICS, ())),
     _kind("sqnr", "sqnr_db", "{}/sqnr_db"),
     _kind(ERROR, "mse", "{}/mse"),
@@ -185,9 +192,13 @@ def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[Curv
             for mode, series in reversed(list(zip(MODES, kind.mode_series)))
         ]
     if kind.outputs:
-        total = CurveSpec(loss_name(), "output.", TOTAL, 0, "Weighted sum of the losses.", width=2)
-        outputs = [CurveSpec(loss_name(name), "output." + name, name, i) for i, name in enumerate(kind.outputs, 1)]
-        return [total, *outputs]
+        if kind.is_evaluated:
+            whole, series = loss_name(), [loss_name(output) for output in kind.outputs]
+        else:
+            whole, series = kind.key, [step_loss_name(output) for output in kind.outputs]
+        total = CurveSpec(whole, "output.", TOTAL, 0, "Weighted sum of the losses.", width=2)
+        names = zip(series, kind.outputs)
+        return [total, *(CurveSpec(own, "output." + name, name, i) for i, (own, name) in enumerate(names, 1))]
     if not kind.pattern:
         return [CurveSpec(kind.key, kind.key, "", 0)]
     curves = [

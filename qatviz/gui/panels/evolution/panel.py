@@ -9,7 +9,7 @@ from qatviz.gui.model.run_model import EVENTS, MOMENT, RUN, SELECTION, SNAPSHOT,
 from qatviz.gui.panels.evolution.bar import EvolutionBar
 from qatviz.gui.panels.evolution.canvas import Canvas
 from qatviz.gui.panels.evolution.effects import MarkerEffects
-from qatviz.gui.panels.evolution.kinds import KINDS, LOSS, PlotKind, score_kinds
+from qatviz.gui.panels.evolution.kinds import KINDS, LOSS, PlotKind, loss_kind, score_kinds
 from qatviz.gui.panels.evolution.markers import MARKED, Marker
 from qatviz.gui.panels.evolution.menu import MarkerMenu
 from qatviz.gui.panels.evolution.plot import SETTLE_S, EvolutionPlot, View
@@ -239,8 +239,10 @@ class EvolutionPanel(Panel):
             plot.forget()
         if self._history is None:
             return
-        kind, *further = score_kinds(scores_in(self._history))
-        self.plots[kind.key].set_kind(kind)
+        scores = scores_in(self._history)
+        kind, *further = score_kinds(scores)
+        for own in (kind, loss_kind(scores.outputs)):
+            self.plots[own.key].set_kind(own)
         self.bar.name_plot(kind)
         self._set_further_plots(further)
         self._reader = SeriesReader(self._history)
