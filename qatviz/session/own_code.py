@@ -28,14 +28,6 @@ _NO_FILE = "<script>.py"
 _FIELDS = (LOSS, METRIC)
 
 
-def functions_in(request: NewRunRequest) -> Dict[str, str]:
-    """Return the functions that a request asks for, ``path.py:function``, each with its field: loss or metric."""
-    chosen = [(getattr(request, name), name) for name in _FIELDS]
-    for head in request.heads.values():
-        chosen += [(head[name], name) for name in _FIELDS if name in head]
-    return {text: name for text, name in chosen if is_function(text)}
-
-
 def with_absolute_functions(request: NewRunRequest) -> NewRunRequest:
     """Return the request with absolute paths of functions, so that the run can be resumed from any directory."""
     heads = {
@@ -69,7 +61,7 @@ def read_functions(
         If a file or function does not exist, or running the file fails.
     """
     found: List[OwnFunction] = []
-    for spec, field in functions_in(request).items():
+    for spec, field in request.functions.items():
         if spec in given:
             found.append(OwnFunction(spec, _digest(split_spec(spec)[0]), given[spec]))
         else:

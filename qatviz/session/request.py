@@ -14,7 +14,7 @@ from typing import Any, Callable, ClassVar, Dict, Iterable, Mapping, Optional, T
 from qatviz.class_weights import parse_class_weights
 from qatviz.data_options import DATA_OPTIONS, DataOptions, check_data_option
 from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_you_mean
-from qatviz.heads import check_choices
+from qatviz.heads import LOSS, METRIC, check_choices
 from qatviz.network.model_formats import MODEL_ENDINGS, is_model_folder, parse_script_spec
 from qatviz.network.zoo import NETWORKS
 from qatviz.own_functions import is_function
@@ -239,10 +239,17 @@ class NewRunRequest(TrainingRequest):
     out: Optional[str] = None
 
     @property
+    def functions(self) -> Dict[str, str]:
+        """Losses and metrics that are functions ``path.py:function``, each with its field: loss or metric."""
+        chosen = [
+            (head[name], name) for head in (vars(self), *self.heads.values()) for name in (LOSS, METRIC) if name in head
+        ]
+        return {text: name for text, name in chosen if is_function(text)}
+
+    @property
     def uses_functions(self) -> bool:
         """Whether a loss or a metric is a function of a Python file."""
-        chosen = [self.loss, self.metric, *(value for head in self.heads.values() for value in dict(head).values())]
-        return any(map(is_function, chosen))
+        return bool(self.functions)
 
     def _checks(self) -> Iterable[Tuple[str, _Check]]:
         if self.network is not None:

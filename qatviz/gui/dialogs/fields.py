@@ -1,7 +1,7 @@
 """Fields of forms, with their errors below them."""
 
 import os
-from typing import Optional
+from typing import Any, Iterable, NamedTuple, Optional, TypeVar
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -11,7 +11,11 @@ from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
+from qatviz.own_functions import FORM
 from qatviz.session.folders import new_run_directory
+
+#: A drop-down list of any of the classes below.
+_Box = TypeVar("_Box", bound=QtWidgets.QComboBox)
 
 
 class ComboBox(QtWidgets.QComboBox):
@@ -19,6 +23,31 @@ class ComboBox(QtWidgets.QComboBox):
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
         event.ignore()
+
+
+class Choice(NamedTuple):
+    """Item of a drop-down list: its value in the request and in the remembered settings, its text and its tooltip."""
+
+    value: Any
+    text: str
+    help: str = ""
+
+
+def choice_box(*choices: Choice) -> ComboBox:
+    """Return a drop-down list whose current data is the value of the chosen item."""
+    return _filled(ComboBox(), choices)
+
+
+def function_box(*choices: Choice) -> "WordBox":
+    """Return a drop-down list that also takes a function of a Python file."""
+    return _filled(WordBox(FORM), choices)
+
+
+def _filled(box: _Box, choices: Iterable[Choice]) -> _Box:
+    for row, choice in enumerate(choices):
+        box.addItem(choice.text, choice.value)
+        box.setItemData(row, choice.help, QtCore.Qt.ToolTipRole)
+    return box
 
 
 class WordBox(ComboBox):

@@ -20,7 +20,6 @@ from qatviz.gui.widgets.scrolled import Scrolled, screen_room
 from qatviz.heads import stated_tasks
 from qatviz.network import zoo
 from qatviz.network.graph import Network
-from qatviz.own_functions import is_function
 from qatviz.presentation.previews import DataInfo
 from qatviz.presets import PRESETS
 from qatviz.scaling import found_text
@@ -150,8 +149,7 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _functions_to_allow(self, wanted: NewRunRequest) -> List[str]:
         """Return the losses and metrics whose code the user has not allowed to be run."""
-        chosen = dict.fromkeys((wanted.loss, wanted.metric))
-        return [text for text in chosen if is_function(text) and text not in self._allowed_functions]
+        return [text for text in wanted.functions if text not in self._allowed_functions]
 
     def open_model(self, path: str) -> None:
         """Choose the file ``path`` as the model."""

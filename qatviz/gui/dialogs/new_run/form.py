@@ -1,13 +1,13 @@
 """Form of the New run dialog, whose values are remembered."""
 
-from typing import Any, Dict, Iterable, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, Optional, Sequence, Set, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.class_weights import BALANCED
 from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import SettingError
-from qatviz.gui.dialogs.fields import ComboBox, Field, OutField, StepsField, WordBox
+from qatviz.gui.dialogs.fields import Choice, ComboBox, Field, OutField, StepsField, choice_box, function_box
 from qatviz.gui.dialogs.new_run.data_options import DataOptionEditors
 from qatviz.gui.dialogs.new_run.outputs_table import OutputsTable
 from qatviz.gui.dialogs.path_field import DataField, ModelField, WeightsField
@@ -31,7 +31,7 @@ from qatviz.gui.widgets.rate_curve import RateCurve
 from qatviz.losses import AUTOMATIC, LOSSES
 from qatviz.metric import METRICS
 from qatviz.network import zoo
-from qatviz.own_functions import FORM, is_function
+from qatviz.own_functions import is_function
 from qatviz.presets import PRESETS
 from qatviz.scaling import SCALING_HELP, SCALING_PURPOSE, SCALINGS, STANDARD, STANDARD_HELP, STANDARD_LABEL
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
@@ -50,14 +50,6 @@ _RUN_WORDS = ("lr_schedule", FLIP.name)
 _ARCHITECTURE = ".json"
 #: Value and text of the choice that infers a property from the data.
 _INFERRED, _FROM_DATA = "", "Auto-detect"
-
-
-class _Choice(NamedTuple):
-    """Item of a drop-down list: its value in the request and in the remembered settings, its text and its tooltip."""
-
-    value: Any
-    text: str
-    help: str = ""
 
 
 class NewRunForm(QtWidgets.QWidget):
@@ -87,45 +79,45 @@ class NewRunForm(QtWidgets.QWidget):
     def _setup_ui(self, data_names: Sequence[Tuple[str, str]]) -> None:
         self.network = ModelField([(entry.name, entry.description) for entry in zoo.NETWORKS.values()], self._settings)
         self.weights = WeightsField(self._settings)
-        self.from_scratch = _box(
-            _Choice(False, "Weights of the model", "Continue from the model's own weights: fine-tuning"),
-            _Choice(True, "Random weights (from scratch)", "Use the architecture only, with new weights"),
+        self.from_scratch = choice_box(
+            Choice(False, "Weights of the model", "Continue from the model's own weights: fine-tuning"),
+            Choice(True, "Random weights (from scratch)", "Use the architecture only, with new weights"),
         )
         self.from_scratch.setToolTip("The weights that training begins with")
         self.data = DataField(data_names, self._settings)
-        self.task = _box(
-            _Choice(_INFERRED, _FROM_DATA, f"{_capitalized(TASK_HELP)}; an archive may name its task"),
-            *(_Choice(name, *texts) for name, texts in TASK_TEXTS.items()),
+        self.task = choice_box(
+            Choice(_INFERRED, _FROM_DATA, f"{_capitalized(TASK_HELP)}; an archive may name its task"),
+            *(Choice(name, *texts) for name, texts in TASK_TEXTS.items()),
         )
         self.task.setToolTip("The task that the network learns")
-        self.scaling = _box(
-            _Choice(_INFERRED, _FROM_DATA, _capitalized(SCALING_HELP)),
-            *(_Choice(name, scaling.label, _capitalized(scaling.help)) for name, scaling in SCALINGS.items()),
-            _Choice(STANDARD, STANDARD_LABEL, _capitalized(STANDARD_HELP)),
+        self.scaling = choice_box(
+            Choice(_INFERRED, _FROM_DATA, _capitalized(SCALING_HELP)),
+            *(Choice(name, scaling.label, _capitalized(scaling.help)) for name, scaling in SCALINGS.items()),
+            Choice(STANDARD, STANDARD_LABEL, _capitalized(STANDARD_HELP)),
         )
         self.scaling.setToolTip(SCALING_PURPOSE)
         self.data_options = DataOptionEditors(self)
-        self.preset = _box(*(_Choice(name, name, preset.description) for name, preset in PRESETS.items()))
+        self.preset = choice_box(*(Choice(name, name, preset.description) for name, preset in PRESETS.items()))
         self.preset.setToolTip("The initial quantization settings; all can be changed during training")
-        self.optimizer = _box(*(_Choice(name, _OPTIMIZER.text(name)) for name in OPTIMIZERS))
+        self.optimizer = choice_box(*(Choice(name, _OPTIMIZER.text(name)) for name in OPTIMIZERS))
         self.optimizer.setToolTip(_OPTIMIZER.help)
-        self.loss = _word_box(
-            _Choice(AUTOMATIC, _LOSS.text(AUTOMATIC), ""),
-            *(_Choice(name, loss.title, loss.help) for name, loss in LOSSES.items()),
+        self.loss = function_box(
+            Choice(AUTOMATIC, _LOSS.text(AUTOMATIC), ""),
+            *(Choice(name, loss.title, loss.help) for name, loss in LOSSES.items()),
         )
         self.loss.setToolTip(_LOSS.help)
         self.class_weights = QtWidgets.QLineEdit()
         self.class_weights.setPlaceholderText(f"None; {BALANCED}; or CLASS=WEIGHT, …")
         self.class_weights.setToolTip(f"{_WEIGHTS.help}\nAllowed: {_WEIGHTS.allowed()}")
-        self.metric = _word_box(
-            _Choice(AUTOMATIC, _METRIC.text(AUTOMATIC), ""),
-            *(_Choice(name, _METRIC.text(name), metric.about) for name, metric in METRICS.items()),
+        self.metric = function_box(
+            Choice(AUTOMATIC, _METRIC.text(AUTOMATIC), ""),
+            *(Choice(name, _METRIC.text(name), metric.about) for name, metric in METRICS.items()),
         )
         self.metric.setToolTip(_METRIC.help)
         self.heads = OutputsTable(self)
-        self.lr_schedule = _box(*(_Choice(name, SCHEDULE.text(name)) for name in SCHEDULE.words))
+        self.lr_schedule = choice_box(*(Choice(name, SCHEDULE.text(name)) for name in SCHEDULE.words))
         self.lr_schedule.setToolTip(SCHEDULE.help)
-        self.augment_flip = _box(*(_Choice(name, FLIP.text(name)) for name in FLIP.words))
+        self.augment_flip = choice_box(*(Choice(name, FLIP.text(name)) for name in FLIP.words))
         self.augment_flip.setToolTip(FLIP.help)
         self.rates = RateCurve(self._theme)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
@@ -375,24 +367,6 @@ def _is_architecture(network: str) -> bool:
 
 def _capitalized(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
-
-
-def _box(*choices: _Choice) -> ComboBox:
-    """Return a drop-down list whose current data is the value of the chosen item."""
-    box = ComboBox()
-    for row, choice in enumerate(choices):
-        box.addItem(choice.text, choice.value)
-        box.setItemData(row, choice.help, QtCore.Qt.ToolTipRole)
-    return box
-
-
-def _word_box(*choices: _Choice) -> WordBox:
-    """Return a list like that of :func:`_box` which also takes a function of a Python file."""
-    box = WordBox(FORM)
-    for row, choice in enumerate(choices):
-        box.addItem(choice.text, choice.value)
-        box.setItemData(row, choice.help, QtCore.Qt.ToolTipRole)
-    return box
 
 
 def _choose(box: ComboBox, value: Any) -> None:

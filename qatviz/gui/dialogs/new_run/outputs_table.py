@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.class_weights import BALANCED
-from qatviz.gui.dialogs.fields import ComboBox
+from qatviz.gui.dialogs.fields import Choice, WordBox, choice_box, function_box
 from qatviz.heads import CLASS_WEIGHTS, LOSS, LOSS_WEIGHT, METRIC, TASK
 from qatviz.losses import AUTOMATIC, LOSSES
 from qatviz.metric import METRICS
@@ -117,15 +117,12 @@ class OutputsTable(QtWidgets.QTableWidget):
             text.setPlaceholderText(f"none, {BALANCED}, …")
             text.textChanged.connect(lambda _: self.changed.emit())
             return text
-        box = ComboBox()
-        box.addItem(_AUTO, _DEFAULTS[choice])
-        for value, title, about in _items(choice):
-            box.addItem(title, value)
-            box.setItemData(box.count() - 1, about, QtCore.Qt.ToolTipRole)
+        make = choice_box if choice == TASK else function_box
+        box = make(Choice(_DEFAULTS[choice], _AUTO), *_items(choice))
         box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(4)
         box.view().setMinimumWidth(box.view().sizeHintForColumn(0) + 24)
-        box.currentIndexChanged.connect(lambda _: self.changed.emit())
+        box.currentTextChanged.connect(lambda _: self.changed.emit())
         if choice == TASK:
             box.currentIndexChanged.connect(lambda _: self.task_changed.emit())
         return box
@@ -150,16 +147,18 @@ class _WeightBox(QtWidgets.QDoubleSpinBox):
         event.ignore()
 
 
-def _items(choice: str) -> List[Tuple[str, str, str]]:
-    """Return value, text and explanation of the items of a drop-down list."""
+def _items(choice: str) -> List[Choice]:
+    """Return the items of a drop-down list, without the default."""
     if choice == TASK:
-        return [(name, *texts) for name, texts in TASK_TEXTS.items()]
+        return [Choice(name, *texts) for name, texts in TASK_TEXTS.items()]
     if choice == LOSS:
-        return [(name, loss.title, loss.help) for name, loss in LOSSES.items()]
-    return [(name, metric.capitalized_title, metric.about) for name, metric in METRICS.items()]
+        return [Choice(name, loss.title, loss.help) for name, loss in LOSSES.items()]
+    return [Choice(name, metric.capitalized_title, metric.about) for name, metric in METRICS.items()]
 
 
 def _value(editor: QtWidgets.QWidget) -> Any:
+    if isinstance(editor, WordBox):
+        return editor.word
     if isinstance(editor, QtWidgets.QComboBox):
         return editor.currentData()
     if isinstance(editor, QtWidgets.QDoubleSpinBox):
@@ -169,7 +168,9 @@ def _value(editor: QtWidgets.QWidget) -> Any:
 
 
 def _set(editor: QtWidgets.QWidget, value: Any) -> None:
-    if isinstance(editor, QtWidgets.QComboBox):
+    if isinstance(editor, WordBox):
+        editor.choose(value)
+    elif isinstance(editor, QtWidgets.QComboBox):
         editor.setCurrentIndex(editor.findData(value))
     elif isinstance(editor, QtWidgets.QDoubleSpinBox):
         editor.setValue(value)
