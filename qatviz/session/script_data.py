@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, SettingError
 from qatviz.heads import stated_tasks
 from qatviz.name_lookup import by_name
+from qatviz.number_format import names_text
 from qatviz.session.begin import ARRAYS
 from qatviz.session.progress import LINE_INTERVAL_S
 from qatviz.session.request import NewRunRequest
@@ -176,6 +177,7 @@ def _of_several_inputs(
     pairs: Sequence[Any], request: NewRunRequest, weights: Any, notes: Sequence[Note] = ()
 ) -> Dataset:
     """Return the data set of pairs of examples of several inputs and targets."""
+    pairs, converted = _without_frames(pairs)
     test = pairs[1] if len(pairs) > 1 else None
     return from_inputs(
         _NAME,
@@ -184,10 +186,37 @@ def _of_several_inputs(
         test,
         validation_fraction=request.validation_fraction,
         task=request.task,
-        notes=notes,
+        notes=[*notes, *converted],
         weights=weights,
         tasks=stated_tasks(request.heads),
     )
+
+
+def _without_frames(pairs: Sequence[Any]) -> Tuple[List[Tuple[Any, Any]], List[Note]]:
+    """Return pairs with arrays in place of frames among the examples of several inputs, and notes on them."""
+    examples: List[Dict[Any, Any]] = [dict(x) if isinstance(x, Mapping) else dict(enumerate(x)) for x, _ in pairs]
+    notes: List[Note] = []
+    for name in examples[0]:
+        frames = [own[name] for own in examples if is_frame(own.get(name))]
+        if len(frames) == len(examples):
+            arrays, found = _features(frames, f"input {str(name)!r}")
+            notes += found
+            for own, array in zip(examples, arrays):
+                own[name] = array
+    return list(zip(examples, (y for _, y in pairs))), notes
+
+
+def _features(frames: Sequence[Any], where: str) -> Tuple[List[np.ndarray], List[Note]]:
+    """Return the features in all columns of a frame, or of two with the same columns, and notes on them."""
+    # No row is skipped: the labels would no longer be those of the rows.
+    tables = [table_of_frame(frame, f"{where} {index}", DataOptions()) for index, frame in enumerate(frames)]
+    for table in tables[1:]:
+        if table.names != tables[0].names:
+            raise DataError(
+                f"{table.where}: found the columns {names_text(table.names)}; expected "
+                f"{names_text(tables[0].names)} as in {tables[0].where}"
+            )
+    return features_of(tables, range(len(tables[0].names)))
 
 
 def _arrays(pairs: Sequence[Any]) -> Tuple[List[Tuple[Any, Any]], List[Note]]:
@@ -203,9 +232,7 @@ def _arrays(pairs: Sequence[Any]) -> Tuple[List[Tuple[Any, Any]], List[Note]]:
     labels = [y if are_several(y, _number_of_examples(x)) else np.asarray(y) for x, y in pairs]
     if not all(is_frame(x) for x, _ in pairs):
         return [(np.asarray(x), y) for (x, _), y in zip(pairs, labels)], []
-    # No row is skipped: the labels would no longer be those of the rows.
-    tables = [table_of_frame(x, f"frame {index}", DataOptions()) for index, (x, _) in enumerate(pairs)]
-    features, notes = features_of(tables, range(len(tables[0].names)))
+    features, notes = _features([x for x, _ in pairs], "frame")
     return list(zip(features, labels)), notes
 
 

@@ -93,3 +93,39 @@ def test_items_that_differ(second, said):
     items = [(by_name(slice(4)), LABELS[:4]), second]
     with pytest.raises(DataError, match=said):
         dataset_of(iter(items), NewRunRequest(data=None), quiet=True)
+
+
+class Frame:
+    """Stand-in for a data frame of pandas, as far as qatviz.data.frames uses it."""
+
+    def __init__(self, **columns):
+        self._values, self.columns = [np.asarray(values) for values in columns.values()], list(columns)
+        self.shape, self.index, self.iloc = (len(self._values[0]), len(columns)), np.arange(COUNT), self
+
+    def __getitem__(self, key):
+        return self._values[key[1]]
+
+
+def test_frames_are_features_of_their_input():
+    colours = np.array(["red", "blue"], object)[LABELS % 2]
+    numbers = Frame(a=NUMBERS[:, 0], b=NUMBERS[:, 1], colour=colours)
+    swapped = Frame(a=NUMBERS[:, 1], b=NUMBERS[:, 0], colour=colours)
+    train, test = ({"image": IMAGES, "number": each} for each in (numbers, swapped))
+    dataset = dataset_of(((train, LABELS), (test, LABELS)), NewRunRequest(data=None), quiet=True)
+    assert [each[:2] for each in dataset.inputs] == [("image", (4, 5, 3)), ("number", (4,))]
+    red = LABELS % 2 == 0
+    for rows, first in ((dataset.x_train, NUMBERS), (dataset.x_test, NUMBERS[:, ::-1])):
+        np.testing.assert_array_equal(parts_of(dataset.inputs, rows)[1], np.column_stack([first, ~red, red]))
+    assert [note.text for note in dataset.notes] == [
+        "texts are categories, each a feature of 0 and 1: colour (2)",
+    ]
+    other = {"image": IMAGES, "number": Frame(a=NUMBERS[:, 0], c=NUMBERS[:, 1])}
+    with pytest.raises(DataError, match=r"input 'number' 1: found the columns a, c; expected a, b, colour as in input"):
+        dataset_of(((train, LABELS), (other, LABELS)), NewRunRequest(data=None), quiet=True)
+
+
+def test_frames_of_pandas_in_order():
+    frame = pytest.importorskip("pandas").DataFrame
+    left, right = frame({"a": NUMBERS[:, 0]}), frame({"b": NUMBERS[:, 1], "c": NUMBERS[:, 0]})
+    dataset = dataset_of(((left, right), LABELS), NewRunRequest(data=None), quiet=True)
+    assert [each.shape for each in dataset.inputs] == [(1,), (2,)]
