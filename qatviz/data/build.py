@@ -119,10 +119,10 @@ def from_arrays(
         task = infer_task(train[1])
         has_names = class_names is not None and np.ndim(train[1]) <= 2
         task = CLASSIFICATION if task == REGRESSION and has_names else task
-    x_train = train[0] if inputs else _examples(train[0], names["x_train"])
+    x_train = train[0] if inputs else converted_examples(train[0], names["x_train"])
     labels = [_Labels(train[1], len(x_train), names["y_train"])]
     if test is not None:
-        x_test = test[0] if inputs else _examples(test[0], names["x_test"], pixels=x_train.dtype == np.uint8)
+        x_test = test[0] if inputs else converted_examples(test[0], names["x_test"], pixels=x_train.dtype == np.uint8)
         labels.append(_Labels(test[1], len(x_test), names["y_test"]))
     if check_task(task) == SEGMENTATION:
         masks = convert_masks(labels, None if class_names is None else len(class_names), ignored_label)
@@ -249,7 +249,7 @@ def _are_target_pixels(parts: Sequence[_Labels]) -> bool:
     return all(array.dtype == np.uint8 for array in arrays) and are_pixels(arrays[0])
 
 
-def _examples(array: Any, where: str, pixels: Optional[bool] = None) -> Array:
+def converted_examples(array: Any, where: str, pixels: Optional[bool] = None) -> Array:
     """Return examples in the form that `Dataset` requires; ``pixels`` is that of `convert_examples`."""
     if not isinstance(array, StreamedArray):
         return convert_examples(array, where, pixels)

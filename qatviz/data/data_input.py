@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from qatviz.data.checks import check_memory
-from qatviz.data.streamed import Array, StreamedArray
+from qatviz.data.streamed import Array, Statistics, StreamedArray, is_streamed, statistics_of
 from qatviz.errors import DataError
 from qatviz.inputs import input_parts
 from qatviz.scaling import UNIT, joined_scalings, scalings_by_input
@@ -43,32 +43,64 @@ def scaling_text(inputs: Sequence[DataInput]) -> str:
     return joined_scalings({each.name: each.scaling for each in inputs})
 
 
-def packed(parts: Sequence[np.ndarray], source: str) -> np.ndarray:
-    """Return rows with the values of several inputs.
+def packed(parts: Sequence[Array], source: str) -> Array:
+    """Return rows with the values of several inputs, which are streamed if a part is.
 
     They are uint8 if those of all inputs are. If only some are, these are multiplied by 1/255 here instead of in the
     graph, and the rows are float32.
 
     Parameters
     ----------
-    parts : sequence of ndarray
+    parts : sequence of ndarray or StreamedArray
         uint8 or float32 ``[n] + shape`` for each input.
     source : str
         Origin of the data, for messages.
     """
+    if any(map(is_streamed, parts)):
+        return _Packed(parts)
     size = sum(part.size for part in parts)
-    are_bytes = all(part.dtype == np.uint8 for part in parts)
-    check_memory(source, size * (1 if are_bytes else 4), "joining its inputs")
-    rows = np.empty((len(parts[0]), size // max(len(parts[0]), 1)), np.uint8 if are_bytes else np.float32)
-    start = 0
-    for part in parts:
-        values = part.reshape((len(part), -1))
-        place = rows[:, start : start + values.shape[1]]
-        place[...] = values
-        if not are_bytes and part.dtype == np.uint8:
+    check_memory(source, size * _packed_type(parts).itemsize, "joining its inputs")
+    return _joined([part[:] for part in parts])
+
+
+def _packed_type(parts: Sequence[Array]) -> np.dtype:
+    return np.dtype(np.uint8 if all(part.dtype == np.uint8 for part in parts) else np.float32)
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    widths = [int(np.prod(part.shape[1:])) for part in parts]
+    rows, start = np.empty((len(parts[0]), sum(widths)), _packed_type(parts)), 0
+    for part, width in zip(parts, widths):
+        place = rows[:, start : start + width]
+        place[...] = part.reshape((len(part), width))
+        if part.dtype != rows.dtype:
             place *= _BYTE_SCALE
-        start += values.shape[1]
+        start += width
     return rows
+
+
+class _Packed(StreamedArray):
+    """Rows with the values of several inputs, which are read when they are used."""
+
+    def __init__(self, parts: Sequence[Array]):
+        sizes = [part.size for part in parts]
+        super().__init__((len(parts[0]), sum(sizes) // len(parts[0])), _packed_type(parts))
+        self._parts = parts
+        known = [statistics_of(part) for part in parts]
+        scales = [1.0 if part.dtype == self.dtype else float(_BYTE_SCALE) for part in parts]
+        self.state(
+            Statistics(
+                min(own.low * scale for own, scale in zip(known, scales)),
+                max(own.high * scale for own, scale in zip(known, scales)),
+                sum(own.mean * scale * size for own, scale, size in zip(known, scales, sizes)) / sum(sizes),
+            )
+        )
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        return _joined([part[rows] for part in self._parts])
+
+    def read_rows(self, start: int, stop: int) -> np.ndarray:
+        return _joined([part[start:stop] for part in self._parts])
 
 
 def parts_of(inputs: Sequence[DataInput], rows: np.ndarray) -> List[np.ndarray]:
@@ -94,7 +126,7 @@ def in_order(inputs: Sequence[DataInput], names: Sequence[str], rows: Array) -> 
     return np.ascontiguousarray(rows[:, columns])
 
 
-def data_inputs(names: Sequence[str], parts: Sequence[np.ndarray], scalings: Sequence[str]) -> Tuple[DataInput, ...]:
+def data_inputs(names: Sequence[str], parts: Sequence[Array], scalings: Sequence[str]) -> Tuple[DataInput, ...]:
     """Return the inputs for their values, uint8 or float32 ``[n] + shape``."""
     return tuple(
         DataInput(name, tuple(part.shape[1:]), scaling, part.dtype == np.uint8 and scaling == UNIT)

@@ -5,12 +5,12 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from qatviz.data.build import from_arrays
-from qatviz.data.checks import convert_examples
+from qatviz.data.build import converted_examples, from_arrays
 from qatviz.data.data_input import DataInput, data_inputs, in_order, packed
 from qatviz.data.dataset import Dataset, Note, equal_up_to_unit_axis
 from qatviz.data.heads import from_heads
 from qatviz.data.several import are_several, listed, names_in_network
+from qatviz.data.streamed import Array, StreamedArray
 from qatviz.errors import DataError
 from qatviz.name_lookup import by_name
 from qatviz.scaling import UNIT, UNSCALED, joined_scalings
@@ -46,8 +46,9 @@ def from_inputs(
         As of :func:`qatviz.data.build.from_arrays`.
     train, test : (examples, targets)
         Arrays by name of the input, or in the order of the inputs, which get their numbers as names. Each array has a
-        form of :func:`qatviz.data.checks.convert_examples`. Targets as of :func:`~qatviz.data.build.from_arrays`, or
-        of several outputs as of :func:`qatviz.data.heads.from_heads`.
+        form of :func:`qatviz.data.checks.convert_examples`, or is streamed: the examples of the result then are, too.
+        Targets as of :func:`~qatviz.data.build.from_arrays`, or of several outputs as of
+        :func:`qatviz.data.heads.from_heads`.
     where : mapping of str to str, optional
         Names in messages for "y_train" and "y_test", and for "x_train" and "x_test" with a slot for the input:
         ``"<file>: x_train_{}"``.
@@ -70,12 +71,12 @@ def from_inputs(
             f"{source}: found test examples of the inputs {listed(list(held_out))}; expected {listed(list(given))} "
             "as for training"
         )
-    parts = [convert_examples(array, slots["x_train"].format(own)) for own, array in given.items()]
+    parts = [converted_examples(array, slots["x_train"].format(own)) for own, array in given.items()]
     _check_rows(list(given), parts, slots["x_train"])
-    tested: List[np.ndarray] = []
+    tested: List[Array] = []
     if held_out is not None:
         tested = [
-            convert_examples(held_out[own], slots["x_test"].format(own), pixels=part.dtype == np.uint8)
+            converted_examples(held_out[own], slots["x_test"].format(own), pixels=part.dtype == np.uint8)
             for own, part in zip(given, parts)
         ]
         _check_rows(list(given), tested, slots["x_test"])
@@ -85,7 +86,7 @@ def from_inputs(
                     f"{slots['x_test'].format(own)}: found {other.dtype} examples of shape {list(other.shape[1:])}; "
                     f"expected {part.dtype} of shape {list(part.shape[1:])} as for training"
                 )
-    integers = [own for own, array in given.items() if np.asarray(array).dtype.kind in "iu"]
+    integers = [own for own, array in given.items() if array.dtype.kind in "iu"]
     have = {own: scaling for own, scaling in stated_scalings.items() if own not in integers}
     usual = [UNIT if part.dtype == np.uint8 else have.get(own, UNSCALED) for own, part in zip(given, parts)]
     inputs = data_inputs(list(given), parts, usual)
@@ -115,9 +116,15 @@ def from_inputs(
 def _with_targets(
     name: str,
     source: str,
+<<<<<<< HEAD
     examples: Tuple[np.ndarray, Any],
     tests: Optional[Tuple[np.ndarray, Any]],
     class_names: ClassNames,
+=======
+    examples: Tuple[Array, Any],
+    tests: Optional[Tuple[Array, Any]],
+    class_names: Optional[Sequence[str]],
+>>>>>>> 310b215f (Stream TFRecord files with examples of several inputs)
     validation_fraction: float,
     seed: int,
     names: Dict[str, str],
@@ -195,7 +202,7 @@ def for_inputs(dataset: Dataset, inputs: Sequence[Tuple[str, Tuple[int, ...]]]) 
     return replace(dataset, **examples, inputs=fitted)
 
 
-def _by_input(examples: Examples, source: str) -> Dict[str, Any]:
+def _by_input(examples: Examples, source: str) -> Dict[str, Array]:
     """Return examples by name of the input: those of a mapping in the order of the names, whatever its own is.
 
     Arrays of one axis have one feature for each example.
@@ -212,11 +219,13 @@ def _by_input(examples: Examples, source: str) -> Dict[str, Any]:
             f"{source}: found examples of the inputs {listed(list(found))}; expected two or more, whose names have "
             f"none of the characters {' '.join(_RESERVED)}"
         )
-    arrays = {name: np.asarray(array) for name, array in found.items()}
-    return {name: array[:, np.newaxis] if array.ndim == 1 else array for name, array in arrays.items()}
+    arrays: Dict[str, Array] = {
+        name: array if isinstance(array, StreamedArray) else np.asarray(array) for name, array in found.items()
+    }
+    return {name: array.reshape((len(array), 1)) if array.ndim == 1 else array for name, array in arrays.items()}
 
 
-def _check_rows(names: Sequence[str], parts: Sequence[np.ndarray], where: str) -> None:
+def _check_rows(names: Sequence[str], parts: Sequence[Array], where: str) -> None:
     for name, part in zip(names, parts):
         if len(part) != len(parts[0]):
             raise DataError(

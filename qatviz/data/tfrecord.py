@@ -112,8 +112,11 @@ def load_tfrecord(
     schema = read_schema(_schema_path(path, options))
     parts = _parts(path, options)
     records = {part: [_Records(file) for file in files] for part, files in parts.items()}
+    features = schema.inputs or {"": schema.examples}
+    pairs = [_read(files, features, schema.targets, path) for files in records.values()]
+    are_streamed = any(is_streamed(array) for examples, _ in pairs for array in examples.values())
+    notes = [Note(READ_WITH_SAMPLE)] if are_streamed else []
     if schema.inputs:
-        pairs = [_read_inputs(files, schema, path) for files in records.values()]
         return from_inputs(
             name_from_path(path),
             path,
@@ -124,8 +127,9 @@ def load_tfrecord(
             seed,
             dict.fromkeys(("y_train", "y_test"), f"{path}: {schema.targets.name}"),
             task or schema.task,
+            notes,
         )
-    arrays = [_read(files, schema, path) for files in records.values()]
+    arrays = [(examples[""], targets) for examples, targets in pairs]
     where = {
         f"{key}_{part}": f"{path}: {feature.name}"
         for part in ("train", "test")
@@ -141,7 +145,7 @@ def load_tfrecord(
         seed,
         where,
         task or schema.task,
-        [Note(READ_WITH_SAMPLE)] if any(is_streamed(examples) for examples, _ in arrays) else [],
+        notes,
     )
 
 
@@ -270,51 +274,39 @@ class _Records:
         return file.read(length)
 
 
-def _read(files: Sequence[_Records], schema: Schema, source: str) -> Tuple[Array, np.ndarray]:
-    """Return the examples and targets of a part; the examples are streamed if they do not fit in memory."""
+def _read(
+    files: Sequence[_Records], features: Mapping[str, Feature], of_targets: Feature, source: str
+) -> Tuple[Dict[str, Array], np.ndarray]:
+    """Return the examples of a part by name of the input, and its targets.
+
+    The examples are streamed if those of all inputs do not fit in memory together.
+    """
     targets: List[np.ndarray] = []
-    examples: List[np.ndarray] = []
+    examples: Dict[str, List[np.ndarray]] = {name: [] for name in features}
     n_bytes, can_stream = 0, not any(file.is_compressed for file in files)
     limit = memory_limit() // 2  # the arrays are joined in the end
     for file in files:
         for number, content in enumerate(file.contents()):
             where = f"{file.path}: record {number}"
             found = _parsed(content, where)
-            targets.append(_value(found, schema.targets, where))
+            targets.append(_value(found, of_targets, where))
             if n_bytes <= limit or not can_stream:
-                example = _value(found, schema.examples, where)
-                n_bytes += example.nbytes
-                examples.append(example)
+                for name, feature in features.items():
+                    examples[name].append(_value(found, feature, where))
+                    n_bytes += examples[name][-1].nbytes
                 if not can_stream:
                     check_memory(source, 2 * n_bytes, "loading its examples", LARGER_DATA)
                 elif n_bytes > limit:
-                    examples = examples[:1]
+                    examples = {name: own[:1] for name, own in examples.items()}
     if not targets:
         raise DataError(f"{source}: found no records; expected examples")
     if n_bytes <= limit or not can_stream:
-        return np.array(examples), np.array(targets)
-    streamed = _RecordArray(files, schema.examples, examples[0])
-    streamed.state_sample()
-    return streamed, np.array(targets)
-
-
-def _read_inputs(files: Sequence[_Records], schema: Schema, source: str) -> Tuple[Dict[str, np.ndarray], np.ndarray]:
-    """Return the examples of several inputs by name, and the targets, of a part."""
-    targets: List[np.ndarray] = []
-    examples: Dict[str, List[np.ndarray]] = {name: [] for name in schema.inputs}
-    n_bytes = 0
-    for file in files:
-        for number, content in enumerate(file.contents()):
-            where = f"{file.path}: record {number}"
-            found = _parsed(content, where)
-            targets.append(_value(found, schema.targets, where))
-            for name, feature in schema.inputs.items():
-                examples[name].append(_value(found, feature, where))
-                n_bytes += examples[name][-1].nbytes
-            check_memory(source, 2 * n_bytes, "loading its examples")
-    if not targets:
-        raise DataError(f"{source}: found no records; expected examples")
-    return {name: np.array(values) for name, values in examples.items()}, np.array(targets)
+        return {name: np.array(own) for name, own in examples.items()}, np.array(targets)
+    arrays: Dict[str, Array] = {}
+    for name, feature in features.items():
+        arrays[name] = streamed = _RecordArray(files, feature, examples[name][0])
+        streamed.state_sample()
+    return arrays, np.array(targets)
 
 
 def _parsed(content: bytes, where: str) -> Any:

@@ -10,6 +10,8 @@ from PIL import Image
 
 from qatviz.data import load, write_store
 from qatviz.data.data_input import parts_of
+from qatviz.data.inputs import for_inputs
+from qatviz.data.streamed import statistics_of
 from qatviz.data_options import DataOptions
 from qatviz.errors import QatvizError
 
@@ -197,3 +199,22 @@ def test_examples_of_several_inputs(folder):
     describe_schema(folder, {"pixels": RAW, "row": {"shape": [3]}})
     with pytest.raises(QatvizError, match="examples: row: feature is None"):
         load(str(folder))
+
+
+def test_examples_of_several_inputs_larger_than_memory_are_read_when_they_are_used(folder, tmp_path, monkeypatch):
+    describe_schema(folder, {"pixels": RAW, "row": {"feature": "target", "shape": [2]}})
+    in_memory = load(str(folder))
+    monkeypatch.setattr("qatviz.data.tfrecord.memory_limit", lambda: 600)
+    streamed = load(str(folder))
+    assert streamed.streamed == ("x_train", "x_test") and streamed.inputs == in_memory.inputs
+    (note,) = streamed.notes
+    assert note.text.startswith("examples are read when they are used")
+    for rows in (slice(None), slice(3, 9), [23, 0, 12, 11, 5]):
+        np.testing.assert_array_equal(streamed.x_train[rows], in_memory.x_train[rows])
+    assert streamed.fingerprint == in_memory.fingerprint
+    found, expected = (statistics_of(each.x_train) for each in (streamed, in_memory))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    reordered = for_inputs(streamed, [("row", (2,)), ("pixels", (5, 4, 3))])
+    np.testing.assert_array_equal(reordered.x_test[1:3][:, :2], parts_of(in_memory.inputs, in_memory.x_test)[1][1:3])
+    write_store(streamed, tmp_path / "store")
+    assert load(tmp_path / "store").fingerprint == in_memory.fingerprint
