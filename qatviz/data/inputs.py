@@ -116,15 +116,9 @@ def from_inputs(
 def _with_targets(
     name: str,
     source: str,
-<<<<<<< HEAD
-    examples: Tuple[np.ndarray, Any],
-    tests: Optional[Tuple[np.ndarray, Any]],
-    class_names: ClassNames,
-=======
     examples: Tuple[Array, Any],
     tests: Optional[Tuple[Array, Any]],
-    class_names: Optional[Sequence[str]],
->>>>>>> 310b215f (Stream TFRecord files with examples of several inputs)
+    class_names: ClassNames,
     validation_fraction: float,
     seed: int,
     names: Dict[str, str],

@@ -4,6 +4,7 @@ from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Un
 
 import numpy as np
 
+from qatviz.data.data_input import DataInput, parts_of
 from qatviz.data.dataset import Assumptions
 from qatviz.data.targets import class_counts, columns_of
 from qatviz.number_format import count, shape_text
@@ -47,6 +48,19 @@ class TargetInfo(NamedTuple):
         return f"masks of {shape_text(self.output_shape[:-1])} with {number}" if self.task == SEGMENTATION else number
 
 
+class InputPreview(NamedTuple):
+    """Pictures of the examples of one input: its name and shape, and ``kind`` and ``samples`` as of `DataInfo`."""
+
+    name: str
+    shape: Tuple[int, ...]
+    kind: str
+    samples: np.ndarray
+
+    def describe(self) -> str:
+        """Return its name and shape: ``left 28×28×1``."""
+        return f"{self.name} {example_text(self.shape)}"
+
+
 class DataInfo(NamedTuple):
     """Summary and examples of a data set, shown before a run begins.
 
@@ -84,8 +98,8 @@ class DataInfo(NamedTuple):
         Names of the options in :class:`qatviz.data_options.DataOptions` that apply to the data.
     choices : mapping of str to tuple of str
         Possible values of options that name parts of the data, by the option's name.
-    inputs : tuple of (str, tuple of int)
-        Names and shapes of several inputs; empty for data with one.
+    inputs : tuple of InputPreview
+        Pictures of several inputs, of which `kind` and `samples` are those of the first; empty for data with one.
     augmentable : AugmentedExamples or None
         Examples whose augmentation can be shown; None for several inputs.
     heads : tuple of TargetInfo
@@ -112,7 +126,7 @@ class DataInfo(NamedTuple):
     mistakes: Tuple[str, ...] = ()
     options: Tuple[str, ...] = ()
     choices: Mapping[str, Tuple[str, ...]] = {}
-    inputs: Tuple[Tuple[str, Tuple[int, ...]], ...] = ()
+    inputs: Tuple[InputPreview, ...] = ()
     augmentable: Optional[AugmentedExamples] = None
     heads: Tuple[TargetInfo, ...] = ()
 
@@ -133,14 +147,24 @@ class DataInfo(NamedTuple):
     @property
     def example_shapes(self) -> Union[Tuple[int, ...], Mapping[str, Tuple[int, ...]]]:
         """Shape of one example, or of several inputs by name."""
-        return dict(self.inputs) or self.input_shape
+        return dict(self.named_shapes) or self.input_shape
+
+    @property
+    def named_shapes(self) -> Tuple[Tuple[str, Tuple[int, ...]], ...]:
+        """Names and shapes of several inputs; empty for data with one."""
+        return tuple((each.name, each.shape) for each in self.inputs)
+
+    def with_pictures_of(self, index: int) -> "DataInfo":
+        """Return the same with the pictures of one of several inputs as `kind` and `samples`."""
+        shown = self.inputs[index]
+        return self._replace(kind=shown.kind, samples=shown.samples)
 
     def describe(self) -> str:
         """Return a line such as ``28×28×1, 10 classes, 4,000 training + 1,000 test examples``."""
         parts = [f"{head.output}: {head.describe()}" if head.output else head.describe() for head in self.all_heads]
         outputs = ", ".join(parts)
         examples = f"{self.train_examples:,} training + {self.test_examples:,} test examples"
-        return f"{inputs_text(self.inputs, self.input_shape)}, {outputs}, {examples}"
+        return f"{inputs_text(self.named_shapes, self.input_shape)}, {outputs}, {examples}"
 
 
 def example_text(shape: Sequence[int]) -> str:
@@ -205,8 +229,12 @@ def data_info(
             captions = tuple(dataset.class_names[label] for label in y[chosen])
         edges, groups = (), tuple(dataset.class_names)
         counts = [class_counts(labels, dataset.num_classes) for labels in (y, dataset.y_test)]
-    kind, samples, shown = _pictures(x[chosen], low, high) if x.ndim == 4 else _strips(x, chosen)
-    if task == SEGMENTATION and kind != ROWS:
+    inputs, shown = _input_previews(dataset.inputs, x, chosen)
+    if inputs:
+        _, _, kind, samples = inputs[0]
+    else:
+        kind, samples, shown = _pictures(x[chosen], low, high) if x.ndim == 4 else _strips(_some_rows(x), x[chosen])
+    if task == SEGMENTATION and kind != ROWS and not inputs:
         kind, samples = RGB, beside_masks(samples, y[chosen], dataset.num_classes)
     return DataInfo(
         dataset.name,
@@ -227,7 +255,7 @@ def data_info(
         dataset.assumed,
         dataset.scaling,
         tuple(mistakes),
-        inputs=tuple((each.name, each.shape) for each in dataset.inputs),
+        inputs=inputs,
         augmentable=None if dataset.inputs else augmentable(dataset),
         heads=tuple(
             TargetInfo(head.output, head.task, tuple(map(int, head.output_shape)), head.assumed)
@@ -308,9 +336,31 @@ def _reduced(images: np.ndarray) -> np.ndarray:
     return blocks.mean(axis=(2, 4))
 
 
-def _strips(rows: np.ndarray, chosen: np.ndarray) -> Tuple[str, np.ndarray, Tuple[str, ...]]:
-    some = rows[:: -(-len(rows) // _RANGE_ROWS)]
-    picked = rows[chosen].astype(np.float64)
+def _input_previews(
+    inputs: Sequence[DataInput], x: Any, chosen: np.ndarray
+) -> Tuple[Tuple[InputPreview, ...], Tuple[str, ...]]:
+    """Return the pictures of several inputs, and notes on them by name of the input; none for one input."""
+    found: List[InputPreview] = []
+    notes: List[str] = []
+    if inputs:
+        some, picked = (parts_of(inputs, rows) for rows in (_some_rows(x), x[chosen]))
+        for each, of_some, own in zip(inputs, some, picked):
+            is_image = own.ndim == 4
+            kind, samples, shown = (
+                _pictures(own, float(of_some.min()), float(of_some.max())) if is_image else _strips(of_some, own)
+            )
+            found.append(InputPreview(each.name, each.shape, kind, samples))
+            notes += [f"{each.name}: {note}" for note in shown]
+    return tuple(found), tuple(notes)
+
+
+def _some_rows(rows: Any) -> np.ndarray:
+    """Return evenly spaced rows, from which the range of each feature is taken."""
+    return rows[:: -(-len(rows) // _RANGE_ROWS)]
+
+
+def _strips(some: np.ndarray, picked: np.ndarray) -> Tuple[str, np.ndarray, Tuple[str, ...]]:
+    picked = picked.astype(np.float64)
     low = np.minimum(some.min(axis=0), picked.min(axis=0))
     span = np.maximum(some.max(axis=0), picked.max(axis=0)).astype(np.float64) - low
     scaled = (picked - low) * (255.0 / np.where(span > 0, span, 1.0))

@@ -120,13 +120,13 @@ def fit_note(network: Network, data: DataInfo) -> str:
 
 def _input_mismatch(network: Network, data: DataInfo) -> str:
     """Return the reason why the inputs of ``network`` are not those of ``data``; empty if they are."""
-    takes, has = dict(network.inputs), dict(data.inputs)
+    takes, has = dict(network.inputs), dict(data.named_shapes)
     known = names_in_network(list(has), network.input_names)
     if known is not None and all(equal_up_to_unit_axis(takes[known[name]], shape) for name, shape in has.items()):
         return ""
     return (
         f"takes {inputs_text(network.inputs, network.input_shape)} per example, but {data.name} has "
-        f"{inputs_text(data.inputs, data.input_shape)}: choose data with these inputs, or a model for it"
+        f"{inputs_text(data.named_shapes, data.input_shape)}: choose data with these inputs, or a model for it"
     )
 
 

@@ -6,6 +6,7 @@ from new_run_stage import DIGITS, info_of
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.data import from_arrays
+from qatviz.data.inputs import from_inputs
 from qatviz.gui.dialogs.new_run.data_preview import DataPreview
 from qatviz.gui.dialogs.new_run.sample_grid import heat_table, picture
 from qatviz.gui.widgets.theme import DARK, LIGHT, Theme
@@ -148,3 +149,28 @@ def test_data_sets_are_shown_one_after_another(preview):
         preview.show_info(info, "")
         preview.grab()
         assert preview.grid.shown == info.captions[: len(preview.grid.shown)]
+
+
+def test_each_input_has_a_tab_with_its_shape_and_pictures(preview):
+    random = np.random.RandomState(3)
+    images = random.randint(0, 256, (60, 6, 5, 3)).astype(np.uint8)
+    depths, rows = random.rand(60, 4, 4, 1).astype(np.float32), np.arange(120, dtype=np.float32).reshape(60, 2)
+    examples = {"image": images, "depth": depths, "row": rows}
+    info = data_info(from_inputs("pair", "made", (examples, np.arange(60) % 3), validation_fraction=0.25))
+    assert [each.kind for each in info.inputs] == [GREY, RGB, ROWS]
+    assert info.describe().startswith("depth 4×4×1 + image 6×5×3 + row 2 features, 3 classes")
+    preview.show_info(info, "")
+    tabs = preview.inputs
+    assert tabs.isVisible() and [tabs.tabText(i) for i in range(3)] == ["depth 4×4×1", "image 6×5×3", "row 2 features"]
+    assert "fed as depth: x; image: x / 255; row: x" in preview.about.text()
+    captions = preview.grid.shown
+    shown = {}
+    for index, each in enumerate(info.inputs):
+        tabs.setCurrentIndex(index)
+        shown[each.name] = [colors_of(pixmap.toImage()) for pixmap in preview.grid._pixmaps]
+        assert preview.grid.shown[:3] == captions[:3]
+    originals = {image.tobytes() for image in images}
+    assert len(shown["image"]) == 32 and all(image.tobytes() in originals for image in shown["image"])
+    assert shown["depth"][0].shape == (4, 4, 3) and shown["row"][0].shape == (1, 2, 3)
+    preview.show_info(DIGITS, "")
+    assert not tabs.isVisible() and tabs.count() == 0 and len(preview.grid._pixmaps) == len(DIGITS.samples)

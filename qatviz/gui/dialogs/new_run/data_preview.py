@@ -3,7 +3,7 @@
 from typing import Dict, List, Optional
 
 import numpy as np
-from PyQt5 import QtWidgets
+from PyQt5 import QtCore, QtWidgets
 
 from qatviz.augmentation_settings import AugmentationSettings
 from qatviz.gui.dialogs.new_run.augmented_row import AugmentedRow
@@ -64,13 +64,20 @@ class DataPreview(QtWidgets.QWidget):
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
+        self._info: Optional[DataInfo] = None
         self.about = Label(wordWrap=True)
+        self.inputs = QtWidgets.QTabBar(expanding=False, drawBase=False, elideMode=QtCore.Qt.ElideMiddle)
+        self.inputs.setAccessibleName("Input whose examples are shown")
         self.grid = SampleGrid(theme)
         self.plot = ClassCounts(theme)
         self.key = RichLabel()
         self.empty = EmptyText(self.grid)
         sides = QtWidgets.QHBoxLayout()
-        sides.addWidget(self.grid, 3)
+        left = QtWidgets.QVBoxLayout()
+        left.setSpacing(2)
+        left.addWidget(self.inputs)
+        left.addWidget(self.grid, 1)
+        sides.addLayout(left, 3)
         right = QtWidgets.QVBoxLayout()
         right.setSpacing(2)
         right.addWidget(self.key)
@@ -82,24 +89,41 @@ class DataPreview(QtWidgets.QWidget):
         rows.addLayout(sides, 3)
         self.augmented = AugmentedRow(theme)
         rows.addWidget(self.augmented, 2)
+        self.inputs.currentChanged.connect(self._on_input)
         self.show_info(None, "")
 
     def show_info(self, info: Optional[DataInfo], empty_text: str) -> None:
         """Show the data, or ``empty_text`` if there is none."""
-        self.grid.show_info(info)
+        self._show_inputs(info)
         self.empty.show_text(empty_text if info is None else "")
         self.plot.setVisible(info is not None)
         self.key.setVisible(info is not None)
         if info is None:
             self.about.clear()
             return
-        colors = "; coloured from the smallest to the largest value of each feature" if info.kind == ROWS else ""
+        has_rows = ROWS in (info.kind, *(each.kind for each in info.inputs))
+        colors = "; coloured from the smallest to the largest value of each feature" if has_rows else ""
         self.about.setText(f"{info.name}: {info.describe()}\n{info.values}{colors}")
         self._show_counts(info)
 
     def show_augmentation(self, info: Optional[DataInfo], settings: AugmentationSettings, seed: int) -> None:
         """Show what augmentation does to some examples, if it does anything."""
         self.augmented.show_augmentation(info, settings, seed)
+
+    def _show_inputs(self, info: Optional[DataInfo]) -> None:
+        """Show a tab for each of several inputs, and the pictures of the first."""
+        self._info = None  # tabs that come and go are no choice of the user
+        while self.inputs.count():
+            self.inputs.removeTab(0)
+        for each in () if info is None else info.inputs:
+            self.inputs.addTab(each.describe())
+        self.inputs.setVisible(self.inputs.count() > 0)
+        self._info = info
+        self.grid.show_info(info)
+
+    def _on_input(self, index: int) -> None:
+        if self._info is not None:
+            self.grid.show_info(self._info.with_pictures_of(index))
 
     def _show_counts(self, info: DataInfo) -> None:
         colors = [self._theme.color(fill.role).name() for fill in (TRAIN, TEST)]
