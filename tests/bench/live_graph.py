@@ -40,12 +40,15 @@ def run_spec(network_name: str, preset: str = CONTRIB_PRESET, settings: tuple = 
     return RunSpec(net, data, DATA, book, batch_size=BATCH_SIZE, **changes)
 
 
-def live_graph(net: Network, data: Dataset, telemetry: bool):
-    """Return a :class:`TrainingGraph` in the initial state of a run with seed 0, quantized like contrib's."""
+def live_graph(net: Network, data: Dataset, telemetry: bool, **options: Any):
+    """Return a :class:`TrainingGraph` in the initial state of a run with seed 0, quantized like contrib's.
+
+    ``options`` are further arguments of the graph.
+    """
     from qatviz.training.graph import TrainingGraph
 
     book = SettingsBook.from_preset(quantization_plan(net), CONTRIB_PRESET)
-    graph = TrainingGraph(net, book.plan, data, BATCH_SIZE, "adam", seed=0, telemetry=telemetry)
+    graph = TrainingGraph(net, book.plan, data, BATCH_SIZE, "adam", seed=0, telemetry=telemetry, **options)
     graph.write_state(graph.initial_state(book.run))
     graph.write_settings(book.quantizers, book.run, 0)
     graph.calibrate(schedule(data).indices(0))

@@ -1,0 +1,88 @@
+"""Time of a training step, relative to that in a graph without what most runs do not use."""
+
+import contextlib
+from typing import Any, Callable, ContextManager, Dict, Iterator, Sequence, Tuple
+from unittest import mock
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from interleave import interleaved_times, milliseconds, ratio
+from live_graph import dataset, live_graph, network, schedule
+
+from qatviz.data import BatchSchedule, Dataset
+from qatviz.data.heads import from_heads
+from qatviz.heads import Head
+from qatviz.network.graph import Network, NetworkBuilder
+from qatviz.network.layers import Dense, Flatten, ReLU
+from qatviz.training import step_inputs
+from qatviz.training.graph import TrainingGraph
+from qatviz.training.step_inputs import StepInputs
+
+AUGMENTATION_OFF, OUTPUT_LOSSES = "step_ratio_augmentation_off", "step_ratio_output_losses"
+NAMES = (f"{AUGMENTATION_OFF}/mlp", f"{AUGMENTATION_OFF}/lenet", f"{OUTPUT_LOSSES}/mlp")
+STEPS = 1000
+_HEADS = (Head("digit", "cross_entropy"), Head("ink", "mse"))
+
+
+def run(names: Sequence[str]) -> Iterator[Dict]:
+    """Measure the figures ``names``."""
+    for name in names:
+        kind, network_name = name.split("/")
+        if kind == OUTPUT_LOSSES:
+            figure = _measured(*_two_outputs(), _without_output_losses, heads=_HEADS)
+        else:
+            data = dataset()
+            figure = _measured(network(network_name, data), data, _without_augmentation)
+        yield dict({"name": name, "unit": "ratio"}, **figure)
+
+
+def _measured(net: Network, data: Dataset, without: Callable[[], ContextManager[None]], **options: Any) -> Dict:
+    whole = live_graph(net, data, telemetry=True, **options)
+    with without():
+        plain = live_graph(net, data, telemetry=True, **options)
+    batches = schedule(data)
+    try:
+        steppers = {name: _stepper(graph, batches) for name, graph in (("whole", whole), ("plain", plain))}
+        times = interleaved_times(steppers, STEPS)
+    finally:
+        whole.close()
+        plain.close()
+    return {"value": ratio(times, "whole", "plain"), "step_ms": milliseconds(times, "whole")}
+
+
+def _stepper(graph: TrainingGraph, batches: BatchSchedule) -> Callable[[int], Any]:
+    return lambda step: graph.step(batches.indices(step), step)
+
+
+@contextlib.contextmanager
+def _without_augmentation() -> Iterator[None]:
+    """Context in which graphs are built that can't be augmented: no input can be replaced or mixed."""
+
+    def loss(inputs: StepInputs, heads: Any, outputs: Any, smoothing: tf.Tensor) -> Tuple[tf.Tensor, list]:
+        return heads.total(heads.losses(outputs, inputs.labels, smoothing, inputs._weights)), []
+
+    kept = mock.patch.object(step_inputs, "_replaceable", lambda value, name: tf.identity(value))
+    with kept, mock.patch.object(StepInputs, "loss", loss):
+        yield
+
+
+@contextlib.contextmanager
+def _without_output_losses() -> Iterator[None]:
+    """Context in which graphs are built whose steps return the loss only, not those of the outputs."""
+    loss = StepInputs.loss
+    with mock.patch.object(StepInputs, "loss", lambda *arguments: (loss(*arguments)[0], [])):
+        yield
+
+
+def _two_outputs() -> Tuple[Network, Dataset]:
+    """Return a network that decides which digit an image shows, and how dark it is, and its data."""
+    digits = dataset()
+    examples = [(digits.x_train, digits.y_train), (digits.x_test, digits.y_test)]
+    parts = [(x, {"digit": y, "ink": x.mean((1, 2, 3)).astype(np.float32)}) for x, y in examples]
+    builder = NetworkBuilder("mlp", digits.input_shape)
+    builder.add(Flatten, "flat")
+    builder.add(Dense, "body", units=128)
+    body = builder.add(ReLU, "body_relu")
+    return builder.network(
+        [builder.add(Dense, "digit", body, units=10), builder.add(Dense, "ink", body, units=1)]
+    ), from_heads("digits", "mnist-5k", *parts)
