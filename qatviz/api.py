@@ -281,7 +281,8 @@ def train(
         its columns (``targets="label"``); x may be one, too. Generators, Keras' sequences and tf.data data sets of
         (x, y), alone or in a pair for training and testing, are read into memory. For a model with several outputs, y
         is a dict of arrays by name of the output, or a tuple or list in their order; for a model with several inputs,
-        x is a dict of arrays by name of the input, or a tuple or list in their order, and ``scaling`` may be a dict.
+        x is a dict of arrays or data frames by name of the input, or a tuple or list in their order, and ``scaling``
+        may be a dict.
     out : str, optional
         Directory to record the run to; by default it is not recorded.
     quiet : bool
