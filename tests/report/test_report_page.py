@@ -9,7 +9,7 @@ from staging import StagedRun
 
 from qatviz.analysis.effects import effect
 from qatviz.errors import RecordError
-from qatviz.metric import ACCURACY, MODES
+from qatviz.metric import ACCURACY, MODES, RMSE, OutputMetric
 from qatviz.network import checks, zoo
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, Flatten
@@ -19,6 +19,7 @@ from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, 
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.report import sections
+from qatviz.report.curves import run_figures
 from qatviz.report.page import page
 from qatviz.report.run_data import read_run
 from qatviz.report.tensor_rows import COLUMNS, tensor_rows
@@ -365,6 +366,21 @@ def test_the_end_of_a_quantization_delay_is_a_change(tmp_path, monkeypatch):
         group.find("title").text for svg in found.svgs() for group in svg.iter("g") if group.find("title") is not None
     }
     assert "2: step 110: " + told + "input.activations, dense1.weights and 5 more" in titles
+
+
+def test_the_loss_of_each_output_has_a_curve(tmp_path):
+    metrics = (OutputMetric("kind", ACCURACY), OutputMetric("box", RMSE))
+    heads = [
+        {"output": "kind", "loss": "cross_entropy", "metric": "accuracy", "task": "classification"},
+        {"output": "box", "loss": "mse", "metric": "rmse", "task": "regression"},
+    ]
+    recorded(tmp_path / "run", lambda run: run.advance(40), StagedRun("mlp", metrics=metrics), heads=heads)
+    found = read_run(RunRecord.read(tmp_path / "run"))
+    losses, of_box = (found.history.series(name).mean for name in ("loss", "training:box/loss"))
+    np.testing.assert_allclose(of_box, losses / 2, rtol=1e-5)
+    figure = run_figures(found)[0]
+    assert [name for name, _ in figure.legend] == ["total", "kind", "box"]
+    assert len({style for _, style in figure.legend}) == 3
 
 
 def test_the_report_of_a_regression_shows_its_metric(tmp_path):
