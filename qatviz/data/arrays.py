@@ -37,7 +37,7 @@ _ABOUT = ("class_names", "task", "scaling", "w_train", IGNORED_LABEL)
 _EXAMPLES, _LABELS = "features", "targets"
 _ROLES = {
     **dict.fromkeys(("x", "features", "images", "inputs", "data", "samples", "examples"), _EXAMPLES),
-    **dict.fromkeys(("y", "labels", "label", "targets", "target"), _LABELS),
+    **dict.fromkeys(("y", "labels", "label", "targets", "target", "masks", "mask"), _LABELS),
 }
 #: Part of arrays whose names mention none.
 _ALL = "all"

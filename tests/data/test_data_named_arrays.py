@@ -59,7 +59,9 @@ def test_usual_names_of_parts(write, digits, names):
     assert not [text for text in texts(dataset) if "skipped" in text or "chosen at random" in text]
 
 
-@pytest.mark.parametrize("names", [("images", "labels"), ("data", "target"), ("X", "y"), ("features", "targets")])
+@pytest.mark.parametrize(
+    "names", [("images", "labels"), ("data", "target"), ("X", "y"), ("features", "targets"), ("images", "masks")]
+)
 def test_usual_names_of_a_single_part(write, digits, names):
     dataset = load(write(**dict(zip(names, digits))))
     assert (len(dataset.x_train), len(dataset.x_test)) == (32, 8)
