@@ -33,11 +33,13 @@ def test_the_row_is_shown_with_augmentation_and_again_shows_the_next_step(dialog
     shown = row.grid._info.samples
     expected = np.concatenate(pictures_of(WITH_EXAMPLES.augmentable, dialog.request.run, dialog.request.seed, 0))
     np.testing.assert_array_equal(shown, expected)
-    assert "training step 0 with seed 0" in row.about.text()
+    assert row.about.text() == "Above: examples; below: augmented, as in training step 1 with seed 0"
+    places = [spot for spot, _ in row.grid._places()]
+    assert len(places) == len(shown) and places[0].bottom() < places[8].top() and places[0].width() >= 40
     row.again.click()
     after = np.concatenate(pictures_of(WITH_EXAMPLES.augmentable, dialog.request.run, 0, 1))
     np.testing.assert_array_equal(row.grid._info.samples, after)
-    assert "training step 1" in row.about.text() and (after != expected).any()
+    assert "training step 2" in row.about.text() and (after != expected).any()
     dialog.form.numbers["augment_rotation"].box.set_value(0.0)
     dialog.form.changed.emit()
     assert not row.isVisible()

@@ -135,6 +135,10 @@ def test_a_table_replaces_the_fields_of_a_single_output(dialog, qtbot):
     assert all(fields[name].isVisible() for name in ("task", "loss", "class_weights", "metric"))
 
 
+def test_the_text_below_the_layers_names_every_output(dialog):
+    assert dialog.network_preview.total.text().endswith("for examples of 6 features and the outputs kind 3 + box 2")
+
+
 def test_choices_become_those_of_the_request(dialog, checks, qtbot):
     choose(dialog, "kind", "metric", "accuracy")
     choose(dialog, "box", "loss", "huber")
@@ -181,6 +185,12 @@ def test_the_table_has_a_row_of_readable_editors_for_each_output(dialog):
     assert table.rowCount() == 2 and table.verticalHeaderItem(0).text() == "kind"
     picture = table.grab().toImage()
     assert picture.height() >= table.rowHeight(0) + table.rowHeight(1) + table.horizontalHeader().height()
+    header = table.horizontalHeader()
+    for index in range(table.columnCount()):
+        heading = table.horizontalHeaderItem(index).text()
+        assert header.sectionSize(index) >= table.fontMetrics().horizontalAdvance(heading) + 8, heading
+    table.editors["kind", "loss"].setEditText("/mine/a/long/path/to/losses.py:focal")
+    assert table.editors["kind", "loss"].toolTip().startswith("/mine/a/long/path/to/losses.py:focal\n")
     for editor in table.editors.values():
         assert editor.accessibleName() and editor.toolTip() and editor.width() > 40
         assert editor.geometry().bottom() <= table.viewport().height()

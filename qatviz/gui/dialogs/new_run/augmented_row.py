@@ -56,6 +56,8 @@ class AugmentedRow(QtWidgets.QWidget):
             self.grid.show_info(None)
             return
         before, after = pictures_of(info.augmentable, self._settings, self._seed, self._step)
-        captions = (*[""] * len(before), *["augmented"] * len(after))
-        self.grid.show_info(info._replace(kind=RGB, samples=np.concatenate([before, after]), captions=captions))
-        self.about.setText(f"Examples, and below as augmented in training step {self._step} with seed {self._seed}")
+        samples = np.concatenate([before, after])
+        self.grid.show_info(info._replace(kind=RGB, samples=samples, captions=("",) * len(samples)))
+        self.about.setText(
+            f"Above: examples; below: augmented, as in training step {self._step + 1} with seed {self._seed}"
+        )

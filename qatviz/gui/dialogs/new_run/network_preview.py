@@ -8,7 +8,7 @@ from qatviz.gui.widgets.labels import Label
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.network.sequences import sequence_layers, shown_kind, shown_shape
-from qatviz.number_format import shape_text
+from qatviz.number_format import count, shape_text
 from qatviz.presentation.previews import inputs_text
 
 _COLUMNS = ("Layer", "Kind", "Output", "Parameters", "MACs")
@@ -110,8 +110,16 @@ def _total(network: Network, is_known: bool) -> str:
         f"{sum(row.macs for row in rows):,} MACs, {len(quantization_plan(network).tensors)} quantized tensors"
     )
     shapes = inputs_text(network.inputs, network.input_shape)
-    examples = f"for examples of {shapes} and {network.num_outputs:,} outputs"
+    examples = f"for examples of {shapes} and {_outputs_text(network)}"
     return f"{text}\n{examples}{'' if is_known else ', until the data is read'}"
+
+
+def _outputs_text(network: Network) -> str:
+    """Return the outputs as text: ``10 outputs``, ``outputs of 32×32×3``, ``the outputs kind 3 + box 4``."""
+    names, shapes = network.output_names, network.output_shapes
+    if len(shapes) > 1:
+        return "the outputs " + " + ".join(f"{name} {shape_text(shape)}" for name, shape in zip(names, shapes))
+    return count(shapes[0][0], "output") if len(shapes[0]) == 1 else f"outputs of {shape_text(shapes[0])}"
 
 
 def _count(number: int) -> str:

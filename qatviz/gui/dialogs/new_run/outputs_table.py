@@ -4,11 +4,11 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.class_weights import BALANCED
 from qatviz.gui.dialogs.fields import Choice, WordBox, choice_box, function_box
 from qatviz.heads import CLASS_WEIGHTS, LOSS, LOSS_WEIGHT, METRIC, TASK
 from qatviz.losses import AUTOMATIC, LOSSES
 from qatviz.metric import METRICS
+from qatviz.own_functions import is_function
 from qatviz.settings import START_SETTINGS
 from qatviz.task import TASK_HELP, TASK_TEXTS
 
@@ -18,6 +18,8 @@ _AUTO = "Auto"
 _HIGHEST, _DECIMALS = 1e6, 6
 #: Number of rows that are shown without scrolling; width of the longest name, characters.
 _ROWS, _NAME_LENGTH = 6, 16
+#: Columns of editors for numbers and short texts; space on both sides of their headings, px.
+_NARROW, _MARGIN = (LOSS_WEIGHT, CLASS_WEIGHTS), 8
 
 
 class _Column(NamedTuple):
@@ -58,6 +60,11 @@ class OutputsTable(QtWidgets.QTableWidget):
         for index, column in enumerate(_COLUMNS):
             self.horizontalHeaderItem(index).setToolTip(column.help)
         self.horizontalHeader().setSectionResizeMode(QtWidgets.QHeaderView.Stretch)
+        for index, column in enumerate(_COLUMNS):
+            if column.choice in _NARROW:  # as wide as the heading; the lists share the rest
+                self.horizontalHeader().setSectionResizeMode(index, QtWidgets.QHeaderView.Fixed)
+                width = self.fontMetrics().horizontalAdvance(column.heading) + 2 * _MARGIN
+                self.horizontalHeader().resizeSection(index, width)
         self.horizontalHeader().setSectionsClickable(False)
         self.verticalHeader().setSectionsClickable(False)
 
@@ -114,7 +121,7 @@ class OutputsTable(QtWidgets.QTableWidget):
             return weight
         if choice == CLASS_WEIGHTS:
             text = QtWidgets.QLineEdit()
-            text.setPlaceholderText(f"none, {BALANCED}, …")
+            text.setPlaceholderText("None")
             text.textChanged.connect(lambda _: self.changed.emit())
             return text
         make = choice_box if choice == TASK else function_box
@@ -122,10 +129,16 @@ class OutputsTable(QtWidgets.QTableWidget):
         box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(4)
         box.view().setMinimumWidth(box.view().sizeHintForColumn(0) + 24)
-        box.currentTextChanged.connect(lambda _: self.changed.emit())
+        box.currentTextChanged.connect(lambda text: self._on_text(box, choice, text))
         if choice == TASK:
             box.currentIndexChanged.connect(lambda _: self.task_changed.emit())
         return box
+
+    def _on_text(self, box: QtWidgets.QComboBox, choice: str, text: str) -> None:
+        """Show a function whole in the tooltip, as the box is too narrow for its path."""
+        about = next(column.help for column in _COLUMNS if column.choice == choice)
+        box.setToolTip(f"{text}\n\n{about}" if is_function(text) else about)
+        self.changed.emit()
 
 
 class _WeightBox(QtWidgets.QDoubleSpinBox):

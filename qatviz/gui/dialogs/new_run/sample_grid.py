@@ -15,7 +15,10 @@ _GAP = 6
 
 
 class SampleGrid(QtWidgets.QWidget):
-    """Grid of pictures with captions below; rows of features are drawn as strips with captions beside them."""
+    """Grid of pictures with captions below, if there are any.
+
+    Rows of features are drawn as strips with captions beside them.
+    """
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -41,9 +44,10 @@ class SampleGrid(QtWidgets.QWidget):
 
     def _places(self) -> List[Tuple[QtCore.QRect, QtCore.QRect]]:
         """Return the rectangles of each example and its caption."""
-        info, line = self._info, self.fontMetrics().height()
+        info = self._info
         if info is None:
             return []
+        line = self.fontMetrics().height() if any(info.captions) else 0
         if info.kind == ROWS:
             count = min(len(self._pixmaps), max(1, self.height() // (line + 1)))
             widest = max(self.fontMetrics().horizontalAdvance(text) for text in info.captions) + _GAP
