@@ -83,6 +83,7 @@ def test_a_run_with_one_output_has_no_further_plots(context, panel, staged):
 def test_the_tooltip_of_the_status_bar_has_each_output():
     event = events.Evaluated(5, dict.fromkeys(MODES, 0.5), 100, 0.1, "accuracy", **RESULT)
     brief, every = score_texts(event)
+    assert brief == "kind: quantized 50.0 % · float 50.0 %"
     lines = every.splitlines()
     assert lines[0].startswith("kind: accuracy on 100 held-out examples") and "\n" not in brief
     assert "box: RMSE: float 0.0213, weights only 0.0251, activations only 0.0248, quantized 0.0302" in lines

@@ -14,7 +14,7 @@ from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.number_format import count
 from qatviz.presentation.evaluation_time import present_fraction, time_text
-from qatviz.presentation.score_texts import evaluation_lines, metric_title
+from qatviz.presentation.score_texts import evaluation_lines, metric_title, of_output
 from qatviz.protocol import events
 from qatviz.telemetry.run_handle import BUILDING, FAILED, FINISHED, NEW, PAUSED, RECORDED, RUNNING, STOPPED
 
@@ -25,7 +25,7 @@ _FIELDS = (
     ("loss", "Loss of the newest training step.", "loss 0.00000"),
     ("score", "", "quantized 100.0 % · float 100.0 %"),
     ("step", "Completed training steps, and their total number.", "step 000,000 of 000,000"),
-    ("progress", "Fraction of the training steps that are done.", "100 %"),
+    ("progress", "Fraction of the training steps that are done.", "  100 %"),
     ("left", _LEFT_TIP, "00 h 00 min left"),
     ("speed", "", "0,000 steps/s"),
 )
@@ -169,7 +169,9 @@ def score_texts(evaluation: events.Evaluated) -> Tuple[str, str]:
     """Return the newest evaluation in brief, and all its modes."""
     metric = METRICS[evaluation.metric]
     shown = {mode: metric.text(evaluation.scores.get(mode)) for mode in MODES}
-    brief = " · ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in ("quantized", "float"))
+    brief = of_output(
+        " · ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in ("quantized", "float")), evaluation.output
+    )
     every = ", ".join(f"{MODE_NAMES[mode]} {shown[mode]}" for mode in MODES)
     name = metric_title(metric.name, evaluation.output, True)
     examples = f"{evaluation.num_examples:,} held-out examples at step {evaluation.step:,}"
