@@ -24,6 +24,7 @@ def test_the_reason_why_a_run_cannot_be_exported_is_shown(run, make, directory, 
         run.end(events.Finished(3))
         dialog.form.show_run(directory)
     assert problem in dialog.problem.text() and not dialog.start.isEnabled()
+    assert not any("Reading" in "".join(lines) for lines in verdicts(dialog)) and not dialog.form.limits.verdict.text()
 
 
 def test_without_a_run_there_is_nothing_to_export(make):

@@ -176,6 +176,8 @@ class ExportForm(QtWidgets.QWidget):
     def _refusals(self, export_format: Any) -> Optional[List[Refusal]]:
         """Return the reasons why a format does not support the settings; None if the settings are not known yet."""
         _name, book, step = self._state
+        if self.state_box.state() is None:  # nothing is being read: `problem` has the reason
+            return []
         if book is None or self._model.network is None:
             return None
         options = self._options[export_format.name].values()
