@@ -33,7 +33,7 @@ EVALUATION = 4
 #: Fields whose values differ between runs: times and results of training.
 OWN_NUMBERS = {
     events.Evaluated: {"scores", "num_examples", "seconds"},
-    StepRecord: {"seconds", "loss", "values"},
+    StepRecord: {"seconds", "loss", "values", "losses"},
     Snapshot: {"seconds", "values"},
     TensorHistogram: {
         "edges",
