@@ -22,8 +22,7 @@ for float's own rounding. Details:
   with which runtimes compute in float, and weights of up to 4 bits are INT4. Before, tensors of 9 to 16 bits are
   rounded in float, with the formula of training.
 
-Names of layers are names of nodes; names of the model's tensors are names of values. All other names contain a dot,
-which layers' names don't.
+Nodes have the names of layers, values those of the model's tensors. All other names have a dot, which layers' have not.
 """
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -184,10 +183,8 @@ class _Lowering:
                 name = self._model.softmax or SOFTMAX
                 names = (self._file.add_node("Softmax", names, name, name, axis=-1),)
             ports = [self._shipped(name, head.logits.shape) for name, head in zip(names, self._model.heads)]
-        inputs = [
-            Port(given[tensor.name], np.int32 if tensor.ids else np.float32, self._shape(tensor))
-            for tensor in self._model.inputs
-        ]
+        types = [np.int32 if tensor.ids else np.float32 for tensor in self._model.inputs]
+        inputs = [Port(given[t.name], type_, self._shape(t)) for t, type_ in zip(self._model.inputs, types)]
         if len(inputs) > 1:
             ports = self._file.name_inputs(inputs, ports)
         content = self._file.finish(inputs, ports, text)

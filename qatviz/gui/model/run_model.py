@@ -13,6 +13,7 @@ from PyQt5 import QtCore
 
 from qatviz.analysis.sensitivity import MeasuredSensitivity, Sensitivity, SensitivityProgress
 from qatviz.errors import RunStateError
+from qatviz.gui.model.moments import ShownMoments
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol import events
@@ -36,8 +37,8 @@ from qatviz.telemetry.run_handle import (
 )
 
 #: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor,
-#: sensitivities; the user's selection; and the moments of the past that are shown.
-RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, SELECTION, MOMENT = (
+#: sensitivities; and the user's selection. A further topic is `qatviz.gui.model.moments.MOMENT`.
+RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, SELECTION = (
     "run",
     "state",
     "steps",
@@ -47,7 +48,6 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, SELECTION, M
     "values",
     "sensitivity",
     "selection",
-    "moment",
 )
 
 #: Maximum number of snapshots kept for distributions over time. If there are more, every other one is dropped, except
@@ -66,7 +66,7 @@ _ENDED = {
 _SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
 
-class RunModel(QtCore.QObject):
+class RunModel(ShownMoments):
     """Present state of the shown run.
 
     Attributes
@@ -109,17 +109,11 @@ class RunModel(QtCore.QObject):
         Names of the selected tensors, in the order of the plan.
     current : str
         Name of the tensor in the Tensor panel; empty without a run.
-    moment : Snapshot or None
-        Snapshot of the past that is shown in place of the newest; None to show the present.
-    other_moment : Snapshot or None
-        Snapshot that the shown one is compared with; None without a comparison.
     failure : events.Failed or None
     ended : bool
         Whether the run can no longer train: it has ended, or was opened from its record.
     """
 
-    #: Emitted with a topic after the model has changed.
-    changed = QtCore.pyqtSignal(str)
     #: Emitted with each event.
     happened = QtCore.pyqtSignal(object)
     #: Emitted with each command just before it is sent.
@@ -282,65 +276,6 @@ class RunModel(QtCore.QObject):
         assert self.book is not None, "a state is that of a run"
         return self._timeline.settings_at(point, self.book)
 
-    # The shown moment
-
-    @property
-    def shown(self) -> Optional[Snapshot]:
-        """The snapshot that is shown: that of :attr:`moment`, else the newest."""
-        return self.snapshot if self.moment is None else self.moment
-
-    @property
-    def shown_step(self) -> int:
-        """Step of the shown moment."""
-        return self.step if self.moment is None else self.moment.step
-
-    def shown_settings_of(self, tensor: str) -> QuantizerSettings:
-        """Return the settings in effect for a tensor at the shown moment."""
-        return self.settings_of(tensor) if self.moment is None else self.settings_at(self.moment, tensor)
-
-    def is_shown_active(self, tensor: str) -> bool:
-        """Return whether the tensor is quantized at the shown moment."""
-        return self.shown_settings_of(tensor).is_active(self.shown_step)
-
-    def past(self) -> List[Snapshot]:
-        """Return the snapshots of the run's past, the newest included even if it is not among those kept."""
-        snapshots, newest = list(self.snapshots), self.snapshot
-        is_last = bool(snapshots) and snapshots[-1] is newest
-        if newest is not None and newest.step <= self.step and not is_last:
-            snapshots.append(newest)
-        return snapshots
-
-    def look_back(self, step: Optional[float]) -> None:
-        """Show the snapshot nearest to ``step``; the present for None, and if that is the newest one."""
-        found = None if step is None else self.nearest_snapshot(step)
-        self._set_moments(None if found is self.snapshot else found, self.other_moment)
-
-    def compare_with(self, step: Optional[float]) -> None:
-        """Compare the shown moment with the snapshot nearest to ``step``; end the comparison for None."""
-        self._set_moments(self.moment, None if step is None else self.nearest_snapshot(step))
-
-    def nearest_snapshot(self, step: float) -> Optional[Snapshot]:
-        """Return the snapshot of the past that is nearest to ``step``; None without one."""
-        past = self.past()
-        return min(past, key=lambda snapshot: abs(snapshot.step - step)) if past else None
-
-    def _set_moments(self, moment: Optional[Snapshot], other: Optional[Snapshot]) -> None:
-        if moment is not self.moment or other is not self.other_moment:
-            self.moment, self.other_moment = moment, other
-            self.changed.emit(MOMENT)
-
-    def _check_moments(self) -> None:
-        """Forget shown moments that are no longer part of the past; replace those that were thinned out."""
-        moment = self._present_moment(self.moment)
-        self._set_moments(None if moment is self.snapshot else moment, self._present_moment(self.other_moment))
-
-    def _present_moment(self, moment: Optional[Snapshot]) -> Optional[Snapshot]:
-        if moment is None or any(known is moment for known in self.snapshots) or moment is self.snapshot:
-            return moment
-        if self.snapshot is None or moment.step > self.snapshot.step:
-            return None
-        return next((known for known in reversed(self.snapshots) if known.step <= moment.step), None)
-
     @property
     def is_change_unmeasured(self) -> bool:
         """True if quantizers have changed since the newest snapshot of a run in progress."""
@@ -445,14 +380,6 @@ class RunModel(QtCore.QObject):
             self.measured_sensitivity, self.sensitivity_progress = item, None
         else:
             self.sensitivity_progress = item
-
-    @property
-    def earlier_snapshot(self) -> Optional[Snapshot]:
-        """The snapshot before the shown one on the present branch, if there is one."""
-        shown = self.shown
-        if shown is None:
-            return None
-        return next((kept for kept in reversed(self.snapshots) if kept.step < shown.step), None)
 
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
         """Make a snapshot the newest, and keep it for distributions over time if it is due."""

@@ -11,7 +11,8 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.frames import Effort, Frames
 from qatviz.gui.model.launcher import Launcher
-from qatviz.gui.model.run_model import ACTIVE_STATES, MOMENT, RUN, SELECTION, SNAPSHOT, STATE, RunModel
+from qatviz.gui.model.moments import MOMENT
+from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.budget.panel import BudgetPanel
 from qatviz.gui.panels.events.panel import EventsPanel
 from qatviz.gui.panels.evolution.panel import EvolutionPanel

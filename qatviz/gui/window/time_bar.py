@@ -6,7 +6,8 @@ import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.edits import Edits
-from qatviz.gui.model.run_model import EVENTS, MOMENT, RUN, SNAPSHOT, RunModel
+from qatviz.gui.model.moments import MOMENT
+from qatviz.gui.model.run_model import EVENTS, RUN, SNAPSHOT, RunModel
 from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme

@@ -5,7 +5,8 @@ from typing import Callable, Iterable, List, Optional, Sequence, Set, Tuple
 import numpy as np
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.gui.model.run_model import EVENTS, MOMENT, RUN, SELECTION, SNAPSHOT, STEPS
+from qatviz.gui.model.moments import MOMENT
+from qatviz.gui.model.run_model import EVENTS, RUN, SELECTION, SNAPSHOT, STEPS
 from qatviz.gui.panels.evolution.bar import EvolutionBar
 from qatviz.gui.panels.evolution.canvas import Canvas
 from qatviz.gui.panels.evolution.effects import MarkerEffects

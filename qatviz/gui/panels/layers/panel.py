@@ -7,7 +7,8 @@ from PyQt5.QtCore import Qt
 
 from qatviz.analysis.causes import facts_of
 from qatviz.gui.model.edits import Key
-from qatviz.gui.model.run_model import EVENTS, MOMENT, SELECTION, SETTINGS, SNAPSHOT
+from qatviz.gui.model.moments import MOMENT
+from qatviz.gui.model.run_model import EVENTS, SELECTION, SETTINGS, SNAPSHOT
 from qatviz.gui.panels.layers.columns import INDEX
 from qatviz.gui.panels.layers.model import LayersFilter, LayersModel
 from qatviz.gui.panels.layers.rows import Totals

@@ -4,7 +4,8 @@ from typing import Any, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.gui.model.run_model import EVENTS, MOMENT, SELECTION, SNAPSHOT
+from qatviz.gui.model.moments import MOMENT
+from qatviz.gui.model.run_model import EVENTS, SELECTION, SNAPSHOT
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.pair_chart import PairChart

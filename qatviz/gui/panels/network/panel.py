@@ -4,7 +4,8 @@ from typing import Dict, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.model.run_model import MOMENT, RUN, SELECTION, SETTINGS, SNAPSHOT
+from qatviz.gui.model.moments import MOMENT
+from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT
 from qatviz.gui.panels.network.items import Edges, Node, network_painter
 from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, SHOWN, badge_quantity, table_of, tooltip, value_of
 from qatviz.gui.panels.network.view import ColorBar, NetworkView

@@ -9,7 +9,8 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import RunStateError
 from qatviz.gui.model.context import Context
-from qatviz.gui.model.run_model import MOMENT, RUN, SELECTION, SETTINGS, SNAPSHOT, STATE, VALUES
+from qatviz.gui.model.moments import MOMENT
+from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT, STATE, VALUES
 from qatviz.gui.panels.tensor.channels import ChannelsPlot
 from qatviz.gui.panels.tensor.codes import CodesPlot
 from qatviz.gui.panels.tensor.error import ErrorPlot
