@@ -1,5 +1,7 @@
 """Conversion of Embedding."""
 
+# Apart from the other conversions, whose module is full.
+
 from typing import List
 
 from qatviz.errors import NetworkError
