@@ -148,7 +148,7 @@ def test_evaluations_are_dots_by_cost_and_the_selected_one_is_restored(stage, co
     assert context.edits.value("conv2.weights", "num_bits") == 8
     context.edits.discard()
     assert not panel.restore_button.isEnabled() and "no checkpoint" in panel.restore_button.toolTip()
-    run.put(events.CheckpointSaved(first.step, "mine", SaveReason(SaveKind.REQUESTED)))
+    run.report(events.CheckpointSaved(first.step, "mine", SaveReason(SaveKind.REQUESTED)), first.point)
     context.model.process(run.drain())
     panel.refresh()
     panel.restore_button.click()

@@ -10,7 +10,6 @@ from qatviz.gui.model.run_model import RUN, SELECTION, SENSITIVITY, SETTINGS, ST
 from qatviz.gui.panels.sensitivity.table_view import SensitivityHeader, SensitivityRows
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
-from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.presentation.figure_caption import Caption
@@ -66,9 +65,10 @@ class SensitivityPanel(Panel):
         self._table: Optional[SensitivityTable] = None
 
     def _layout(self) -> None:
-        bar = FlowLayout(spacing=8)
+        bar = QtWidgets.QHBoxLayout()
         bar.setContentsMargins(6, 4, 6, 4)
-        for widget in (self.estimate, self.measure, self.cancel, self.progress):
+        bar.addWidget(self.note, 1)
+        for widget in (self.progress, self.estimate, self.measure, self.cancel):
             bar.addWidget(widget)
         head = QtWidgets.QHBoxLayout()
         head.setSpacing(0)
@@ -78,7 +78,6 @@ class SensitivityPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addLayout(bar)
-        layout.addWidget(self.note)
         layout.addLayout(head)
         layout.addWidget(self.area, 1)
 
@@ -154,7 +153,6 @@ class SensitivityPanel(Panel):
         self.progress.setValue(int((fraction or 0.0) * self.progress.maximum()))
         texts = [self._note(), f"Not computed: {message}" if message else ""]
         self.note.setText("\n".join(filter(None, texts)))
-        self.note.setVisible(bool(self.note.text()))
 
     def _note(self) -> str:
         table = self._table
