@@ -1,5 +1,7 @@
 """A network small enough to be exported often, with the inputs of its export; and its exports."""
 
+import json
+
 import numpy as np
 from integer_cases import book_of, network_of, state_of
 
@@ -43,3 +45,10 @@ def files_in(directory):
     return {
         path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
     }
+
+
+def proof_record(path):
+    """Return the record of a proof from its file, without the recipe of the settings, which the proof itself lacks."""
+    record = json.loads(path.read_text("utf-8"))
+    assert record.pop("recipe")["rules"]
+    return record

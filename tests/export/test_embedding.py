@@ -188,8 +188,6 @@ def source_of_twins(count=60):
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"encodings"}))
 def test_every_format_is_proven(name, several, tmp_path):
     form, origin = FORMATS[name], source_of_twins() if several else source_of_text()
-    if several and not form.holds_inputs:
-        pytest.skip("the format has one input")
     if several and name == "c":
         with pytest.raises(ExportError, match="the inputs 'one', 'two' have ids, which are int32, and the others"):
             form.export(origin, tmp_path / "net")

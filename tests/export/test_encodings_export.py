@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from export_cases import INT8, NETWORK, STATE
+from export_cases import INT8, NETWORK, STATE, proof_record
 from file_damage import damaged_copies
 from integer_cases import book_of, network_of, state_of
 from test_lowering_float import random_chain
@@ -290,7 +290,7 @@ def test_an_export_is_a_file_with_a_proof_of_its_grids(version, tmp_path, datase
     assert all(tensor.found == (1.0, 0, None) for tensor in report.tensors if tensor.found is not None)
     assert found["conv.weights"] == ("conv.weights", WEIGHTS, 8, 8, 72, (1.0, 0, None))
     assert found["relu"].codes == 15 * 8 * 8 * 8 and found["logits.bias"].num_bits == 32
-    assert json.loads((tmp_path / "net.encodings.parity.json").read_text()) == report.to_record()
+    assert proof_record(tmp_path / "net.encodings.parity.json") == report.to_record()
     assert "100.00 %" in report.to_text() and "batch norm" in report.to_text()
     both = ("net.encodings", "net_torch.encodings")
     assert report.nbytes["file"] == sum((tmp_path / name).stat().st_size for name in both)

@@ -1,13 +1,12 @@
 """ONNX export as a whole: files, refusals and notes."""
 
-import json
 import os
 import sys
 from functools import partial
 
 import numpy as np
 import pytest
-from export_cases import INT8, NETWORK, STATE, export_as
+from export_cases import INT8, NETWORK, STATE, export_as, proof_record
 from integer_cases import book_of, model_of, network_of
 
 from qatviz.errors import ExportError
@@ -50,7 +49,7 @@ def test_an_export_is_a_file_with_proof_and_golden_vectors(weights, storage, tmp
         "net.onnx.parity.txt",
     ]
     report = written.report
-    assert json.loads((tmp_path / "new" / "net.onnx.parity.json").read_text()) == report.to_record()
+    assert proof_record(tmp_path / "new" / "net.onnx.parity.json") == report.to_record()
     assert report.about["format"] == "ONNX " + storage and report.about["runtime"].startswith("onnxruntime 1.")
     assert report.examples == 60 and not report.faults and report.as_expected and report.reached == (0.995, 1, 1.0)
     assert report.outputs["file to evaluation graph"].largest <= 1

@@ -51,6 +51,7 @@ TESTED_ALONE = {
     "Activation",
     "Average",
     "Conv2DTranspose",
+    "Embedding",
     "GroupedConv2D",
     "MatMul",
     "Maximum",
@@ -102,8 +103,11 @@ def everything():
 
 
 def images_for(model, count=48, seed=0):
-    shape = (count, *model.tensor(model.input).shape)
-    return np.random.RandomState(seed).standard_normal(shape).astype(np.float32) * 2
+    tensor = model.tensor(model.input)
+    shape, random = (count, *tensor.shape), np.random.RandomState(seed)
+    if tensor.ids:
+        return random.randint(tensor.ids, size=shape).astype(np.float32)
+    return random.standard_normal(shape).astype(np.float32) * 2
 
 
 def all_outputs(model, **options):

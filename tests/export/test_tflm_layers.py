@@ -132,7 +132,7 @@ def micro():
 
 def test_the_networks_have_every_kind_of_layer_and_every_function():
     layers = [layer for network in NETWORKS.values() for layer in network().layers]
-    assert {layer.kind for layer in layers} >= set(_KERNELS)
+    assert {layer.kind for layer in layers} >= set(_KERNELS) - {"Embedding"}  # in test_embedding
     assert {layer.function for layer in layers if isinstance(layer, Activation)} == set(FUNCTIONS)
 
 

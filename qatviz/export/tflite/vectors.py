@@ -39,8 +39,10 @@ def file_vectors(
         Runtime to run the file in.
     """
     codes = golden_codes(model, golden)
-    given = shipped.to_file(codes)
-    parts = split_examples(shipped.inputs, given).values() if len(shipped.inputs) > 1 else [given]
+    if len(shipped.inputs) > 1:
+        parts = [shipped.to_file(part, name) for name, part in split_examples(shipped.inputs, codes).items()]
+    else:
+        parts = [shipped.to_file(codes)]
     vectors: Dict[str, Any] = {of_output(FILE_INPUT, index): part for index, part in enumerate(parts)}
     if litert is not None:
         with LitertRunner(litert, shipped) as runner:
