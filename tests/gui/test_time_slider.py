@@ -172,6 +172,16 @@ def test_the_slider_marks_changes_and_paints_its_handles(window):
     assert window.theme.colors.accent in colors
 
 
+def test_a_low_window_leaves_the_room_to_its_panels(window, app):
+    assert window.time.isVisible()
+    window.resize(1280, 580)
+    draw(window, app)
+    assert not window.time.isVisible() and window.model.moment is None
+    window.resize(1280, 800)
+    draw(window, app)
+    assert window.time.isVisible()
+
+
 def test_a_run_without_a_past_has_no_slider(context, show):
     window = show(make_window(context.settings), 1280, 800)
     assert not window.time.slider.isEnabled() and not window.time.now.isEnabled()

@@ -186,6 +186,7 @@ class MainWindow(RunWindow):
         self.resize(DEFAULT_SIZE)
         self.docks.arrange()
         self.docks.restore(self.settings)
+        self.time.follow(self)
         self._focus_tiles()
 
     def _focus_tiles(self) -> None:

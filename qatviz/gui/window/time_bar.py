@@ -21,6 +21,9 @@ _HEIGHT, _MARGIN, _HANDLE, _GROOVE = 18, 9, 6.0, 4
 _PAGE = 10
 #: The bar is as low as its text, because panels need the room.
 _SLIM = "QToolBar { padding: 0px 3px; } QToolButton { padding: 0px 5px; margin: 0px; }"
+#: Height of a window, in lines of text, below which the bar is hidden; and the events after which that is checked.
+_LEAST_LINES = 44
+_FITTING = (QtCore.QEvent.Resize, QtCore.QEvent.FontChange, QtCore.QEvent.Show)
 _PLAY, _STOP = "▶", "■"
 #: Longest usual text beside the slider.
 _WIDEST_TEXT = " step 10,000,000"
@@ -152,13 +155,18 @@ def _changes(event: Event) -> bool:
 
 
 class TimeBar(QtWidgets.QToolBar):
-    """Tool bar with the time slider, a button to play, the shown step, “Now” and “Compare”."""
+    """Tool bar with the time slider, a button to play, the shown step, “Now” and “Compare”.
+
+    In a low window, it leaves its room to the panels: a click in the Evolution panel, and “Over time” of the Tensor
+    panel, look back there, too.
+    """
 
     #: Emitted when two moments begin to be compared.
     comparison_begun = QtCore.pyqtSignal()
 
     def __init__(self, model: RunModel, edits: Edits, theme: Theme):
         super().__init__("Time")
+        self.text = Label()
         self.setObjectName("time")
         self.setMovable(False)
         self.setContextMenuPolicy(QtCore.Qt.PreventContextMenu)
@@ -167,8 +175,7 @@ class TimeBar(QtWidgets.QToolBar):
         self.play = QtWidgets.QToolButton(text=_PLAY, checkable=True, toolTip="Play the run from the shown moment")
         self.play.setAccessibleName("Play")
         self.slider = TimeSlider(theme)
-        self.text = Label()
-        self.text.setFixedWidth(self.fontMetrics().horizontalAdvance(_WIDEST_TEXT))
+        self._fit_text()
         shown = Isolated(self.text)  # a new text must not lay out the window
         self.now = QtWidgets.QToolButton(text="Now", toolTip="Show the present state again")
         self.compare = QtWidgets.QToolButton(text="Compare", checkable=True)
@@ -192,6 +199,26 @@ class TimeBar(QtWidgets.QToolBar):
         self.play.toggled.connect(self._on_play)
         self.compare.toggled.connect(self._on_compare)
         self.timer.timeout.connect(self._advance)
+
+    def follow(self, window: QtWidgets.QMainWindow) -> None:
+        """Show the bar while there is room for it in ``window``; call this after all else that follows its size."""
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
+        if event.type() in _FITTING and isinstance(watched, QtWidgets.QMainWindow):
+            has_room = watched.height() >= _LEAST_LINES * watched.fontMetrics().height()
+            if has_room == self.isHidden():
+                self.setVisible(has_room)
+                watched.layout().activate()  # before the docks are fitted
+        return False
+
+    def changeEvent(self, event: QtCore.QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QtCore.QEvent.FontChange:
+            self._fit_text()
+
+    def _fit_text(self) -> None:
+        self.text.setFixedWidth(self.fontMetrics().horizontalAdvance(_WIDEST_TEXT))
 
     def _on_topic(self, topic: str) -> None:
         if topic == RUN:
