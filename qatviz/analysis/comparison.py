@@ -303,6 +303,8 @@ def _all_settings(run: ComparedRun) -> Dict[str, str]:
 # Measures
 
 _Number = Optional[float]
+#: Text and sign where there is no difference to state.
+_NO_DIFFERENCE = ("", 0)
 
 
 def measure_rows(comparison: Comparison) -> List[MeasureRow]:
@@ -347,37 +349,44 @@ def _score_row(runs: Sequence[ComparedRun], key: str, title: str, values: Sequen
     texts = tuple(other.text(value) for other, value in zip(metrics, values))
     same = [other.name == metric.name for other in metrics]
 
-    def difference(value: _Number) -> str:
-        if value is None or values[0] is None:
-            return ""
-        number = metric.factor * (value - values[0])
-        return _signed(number, f"{abs(number):.2f} pp" if metric.is_fraction else metric.text(abs(value - values[0])))
+    def points(value: _Number) -> str:
+        return UNKNOWN if value is None else f"{metric.factor * value:.2f} pp"
 
-    differences = [""] + [difference(value) if is_same else "" for value, is_same in zip(values[1:], same[1:])]
-    better = tuple(found if is_same else 0 for found, is_same in zip(row.better, same))
-    return row._replace(texts=texts, differences=tuple(differences), better=better)
+    differences = _differences(row.values, points if metric.is_fraction else metric.text)
+    found = [difference if is_same else _NO_DIFFERENCE for difference, is_same in zip(differences, same)]
+    direction = 1 if metric.higher_is_better else -1
+    return row._replace(
+        texts=texts,
+        differences=tuple(difference for difference, _ in found),
+        better=tuple(direction * sign for _, sign in found),
+    )
 
 
 def _measure_row(
     key: str, title: str, given: Sequence[_Number], text: Callable[[_Number], str], direction: int
 ) -> MeasureRow:
-    values = [value if value is not None and math.isfinite(value) else None for value in given]
-    texts = [text(value) for value in given]
-    first = values[0]
-    differences, better = [""], [0]
+    values = tuple(value if value is not None and math.isfinite(value) else None for value in given)
+    found = _differences(values, text)
+    return MeasureRow(
+        key,
+        title,
+        values,
+        tuple(text(value) for value in given),
+        tuple(difference for difference, _ in found),
+        tuple(direction * sign for _, sign in found),
+    )
+
+
+def _differences(values: Sequence[_Number], text: Callable[[_Number], str]) -> List[Tuple[str, int]]:
+    """Return text and sign of the difference of each value to the first; one that is shown as 0 is ``±0``."""
+    found, first = [_NO_DIFFERENCE], values[0]
     for value in values[1:]:
         if value is None or first is None:
-            differences.append("")
-            better.append(0)
+            found.append(_NO_DIFFERENCE)
             continue
-        differences.append(_signed(value - first, text(abs(value - first))))
-        better.append(int(np.sign(value - first)) * direction)
-    return MeasureRow(key, title, tuple(values), tuple(texts), tuple(differences), tuple(better))
-
-
-def _signed(number: float, text: str) -> str:
-    """Return the text of a difference with its sign; ``±0`` for none."""
-    return "±0" if number == 0 else ("+" if number > 0 else "−") + text
+        shown, sign = text(abs(value - first)), 1 if value > first else -1
+        found.append(("±0", 0) if shown == text(0.0) else (("+" if sign > 0 else "−") + shown, sign))
+    return found
 
 
 def _last(track: Optional[Track]) -> _Number:

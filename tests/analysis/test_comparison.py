@@ -145,6 +145,9 @@ def test_measures_have_differences_to_the_first_run():
     assert found["loss"].differences[1].startswith("−0.75")
     assert found["sqnr_weights"].better == (0, -1) and found["sqnr_weights"].differences[1] == "−10.0 dB"
     assert found["weight_bytes"].differences == ("", "±0")
+    nearly = [{"quantized": track([2], [score])} for score in (0.9, 0.9 - 1e-9)]
+    row = measures(run(tracks=nearly[0]), run(tracks=nearly[1]))["quantized"]
+    assert (row.differences, row.better) == (("", "±0"), (0, 0)), "what is shown as 0 is no difference"
 
 
 def test_a_lower_error_is_better_and_other_metrics_are_not_compared():

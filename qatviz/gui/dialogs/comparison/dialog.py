@@ -13,6 +13,7 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.folders import figures_folder
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.widgets.banner import BAD, Banner
+from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.ask_file import ask_for_file
 from qatviz.gui.widgets.labels import plain_tip
@@ -54,7 +55,7 @@ class ComparisonDialog(QtWidgets.QDialog):
     def _setup_ui(self) -> None:
         theme = self.context.theme
         self.align = QtWidgets.QComboBox(accessibleName="Align by")
-        self.by_group = QtWidgets.QCheckBox("Mean over seeds")
+        self.by_group = CheckBox("Mean over seeds")
         self.by_group.setToolTip("Draw runs that differ by the seed only as their mean, with a band of their extremes")
         self.reload = QtWidgets.QPushButton("Refresh")
         self.reload.setToolTip("Read the runs again (F5); runs that train are read every few seconds")
@@ -73,7 +74,7 @@ class ComparisonDialog(QtWidgets.QDialog):
         self.settings_table = ComparisonTable(theme, "Settings that differ")
         self.no_settings = EmptyText(self.settings_table.viewport())
         self.tensors = TensorsPage(theme)
-        self.tabs = QtWidgets.QTabWidget()
+        self.tabs = QtWidgets.QTabWidget(documentMode=True)
         self.split = QtWidgets.QSplitter()
         self.empty = EmptyText(self.tabs)
         self.timer = QtCore.QTimer(self, interval=_AGAIN_MS)
