@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PyQt5 import QtCore, QtTest
+from PyQt5 import QtCore, QtTest, QtWidgets
 
 from qatviz.analysis.sensitivity import (
     WIDTHS,
@@ -61,6 +61,21 @@ def test_estimates_are_requested_while_the_panel_is_visible(panel, staged):
     shown.refresh()
     assert run.sent == [WatchSensitivity()]
     shown.hide()
+    assert run.sent == [WatchSensitivity(), WatchSensitivity(False)]
+
+
+def test_no_estimates_are_requested_behind_another_tab(context, show, staged):
+    """Qt moves a dock behind another one far outside of the window, without an event for the panel."""
+    run = staged("lenet")
+    window = show(QtWidgets.QWidget(), 300, 200)
+    panel = SensitivityPanel(context, window)
+    panel.show()
+    panel.refresh()
+    assert run.sent == [WatchSensitivity()]
+    context.model.process([estimate(run)])
+    assert run.sent == [WatchSensitivity()]
+    panel.move(2000, 0)
+    context.model.process([estimate(run)])
     assert run.sent == [WatchSensitivity(), WatchSensitivity(False)]
 
 

@@ -190,7 +190,7 @@ class SensitivityPanel(Panel):
                 self._cancel()
             self._message = ""
         elif topic == SENSITIVITY and not (self.isVisible() and self._is_within_window()):
-            self._watch(False)  # it is behind another tab, about which Qt sends no event
+            self.model.watch_sensitivity(self.name, False)  # it is behind another tab, about which Qt sends no event
 
     def _on_header(self, column: int) -> None:
         self._sorted_by = None if column < 0 else column
