@@ -30,7 +30,6 @@ from qatviz.settings import WEIGHTS
 from qatviz.task import MULTILABEL, REGRESSION
 from qatviz.training.building import quick_building
 from qatviz.training.lowering.in_float import InFloat, lower_in_float
-from qatviz.training.lowering.layers import linear
 from qatviz.training.pieces import piece_size
 from qatviz.training.session import open_session
 from qatviz.training.variables import Loader, StateVariable
@@ -268,7 +267,7 @@ def _of_weights(
         totals.append(
             _squares(
                 [
-                    gradient * linear(product.unit.op, product.input, error)
+                    gradient * product.change(error)
                     for product, gradient in zip(network.products, gradients)
                     if product.unit.weights == tensor.name
                 ]

@@ -8,6 +8,11 @@ from small_runs import convnet, spec
 from training_cases import Driver
 
 from qatviz.analysis.sensitivity import WIDTHS, MeasuredSensitivity, Sensitivity, SensitivityProgress
+from qatviz.data.inputs import for_inputs, from_inputs
+from qatviz.network.elementwise import Add
+from qatviz.network.embedding import Embedding
+from qatviz.network.graph import NetworkBuilder
+from qatviz.network.layers import Dense, Flatten
 from qatviz.protocol.commands import ChangeSettings, Evaluate, MeasureSensitivity, TakeSnapshot, WatchSensitivity
 from qatviz.protocol.events import Evaluated
 from qatviz.session.sensitivity import sensitivity_of
@@ -38,6 +43,23 @@ def test_estimates_agree_with_measurements(network):
         assert alone.divergence / 4 <= estimate <= alone.divergence * 4, tensor
     assert measured.in_float.divergence == 0.0 < measured.quantized.divergence
     assert all(without.divergence <= 4 * measured.quantized.divergence for without in measured.without)
+
+
+def test_a_table_of_vectors_has_a_sensitivity():
+    """Its error is that of the rows which an example selects; two layers share it."""
+    net = NetworkBuilder("twins", {"one": (4,), "two": (4,)})
+    net.add(Embedding, "table", "one", input_dim=20, output_dim=5)
+    net.add(Embedding, "again", "two", input_dim=20, output_dim=5, shares="table")
+    net.add(Add, "sum", ("table", "again"))
+    net.add(Flatten, "flat")
+    net.add(Dense, "logits", units=3)
+    network, random = net.network(), np.random.RandomState(0)
+    given = {name: random.randint(0, 20, (80, 4)).astype(np.float32) for name in ("one", "two")}
+    data = from_inputs("twins", "a test", (given, np.arange(80) % 3), validation_fraction=0.5)
+    run_spec = ended(spec(network, for_inputs(data, network.inputs), steps=30))
+    found = sensitivity_of(with_bits(run_spec, 4), measured=True)
+    alone = found.measured.alone[found.measured.tensors.index("table.weights")]
+    assert alone.divergence / 4 <= found.estimated.score("table.weights", 4) <= alone.divergence * 4
 
 
 def test_tensors_in_float_have_no_error_now():

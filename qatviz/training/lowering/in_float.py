@@ -4,20 +4,27 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 import tensorflow.compat.v1 as tf
 
+from qatviz.network.embedding import Embedding
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers
 from qatviz.training.lowering.forward_pass import float_weights, folded_batch_norms, lowered_outputs
-from qatviz.training.lowering.layers import Parameters
+from qatviz.training.lowering.layers import Parameters, linear
 from qatviz.training.lowering.training import TrainingLowering
 
 
 class Product(NamedTuple):
-    """Sum of products in a unit: of its ``input`` and weights; a change of them is one of ``result``."""
+    """Use of weights in a unit: ``result`` is a linear function of them, for its ``input``."""
 
     unit: Unit
     input: tf.Tensor
     result: tf.Tensor
+
+    def change(self, error: tf.Tensor) -> tf.Tensor:
+        """Return the change of the result if ``error`` is added to the weights."""
+        if isinstance(self.unit.op, Embedding):
+            return tf.gather(error, tf.cast(self.input, tf.int32))
+        return linear(self.unit.op, self.input, error)
 
 
 class InFloat(NamedTuple):
@@ -98,6 +105,9 @@ class _FloatLowering(TrainingLowering):
     def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
         self.products.append(Product(unit, self._input, x))
         return x
+
+    def _embedding(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        return self._products(unit, super()._embedding(unit, inputs))
 
     def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         return inputs[0]
