@@ -14,6 +14,8 @@ from qatviz.errors import SettingError
 UNSCALED, UNIT, SIGNED = "none", "unit", "signed"
 #: Requested scaling by mean and standard deviation of the training examples; a data set has these numbers instead.
 STANDARD = "standard"
+#: Form of the scalings of several inputs.
+SCALING_FORM = "NAME=SCALING;NAME=SCALING"
 #: Largest number of channels whose numbers are shown in a formula.
 _MOST_IN_FORMULA = 4
 #: Largest number of channels of a scaling, and bound of the absolute values of its numbers.
@@ -112,7 +114,7 @@ def scalings_by_input(scaling: Any) -> Dict[str, str]:
     pairs = [part.split("=", 1) for part in scaling.split(";")]
     names = [pair[0].strip() for pair in pairs]
     if any(len(pair) < 2 for pair in pairs) or len(set(names)) < len(names) or "" in names:
-        raise SettingError.of_field("scaling", f"is {scaling!r}: expected NAME=SCALING;NAME=SCALING, each input once")
+        raise SettingError.of_field("scaling", f"is {scaling!r}: expected {SCALING_FORM}, each input once")
     return {name: pair[1].strip() for name, pair in zip(names, pairs)}
 
 

@@ -19,7 +19,7 @@ from qatviz.option_names import option_name
 from qatviz.own_functions import FORM
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.protocol.settings_book import parse_assignment
-from qatviz.scaling import SCALING_HELP, SCALINGS, STANDARD, STANDARD_HELP, check_wanted_scaling
+from qatviz.scaling import SCALING_FORM, SCALING_HELP, SCALINGS, STANDARD, STANDARD_HELP, check_wanted_scaling
 from qatviz.session.changes import CHANGES, parse_change, recipe_changes
 from qatviz.session.request import (
     DEFAULT_DATA,
@@ -315,7 +315,7 @@ def add_scaling(group: Any) -> None:
         type=_scaling,
         metavar=f"{{{','.join((*SCALINGS, STANDARD))},MEAN/DEVIATION}}",
         help=f"scaling of the examples. {meanings}; {STANDARD}: {STANDARD_HELP}; or these numbers, one or several "
-        f"separated by commas; of several inputs, NAME=SCALING;NAME=SCALING (default: {SCALING_HELP})",
+        f"separated by commas; of several inputs, {SCALING_FORM} (default: {SCALING_HELP})",
     )
 
 

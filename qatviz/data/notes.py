@@ -11,7 +11,7 @@ from qatviz.data.dataset import Dataset, Note
 from qatviz.data.masks import USUAL_IGNORED, ignored_share
 from qatviz.data.targets import class_counts, columns_of
 from qatviz.number_format import names_text, share_text
-from qatviz.scaling import SCALINGS, SIGNED, UNIT, UNSCALED, scaling_of
+from qatviz.scaling import SCALING_FORM, SCALINGS, SIGNED, UNIT, UNSCALED, scaling_of
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION
 
 #: With more classes than these, and fewer examples per class, the labels may be regression targets.
@@ -89,7 +89,7 @@ def _input_scalings(dataset: Dataset) -> List[str]:
         f"{each.name!r} {'pixels' if each.is_bytes else 'values'} {scaling_of(each.scaling).found}"
         for each in dataset.inputs
     )
-    return [f"the inputs are {listed}; a scaling for each decides otherwise (NAME=SCALING;NAME=SCALING)"]
+    return [f"the inputs are {listed}; a scaling for each decides otherwise ({SCALING_FORM})"]
 
 
 def _weights(dataset: Dataset) -> List[str]:

@@ -269,6 +269,21 @@ def test_the_chosen_scaling_is_used_to_check_the_data(dialog, checks, qtbot):
     assert "x / 127.5 - 1" in dialog.data_preview.about.text() and note(dialog, "scaling") == ""
 
 
+def test_scalings_of_several_inputs_and_numbers_can_be_typed(dialog, checks, qtbot):
+    qtbot.waitUntil(lambda: dialog.data is not None)
+    asked = len(checks.asked)
+    dialog.form.scaling.setEditText("left=unit;right=")
+    assert "scaling" in dialog.problems() and not dialog.start.isEnabled()
+    dialog._data_delay.timeout.emit()
+    assert len(checks.asked) == asked, "what is not allowed is not asked"
+    dialog.form.scaling.setEditText("left=unit;right=127/60")
+    assert dialog.request.scaling == "left=unit;right=127/60" and "scaling" not in dialog.problems()
+    qtbot.waitUntil(lambda: dialog.data is not None)
+    assert checks.asked[-1] == DataQuestion("mnist-5k", None, "left=unit;right=127/60")
+    dialog.form.scaling.setEditText("Auto-detect")
+    assert dialog.request.scaling is None
+
+
 def test_values_that_are_no_pixels_are_refused_below_the_scaling(dialog, checks, qtbot):
     checks.data["mnist-5k"] = DataError("found values from -9 to 3; expected pixels from 0 to 255", "scaling")
     dialog.form.scaling.setCurrentText("Pixels: x / 255")

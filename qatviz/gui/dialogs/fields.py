@@ -38,9 +38,14 @@ def choice_box(*choices: Choice) -> ComboBox:
     return _filled(ComboBox(), choices)
 
 
+def free_choice_box(form: str, *choices: Choice) -> "WordBox":
+    """Return a drop-down list that also takes a text of this form."""
+    return _filled(WordBox(form), choices)
+
+
 def function_box(*choices: Choice) -> "WordBox":
     """Return a drop-down list that also takes a function of a Python file."""
-    return _filled(WordBox(FORM), choices)
+    return free_choice_box(FORM, *choices)
 
 
 def _filled(box: _Box, choices: Iterable[Choice]) -> _Box:

@@ -118,8 +118,8 @@ class NewRunDialog(QtWidgets.QDialog):
     def _connect(self) -> None:
         self.form.changed.connect(self._update)
         self.form.data.changed.connect(self._on_data_changed)
-        for box in (self.form.task, self.form.scaling):
-            box.currentIndexChanged.connect(lambda _: self._on_data_changed())
+        self.form.task.currentIndexChanged.connect(lambda _: self._on_data_changed())
+        self.form.scaling.editTextChanged.connect(lambda _: self._on_data_changed())
         self.form.data_options.changed.connect(self._on_data_changed)
         self.form.heads.task_changed.connect(self._on_data_changed)
         self.form.network.changed.connect(self._on_model_changed)
@@ -254,7 +254,7 @@ class NewRunDialog(QtWidgets.QDialog):
     def _ask_data(self) -> None:
         self._data_delay.stop()
         wanted = self.form.request
-        if wanted.data and not any(name in DATA_OPTIONS for name in problems_of(wanted)):
+        if wanted.data and not any(name == "scaling" or name in DATA_OPTIONS for name in problems_of(wanted)):
             self.data_preview.show_info(None, _READING_DATA)
             tasks = tuple(stated_tasks(wanted.heads).items())
             self._data_worker.ask(DataQuestion(wanted.data, wanted.task, wanted.scaling, wanted.data_options, tasks))

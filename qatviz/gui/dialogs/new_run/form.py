@@ -7,7 +7,16 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.class_weights import BALANCED
 from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import SettingError
-from qatviz.gui.dialogs.fields import Choice, ComboBox, Field, OutField, StepsField, choice_box, function_box
+from qatviz.gui.dialogs.fields import (
+    Choice,
+    ComboBox,
+    Field,
+    OutField,
+    StepsField,
+    choice_box,
+    free_choice_box,
+    function_box,
+)
 from qatviz.gui.dialogs.new_run.data_options import DataOptionEditors
 from qatviz.gui.dialogs.new_run.outputs_table import OutputsTable
 from qatviz.gui.dialogs.path_field import DataField, ModelField, WeightsField
@@ -33,7 +42,15 @@ from qatviz.metric import METRICS
 from qatviz.network import zoo
 from qatviz.own_functions import is_function
 from qatviz.presets import PRESETS
-from qatviz.scaling import SCALING_HELP, SCALING_PURPOSE, SCALINGS, STANDARD, STANDARD_HELP, STANDARD_LABEL
+from qatviz.scaling import (
+    SCALING_FORM,
+    SCALING_HELP,
+    SCALING_PURPOSE,
+    SCALINGS,
+    STANDARD,
+    STANDARD_HELP,
+    STANDARD_LABEL,
+)
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
 from qatviz.setting_declaration import Setting
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, run_settings_for
@@ -90,12 +107,13 @@ class NewRunForm(QtWidgets.QWidget):
             *(Choice(name, *texts) for name, texts in TASK_TEXTS.items()),
         )
         self.task.setToolTip("The task that the network learns")
-        self.scaling = choice_box(
+        self.scaling = free_choice_box(
+            SCALING_FORM,
             Choice(_INFERRED, _FROM_DATA, _capitalized(SCALING_HELP)),
             *(Choice(name, scaling.label, _capitalized(scaling.help)) for name, scaling in SCALINGS.items()),
             Choice(STANDARD, STANDARD_LABEL, _capitalized(STANDARD_HELP)),
         )
-        self.scaling.setToolTip(SCALING_PURPOSE)
+        self.scaling.setToolTip(f"{SCALING_PURPOSE}\nScalings of several inputs: {SCALING_FORM}")
         self.data_options = DataOptionEditors(self)
         self.preset = choice_box(*(Choice(name, name, preset.description) for name, preset in PRESETS.items()))
         self.preset.setToolTip("The initial quantization settings; all can be changed during training")
@@ -169,9 +187,9 @@ class NewRunForm(QtWidgets.QWidget):
         fields = (self.network, self.weights, self.data)
         for changed in (*(field.changed for field in fields), self.steps.changed, self.out.changed):
             changed.connect(self.changed)
-        for word_box in (self.loss, self.metric):
+        for word_box in (self.loss, self.metric, self.scaling):
             word_box.editTextChanged.connect(lambda _: self.changed.emit())
-        for name in ("from_scratch", "task", "scaling", "preset", "optimizer", "lr_schedule", "augment_flip"):
+        for name in ("from_scratch", "task", "preset", "optimizer", "lr_schedule", "augment_flip"):
             getattr(self, name).currentIndexChanged.connect(lambda _: self.changed.emit())
         self.heads.changed.connect(self.changed)
         self.changed.connect(self._show_schedule)
@@ -205,7 +223,7 @@ class NewRunForm(QtWidgets.QWidget):
             model_weights=(self.weights.text() or None) if _is_architecture(network) else None,
             from_scratch=self._is_from_scratch(network),
             data=self.data.text(),
-            scaling=self.scaling.currentData() or None,
+            scaling=self.scaling.word or None,
             data_options=self.data_options.options,
             preset=self.preset.currentData(),
             optimizer=self.optimizer.currentData(),
