@@ -349,10 +349,12 @@ def _score_row(runs: Sequence[ComparedRun], key: str, title: str, values: Sequen
     texts = tuple(other.text(value) for other, value in zip(metrics, values))
     same = [other.name == metric.name for other in metrics]
 
-    def points(value: _Number) -> str:
-        return UNKNOWN if value is None else f"{metric.factor * value:.2f} pp"
+    def text_of(value: _Number) -> str:
+        if value is None or not metric.is_fraction:
+            return metric.text(value)
+        return f"{metric.factor * value:.2f} pp"
 
-    differences = _differences(row.values, points if metric.is_fraction else metric.text)
+    differences = _differences(row.values, text_of)
     found = [difference if is_same else _NO_DIFFERENCE for difference, is_same in zip(differences, same)]
     direction = 1 if metric.higher_is_better else -1
     return row._replace(
