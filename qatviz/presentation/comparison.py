@@ -194,7 +194,7 @@ def overlaid_histograms(
         heights = density / top * (area[3] - area[1])
         x, y = steps(area[0] + (edges - x_range[0]) * per_unit, heights, area[3])
         fill = Fill(role, _AREA_OPACITY) if role == FIRST else None
-        shapes.append(AreaShape(x, y, fill, Stroke(role, 1.0 if fill else 1.6)))
+        shapes.append(AreaShape(x, y, fill, Stroke(role)))
     ticks = fitting_ticks(
         lambda at_most: linear_ticks(*x_range, at_most), int((area[2] - area[0]) / _TICK_PX), per_unit, metrics.width
     )
