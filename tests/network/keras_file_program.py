@@ -113,6 +113,26 @@ def transformer(keras):
     return keras.models.Model(image, layers.Dense(3)(joined), name="transformer")
 
 
+def recurrent(keras):
+    """Return a functional model of all recurrent layers, in both directions and for each element of a sequence."""
+    layers = keras.layers
+    rows = layers.Input((5, 4), name="rows")
+    x = layers.LSTM(3, return_sequences=True, recurrent_activation="sigmoid")(rows)
+    x = layers.Bidirectional(layers.GRU(2, return_sequences=True, reset_after=True))(x)
+    x = layers.TimeDistributed(layers.Dense(3, activation="relu"))(x)
+    x = layers.Bidirectional(layers.LSTM(2), merge_mode="sum")(layers.SimpleRNN(3, return_sequences=True)(x))
+    return keras.models.Model(rows, layers.Dense(2)(x), name="recurrent")
+
+
+def inputs(keras):
+    """Return a functional model with two inputs, one of which is read by a recurrent layer."""
+    layers = keras.layers
+    image, rows = layers.Input(SHAPE, name="image"), layers.Input((5, 4), name="rows")
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, strides=2, activation="relu")(image))
+    x = layers.Concatenate()([layers.GRU(3, reset_after=False)(rows), layers.BatchNormalization()(x)])
+    return keras.models.Model([image, rows], layers.Dense(2)(x), name="inputs")
+
+
 def plain(keras):
     """Return a Sequential of layers that tfmot supports."""
     layers = keras.layers
@@ -190,7 +210,10 @@ def write(save, path):
 
 
 def save(keras, model, folder, inputs, name=None, predict=None):
-    """Save a model in all formats, and its outputs; nothing if this version of Keras cannot describe it."""
+    """Save a model in all formats, and its outputs; nothing if this version of Keras cannot describe it.
+
+    A list of several inputs is saved as rows with the values of all.
+    """
     base = os.path.join(folder, name or model.name)
     newest = int(keras.__version__.split(".")[0]) >= 3
     try:
@@ -208,7 +231,10 @@ def save(keras, model, folder, inputs, name=None, predict=None):
         model.save_weights(base + ".weights.h5")
     if keras.__name__ != "keras":
         save_with_tensorflow(keras, model, base)
-    np.savez(base + ".npz", x=inputs, y=(predict or model.predict)(inputs))
+    outputs = (predict or model.predict)(inputs)
+    if isinstance(inputs, list):
+        inputs = np.concatenate([values.reshape(len(values), -1) for values in inputs], axis=1)
+    np.savez(base + ".npz", x=inputs, y=outputs)
 
 
 def save_with_tensorflow(keras, model, base):
@@ -233,8 +259,9 @@ def main(module, folder, behavior=""):
     random = np.random.RandomState(1)
     os.makedirs(folder, exist_ok=True)
     images = random.standard_normal((3, *SHAPE)).astype(np.float32)
-    for build in (sequence, graph):
-        save(keras, randomized(build(keras)), folder, images)
+    rows = random.standard_normal((3, 5, 4)).astype(np.float32)
+    for build, given in ((sequence, images), (graph, images), (recurrent, rows), (inputs, [images, rows])):
+        save(keras, randomized(build(keras)), folder, given)
     if hasattr(keras.layers, "Rescaling"):
         save(keras, randomized(operators(keras)), folder, images * 50 + 100)
     if hasattr(keras.layers, "UnitNormalization"):

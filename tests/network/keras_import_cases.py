@@ -7,6 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from tensorflow.python.keras.layers import normalization
 
+from qatviz.inputs import split_examples
 from qatviz.network.keras_import import import_model
 from qatviz.network.plan import quantization_plan
 from qatviz.quant import live_state
@@ -119,17 +120,22 @@ def plain_output(imported, images, dtype=tf.float32):
 
 
 def plain_outputs(imported, images, dtype=tf.float32):
-    """Return the outputs of the imported network in a plain TensorFlow graph, which is built ten times faster."""
+    """Return the outputs of the imported network in a plain TensorFlow graph, which is built ten times faster.
+
+    Of several inputs, `images` are rows.
+    """
     network = imported.network
     with tf.Graph().as_default(), tf.Session() as session:
         fed = {name: tf.placeholder(dtype, value.shape) for name, value in imported.parameters.items()}
-        outputs = {"input": tf.placeholder(dtype, (None, *network.input_shape))}
+        given = split_examples(network.inputs, images)
+        outputs = {name: tf.placeholder(dtype, (None, *values.shape[1:])) for name, values in given.items()}
+        feeds = {outputs[name]: values for name, values in given.items()}
         for layer in network.layers:
             own = {name: fed[f"{layer.owner}.{name}"] for name in network.parameter_shapes(layer.owner)}
             result = _OPERATIONS[layer.kind](layer, own, *[outputs[source] for source in layer.inputs])
             outputs[layer.name] = tf.nn.bias_add(result, own["bias"]) if "bias" in own else result
-        feeds = {fed[name]: value for name, value in imported.parameters.items()}
-        return session.run([outputs[name] for name in network.outputs], {outputs["input"]: images, **feeds})
+        feeds.update({fed[name]: value for name, value in imported.parameters.items()})
+        return session.run([outputs[name] for name in network.outputs], feeds)
 
 
 def _normalize(layer, own, x):

@@ -1,7 +1,7 @@
 """Assignment of stored arrays to the layers of a model."""
 
 import re
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Pattern, Tuple
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from qatviz.errors import NetworkError
 from qatviz.network.keras_import.config import NESTED
 from qatviz.network.keras_import.convert import Weights
 from qatviz.network.keras_import.kinds import ATTENTION_PARTS, KINDS
-from qatviz.network.keras_import.layer_wrappers import TIME_DISTRIBUTED, wrapped_layers
+from qatviz.network.keras_import.layer_wrappers import BACKWARD, FORWARD, TIME_DISTRIBUTED, wrapped_layers
 from qatviz.network.keras_import.reader_process import Form, Stored, StoredLayers
 from qatviz.network.keras_import.records import Path, layer_name, layer_records, shortened
 from qatviz.network.keras_import.recurrent import CONVERSIONS
@@ -155,15 +155,27 @@ def _assign_variables(stored: Dict[str, np.ndarray], record: Dict[str, Any]) -> 
     weights: Weights = {}
     for _, slots in _expected(record):
         for path, key in slots:
-            ending = f"/{path[-1]}/{key}"
-            found = [name for name in stored if ("/" + name).endswith(ending)]
+            ending = _variable_ending(path, key)
+            found = [name for name in stored if ending.fullmatch(name)]
             if len(found) != 1:
                 raise NetworkError(
-                    f"layer {path[-1]!r}: {len(found)} variables named {ending[1:]!r} are stored; expected: 1; "
-                    "nearest: a file that Keras' model.save_weights wrote"
+                    f"layer {path[-1]!r}: {len(found)} variables named {path[-1] + '/' + key!r} are stored; expected: "
+                    "1; nearest: a file that Keras' model.save_weights wrote"
                 )
             weights.setdefault(path, {})[key] = stored[found[0]]
     return weights
+
+
+def _variable_ending(path: Path, key: str) -> Pattern[str]:
+    """Return the expression of the names of a variable.
+
+    The layers of a Bidirectional "both" are named "both/forward_NAME"; since TensorFlow 2, a recurrent layer has its
+    variables in its cell.
+    """
+    layer = re.escape(path[-1])
+    if path[-1] in (FORWARD, BACKWARD) and len(path) > 1:
+        layer += f"|{re.escape(path[-2])}/{path[-1].partition('_')[0]}_[^/]+"
+    return re.compile(f"(.*/)?({layer})(/[^/]*_cell(_[0-9]+)?)?/{re.escape(key)}")
 
 
 def _array(arrays: Dict[str, np.ndarray], key: str, path: Path) -> np.ndarray:
