@@ -16,13 +16,18 @@ import sys
 import numpy as np
 import onnxruntime
 images = np.load(sys.argv[1])
+def fed(inputs):
+    parts = [images]
+    if len(inputs) > 1:
+        ends = np.cumsum([int(np.prod(each.shape[1:])) for each in inputs])[:-1]
+        parts = np.split(images, ends, axis=1)
+        parts = [part.reshape([len(images), *each.shape[1:]]) for each, part in zip(inputs, parts)]
+    return {each.name: part.astype(np.int32) if "int32" in each.type else part for each, part in zip(inputs, parts)}
 for i, level in enumerate(sys.argv[2:]):
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     session = onnxruntime.InferenceSession("{}.onnx".format(i), options, providers=["CPUExecutionProvider"])
-    source = session.get_inputs()[0]
-    given = images.astype(np.int32) if "int32" in source.type else images
-    np.savez("{}.npz".format(i), *session.run(None, {source.name: given}))
+    np.savez("{}.npz".format(i), *session.run(None, fed(session.get_inputs())))
 """
 
 
@@ -34,6 +39,7 @@ def find():
 def run_files(newer, directory, images, *files):
     """Return the outputs of files (:class:`qatviz.export.onnx.lowering.OnnxModel`) for images, as lists of arrays.
 
+    Of several inputs, ``images`` are rows.
     ``directory`` (a Path) is for the exchanged files.
     """
     if files[0].layout == "nchw":

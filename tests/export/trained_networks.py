@@ -5,7 +5,6 @@ one. A runtime that the machine does not have is left out.
 """
 
 import newer_onnxruntime
-import numpy as np
 
 import qatviz
 from qatviz.errors import ExportError
@@ -13,6 +12,7 @@ from qatviz.export.c.runner import NoCompiler, find_compiler
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.proof.parity import Agreement, codes_of, compare_logits
+from qatviz.export.source import scaled
 from qatviz.export.tflite.litert import LitertMissing, find_litert
 from qatviz.metric import ACCURACY
 
@@ -64,7 +64,7 @@ def agreements(result, folder):
         state = result.final_state
         model = integer_model(result.network, state.book, state.arrays, state.step)
         data = result._spec.dataset
-        images = data.x_test.astype(np.float32) * np.float32(data.pixel_scale)
+        images = scaled(data, slice(None))
         (outputs,) = newer_onnxruntime.run_files(newer, folder, images, onnx_model(model))
         expected = expected_codes(result, model, images)
         ends = [end for end, _ in proofs_of(report)]
