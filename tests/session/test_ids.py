@@ -34,7 +34,8 @@ def model(shape=(LENGTH,)):
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.float32])
 def test_ids_of_any_type_are_fed_as_they_are(dtype, tmp_path):
     out = str(tmp_path / "run")
-    options = {"learning_rate": 0.02, "augment_noise": 0.5, "augment_mixup": 0.2}  # without effect on ids
+    augmentation = {"augment_noise": 0.5, "augment_mixup": 0.2}  # without effect on ids
+    options = {"optimizer": "adam", "learning_rate": 0.02, **augmentation}
     trained = qatviz.train(model(), reviews(dtype=dtype), steps=300, out=out, quiet=True, **options)
     assert RunRecord.read(out).description["scaling"] == "none"
     assert trained.scores["quantized"] > 0.9
