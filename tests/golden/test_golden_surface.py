@@ -101,6 +101,7 @@ def test_train_takes_all_keywords_and_returns_the_trained_run(program, tmp_path)
         "network",
         "notices",
         "outcome",
+        "recipe",
         "scores",
     ]
     assert found["members"] == members
