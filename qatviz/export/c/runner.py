@@ -119,7 +119,7 @@ class CRunner:
                 timeout=_COMPILE_TIMEOUT,
                 check=check,
             )
-            call([self._program], self._directory)
+            call([self._program], self._directory, timeout=_RUN_TIMEOUT)
         except BaseException:
             self.close()
             raise
