@@ -45,20 +45,29 @@ def effect_text(unit: CostUnit, before: Allocation, after: Allocation) -> str:
     return f"{cost_text(unit, after.cost)} ({cost}), predicted loss {si(after.loss)} ({loss})"
 
 
-def reason_text(choice: Choice, unit: CostUnit) -> str:
-    """Return why a tensor gets its bits: ``4 bits: saves 50.0 kB for 0.0200 loss``."""
-    bits = bits_text(choice.width)
+def change_of_bits(choice: Choice) -> str:
+    """Return the bits of a tensor: ``8 → 4``, or ``8`` if they stay."""
+    return str(choice.width) if choice.width == choice.before else f"{choice.before} → {choice.width}"
+
+
+def effect_on_tensor(choice: Choice, unit: CostUnit) -> str:
+    """Return what the bits of a tensor save and cost: ``saves 50.0 kB for 0.0200 loss``."""
     if choice.width == choice.before:
-        return f"{bits}: unchanged"
+        return "unchanged"
     if choice.saved >= 0:
         effect = f"saves {cost_text(unit, choice.saved)}" if choice.saved else "saves nothing"
     else:
         effect = f"costs {cost_text(unit, -choice.saved)}"
     if choice.added_loss > 0:
-        return f"{bits}: {effect} for {si(choice.added_loss)} loss"
+        return f"{effect} for {si(choice.added_loss)} loss"
     if choice.added_loss < 0:
-        return f"{bits}: {effect}, {si(-choice.added_loss)} less loss"
-    return f"{bits}: {effect}, no loss"
+        return f"{effect}, {si(-choice.added_loss)} less loss"
+    return f"{effect}, no loss"
+
+
+def reason_text(choice: Choice, unit: CostUnit) -> str:
+    """Return why a tensor gets its bits: ``4 bits: saves 50.0 kB for 0.0200 loss``."""
+    return f"{bits_text(choice.width)}: {effect_on_tensor(choice, unit)}"
 
 
 def stuck_text(tensors: Sequence[str], widths: Sequence[int], book: SettingsBook) -> str:

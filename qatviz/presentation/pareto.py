@@ -10,7 +10,7 @@ from qatviz.analysis.budget import Allocation
 from qatviz.measure_axis import MeasureAxis
 from qatviz.presentation import chart
 from qatviz.presentation.axis_range import Range
-from qatviz.presentation.scene import Metrics, Shape, Stroke, Text
+from qatviz.presentation.scene import Fill, Metrics, Rects, Shape, Stroke, Text
 
 #: Scale of the axis of costs, and its unit.
 _SCALES = {
@@ -21,9 +21,10 @@ _SCALES = {
 #: Room beyond the outermost costs, as a fraction of their distance, and at least as a fraction of the largest.
 _ROOM, _LEAST_ROOM = 0.06, 0.02
 _EDGE, _GAP = 8.0, 6.0
-#: Strokes of dots: of the present path, of abandoned branches, and the selected one; of both fronts; of the choice.
-_DOT, _ABANDONED, _SELECTED = Stroke("in_range", 2.0), Stroke("muted", 1.5), Stroke("accent", 5.0)
-_FRONT, _PREDICTED, _CHOSEN = Stroke("good", 1.5), Stroke("float_values", 1.5), Stroke("ghost", 5.0)
+#: Radii of dots, px: of evaluations and of the choice, and of the selected evaluation, which lies behind its dot.
+_RADIUS, _SELECTED_RADIUS = 3.0, 5.0
+#: Strokes of both fronts.
+_FRONT, _PREDICTED = Stroke("good", 1.5), Stroke("float_values", 1.5)
 
 
 class Dot(NamedTuple):
@@ -92,61 +93,85 @@ def pareto_scene(
     axis = chart.plot_axis(metric_title, replace(metric_axis, settles=False))  # no value is later than another
     values = axis.places(np.array([dot.value for dot in dots], np.float64))
     x = factor * np.array([dot.cost for dot in dots], np.float64)
-    plots: List[Tuple[chart.Axis, List[chart.Curve]]] = []
-    kept = np.array([dot.survives for dot in dots], bool)
-    measured = [
-        _points(x, values, np.arange(len(dots)) == selected, _SELECTED),
-        _points(x, values, kept, _DOT),
-        _points(x, values, ~kept, _ABANDONED),
-        chart.Curve(x[list(front)], values[list(front)], None, None, _FRONT),
-    ]
+    kept, is_selected = np.array([dot.survives for dot in dots], bool), np.arange(len(dots)) == selected
+    plots: List[_Plot] = []
     if dots:
-        plots.append((axis, measured))
+        marks = [
+            _Marks(x[is_selected], values[is_selected], "text", _SELECTED_RADIUS),
+            _Marks(x[~kept], values[~kept], "muted"),
+            _Marks(x[kept], values[kept], "in_range"),
+        ]
+        plots.append(_Plot(axis, chart.Curve(x[list(front)], values[list(front)], None, None, _FRONT), marks))
     if predicted:
-        plots.append((_LOSS_AXIS, _predicted_curves(factor, predicted, chosen)))
+        plots.append(_predicted_plot(factor, predicted, chosen))
     width, height = size
-    ranges = [chart.value_range(curves, x_range, axis) or (0.0, 1.0) for axis, curves in plots]
+    ranges = [chart.value_range(plot.curves, x_range, plot.axis) or (0.0, 1.0) for plot in plots]
     line = metrics.height + _GAP
     room = (height - line) / len(plots) - line
-    ticks = [chart.y_ticks(found, axis.log, room, metrics) for found, (axis, _) in zip(ranges, plots)]
+    ticks = [chart.y_ticks(found, plot.axis.log, room, metrics) for found, plot in zip(ranges, plots)]
     left = max(chart.label_room(found, metrics) for found in ticks)
     shapes: List[Shape] = []
-    for number, (found, (axis, curves)) in enumerate(zip(ranges, plots)):
+    for number, (found, plot) in enumerate(zip(ranges, plots)):
         top = number * (room + line) + line
         frame = chart.Frame(left, top, max(width - _EDGE, left + 1), max(top + room, top + 1), x_range, found)
-        shapes.append(Text(left, top - _GAP + 1, axis.title))
-        shapes += chart.grid(frame, axis.log, metrics, height)
+        shapes.append(Text(left, top - _GAP + 1, plot.axis.title))
+        shapes += chart.grid(frame, plot.axis.log, metrics, height)
         if chosen is not None:
             shapes += chart.marker_shapes(frame, [chart.Marker(factor * chosen.cost, "ghost")])
-        shapes += [chart.curve_shapes(frame, curves), chart.border(frame)]
+        shapes += [chart.curve_shapes(frame, [plot.line]), chart.border(frame)]
+        shapes += [mark.shape(frame) for mark in plot.marks if len(mark.x)]
         if dots and number == 0:
             places = np.stack([frame.x(x), frame.y(values)], axis=1)
     shapes += chart.x_labels(frame, width, metrics, unit_text)
     return ParetoScene(shapes, places)
 
 
+class _Marks(NamedTuple):
+    """Dots in the units of the axes, with the role of their colour."""
+
+    x: np.ndarray
+    y: np.ndarray
+    role: str
+    radius: float = _RADIUS
+
+    @property
+    def curve(self) -> chart.Curve:
+        """Curve through the dots, for the range of the axis."""
+        order = np.argsort(self.x, kind="stable")
+        return chart.Curve(self.x[order], self.y[order], None, None, _FRONT)
+
+    def shape(self, frame: chart.Frame) -> Shape:
+        """Circles, without those that have no place."""
+        is_known = np.isfinite(self.y)
+        x, y, r = frame.x(self.x[is_known]), frame.y(self.y[is_known]), self.radius
+        return Rects(x - r, y - r, x + r, y + r, Fill(self.role), None, r)
+
+
+class _Plot(NamedTuple):
+    """Axis of values, a front, and dots; the last ones on top."""
+
+    axis: chart.Axis
+    line: chart.Curve
+    marks: Sequence[_Marks]
+
+    @property
+    def curves(self) -> List[chart.Curve]:
+        """All that has to be within the range of the axis."""
+        return [self.line, *(mark.curve for mark in self.marks)]
+
+
 _LOSS_AXIS = chart.Axis("predicted loss", log=True)
 
 
-def _predicted_curves(
-    factor: float, predicted: Sequence[Allocation], chosen: Optional[Allocation]
-) -> List[chart.Curve]:
-    """Return the curve through the predicted optima, and the dot of the choice on top."""
+def _predicted_plot(factor: float, predicted: Sequence[Allocation], chosen: Optional[Allocation]) -> _Plot:
+    """Return the plot of the predicted optima, with a dot for the choice."""
 
-    def curve(points: Sequence[Allocation], stroke: Stroke) -> chart.Curve:
+    def places(points: Sequence[Allocation]) -> Tuple[np.ndarray, np.ndarray]:
         x = factor * np.array([point.cost for point in points], np.float64)
-        y = _LOSS_AXIS.places(np.array([point.loss for point in points], np.float64))
-        return chart.Curve(x, y, None, None, stroke, dots=True)
+        return x, _LOSS_AXIS.places(np.array([point.loss for point in points], np.float64))
 
-    return [*([curve([chosen], _CHOSEN)] if chosen is not None else []), curve(predicted, _PREDICTED)]
-
-
-def _points(x: np.ndarray, y: np.ndarray, which: np.ndarray, stroke: Stroke) -> chart.Curve:
-    """Return a curve of single points, which has no line."""
-    order = np.argsort(x[which], kind="stable")
-    apart = np.full(2 * len(order), np.nan)
-    apart[::2] = y[which][order]
-    return chart.Curve(np.repeat(x[which][order], 2), apart, None, None, stroke)
+    line = chart.Curve(*places(predicted), None, None, _PREDICTED, dots=True)
+    return _Plot(_LOSS_AXIS, line, [_Marks(*places([chosen]), "ghost")] if chosen is not None else [])
 
 
 def _with_room(low: float, high: float) -> Range:

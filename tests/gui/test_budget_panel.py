@@ -75,7 +75,8 @@ def test_the_slider_makes_the_best_bits_pending_and_apply_is_one_undoable_change
         panel.table.topLevelItem(i).text(0): panel.table.topLevelItem(i) for i in range(panel.table.topLevelItemCount())
     }
     assert set(rows) == set(quantized_weights(before))
-    assert rows[name].text(1) == "8" and "saves" in rows[name].text(3) and "loss" in rows[name].text(3)
+    assert rows[name].text(1) == f"8 → {edits.value(name, 'num_bits')}"
+    assert rows[name].text(2).startswith("saves ") and rows[name].text(2).endswith(" loss")
     assert "predicted loss" in panel.effect.text() and "kB" in panel.amount.text()
     chosen = panel.chosen.widths
     panel.apply_button.click()

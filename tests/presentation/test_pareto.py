@@ -7,7 +7,7 @@ from qatviz.analysis.bit_costs import CostUnit
 from qatviz.analysis.budget import Allocation
 from qatviz.metric import METRICS
 from qatviz.presentation.pareto import Dot, measured_front, nearest, pareto_scene
-from qatviz.presentation.scene import Group, Line, Text, estimated_metrics
+from qatviz.presentation.scene import Fill, Rects, Text, estimated_metrics
 
 METRICS_OF_TEXT = estimated_metrics(12, 7)
 DOTS = [Dot(30e3, 0.95), Dot(20e3, 0.90), Dot(20e3, 0.92), Dot(40e3, 0.94), Dot(10e3, 0.60, False)]
@@ -52,12 +52,22 @@ def test_without_evaluations_the_prediction_is_drawn_and_without_both_nothing():
 
 
 def test_the_choice_is_marked_in_both_plots():
-    def lines(shapes):
-        found = [part for shape in shapes if isinstance(shape, Group) for part in shape.shapes]
-        return [line for line in found if isinstance(line, Line) and line.stroke.role == "ghost"]
+    def marks(shapes):
+        return [shape for shape in shapes if isinstance(shape, Rects) and shape.fill == Fill("ghost")]
 
     chosen = Allocation((4, 8), 25_000, 0.02)
-    assert not lines(scene().shapes) and len(lines(scene(chosen=chosen).shapes)) == 1
+    (mark,) = marks(scene(chosen=chosen).shapes)
+    assert not marks(scene().shapes) and len(mark.left) == 1 and mark.top[0] > 150, "in the lower plot"
+
+
+def test_the_selected_dot_is_larger_and_behind_its_own():
+    place = scene(selected=2).places[2]
+    dots = [shape for shape in scene(selected=2).shapes if isinstance(shape, Rects) and shape.radius]
+    assert [shape.fill.role for shape in dots] == ["text", "muted", "in_range"]
+    assert [len(shape.left) for shape in dots] == [1, 1, 4] and dots[0].radius > dots[2].radius
+    np.testing.assert_allclose(
+        [(dots[0].left[0] + dots[0].right[0]) / 2, (dots[0].top[0] + dots[0].bottom[0]) / 2], place
+    )
 
 
 @pytest.mark.parametrize("offset, expected", [((0, 0), 2), ((6, 6), 2), ((40, 60), -1)])

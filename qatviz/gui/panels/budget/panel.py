@@ -19,12 +19,20 @@ from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel
 from qatviz.network.plan import QuantizationPlan
-from qatviz.presentation.budget_texts import UNIT_HELP, UNIT_LABELS, cost_text, effect_text, reason_text, stuck_text
+from qatviz.presentation.budget_texts import (
+    UNIT_HELP,
+    UNIT_LABELS,
+    change_of_bits,
+    cost_text,
+    effect_on_tensor,
+    effect_text,
+    stuck_text,
+)
 from qatviz.protocol.commands import RestoreCheckpoint
 
 #: Positions of the slider, from the least to the largest cost.
 POSITIONS = 200
-HEADS = ("Tensor", "Bits", "New", "Reason")
+HEADS = ("Tensor", "Bits", "Reason")
 _BITS = "num_bits"
 #: Texts until the sensitivities are known: of a run in progress, and of one that has ended.
 _UNKNOWN = (
@@ -243,7 +251,7 @@ class BudgetPanel(Panel):
         self.amount.setText(cost_text(self.unit, self._budget() if self.chosen is not None else present.cost))
         self.effect.setText(effect_text(self.unit, present, shown))
         rows = [
-            [choice.tensor, str(choice.before), str(choice.width), reason_text(choice, self.unit)]
+            [choice.tensor, change_of_bits(choice), effect_on_tensor(choice, self.unit)]
             for choice in choices_of(problem, present.widths, shown)
         ]
         for number, row in enumerate(rows):
