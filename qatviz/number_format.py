@@ -69,6 +69,11 @@ def si(value: Optional[float], digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def finite(value: Optional[float]) -> Optional[float]:
+    """Return ``value`` as a float without negative zero; None if it is not finite, as JSON requires."""
+    return float(value) + 0.0 if value is not None and math.isfinite(value) else None  # -0.0 + 0.0 is 0.0
+
+
 def signed(value: float) -> str:
     """Return :func:`si` with a minus sign (U+2212) instead of a hyphen, for sentences and labels."""
     return si(value).replace("-", "−", 1) if value < 0 else si(value)

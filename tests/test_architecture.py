@@ -431,3 +431,9 @@ def test_no_generated_file_is_tracked():
     assert tracked("--cached", "--ignored", "--exclude-standard") == []
     folders = {name.partition("/")[0] for name in tracked() if "/" in name}
     assert folders == {".ci", ".github", "assets", "qatviz", "tests"}
+
+
+def test_test_files_have_distinct_names():
+    """Pytest imports them by their names alone: of two with one name, the second is not run."""
+    names = [name for _, _, files in os.walk(os.path.join(ROOT, "tests")) for name in files if name.startswith("test_")]
+    assert sorted({name for name in names if name.endswith(".py") and names.count(name) > 1}) == []

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from qatviz.number_format import UNKNOWN, bytes_text, si
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, setting_text
-from qatviz.telemetry.run_summary import RunSummary
+
+if TYPE_CHECKING:  # it imports data, Keras and records, which the window imports after it is shown
+    from qatviz.telemetry.run_summary import RunSummary
 
 #: Keys of curves: the loss of training, then the metric of evaluations in each mode.
 LOSS = "loss"
@@ -70,7 +72,7 @@ class ComparedRun(NamedTuple):
         Number of training examples, if it is known.
     """
 
-    summary: RunSummary
+    summary: "RunSummary"
     about: Mapping[str, Any]
     book: SettingsBook
     tracks: Mapping[str, Track]
@@ -176,7 +178,7 @@ def compare(runs: Sequence[ComparedRun]) -> Comparison:
     return Comparison(tuple(runs), tuple(tuple(members) for members in groups.values()))
 
 
-def distinct_names(runs: Sequence[RunSummary]) -> Tuple[str, ...]:
+def distinct_names(runs: Sequence["RunSummary"]) -> Tuple[str, ...]:
     """Return the names of runs; where several are equal, with numbers."""
     names = [run.name for run in runs]
     counted: Dict[str, int] = {}

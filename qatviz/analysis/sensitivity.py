@@ -5,8 +5,8 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from qatviz.number_format import finite
 from qatviz.task import MULTILABEL, REGRESSION
-from qatviz.telemetry.outcome import finite
 
 #: Numbers of bits for which sensitivities are computed.
 WIDTHS = (2, 3, 4, 6, 8)

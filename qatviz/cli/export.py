@@ -10,6 +10,7 @@ from qatviz.cli.followed import Followed, followed
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
 from qatviz.errors import SettingError
 from qatviz.export.formats import FORMATS, Format
+from qatviz.export.proof.files import proof_record
 from qatviz.memory import exit_on_native_shortage
 from qatviz.option_names import option_name
 from qatviz.session.export import export, source_of
@@ -39,7 +40,7 @@ def export_run(options: argparse.Namespace) -> int:
         source = source_of(request, print_notice)
         print_message("exporting checkpoint {checkpoint} (step {step}) and running it ...".format(**source.metadata))
         written = export(request, source, follower.progress, print_notice)
-        record = dict(written.report.to_record(), files=[str(path) for path in written.paths])
+        record = dict(proof_record(written.report, source.book), files=[str(path) for path in written.paths])
         if options.progress:
             follower.finish(dict(record, text=written.report.to_text()))
         elif options.json:

@@ -21,13 +21,13 @@ from qatviz.cli.tables import (
     terminal_width,
 )
 from qatviz.measures import MEASURES
-from qatviz.number_format import bytes_text
+from qatviz.number_format import bytes_text, finite
 from qatviz.presentation.event_texts import plain_change, reason_text, save_text
 from qatviz.presentation.score_texts import metric_title
 from qatviz.protocol import events
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.settings import setting_text
-from qatviz.telemetry.outcome import Outcome, finite, read_outcome
+from qatviz.telemetry.outcome import Outcome, read_outcome
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord

@@ -20,6 +20,7 @@ from qatviz.export.progress import Progress
 from qatviz.export.sizes import sizer
 from qatviz.export.source import ExportSource
 from qatviz.metric import METRICS, Metric
+from qatviz.number_format import finite
 from qatviz.presentation.budget_texts import cost_text, reason_text, stuck_text
 from qatviz.presentation.export_sizes import WeightStorage
 from qatviz.protocol.events import Evaluated
@@ -31,7 +32,7 @@ from qatviz.session.evaluation import Evaluator
 from qatviz.session.export import state_source
 from qatviz.session.prepared import Notify, ignore
 from qatviz.session.sensitivity import sensitivity_of
-from qatviz.telemetry.outcome import finite, finite_scores
+from qatviz.telemetry.outcome import finite_scores
 
 #: Bits of weights with respect to which a budget in percent is stated.
 REFERENCE_BITS = 8

@@ -8,8 +8,9 @@ import numpy as np
 from qatviz.analysis.comparison import LOSS, ComparedRun, Comparison, Track, compare
 from qatviz.errors import RecordError, SettingError
 from qatviz.metric import MODES
+from qatviz.number_format import finite
 from qatviz.protocol.events import Evaluated
-from qatviz.telemetry.outcome import finite, read_outcome
+from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.labels import RunLabels, read_labels
 from qatviz.telemetry.record.reader import LossSeries, RecordReader
 from qatviz.telemetry.record.run_record import RunRecord

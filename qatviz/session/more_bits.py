@@ -4,9 +4,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from qatviz.export.progress import Progress
 from qatviz.metric import METRICS, Metric
+from qatviz.number_format import finite
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.telemetry.outcome import finite
 
 #: Number of bits that is tried.
 MORE_BITS = 16

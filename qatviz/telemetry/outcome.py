@@ -1,9 +1,9 @@
 """Outcome of a run so far, accumulated from its events and telemetry, live or from its record."""
 
-import math
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from qatviz.metric import ACCURACY, METRICS, MODES, Metric
+from qatviz.number_format import finite
 from qatviz.protocol import events
 from qatviz.protocol.run_spec import described_plan
 from qatviz.protocol.settings_book import SettingsBook
@@ -208,11 +208,6 @@ def read_outcome(reader: RecordReader) -> Outcome:
             outcome.step, outcome.seconds = int(newest.steps[-1]), float(newest.seconds[-1])
             outcome.loss = float(newest.loss[-1])
         return outcome
-
-
-def finite(value: Optional[float]) -> Optional[float]:
-    """Return ``value`` as a float without negative zero; None if it is not finite."""
-    return float(value) + 0.0 if value is not None and math.isfinite(value) else None  # -0.0 + 0.0 is 0.0
 
 
 def finite_scores(scores: Mapping[str, Any]) -> Dict[str, Optional[float]]:

@@ -8,9 +8,10 @@ import numpy as np
 
 from qatviz.metric import METRICS, Metric
 from qatviz.network.plan import WEIGHTS
+from qatviz.number_format import finite
 from qatviz.protocol import values
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.telemetry.outcome import Outcome, finite, read_outcome
+from qatviz.telemetry.outcome import Outcome, read_outcome
 from qatviz.telemetry.record.labels import RunLabels
 from qatviz.telemetry.record.own_files import CHECKPOINTS, INITIAL
 from qatviz.telemetry.record.reader import RecordReader

@@ -69,7 +69,7 @@ def last_error(*arguments):
 
 def test_constraints_that_allow_nothing_are_refused_with_what_is_possible(run):
     told = last_error("advise", run, "--budget", "1 kB")
-    assert "--budget is 1.00 kB: the least possible is" in told and "do not depend on the bits" in told
+    assert "--budget is 1 kB: the least possible is" in told and "do not depend on the bits" in told
     assert "--budget is '60 kilos': expected a size" in error_of("advise", run, "--budget", "60 kilos")
     assert "--max-loss is '1 kB'" in error_of("advise", run, "--max-loss", "1 kB")
     assert "--bits is 5: expected some of 2, 3, 4, 6, 8" in error_of("advise", run, "--budget", "50%", "--bits", "5")
@@ -83,7 +83,7 @@ def test_constraints_that_allow_nothing_are_refused_with_what_is_possible(run):
 
 def test_a_largest_loss_gives_the_cheapest_bits(run):
     free = advised(run, "--max-loss", "100%")
-    assert set(bits(free).values()) == {2}, "everything is allowed"
+    assert free["after"]["cost"] == free["front"][0]["cost"] < free["before"]["cost"], "everything is allowed"
     predicted = advised(run, "--max-loss", "0", "--bits", "2,4,8")
     assert predicted["after"]["loss"] <= predicted["before"]["loss"] * (1 + 1e-9)
     close = advised(run, "--max-loss", "5%", "--bits", "2,4,8")

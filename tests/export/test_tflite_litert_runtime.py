@@ -32,7 +32,7 @@ class Interpreter:
         self.kernels, self.tensors = experimental_op_resolver_type, {{}}
 
     def get_input_details(self):
-        return [{{"index": 7, "shape": np.int32([1, 3])}}]
+        return [{{"index": 7, "shape": np.int32([1, 3]), "dtype": np.uint8}}]
 
     def get_output_details(self):
         return [{{"index": 8}}, {{"index": 9}}]

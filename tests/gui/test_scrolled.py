@@ -4,6 +4,7 @@ import pytest
 from PyQt5 import QtCore, QtWidgets
 from window_stage import draw
 
+from qatviz.gui.panels.moments.panel import MomentsPanel
 from qatviz.gui.widgets.scrolled import Scrolled
 from qatviz.protocol import events
 
@@ -33,7 +34,7 @@ def hidden_parts(panel):
     found = [
         p for p in found if not isinstance(p, QtWidgets.QScrollBar) and not isinstance(p.parent(), QtWidgets.QTabBar)
     ]
-    assert found
+    assert found or isinstance(panel, MomentsPanel)  # which has none without a comparison
     for part in found:
         content = content_of(part, panel)
         rect = QtCore.QRect(part.mapTo(content, QtCore.QPoint()), part.size())

@@ -81,6 +81,9 @@ class StagedLauncher(Launcher):
     def write_report(self, model, directory, path):
         self.asked.append((model, directory, path))
 
+    def cancel_sensitivity(self):
+        """None is ever in progress."""
+
 
 @pytest.fixture
 def window(app, tmp_path):

@@ -161,7 +161,8 @@ def test_the_float_graph_equals_the_keras_network(network):
 
 
 def test_the_all_layers_network_has_every_kind():
-    assert {layer.kind for layer in all_layers_network().layers} == set(KINDS)
+    # That of ids is in tests/export/test_embedding.py: the other inputs of a network of several are no ids.
+    assert {layer.kind for layer in all_layers_network().layers} == set(KINDS) - {"Embedding"}
 
 
 def dropout_network():

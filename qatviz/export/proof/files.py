@@ -84,8 +84,13 @@ def write_export(
     return [path] + [other for other in contents if other != path]
 
 
+def proof_record(report: Any, book: SettingsBook) -> Dict[str, Any]:
+    """Return the record of a proof with the recipe of the exported settings, for JSON."""
+    return dict(report.to_record(), **{VERSION_KEY: recipe_of(book).to_dict()})
+
+
 def _proof(report: Any, book: SettingsBook) -> Dict[str, bytes]:
-    record = dict(report.to_record(), **{VERSION_KEY: recipe_of(book).to_dict()})
+    record = proof_record(report, book)
     proof = {
         _MARK: (json.dumps(record, indent=1, allow_nan=False) + "\n").encode("utf-8"),
         "parity.txt": (report.to_text() + "\n").encode("utf-8"),

@@ -89,17 +89,21 @@ class ShortcutsDialog(QtWidgets.QDialog):
 
 
 def _in_columns(groups: Sequence[Group], count: int) -> List[List[Group]]:
-    """Return the groups, in order, in up to ``count`` columns of about the same number of lines."""
+    """Return the groups, in order, in up to ``count`` columns, the longest of which has as few lines as possible."""
     heights = [_TITLE_LINES + sum(map(_line_count, rows)) for _, rows in groups]
-    columns: List[List[Group]] = [[]]
-    most, filled = sum(heights) / count, 0.0
-    for group, height in zip(groups, heights):
-        if filled + height / 2 > most and len(columns) < count:
-            columns.append([])
-            filled = 0.0
-        columns[-1].append(group)
-        filled += height
-    return columns
+    most = max(heights)
+    while True:
+        columns: List[List[Group]] = []
+        filled = most
+        for group, height in zip(groups, heights):
+            if filled + height > most:
+                columns.append([])
+                filled = 0
+            columns[-1].append(group)
+            filled += height
+        if len(columns) <= count:
+            return columns
+        most += 1
 
 
 def _line_count(row: Tuple[str, str]) -> int:
@@ -114,4 +118,5 @@ def _html(group: Group) -> str:
         f"<tr><td width='{share}%'>{escape(action)}</td><td width='{100 - share}%'>{escape(keys)}</td></tr>"
         for action, keys in rows
     )
-    return f"<p><b>{escape(title)}</b></p><table width='100%' cellspacing='0' cellpadding='1'>{cells}</table>"
+    table = f"<table width='100%' cellspacing='0' cellpadding='0'>{cells}</table>"
+    return f"<p style='margin-top: 4px; margin-bottom: 1px'><b>{escape(title)}</b></p>{table}"

@@ -16,7 +16,7 @@ from qatviz.gui.widgets.banner import BAD, Banner
 from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.ask_file import ask_for_file
-from qatviz.gui.widgets.labels import plain_tip
+from qatviz.gui.widgets.labels import Label, plain_tip
 from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.metric import MODE_NAMES, MODES
 from qatviz.presentation.comparison import AXIS_TITLES, curve_axis, curve_title, curves_of, swatch
@@ -81,7 +81,7 @@ class ComparisonDialog(QtWidgets.QDialog):
 
     def _layout(self) -> None:
         top = QtWidgets.QHBoxLayout()
-        label = QtWidgets.QLabel("Align by")
+        label = Label("Align by")
         label.setBuddy(self.align)
         for widget in (label, self.align, self.by_group):
             top.addWidget(widget)
@@ -91,7 +91,7 @@ class ComparisonDialog(QtWidgets.QDialog):
         curves = QtWidgets.QWidget()
         rows = QtWidgets.QVBoxLayout(curves)
         rows.setContentsMargins(0, 4, 0, 0)
-        self.titles = [QtWidgets.QLabel(textFormat=QtCore.Qt.PlainText) for _ in self.charts]
+        self.titles = [Label() for _ in self.charts]
         rows.addWidget(self.titles[0])
         rows.addWidget(self.charts[0], 1)
         below = QtWidgets.QHBoxLayout()
