@@ -80,6 +80,7 @@ def test_examples_with_or_without_a_channel_axis_are_accepted(shape):
     assert qatviz.train(tf.keras.Sequential(flattened()), shades(shape), steps=1, quiet=True).outcome.step == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", tries(["sequence"], list(MODELS)))
 def test_models_are_exported_to_every_format(model, tmp_path):
     trained = qatviz.train(tf.keras.Sequential(MODELS[model]()), shades(), steps=20, learning_rate=1e-2, quiet=True)

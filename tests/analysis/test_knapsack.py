@@ -85,6 +85,7 @@ def test_nothing_fits_and_no_class():
     assert least_value(empty, empty, empty.astype(bool), 0).tolist() == []
 
 
+@pytest.mark.slow
 def test_large_problems_with_many_ties_are_solved():
     rng = np.random.RandomState(0)
     bits = np.arange(2, 10)

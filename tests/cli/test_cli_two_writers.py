@@ -43,6 +43,7 @@ def content(run):
     return {path.name: path.stat().st_mtime_ns for path in run.iterdir() if not path.name.startswith("run.sqlite")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_a_run_in_progress_is_unharmed_by_others_and_its_kill_releases_it(tmp_path, round_):
     data, run = write_data(tmp_path / "small.npz"), tmp_path / "run"

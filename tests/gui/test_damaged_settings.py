@@ -54,6 +54,7 @@ def open_everything(settings, app, run):
         app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
 
 
+@pytest.mark.slow
 def test_the_window_opens_with_any_settings(app, staged, tmp_path):
     open_everything(Asked(str(tmp_path / "first.ini"), QtCore.QSettings.IniFormat), app, staged("lenet"))
     assert len(ASKED) > 20

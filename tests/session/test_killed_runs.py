@@ -176,6 +176,7 @@ def has_run(directory):
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_run_killed_at_random_moments_ends_like_an_uninterrupted_one(data, uninterrupted, tmp_path):
     """Kills at random moments of training, checkpoint, resumption and export; the same run is resumed after each."""
