@@ -6,7 +6,7 @@ Modules are imported on first use, so that the window opens early.
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 from weakref import WeakKeyDictionary
 
 from PyQt5 import QtCore
@@ -61,14 +61,12 @@ class AppLauncher(Launcher):
         self._newest = 0  # number of the newest request for this window
         self._has_ended = False
         self._comparing: Set[Tuple[str, ...]] = set()  # runs whose comparison is being read
-        self._reading = 0  # number of the newest reading of runs
         self._pool = QtCore.QThreadPool(self)
         self._doing: List[str] = []
         self._done.connect(self._on_done)
         self._lock = threading.Lock()
         self._inspector: Optional[ModelInspector] = None
-        self._sensitivity = 0  # number of the newest computation of a sensitivity, or of its cancellation
-        self._evaluation = 0  # number of the newest evaluation, or of its cancellation
+        self._numbers: Dict[str, int] = {}  # of the newest job of each description, or of its cancellation
         #: Graphs of the runs that are still shown.
         self._evaluators: WeakKeyDictionary[RunHandle, Evaluator] = WeakKeyDictionary()
         self._evaluators_lock = threading.Lock()
@@ -124,28 +122,12 @@ class AppLauncher(Launcher):
             self._inspector.cancel()
 
     def read_runs(self, folder: str) -> None:
-        self._reading += 1
-        number = self._reading
-
-        def is_wanted() -> bool:
-            return number == self._reading
-
-        def work() -> Any:
+        def work(is_wanted: Callable[[], bool]) -> Any:
             from qatviz.session.catalogue import read_catalogue
 
             return read_catalogue(folder, lambda done, of: is_wanted())
 
-        def deliver(catalogue: Any) -> None:
-            if is_wanted():
-                self.runs_read.emit(catalogue)
-
-        def fail(message: str, details: str) -> None:
-            if is_wanted():
-                self.runs_failed.emit(message)
-                if details:  # an error in the program
-                    self.failed.emit(message, details)
-
-        self._start(READING_RUNS, work, deliver, fail)
+        self._start_newest(READING_RUNS, work, self.runs_read.emit, self.runs_failed.emit)
 
     def delete_run(self, directory: str) -> None:
         from qatviz.app.trash import move_to_trash
@@ -173,9 +155,7 @@ class AppLauncher(Launcher):
 
         def fail(message: str, details: str) -> None:
             end()
-            self.comparison_failed.emit(chosen, message)
-            if details:  # an error in the program
-                self.failed.emit(message, details)
+            self._refuse(lambda text: self.comparison_failed.emit(chosen, text), message, details)
 
         self._start(READING_RUNS, work, deliver, fail)
 
@@ -203,13 +183,7 @@ class AppLauncher(Launcher):
         )
 
     def evaluate(self, run: RunHandle, directory: str, book: "SettingsBook") -> None:
-        self.cancel_evaluation()
-        number = self._evaluation
-
-        def is_wanted() -> bool:
-            return number == self._evaluation
-
-        def work() -> Any:
+        def work(is_wanted: Callable[[], bool]) -> Any:
             from qatviz.session.evaluation import evaluator_of
 
             with self._evaluators_lock:
@@ -218,49 +192,23 @@ class AppLauncher(Launcher):
             progress = Progress(self.evaluation_progressed.emit, lambda: not is_wanted())
             return self._evaluators[run].evaluate(book, progress)
 
-        def deliver(result: Any) -> None:
-            if is_wanted():
-                self.evaluated.emit(result)
-
-        def fail(message: str, details: str) -> None:
-            if is_wanted():
-                self.evaluation_failed.emit(message)
-                if details:  # an error in the program
-                    self.failed.emit(message, details)
-
-        self._start(EVALUATING, work, deliver, fail)
+        self._start_newest(EVALUATING, work, self.evaluated.emit, self.evaluation_failed.emit)
 
     def cancel_evaluation(self) -> None:
-        self._evaluation += 1
+        self._supersede(EVALUATING)
 
     def find_sensitivity(self, run: RunHandle, directory: str, measured: bool) -> None:
-        self.cancel_sensitivity()
-        number = self._sensitivity
-
-        def is_wanted() -> bool:
-            return number == self._sensitivity
-
-        def work() -> Any:
+        def work(is_wanted: Callable[[], bool]) -> Any:
             from qatviz.session.evaluation import ended_spec
             from qatviz.session.sensitivity import sensitivity_of
 
             progress = Progress(lambda _, done: self.sensitivity_progressed.emit(done), lambda: not is_wanted())
             return sensitivity_of(ended_spec(run, directory), measured, progress)
 
-        def deliver(result: Any) -> None:
-            if is_wanted():
-                self.sensitivity_found.emit(result)
-
-        def fail(message: str, details: str) -> None:
-            if is_wanted():
-                self.sensitivity_failed.emit(message)
-                if details:  # an error in the program
-                    self.failed.emit(message, details)
-
-        self._start(FINDING_SENSITIVITY, work, deliver, fail)
+        self._start_newest(FINDING_SENSITIVITY, work, self.sensitivity_found.emit, self.sensitivity_failed.emit)
 
     def cancel_sensitivity(self) -> None:
-        self._sensitivity += 1
+        self._supersede(FINDING_SENSITIVITY)
 
     def export_formats(self) -> Sequence["Format"]:
         from qatviz.export.formats import FORMATS
@@ -301,7 +249,7 @@ class AppLauncher(Launcher):
     def wait(self) -> None:
         """Wait until all background work has ended, at the end of the program."""
         self._has_ended = True
-        self._reading += 1
+        self._supersede(READING_RUNS)
         self.cancel_evaluation()
         self.cancel_sensitivity()
         self.cancel_checks()
@@ -321,6 +269,43 @@ class AppLauncher(Launcher):
         self._doing.append(what)
         self.busy.emit(what)
         self._pool.start(_Job(job, deliver, fail or self.failed.emit, lambda: self._done.emit(what)))
+
+    def _supersede(self, what: str) -> int:
+        """Make the results of all jobs with this description unwanted; return the number of the next one."""
+        self._numbers[what] = self._numbers.get(what, 0) + 1
+        return self._numbers[what]
+
+    def _start_newest(
+        self,
+        what: str,
+        work: Callable[[Callable[[], bool]], Any],
+        deliver: Callable[[Any], None],
+        refuse: Callable[[str], None],
+    ) -> None:
+        """Run ``work`` as :meth:`_start` does, and ignore its end once it is superseded.
+
+        ``work`` gets a function that returns whether it is still wanted; ``refuse`` gets the message of its error.
+        """
+        number = self._supersede(what)
+
+        def is_wanted() -> bool:
+            return number == self._numbers[what]
+
+        def deliver_wanted(result: Any) -> None:
+            if is_wanted():
+                deliver(result)
+
+        def fail(message: str, details: str) -> None:
+            if is_wanted():
+                self._refuse(refuse, message, details)
+
+        self._start(what, lambda: work(is_wanted), deliver_wanted, fail)
+
+    def _refuse(self, refuse: Callable[[str], None], message: str, details: str) -> None:
+        """Report an error where it is expected, and an error in the program also to the window."""
+        refuse(message)
+        if details:
+            self.failed.emit(message, details)
 
     def _on_done(self, what: str) -> None:
         self._doing.remove(what)

@@ -105,7 +105,7 @@ def test_a_measurement_continues_after_evaluations_and_snapshots_of_other_settin
 
 
 def test_a_measurement_can_be_cancelled(graphs, monkeypatch):
-    monkeypatch.setattr(pieces, "LARGEST_PIECE", 1)  # hundreds of pieces, so that it is not complete before
+    monkeypatch.setattr(pieces, "LARGEST_PIECE", 1)  # hundreds of pieces: it is not complete before
     with Driver(spec()) as driver:
         driver.run.send(MeasureSensitivity())
         driver.send(MeasureSensitivity(False))
