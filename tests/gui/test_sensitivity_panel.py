@@ -11,6 +11,7 @@ from qatviz.analysis.sensitivity import (
     Sensitivity,
     SensitivityProgress,
 )
+from qatviz.gui.panels.budget.panel import BudgetPanel
 from qatviz.gui.panels.sensitivity.panel import SensitivityPanel
 from qatviz.protocol.commands import ChangeSettings, MeasureSensitivity, WatchSensitivity
 from qatviz.protocol.events import Finished
@@ -64,11 +65,12 @@ def test_estimates_are_requested_while_the_panel_is_visible(panel, staged):
     assert run.sent == [WatchSensitivity(), WatchSensitivity(False)]
 
 
-def test_no_estimates_are_requested_behind_another_tab(context, show, staged):
+@pytest.mark.parametrize("kind", [SensitivityPanel, BudgetPanel])
+def test_no_estimates_are_requested_behind_another_tab(kind, context, show, staged):
     """Qt moves a dock behind another one far outside of the window, without an event for the panel."""
     run = staged("lenet")
     window = show(QtWidgets.QWidget(), 300, 200)
-    panel = SensitivityPanel(context, window)
+    panel = kind(context, window)
     panel.show()
     panel.refresh()
     assert run.sent == [WatchSensitivity()]

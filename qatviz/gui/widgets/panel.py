@@ -5,7 +5,7 @@ from typing import Iterable, List, NamedTuple, Optional, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.context import Context
-from qatviz.gui.model.run_model import RUN
+from qatviz.gui.model.run_model import RUN, SENSITIVITY
 
 
 class PanelKeys(NamedTuple):
@@ -26,7 +26,8 @@ class Panel(QtWidgets.QWidget):
     A subclass sets ``title``, ``name`` (key of the remembered layout), ``about`` (one sentence, the dock's tooltip),
     ``topics`` (the parts of the model that it depends on) and ``keys`` (for the list of all keys), and implements
     ``_setup_ui``, ``_layout``, ``_connect`` and :meth:`update_from`. It draws in ``update_from`` only, which is called
-    when the panel is visible, one of its topics has changed, and the frame has time left.
+    when the panel is visible, one of its topics has changed, and the frame has time left. With ``needs_sensitivity``,
+    the run estimates its sensitivity while the panel is in view.
 
     Attributes
     ----------
@@ -41,6 +42,7 @@ class Panel(QtWidgets.QWidget):
     about = ""
     topics: Tuple[str, ...] = ()
     keys: Tuple[PanelKeys, ...] = ()
+    needs_sensitivity = False
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -98,25 +100,35 @@ class Panel(QtWidgets.QWidget):
 
     def is_due(self) -> bool:
         """Return whether the panel is visible and out of date."""
-        return self._due and self.isVisible() and self._is_within_window()
+        return self._due and self._is_in_view()
 
     def refresh(self) -> None:
         """Update the panel now."""
         self._due = self.is_partial = False
+        if self.needs_sensitivity:
+            self.model.watch_sensitivity(self.name, True)
         self.update_from()
 
-    def _is_within_window(self) -> bool:
-        """Return whether the panel lies within its window.
+    def _is_in_view(self) -> bool:
+        """Return whether the panel is visible and lies within its window.
 
         Qt reports docks behind other tabs as visible and places them far outside. (``visibleRegion`` is of no use: it
         is also empty if children cover the whole panel.)
         """
         window = self.window()
-        return window.rect().intersects(QtCore.QRect(self.mapTo(window, QtCore.QPoint()), self.size()))
+        place = QtCore.QRect(self.mapTo(window, QtCore.QPoint()), self.size())
+        return self.isVisible() and window.rect().intersects(place)
 
     def _on_topic(self, topic: str) -> None:
         if topic in self.topics or topic == RUN:
             self._due = True
+        if topic == SENSITIVITY and self.needs_sensitivity and not self._is_in_view():
+            self.model.watch_sensitivity(self.name, False)  # it is behind another tab, about which Qt sends no event
+
+    def hideEvent(self, event: QtGui.QHideEvent) -> None:
+        super().hideEvent(event)
+        if self.needs_sensitivity:
+            self.model.watch_sensitivity(self.name, False)
 
     def _on_theme(self) -> None:
         self.apply_theme()

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, List, Optional, Tuple
 
-from PyQt5 import QtCore, QtGui, QtWidgets
+from PyQt5 import QtCore, QtWidgets
 
 from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
 from qatviz.analysis.budget import Allocation, BitAllocationProblem, allocation_problem, choices_of, considered_widths
@@ -54,6 +54,7 @@ class BudgetPanel(Panel):
 
     title, name = "Budget", "budget"
     about = "Choose the bits of all weights within a budget, and compare all evaluations by size and quality"
+    needs_sensitivity = True
     topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, STATE)
 
     def _setup_ui(self) -> None:
@@ -163,12 +164,7 @@ class BudgetPanel(Panel):
 
     # Display
 
-    def hideEvent(self, event: QtGui.QHideEvent) -> None:
-        super().hideEvent(event)
-        self.model.watch_sensitivity(self.name, False)
-
     def update_from(self) -> None:
-        self.model.watch_sensitivity(self.name, True)
         self._content.setVisible(self.model.book is not None)
         if self.model.book is None:
             self.empty.show_text(self.model.no_run_text("No run. Its bits can be chosen here once there is one."))

@@ -3,7 +3,7 @@
 import contextlib
 from typing import Dict, Optional, Sequence, Tuple
 
-from PyQt5 import QtCore, QtGui, QtWidgets
+from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import RunStateError
 from qatviz.gui.model.run_model import RUN, SELECTION, SENSITIVITY, SETTINGS, STATE
@@ -32,6 +32,7 @@ class SensitivityPanel(Panel):
 
     title, name = "Sensitivity", "sensitivity"
     about = "Which tensors tolerate few bits: the divergence of the outputs by tensor and number of bits."
+    needs_sensitivity = True
     topics = (RUN, STATE, SETTINGS, SELECTION, SENSITIVITY)
     keys = (
         PanelKeys(("Up", "Down"), "select the previous, the next tensor"),
@@ -96,7 +97,6 @@ class SensitivityPanel(Panel):
         self.header.changed()
 
     def update_from(self) -> None:
-        self.model.watch_sensitivity(self.name, True)
         found, measured = self.model.sensitivity, self.model.measured_sensitivity
         self._table = None
         if found is not None and self.model.plan is not None:
@@ -107,10 +107,6 @@ class SensitivityPanel(Panel):
         self.rows.show_table(self._table, self.model.selected)
         self.empty.show_text("" if self._table is not None else self._empty_text())
         self._show_work()
-
-    def hideEvent(self, event: QtGui.QHideEvent) -> None:
-        super().hideEvent(event)
-        self.model.watch_sensitivity(self.name, False)
 
     # Work on a run that has ended, by the window
 
@@ -189,8 +185,6 @@ class SensitivityPanel(Panel):
             if self._is_busy:
                 self._cancel()
             self._message = ""
-        elif topic == SENSITIVITY and not (self.isVisible() and self._is_within_window()):
-            self.model.watch_sensitivity(self.name, False)  # it is behind another tab, about which Qt sends no event
 
     def _on_header(self, column: int) -> None:
         self._sorted_by = None if column < 0 else column
