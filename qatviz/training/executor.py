@@ -127,7 +127,7 @@ class CommandExecutor:
         """Set the run to another state, from which it continues on a new branch; the caller reports it."""
         self._measuring.drop_evaluation()  # it evaluates the state that is abandoned
         self._before_change = ""
-        self._recovery.propose(state)
+        self._recovery.restart(state)
         branch = self._live.set_to(state)
         # Scheduled changes at this step were made in the abandoned state; the rewind must not repeat them.
         self._scheduled = bisect_left(self._schedule_steps, state.step + 1)

@@ -181,9 +181,8 @@ class Trainer:
 
     def _recover(self, what: NonFiniteValue) -> None:
         """Rewind the run to its last good state, and pause."""
-        left, book, good = self._live.step, self._live.book, self._recovery.good
+        left, book, good = self._live.step, self._live.book, self._recovery.fall_back(what)
         self._executor.set_to(good)
-        self._recovery.reject()
         self._live.emit(
             events.Restored(good.step, good.name, RestoreReason.BAD_STEP, left, book.differences(good.book))
         )
