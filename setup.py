@@ -57,6 +57,7 @@ setup(
     package_dir={"qatviz.assets": "assets"},
     package_data={
         "qatviz.assets": ["*.npz", "*.md", "icons/*.svg"],
+        "qatviz.analysis.chip": ["*.json"],
         "qatviz.export.c": ["runtime/*", "layout/*"],
         "qatviz.export.guide": ["check/*"],
         "qatviz.export.tflm": ["application/*"],

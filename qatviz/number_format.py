@@ -134,6 +134,16 @@ def byte_size(size: Optional[float]) -> Quantity:
     return Quantity(f"{size / 1e9:.3g}" if size < 999.5e9 else f"{size / 1e9:,.0f}", "GB")
 
 
+def duration_text(seconds: Optional[float]) -> str:
+    """Return a short time in three digits: ``450 µs``, ``12.3 ms``, ``1.23 s``."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    for unit, factor in (("µs", 1e-6), ("ms", 1e-3)):
+        if seconds < 999.5 * factor:
+            return f"{seconds / factor:.3g} {unit}"
+    return f"{seconds:.3g} s" if seconds < 999.5 else f"{seconds:,.0f} s"
+
+
 def names_text(names: Sequence[str]) -> str:
     """Return a list of the distinct names, at most :data:`MOST_NAMES` of them: ``conv1, conv2 and 3 more``."""
     names = list(dict.fromkeys(names))

@@ -36,7 +36,7 @@ def networks(options: argparse.Namespace) -> int:
             f"there is no network {options.name!r}; there are "
             f"{', '.join(zoo.NETWORKS)}.{did_you_mean(options.name, zoo.NETWORKS)}"
         )
-    input_shape = _shape(options.input_shape)
+    input_shape = shape_of(options.input_shape)
     names = list(zoo.NETWORKS) if options.name is None else [options.name]
     rows = [_network(zoo.build(name, input_shape, options.classes), options.name is not None) for name in names]
     if options.json:
@@ -223,7 +223,7 @@ def _print_setting(name: str, setting: Setting) -> None:
     )
 
 
-def _shape(text: str) -> Tuple[int, ...]:
+def shape_of(text: str) -> Tuple[int, ...]:
     sizes = text.lower().split("x")
     if not all(size.isdecimal() for size in sizes):
         raise NetworkError(f"--input-shape is {text!r}: expected a shape such as 28x28x1 or 32x32x3")

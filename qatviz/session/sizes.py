@@ -124,10 +124,10 @@ def size_at(
     with reading(reader.path):
         network = Network.from_dict(description["network"])
         keras = KerasOrigin.from_dict(description["keras"]) if "keras" in description else None
-        dataset = _stand_in(network, description)
+        dataset = stand_in_data(network, description)
     name, arrays = _arrays(reader, checkpoint)
     metadata = {"run": description.get("run_id"), "checkpoint": name, "step": step or 0}
-    source = ExportSource(network, book, _completed(network, book, arrays), dataset, step, metadata, keras)
+    source = ExportSource(network, book, completed_arrays(network, book, arrays), dataset, step, metadata, keras)
     return export_size(format_named(form), source, options)
 
 
@@ -166,7 +166,7 @@ def _arrays(reader: RecordReader, checkpoint: str) -> Tuple[str, Arrays]:
     return "", {}
 
 
-def _completed(network: Network, book: SettingsBook, arrays: Arrays) -> Arrays:
+def completed_arrays(network: Network, book: SettingsBook, arrays: Arrays) -> Arrays:
     """Return the arrays, with initial values for missing ones, and with a range for tensors without one."""
     layout = live_state.layout(book.plan)
     found: Arrays = {**initial_parameters(network, 0), **live_state.initial_ranges(layout), **arrays}
@@ -180,7 +180,7 @@ def _completed(network: Network, book: SettingsBook, arrays: Arrays) -> Arrays:
     return found
 
 
-def _stand_in(network: Network, description: Mapping[str, Any]) -> Dataset:
+def stand_in_data(network: Network, description: Mapping[str, Any]) -> Dataset:
     """Return a data set of one example with the run's scaling and tasks, in place of the run's own."""
     scaling = description.get("scaling") or UNIT
     examples = np.zeros((1, *network.input_shape), np.float32 if scaling == UNSCALED else np.uint8)

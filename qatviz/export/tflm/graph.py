@@ -1,6 +1,6 @@
 """Graph of a TFLite file for estimates of a chip's memory and time: its operations, buffers, and stored bytes."""
 
-from typing import Any, Container, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Container, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tflite
@@ -44,15 +44,16 @@ class _Tensor(NamedTuple):
         return self.count * _ITEM_BYTES[self.type]
 
 
-def chip_graph(content: bytes, layers: Sequence[str], packed: Container[str] = ()) -> ChipGraph:
+def chip_graph(content: bytes, units: Mapping[str, str], packed: Container[str] = ()) -> ChipGraph:
     """Return the graph of a file.
 
     Parameters
     ----------
     content : bytes
         TFLite file.
-    layers : sequence of str
-        The network's layers, by whose names operations are attributed to them.
+    units : mapping of str to str
+        Names of the network's layers, and of the units that compute them; operations are attributed to the units by
+        the names of their weights and outputs.
     packed : container of str
         Names of int8 weights that are to be stored two per byte, as INT4 tensors are.
     """
@@ -60,7 +61,7 @@ def chip_graph(content: bytes, layers: Sequence[str], packed: Container[str] = (
     graph = model.Subgraphs(0)
     tensors = [_tensor(model, graph.Tensors(index)) for index in range(graph.TensorsLength())]
     inputs, outputs = _indices(graph.InputsAsNumpy()), _indices(graph.OutputsAsNumpy())
-    attribution = _Attribution(layers)
+    attribution = _Attribution(units)
     operations = tuple(
         _operation(model, graph.Operators(index), tensors, attribution, packed)
         for index in range(graph.OperatorsLength())
@@ -72,14 +73,15 @@ def chip_graph(content: bytes, layers: Sequence[str], packed: Container[str] = (
 
 
 class _Attribution:
-    """Layers of operations, by the names of their weights and outputs; else that of the operation before."""
+    """Units of operations, by the names of their weights and outputs; else that of the operation before."""
 
-    def __init__(self, layers: Sequence[str]):
-        self._layers = sorted(layers, key=len, reverse=True)
-        self._last = layers[0] if layers else ""
+    def __init__(self, units: Mapping[str, str]):
+        self._units = units
+        self._layers = sorted(units, key=len, reverse=True)
+        self._last = next(iter(units.values()), "")
 
     def of(self, names: Sequence[str]) -> str:
-        """Return the layer whose name begins the first of ``names`` that is a layer's."""
+        """Return the unit of the first of ``names`` that begins with the name of a layer."""
         for name in names:
             found = self._named(name)
             if found:
@@ -90,7 +92,7 @@ class _Attribution:
     def _named(self, name: str) -> Optional[str]:
         for layer in self._layers:
             if name == layer or (name.startswith(layer) and name[len(layer)] in "./"):
-                return layer
+                return self._units[layer]
         return None
 
 
