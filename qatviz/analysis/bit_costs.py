@@ -1,10 +1,11 @@
-"""Cost of tensors by number of bits, in the units of a budget: bytes of codes, and multiplications times bits."""
+"""Cost of tensors by number of bits, in the units of a budget: bytes of codes, multiplications times bits, time."""
 
 from enum import Enum
-from typing import Dict, NamedTuple, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.analysis.chip.estimate import ChipEstimate
 from qatviz.measures import FLOAT_BITS
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
@@ -13,6 +14,8 @@ from qatviz.settings import WEIGHTS
 #: Largest number of bits of codes that runtimes store two per byte.
 PACKED_BITS = 4
 _BYTE = 8
+#: Nanoseconds of a second.
+_NANO = 1e9
 
 
 class CostUnit(Enum):
@@ -24,6 +27,8 @@ class CostUnit(Enum):
     STORED = "stored"
     #: Multiplications × bits of weights × bits of inputs.
     MAC_BITS = "mac_bits"
+    #: Estimated nanoseconds on a chip. Its kernels compute codes of 2 to 8 bits alike: bits do not change them.
+    TIME = "time"
 
 
 class BitCosts(NamedTuple):
@@ -39,7 +44,12 @@ def quantized_weights(book: SettingsBook) -> Tuple[str, ...]:
 
 
 def bit_costs(
-    unit: CostUnit, network: Network, book: SettingsBook, tensors: Sequence[str], widths: Sequence[int]
+    unit: CostUnit,
+    network: Network,
+    book: SettingsBook,
+    tensors: Sequence[str],
+    widths: Sequence[int],
+    chip: Optional[ChipEstimate] = None,
 ) -> BitCosts:
     """Return the costs of weights.
 
@@ -53,7 +63,12 @@ def bit_costs(
         Names of weights.
     widths : sequence of int
         Numbers of bits.
+    chip : ChipEstimate, optional
+        Estimate of the network, for times.
     """
+    if unit is CostUnit.TIME:
+        assert chip is not None, "times are those on a chip"
+        return _times(chip, book, tensors, widths)
     if unit is CostUnit.MAC_BITS:
         return _mac_bits(network, book, tensors, widths)
     size = _code_bytes if unit is CostUnit.CODES else _stored_bytes
@@ -64,6 +79,16 @@ def bit_costs(
             settings = book.of(tensor.name)
             rest += size(tensor.parameters, settings.num_bits if settings.enabled else FLOAT_BITS)
     return BitCosts(np.array(costs, np.int64).reshape(len(tensors), len(widths)), rest)
+
+
+def _times(chip: ChipEstimate, book: SettingsBook, tensors: Sequence[str], widths: Sequence[int]) -> BitCosts:
+    by_tensor: Dict[str, float] = dict.fromkeys(tensors, 0.0)
+    for unit in book.plan.units:
+        if unit.weights in by_tensor:
+            by_tensor[unit.weights] += chip.target.seconds(chip.layer(unit.name).cycles)
+    own = np.array([round(by_tensor[name] * _NANO) for name in tensors], np.int64)
+    costs = np.repeat(own[:, None], len(widths), axis=1)
+    return BitCosts(costs.reshape(len(tensors), len(widths)), round(chip.seconds * _NANO) - int(own.sum()))
 
 
 def _code_bytes(count: int, width: int) -> int:

@@ -24,7 +24,9 @@ from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.telemetry.run_handle import RunHandle
 
 if TYPE_CHECKING:
+    from qatviz.analysis.chip.graph import ChipGraph
     from qatviz.export.formats import Format
+    from qatviz.network.graph import Network
     from qatviz.presentation.export_sizes import ExportSize
     from qatviz.presentation.previews import DataInfo
     from qatviz.protocol.settings_book import SettingsBook
@@ -245,6 +247,11 @@ class AppLauncher(Launcher):
         from qatviz.session.sizes import size_at
 
         return size_at(directory, checkpoint, book, step, form, options)
+
+    def chip_graph(self, network: "Network", book: "SettingsBook") -> "ChipGraph":
+        from qatviz.session.chip import network_graph
+
+        return network_graph(network, book)
 
     def wait(self) -> None:
         """Wait until all background work has ended, at the end of the program."""

@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import Any, Callable, Tuple
 
+from qatviz.cli.chip import add_target_options
 from qatviz.cli.export import add_format_options, format_options
 from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
 from qatviz.cli.tables import score_cells, table
@@ -39,6 +40,7 @@ examples:
   qatviz advise runs/a --budget '60 kB'
   qatviz advise runs/a --budget 50% --bits 4,8 --fixed conv1.weights=8
   qatviz advise runs/a --max-loss 1% --recipe bits.json
+  qatviz advise runs/a --budget '5 ms' --chip cortex-m7
   qatviz train --fork runs/a --recipe bits.json --steps 4000 --out runs/b
 
 Bits are chosen for the weights, so that the sum of their sensitivities is the
@@ -76,6 +78,9 @@ def advise_run(options: argparse.Namespace) -> int:
         format_options(options, FORMATS[options.format]),
         options.checkpoint,
         options.data,
+        options.chip,
+        options.kernels,
+        options.clock,
     )
     advice = advise(request, print_notice, Progress(Activities().at))
     if options.recipe is not None:
@@ -164,6 +169,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         help="export format whose size counts, and which has to support the bits (default: %(default)s)",
     )
     add_format_options(parser)
+    add_target_options(parser)
     parser.add_argument("--checkpoint", metavar="NAME", help="state of the run (default: the newest)")
     parser.add_argument(
         "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"

@@ -4,23 +4,28 @@ from typing import List, Sequence
 
 from qatviz.analysis.bit_costs import CostUnit
 from qatviz.analysis.budget import Allocation, Choice
-from qatviz.number_format import bytes_text, names_text, si, signed
+from qatviz.number_format import bytes_text, duration_text, names_text, si, signed
 from qatviz.protocol.settings_book import SettingsBook
 
 UNIT_LABELS = {
     CostUnit.CODES: "Weights at their own bits",
     CostUnit.STORED: "Weights as stored",
     CostUnit.MAC_BITS: "MAC-bits",
+    CostUnit.TIME: "Time on the chip",
 }
 UNIT_HELP = {
     CostUnit.CODES: "Size of the codes of all weights, each at its own number of bits.",
     CostUnit.STORED: "Size of all weights as runtimes store them: up to 4 bits in half a byte, 5 to 8 bits in a byte.",
     CostUnit.MAC_BITS: "Multiplications × bits of the weights × bits of the inputs, for one example.",
+    CostUnit.TIME: "Estimated time of one example on the chip of the Chip panel. Its kernels take the same time for codes "
+    "of 2 to 8 bits, so that bits do not change it; the network does.",
 }
 
 
 def cost_text(unit: CostUnit, cost: float) -> str:
-    """Return a cost with its unit: ``60.0 kB``, ``1.20M MAC-bits``."""
+    """Return a cost with its unit: ``60.0 kB``, ``1.20M MAC-bits``, ``12.3 ms``."""
+    if unit is CostUnit.TIME:
+        return duration_text(cost * 1e-9)
     return f"{si(cost)} MAC-bits" if unit is CostUnit.MAC_BITS else bytes_text(cost)
 
 

@@ -8,7 +8,9 @@ from qatviz.analysis.chip.targets import Target
 from qatviz.number_format import bytes_text, count, duration_text, percent_text, si
 
 #: Explanations, for tooltips and the report.
-FLASH_HELP = "Bytes of the stored network as TFLite Micro has it, with weights of up to 4 bits two per byte; no program."
+FLASH_HELP = (
+    "Bytes of the stored network as TFLite Micro has it, with weights of up to 4 bits two per byte; no program."
+)
 RAM_HELP = (
     "Arena of TFLite Micro: buffers by their time of use, placed as its greedy planner places them, scratch buffers of "
     "the kernels, and the data of the runtime with 32-bit pointers. Stack and firmware come in addition."
@@ -57,8 +59,12 @@ def facts(found: ChipEstimate) -> List[Fact]:
         time = f"{time}: {si(found.cycles)} cycles with {found.target.kernels.label}"
     return [
         Fact("Flash", f"{bytes_text(flash.total)}: {parts}", FLASH_HELP),
-        Fact("RAM", f"{bytes_text(arena.nbytes)}: {bytes_text(arena.head)} buffers, peak at {found.peak_layer}; "
-             f"{bytes_text(arena.tail)} data of the runtime", RAM_HELP),
+        Fact(
+            "RAM",
+            f"{bytes_text(arena.nbytes)}: {bytes_text(arena.head)} buffers, peak at {found.peak_layer}; "
+            f"{bytes_text(arena.tail)} data of the runtime",
+            RAM_HELP,
+        ),
         Fact("Multiplications", si(found.macs), "Multiplications and additions for one example (MACs)."),
         Fact("Time", time, TIME_HELP),
     ]

@@ -17,6 +17,7 @@ _SCALES = {
     CostUnit.CODES: (1e-3, "kB"),
     CostUnit.STORED: (1e-3, "kB"),
     CostUnit.MAC_BITS: (1e-6, "million MAC-bits"),
+    CostUnit.TIME: (1e-6, "ms"),
 }
 #: Room beyond the outermost costs, as a fraction of their distance, and at least as a fraction of the largest.
 _ROOM, _LEAST_ROOM = 0.06, 0.02

@@ -14,20 +14,25 @@ from qatviz.analysis.budget import (
     choices_of,
     considered_widths,
 )
+from qatviz.analysis.chip.estimate import estimate
+from qatviz.analysis.chip.targets import target
 from qatviz.errors import ExportError, SettingError
 from qatviz.export.formats import FORMATS, Format, format_named
 from qatviz.export.progress import Progress
 from qatviz.export.sizes import sizer
 from qatviz.export.source import ExportSource
 from qatviz.metric import METRICS, Metric
-from qatviz.number_format import finite
+from qatviz.network.graph import Network
+from qatviz.number_format import duration_text, finite
 from qatviz.presentation.budget_texts import cost_text, reason_text, stuck_text
+from qatviz.presentation.chip_texts import time_text
 from qatviz.presentation.export_sizes import WeightStorage
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.recipe import Recipe, recipe_of_bits
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.session.budget_request import BYTES, MAC_BITS, Budget, BudgetRequest
+from qatviz.session.budget_request import BYTES, MAC_BITS, SECONDS, Budget, BudgetRequest
 from qatviz.session.checkpoints import recorded_state
+from qatviz.session.chip import network_graph
 from qatviz.session.evaluation import Evaluator
 from qatviz.session.export import state_source
 from qatviz.session.prepared import Notify, ignore
@@ -172,7 +177,7 @@ class BudgetAdvice:
         return {
             "checkpoint": self.checkpoint,
             "step": self.step,
-            "unit": self.unit.value if self.unit is CostUnit.MAC_BITS else BYTES,
+            "unit": BYTES if self.unit is CostUnit.STORED else self.unit.value,
             "format": self.format,
             "options": dict(self.options),
             "before": _allocation_row(self.before, self.nbytes_before),
@@ -228,13 +233,14 @@ def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[P
     rules = request.rules.resolved(book, tensors)
     widths = considered_widths(book, tensors, rules, (REFERENCE_BITS,))
     supported = supported_widths(form, options, source, tensors, widths)
-    in_macs = request.budget is not None and request.budget.unit == MAC_BITS
-    unit = CostUnit.MAC_BITS if in_macs else CostUnit.STORED
+    unit = _unit(request)
     progress.at("computing sizes", 0.0)
-    if in_macs:
-        costs = bit_costs(unit, spec.network, book, tensors, widths)
-    else:
+    if unit is CostUnit.STORED:
         costs = export_costs(form, options, source, tensors, widths)
+    elif unit is CostUnit.TIME:
+        costs = _times(request, spec.network, book, tensors, widths)
+    else:
+        costs = bit_costs(unit, spec.network, book, tensors, widths)
     sensitivity = sensitivity_of(spec, progress=progress.part(0.1, 0.4)).estimated
     problem = allocation_problem(book, sensitivity, tensors, widths, costs.costs, costs.rest, rules, supported)
     if problem.without_choice:
@@ -265,6 +271,26 @@ def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[P
         after.num_examples,
         problem.front(),
     )
+
+
+def _times(
+    request: BudgetRequest, network: Network, book: SettingsBook, tensors: Sequence[str], widths: Sequence[int]
+) -> BitCosts:
+    """Return the times on the requested chip, which must be within the budget, because bits do not change them."""
+    assert request.budget is not None, "times are compared with a budget"
+    found = estimate(network_graph(network, book), target(request.chip, request.kernels, request.mhz))
+    if not found.seconds <= request.budget.amount:
+        raise SettingError.of_field(
+            "budget",
+            f"is {duration_text(request.budget.amount)}: expected at least {time_text(found)}, which the bits of the "
+            "weights do not change: its kernels compute 2 to 8 bits alike",
+        )
+    return bit_costs(CostUnit.TIME, network, book, tensors, widths, found)
+
+
+def _unit(request: BudgetRequest) -> CostUnit:
+    units = {MAC_BITS: CostUnit.MAC_BITS, SECONDS: CostUnit.TIME}
+    return CostUnit.STORED if request.budget is None else units.get(request.budget.unit, CostUnit.STORED)
 
 
 def with_bits(book: SettingsBook, tensors: Sequence[str], widths: Sequence[int]) -> SettingsBook:
@@ -309,6 +335,8 @@ def _within_budget(problem: BitAllocationProblem, budget: Budget, unit: CostUnit
     column = problem.widths.index(REFERENCE_BITS)
     reference = problem.rest + int(problem.costs[:, column].sum())
     largest = budget.amount * reference if budget.is_fraction else budget.amount
+    if budget.unit == SECONDS:
+        largest *= 1e9  # costs are nanoseconds
     found = problem.best_within(largest)
     if found is None:
         least, rest = cost_text(unit, problem.front()[0].cost), cost_text(unit, problem.rest)

@@ -10,12 +10,16 @@ from qatviz.errors import SettingError
 from qatviz.protocol.settings_book import SettingsBook
 
 #: Units of a budget.
-BYTES, MAC_BITS = "bytes", "mac_bits"
-_AMOUNT = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Z%-]*(?:\s*mac-?bits)?)\s*", re.IGNORECASE)
+BYTES, MAC_BITS, SECONDS = "bytes", "mac_bits", "seconds"
+_AMOUNT = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Zµ%-]*(?:\s*mac-?bits)?)\s*", re.IGNORECASE)
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+_SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
 _MAC_BITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 #: Forms of a budget and of a largest loss, for messages and help.
-BUDGET_FORM = 'a size ("60 kB"), a fraction of the size with 8-bit weights ("50%") or multiplications ("12M MAC-bits")'
+BUDGET_FORM = (
+    'a size ("60 kB"), a fraction of the size with 8-bit weights ("50%"), multiplications ("12M MAC-bits") or a time on '
+    'a chip ("5 ms")'
+)
 LOSS_FORM = 'a difference of the metric ("1%"), which is measured, or of the predicted loss ("0.02")'
 
 
@@ -28,7 +32,7 @@ class Budget(NamedTuple):
 
 
 def parse_budget(text: str) -> Budget:
-    """Return the budget in a text: ``60 kB``, ``50%``, ``12M MAC-bits``, ``50% MAC-bits``.
+    """Return the budget in a text: ``60 kB``, ``50%``, ``12M MAC-bits``, ``50% MAC-bits``, ``5 ms``.
 
     Raises
     ------
@@ -42,6 +46,8 @@ def parse_budget(text: str) -> Budget:
         unit = unit[: -len("macbits")].strip() if in_macs else unit
         if unit == "%":
             return Budget(amount / 100, MAC_BITS if in_macs else BYTES, True)
+        if unit in _SECONDS and not in_macs:
+            return Budget(amount * _SECONDS[unit], SECONDS)
         factors = _MAC_BITS if in_macs else _BYTES
         if unit in factors:
             return Budget(amount * factors[unit], MAC_BITS if in_macs else BYTES)
@@ -137,6 +143,8 @@ class BudgetRequest:
         Name of the checkpoint; None: the newest readable one.
     data : str, optional
         Current path of the data; None: the recorded path.
+    chip, kernels, mhz
+        Target of a budget of time, as in :func:`qatviz.analysis.chip.targets.target`.
     """
 
     directory: str
@@ -147,3 +155,6 @@ class BudgetRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: Optional[str] = None
     data: Optional[str] = None
+    chip: str = ""
+    kernels: str = ""
+    mhz: float = 0.0

@@ -122,7 +122,9 @@ def _state(request: ChipRequest) -> Tuple[Network, SettingsBook]:
         network = zoo.build(request.source, request.input_shape, request.classes)
     elif not os.path.exists(os.path.expanduser(request.source)):
         close = did_you_mean(request.source, zoo.NETWORKS)
-        raise NetworkError(f"{request.source}: no such run, file or network; networks: {', '.join(zoo.NETWORKS)}.{close}")
+        raise NetworkError(
+            f"{request.source}: no such run, file or network; networks: {', '.join(zoo.NETWORKS)}.{close}"
+        )
     elif kind_of(os.path.expanduser(request.source)) == "run":
         return _recorded(os.path.expanduser(request.source), request.checkpoint)
     else:

@@ -13,8 +13,8 @@ from qt_use import focus, press
 from waiting import wait_for
 
 from qatviz.errors import DataError, SettingError
-from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
+from qatviz.gui.model.check_worker import CheckWorker
 from qatviz.gui.model.new_run import directory_problem, problems_of
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import PRESETS

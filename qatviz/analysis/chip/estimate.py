@@ -8,9 +8,14 @@ from qatviz.analysis.chip.arena import Arena, arena
 from qatviz.analysis.chip.graph import ChipGraph
 from qatviz.analysis.chip.targets import Target
 from qatviz.analysis.chip.work import Work
+from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.settings import WEIGHTS
 
 #: Bits of activations for which kernels were measured.
 _MEASURED_BITS = 8
+_MS = 1000.0
+#: Measures of layers, keys of :data:`qatviz.measures.MEASURES`.
+CHIP_MEASURES = ("cycles", "chip_ms", "buffers")
 
 
 class LayerCost(NamedTuple):
@@ -86,6 +91,19 @@ class ChipEstimate(NamedTuple):
     def layer(self, name: str) -> "LayerCost":
         """Return the cost of a layer; zeros for one without operations of its own."""
         return self._by_name.get(name, LayerCost(name, (), 0, 0.0, 0))
+
+    def measure(self, tensor: QuantizedTensor, plan: QuantizationPlan, key: str) -> float:
+        """Return ``cycles``, ``chip_ms`` or ``buffers`` of a tensor's layer; NaN if another row has them.
+
+        A layer with weights has them in the row of the weights, any other in that of its activations.
+        """
+        is_row = tensor.kind == WEIGHTS or f"{tensor.layer}.{WEIGHTS}" not in plan
+        layer = self.layer(tensor.layer)
+        if not is_row or not layer.operations:
+            return math.nan
+        if key == "chip_ms":
+            return _MS * self.target.seconds(layer.cycles)
+        return layer.cycles if key == "cycles" else float(layer.ram)
 
     @property
     def _by_name(self) -> Dict[str, LayerCost]:

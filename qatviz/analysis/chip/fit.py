@@ -87,7 +87,9 @@ def fitted(work: Mapping[str, np.ndarray], rows: Sequence[Measurement]) -> Fit:
     effects = np.zeros(len(keys))
     for _ in range(_TURNS):
         effects = _fit_effects(keys, sets, costs)
-        costs = {kernels: _fit_costs([s for s in sets if s.kernels == kernels], effects, costs[kernels]) for kernels in costs}
+        costs = {
+            kernels: _fit_costs([s for s in sets if s.kernels == kernels], effects, costs[kernels]) for kernels in costs
+        }
     return Fit(costs, dict(zip(keys, effects.tolist())))
 
 
@@ -179,4 +181,3 @@ def left_out_errors(work: Mapping[str, np.ndarray], rows: Sequence[Measurement])
                     for name, cycles in row.cycles.items()
                 ]
     return tuple(found)
-

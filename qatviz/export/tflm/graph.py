@@ -36,12 +36,12 @@ class _Tensor(NamedTuple):
     scales: int
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
     def nbytes(self) -> int:
-        return self.count * _ITEM_BYTES[self.type]
+        return self.size * _ITEM_BYTES[self.type]
 
 
 def chip_graph(content: bytes, units: Mapping[str, str], packed: Container[str] = ()) -> ChipGraph:
@@ -135,7 +135,7 @@ def _operation(
         _channels(kind, weights, made),
         _patch(kind, weights, kernel),
         (int(kernel[0]), int(kernel[1])),
-        weights.count if is_int4 and weights is not None else 0,
+        weights.size if is_int4 and weights is not None else 0,
     )
 
 
@@ -166,12 +166,12 @@ def _work(kind: str, given: List[_Tensor], made: _Tensor, image: Tuple[int, int]
         return convolution(source[1] * source[2], channels, filters, height * width)
     if kind == "FULLY_CONNECTED":
         units, depth = given[1].shape
-        return dense(made.count // units, depth, units)
+        return dense(made.size // units, depth, units)
     if kind == "BATCH_MATMUL":
-        return dense(made.count // made.shape[-1], given[0].count * made.shape[-1] // made.count, made.shape[-1])
+        return dense(made.size // made.shape[-1], given[0].size * made.shape[-1] // made.size, made.shape[-1])
     if kind == "RESHAPE":
-        return reading(made.count)
-    return reading(sum(tensor.count for tensor in given if not tensor.stored))
+        return reading(made.size)
+    return reading(sum(tensor.size for tensor in given if not tensor.stored))
 
 
 def _flash(
@@ -189,7 +189,7 @@ def _flash(
     for index in weights:
         tensor = tensors[index]
         if tensor.name in packed and tensor.type == tflite.TensorType.INT8:
-            half = (tensor.count + 1) // 2
+            half = (tensor.size + 1) // 2
             saved += _rounded_up(stored[index]) - _rounded_up(half)
             stored[index] = half
     parameters = sum(tensor.scales for tensor in tensors) * (_SCALE_BYTES + _ZERO_POINT_BYTES)

@@ -6,12 +6,14 @@ from PyQt5 import QtCore
 
 from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.run_model import RunModel
+from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import RunRequest
 from qatviz.telemetry.run_handle import RunHandle
 
 if TYPE_CHECKING:  # they import data and records, which would delay the window
+    from qatviz.analysis.chip.graph import ChipGraph
     from qatviz.presentation.export_sizes import ExportSize
     from qatviz.presentation.previews import DataInfo
     from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
@@ -163,5 +165,12 @@ class Launcher(QtCore.QObject):
 
         The state is that of a checkpoint, or with an empty name the present one, whose settings are ``book``; ``step``
         is None if no quantization is delayed. May be called on any thread.
+        """
+        raise NotImplementedError
+
+    def chip_graph(self, network: Network, book: SettingsBook) -> "ChipGraph":
+        """Return the graph of a network as a microcontroller runs it; may raise QatvizError.
+
+        May be called on any thread.
         """
         raise NotImplementedError

@@ -11,6 +11,7 @@ from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Set, Tu
 
 from PyQt5 import QtCore
 
+from qatviz.analysis.chip.estimate import ChipEstimate
 from qatviz.analysis.sensitivity import MeasuredSensitivity, Sensitivity, SensitivityProgress
 from qatviz.errors import RunStateError
 from qatviz.gui.model.moments import ShownMoments
@@ -37,8 +38,8 @@ from qatviz.telemetry.run_handle import (
 )
 
 #: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor,
-#: sensitivities; and the user's selection. A further topic is `qatviz.gui.model.moments.MOMENT`.
-RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, SELECTION = (
+#: sensitivities, the estimate for a chip; and the user's selection. A further topic is `qatviz.gui.model.moments.MOMENT`.
+RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, CHIP, SELECTION = (
     "run",
     "state",
     "steps",
@@ -47,6 +48,7 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, SELECTION = 
     "events",
     "values",
     "sensitivity",
+    "chip",
     "selection",
 )
 
@@ -101,6 +103,10 @@ class RunModel(ShownMoments):
         The newest measurement.
     sensitivity_progress : SensitivityProgress or None
         That of the measurement in progress, or of the last one if it was cancelled or has failed.
+    chip : ChipEstimate or None
+        Estimate for the chosen chip under the settings in effect; None before it is known, and if there is none.
+    chip_problem : str
+        Reason why there is no estimate; empty if there is one, or it is not known yet.
     log : list of LoggedEvent
     evaluation : events.Evaluated or None
     applied_at : dict of (str, str) to int
@@ -148,6 +154,8 @@ class RunModel(ShownMoments):
         self._watched: Optional[RunHandle] = None  # the run that estimates its sensitivity for watchers
         self.measured_sensitivity: Optional[MeasuredSensitivity] = None
         self.sensitivity_progress: Optional[SensitivityProgress] = None
+        self.chip: Optional[ChipEstimate] = None
+        self.chip_problem = ""
         self._timeline = Timeline()
         self.evaluation: Optional[events.Evaluated] = None
         self.applied_at: Dict[Tuple[str, str], int] = {}
@@ -275,6 +283,11 @@ class RunModel(ShownMoments):
         """Return the settings in effect at an earlier state of the shown run, on any branch."""
         assert self.book is not None, "a state is that of a run"
         return self._timeline.settings_at(point, self.book)
+
+    def set_chip(self, found: Optional[ChipEstimate], problem: str = "") -> None:
+        """Set the estimate for a chip, or the reason why there is none."""
+        self.chip, self.chip_problem = found, problem
+        self.changed.emit(CHIP)
 
     @property
     def is_change_unmeasured(self) -> bool:

@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.gui.model.bridge import Bridge
+from qatviz.gui.model.chip import ChipUpdates
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.frames import Effort, Frames
@@ -14,6 +15,7 @@ from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.budget.panel import BudgetPanel
+from qatviz.gui.panels.chip.panel import ChipPanel
 from qatviz.gui.panels.events.panel import EventsPanel
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.gui.panels.histograms.panel import HistogramsPanel
@@ -60,6 +62,7 @@ PANELS: Tuple[Type[Panel], ...] = (
     MomentsPanel,
     SensitivityPanel,
     BudgetPanel,
+    ChipPanel,
 )
 #: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
 #: waited for at the end of the program.
@@ -103,6 +106,7 @@ class MainWindow(RunWindow):
         #: Runs shown before that may not have ended yet.
         self._ending: List[RunHandle] = []
         self.recent = Recent(settings)
+        self.chip = ChipUpdates(self.model, launcher, settings, self)
         self.context = Context(self.model, self.edits, theme, settings)
         self.panels = {kind.name: kind(self.context) for kind in PANELS}
         for panel in self.panels.values():
@@ -252,6 +256,8 @@ class MainWindow(RunWindow):
         self.launcher.sensitivity_progressed.connect(sensitivity.show_progress)
         self.launcher.sensitivity_found.connect(self._on_sensitivity)
         self.launcher.sensitivity_failed.connect(sensitivity.finish)
+        self.panels["chip"].show_target(self.chip.target)
+        self.panels["chip"].target_chosen.connect(self.chip.choose)
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
         self.time.comparison_begun.connect(lambda: self.docks.open("moments"))
 
@@ -438,6 +444,7 @@ class MainWindow(RunWindow):
         self.bridge.stop()
         self.hide()
         self.exports.cancel()
+        self.chip.stop()
         self.handlers.leave()
         self.panels["quantization"].what_if.cancel()
         self.launcher.cancel_sensitivity()

@@ -13,6 +13,7 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.number_format import count
+from qatviz.presentation.chip_texts import FLASH_HELP, RAM_HELP, TIME_HELP, status_text
 from qatviz.presentation.evaluation_time import present_fraction, time_text
 from qatviz.presentation.score_texts import evaluation_lines, metric_title, of_output
 from qatviz.protocol import events
@@ -22,6 +23,7 @@ REFRESH_MS = 250
 _LEFT_TIP = "Time until the last training step at the present speed, with evaluations."
 #: Fields: name, tooltip, longest expected text, which sets the width.
 _FIELDS = (
+    ("chip", "", "000 kB flash · 000 kB RAM · 00.0 ms on Cortex-M7 at 000 MHz ± 00 %"),
     ("loss", "Loss of the newest training step.", "loss 0.00000"),
     ("score", "", "quantized 100.0 % · float 100.0 %"),
     ("step", "Completed training steps, and their total number.", "step 000,000 of 000,000"),
@@ -31,6 +33,10 @@ _FIELDS = (
 )
 #: Text whose width the state and the run's title have at least; space between fields, px.
 _STATE_ROOM, _GAP = "● training  network on data", 8
+#: Tooltip of the estimate for a chip.
+_CHIP_TIP = "\n\n".join(
+    [f"Flash: {FLASH_HELP}", f"RAM: {RAM_HELP}", f"Time: {TIME_HELP}", "The Chip panel chooses the chip."]
+)
 _DROPPED = "step records and histograms"
 _STATE_COLORS = {RUNNING: "good", PAUSED: "warning", FAILED: "bad", BUILDING: "accent"}
 STATE_TEXTS = {
@@ -94,6 +100,7 @@ class StatusBar(QtWidgets.QStatusBar):
         waiting = present_fraction(evaluation_s, interval, speed)
         total = model.total_steps if model.total_steps is not None and math.isfinite(model.total_steps) else 0
         texts = {
+            "chip": "" if model.chip is None else status_text(model.chip),
             "loss": "" if model.last_step is None else f"loss {MEASURES['loss'].plain(model.last_step.loss)}",
             "score": "",
             "step": "" if not state else f"step {model.step:,}" + (f" of {total:,}" if total else ""),
@@ -103,7 +110,12 @@ class StatusBar(QtWidgets.QStatusBar):
         }
         said = time_text(waiting, interval) if waiting else ""
         note = f"{said[0].upper()}{said[1:]}: training waits for them." if said else ""
-        tips = {"score": "", "speed": self._speed_tip(), "left": "\n".join(filter(None, [_LEFT_TIP, note]))}
+        tips = {
+            "chip": _CHIP_TIP,
+            "score": "",
+            "speed": self._speed_tip(),
+            "left": "\n".join(filter(None, [_LEFT_TIP, note])),
+        }
         if model.evaluation is not None:
             texts["score"], tips["score"] = score_texts(model.evaluation)
             tips["score"] = "\n".join(filter(None, [tips["score"], note]))

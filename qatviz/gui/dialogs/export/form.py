@@ -5,11 +5,11 @@ from typing import Any, List, Optional, Sequence, Tuple, Union
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import OptionChange, QatvizError, Refusal, SettingChange
-from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.export.fields import NOW, ExportPathField, StateBox
 from qatviz.gui.dialogs.export.formats import READING, FormatList, LimitsView, OptionsForm
 from qatviz.gui.dialogs.export.size import SizeQuestion, SizeView
 from qatviz.gui.dialogs.fields import Field
+from qatviz.gui.model.check_worker import CheckWorker
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.exporting import can_save_checkpoint
 from qatviz.gui.model.launcher import Launcher

@@ -5,7 +5,7 @@ from typing import Any, Dict, NamedTuple, Optional
 from PyQt5 import QtGui, QtWidgets
 
 from qatviz.errors import QatvizError
-from qatviz.gui.dialogs.check_worker import CheckWorker
+from qatviz.gui.model.check_worker import CheckWorker
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme

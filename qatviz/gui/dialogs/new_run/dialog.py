@@ -7,11 +7,11 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.data_options import DATA_OPTIONS
 from qatviz.errors import ChoiceNeeded, QatvizError
-from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.new_run.data_preview import DataPreview
 from qatviz.gui.dialogs.new_run.form import NewRunForm
 from qatviz.gui.dialogs.new_run.network_preview import NetworkPreview
 from qatviz.gui.dialogs.path_field import dropped_path
+from qatviz.gui.model.check_worker import CheckWorker
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.new_run import field_of, problems_of

@@ -1,5 +1,6 @@
 """Evaluations of the shown run with their settings, their cost, and the checkpoint that has their state."""
 
+import math
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
@@ -78,6 +79,9 @@ class Evaluations:
         return None
 
     def _cost(self, unit: CostUnit, book: SettingsBook) -> int:
+        if unit is CostUnit.TIME:  # the bits do not change it
+            seconds = self._model.chip.seconds if self._model.chip is not None else 0.0
+            return 0 if math.isnan(seconds) else round(1e9 * seconds)
         key = (unit, book.quantizers)
         if key not in self._costs:
             network = self._model.network

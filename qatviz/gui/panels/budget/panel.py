@@ -1,5 +1,6 @@
 """Panel that chooses the bits of the weights within a budget, and shows all evaluations by cost and quality."""
 
+import math
 from dataclasses import replace
 from typing import Any, List, Optional, Tuple
 
@@ -10,7 +11,7 @@ from qatviz.analysis.budget import Allocation, BitAllocationProblem, allocation_
 from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
 from qatviz.errors import QatvizError
 from qatviz.gui.model.edits import HOLD
-from qatviz.gui.model.run_model import EVENTS, RUN, SELECTION, SENSITIVITY, SETTINGS, STATE
+from qatviz.gui.model.run_model import CHIP, EVENTS, RUN, SELECTION, SENSITIVITY, SETTINGS, STATE
 from qatviz.gui.panels.budget.constraints import ConstraintsButton
 from qatviz.gui.panels.budget.evaluations import Evaluation, Evaluations
 from qatviz.gui.panels.budget.plot import ParetoPlot
@@ -39,6 +40,7 @@ _UNKNOWN = (
     "Estimating the sensitivity of all tensors, from which the bits are chosen…",
     "The bits are chosen from the sensitivity of the tensors: “Estimate” in the Sensitivity panel computes it.",
 )
+_NO_TIME = "The time on the chip is not known: {}"
 
 
 class BudgetPanel(Panel):
@@ -55,7 +57,7 @@ class BudgetPanel(Panel):
     title, name = "Budget", "budget"
     about = "Choose the bits of all weights within a budget, and compare all evaluations by size and quality"
     needs_sensitivity = True
-    topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, STATE)
+    topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, CHIP, STATE)
 
     def _setup_ui(self) -> None:
         self.problem: Optional[BitAllocationProblem] = None
@@ -186,7 +188,7 @@ class BudgetPanel(Panel):
         book, network, sensitivity = self.model.book, self.model.network, self.model.sensitivity
         widths = tuple(width for width, button in self.width_buttons.items() if button.isChecked())
         rules = self.constraints.constraints.rules(widths)
-        inputs = (book, self.unit, rules)
+        inputs = (book, self.unit, rules, self.model.chip if self.unit is CostUnit.TIME else None)
         if sensitivity is self._scores and inputs == self._inputs:
             return
         tensors = quantized_weights(book) if book is not None else ()
@@ -199,13 +201,20 @@ class BudgetPanel(Panel):
                 _UNKNOWN[self.model.ended] if tensors else "No weights are quantized: there are no bits to choose."
             )
             return
+        if self.unit is CostUnit.TIME and not self._is_time_known():
+            self.message.setText(_NO_TIME.format(self.model.chip_problem or "it is being estimated."))
+            return
         considered = considered_widths(book, tensors, rules, self.chosen.widths if self.chosen is not None else ())
-        costs = bit_costs(self.unit, network, book, tensors, considered)
+        costs = bit_costs(self.unit, network, book, tensors, considered, self.model.chip)
         problem = allocation_problem(book, sensitivity, tensors, considered, costs.costs, costs.rest, rules)
         stuck = problem.without_choice
-        self.message.setText(stuck_text(stuck, rules.widths, book) if stuck else "")
+        same = UNIT_HELP[CostUnit.TIME] if self.unit is CostUnit.TIME else ""
+        self.message.setText(stuck_text(stuck, rules.widths, book) if stuck else same)
         if not stuck:
             self.problem, self._front = problem, problem.front()
+
+    def _is_time_known(self) -> bool:
+        return self.model.chip is not None and not math.isnan(self.model.chip.cycles)
 
     def _present(self) -> Allocation:
         assert self.problem is not None, "there is a problem"

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from qatviz.analysis.chip.estimate import CHIP_MEASURES
 from qatviz.analysis.verdict import LEVEL_KEY
 from qatviz.measures import MEASURES as CATALOGUE
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
@@ -79,9 +80,13 @@ COLUMNS = (
     _setting("trainable", "on → off", by_default=False),
     _measure("size", "1.23 MB → 1.23 MB"),
     _measure("float_size", "1.23 MB", by_default=False),
+    _measure("cycles", "12.3M", by_default=False),
+    _measure("chip_ms", "12.34"),
+    _measure("buffers", "123 kB"),
 )
 KEYS = tuple(column.key for column in COLUMNS)
 INDEX = {key: index for index, key in enumerate(KEYS)}
-#: Columns of measures of the newest snapshot, and columns of settings.
+#: Columns of measures of the newest snapshot, of the estimate for a chip, and columns of settings.
 MEASURES = frozenset(KEYS) & frozenset(SNAPSHOT_MEASURES)
+CHIP = frozenset(CHIP_MEASURES)
 SETTINGS = frozenset(KEYS) & frozenset(QUANTIZER_SETTINGS)

@@ -8,7 +8,7 @@ from PyQt5.QtCore import Qt
 from qatviz.analysis.causes import facts_of
 from qatviz.gui.model.edits import Key
 from qatviz.gui.model.moments import MOMENT
-from qatviz.gui.model.run_model import EVENTS, SELECTION, SETTINGS, SNAPSHOT
+from qatviz.gui.model.run_model import CHIP, EVENTS, SELECTION, SETTINGS, SNAPSHOT
 from qatviz.gui.panels.layers.columns import INDEX
 from qatviz.gui.panels.layers.model import LayersFilter, LayersModel
 from qatviz.gui.panels.layers.rows import Totals
@@ -39,7 +39,7 @@ class LayersPanel(Panel):
     title = "Layers"
     name = "layers"
     about = "Every quantized tensor with its settings and its quantization error."
-    topics = (SNAPSHOT, SETTINGS, EVENTS, SELECTION, MOMENT)
+    topics = (SNAPSHOT, SETTINGS, EVENTS, SELECTION, CHIP, MOMENT)
     keys = (
         PanelKeys(("F2", *"0123456789"), "type the bits of the current row (also a double click on them)"),
         PanelKeys(("Return",), "open the tensor in the Tensor panel"),
@@ -129,6 +129,7 @@ class LayersPanel(Panel):
             return
         self._update_settings(model.book if model.moment is None else model.book_at(model.moment))
         trend_is_new = self._update_snapshot()
+        self.source.rows.set_chip(model.chip, model.plan)
         self._sync_selection()
         if self.view.delegate.current != model.current:
             self.view.delegate.current = model.current

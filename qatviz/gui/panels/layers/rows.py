@@ -6,11 +6,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.analysis.causes import Facts
+from qatviz.analysis.chip.estimate import ChipEstimate
 from qatviz.analysis.verdict import JUDGED, LEVEL_NAMES, LEVEL_SYMBOLS, NO_LEVEL, Verdict, levels, verdict
-from qatviz.gui.panels.layers.columns import COLUMNS, MEASURES, SETTINGS, Column
+from qatviz.gui.panels.layers.columns import CHIP, COLUMNS, MEASURES, SETTINGS, Column
 from qatviz.measures import FLOAT_BITS, size_bytes
 from qatviz.measures import MEASURES as CATALOGUE
-from qatviz.network.plan import QuantizedTensor
+from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 from qatviz.settings import QUANTIZER_SETTINGS, QuantizerSettings
 
@@ -66,6 +67,8 @@ class Rows:
         self._values = np.full((len(SNAPSHOT_MEASURES), len(self.tensors)), np.nan, np.float32)
         self._levels = np.zeros(self._values.shape, np.int8)
         self._facts: List[Optional[Facts]] = [None] * len(self.tensors)
+        self._chip: Optional[ChipEstimate] = None
+        self._plan: Optional[QuantizationPlan] = None
         self._verdicts: Dict[int, Verdict] = {}
         self._cells: Dict[Tuple[int, str], Cell] = {}
 
@@ -102,6 +105,12 @@ class Rows:
             self._levels = levels(snapshot.values, self.tensors, settings, snapshot.enabled, self._facts)
         self._forget()
 
+    def set_chip(self, found: Optional[ChipEstimate], plan: Optional[QuantizationPlan]) -> None:
+        """Set the estimate for a chip (None: not known)."""
+        if found is not self._chip:
+            self._chip, self._plan = found, plan
+            self._forget()
+
     # Queries of the table
 
     def cell(self, row: int, column: Column) -> Cell:
@@ -130,6 +139,8 @@ class Rows:
         key, tensor, settings = column.key, self.tensors[row], self.settings[row]
         if key in MEASURES:
             return self.measure(row, key)
+        if key in CHIP:
+            return self._chip_measure(row, key)
         if key == "num_bits":
             return settings.num_bits if self.active[row] else FLOAT_BITS
         if key in SETTINGS:
@@ -195,6 +206,9 @@ class Rows:
             value, was_active = self.measure(row, key), self._was_active[row]
             text = CATALOGUE[key].cell(value, was_active, codes)
             return Cell(text, "", int(self._levels[_ROW[key], row]), not CATALOGUE[key].is_known(value, was_active))
+        if key in CHIP:
+            value = self._chip_measure(row, key)
+            return Cell(CATALOGUE[key].cell(value) if value == value else "")
         if key == "verdict":
             level = self.verdict(row).level
             return Cell(LEVEL_SYMBOLS[level], "", level)
@@ -203,6 +217,11 @@ class Rows:
             then = _setting_text(tensor, self.wanted[row], self.wanted_active[row], key)
             return Cell(now, then if then != now else "", is_muted=_is_off(self.settings[row], active, key))
         return Cell({"name": tensor.name, "kind": tensor.kind, "op": tensor.shown_kind, "trend": ""}[key])
+
+    def _chip_measure(self, row: int, key: str) -> float:
+        if self._chip is None or self._plan is None:
+            return _NAN
+        return self._chip.measure(self.tensors[row], self._plan, key)
 
     def _as_measured(self, row: int) -> QuantizerSettings:
         """Return the settings with which the snapshot was taken: newer ones have no measures yet."""

@@ -3,6 +3,7 @@
 import math
 from typing import Any, Dict, List
 
+from qatviz.analysis.chip.estimate import CHIP_MEASURES
 from qatviz.gui.model.run_model import RunModel
 from qatviz.measures import MEASURES, size_bytes
 from qatviz.network.layer import element_count
@@ -10,14 +11,36 @@ from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import Quantity, shape_text
 
 #: Measures that can colour the nodes.
-SHOWN = ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "flip_rate", "effective_bits", "num_bits", "size")
+SHOWN = (
+    "sqnr_db",
+    "rmse_over_scale",
+    "clipped",
+    "flushed",
+    "flip_rate",
+    "effective_bits",
+    "num_bits",
+    "size",
+    "cycles",
+    "buffers",
+)
 DEFAULT_MEASURE = "sqnr_db"
 #: Measures in a tooltip, besides the settings.
-_IN_TOOLTIP = ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "flip_rate", "effective_bits", "size")
+_IN_TOOLTIP = (
+    "sqnr_db",
+    "rmse_over_scale",
+    "clipped",
+    "flushed",
+    "flip_rate",
+    "effective_bits",
+    "size",
+    *CHIP_MEASURES,
+)
 
 
 def value_of(model: RunModel, tensor: QuantizedTensor, key: str) -> float:
     """Return the present value; NaN if there is none (yet), or the tensor is in float."""
+    if key in CHIP_MEASURES:
+        return math.nan if model.chip is None or model.plan is None else model.chip.measure(tensor, model.plan, key)
     is_quantized = model.is_shown_active(tensor.name)
     if key == "size":
         return size_bytes(element_count(tensor.shape), model.shown_settings_of(tensor.name), is_quantized)
@@ -36,6 +59,8 @@ def quantity_of(model: RunModel, tensor: QuantizedTensor, key: str) -> Quantity:
 def badge_quantity(model: RunModel, tensor: QuantizedTensor, key: str) -> Quantity:
     """Return the text in a node: ``float`` for a tensor that is not quantized, ``…`` before the first snapshot."""
     if math.isnan(value_of(model, tensor, key)):
+        if key in CHIP_MEASURES:
+            return Quantity("")  # that of the layer's weights
         if not model.is_shown_active(tensor.name):
             return Quantity("float")
         if model.shown is None:
@@ -53,7 +78,8 @@ def tooltip(model: RunModel, tensor: QuantizedTensor) -> str:
     else:
         how = "in float: quantization is off"
     rows = [("Shape", shape_text(tensor.shown_shape)), ("Quantized", how)]
-    rows += [(MEASURES[key].label, quantity_of(model, tensor, key).text) for key in _IN_TOOLTIP]
+    shown = [key for key in _IN_TOOLTIP if key not in CHIP_MEASURES or not math.isnan(value_of(model, tensor, key))]
+    rows += [(MEASURES[key].label, quantity_of(model, tensor, key).text) for key in shown]
     table = "".join("<tr><td>{}&nbsp;&nbsp;</td><td>{}</td></tr>".format(*row) for row in rows)
     return f"<b>{tensor.name}</b><table>{table}</table>"
 

@@ -5,7 +5,7 @@ from typing import Dict, Optional, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.moments import MOMENT
-from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT
+from qatviz.gui.model.run_model import CHIP, RUN, SELECTION, SETTINGS, SNAPSHOT
 from qatviz.gui.panels.network.items import Edges, Node, network_painter
 from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, SHOWN, badge_quantity, table_of, tooltip, value_of
 from qatviz.gui.panels.network.view import ColorBar, NetworkView
@@ -33,7 +33,7 @@ class NetworkPanel(Panel):
 
     title, name = "Network", "network"
     about = "The graph of layers, coloured by how well each tensor is quantized; click to select."
-    topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, MOMENT)
+    topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, CHIP, MOMENT)
     keys = (
         PanelKeys(("Left", "Right", "Up", "Down"), "go to the next layer in that direction; with Shift, select it too"),
         PanelKeys(("W", "A"), "select the weights, the activations of the layer"),

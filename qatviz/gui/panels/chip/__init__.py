@@ -1,0 +1,1 @@
+"""Panel with the network on a chip."""
