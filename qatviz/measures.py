@@ -437,7 +437,7 @@ _ALL = (
     Measure(
         "buffers",
         "Buffers",
-        "Memory of all buffers that are in use while the layer runs on the chip; its maximum makes the size of the arena.",
+        "Memory of all buffers that are in use while the layer runs on a chip; the largest sets the size of the arena.",
         byte_size,
         better=LOWER,
         colors=ColorRange(256.0, 1e6, is_log=True, is_neutral=True),

@@ -52,7 +52,7 @@ def _text(found: ChipEstimate) -> str:
     width = terminal_width()
     return "\n".join(
         [
-            f"{_ascii(found.target.label)}, a {found.target.core.chip} for example",
+            f"{_ascii(found.target.label)}, such as {found.target.core.chip}",
             table(["", ""], rows, (0, 1)).lstrip("\n "),
             "",
             table(["layer", "operations", "MACs", "cycles", "time", "buffers in use"], _layers(found), (0, 1)),

@@ -17,8 +17,8 @@ UNIT_HELP = {
     CostUnit.CODES: "Size of the codes of all weights, each at its own number of bits.",
     CostUnit.STORED: "Size of all weights as runtimes store them: up to 4 bits in half a byte, 5 to 8 bits in a byte.",
     CostUnit.MAC_BITS: "Multiplications × bits of the weights × bits of the inputs, for one example.",
-    CostUnit.TIME: "Estimated time of one example on the chip of the Chip panel. Its kernels take the same time for codes "
-    "of 2 to 8 bits, so that bits do not change it; the network does.",
+    CostUnit.TIME: "Estimated time of one example on the chip of the Chip panel. Its kernels take the same time for "
+    "codes of 2 to 8 bits, so that bits do not change it; the network does.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Scene of an arena over time: buffers as rectangles of operations by addresses, and below the cycles of each operation."""
+"""Scene of an arena over time: buffers as rectangles of operations by addresses, and below the cycles of each."""
 
 import math
 from typing import List, NamedTuple, Optional, Sequence

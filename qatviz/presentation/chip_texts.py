@@ -23,9 +23,10 @@ _NOT_MEASURED = "time not known for 16-bit activations"
 
 
 class Fact(NamedTuple):
-    """Row of the summary: name, value, and an explanation."""
+    """Part of the summary: name, value in brief and in full, and an explanation."""
 
     name: str
+    brief: str
     value: str
     help: str
 
@@ -47,26 +48,38 @@ def status_text(found: ChipEstimate) -> str:
     return " · ".join([f"{bytes_text(found.flash)} flash", f"{bytes_text(found.ram)} RAM", time_text(found)])
 
 
+def brief_text(found: ChipEstimate) -> str:
+    """Return :func:`status_text` without the target: ``83 kB flash · 31 kB RAM · 12.3 ms ± 25 %``."""
+    return " · ".join([f"{bytes_text(found.flash)} flash", f"{bytes_text(found.ram)} RAM", _brief_time(found)])
+
+
+def _brief_time(found: ChipEstimate) -> str:
+    if math.isnan(found.cycles):
+        return "time not known"
+    return f"{duration_text(found.seconds)} {error_text(found.target)}"
+
+
 def facts(found: ChipEstimate) -> List[Fact]:
     """Return the summary of an estimate."""
     flash, arena = found.graph.flash, found.arena
     parts = (
-        f"{bytes_text(flash.weights)} weights, {bytes_text(flash.biases)} biases, {bytes_text(flash.parameters)} scales "
-        f"and zero points, {bytes_text(flash.graph)} graph"
+        f"{bytes_text(flash.weights)} weights, {bytes_text(flash.biases)} biases, {bytes_text(flash.parameters)} "
+        f"scales and zero points, {bytes_text(flash.graph)} graph"
     )
+    buffers = f"{bytes_text(arena.head)} buffers, peak at {found.peak_layer}"
     time = time_text(found)
     if not math.isnan(found.cycles):
         time = f"{time}: {si(found.cycles)} cycles with {found.target.kernels.label}"
     return [
-        Fact("Flash", f"{bytes_text(flash.total)}: {parts}", FLASH_HELP),
+        Fact("Flash", bytes_text(flash.total), f"{bytes_text(flash.total)}: {parts}", FLASH_HELP),
         Fact(
             "RAM",
-            f"{bytes_text(arena.nbytes)}: {bytes_text(arena.head)} buffers, peak at {found.peak_layer}; "
-            f"{bytes_text(arena.tail)} data of the runtime",
+            bytes_text(arena.nbytes),
+            f"{bytes_text(arena.nbytes)}: {buffers}; {bytes_text(arena.tail)} data of the runtime",
             RAM_HELP,
         ),
-        Fact("Multiplications", si(found.macs), "Multiplications and additions for one example (MACs)."),
-        Fact("Time", time, TIME_HELP),
+        Fact("MACs", si(found.macs), si(found.macs), "Multiplications with additions for one example."),
+        Fact("Time", _brief_time(found), time, TIME_HELP),
     ]
 
 
@@ -74,8 +87,8 @@ def sources_text(target: Target) -> str:
     """Return where the measurements of the kernels on the core were published, in one sentence."""
     if not target.sources:
         return (
-            f"{target.kernels.label} were not measured on {target.core.label}: the time follows from those on other cores "
-            "and from the ratios of other kernels on both."
+            f"{target.kernels.label} were not measured on {target.core.label}: the time follows from those on other "
+            "cores and from the ratios of other kernels on both."
         )
     chips = list(dict.fromkeys(row.chip for row in target.sources))
     networks = sum(len(row.cycles) for row in target.sources)

@@ -17,8 +17,8 @@ _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
 _MAC_BITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 #: Forms of a budget and of a largest loss, for messages and help.
 BUDGET_FORM = (
-    'a size ("60 kB"), a fraction of the size with 8-bit weights ("50%"), multiplications ("12M MAC-bits") or a time on '
-    'a chip ("5 ms")'
+    'a size ("60 kB"), a fraction of the size with 8-bit weights ("50%"), multiplications ("12M MAC-bits") or a time '
+    'on a chip ("5 ms")'
 )
 LOSS_FORM = 'a difference of the metric ("1%"), which is measured, or of the predicted loss ("0.02")'
 

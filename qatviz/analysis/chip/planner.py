@@ -1,7 +1,7 @@
 """Places of buffers in an arena, as TFLite Micro's greedy memory planner finds them.
 
-Source: ``tensorflow/lite/micro/memory_planner/greedy_memory_planner.cc``. The largest buffer comes first (of equal ones,
-that which was added last), each at the lowest place that no buffer in use at the same time overlaps.
+Source: ``tensorflow/lite/micro/memory_planner/greedy_memory_planner.cc``. The largest buffer comes first (of equal
+ones, that which was added last), each at the lowest place that no buffer in use at the same time overlaps.
 """
 
 from typing import List, NamedTuple, Sequence, Tuple

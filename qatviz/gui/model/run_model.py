@@ -38,7 +38,7 @@ from qatviz.telemetry.run_handle import (
 )
 
 #: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor,
-#: sensitivities, the estimate for a chip; and the user's selection. A further topic is `qatviz.gui.model.moments.MOMENT`.
+#: sensitivities, the estimate for a chip; and the user's selection. A further one is `qatviz.gui.model.moments.MOMENT`.
 RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, CHIP, SELECTION = (
     "run",
     "state",

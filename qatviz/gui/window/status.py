@@ -13,7 +13,7 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.number_format import count
-from qatviz.presentation.chip_texts import FLASH_HELP, RAM_HELP, TIME_HELP, status_text
+from qatviz.presentation.chip_texts import FLASH_HELP, RAM_HELP, TIME_HELP, brief_text, status_text
 from qatviz.presentation.evaluation_time import present_fraction, time_text
 from qatviz.presentation.score_texts import evaluation_lines, metric_title, of_output
 from qatviz.protocol import events
@@ -23,7 +23,6 @@ REFRESH_MS = 250
 _LEFT_TIP = "Time until the last training step at the present speed, with evaluations."
 #: Fields: name, tooltip, longest expected text, which sets the width.
 _FIELDS = (
-    ("chip", "", "000 kB flash · 000 kB RAM · 00.0 ms on Cortex-M7 at 000 MHz ± 00 %"),
     ("loss", "Loss of the newest training step.", "loss 0.00000"),
     ("score", "", "quantized 100.0 % · float 100.0 %"),
     ("step", "Completed training steps, and their total number.", "step 000,000 of 000,000"),
@@ -66,8 +65,13 @@ class StatusBar(QtWidgets.QStatusBar):
         self.busy = Label()
         self.busy.setToolTip("Work in the background.")
         self.addWidget(self.busy)
+        self.chip = Label()
+        self.chip.setToolTip(_CHIP_TIP)
+        self.chip.setAlignment(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
+        self.addPermanentWidget(self.chip)
         self.fields: Dict[str, QtWidgets.QLabel] = {}
         self._longest: Dict[str, str] = {}
+        self._chip_room = 0
         for name, tip, _ in _FIELDS:
             label = Label()
             label.setToolTip(tip)
@@ -100,7 +104,6 @@ class StatusBar(QtWidgets.QStatusBar):
         waiting = present_fraction(evaluation_s, interval, speed)
         total = model.total_steps if model.total_steps is not None and math.isfinite(model.total_steps) else 0
         texts = {
-            "chip": "" if model.chip is None else status_text(model.chip),
             "loss": "" if model.last_step is None else f"loss {MEASURES['loss'].plain(model.last_step.loss)}",
             "score": "",
             "step": "" if not state else f"step {model.step:,}" + (f" of {total:,}" if total else ""),
@@ -110,12 +113,7 @@ class StatusBar(QtWidgets.QStatusBar):
         }
         said = time_text(waiting, interval) if waiting else ""
         note = f"{said[0].upper()}{said[1:]}: training waits for them." if said else ""
-        tips = {
-            "chip": _CHIP_TIP,
-            "score": "",
-            "speed": self._speed_tip(),
-            "left": "\n".join(filter(None, [_LEFT_TIP, note])),
-        }
+        tips = {"score": "", "speed": self._speed_tip(), "left": "\n".join(filter(None, [_LEFT_TIP, note]))}
         if model.evaluation is not None:
             texts["score"], tips["score"] = score_texts(model.evaluation)
             tips["score"] = "\n".join(filter(None, [tips["score"], note]))
@@ -129,6 +127,7 @@ class StatusBar(QtWidgets.QStatusBar):
                     self._set_widths()
         for name, text in tips.items():
             self.fields[name].setToolTip(text)
+        self._show_chip()
 
     def changeEvent(self, event: QtCore.QEvent) -> None:
         super().changeEvent(event)
@@ -150,6 +149,19 @@ class StatusBar(QtWidgets.QStatusBar):
             room -= width + _GAP
             self.fields[name].setFixedSize(width, metrics.height())
             self.fields[name].setVisible(room >= 0)
+        self._chip_room = room - _GAP
+        self._show_chip()
+
+    def _show_chip(self) -> None:
+        """Show flash, RAM and time on a chip where the other fields leave room, in brief if it is small."""
+        found, metrics = self._model.chip, self.fontMetrics()
+        texts = [] if found is None else [status_text(found), brief_text(found)]
+        width = metrics.horizontalAdvance
+        text = next((text for text in texts if width(text) <= self._chip_room), "")
+        if text != self.chip.text():
+            self.chip.setText(text)
+            self.chip.setFixedSize(width(text), metrics.height())
+        self.chip.setVisible(bool(text))
 
     def _speed_tip(self) -> str:
         """Return the tooltip with the figures that matter only if something is wrong."""

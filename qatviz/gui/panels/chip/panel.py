@@ -1,5 +1,6 @@
 """Panel that answers whether the network fits a chip: flash, RAM and time, and which layer makes the peak."""
 
+from html import escape
 from typing import List, Optional
 
 from PyQt5 import QtCore, QtWidgets
@@ -10,13 +11,14 @@ from qatviz.gui.panels.chip.timeline import TimelineView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.flow_layout import FlowLayout
-from qatviz.gui.widgets.labels import Label
+from qatviz.gui.widgets.labels import Label, RichLabel, plain_tip
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.presentation.chip_texts import facts, layer_text, source_lines, sources_text
 
 _LEAST_MHZ, _MOST_MHZ = 1.0, 4000.0
 _TARGET_TIP = "Library of kernels, and the processor core that it runs on"
 _CLOCK_TIP = "Clock of the core; cycles do not depend on it, the time does"
+_FACTS = ("Flash", "RAM", "MACs", "Time")
 _COMPUTING = "Estimating flash, RAM and time…"
 
 
@@ -42,8 +44,7 @@ class ChipPanel(Panel):
         self.clock_box.setKeyboardTracking(False)
         self.clock_box.setAccessibleName("Clock")
         self.clock_box.setToolTip(_CLOCK_TIP)
-        self.facts: List[Label] = []
-        self.names: List[Label] = []
+        self.facts = {name: RichLabel() for name in _FACTS}
         self.timeline = TimelineView(self.theme)
         self.menu = FigureMenu(self.timeline)
         self.selected, self.sources = Label(wordWrap=True), Label(wordWrap=True)
@@ -54,16 +55,11 @@ class ChipPanel(Panel):
     def _layout(self) -> None:
         self._content = QtWidgets.QWidget()
         bar = FlowLayout(spacing=6)
-        for widget in (self.target_box, self.clock_box):
+        for widget in (self.target_box, self.clock_box, *self.facts.values()):
             bar.addWidget(widget)
-        self._grid = QtWidgets.QGridLayout()
-        self._grid.setHorizontalSpacing(12)
-        self._grid.setVerticalSpacing(2)
-        self._grid.setColumnStretch(1, 1)
         rows = QtWidgets.QVBoxLayout(self._content)
         rows.setContentsMargins(6, 4, 6, 4)
         rows.addLayout(bar)
-        rows.addLayout(self._grid)
         rows.addWidget(self.timeline, 1)
         rows.addWidget(self.selected)
         rows.addWidget(self.sources)
@@ -97,18 +93,10 @@ class ChipPanel(Panel):
             return
         self.empty.show_text("" if found is not None else self.model.chip_problem or _COMPUTING)
         self.timeline.show_estimate(found, self._selected_layers())
-        shown = facts(found) if found is not None else []
-        for number, fact in enumerate(shown):
-            if number == len(self.facts):
-                self.names.append(Label())
-                self.facts.append(Label(wordWrap=True))
-                self._grid.addWidget(self.names[-1], number, 0, QtCore.Qt.AlignTop)
-                self._grid.addWidget(self.facts[-1], number, 1)
-            self.names[number].setText(fact.name)
-            self.facts[number].setText(fact.value)
-            for label in (self.names[number], self.facts[number]):
-                label.setToolTip(fact.help)
-        parts: List[QtWidgets.QWidget] = [*self.names, *self.facts, self.timeline, self.selected, self.sources]
+        for fact in facts(found) if found is not None else []:
+            self.facts[fact.name].setText(f"{fact.name} <b>{escape(fact.brief)}</b>&nbsp; ")
+            self.facts[fact.name].setToolTip(plain_tip(f"{fact.name}: {fact.value}.\n\n{fact.help}"))
+        parts: List[QtWidgets.QWidget] = [*self.facts.values(), self.timeline, self.selected, self.sources]
         for part in parts:
             part.setVisible(found is not None)
         if found is not None:
