@@ -149,7 +149,8 @@ class BufferTimeline:
         x = max((left + right) / 2 - self._metrics.width(text) / 2, begin)
         x = min(x, self.right - self._metrics.width(text))
         label: List[Shape] = [Text(x, self.top - _GAP, text, "bad")] if x >= begin else []
-        return [rects(left, self.top, right, self._lower_bottom, Fill("bad", _PEAK_OPACITY)), *label]
+        tops, bottoms = [self.top, self._lower_top], [self.bottom, self._lower_bottom]
+        return [rects(left, tops, right, bottoms, Fill("bad", _PEAK_OPACITY)), *label]
 
     @property
     def _title(self) -> str:
@@ -201,7 +202,7 @@ class BufferTimeline:
 
     def _frames(self, selected: Sequence[str]) -> List[Shape]:
         chosen = [index for index, cost in enumerate(self._costs) if cost.layer in selected]
+        tops, bottoms = [self.top, self._lower_top], [self.bottom, self._lower_bottom]
         return [
-            rects(self._x(index), self.top, self._x(index + 1), self._lower_bottom, None, Stroke("accent", 1.5))
-            for index in chosen
+            rects(self._x(index), tops, self._x(index + 1), bottoms, None, Stroke("accent", 1.5)) for index in chosen
         ]

@@ -7,7 +7,7 @@ from typing import Dict, List, NamedTuple
 from qatviz import __version__
 from qatviz.presentation import palette
 from qatviz.presentation.times import date
-from qatviz.report import headline, heat, sections, sensitivity, tensor_sections
+from qatviz.report import chip, headline, heat, sections, sensitivity, tensor_sections
 from qatviz.report.export_section import exports
 from qatviz.report.markup import Markup, element
 from qatviz.report.run_data import RunData
@@ -41,6 +41,8 @@ def page(run: RunData) -> str:
         _Section("exports", "Exports", exports(run)),
         _Section("events", "Events", sections.timeline(run)),
     ]
+    if run.chip is not None:
+        parts.insert(-1, _Section("chip", "On a chip", chip.section(run.chip)))
     if run.sensitivity is not None:
         parts.insert(3, _Section("sensitivity", "Sensitivity", sensitivity.section(run, run.sensitivity)))
     items = [element("li", element("a", part.title, href="#" + part.key)) for part in parts]

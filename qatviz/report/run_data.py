@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
+from qatviz.analysis.chip.estimate import ChipEstimate
 from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS, Effect, effect, tensors_of
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import RecordError
@@ -88,6 +89,8 @@ class RunData:
         Sizes of exports of the newest checkpoint; empty if unknown.
     sensitivity : RunSensitivity or None
         Sensitivity of a state of the run; None if it was not computed.
+    chip : ChipEstimate or None
+        The network on a chip under the settings now; None if TFLite Micro does not support it.
     """
 
     about: Dict[str, Any]
@@ -107,6 +110,7 @@ class RunData:
     missing: Tuple[str, ...] = ()
     sizes: Tuple[FormatSize, ...] = ()
     sensitivity: Optional[RunSensitivity] = None
+    chip: Optional[ChipEstimate] = None
 
     @property
     def metric(self) -> Metric:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional, Tuple, Union
 
+from qatviz.analysis.chip.estimate import ChipEstimate
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.atomic_files import write_file
 from qatviz.errors import ExportError
@@ -31,6 +32,7 @@ def write_report(
     path: Optional[Union[str, Path]] = None,
     sizes: Optional[Callable[[RunData], Tuple[FormatSize, ...]]] = None,
     sensitivity: Optional[RunSensitivity] = None,
+    chip: Optional[Callable[[RunData], Optional[ChipEstimate]]] = None,
 ) -> WrittenReport:
     """Write the report of a recorded run, which may still be running.
 
@@ -43,6 +45,8 @@ def write_report(
         Function that returns the sizes of the run's exports.
     sensitivity : RunSensitivity, optional
         Sensitivity of a state of the run.
+    chip : callable, optional
+        Function that returns the network on a chip.
 
     Raises
     ------
@@ -54,6 +58,7 @@ def write_report(
     path = Path(reader.directory / FILE_NAME if path is None else path).absolute()
     check_free(path)
     run = replace(read_run(reader), sensitivity=sensitivity)
+    run = run if chip is None else replace(run, chip=chip(run))
     return save(run if sizes is None else replace(run, sizes=sizes(run)), path)
 
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, List, Optional, Tuple
 
+from qatviz.analysis.chip.estimate import ChipEstimate, estimate
+from qatviz.analysis.chip.targets import Target, target
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import ExportError, RecordError
 from qatviz.export.formats import FORMATS
@@ -12,6 +14,7 @@ from qatviz.report.run_data import RunData
 from qatviz.report.unrecorded import unrecorded_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
 from qatviz.session.checkpoints import readable_checkpoints, settings_at
+from qatviz.session.chip import network_graph
 from qatviz.session.record_requests import SensitivityRequest
 from qatviz.session.sensitivity import sensitivity_of_record
 from qatviz.session.sizes import size_at
@@ -27,6 +30,7 @@ def write_recorded(
     out: Optional[str] = None,
     with_sensitivity: bool = False,
     sensitivity: Optional[RunSensitivity] = None,
+    goal: Optional[Target] = None,
 ) -> WrittenReport:
     """Write the report of a recorded run to ``out``.
 
@@ -39,6 +43,8 @@ def write_recorded(
         True to compute the sensitivity of the newest checkpoint, estimated and measured, which takes time.
     sensitivity : RunSensitivity, optional
         Sensitivity that is known.
+    goal : Target, optional
+        Chip that the report estimates the network for; by default that of the window without a choice.
 
     Raises
     ------
@@ -51,7 +57,17 @@ def write_recorded(
     """
     if with_sensitivity:
         sensitivity = sensitivity_of_record(SensitivityRequest(directory, measured=True))
-    return write_report(RunRecord.read(directory), out, lambda run: _sizes(directory, run), sensitivity)
+    return write_report(
+        RunRecord.read(directory), out, lambda run: _sizes(directory, run), sensitivity, lambda run: _on_chip(run, goal)
+    )
+
+
+def _on_chip(run: RunData, goal: Optional[Target]) -> Optional[ChipEstimate]:
+    """Return the network on a chip; None if TFLite Micro does not support it."""
+    try:
+        return estimate(network_graph(run.network, run.book), goal or target())
+    except ExportError:
+        return None
 
 
 def _sizes(directory: str, run: RunData) -> Tuple[FormatSize, ...]:
@@ -92,8 +108,10 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     known_sensitivity = None
     if model.sensitivity is not None:
         known_sensitivity = RunSensitivity("", model.sensitivity, model.measured_sensitivity)
+    known_chip = model.chip
     if directory:
-        return lambda: write_recorded(directory, path, sensitivity=known_sensitivity)
+        goal = None if known_chip is None else known_chip.target
+        return lambda: write_recorded(directory, path, sensitivity=known_sensitivity, goal=goal)
     about = model.run.description if model.run is not None else {}
     known = (
         model.network,
@@ -106,8 +124,9 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     )
 
     def write() -> WrittenReport:
-        target = Path(path).absolute()
-        check_free(target)
-        return save(replace(unrecorded_run(about, *known), sensitivity=known_sensitivity), target)
+        place = Path(path).absolute()
+        check_free(place)
+        run = unrecorded_run(about, *known)
+        return save(replace(run, sensitivity=known_sensitivity, chip=known_chip), place)
 
     return write

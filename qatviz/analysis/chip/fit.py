@@ -6,8 +6,8 @@ The model of the cycles of a network is
 
 with a cost for each quantity of :class:`qatviz.analysis.chip.work.Work`. Costs and effects are found in turns: the
 effects by least squares on logarithms, with normal priors of mean 0; the costs by non-negative least squares on
-relative errors, with a prior of fixed ratios (:data:`PRIOR`) for what the networks of a library do not tell apart. A core
-on which a library was not measured is thus predicted from the other libraries that were measured on it.
+relative errors, with a prior of fixed ratios (:data:`PRIOR`) for what the networks of a library do not tell apart. A
+core on which a library was not measured is thus predicted from the other libraries that were measured on it.
 """
 
 from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple

@@ -13,7 +13,7 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES
 from qatviz.number_format import count
-from qatviz.presentation.chip_texts import FLASH_HELP, RAM_HELP, TIME_HELP, brief_text, status_text
+from qatviz.presentation.chip_texts import FLASH_HELP, RAM_HELP, TIME_HELP, brief_text, shortest_text, status_text
 from qatviz.presentation.evaluation_time import present_fraction, time_text
 from qatviz.presentation.score_texts import evaluation_lines, metric_title, of_output
 from qatviz.protocol import events
@@ -155,7 +155,7 @@ class StatusBar(QtWidgets.QStatusBar):
     def _show_chip(self) -> None:
         """Show flash, RAM and time on a chip where the other fields leave room, in brief if it is small."""
         found, metrics = self._model.chip, self.fontMetrics()
-        texts = [] if found is None else [status_text(found), brief_text(found)]
+        texts = [] if found is None else [status_text(found), brief_text(found), shortest_text(found)]
         width = metrics.horizontalAdvance
         text = next((text for text in texts if width(text) <= self._chip_room), "")
         if text != self.chip.text():
