@@ -85,8 +85,9 @@ def fitted(work: Mapping[str, np.ndarray], rows: Sequence[Measurement]) -> Fit:
     ]
     costs = {row.kernels: PRIOR.copy() for row in rows}
     effects = np.zeros(len(keys))
+    inverse = np.linalg.inv(_precision(keys, sets))
     for _ in range(_TURNS):
-        effects = _fit_effects(keys, sets, costs)
+        effects = inverse @ _residuals(len(keys), sets, costs)
         costs = {
             kernels: _fit_costs([s for s in sets if s.kernels == kernels], effects, costs[kernels]) for kernels in costs
         }
@@ -111,16 +112,21 @@ def _effects_of(row: Measurement) -> Tuple[Effect, ...]:
     )
 
 
-def _fit_effects(keys: Sequence[Effect], sets: Sequence[_Set], costs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the effects, float64, for known costs: a sum of mean residuals with priors."""
+def _precision(keys: Sequence[Effect], sets: Sequence[_Set]) -> np.ndarray:
+    """Return the matrix of the least squares for the effects, float64 ``[effects, effects]``."""
     spread = {"level": _LEVEL_SD, "core": _CORE_SD, "chip": _CHIP_SD, "pair": _PAIR_SD}
     matrix = np.diag([spread[key[0]] ** -2.0 for key in keys])
-    right = np.zeros(len(keys))
     for one in sets:
-        mean = np.log(one.cycles / (one.work @ costs[one.kernels])).mean()
         matrix[np.ix_(one.effects, one.effects)] += _NOISE**-2.0
-        right[one.effects] += mean * _NOISE**-2.0
-    return np.linalg.solve(matrix, right)
+    return matrix
+
+
+def _residuals(count: int, sets: Sequence[_Set], costs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the right side of the least squares for known costs, float64 ``[effects]``."""
+    right = np.zeros(count)
+    for one in sets:
+        right[one.effects] += np.log(one.cycles / (one.work @ costs[one.kernels])).mean() * _NOISE**-2.0
+    return right
 
 
 def _fit_costs(sets: Sequence[_Set], effects: np.ndarray, start: np.ndarray) -> np.ndarray:
