@@ -62,7 +62,7 @@ def test_chips_that_were_not_used_are_mostly_predicted_within_a_fifth(left_out):
 
 
 def test_known_costs_are_recovered():
-    """Cycles made from known costs and effects are fitted to a few percent, and predicted where nothing was measured."""
+    """Cycles of known costs and effects are fitted to a few percent, and predicted where nothing was measured."""
     random = np.random.RandomState(0)
     work = {f"n{i}": random.uniform(0.2, 1.0, QUANTITIES) * 1e6 / PRIOR for i in range(12)}
     costs = {"a": np.array([2.0, 1.0, 4.0, 2.5, 30.0, 3.0]), "b": PRIOR * 5}
