@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
 
-from qatviz.analysis.chip.estimate import ChipEstimate
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.class_weights import class_weights_text
 from qatviz.data import Dataset
@@ -21,7 +20,7 @@ from qatviz.protocol.run_state import RunState
 from qatviz.scaling import joined_scalings
 from qatviz.session.begin import begin
 from qatviz.session.changes import parse_change, recipe_changes
-from qatviz.session.chip import ChipRequest, chip_estimate
+from qatviz.session.chip import chip
 from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
 from qatviz.session.evaluation import evaluate as evaluate_recorded
 from qatviz.session.folders import new_run_directory
@@ -265,55 +264,6 @@ def sensitivity(
     keep_tensorflow_quiet()
     request = SensitivityRequest(os.fspath(directory), checkpoint, data, measured)
     return sensitivity_of_record(request, _print_notice)
-
-
-def chip(
-    source: Union[str, Path],
-    chip: str = "",
-    kernels: str = "",
-    mhz: float = 0.0,
-    checkpoint: Optional[str] = None,
-    preset: Optional[str] = None,
-    input_shape: Sequence[int] = (28, 28, 1),
-    classes: int = 10,
-) -> ChipEstimate:
-    """Return flash, RAM and time of a network on a microcontroller or a phone core, without running or writing it.
-
-    Parameters
-    ----------
-    source : str or Path
-        Directory of a recorded run, name of a built-in network, or file of a model.
-    chip : str
-        Core, such as ``"cortex-m4"``; by default the most common one of the kernels.
-    kernels : str
-        ``"cmsis-nn"``, ``"x-cube-ai"``, ``"reference"`` or ``"xnnpack"``; by default the first for the core.
-    mhz : float
-        Clock; by default that of a common chip with the core.
-    checkpoint : str, optional
-        State of the run whose settings count; by default the present ones.
-    preset : str, optional
-        Settings of a network that is no run.
-    input_shape : sequence of int
-        Shape of one example, for built-in networks.
-    classes : int
-        Number of outputs of built-in networks.
-
-    Returns
-    -------
-    qatviz.analysis.chip.estimate.ChipEstimate
-        ``flash`` and ``ram`` (bytes), ``macs``, ``cycles``, ``seconds``, ``target.error``, ``layers``, ``arena``.
-
-    Raises
-    ------
-    RecordError, NetworkError, SettingError
-        If there is no such run, network, chip or library.
-    ExportError
-        If TFLite Micro does not support the network or its settings.
-    """
-    request = ChipRequest(
-        os.fspath(source), chip, kernels, mhz, checkpoint, preset, tuple(map(int, input_shape)), classes
-    )
-    return chip_estimate(request)
 
 
 def train(

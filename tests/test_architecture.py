@@ -70,6 +70,7 @@ THIRD_PARTY = [
     ("qatviz.export.tflite.file", NUMERIC | {"flatbuffers", "tflite"}),
     ("qatviz.export.tflite.metadata", NUMERIC | {"flatbuffers"}),
     ("qatviz.export.tflm.sources", NUMERIC | {"tflite"}),
+    ("qatviz.export.tflm.graph", NUMERIC | {"tflite"}),
     ("qatviz.export.onnx.file", NUMERIC | {"onnx"}),
     ("qatviz.export.onnx.runtime", NUMERIC | {"onnxruntime"}),
     ("qatviz.gui", NUMERIC | WINDOW),

@@ -6,9 +6,12 @@ from small_runs import convnet, mlp
 
 from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
 from qatviz.analysis.budget import WidthRules, allocation_problem, considered_widths
+from qatviz.analysis.chip.estimate import estimate
+from qatviz.analysis.chip.targets import target
 from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.session.chip import network_graph
 
 MLP = mlp()  # 6 inputs, 8 units, 3 classes
 BOOK = SettingsBook.from_preset(quantization_plan(MLP), "tflite-int8")
@@ -28,7 +31,7 @@ def test_costs_of_a_small_network(unit, expected):
     assert found.costs.tolist() == expected and found.costs.dtype == np.int64 and found.rest == 0
 
 
-@pytest.mark.parametrize("unit", CostUnit)
+@pytest.mark.parametrize("unit", [unit for unit in CostUnit if unit is not CostUnit.TIME])
 def test_the_rest_is_what_is_not_chosen(unit):
     network = convnet()
     book = SettingsBook.from_preset(quantization_plan(network), "int4")
@@ -55,3 +58,13 @@ def test_the_problem_of_a_run():
     best = problem.best_within(70)
     assert best is not None and best.widths == (8, 4) and best.cost == 48 + 12
     assert problem.best_within(50) is None
+
+
+def test_times_are_those_of_the_layers_whatever_the_bits():
+    book = SettingsBook.from_preset(quantization_plan(MLP), "tflite-int8")
+    chip = estimate(network_graph(MLP, book), target())
+    costs = bit_costs(CostUnit.TIME, MLP, book, TENSORS, (2, 4, 8), chip)
+    assert (costs.costs == costs.costs[:, :1]).all()
+    layers = [chip.layer(name.split(".")[0]).cycles for name in TENSORS]
+    assert costs.costs[:, 0] == pytest.approx([1e9 * chip.target.seconds(cycles) for cycles in layers], abs=1)
+    assert costs.rest + costs.costs[:, 0].sum() == pytest.approx(1e9 * chip.seconds, abs=1)

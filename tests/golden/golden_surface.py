@@ -12,7 +12,7 @@ from golden_program import Program
 STORED = HERE / "surface.json"
 COMMANDS = ["train", "advise", "show", "recipe", "networks", "data", "settings", "presets"]
 COMMANDS += ["window", "open", "screenshot", "tensorboard", "report", "export", "evaluate"]
-COMMANDS += ["runs", "label", "delete", "compare", "sweep", "sensitivity"]
+COMMANDS += ["runs", "label", "delete", "compare", "sweep", "sensitivity", "chip"]
 
 
 def options(program: Program) -> Dict[str, Dict[str, str]]:
@@ -54,6 +54,7 @@ def json_calls(records: Path, folder: Path) -> Dict[str, List[Any]]:
         "data pairs": ["data", data_of("pairs"), "--json"],
         "settings": ["settings", "--json"],
         "presets": ["presets", "--json"],
+        "chip": ["chip", "lenet", "--json"],
         "show shapes": ["show", records / "shapes", "--json"],
         "show pairs": ["show", records / "pairs", "--json"],
         "runs": ["runs", "--folder", records, "--json"],

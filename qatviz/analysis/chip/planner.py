@@ -4,6 +4,8 @@ Source: ``tensorflow/lite/micro/memory_planner/greedy_memory_planner.cc``. The l
 ones, that which was added last), each at the lowest place that no buffer in use at the same time overlaps.
 """
 
+# Apart from the arena, which decides what is placed: this is TFLite Micro's algorithm alone, compared with its tests.
+
 from typing import List, NamedTuple, Sequence, Tuple
 
 #: Alignment of buffers (bytes), TFLite Micro's ``MicroArenaBufferAlignment``.
