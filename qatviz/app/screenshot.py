@@ -74,15 +74,17 @@ def draw_screenshot(
 
 
 def draw_all(application: Application, window: MainWindow) -> None:
-    """Repaint every visible panel that is due, for at most five seconds."""
+    """Repaint every visible panel that is due, and wait for the estimate for the chip, for at most five seconds."""
     deadline = time.perf_counter() + 5.0
     while time.perf_counter() < deadline:
         application.app.processEvents()
         due = [panel for panel in window.panels.values() if panel.is_due()]
         for panel in due:
             panel.refresh()
-        if not due:
+        if not due and window.chip.is_settled:
             break
+        if not due:
+            time.sleep(0.01)
     window.statusBar().refresh()
     application.app.processEvents()
 

@@ -81,7 +81,7 @@ def _total_time(found: ChipEstimate) -> str:
 
 
 def _ascii(text: str) -> str:
-    return plain(text).replace("µ", "u").replace("±", "+-").replace("×", "x")
+    return plain(text).replace("µ", "u").replace("±", "+-").replace("×", "x").replace("≥", ">=")
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,8 @@ RAM_HELP = (
 )
 TIME_HELP = (
     "Cycles are fitted on published measurements of 8-bit kernels; fewer bits take the same time. Four of five "
-    "predictions for chips that the fit did not use are within the stated error."
+    "predictions for chips that the fit did not use are within the stated error. ≥: the network is smaller than all "
+    "measured ones, so that costs of each call count, which are not known."
 )
 _NOT_MEASURED = "time not known for 16-bit activations"
 
@@ -40,7 +41,7 @@ def time_text(found: ChipEstimate) -> str:
     """Return the time on the target: ``12.3 ms on Cortex-M7 at 216 MHz ± 25 %``."""
     if math.isnan(found.cycles):
         return _NOT_MEASURED
-    return f"{duration_text(found.seconds)} on {found.target.place} {error_text(found.target)}"
+    return f"{_duration(found)} on {found.target.place} {error_text(found.target)}"
 
 
 def status_text(found: ChipEstimate) -> str:
@@ -61,7 +62,12 @@ def shortest_text(found: ChipEstimate) -> str:
 def _brief_time(found: ChipEstimate) -> str:
     if math.isnan(found.cycles):
         return "time not known"
-    return f"{duration_text(found.seconds)} {error_text(found.target)}"
+    return f"{_duration(found)} {error_text(found.target)}"
+
+
+def _duration(found: ChipEstimate) -> str:
+    """Return the time, with a mark if it is a lower bound."""
+    return f"{'≥ ' if found.is_lower_bound else ''}{duration_text(found.seconds)}"
 
 
 def facts(found: ChipEstimate) -> List[Fact]:

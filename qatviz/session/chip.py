@@ -206,6 +206,7 @@ def estimate_to_dict(found: ChipEstimate) -> Dict[str, Any]:
         "cycles": finite(found.cycles),
         "milliseconds": finite(1000.0 * found.seconds),
         "error": found.target.error,
+        "is_lower_bound": found.is_lower_bound,
         "layers": [
             {
                 "layer": layer.layer,

@@ -64,3 +64,11 @@ def test_layers_add_up_and_time_follows_from_the_clock():
 def test_times_are_unknown_for_codes_that_were_not_measured():
     found = estimate(graph(16), target())
     assert math.isnan(found.cycles) and math.isnan(found.seconds) and found.ram > 0
+
+
+def test_times_of_networks_smaller_than_all_measured_ones_are_lower_bounds():
+    assert target().least_macs == 264_192 and target(kernels="xnnpack").least_macs > 2e8
+    assert estimate(graph(), target()).is_lower_bound
+    large = graph()._replace(operations=graph().operations * 10)
+    assert not estimate(large, target()).is_lower_bound
+    assert estimate(large, target(kernels="xnnpack")).is_lower_bound

@@ -7,6 +7,7 @@ import numpy as np
 from qatviz.analysis.chip.arena import Scratch
 from qatviz.analysis.chip.fit import Fit, fitted
 from qatviz.analysis.chip.measurements import Measurement, published
+from qatviz.analysis.chip.work import macs_of
 from qatviz.errors import SettingError, did_you_mean
 
 #: Errors of estimated cycles, as fractions: four of five predictions for chips that were not used for the fit differ
@@ -155,6 +156,13 @@ class Target(NamedTuple):
         """Stated error of cycles, as a fraction."""
         chips = {row.chip for row in self.sources}
         return MEASURED_ERROR if len(chips) >= _ENOUGH_CHIPS else DERIVED_ERROR
+
+    @property
+    def least_macs(self) -> int:
+        """Multiplications of the smallest network that was measured with the kernels, on any core."""
+        measurements = published()
+        names = {name for row in measurements.rows if row.kernels == self.family for name in row.cycles}
+        return int(min(macs_of(measurements.work[name]) for name in names))
 
     @property
     def costs(self) -> np.ndarray:

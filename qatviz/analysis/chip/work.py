@@ -78,6 +78,11 @@ def work_of_row(kind: str, positions: int, inputs: int, outputs: int, kernel: in
     return reading(positions * outputs * kernel)
 
 
+def macs_of(work: np.ndarray) -> float:
+    """Return the multiplications in a sum of :func:`total`."""
+    return float(sum(work[Work._fields.index(name)] for name in ("conv_macs", "depthwise_macs", "dense_macs")))
+
+
 def total(works: Iterable[Work]) -> np.ndarray:
     """Return the sums of the quantities, float64 ``[quantities]``."""
     rows: Tuple[Work, ...] = tuple(works)

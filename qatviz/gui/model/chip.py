@@ -64,6 +64,11 @@ class ChipUpdates(QtCore.QObject):
         self.target_changed.emit()
         self._soon.start(0)
 
+    @property
+    def is_settled(self) -> bool:
+        """True if no estimate is due or in progress."""
+        return not self._soon.isActive() and not self._worker.is_busy
+
     def stop(self) -> None:
         """Drop the work in progress."""
         self._soon.stop()
