@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 import textwrap
 from typing import Any, Callable, List
 
@@ -73,11 +72,16 @@ def _layers(found: ChipEstimate) -> List[List[str]]:
             bytes_text(layer.ram) + (" (peak)" if layer.layer == found.peak_layer else ""),
         ]
         for layer in found.layers
-    ] + [["all", "", si(found.macs), plain(si(found.cycles)), _ascii(_total_time(found)), bytes_text(found.ram)]]
-
-
-def _total_time(found: ChipEstimate) -> str:
-    return duration_text(found.seconds) if not math.isnan(found.cycles) else plain(si(None))
+    ] + [
+        [
+            "all",
+            "",
+            si(found.macs),
+            plain(si(found.cycles)),
+            _ascii(duration_text(found.seconds)),
+            bytes_text(found.ram),
+        ]
+    ]
 
 
 def _ascii(text: str) -> str:

@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from test_matmul import products_network
+from test_tflite_lowering import everything
 
 from qatviz.analysis.chip.arena import IN_PYTHON, arena
 from qatviz.export.formats import format_named
@@ -27,6 +29,8 @@ runtime.Interpreter.from_file("model", arena_size=int(sys.argv[1])).print_alloca
 _ENOUGH = 4_000_000
 #: Networks, their presets, changes of settings, and options of the export.
 CASES = {
+    "all layers": (everything, "tflite-int8", (), {}),
+    "products of activations": (products_network, "tflite-int8", (), {}),
     "mlp": ("mlp", "tflite-int8", (), {}),
     "lenet": ("lenet", "tflite-int8", (), {"softmax": True}),
     "dscnn": ("dscnn", "tflite-int8", (), {}),
@@ -39,9 +43,11 @@ CASES = {
 
 
 def exported(name):
-    network_name, preset, changes, options = CASES[name]
-    shape = (28, 28, 1) if network_name in ("mlp", "lenet") else (32, 32, 3)
-    network = zoo.build(network_name, shape, 10)
+    made, preset, changes, options = CASES[name]
+    if isinstance(made, str):
+        network = zoo.build(made, (28, 28, 1) if made in ("mlp", "lenet") else (32, 32, 3), 10)
+    else:
+        network = made()
     book = SettingsBook.from_preset(quantization_plan(network), preset).change(changes)[0]
     arrays = completed_arrays(network, book, {})
     source = ExportSource(network, book, arrays, stand_in_data(network, {}), None, {}, None)

@@ -68,7 +68,7 @@ _OP_DATA: Dict[str, Tuple[int, int]] = {
     "LOGISTIC": (20, 20),
     "TANH": (16, 16),
     "ELU": (256, 256),
-    "BATCH_MATMUL": (56, 80),
+    "BATCH_MATMUL": (96, 128),
 }
 #: Parsed options of operations (bytes); others have at most a few.
 _OPTIONS: Dict[str, int] = {
@@ -243,7 +243,7 @@ def _persistent(graph: ChipGraph, scratch_count: int, layout: RuntimeLayout) -> 
     found += layout.pointer * scratch_count
     column = 0 if layout.pointer == 4 else 1
     for operation in graph.operations:
-        found += _OPTIONS.get(operation.kind, 0)
+        found += _OPTIONS.get(operation.kind, 0) + aligned(operation.kept)
         if operation.kind in _OP_DATA:
             found += aligned(_OP_DATA[operation.kind][column])
         if operation.kind in _BY_CHANNEL or (operation.kind == "FULLY_CONNECTED" and operation.channels > 1):

@@ -42,6 +42,8 @@ class Operation(NamedTuple):
         Height and width of the kernel; (1, 1) without one.
     int4_weights : int
         Number of weights of type INT4, which reference kernels unpack in the arena.
+    kept : int
+        Bytes that the kernel keeps for itself: a transposed copy of an input.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class Operation(NamedTuple):
     patch: int = 0
     kernel: Tuple[int, int] = (1, 1)
     int4_weights: int = 0
+    kept: int = 0
 
 
 class FlashBytes(NamedTuple):

@@ -136,7 +136,15 @@ def _operation(
         _patch(kind, weights, kernel),
         (int(kernel[0]), int(kernel[1])),
         weights.size if is_int4 and weights is not None else 0,
+        given[1].nbytes if kind == "BATCH_MATMUL" and not _is_transposed(operator) else 0,
     )
+
+
+def _is_transposed(operator: Any) -> bool:
+    """Return whether the second input of a BATCH_MATMUL is transposed already, as its kernel reads it."""
+    table, options = operator.BuiltinOptions(), tflite.BatchMatMulOptions()
+    options.Init(table.Bytes, table.Pos)
+    return bool(options.AdjY())
 
 
 def _channels(kind: str, weights: Optional[_Tensor], made: _Tensor) -> int:

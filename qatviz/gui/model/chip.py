@@ -35,9 +35,6 @@ class ChipUpdates(QtCore.QObject):
     target : Target
     """
 
-    #: Emitted when the user has chosen another target.
-    target_changed = QtCore.pyqtSignal()
-
     def __init__(
         self, model: RunModel, launcher: Launcher, settings: QtCore.QSettings, parent: Optional[QtCore.QObject] = None
     ):
@@ -61,7 +58,6 @@ class ChipUpdates(QtCore.QObject):
         self.target = chosen
         self._settings.setValue(_KEY_TARGET, chosen.key)
         self._settings.setValue(_KEY_MHZ, chosen.mhz)
-        self.target_changed.emit()
         self._soon.start(0)
 
     @property

@@ -1,7 +1,7 @@
 """Panel that answers whether the network fits a chip: flash, RAM and time, and which layer makes the peak."""
 
 from html import escape
-from typing import List, Optional
+from typing import List
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -49,7 +49,6 @@ class ChipPanel(Panel):
         self.menu = FigureMenu(self.timeline)
         self.selected, self.sources = Label(wordWrap=True), Label(wordWrap=True)
         self.empty = EmptyText(self)
-        self._target: Optional[Target] = None
         self.show_target(target())
 
     def _layout(self) -> None:
@@ -77,7 +76,6 @@ class ChipPanel(Panel):
 
     def show_target(self, shown: Target) -> None:
         """Show the target that estimates are for."""
-        self._target = shown
         for widget in (self.target_box, self.clock_box):
             widget.blockSignals(True)
         self.target_box.setCurrentIndex(self.target_box.findData(shown.key))
