@@ -192,3 +192,14 @@ def test_time_is_a_unit_of_the_budget_that_bits_do_not_change(context, staged, s
     panel.refresh()
     assert panel.problem is not None and panel.amount.text() == "39 ms"
     assert (panel.problem.costs == panel.problem.costs[:, :1]).all() and "do not change it" in panel.message.text()
+
+
+def test_of_many_refusals_the_first_is_shown(context, staged, qtbot, show):
+    updates = ChipUpdates(context.model, GraphLauncher(), context.settings)
+    staged(preset="uint8-affine")
+    qtbot.waitUntil(lambda: bool(context.model.chip_problem))
+    panel = show(ChipPanel(context), 640, 420)
+    panel.refresh()
+    assert panel.empty.text().startswith("TFLite Micro does not support these settings: conv1.weights: 8 bits")
+    assert panel.empty.text().endswith("other reasons)")
+    updates.stop()

@@ -7,11 +7,12 @@ from PyQt5 import QtCore
 from qatviz.analysis.chip.estimate import ChipEstimate, estimate
 from qatviz.analysis.chip.graph import ChipGraph
 from qatviz.analysis.chip.targets import Target, target
-from qatviz.errors import QatvizError, SettingError
+from qatviz.errors import ExportError, QatvizError, SettingError
 from qatviz.gui.model.check_worker import CheckWorker
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RUN, SETTINGS, RunModel
 from qatviz.network.graph import Network
+from qatviz.number_format import count
 from qatviz.protocol.settings_book import SettingsBook
 
 #: Time without further changes after which the estimate is computed again.
@@ -100,7 +101,16 @@ class ChipUpdates(QtCore.QObject):
 
     def _on_failed(self, question: _Question, problem: QatvizError) -> None:
         if question.network is self._model.network:
-            self._model.set_chip(None, str(problem))
+            self._model.set_chip(None, _reason(problem))
+
+
+def _reason(problem: QatvizError) -> str:
+    """Return a reason that fits into the panel: of many refusals, the first one."""
+    if not isinstance(problem, ExportError) or not problem.refusals:
+        return str(problem)
+    first, *others = problem.refusals
+    more = f" (and {count(len(others), 'other reason')})" if others else ""
+    return f"TFLite Micro does not support these settings: {first.reason}{more}"
 
 
 def _remembered(settings: QtCore.QSettings) -> Target:
