@@ -6,7 +6,7 @@ import textwrap
 from typing import Any, Callable, List
 
 from qatviz.analysis.chip.estimate import ChipEstimate
-from qatviz.analysis.chip.targets import CORES, KERNELS
+from qatviz.analysis.chip.targets import KERNELS, names
 from qatviz.cli.listing import shape_of
 from qatviz.cli.messages import OK, print_output
 from qatviz.cli.tables import table, terminal_width
@@ -51,7 +51,7 @@ def _text(found: ChipEstimate) -> str:
     width = terminal_width()
     return "\n".join(
         [
-            f"{_ascii(found.target.label)}, such as {found.target.core.chip}",
+            _title(found),
             table(["", ""], rows, (0, 1)).lstrip("\n "),
             "",
             table(["layer", "operations", "MACs", "cycles", "time", "buffers in use"], _layers(found), (0, 1)),
@@ -59,6 +59,11 @@ def _text(found: ChipEstimate) -> str:
             *(line for text in sources for line in textwrap.wrap(text, width, break_long_words=False)),
         ]
     )
+
+
+def _title(found: ChipEstimate) -> str:
+    example = "" if found.target.chip else f", such as {found.target.example}"
+    return _ascii(found.target.label) + example
 
 
 def _layers(found: ChipEstimate) -> List[List[str]]:
@@ -90,7 +95,13 @@ def _ascii(text: str) -> str:
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose chip, kernels and clock."""
-    parser.add_argument("--chip", choices=tuple(CORES), default="", metavar="NAME", help=f"core: {', '.join(CORES)}")
+    parser.add_argument(
+        "--chip",
+        choices=names(),
+        default="",
+        metavar="NAME",
+        help=f"core or measured chip: {', '.join(names())}",
+    )
     parser.add_argument(
         "--kernels",
         choices=tuple(KERNELS),

@@ -29,8 +29,8 @@ def section(found: ChipEstimate) -> Markup:
     """Return flash, RAM and time, the timeline of buffers, and the cost of each layer."""
     rows = [[fact.name, fact.value, fact.help] for fact in facts(found)]
     return join(
-        element("p", f"An estimate for {found.target.label}, such as {found.target.core.chip}."),
-        table(f"The network on {found.target.core.label}", ["", "Estimate", "Meaning"], rows),
+        element("p", f"An estimate for {found.target.label}, such as {found.target.example}."),
+        table(f"The network on {found.target.part}", ["", "Estimate", "Meaning"], rows),
         scrolling("Buffers in the arena by operation", _picture(found)),
         _layers(found),
         element("p", sources_text(found.target)),

@@ -196,7 +196,8 @@ def estimate_to_dict(found: ChipEstimate) -> Dict[str, Any]:
     """Return a JSON-able form of an estimate; numbers that are not known are None."""
     flash, arena = found.graph.flash, found.arena
     return {
-        "chip": found.target.core.name,
+        "chip": found.target.name,
+        "core": found.target.core.name,
         "kernels": found.target.kernels.name,
         "mhz": found.target.mhz,
         "flash_bytes": {"total": flash.total, **flash._asdict()},

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from qatviz.analysis.chip.fit import PRIOR, fitted, left_out_errors
+from qatviz.analysis.chip.fit import PRIOR, fitted, left_out_errors, left_out_networks
 from qatviz.analysis.chip.measurements import Measurement, published
-from qatviz.analysis.chip.targets import CORES, DERIVED_ERROR, KERNELS, MEASURED_ERROR
+from qatviz.analysis.chip.targets import CHIP_ERROR, CORES, DERIVED_ERROR, KERNELS, MEASURED_ERROR
 from qatviz.analysis.chip.work import QUANTITIES, macs_of
 
 #: Fraction of the predictions that are within the stated error.
@@ -59,6 +59,13 @@ def test_chips_that_were_not_used_are_mostly_predicted_within_a_fifth(left_out):
     errors = np.abs([found.error for found in left_out])
     assert len({found.measurement.chip for found in left_out}) >= 10
     assert np.median(errors) < 0.12 and errors.mean() < 0.15 and (errors <= 0.2).mean() > 0.7
+
+
+def test_networks_that_were_not_used_are_predicted_within_the_stated_error_on_measured_chips():
+    measurements = published()
+    found = left_out_networks(measurements.work, measurements.rows, ("cmsis-nn", "x-cube-ai", "reference", "xnnpack"))
+    errors = np.abs([one.error for one in found])
+    assert len(errors) > 60 and np.quantile(errors, STATED) <= CHIP_ERROR and errors.max() < 0.2
 
 
 def test_known_costs_are_recovered():

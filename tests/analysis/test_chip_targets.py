@@ -6,7 +6,7 @@ import pytest
 
 from qatviz.analysis.chip.estimate import estimate
 from qatviz.analysis.chip.graph import Buffer, ChipGraph, FlashBytes, Operation
-from qatviz.analysis.chip.targets import DERIVED_ERROR, MEASURED_ERROR, target, targets
+from qatviz.analysis.chip.targets import CHIP_ERROR, DERIVED_ERROR, MEASURED_ERROR, names, target, targets
 from qatviz.analysis.chip.work import convolution, dense
 from qatviz.errors import SettingError
 
@@ -28,18 +28,27 @@ def test_errors_are_larger_where_nothing_was_measured_together():
     assert derived.error == DERIVED_ERROR and not derived.sources
 
 
+def test_measured_chips_have_their_clock_and_a_smaller_error():
+    chip = target("stm32h743")
+    assert chip.label == "CMSIS-NN on STM32H743 at 480 MHz" and chip.part == "STM32H743 (Cortex-M7)"
+    assert chip.error == CHIP_ERROR < target("cortex-m7").error and {row.chip for row in chip.sources} == {"STM32H743"}
+    assert target("stm32h743", "reference").costs[0] > 5 * chip.costs[0] != target("cortex-m7").costs[0]
+    assert target("ensemble-e8").error == DERIVED_ERROR and "psoc-62" not in names()
+
+
 @pytest.mark.parametrize(
-    "names, said",
+    "given, said",
     [
         (("cortex-m5",), "expected one of"),
         (("cortex-m4", "tvm"), "expected one of cmsis-nn"),
         (("cortex-m4", "xnnpack"), "XNNPACK are for cortex-a72"),
         (("cortex-m4", "cmsis-nn", -1), "expected a clock"),
+        (("nrf5340", "x-cube-ai"), "those measured on nrf5340 are cmsis-nn"),
     ],
 )
-def test_unknown_targets_are_refused(names, said):
+def test_unknown_targets_are_refused(given, said):
     with pytest.raises(SettingError, match=said):
-        target(*names)
+        target(*given)
 
 
 def graph(bits=8):

@@ -6,26 +6,31 @@ from typing import Dict, Iterator, Sequence
 import numpy as np
 
 from qatviz.analysis.chip.estimate import estimate
-from qatviz.analysis.chip.fit import left_out_errors
+from qatviz.analysis.chip.fit import LeftOut, left_out_errors, left_out_networks
 from qatviz.analysis.chip.measurements import published
 from qatviz.analysis.chip.targets import target
 
 ERRORS, TIME = "chip_cycle_errors", "chip_estimate_time"
+_LIBRARIES = ("cmsis-nn", "cmsis-nn-helium", "x-cube-ai", "reference", "xnnpack")
 _NETWORKS = ("lenet", "mobilenet")
-NAMES = (ERRORS, *(f"{TIME}/{name}" for name in _NETWORKS))
+NAMES = (f"{ERRORS}/chips", f"{ERRORS}/networks", *(f"{TIME}/{name}" for name in _NETWORKS))
 _REPEATS = 5
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:
     """Measure the figures ``names``."""
     for name in names:
-        yield {"name": name, **(_errors() if name == ERRORS else _time(name.split("/")[1]))}
+        yield {"name": name, **(_errors if name.startswith(ERRORS) else _time)(name.split("/")[1])}
 
 
-def _errors() -> Dict:
-    """Return the mean absolute error of predictions for left-out chips, its quantiles, and all errors by chip."""
+def _errors(left_out: str) -> Dict:
+    """Return the mean absolute error of predictions for left-out chips, or for left-out networks on each chip."""
     measurements = published()
-    found = left_out_errors(measurements.work, measurements.rows)
+    found: Sequence[LeftOut]
+    if left_out == "chips":
+        found = left_out_errors(measurements.work, measurements.rows)
+    else:
+        found = left_out_networks(measurements.work, measurements.rows, _LIBRARIES)
     errors = np.abs([one.error for one in found])
     by_chip: Dict[str, Dict[str, float]] = {}
     for one in found:

@@ -54,11 +54,11 @@ class Fit(NamedTuple):
         """Return whether the kernels were measured on the core."""
         return ("pair", kernels, core) in self.effects
 
-    def cycles(self, kernels: str, core: str, version: Optional[str] = None) -> np.ndarray:
-        """Return the cycles by quantity on an average chip with the core; by default, of the newest version."""
+    def cycles(self, kernels: str, core: str, version: Optional[str] = None, chip: str = "") -> np.ndarray:
+        """Return the cycles by quantity, by default of the newest version on an average chip with the core."""
         versions = [key[2] for key in self.effects if key[:2] == ("level", kernels)]
         chosen = version if version in versions else versions[-1]
-        keys: Sequence[Effect] = (("level", kernels, chosen), ("core", core), ("pair", kernels, core))
+        keys: Sequence[Effect] = (("level", kernels, chosen), ("core", core), ("chip", chip), ("pair", kernels, core))
         costs: np.ndarray = self.costs[kernels] * np.exp(sum(self.effects.get(key, 0.0) for key in keys))
         return costs
 
@@ -187,3 +187,28 @@ def left_out_errors(work: Mapping[str, np.ndarray], rows: Sequence[Measurement])
                     for name, cycles in row.cycles.items()
                 ]
     return tuple(found)
+
+
+def left_out_networks(
+    work: Mapping[str, np.ndarray], rows: Sequence[Measurement], kernels: Sequence[str]
+) -> Tuple[LeftOut, ...]:
+    """Return the errors of predictions for each network on a measured chip, with a fit on all others on this chip.
+
+    Parameters
+    ----------
+    kernels : sequence of str
+        Libraries whose measurements are predicted.
+    """
+    found: List[LeftOut] = []
+    for row in rows:
+        for name in row.cycles if row.kernels in kernels and len(row.cycles) > 1 else ():
+            kept = [_without(other, name) if other.chip == row.chip else other for other in rows]
+            costs = fitted(work, [other for other in kept if other.cycles]).cycles(
+                row.kernels, row.core, row.version, row.chip
+            )
+            found.append(LeftOut(row, name, float(work[name] @ costs / row.cycles[name] - 1), True))
+    return tuple(found)
+
+
+def _without(row: Measurement, network: str) -> Measurement:
+    return row._replace(cycles={name: cycles for name, cycles in row.cycles.items() if name != network})

@@ -1,6 +1,7 @@
 """Targets of estimates: a library of kernels on a core with a clock."""
 
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from functools import lru_cache
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
@@ -10,10 +11,10 @@ from qatviz.analysis.chip.measurements import Measurement, published
 from qatviz.analysis.chip.work import macs_of
 from qatviz.errors import SettingError, did_you_mean
 
-#: Errors of estimated cycles, as fractions: four of five predictions for chips that were not used for the fit differ
-#: less from the measurement. Of kernels and cores that were measured together; and of those that were measured apart,
-#: or on a single chip, on which this could not be tested.
-MEASURED_ERROR, DERIVED_ERROR = 0.25, 0.3
+#: Errors of estimated cycles, as fractions: four of five predictions differ less from the measurement. For other networks
+#: on a chip that was measured; for other chips with a core that was measured; and for kernels and cores that were
+#: measured apart, or on a single chip, on which this could not be tested.
+CHIP_ERROR, MEASURED_ERROR, DERIVED_ERROR = 0.15, 0.25, 0.3
 #: Number of chips from which on an error is that of predictions for other chips.
 _ENOUGH_CHIPS = 2
 _KHZ = 1000.0
@@ -77,6 +78,8 @@ CORES: Dict[str, Core] = {
     )
 }
 _HELIUM = "cmsis-nn-helium"
+#: Kernels that were measured on one chip for each core, by different networks: nothing tests them on a chip.
+_SINGLE = (_HELIUM,)
 KERNELS: Dict[str, Kernels] = {
     kernels.name: kernels
     for kernels in (
@@ -115,21 +118,46 @@ KERNELS: Dict[str, Kernels] = {
 
 
 class Target(NamedTuple):
-    """Kernels on a core with a clock, in MHz."""
+    """Kernels on a core with a clock.
+
+    Attributes
+    ----------
+    core : Core
+    kernels : Kernels
+    mhz : float
+    chip : str
+        Chip on which the kernels were measured; empty for an average chip with the core.
+    """
 
     core: Core
     kernels: Kernels
     mhz: float
+    chip: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the chip, or of the core."""
+        return _slug(self.chip) or self.core.name
 
     @property
     def key(self) -> str:
         """Name by which the choice is remembered: ``cmsis-nn/cortex-m7``."""
-        return f"{self.kernels.name}/{self.core.name}"
+        return f"{self.kernels.name}/{self.name}"
+
+    @property
+    def part(self) -> str:
+        """Core, or chip with its core: ``Cortex-M7``, ``STM32H743 (Cortex-M7)``."""
+        return f"{self.chip} ({self.core.label})" if self.chip else self.core.label
+
+    @property
+    def example(self) -> str:
+        """The chip, or a common one with the core."""
+        return self.chip or self.core.chip
 
     @property
     def place(self) -> str:
-        """Core and clock: ``Cortex-M7 at 216 MHz``."""
-        return f"{self.core.label} at {self.mhz:g} MHz"
+        """Core or chip, and clock: ``Cortex-M7 at 216 MHz``."""
+        return f"{self.chip or self.core.label} at {self.mhz:g} MHz"
 
     @property
     def label(self) -> str:
@@ -148,12 +176,17 @@ class Target(NamedTuple):
 
     @property
     def sources(self) -> Tuple[Measurement, ...]:
-        """Measurements of the kernels on the core; none if they were measured apart."""
-        return tuple(row for row in published().rows if (row.kernels, row.core) == (self.family, self.core.name))
+        """Measurements of the kernels on the core, or on the chip; none if they were measured apart."""
+        rows = [row for row in published().rows if (row.kernels, row.core) == (self.family, self.core.name)]
+        return tuple(row for row in rows if self.chip in ("", row.chip))
 
     @property
     def error(self) -> float:
         """Stated error of cycles, as a fraction."""
+        if self.family in _SINGLE:
+            return DERIVED_ERROR
+        if self.chip:
+            return CHIP_ERROR
         chips = {row.chip for row in self.sources}
         return MEASURED_ERROR if len(chips) >= _ENOUGH_CHIPS else DERIVED_ERROR
 
@@ -167,7 +200,7 @@ class Target(NamedTuple):
     @property
     def costs(self) -> np.ndarray:
         """Cycles by quantity of :class:`qatviz.analysis.chip.work.Work`, float64."""
-        return _fit().cycles(self.family, self.core.name)
+        return _fit().cycles(self.family, self.core.name, chip=self.chip)
 
     def seconds(self, cycles: float) -> float:
         """Return the time of a number of cycles."""
@@ -191,7 +224,8 @@ def target(core: str = "", kernels: str = "", mhz: float = 0.0) -> Target:
     Parameters
     ----------
     core : str
-        Name of a core, ``kernels/core`` as in :attr:`Target.key`, or empty for the default of the kernels.
+        Name of a core or of a measured chip, ``kernels/name`` as in :attr:`Target.key`, or empty for the default of the
+        kernels.
     kernels : str
         Name of kernels; empty for the first that were measured on the core.
     mhz : float
@@ -204,13 +238,16 @@ def target(core: str = "", kernels: str = "", mhz: float = 0.0) -> Target:
     """
     if "/" in core:
         kernels, _, core = core.partition("/")
-    if core and core not in CORES:
-        close = did_you_mean(core, CORES)
-        raise SettingError.of_field("chip", f"is {core!r}: expected one of {', '.join(CORES)}.{close}")
+    known = names()
+    if core and core not in known:
+        close = did_you_mean(core, known)
+        raise SettingError.of_field("chip", f"is {core!r}: expected one of {', '.join(known)}.{close}")
     if kernels and kernels not in KERNELS:
         raise SettingError.of_field("kernels", f"is {kernels!r}: expected one of {', '.join(KERNELS)}")
     if mhz < 0:
         raise SettingError.of_field("clock", f"is {mhz:g}: expected a clock in MHz")
+    if core in _chips():
+        return _on_chip(core, kernels, mhz)
     chosen = [k for k in KERNELS.values() if (k.name == kernels or not kernels) and (core in k.cores or not core)]
     if not chosen:
         cores = ", ".join(KERNELS[kernels].cores)
@@ -219,8 +256,39 @@ def target(core: str = "", kernels: str = "", mhz: float = 0.0) -> Target:
     return Target(found, chosen[0], mhz or float(found.mhz))
 
 
+def _on_chip(name: str, kernels: str, mhz: float) -> Target:
+    found = [one for one in _chips()[name] if kernels in ("", one.kernels.name)]
+    if not found:
+        measured = ", ".join(one.kernels.name for one in _chips()[name])
+        raise SettingError.of_field("kernels", f"is {kernels!r}: those measured on {name} are {measured}")
+    return found[0]._replace(mhz=mhz or found[0].mhz)
+
+
+def _slug(chip: str) -> str:
+    return chip.lower().replace(" ", "-")
+
+
+@lru_cache(maxsize=None)
+def _chips() -> Mapping[str, Tuple[Target, ...]]:
+    """Return the measured chips by name, with the libraries that were measured on them."""
+    found: Dict[str, List[Target]] = {}
+    for kernels in KERNELS.values():
+        for core, family in kernels.families:
+            rows = [row for row in published().rows if (row.kernels, row.core) == (family, core)]
+            for chip, mhz in dict.fromkeys((row.chip, row.mhz) for row in rows):
+                found.setdefault(_slug(chip), []).append(Target(CORES[core], kernels, float(mhz), chip))
+    return {name: tuple(known) for name, known in found.items()}
+
+
+def names() -> Tuple[str, ...]:
+    """Return the names of cores and of measured chips."""
+    return (*CORES, *_chips())
+
+
 def targets() -> Iterator[Target]:
-    """Yield all kernels on all their cores, with common clocks."""
+    """Yield all kernels on all their cores, with common clocks, and on all chips on which they were measured."""
     for kernels in KERNELS.values():
         for core in kernels.cores:
             yield target(core, kernels.name)
+        for known in _chips().values():
+            yield from (one for one in known if one.kernels is kernels)

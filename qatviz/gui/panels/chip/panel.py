@@ -13,10 +13,12 @@ from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label, RichLabel, plain_tip
 from qatviz.gui.widgets.panel import Panel, PanelKeys
-from qatviz.presentation.chip_texts import facts, layer_text, source_lines, sources_text
+from qatviz.presentation.chip_texts import error_text, facts, layer_text, source_lines, sources_text
 
 _LEAST_MHZ, _MOST_MHZ = 1.0, 4000.0
-_TARGET_TIP = "Library of kernels, and the processor core that it runs on"
+_TARGET_TIP = (
+    "Library of kernels, and the processor core or the chip that it runs on; times on measured chips are more exact"
+)
 _CLOCK_TIP = "Clock of the core; cycles do not depend on it, the time does"
 _FACTS = ("Flash", "RAM", "MACs", "Time")
 _COMPUTING = "Estimating flash, RAM and time…"
@@ -35,8 +37,8 @@ class ChipPanel(Panel):
     def _setup_ui(self) -> None:
         self.target_box = QtWidgets.QComboBox()
         for number, choice in enumerate(targets()):
-            self.target_box.addItem(f"{choice.kernels.label} on {choice.core.label}", choice.key)
-            tip = f"{choice.kernels.about}. {sources_text(choice)}"
+            self.target_box.addItem(f"{choice.kernels.label} on {choice.part}", choice.key)
+            tip = f"{choice.kernels.about}. {sources_text(choice)} Error of times: {error_text(choice)}"
             self.target_box.setItemData(number, tip, QtCore.Qt.ToolTipRole)
         self.target_box.setAccessibleName("Kernels and core")
         self.target_box.setToolTip(_TARGET_TIP)
