@@ -17,8 +17,8 @@ RAM_HELP = (
 )
 TIME_HELP = (
     "Cycles are fitted on published measurements of 8-bit kernels; fewer bits take the same time. Four of five "
-    "predictions for chips, or networks on a chip, that the fit did not use are within the stated error. ≥: the network "
-    "is smaller than all measured ones, so that costs of each call count, which are not known."
+    "predictions for chips, or networks on a chip, that the fit did not use are within the stated error. ≥: the "
+    "network is smaller than all measured ones, so that costs of each call count, which are not known."
 )
 _NOT_MEASURED = "time not known for 16-bit activations"
 

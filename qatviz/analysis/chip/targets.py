@@ -11,9 +11,9 @@ from qatviz.analysis.chip.measurements import Measurement, published
 from qatviz.analysis.chip.work import macs_of
 from qatviz.errors import SettingError, did_you_mean
 
-#: Errors of estimated cycles, as fractions: four of five predictions differ less from the measurement. For other networks
-#: on a chip that was measured; for other chips with a core that was measured; and for kernels and cores that were
-#: measured apart, or on a single chip, on which this could not be tested.
+#: Errors of estimated cycles, as fractions: four of five predictions differ less from the measurement. For other
+#: networks on a chip that was measured; for other chips with a core that was measured; and for kernels and cores that
+#: were measured apart, or on a single chip, on which this could not be tested.
 CHIP_ERROR, MEASURED_ERROR, DERIVED_ERROR = 0.15, 0.25, 0.3
 #: Number of chips from which on an error is that of predictions for other chips.
 _ENOUGH_CHIPS = 2
