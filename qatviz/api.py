@@ -18,6 +18,7 @@ from qatviz.protocol.recipe import Recipe, recipe_of
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.scaling import joined_scalings
+from qatviz.session.ab import ab
 from qatviz.session.begin import begin
 from qatviz.session.changes import parse_change, recipe_changes
 from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
@@ -41,7 +42,7 @@ from qatviz.training.checkpointer import BEST, FINAL
 from qatviz.training.handle import Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
-__all__ = ["DATA_FILE", "Trained", "evaluate", "launch", "request_of", "train"]
+__all__ = ["DATA_FILE", "Trained", "ab", "evaluate", "launch", "request_of", "train"]
 
 #: Keywords that are fields of a request under the same name.
 _SAME_NAMES = (

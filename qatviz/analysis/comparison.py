@@ -90,13 +90,18 @@ class ComparedRun(NamedTuple):
             return track.steps
         return track.steps * (float(self.about["batch_size"]) / self.examples) if self.examples else None
 
+    def places_of_steps(self, steps: np.ndarray, axis: str) -> Optional[np.ndarray]:
+        """Return the positions of training steps on one of :data:`AXES`, interpolated; None if they are not known."""
+        track = self.tracks.get(LOSS)
+        at = None if track is None else self.places(track, axis)
+        if track is None or at is None or not len(at):
+            return None
+        return steps if axis == STEPS else np.interp(steps, track.steps, at)
+
     def place_of_start(self, axis: str) -> float:
         """Return the position at which its own part begins; 0 if it is no fork, or that is not known."""
-        track = self.tracks.get(LOSS)
-        at = None if track is None or not self.first_step else self.places(track, axis)
-        if track is None or at is None or not len(at):
-            return 0.0
-        return float(np.interp(self.first_step, track.steps, at))
+        at = self.places_of_steps(np.array([self.first_step], np.float64), axis) if self.first_step else None
+        return 0.0 if at is None else float(at[0])
 
 
 class AlignedCurve(NamedTuple):

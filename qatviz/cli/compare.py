@@ -15,7 +15,8 @@ from qatviz.analysis.comparison import (
     tensor_rows,
 )
 from qatviz.cli.messages import OK, print_output
-from qatviz.cli.tables import table
+from qatviz.cli.runs import SHOWN
+from qatviz.cli.tables import ascii_text, runs_table, table
 from qatviz.number_format import bytes_text, plain
 from qatviz.session.comparison import read_comparison
 
@@ -52,6 +53,7 @@ def _text(comparison: Comparison) -> str:
     settings = [[row.path, *map(plain, row.texts)] for row in setting_rows(comparison)]
     differing = table(["setting", *names], settings, range(len(names) + 1)) if settings else "none"
     sections = [
+        runs_table([run.summary for run in comparison.runs], SHOWN),
         "settings that differ\n" + differing,
         "measures, with differences to the first run\n" + _measures("measure", names, measure_rows(comparison)),
     ]
@@ -65,13 +67,17 @@ def _text(comparison: Comparison) -> str:
 
 
 def _measures(title: str, names: Sequence[str], rows: Sequence[MeasureRow]) -> str:
-    cells = [[row.title, *(_cell(text, change) for text, change in zip(row.texts, row.differences))] for row in rows]
+    cells = [
+        [
+            row.title,
+            *(
+                ascii_text(text + (f" ({change})" if change else ""))
+                for text, change in zip(row.texts, row.differences)
+            ),
+        ]
+        for row in rows
+    ]
     return table([title, *names], cells)
-
-
-def _cell(text: str, difference: str) -> str:
-    shown = plain(text) + (f" ({difference})" if difference else "")
-    return shown.replace("−", "-").replace("±", "+-")
 
 
 def _to_dict(comparison: Comparison) -> Dict[str, Any]:

@@ -1,5 +1,6 @@
 """Scenes that compare runs: curves over a common axis; distributions and codes of two states of a tensor."""
 
+import math
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -14,8 +15,10 @@ from qatviz.analysis.comparison import (
     Comparison,
     aligned_curve,
 )
+from qatviz.analysis.paired import PairedEffect
 from qatviz.measures import MEASURES
 from qatviz.metric import MODE_NAMES
+from qatviz.number_format import count, percent_text, si, signed
 from qatviz.presentation import chart, palette
 from qatviz.presentation.axes import Area, bars, bottom_axis, left_axis, steps
 from qatviz.presentation.axis_range import Range
@@ -81,6 +84,13 @@ def curve_axis(comparison: Comparison, key: str) -> Axis:
     """Return the axis of values of a plot."""
     measured = MEASURES["loss"].axis if key == LOSS else comparison.runs[0].summary.scores.axis
     return plot_axis(curve_title(comparison, key), measured)
+
+
+def effect_text(effect: PairedEffect, measure: str, name: str, reference: str) -> str:
+    """Return the mean difference of a measure at equal training steps, with its standard error, as a sentence."""
+    error = f" ± {si(effect.error)}" if math.isfinite(effect.error) else ""
+    text = f"{measure}, {name} minus {reference}: {signed(effect.mean)}{error} over {count(effect.steps, 'equal step')}"
+    return f"{text}; lower at {percent_text(effect.lower)} of them"
 
 
 def curves_of(

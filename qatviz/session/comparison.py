@@ -21,7 +21,7 @@ from qatviz.telemetry.run_summary import summary_of
 MOST_RUNS = 64
 #: Maximum number of blocks of step records that are read of a run. Each has 64 steps or more; the loss of a longer run
 #: is that of blocks spread over it.
-_MOST_BLOCKS = 320
+_MOST_BLOCKS = 192
 #: Maximum number of runs from which a fork descends that are read.
 _MOST_ANCESTORS = 16
 

@@ -15,6 +15,7 @@ from recorded_samples import record_run  # noqa: E402
 
 from qatviz.metric import MODES  # noqa: E402
 from qatviz.protocol import events  # noqa: E402
+from qatviz.protocol.run_spec import described_plan as plan_of  # noqa: E402
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord  # noqa: E402
 from qatviz.session.catalogue import read_catalogue  # noqa: E402
 from qatviz.session.comparison import read_comparison  # noqa: E402
@@ -32,7 +33,7 @@ def long_run(directory):
     record_run(directory, network="lenet", steps=0, ending=False)
     random = np.random.RandomState(0)
     with RunRecord.open(directory) as record:
-        tensors = 13
+        tensors = len(plan_of(RunRecord.read(directory).description).tensors)
         values = random.rand(_COMMITTED, len(STEP_MEASURES), tensors).astype(np.float32)
         for step in range(1, STEPS + 1):
             loss = float(2.3 * np.exp(-step / 20_000) + 0.05 * random.rand())

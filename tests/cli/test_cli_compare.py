@@ -21,7 +21,8 @@ def runs(folder):
 def test_settings_that_differ_and_measures_are_printed(folder):
     answer = call("compare", *runs(folder))
     assert answer.code == 0
-    settings, measures, group = answer.out.rstrip().split("\n\n")
+    listed, settings, measures, group = answer.out.rstrip().split("\n\n")
+    assert [line.split()[0] for line in listed.splitlines()] == ["name", "wide-s0", "wide-s1", "narrow"]
     rows = [line.split() for line in settings.splitlines()]
     assert ["seed", "0", "1", "0"] in rows and ["*.weights.num_bits", "8", "8", "4"] in rows and len(rows) == 4
     assert any(line.startswith("accuracy, quantized") and "(-8.00 pp)" in line for line in measures.splitlines())
