@@ -82,6 +82,13 @@ class ComparedRun(NamedTuple):
     changes: int = 0
     examples: Optional[int] = None
 
+    @property
+    def own_part(self) -> "ComparedRun":
+        """The run without the curves of the run that it was forked from."""
+        after = {key: track.steps > self.first_step for key, track in self.tracks.items()}
+        cut = {key: Track(*(part[after[key]] for part in track)) for key, track in self.tracks.items()}
+        return self._replace(tracks=cut) if self.first_step else self
+
     def places(self, track: Track, axis: str) -> Optional[np.ndarray]:
         """Return the positions of a track's points on one of :data:`AXES`; None if they are not known."""
         if axis == SECONDS:
@@ -158,6 +165,16 @@ class Comparison(NamedTuple):
     def names(self) -> Tuple[str, ...]:
         """Names of the runs, distinct."""
         return distinct_names([run.summary for run in self.runs])
+
+    @property
+    def has_forks(self) -> bool:
+        """Whether a run was forked from another one."""
+        return any(run.first_step for run in self.runs)
+
+    @property
+    def own_parts(self) -> "Comparison":
+        """The comparison of the :attr:`ComparedRun.own_part` of each run."""
+        return self._replace(runs=tuple(run.own_part for run in self.runs))
 
     def axes(self) -> Tuple[str, ...]:
         """Return the axes on which all curves can be placed."""

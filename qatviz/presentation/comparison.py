@@ -15,7 +15,7 @@ from qatviz.analysis.comparison import (
     Comparison,
     aligned_curve,
 )
-from qatviz.analysis.paired import PairedEffect
+from qatviz.analysis.paired import PairedEffect, difference_curve, matched_runs
 from qatviz.measures import MEASURES
 from qatviz.metric import MODE_NAMES
 from qatviz.number_format import count, percent_text, si, signed
@@ -120,6 +120,42 @@ def curves_of(
     return found
 
 
+def differences_of(
+    comparison: Comparison,
+    key: str,
+    axis: str,
+    reference: int,
+    by_group: bool = False,
+    shown: Optional[Sequence[int]] = None,
+) -> List[NamedCurve]:
+    """Return the differences to the run ``reference``, or to the runs of its group, at equal training steps.
+
+    The other parameters are those of :func:`curves_of`. With groups, each run is compared with that of the same seed,
+    and the curve is the mean over them.
+    """
+    chosen = range(len(comparison.runs)) if shown is None else shown
+    groups = comparison.groups if by_group else [(index,) for index in range(len(comparison.runs))]
+    references = next(members for members in groups if reference in members)
+    found = []
+    for members in groups:
+        drawn = [index for index in members if index in chosen and _has_metric(comparison, comparison.runs[index], key)]
+        curve = difference_curve(matched_runs(comparison, drawn, references), key, axis)
+        if curve is not None:
+            found.append(NamedCurve(comparison.group_name(drawn), run_stroke(drawn[0]), curve))
+    if found:  # the reference itself
+        ends = np.array([min(named.curve.x[0] for named in found), max(named.curve.x[-1] for named in found)])
+        zero = AlignedCurve(ends, *[np.zeros(2)] * 3)
+        found.append(NamedCurve(comparison.group_name(references), run_stroke(references[0]), zero))
+    return found
+
+
+def difference_axis(comparison: Comparison, key: str) -> Axis:
+    """Return the axis of differences: never logarithmic, without the limits of the values."""
+    axis = curve_axis(comparison, key)
+    unit = " pp" if key != LOSS and comparison.runs[0].summary.scores.is_fraction else ""
+    return Axis(axis.title, axis.factor, unit)
+
+
 def _has_metric(comparison: Comparison, run: ComparedRun, key: str) -> bool:
     return key == LOSS or run.summary.metric == comparison.runs[0].summary.metric
 
@@ -143,16 +179,17 @@ def drawn_curves(curves: Sequence[NamedCurve], axis: Axis) -> List[Curve]:
     return found
 
 
-def curve_range(curves: Sequence[NamedCurve]) -> Range:
-    """Return the range of the common axis: from 0 to the end of the longest curve."""
-    return 0.0, max([float(named.curve.x[-1]) for named in curves], default=1.0) or 1.0
+def curve_range(curves: Sequence[NamedCurve], begin: float = 0.0) -> Range:
+    """Return the range of the common axis: from ``begin`` to the end of the longest curve."""
+    end = max([float(named.curve.x[-1]) for named in curves], default=begin)
+    return begin, end if end > begin else begin + 1.0
 
 
 def chart_frame(
-    size: Tuple[float, float], curves: Sequence[NamedCurve], axis: Axis, metrics: Metrics
+    size: Tuple[float, float], curves: Sequence[NamedCurve], axis: Axis, metrics: Metrics, begin: float = 0.0
 ) -> Optional[Frame]:
-    """Return the frame of a chart of curves; None if there are no values."""
-    x_range, drawn = curve_range(curves), drawn_curves(curves, axis)
+    """Return the frame of a chart of curves from ``begin`` on; None if there are no values."""
+    x_range, drawn = curve_range(curves, begin), drawn_curves(curves, axis)
     y_range = chart.value_range(drawn, x_range, axis) if drawn else None
     if y_range is None:
         return None
@@ -162,10 +199,15 @@ def chart_frame(
 
 
 def chart_shapes(
-    size: Tuple[float, float], curves: Sequence[NamedCurve], axis: Axis, x_axis: str, metrics: Metrics
+    size: Tuple[float, float],
+    curves: Sequence[NamedCurve],
+    axis: Axis,
+    x_axis: str,
+    metrics: Metrics,
+    begin: float = 0.0,
 ) -> List[Shape]:
-    """Return the chart of curves over the axis ``x_axis``; no shapes if there are no values."""
-    frame = chart_frame(size, curves, axis, metrics)
+    """Return the chart of curves over the axis ``x_axis`` from ``begin`` on; no shapes if there are no values."""
+    frame = chart_frame(size, curves, axis, metrics, begin)
     if frame is None:
         return []
     drawn = drawn_curves(curves, axis)

@@ -94,36 +94,43 @@ def cells(table):
 
 
 def test_each_run_has_a_curve_that_can_be_hidden(dialog):
-    assert all(shows(dialog, dialog.charts[0], run_stroke(index).role) for index in range(3))
+    assert all(shows(dialog, dialog.curves.charts[0], run_stroke(index).role) for index in range(3))
     dialog.list.item(2).setCheckState(Qt.Unchecked)
-    assert not shows(dialog, dialog.charts[0], run_stroke(2).role)
+    assert not shows(dialog, dialog.curves.charts[0], run_stroke(2).role)
     assert dialog.shown() == [0, 1]
     dialog.refresh()
     assert dialog.shown() == [0, 1], "the choice stays when the runs are read again"
 
 
 def test_curves_are_aligned_by_the_chosen_axis(dialog):
-    assert [dialog.align.itemText(index) for index in range(dialog.align.count())] == ["Step", "Seconds", "Epoch"]
-    assert next(iter(dialog.charts[0].table())) == "wide step"
-    dialog.align.setCurrentIndex(2)
-    assert dialog.charts[0].table()["wide epoch"][-1] == pytest.approx(20 * 32 / 64)
+    assert [dialog.curves.align.itemText(index) for index in range(dialog.curves.align.count())] == [
+        "Step",
+        "Seconds",
+        "Epoch",
+    ]
+    assert next(iter(dialog.curves.charts[0].table())) == "wide step"
+    dialog.curves.align.setCurrentIndex(2)
+    assert dialog.curves.charts[0].table()["wide epoch"][-1] == pytest.approx(20 * 32 / 64)
 
 
 def test_the_mean_over_seeds_replaces_their_curves(dialog):
-    assert dialog.by_group.isEnabled()
-    dialog.by_group.setChecked(True)
-    assert [name for name in dialog.charts[1].table() if not name.endswith(" step")] == ["wide (2 runs)", "narrow"]
+    assert dialog.curves.by_group.isEnabled()
+    dialog.curves.by_group.setChecked(True)
+    assert [name for name in dialog.curves.charts[1].table() if not name.endswith(" step")] == [
+        "wide (2 runs)",
+        "narrow",
+    ]
 
 
 def test_another_mode_is_drawn(dialog):
-    quantized = dialog.charts[1].table()["narrow"][-1]
-    dialog.mode.setCurrentIndex(dialog.mode.findText("Float"))
-    assert dialog.charts[1].table()["narrow"][-1] == pytest.approx(quantized + 8.0)
-    assert dialog.titles[1].text().endswith(", float")
+    quantized = dialog.curves.charts[1].table()["narrow"][-1]
+    dialog.curves.mode.setCurrentIndex(dialog.curves.mode.findText("Float"))
+    assert dialog.curves.charts[1].table()["narrow"][-1] == pytest.approx(quantized + 8.0)
+    assert dialog.curves.titles[1].text().endswith(", float")
 
 
 def test_values_are_read_under_the_mouse(dialog):
-    chart = dialog.charts[1]
+    chart = dialog.curves.charts[1]
     QtTest.QTest.mouseMove(chart, QtCore.QPoint(chart.width() // 2, chart.height() // 2))
     step, *lines = chart.note.text().splitlines()
     assert step.startswith("step ") and [line.partition(":")[0] for line in lines] == ["wide", "wide2", "narrow"]
@@ -167,7 +174,7 @@ def test_a_record_that_can_not_be_read_is_reported(context, launcher, tmp_path, 
     show(dialog, 800, 500)
     assert dialog.banner.isVisible() and "not found" in dialog.banner.text.text() and dialog.comparison is None
     dialog.tabs.setCurrentIndex(3)
-    dialog.by_group.setChecked(True)
+    dialog.curves.by_group.setChecked(True)
 
 
 def test_runs_that_train_are_read_again(context, launcher, tmp_path, show):

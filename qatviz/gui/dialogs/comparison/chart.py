@@ -27,7 +27,7 @@ class CurveChart(SceneWidget):
     def __init__(self, theme: Theme, name: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(theme, parent)
         self.figure_name = name
-        self._title, self._axis, self._x_axis = "", Axis(), ""
+        self._title, self._axis, self._x_axis, self._begin = "", Axis(), "", 0.0
         self._curves: List[NamedCurve] = []
         self._crosshair: Optional[float] = None
         self.empty = EmptyText(self)
@@ -38,16 +38,18 @@ class CurveChart(SceneWidget):
         self.setMouseTracking(True)
         self.setMinimumSize(200, 110)
 
-    def show_curves(self, title: str, curves: List[NamedCurve], axis: Axis, x_axis: str) -> None:
-        """Show curves over the axis ``x_axis``, one of :data:`qatviz.analysis.comparison.AXES`."""
-        self._title, self._curves, self._axis, self._x_axis = title, curves, axis, x_axis
+    def show_curves(self, title: str, curves: List[NamedCurve], axis: Axis, x_axis: str, begin: float = 0.0) -> None:
+        """Show curves over the axis ``x_axis``, one of :data:`qatviz.analysis.comparison.AXES`, from ``begin`` on."""
+        self._title, self._curves, self._axis, self._x_axis, self._begin = title, curves, axis, x_axis, begin
         self.setAccessibleName(title)
         self.empty.show_text("" if self._frame() else _NO_VALUES)
         self._read(None)
         self.changed()
 
     def shapes(self, is_figure: bool) -> Sequence[Shape]:
-        return chart_shapes((self.width(), self.height()), self._curves, self._axis, self._x_axis, self.metrics)
+        return chart_shapes(
+            (self.width(), self.height()), self._curves, self._axis, self._x_axis, self.metrics, self._begin
+        )
 
     def caption(self) -> Caption:
         """Return title and names of the curves for a saved figure."""
@@ -62,7 +64,7 @@ class CurveChart(SceneWidget):
         return columns
 
     def _frame(self) -> Optional[Frame]:
-        return chart_frame((self.width(), self.height()), self._curves, self._axis, self.metrics)
+        return chart_frame((self.width(), self.height()), self._curves, self._axis, self.metrics, self._begin)
 
     def paint_over(self, painter: QtGui.QPainter) -> None:
         frame = self._frame()
