@@ -12,7 +12,8 @@ from qatviz.number_format import count
 from qatviz.safe_text import shell_word
 from qatviz.session.catalogue import read_catalogue
 from qatviz.session.folders import new_run_directory
-from qatviz.session.sweep import TRAINING, Report, SweepPlan, open_plan, parse_variation, run_sweep, runs_of
+from qatviz.session.sweep import SweepPlan, open_plan, parse_variation, run_sweep, runs_of
+from qatviz.session.sweep_request import TRAINING, Report
 
 EXAMPLES = """\
 examples:

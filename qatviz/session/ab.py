@@ -1,7 +1,7 @@
-"""A/B trials: two settings trained on the same batches from one checkpoint of a recorded run.
+"""A/B trials, two settings trained on the same batches from one checkpoint of a recorded run, and sweeps from one.
 
-Both sides are forks, so that the order of batches and the random numbers are those of the checkpoint, or of a common
-seed: they differ by the settings alone. A trial is a sweep of two sides, which can be continued like any other.
+Both sides of a trial are forks, so that the order of batches and random numbers are those of the checkpoint, or of a
+common seed: they differ by the settings alone. A trial is a sweep of two sides, and can be continued like any other.
 """
 
 import os
@@ -12,14 +12,15 @@ from qatviz.analysis.comparison import Comparison
 from qatviz.analysis.paired import PairedEffect, Pairs, effect_of, matched_runs, pairs_of
 from qatviz.errors import RecordError, RunStateError, SettingError, about
 from qatviz.number_format import finite
+from qatviz.presets import PRESETS
 from qatviz.session.changes import check_change, parse_change
 from qatviz.session.checkpoints import keep_checkpoint, readable_checkpoints, settings_at
 from qatviz.session.comparison import read_comparison
 from qatviz.session.folders import new_run_directory
-from qatviz.session.sweep import FAILED, Report, Side, SweepPlan, SweepRun, open_plan, run_sweep, runs_of
+from qatviz.session.request import check_choice
+from qatviz.session.sweep import Side, SweepPlan, open_plan, parse_variation, run_sweep, runs_of
+from qatviz.session.sweep_request import FAILED, PRESET, A, B, Report, SweepRequest, SweepRun
 
-#: Names of the sides, which are those of their runs' directories.
-A, B = "A", "B"
 _SET = "--set"
 
 
@@ -97,6 +98,34 @@ def ab_plan(
         raise SettingError(f"both sides have the settings {', '.join(a) or 'of the checkpoint'}: expected two others")
     sides = tuple(Side(name, _as_options(changes)) for name, changes in ((A, a), (B, b)))
     return SweepPlan((*fork.arguments, *arguments), (), tuple(seeds), sides)
+
+
+def requested_plan(request: SweepRequest) -> SweepPlan:
+    """Return the plan that a request asks for, or the one that is stored in its directory if it asks for none.
+
+    Raises
+    ------
+    QatvizError
+        If the checkpoint, a setting or the directory can't be used.
+    """
+    if not request.directory:
+        return open_plan(request.out, None)
+    fork = fork_point(request.directory, request.checkpoint)
+    arguments = ("--steps", str(fork.step + request.further))
+    if request.sides is not None:
+        return open_plan(request.out, ab_plan(fork, *request.sides, request.seeds, arguments))
+    variations = tuple(map(parse_variation, request.variations))
+    for variation in variations:
+        for value in variation.values:
+            if variation.path == PRESET:
+                check_choice(PRESET, value, PRESETS)
+            else:
+                check_changes(fork, [f"{variation.path}={value}"])
+    if not variations and not request.seeds:
+        raise SettingError("there is nothing to vary: expected settings or seeds")
+    plan = SweepPlan((*fork.arguments, *arguments), variations, request.seeds)
+    runs_of(plan)  # there may be too many
+    return open_plan(request.out, plan)
 
 
 def _as_options(changes: Sequence[str]) -> Tuple[str, ...]:

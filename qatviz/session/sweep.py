@@ -18,6 +18,21 @@ from qatviz.atomic_files import write_file
 from qatviz.errors import QatvizError, RecordError, SettingError
 from qatviz.protocol import values
 from qatviz.session.processes import child_environment
+from qatviz.session.sweep_request import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    MOST_PROCESSES,
+    NEW,
+    PRESET,
+    RESUMED,
+    SKIPPED,
+    STARTED,
+    STOPPED,
+    TRAINING,
+    Report,
+    SweepRun,
+)
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.labels import LONGEST_TAG, read_labels, write_labels
 from qatviz.telemetry.record.run_record import RunRecord
@@ -25,10 +40,8 @@ from qatviz.telemetry.record.schema import DATABASE_NAME
 
 #: File with the plan of a sweep, in its directory.
 PLAN_NAME = "sweep.json"
-#: Maximum number of runs of a sweep, and of processes.
-MOST_RUNS, MOST_PROCESSES = 1000, 64
-#: Name that varies the preset instead of a setting.
-PRESET = "preset"
+#: Maximum number of runs of a sweep.
+MOST_RUNS = 1000
 #: Interval (s) at which children are polled, and at which the steps of their runs are read.
 _POLL_S, _READ_S = 0.2, 1.0
 #: Seconds that children have to save their state when the sweep is stopped.
@@ -37,10 +50,6 @@ _END_S = 60.0
 _REASON_BYTES = 4096
 _MAX_PLAN_BYTES = 1 << 20
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
-#: States of a run before it starts; the first is also news of it.
-FINISHED, INTERRUPTED, NEW = "finished", "interrupted", "new"
-#: Other news of a run.
-STARTED, RESUMED, TRAINING, FAILED, SKIPPED, STOPPED = "started", "resumed", "training", "failed", "skipped", "stopped"
 
 
 class Variation(NamedTuple):
@@ -75,38 +84,6 @@ class SweepPlan(NamedTuple):
     variations: Tuple[Variation, ...] = ()
     seeds: Tuple[int, ...] = ()
     sides: Tuple[Side, ...] = ()
-
-
-class SweepRun(NamedTuple):
-    """Run of a sweep: the name of its directory, and its own options of ``qatviz train``."""
-
-    name: str
-    arguments: Tuple[str, ...]
-
-
-class Report(NamedTuple):
-    """News of a run of a sweep.
-
-    Attributes
-    ----------
-    run : SweepRun
-    event : str
-        One of `STARTED`, `RESUMED`, `TRAINING` (its record has new steps), `FINISHED`, `FAILED`, `SKIPPED` (it was
-        finished before), and `STOPPED` (with the sweep).
-    done, total : int
-        Number of runs that have ended, and of all.
-    message : str
-        Reason of a failure.
-    step : int
-        Training steps done, as far as they are recorded.
-    """
-
-    run: SweepRun
-    event: str
-    done: int
-    total: int
-    message: str = ""
-    step: int = 0
 
 
 Notify = Callable[[Report], None]

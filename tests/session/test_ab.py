@@ -9,8 +9,9 @@ from recorded_samples import loss_at, record_run
 
 from qatviz.errors import RecordError, RunStateError, SettingError
 from qatviz.session import ab as module
-from qatviz.session.ab import A, B, Fork, ab, ab_plan, fork_point, read_trial
-from qatviz.session.sweep import FAILED, Report, Side, SweepPlan, open_plan, runs_of
+from qatviz.session.ab import Fork, ab, ab_plan, fork_point, read_trial
+from qatviz.session.sweep import Side, SweepPlan, open_plan, runs_of
+from qatviz.session.sweep_request import FAILED, A, B, Report
 
 RECORDS = Path(__file__).resolve().parents[1] / "golden" / "records"
 BITS, RATE = "conv1.weights.num_bits=3", "30:run.learning_rate=0.002"

@@ -10,9 +10,6 @@ from recorded_samples import record_run
 from qatviz.errors import RecordError, SettingError
 from qatviz.session import sweep
 from qatviz.session.sweep import (
-    FINISHED,
-    INTERRUPTED,
-    NEW,
     PLAN_NAME,
     SweepPlan,
     Variation,
@@ -22,6 +19,7 @@ from qatviz.session.sweep import (
     runs_of,
     state_of,
 )
+from qatviz.session.sweep_request import FINISHED, INTERRUPTED, NEW
 from qatviz.telemetry.record.labels import read_labels
 
 BITS, RATE = Variation("*.weights.num_bits", ("8", "4")), Variation("run.learning_rate", ("0.001", "1e-4"))

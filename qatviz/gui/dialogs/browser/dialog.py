@@ -127,10 +127,14 @@ class RunsDialog(RecordsWindow):
     def _on_choose(self) -> None:
         folder = QtWidgets.QFileDialog.getExistingDirectory(self, "Folder of runs", self._folder)
         if folder:
-            self._folder = folder
-            self._catalogue = None
-            self.table.show_runs([])
-            self.refresh()
+            self.show_folder(folder)
+
+    def show_folder(self, folder: str) -> None:
+        """List the runs of another folder."""
+        self._folder = folder
+        self._catalogue = None
+        self.table.show_runs([])
+        self.refresh()
 
     def _focus_search(self) -> None:
         self.search.setFocus()

@@ -18,6 +18,7 @@ from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.ask_file import ask_for_file
 from qatviz.gui.widgets.labels import plain_tip
 from qatviz.gui.widgets.scene_painter import scene_painter
+from qatviz.gui.widgets.tables import style_selection
 from qatviz.presentation.comparison import swatch
 
 #: Interval (ms) at which runs that train are read again: of a few runs, and of many.
@@ -184,9 +185,10 @@ class ComparisonDialog(RecordsWindow):
         """Apply the theme's colours and font."""
         for table in (self.measures, self.settings_table):
             table.apply_theme()
-        for page in (self.curves, self.sizes):
-            page.apply_theme()
+        self.curves.apply_theme()
+        self.sizes.apply_theme()
         self.tensors.apply_theme()
+        style_selection(self.list, self.context.theme)
         self._paint_swatches()
 
     def _paint_swatches(self) -> None:
