@@ -15,7 +15,7 @@ from qatviz.analysis.comparison import (
     Comparison,
     aligned_curve,
 )
-from qatviz.analysis.paired import PairedEffect, difference_curve, matched_runs
+from qatviz.analysis.paired import PairedEffect, difference_curve, effect_of, matched_runs, pairs_of
 from qatviz.measures import MEASURES
 from qatviz.metric import MODE_NAMES
 from qatviz.number_format import count, percent_text, si, signed
@@ -59,12 +59,16 @@ _HALF_CODE, _FEW_CODES = 0.4, 64
 
 
 class NamedCurve(NamedTuple):
-    """Curve of a run or a group with its name and stroke; before ``own_from``, it is that of the run's parent."""
+    """Curve of a run or a group with its name and stroke; before ``own_from``, it is that of the run's parent.
+
+    A curve of differences has their mean as its ``effect``.
+    """
 
     name: str
     stroke: Stroke
     curve: AlignedCurve
     own_from: float = 0.0
+    effect: Optional[PairedEffect] = None
 
 
 def run_stroke(index: int, width: float = 1.5) -> Stroke:
@@ -139,14 +143,25 @@ def differences_of(
     found = []
     for members in groups:
         drawn = [index for index in members if index in chosen and _has_metric(comparison, comparison.runs[index], key)]
-        curve = difference_curve(matched_runs(comparison, drawn, references), key, axis)
+        matched = matched_runs(comparison, drawn, references)
+        curve = difference_curve(matched, key, axis)
         if curve is not None:
-            found.append(NamedCurve(comparison.group_name(drawn), run_stroke(drawn[0]), curve))
+            effect = effect_of([pairs for both in matched for pairs in (pairs_of(*both, key),) if pairs is not None])
+            found.append(NamedCurve(comparison.group_name(drawn), run_stroke(drawn[0]), curve, effect=effect))
     if found:  # the reference itself
         ends = np.array([min(named.curve.x[0] for named in found), max(named.curve.x[-1] for named in found)])
         zero = AlignedCurve(ends, *[np.zeros(2)] * 3)
         found.append(NamedCurve(comparison.group_name(references), run_stroke(references[0]), zero))
     return found
+
+
+def difference_title(comparison: Comparison, key: str, reference: str, curves: Sequence[NamedCurve]) -> str:
+    """Return the title of a plot of differences to ``reference``; of one curve of losses, their mean, too."""
+    title, effects = curve_title(comparison, key), [named for named in curves if named.effect is not None]
+    effect = effects[0].effect if len(effects) == 1 and key == LOSS else None
+    if effect is not None:
+        return effect_text(effect, title, effects[0].name, reference)
+    return f"{title}: difference to {reference} at equal steps"
 
 
 def difference_axis(comparison: Comparison, key: str) -> Axis:
@@ -180,16 +195,20 @@ def drawn_curves(curves: Sequence[NamedCurve], axis: Axis) -> List[Curve]:
 
 
 def curve_range(curves: Sequence[NamedCurve], begin: float = 0.0) -> Range:
-    """Return the range of the common axis: from ``begin`` to the end of the longest curve."""
+    """Return the range of a common axis: from ``begin`` to the end of the longest curve."""
     end = max([float(named.curve.x[-1]) for named in curves], default=begin)
     return begin, end if end > begin else begin + 1.0
 
 
 def chart_frame(
-    size: Tuple[float, float], curves: Sequence[NamedCurve], axis: Axis, metrics: Metrics, begin: float = 0.0
+    size: Tuple[float, float],
+    curves: Sequence[NamedCurve],
+    axis: Axis,
+    metrics: Metrics,
+    x_range: Optional[Range] = None,
 ) -> Optional[Frame]:
-    """Return the frame of a chart of curves from ``begin`` on; None if there are no values."""
-    x_range, drawn = curve_range(curves, begin), drawn_curves(curves, axis)
+    """Return the frame of a chart of curves, by default from 0 on; None if there are no values."""
+    x_range, drawn = x_range or curve_range(curves), drawn_curves(curves, axis)
     y_range = chart.value_range(drawn, x_range, axis) if drawn else None
     if y_range is None:
         return None
@@ -204,10 +223,10 @@ def chart_shapes(
     axis: Axis,
     x_axis: str,
     metrics: Metrics,
-    begin: float = 0.0,
+    x_range: Optional[Range] = None,
 ) -> List[Shape]:
-    """Return the chart of curves over the axis ``x_axis`` from ``begin`` on; no shapes if there are no values."""
-    frame = chart_frame(size, curves, axis, metrics, begin)
+    """Return the chart of curves over the axis ``x_axis``, by default from 0 on; no shapes if there are no values."""
+    frame = chart_frame(size, curves, axis, metrics, x_range)
     if frame is None:
         return []
     drawn = drawn_curves(curves, axis)

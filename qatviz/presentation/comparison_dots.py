@@ -21,11 +21,13 @@ from qatviz.presentation.pareto import (
     measured_front,
     with_room,
 )
-from qatviz.presentation.scene import Fill, Group, Metrics, Rects, Shape, Text
+from qatviz.presentation.scene import END, START, Fill, Metrics, Rects, Shape, Text
 
 _KB, _UNIT = 1e-3, "kB"
 #: Radius of a dot relative to that of an evaluation: there are fewer runs than evaluations.
 _LARGER = 1.5
+#: Largest number of dots with names beside them, and their distance from the dots, px.
+_MOST_NAMED, _BESIDE = 12, 10.0
 
 
 def run_dot(comparison: Comparison, run: ComparedRun, mode: str) -> Dot:
@@ -91,7 +93,8 @@ def dots_scene(
         *chart.grid(frame, axis.log, metrics, height),
         chart.curve_shapes(frame, [line]),
         chart.border(frame),
-        Group([_circle(places[index], index, index == selected) for index in drawn], (0.0, 0.0, width, height)),
+        *(_circle(places[index], index, index == selected) for index in drawn),
+        *_names(comparison, places, drawn if len(drawn) <= _MOST_NAMED else [], frame.right, metrics),
         *chart.x_labels(frame, width, metrics, _UNIT),
     ]
     return ParetoScene(shapes, places)
@@ -102,3 +105,22 @@ def _circle(place: np.ndarray, index: int, is_selected: bool) -> Shape:
     x, y = place[:1], place[1:]
     outline = run_stroke(index)._replace(role="text", dash=()) if is_selected else None
     return Rects(x - radius, y - radius, x + radius, y + radius, Fill(run_stroke(index).role), outline, radius)
+
+
+def _names(
+    comparison: Comparison, places: np.ndarray, drawn: Sequence[int], right: float, metrics: Metrics
+) -> List[Shape]:
+    """Return the names of runs beside their dots, each unless it would cover one before it."""
+    shapes: List[Shape] = []
+    taken: List[Tuple[float, float, float]] = []
+    for index in drawn:
+        x, y = float(places[index, 0]), float(places[index, 1])
+        width = metrics.width(comparison.names[index])
+        is_left = x + _BESIDE + width > right
+        begin = x - _BESIDE - width if is_left else x + _BESIDE
+        line = y + metrics.ascent / 2
+        if all(begin > b or begin + width < a or abs(line - at) >= metrics.height for a, b, at in taken):
+            anchor = END if is_left else START
+            shapes.append(Text(x - _BESIDE if is_left else x + _BESIDE, line, comparison.names[index], anchor=anchor))
+            taken.append((begin, begin + width, line))
+    return shapes

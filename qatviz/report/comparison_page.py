@@ -6,6 +6,7 @@ from typing import Iterable, List, Sequence
 from qatviz.analysis.comparison import LOSS, STEPS, Comparison, MeasureRow, measure_rows, setting_rows, tensor_rows
 from qatviz.metric import MODES
 from qatviz.presentation import comparison as scenes
+from qatviz.presentation.comparison_dots import dots_scene
 from qatviz.presentation.run_table import COLUMNS, cell_text
 from qatviz.presentation.scene import SMALL, Scene, Shape
 from qatviz.report.markup import Content, Markup, element, join
@@ -45,6 +46,7 @@ def comparison_page(comparison: Comparison) -> str:
     parts = [
         ("Runs", _runs(comparison)),
         ("Curves", _curves(comparison)),
+        ("Sizes", _sizes(comparison)),
         ("Settings that differ", _settings(comparison)),
         ("Measures", _measures(comparison, "Measures, with differences to the first run", measure_rows(comparison))),
         ("Tensors", _tensors(comparison)),
@@ -84,6 +86,16 @@ def _chart(comparison: Comparison, key: str, by_group: bool) -> Content:
     legend = [element("span", _key([scenes.line_swatch(named.stroke, *_KEY)]), named.name) for named in curves]
     caption = element("figcaption", element("b", title), element("span", legend, class_="legend"))
     return element("figure", caption, svg(Scene(*_CHART, shapes, title, words), "chart"), class_="size-520")
+
+
+def _sizes(comparison: Comparison) -> Markup:
+    """Return the picture of all runs by size of the weights and quantized metric."""
+    scene = dots_scene(_CHART, FONTS[SMALL], comparison, MODES[-1], range(len(comparison.runs)))
+    if not scene.shapes:
+        return element("p", "There are no evaluations.", class_="missing")
+    title = f"Size of the weights and {scenes.curve_title(comparison, MODES[-1])}"
+    picture = svg(Scene(*_CHART, scene.shapes, title, ", ".join(comparison.names)), "chart")
+    return element("figure", element("figcaption", element("b", title)), picture, class_="size-520")
 
 
 def _settings(comparison: Comparison) -> Markup:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_comparison import run, track
+from compared_runs import run, track
 
 from qatviz.analysis.comparison import EPOCHS, LOSS, SECONDS, STEPS, compare
 from qatviz.analysis.paired import BLOCKS, PARTS, difference_curve, effect_of, matched_runs, pairs_of

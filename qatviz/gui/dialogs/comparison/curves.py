@@ -15,9 +15,11 @@ from qatviz.metric import MODE_NAMES, MODES
 from qatviz.presentation.comparison import (
     AXIS_TITLES,
     curve_axis,
+    curve_range,
     curve_title,
     curves_of,
     difference_axis,
+    difference_title,
     differences_of,
 )
 
@@ -48,7 +50,7 @@ class CurvesPage(QtWidgets.QWidget):
         for mode in reversed(MODES):
             self.mode.addItem(MODE_NAMES[mode].capitalize(), mode)
         self.charts = [CurveChart(theme, f"comparison_{name}") for name in ("loss", "metric", "difference")]
-        self.titles = [Label() for _ in self.charts]
+        self.titles = [Label(wordWrap=True) for _ in self.charts]
         self._layout()
         self._connect()
 
@@ -120,25 +122,22 @@ class CurvesPage(QtWidgets.QWidget):
         if not self.parents.isChecked() and comparison.has_forks:
             begin = min(run.place_of_start(axis) for run in comparison.runs)
             comparison = comparison.own_parts
-        for chart, title, key in zip(self.charts, self.titles, (LOSS, mode)):
-            curves = curves_of(comparison, key, axis, by_group, self._shown)
+        reference, differences = self.reference.currentData(), []
+        drawn = [curves_of(comparison, key, axis, by_group, self._shown) for key in (LOSS, mode)]
+        quantity = self.quantity.currentData() or mode
+        if reference != _NO_REFERENCE:
+            differences = differences_of(comparison, quantity, axis, reference, by_group, self._shown)
+        x_range = curve_range([named for curves in (*drawn, differences) for named in curves], begin)
+        for chart, title, key, curves in zip(self.charts, self.titles, (LOSS, mode), drawn):
             title.setText(curve_title(comparison, key))
-            chart.show_curves(title.text(), curves, curve_axis(comparison, key), axis, begin)
-        self._draw_difference(comparison, axis, by_group, begin)
-
-    def _draw_difference(self, comparison: Comparison, axis: str, by_group: bool, begin: float) -> None:
-        reference = self.reference.currentData()
+            chart.show_curves(title.text(), curves, curve_axis(comparison, key), axis, x_range)
         self._below.setVisible(reference != _NO_REFERENCE)
-        if reference == _NO_REFERENCE:
-            return
-        key = self.quantity.currentData() or self.mode.currentData()
-        curves = differences_of(comparison, key, axis, reference, by_group, self._shown)
-        what = "" if key == LOSS else f", {MODE_NAMES[key]}"
-        name = comparison.names[reference]
-        self.titles[2].setText(f"{self.quantity.currentText()}{what}: difference to {name} at equal steps")
-        chart = self.charts[2]
-        chart.show_curves(self.titles[2].text(), curves, difference_axis(comparison, key), axis, begin)
-        chart.empty.show_text("" if curves else _NO_COMMON_STEPS)
+        if reference != _NO_REFERENCE:
+            name = comparison.names[reference]
+            text = difference_title(comparison, quantity, name, differences)
+            self.titles[2].setText(text)
+            self.charts[2].show_curves(text, differences, difference_axis(comparison, quantity), axis, x_range)
+            self.charts[2].empty.show_text("" if differences else _NO_COMMON_STEPS)
 
     def apply_theme(self) -> None:
         """Apply the theme's colours and font."""

@@ -66,6 +66,7 @@ class ChangeBuilder(QtWidgets.QWidget):
         self.values.setMaximumWidth(self.fontMetrics().averageCharWidth() * 18)
         self.buttons = [QtWidgets.QPushButton(text) for text, _ in targets]
         row = FlowLayout(self, spacing=4)
+        row.setContentsMargins(0, 0, 0, 0)
         for widget in (self.tensor, self.setting, self.values, *self.buttons):
             row.addWidget(widget)
         for button, (_, field) in zip(self.buttons, targets):
