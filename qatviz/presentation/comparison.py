@@ -134,6 +134,8 @@ def differences_of(
 ) -> List[NamedCurve]:
     """Return the differences to the run ``reference``, or to the runs of its group, at equal training steps.
 
+    The last curve is the reference itself: 0.
+
     The other parameters are those of :func:`curves_of`. With groups, each run is compared with that of the same seed,
     and the curve is the mean over them.
     """

@@ -275,6 +275,14 @@ def clicks(app, window, is_visible, begins=None):
     return times, 1 / window.model.steps_per_second()
 
 
+def open_panel(app, window, name):
+    """Show a panel in front of others; the two moments are the first snapshot and the newest."""
+    window.docks.open(name)
+    if name == "moments":
+        wait(app, lambda: len(window.model.past()) > 1)
+        window.model.compare_with(0)
+
+
 def main(kind, network, width, height, show):
     """Open the window and measure ``throughput``, ``frames``, ``latency``, ``visible``, ``drag`` or ``age``."""
     from qatviz.session.request import NO_LIMIT, NewRunRequest
@@ -288,6 +296,8 @@ def main(kind, network, width, height, show):
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         if show == EVERYTHING:
             window.model.select([t.name for t in window.model.tensors])
+        if show in window.panels:
+            open_panel(app, window, show)
         kinds = {
             "throughput": throughput,
             "frames": frames,

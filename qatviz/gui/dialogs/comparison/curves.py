@@ -45,6 +45,7 @@ class CurvesPage(QtWidgets.QWidget):
             "Draw the differences to this run at equal training steps, with bands of 95 % for means over many steps. "
             "Forks of one checkpoint have the same batches at these steps."
         )
+        self.reference.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToContents)
         self.quantity = ComboBox(accessibleName="Quantity of the differences")
         self.mode = ComboBox(accessibleName="Mode of evaluation")
         for mode in reversed(MODES):
@@ -133,7 +134,7 @@ class CurvesPage(QtWidgets.QWidget):
             chart.show_curves(title.text(), curves, curve_axis(comparison, key), axis, x_range)
         self._below.setVisible(reference != _NO_REFERENCE)
         if reference != _NO_REFERENCE:
-            name = comparison.names[reference]
+            name = differences[-1].name if differences else comparison.names[reference]
             text = difference_title(comparison, quantity, name, differences)
             self.titles[2].setText(text)
             self.charts[2].show_curves(text, differences, difference_axis(comparison, quantity), axis, x_range)
