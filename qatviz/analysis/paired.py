@@ -1,11 +1,12 @@
 """Paired comparison of runs that train on the same batches: differences at equal training steps, and their mean."""
 
 import math
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.analysis.comparison import LOSS, AlignedCurve, ComparedRun, Comparison
+from qatviz.number_format import finite
 
 #: Number of parts of a curve of differences: each is the mean of the steps in it.
 PARTS = 60
@@ -55,6 +56,10 @@ class PairedEffect(NamedTuple):
     error: float
     lower: float
 
+    def to_dict(self) -> Dict[str, Optional[float]]:
+        """Return the JSON-able form."""
+        return {**self._asdict(), "error": finite(self.error)}
+
 
 def pairs_of(run: ComparedRun, reference: ComparedRun, key: str = LOSS) -> Optional[Pairs]:
     """Return the values of two runs at the steps that both have; None if there are none.
@@ -85,6 +90,26 @@ def _block_means(differences: np.ndarray) -> np.ndarray:
     """Return the means of ``BLOCKS`` blocks of equal length; none of fewer values than blocks."""
     size = len(differences) // BLOCKS
     return differences[len(differences) - size * BLOCKS :].reshape(BLOCKS, size).mean(axis=1) if size else np.zeros(0)
+
+
+def have_same_batches(run: ComparedRun, reference: ComparedRun) -> bool:
+    """Return whether two runs are forks of one checkpoint with one seed, which determines their batches."""
+    origin, other = (one.about.get("forked_from") for one in (run, reference))
+    if origin is None or other is None or run.about.get("seed") != reference.about.get("seed"):
+        return False
+    return all(origin.get(key) == other.get(key) for key in ("run_id", "checkpoint", "step"))
+
+
+def effects_on_first(comparison: Comparison) -> List[Optional[PairedEffect]]:
+    """Return for each run the mean difference of its losses to those of the first one on the same batches.
+
+    None for the first run, and for those that have other batches.
+    """
+    first, found = comparison.runs[0], []
+    for run in comparison.runs:
+        pairs = pairs_of(run, first) if run is not first and have_same_batches(run, first) else None
+        found.append(None if pairs is None else effect_of([pairs]))
+    return found
 
 
 def matched_runs(

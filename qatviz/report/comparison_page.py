@@ -1,11 +1,14 @@
 """Comparison of runs as an HTML document."""
 
 from pathlib import Path
-from typing import Iterable, List, Sequence
+from typing import Iterable, List, Optional, Sequence
 
 from qatviz.analysis.comparison import LOSS, STEPS, Comparison, MeasureRow, measure_rows, setting_rows, tensor_rows
+from qatviz.analysis.paired import effects_on_first
 from qatviz.metric import MODES
 from qatviz.presentation import comparison as scenes
+from qatviz.presentation.axis_range import Range
+from qatviz.presentation.chart import Axis
 from qatviz.presentation.comparison_dots import dots_scene
 from qatviz.presentation.run_table import COLUMNS, cell_text
 from qatviz.presentation.scene import SMALL, Scene, Shape
@@ -69,6 +72,8 @@ def _runs(comparison: Comparison) -> Markup:
 def _curves(comparison: Comparison) -> Markup:
     keys = (LOSS, *reversed(MODES))
     figures = [_chart(comparison, key, False) for key in keys]
+    if any(effect is not None for effect in effects_on_first(comparison)):
+        figures.append(_differences(comparison))
     if any(len(members) > 1 for members in comparison.groups):
         figures += [_chart(comparison, key, True) for key in keys]
     return element("div", [figure for figure in figures if figure is not None], class_="figures")
@@ -79,7 +84,21 @@ def _chart(comparison: Comparison, key: str, by_group: bool) -> Content:
     curves = scenes.curves_of(comparison, key, STEPS, by_group)
     title, axis = scenes.curve_title(comparison, key), scenes.curve_axis(comparison, key)
     title = f"{title}: mean and extremes over seeds" if by_group else title
-    shapes = scenes.chart_shapes(_CHART, curves, axis, STEPS, FONTS[SMALL])
+    return _figure(title, curves, axis)
+
+
+def _differences(comparison: Comparison) -> Content:
+    """Return the chart of the differences of losses to the first run on the same batches, from the fork on."""
+    own = comparison.own_parts
+    curves = scenes.differences_of(own, LOSS, STEPS, 0)
+    title = scenes.difference_title(own, LOSS, comparison.names[0], curves)
+    begin = min(run.place_of_start(STEPS) for run in own.runs)
+    return _figure(title, curves, scenes.difference_axis(own, LOSS), scenes.curve_range(curves, begin))
+
+
+def _figure(title: str, curves: Sequence[scenes.NamedCurve], axis: Axis, x_range: Optional[Range] = None) -> Content:
+    """Return a chart with its legend; None if there are no values."""
+    shapes = scenes.chart_shapes(_CHART, curves, axis, STEPS, FONTS[SMALL], x_range)
     if not shapes:
         return None
     words = "; ".join(named.name for named in curves)

@@ -11,7 +11,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 from qatviz.analysis.comparison import Comparison
 from qatviz.analysis.paired import PairedEffect, Pairs, effect_of, matched_runs, pairs_of
 from qatviz.errors import RecordError, RunStateError, SettingError, about
-from qatviz.number_format import finite
 from qatviz.presets import PRESETS
 from qatviz.session.changes import check_change, parse_change
 from qatviz.session.checkpoints import keep_checkpoint, readable_checkpoints, settings_at
@@ -154,7 +153,7 @@ class SideBySide(NamedTuple):
         effect = self.effect
         return {
             "runs": [run.summary.to_dict() for run in self.comparison.runs],
-            "loss_difference": None if effect is None else {**effect._asdict(), "error": finite(effect.error)},
+            "loss_difference": None if effect is None else effect.to_dict(),
             "losses": [
                 {"step": part.steps.tolist(), A: part.references.tolist(), B: part.values.tolist()}
                 for part in self.pairs

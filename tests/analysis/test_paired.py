@@ -5,7 +5,7 @@ import pytest
 from compared_runs import run, track
 
 from qatviz.analysis.comparison import EPOCHS, LOSS, SECONDS, STEPS, compare
-from qatviz.analysis.paired import BLOCKS, PARTS, difference_curve, effect_of, matched_runs, pairs_of
+from qatviz.analysis.paired import BLOCKS, PARTS, difference_curve, effect_of, effects_on_first, matched_runs, pairs_of
 
 
 def losses(steps, values, **more):
@@ -68,3 +68,16 @@ def test_differences_at_equal_steps_are_placed_on_each_axis(axis, factor):
     curve = difference_curve([(run(), slow)], LOSS, axis)
     np.testing.assert_allclose(curve.x, np.arange(1, 11) * factor)
     np.testing.assert_array_equal(curve.mean, np.zeros(10))
+
+
+def fork(name, run_id="base", seed=0, step=4, values=1.0):
+    one = run(name, tracks={LOSS: track(range(1, 9), np.full(8, values))}, seed=seed, first_step=step)
+    return one._replace(about=dict(one.about, forked_from={"run_id": run_id, "step": step}))
+
+
+def test_only_forks_of_one_checkpoint_and_seed_have_the_same_batches():
+    others = [fork("b", values=3.0), fork("c", run_id="x"), fork("d", seed=1), fork("e", step=5), run("f")]
+    effects = effects_on_first(compare([fork("a"), *others]))
+    assert [effect is not None for effect in effects] == [False, True, False, False, False, False]
+    assert (effects[1].mean, effects[1].steps) == (2.0, 4)
+    assert effects[1].to_dict()["error"] is None, "four steps are too few for an error"
