@@ -12,6 +12,9 @@ from qatviz.errors import RecordError
 from qatviz.gui.dialogs.browser.dialog import RunsDialog
 from qatviz.gui.dialogs.comparison.dialog import ComparisonDialog
 from qatviz.gui.dialogs.sweep.dialog import ForkBothWindow, VaryWindow
+from qatviz.protocol.commands import SaveCheckpoint
+from qatviz.protocol.events import CheckpointSaved
+from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.session.sweep_request import FAILED, FINISHED, STARTED, STOPPED, TRAINING, Begun, Report, SweepRun
 
 Qt = QtCore.Qt
@@ -83,13 +86,27 @@ def test_a_form_that_is_not_valid_is_refused(window, launcher):
 def test_a_run_without_checkpoints_says_how_to_save_one(window, launcher, monkeypatch):
     launcher.names = []
     dialog = opened(window, "sweep", VaryWindow)
-    assert "Ctrl+S" in dialog.banner.text.text() and not dialog.go.isEnabled()
+    assert "save its present state" in dialog.banner.text.text() and not dialog.go.isEnabled()
     launcher.names = ["final"]
     QtTest.QTest.mouseClick(dialog.reload, Qt.LeftButton)
     assert dialog.go.isEnabled() and not dialog.banner.isVisible()
     monkeypatch.setattr(launcher, "checkpoints", lambda directory: (_ for _ in ()).throw(RecordError("moved away")))
     dialog.refresh()
     assert dialog.banner.text.text() == "moved away"
+
+
+def test_the_present_state_is_saved_and_chosen(window, launcher):
+    dialog = opened(window, "fork_both", ForkBothWindow)
+    staged = window.model.run
+    launcher.names = ["start", "step-00000009"]
+    dialog.start.checkpoint.setCurrentIndex(0)
+    dialog.start.save.click()
+    window.model.process(staged.drain())
+    saved = [event for event in staged.sent if isinstance(event, SaveCheckpoint)]
+    assert len(saved) == 1
+    reason = SaveReason(SaveKind.REQUESTED)
+    window.model.process([CheckpointSaved(9, "step-00000009", reason)])
+    assert dialog.start.checkpoint.currentData() == "step-00000009"
 
 
 def test_variations_are_requested_and_a_preset_is_one(window, launcher):

@@ -12,16 +12,20 @@ from qatviz.gui.dialogs.sweep.progress import ProgressTable
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.folders import folder_of_runs
 from qatviz.gui.model.launcher import Launcher
+from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, STATE
 from qatviz.gui.widgets.banner import GOOD, NOTE
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label
 from qatviz.number_format import count
+from qatviz.protocol.commands import SaveCheckpoint
+from qatviz.protocol.events import CheckpointSaved, Event
+from qatviz.protocol.reasons import SaveKind
 from qatviz.session.folders import new_run_directory
 from qatviz.session.sweep_request import FAILED, FINISHED, SKIPPED, TRAINING, Begun, Report, SweepRequest
 from qatviz.settings import setting_text
 
 _SIZE, _FORM_WIDTH = QtCore.QSize(1180, 640), 420
-_NO_CHECKPOINT = "The run has no checkpoint to start from yet: save one with Ctrl+S, then press “Refresh”."
+_NO_CHECKPOINT = "The run has no checkpoint to start from yet: save its present state."
 _NO_RUNS = "The runs are listed here once they are started."
 #: States of runs that have records, so that they can be compared.
 _RECORDED = (TRAINING, FINISHED, SKIPPED, FAILED)
@@ -109,6 +113,9 @@ class SweepWindow(RecordsWindow):
         self.stop.clicked.connect(lambda: self.launcher.stop_sweep(self.out))
         self.compare.clicked.connect(self._on_compare)
         self.show_list.clicked.connect(lambda: self.list_wanted.emit(self.out))
+        self.start.save.clicked.connect(self._on_save)
+        self.context.model.happened.connect(self._on_event)
+        self.context.model.changed.connect(self._on_topic)
         self.launcher.sweep_begun.connect(self._on_begun)
         self.launcher.sweep_reported.connect(self._on_reported)
         self.launcher.sweep_ended.connect(self._on_ended)
@@ -126,17 +133,34 @@ class SweepWindow(RecordsWindow):
 
     def refresh(self) -> None:
         """Read the list of checkpoints again."""
+        self._read_checkpoints()
+
+    def _read_checkpoints(self, chosen: str = "") -> None:
         try:
             known = self.launcher.checkpoints(self.directory) if self.directory else []
         except QatvizError as error:
             self.show_failure(str(error))
             return
-        self.start.show_checkpoints([(info.name, f"step {info.step:,}: {info.name}") for info in known])
+        self.start.show_checkpoints([(info.name, f"step {info.step:,}: {info.name}") for info in known], chosen)
         if known:
             self.banner.dismiss()
         else:
             self.banner.show_message(_NO_CHECKPOINT, NOTE)
         self._update()
+
+    def _on_save(self) -> None:
+        try:
+            self.context.model.send(SaveCheckpoint())
+        except QatvizError as error:
+            self.show_failure(str(error))
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, CheckpointSaved) and event.reason.kind is SaveKind.REQUESTED and self.isVisible():
+            self._read_checkpoints(event.name)
+
+    def _on_topic(self, topic: str) -> None:
+        if topic in (RUN, STATE):
+            self._update()
 
     def _suggest(self) -> None:
         folder = folder_of_runs(self.context.settings)
@@ -212,6 +236,7 @@ class SweepWindow(RecordsWindow):
         recorded = self.table.names_in(*_RECORDED)
         self._form.setEnabled(not self._is_going)
         self.go.setEnabled(not self._is_going and self.start.checkpoint.count() > 0)
+        self.start.save.setEnabled(self.context.model.state in ACTIVE_STATES)
         self.stop.setEnabled(self._is_going)
         self.bar.setVisible(bool(self.table.states))
         self.compare.setEnabled(len(recorded) > 1)

@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import SettingError
 from qatviz.gui.dialogs.fields import ComboBox
+from qatviz.gui.dialogs.records_window import push_button
 from qatviz.gui.model.new_run import STEPS
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.flow_layout import FlowLayout
@@ -64,13 +65,12 @@ class ChangeBuilder(QtWidgets.QWidget):
         self.setting = ComboBox(accessibleName="Setting")
         self.values = QtWidgets.QLineEdit(accessibleName="Values", placeholderText=form)
         self.values.setMaximumWidth(self.fontMetrics().averageCharWidth() * 18)
-        self.buttons = [QtWidgets.QPushButton(text) for text, _ in targets]
+        self.buttons = [push_button(text, "Add this change as a line") for text, _ in targets]
         row = FlowLayout(self, spacing=4)
         row.setContentsMargins(0, 0, 0, 0)
         for widget in (self.tensor, self.setting, self.values, *self.buttons):
             row.addWidget(widget)
         for button, (_, field) in zip(self.buttons, targets):
-            button.setAutoDefault(False)
             button.clicked.connect(lambda _=False, field=field: self._add_to(field))
         self.values.textChanged.connect(self._update)
         self.tensor.currentIndexChanged.connect(self._fill_settings)
@@ -120,7 +120,11 @@ class StartForm(QtWidgets.QWidget):
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.checkpoint = ComboBox(accessibleName="Checkpoint")
-        self.checkpoint.setToolTip("State from which all runs start; Ctrl+S in the main window saves the present one")
+        self.checkpoint.setToolTip("State from which all runs start")
+        self.save = QtWidgets.QPushButton(
+            "Save present state", toolTip="Save the present state of the run, and choose it"
+        )
+        self.save.setAutoDefault(False)
         self.steps = NumberBox(STEPS)
         self.steps.setAccessibleName("Further steps")
         self.steps.setToolTip("Training steps of each run after the checkpoint")
@@ -135,15 +139,16 @@ class StartForm(QtWidgets.QWidget):
         rows.setContentsMargins(0, 0, 0, 0)
         for label, field in (
             ("Checkpoint", self.checkpoint),
+            ("", self.save),
             ("Further steps", self.steps),
             ("Seeds", self.seeds),
             ("Processes", self.processes),
         ):
             rows.addRow(label, field)
 
-    def show_checkpoints(self, names: Sequence[Tuple[str, str]]) -> None:
-        """Offer checkpoints, by name and text; the last one is chosen unless another one was."""
-        kept = self.checkpoint.currentData()
+    def show_checkpoints(self, names: Sequence[Tuple[str, str]], chosen: str = "") -> None:
+        """Offer checkpoints, by name and text; without a new choice, the old one stays, or the last one is chosen."""
+        kept = chosen or self.checkpoint.currentData()
         self.checkpoint.clear()
         for name, text in names:
             self.checkpoint.addItem(text, name)
