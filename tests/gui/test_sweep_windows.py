@@ -162,7 +162,10 @@ def test_the_end_of_the_runs_is_told_with_reasons(window, launcher, tmp_path):
     assert dialog.go.isEnabled() and dialog.place.text() != out, "the next trial has a folder of its own"
     dialog.show_list.click()
     (runs,) = window.findChildren(RunsDialog)
-    assert launcher.read[-1] == out and runs.isVisible()
+    assert launcher.read[-1] == str(tmp_path) and runs.isVisible()
+    assert runs.search.text() == "#" + os.path.basename(out)
+    runs.show_sweep("/elsewhere/bits")
+    assert launcher.read[-1] == "/elsewhere/bits"
 
 
 def test_a_sweep_is_stopped_and_continued(window, launcher, tmp_path, monkeypatch):

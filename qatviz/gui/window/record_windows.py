@@ -30,8 +30,8 @@ class RecordWindows:
         self._fork_both: Optional[ForkBothWindow] = None
         self._sweep: Optional[VaryWindow] = None
 
-    def show_list(self, folder: str = "") -> None:
-        """Show the list of recorded runs, or bring it to the front; ``folder`` is another folder to list."""
+    def show_list(self, sweep: str = "") -> None:
+        """Show the list of recorded runs, or bring it to the front; with the folder of a sweep, that of its runs."""
         from qatviz.gui.dialogs.browser.dialog import RunsDialog
 
         if self._list is None:
@@ -41,8 +41,8 @@ class RecordWindows:
             self._list.compare_wanted.connect(self.compare)
         else:
             self._list.refresh()
-        if folder:
-            self._list.show_folder(folder)
+        if sweep:
+            self._list.show_sweep(sweep)
         _to_front(self._list)
 
     def compare(self, directories: List[str], reference: str = "") -> None:

@@ -1,6 +1,7 @@
 """List of the recorded runs of a folder: search, sort, label, open, compare, delete."""
 
 import os
+import re
 from typing import Callable, Dict, List, Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -15,13 +16,15 @@ from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label
 from qatviz.number_format import bytes_text, count
-from qatviz.telemetry.record.labels import write_labels
+from qatviz.telemetry.record.labels import LONGEST_TAG, write_labels
 from qatviz.telemetry.run_summary import Catalogue, RunSummary
 
 _EMPTY = "There are no recorded runs in {}.\nEvery run of the window is recorded there; “Folder…” shows another folder."
 _NOT_FOUND = "No run matches “{}”."
 #: Maximum number of runs that are opened at once, each in a window.
 MOST_OPENED = 8
+#: Names of folders that a sweep gives its runs unchanged as a tag.
+_TAG = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_TAG}}}")
 _SIZE, _FORM_WIDTH = QtCore.QSize(1180, 640), 260
 
 
@@ -127,6 +130,17 @@ class RunsDialog(RecordsWindow):
     def _on_choose(self) -> None:
         folder = QtWidgets.QFileDialog.getExistingDirectory(self, "Folder of runs", self._folder)
         if folder:
+            self.show_folder(folder)
+
+    def show_sweep(self, folder: str) -> None:
+        """List the runs of a sweep: by its tag if its folder is in the present one."""
+        folder = os.path.abspath(folder)
+        parent, name = os.path.split(folder)
+        if parent == os.path.abspath(os.path.expanduser(self._folder)) and _TAG.fullmatch(name):
+            self.search.setText(f"#{name}")
+            self.refresh()
+        else:
+            self.search.clear()
             self.show_folder(folder)
 
     def show_folder(self, folder: str) -> None:
