@@ -175,8 +175,8 @@ class AppLauncher(Launcher):
         self._sweeps.add(request.out)
 
         def work() -> None:
-            from qatviz.session.ab import requested_plan
             from qatviz.session.sweep import run_sweep, runs_of
+            from qatviz.session.trials import requested_plan
 
             plan = requested_plan(request)
             self.sweep_begun.emit(Begun(request.out, tuple(runs_of(plan)), bool(plan.sides)))

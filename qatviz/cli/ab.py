@@ -18,8 +18,8 @@ from qatviz.cli.tables import ascii_text, runs_table
 from qatviz.cli.train_options import parse_fork
 from qatviz.errors import SettingError
 from qatviz.presentation.comparison import effect_text
-from qatviz.session.ab import ab_plan, fork_point, read_trial
 from qatviz.session.sweep import open_plan
+from qatviz.session.trials import ab_plan, fork_point, read_trial
 
 EXAMPLES = """\
 examples:

@@ -6,7 +6,7 @@ common seed: they differ by the settings alone. A trial is a sweep of two sides,
 
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from qatviz.analysis.comparison import Comparison
 from qatviz.analysis.paired import PairedEffect, Pairs, effect_of, matched_runs, pairs_of
@@ -17,8 +17,9 @@ from qatviz.session.checkpoints import keep_checkpoint, readable_checkpoints, se
 from qatviz.session.comparison import read_comparison
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import check_choice
-from qatviz.session.sweep import Side, SweepPlan, open_plan, parse_variation, run_sweep, runs_of
+from qatviz.session.sweep import Side, SweepPlan, Variation, open_plan, parse_variation, run_sweep, runs_of
 from qatviz.session.sweep_request import FAILED, PRESET, A, B, Report, SweepRequest, SweepRun
+from qatviz.settings import setting_text
 
 _SET = "--set"
 
@@ -114,17 +115,30 @@ def requested_plan(request: SweepRequest) -> SweepPlan:
     if request.sides is not None:
         return open_plan(request.out, ab_plan(fork, *request.sides, request.seeds, arguments))
     variations = tuple(map(parse_variation, request.variations))
+    return open_plan(request.out, vary_plan(fork, variations, request.seeds, arguments))
+
+
+def vary_plan(
+    fork: Fork, variations: Sequence[Variation], seeds: Sequence[int] = (), arguments: Sequence[str] = ()
+) -> SweepPlan:
+    """Return the plan of a sweep from a checkpoint; the parameters are those of :func:`ab_plan`.
+
+    Raises
+    ------
+    SettingError
+        If a value is not allowed, there is nothing to vary, or there are too many runs.
+    """
     for variation in variations:
         for value in variation.values:
             if variation.path == PRESET:
                 check_choice(PRESET, value, PRESETS)
             else:
                 check_changes(fork, [f"{variation.path}={value}"])
-    if not variations and not request.seeds:
+    if not variations and not seeds:
         raise SettingError("there is nothing to vary: expected settings or seeds")
-    plan = SweepPlan((*fork.arguments, *arguments), variations, request.seeds)
-    runs_of(plan)  # there may be too many
-    return open_plan(request.out, plan)
+    plan = SweepPlan((*fork.arguments, *arguments), tuple(variations), tuple(seeds))
+    runs_of(plan)
+    return plan
 
 
 def _as_options(changes: Sequence[str]) -> Tuple[str, ...]:
@@ -219,18 +233,65 @@ def ab(
     RunStateError
         If training failed.
     """
-    arguments = () if steps is None else ("--steps", str(steps))
-    plan = ab_plan(fork_point(os.fspath(directory), checkpoint), a, b, seeds, arguments)
+    plan = ab_plan(fork_point(os.fspath(directory), checkpoint), a, b, seeds, _steps_of(steps))
     place = new_run_directory("ab") if out is None else os.path.expanduser(os.fspath(out))
+    _train(place, plan, processes)
+    return read_trial(place, plan)
+
+
+def sweep(
+    directory: Union[str, Path],
+    vary: Mapping[str, Sequence[Any]],
+    seeds: Sequence[int] = (),
+    steps: Optional[int] = None,
+    checkpoint: Optional[str] = None,
+    processes: int = 1,
+    out: Optional[Union[str, Path]] = None,
+) -> Comparison:
+    """Train all combinations of settings and seeds from one checkpoint of a recorded run, in child processes.
+
+    Parameters
+    ----------
+    vary : mapping of str to sequence
+        Values by path of a setting, or by ``preset``: ``{"*.weights.num_bits": [8, 4, 3]}``.
+    directory, seeds, steps, checkpoint, processes, out
+        As in :func:`ab`.
+
+    Returns
+    -------
+    Comparison
+        All runs, with groups of those that differ by the seed only.
+
+    Raises
+    ------
+    RecordError, SettingError
+        If the record or a setting cannot be used; before training starts.
+    RunStateError
+        If training failed.
+    """
+    fork = fork_point(os.fspath(directory), checkpoint)
+    variations = tuple(Variation(path, tuple(map(setting_text, values))) for path, values in vary.items())
+    plan = vary_plan(fork, variations, seeds, _steps_of(steps))
+    place = new_run_directory("sweep") if out is None else os.path.expanduser(os.fspath(out))
+    _train(place, plan, processes)
+    return read_comparison([str(Path(place) / run.name) for run in runs_of(plan)])
+
+
+def _steps_of(steps: Optional[int]) -> Tuple[str, ...]:
+    """Return the option for a total number of steps."""
+    return () if steps is None else ("--steps", str(steps))
+
+
+def _train(directory: str, plan: SweepPlan, processes: int) -> None:
+    """Train the runs of a plan, or continue them; RunStateError with the reasons if some fail."""
     reasons: List[str] = []
 
     def keep_reason(report: Report) -> None:
         if report.event == FAILED:
             reasons.append(f"{report.run.name}: {report.message}")
 
-    if run_sweep(place, open_plan(place, plan), processes, keep_reason):
+    if run_sweep(directory, open_plan(directory, plan), processes, keep_reason):
         raise RunStateError(f"training failed: {'; '.join(reasons)}")
-    return read_trial(place, plan)
 
 
 def side_of(run: SweepRun) -> str:

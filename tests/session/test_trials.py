@@ -1,4 +1,4 @@
-"""A/B trials: their plans, and their results."""
+"""A/B trials and sweeps from a checkpoint: their plans, and their results."""
 
 import shutil
 from pathlib import Path
@@ -8,10 +8,11 @@ import pytest
 from recorded_samples import loss_at, record_run
 
 from qatviz.errors import RecordError, RunStateError, SettingError
-from qatviz.session import ab as module
-from qatviz.session.ab import Fork, ab, ab_plan, fork_point, read_trial
+from qatviz.session import trials as module
+from qatviz.session.comparison import compare_runs
 from qatviz.session.sweep import Side, SweepPlan, open_plan, runs_of
 from qatviz.session.sweep_request import FAILED, A, B, Report
+from qatviz.session.trials import Fork, ab, ab_plan, fork_point, read_trial, sweep
 
 RECORDS = Path(__file__).resolve().parents[1] / "golden" / "records"
 BITS, RATE = "conv1.weights.num_bits=3", "30:run.learning_rate=0.002"
@@ -103,3 +104,21 @@ def test_a_side_that_fails_is_reported_with_its_reason(tmp_path, base, monkeypat
     monkeypatch.setattr(module, "run_sweep", fail)
     with pytest.raises(RunStateError, match="training failed: B: the loss is not finite"):
         ab(base, b=[BITS], out=tmp_path / "trial")
+
+
+def test_a_script_sweeps_values_and_gets_the_comparison(tmp_path, base, monkeypatch):
+    def train(directory, plan, processes, notify):
+        for number, run in enumerate(runs_of(plan)):
+            record_run(Path(directory) / run.name, steps=2, seed=number % 2, bits=8 if number < 2 else 4)
+        assert processes == 3 and plan.arguments[-2:] == ("--steps", "40")
+        return 0
+
+    monkeypatch.setattr(module, "run_sweep", train)
+    vary = {"*.weights.num_bits": [8, 4]}
+    found = sweep(base, vary, seeds=[0, 1], steps=40, processes=3, out=tmp_path / "sweep")
+    assert found.groups == ((0, 1), (2, 3)) and found.names[3] == "weights.num_bits-4_s1"
+    assert compare_runs(*(run.summary.directory for run in found.runs)).names == found.names
+    with pytest.raises(SettingError, match="num_bits"):
+        sweep(base, {"*.weights.num_bits": [99]})
+    with pytest.raises(SettingError, match="nothing to vary"):
+        sweep(base, {})
