@@ -21,6 +21,7 @@ from qatviz.scaling import joined_scalings
 from qatviz.session.begin import begin
 from qatviz.session.changes import parse_change, recipe_changes
 from qatviz.session.chip import chip
+from qatviz.session.comparison import compare_runs as compare
 from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
 from qatviz.session.evaluation import evaluate as evaluate_recorded
 from qatviz.session.folders import new_run_directory
@@ -31,6 +32,7 @@ from qatviz.session.record_requests import EvaluationRequest, SensitivityRequest
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model
 from qatviz.session.script_data import dataset_of, uses_options
 from qatviz.session.sensitivity import sensitivity_of_record
+from qatviz.session.trials import ab, sweep
 from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, run_settings_for
 from qatviz.telemetry.outcome import Outcome
@@ -42,7 +44,7 @@ from qatviz.training.checkpointer import BEST, FINAL
 from qatviz.training.handle import Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
-__all__ = ["DATA_FILE", "Trained", "chip", "evaluate", "launch", "request_of", "train"]
+__all__ = ["DATA_FILE", "Trained", "ab", "chip", "compare", "evaluate", "launch", "request_of", "sweep", "train"]
 
 #: Keywords that are fields of a request under the same name.
 _SAME_NAMES = (

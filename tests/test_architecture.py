@@ -120,6 +120,7 @@ KNOWN_TO_GUI = (
     "qatviz.session.prepared",
     "qatviz.session.record_requests",
     "qatviz.session.request",
+    "qatviz.session.sweep_request",
     "qatviz.network",
     "qatviz.analysis",
     "qatviz.quant.affine",

@@ -82,6 +82,13 @@ class ComparedRun(NamedTuple):
     changes: int = 0
     examples: Optional[int] = None
 
+    @property
+    def own_part(self) -> "ComparedRun":
+        """The run without the curves of the run that it was forked from."""
+        after = {key: track.steps > self.first_step for key, track in self.tracks.items()}
+        cut = {key: Track(*(part[after[key]] for part in track)) for key, track in self.tracks.items()}
+        return self._replace(tracks=cut) if self.first_step else self
+
     def places(self, track: Track, axis: str) -> Optional[np.ndarray]:
         """Return the positions of a track's points on one of :data:`AXES`; None if they are not known."""
         if axis == SECONDS:
@@ -90,13 +97,18 @@ class ComparedRun(NamedTuple):
             return track.steps
         return track.steps * (float(self.about["batch_size"]) / self.examples) if self.examples else None
 
+    def places_of_steps(self, steps: np.ndarray, axis: str) -> Optional[np.ndarray]:
+        """Return the positions of training steps on one of :data:`AXES`, interpolated; None if they are not known."""
+        track = self.tracks.get(LOSS)
+        at = None if track is None else self.places(track, axis)
+        if track is None or at is None or not len(at):
+            return None
+        return steps if axis == STEPS else np.interp(steps, track.steps, at)
+
     def place_of_start(self, axis: str) -> float:
         """Return the position at which its own part begins; 0 if it is no fork, or that is not known."""
-        track = self.tracks.get(LOSS)
-        at = None if track is None or not self.first_step else self.places(track, axis)
-        if track is None or at is None or not len(at):
-            return 0.0
-        return float(np.interp(self.first_step, track.steps, at))
+        at = self.places_of_steps(np.array([self.first_step], np.float64), axis) if self.first_step else None
+        return 0.0 if at is None else float(at[0])
 
 
 class AlignedCurve(NamedTuple):
@@ -153,6 +165,16 @@ class Comparison(NamedTuple):
     def names(self) -> Tuple[str, ...]:
         """Names of the runs, distinct."""
         return distinct_names([run.summary for run in self.runs])
+
+    @property
+    def has_forks(self) -> bool:
+        """Whether a run was forked from another one."""
+        return any(run.first_step for run in self.runs)
+
+    @property
+    def own_parts(self) -> "Comparison":
+        """The comparison of the :attr:`ComparedRun.own_part` of each run."""
+        return self._replace(runs=tuple(run.own_part for run in self.runs))
 
     def axes(self) -> Tuple[str, ...]:
         """Return the axes on which all curves can be placed."""

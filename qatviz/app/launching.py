@@ -21,6 +21,7 @@ from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.processes import python_path
 from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import OpenRequest, RunRequest
+from qatviz.session.sweep_request import Begun, SweepRequest
 from qatviz.telemetry.run_handle import RunHandle
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class AppLauncher(Launcher):
         self._has_ended = False
         self._comparing: Set[Tuple[str, ...]] = set()  # runs whose comparison is being read
         self._pool = QtCore.QThreadPool(self)
+        self._sweeps: Set[str] = set()  # directories of sweeps that are to go on
+        self._sweep_pool = QtCore.QThreadPool(self)  # of its own, because a sweep takes hours
         self._doing: List[str] = []
         self._done.connect(self._on_done)
         self._lock = threading.Lock()
@@ -170,6 +173,37 @@ class AppLauncher(Launcher):
 
         self._start("Writing the comparison…", work, lambda written: self.report_written.emit(str(written.path)))
 
+    def begin_sweep(self, request: SweepRequest) -> None:
+        self._sweeps.add(request.out)
+
+        def work() -> None:
+            from qatviz.session.sweep import run_sweep, runs_of
+            from qatviz.session.trials import requested_plan
+
+            plan = requested_plan(request)
+            self.sweep_begun.emit(Begun(request.out, tuple(runs_of(plan)), bool(plan.sides)))
+            run_sweep(
+                request.out,
+                plan,
+                request.processes,
+                lambda report: self.sweep_reported.emit(request.out, report),
+                lambda: request.out in self._sweeps,
+            )
+
+        def fail(message: str, details: str) -> None:
+            self._refuse(lambda text: self.sweep_ended.emit(request.out, text), message, details)
+
+        job = _Job(
+            work,
+            lambda _: self.sweep_ended.emit(request.out, ""),
+            fail,
+            lambda: self._sweeps.discard(request.out),
+        )
+        self._sweep_pool.start(job)
+
+    def stop_sweep(self, directory: str) -> None:
+        self._sweeps.discard(directory)
+
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
         from qatviz.session.tensorboard import tensorboard_job
 
@@ -260,8 +294,10 @@ class AppLauncher(Launcher):
         self.cancel_evaluation()
         self.cancel_sensitivity()
         self.cancel_checks()
-        while not self._pool.waitForDone(_SIGNALS_MS):
-            pass
+        self._sweeps.clear()
+        for pool in (self._pool, self._sweep_pool):
+            while not pool.waitForDone(_SIGNALS_MS):
+                pass
 
     # Implementation
 

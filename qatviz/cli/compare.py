@@ -14,9 +14,12 @@ from qatviz.analysis.comparison import (
     setting_rows,
     tensor_rows,
 )
+from qatviz.analysis.paired import effects_on_first
 from qatviz.cli.messages import OK, print_output
-from qatviz.cli.tables import table
+from qatviz.cli.runs import SHOWN
+from qatviz.cli.tables import ascii_text, runs_table, table
 from qatviz.number_format import bytes_text, plain
+from qatviz.presentation.comparison import effect_text
 from qatviz.session.comparison import read_comparison
 
 #: Number of points of each curve in JSON.
@@ -52,12 +55,20 @@ def _text(comparison: Comparison) -> str:
     settings = [[row.path, *map(plain, row.texts)] for row in setting_rows(comparison)]
     differing = table(["setting", *names], settings, range(len(names) + 1)) if settings else "none"
     sections = [
+        runs_table([run.summary for run in comparison.runs], SHOWN),
         "settings that differ\n" + differing,
         "measures, with differences to the first run\n" + _measures("measure", names, measure_rows(comparison)),
     ]
     tensors = tensor_rows(comparison)
     if tensors:
         sections.append("SQNR by tensor, with differences to the first run\n" + _measures("tensor", names, tensors))
+    effects = [
+        ascii_text(effect_text(effect, "loss", name, names[0]))
+        for name, effect in zip(names, effects_on_first(comparison))
+        if effect is not None
+    ]
+    if effects:
+        sections.append("\n".join(["losses on the same batches", *effects]))
     several = [members for members in comparison.groups if len(members) > 1]
     for members in several:
         sections.append(f"{comparison.group_name(members)}: {', '.join(names[index] for index in members)}")
@@ -65,13 +76,17 @@ def _text(comparison: Comparison) -> str:
 
 
 def _measures(title: str, names: Sequence[str], rows: Sequence[MeasureRow]) -> str:
-    cells = [[row.title, *(_cell(text, change) for text, change in zip(row.texts, row.differences))] for row in rows]
+    cells = [
+        [
+            row.title,
+            *(
+                ascii_text(text + (f" ({change})" if change else ""))
+                for text, change in zip(row.texts, row.differences)
+            ),
+        ]
+        for row in rows
+    ]
     return table([title, *names], cells)
-
-
-def _cell(text: str, difference: str) -> str:
-    shown = plain(text) + (f" ({difference})" if difference else "")
-    return shown.replace("−", "-").replace("±", "+-")
 
 
 def _to_dict(comparison: Comparison) -> Dict[str, Any]:
@@ -87,6 +102,7 @@ def _to_dict(comparison: Comparison) -> Dict[str, Any]:
         ],
         "settings": [{"setting": row.path, "values": list(row.texts)} for row in setting_rows(comparison)],
         "measures": _rows(measure_rows(comparison)),
+        "loss_differences": [None if effect is None else effect.to_dict() for effect in effects_on_first(comparison)],
         "sqnr_db": _rows(tensor_rows(comparison)),
     }
 

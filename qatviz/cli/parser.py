@@ -6,6 +6,7 @@ from typing import Any, List, NoReturn
 
 from qatviz import __version__
 from qatviz.cli import (
+    ab,
     advise,
     chip,
     compare,
@@ -99,6 +100,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     evaluate.add_commands(functools.partial(_command, commands))
     runs.add_commands(functools.partial(_command, commands))
     compare.add_commands(functools.partial(_command, commands))
+    ab.add_commands(functools.partial(_command, commands))
     sweep.add_commands(functools.partial(_command, commands))
     sensitivity.add_commands(functools.partial(_command, commands))
     advise.add_commands(functools.partial(_command, commands))

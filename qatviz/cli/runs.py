@@ -5,9 +5,9 @@ import json
 from typing import Any, Callable, List
 
 from qatviz.cli.messages import OK, print_output, print_problem
-from qatviz.cli.tables import table
-from qatviz.number_format import count, plain
-from qatviz.presentation.run_table import BY_KEY, cell_text, matches, sorted_runs
+from qatviz.cli.tables import runs_table
+from qatviz.number_format import count
+from qatviz.presentation.run_table import BY_KEY, matches, sorted_runs
 from qatviz.session.catalogue import delete_run, read_catalogue
 from qatviz.session.folders import RUNS_VARIABLE
 from qatviz.telemetry.record.labels import RunLabels, read_labels, write_labels
@@ -38,10 +38,7 @@ def runs(options: argparse.Namespace) -> int:
         if run.error:
             print_problem(run.error)
     if chosen:
-        columns = [BY_KEY[key] for key in SHOWN]
-        left = [index for index, column in enumerate(columns) if column.is_left]
-        rows = [[plain(cell_text(column, run)) for column in columns] for run in chosen]
-        print_output(table([column.title.lower() for column in columns], rows, left))
+        print_output(runs_table(chosen, SHOWN))
     of_all = "" if len(chosen) == len(found.runs) else f" of {len(found.runs):,}"
     more = f"; {count(found.omitted, 'older run')} not listed" if found.omitted else ""
     print_output(f"{found.folder}: {count(len(chosen), 'run')}{of_all}{more}")

@@ -2,19 +2,18 @@
 
 import argparse
 import os
-import time
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 from qatviz.cli.messages import FAILED, OK, print_message, print_output, print_problem
-from qatviz.cli.tables import table
+from qatviz.cli.tables import runs_table
 from qatviz.cli.train_options import request_of
 from qatviz.errors import SettingError
-from qatviz.number_format import count, plain
-from qatviz.presentation.run_table import BY_KEY, cell_text
+from qatviz.number_format import count
 from qatviz.safe_text import shell_word
 from qatviz.session.catalogue import read_catalogue
-from qatviz.session.folders import runs_folder
-from qatviz.session.sweep import Report, SweepPlan, open_plan, parse_variation, run_sweep, runs_of
+from qatviz.session.folders import new_run_directory
+from qatviz.session.sweep import SweepPlan, open_plan, parse_variation, run_sweep, runs_of
+from qatviz.session.sweep_request import TRAINING, Report
 
 EXAMPLES = """\
 examples:
@@ -26,7 +25,8 @@ examples:
 All other options are those of qatviz train, for every run; --fork RUN[@CHECKPOINT] starts all from one
 checkpoint. Finished runs are skipped, interrupted ones are resumed. qatviz compare compares the runs.
 """
-_SHOWN = ("name", "float", "quantized", "loss", "size", "steps", "state")
+#: Columns of the table of results.
+SHOWN = ("name", "float", "quantized", "loss", "size", "steps", "state")
 
 
 def sweep(options: argparse.Namespace) -> int:
@@ -37,31 +37,32 @@ def sweep(options: argparse.Namespace) -> int:
     SettingError
         If an option is not allowed, or the directory has another sweep.
     """
-    given = options.train_options
-    if given.resume:
-        raise SettingError("--resume is of one run: a sweep continues with --out DIR alone")
-    if given.seed is not None and options.seeds is not None:
-        raise SettingError("--seed and --seeds: expected one of them")
+    check_train_options(options)
     plan: Optional[SweepPlan] = None
     if options.vary or options.seeds is not None or options.passed:
-        plan = SweepPlan(tuple(options.passed), tuple(map(parse_variation, options.vary)), _seeds(options.seeds))
-    directory = os.path.abspath(os.path.expanduser(options.out or _default_directory()))
+        plan = SweepPlan(tuple(options.passed), tuple(map(parse_variation, options.vary)), parse_seeds(options.seeds))
+    directory = sweep_directory(options.out, "sweep")
     if plan is not None:
-        _check(plan)
+        check_plan(plan)
     plan = open_plan(directory, plan)
-    runs = runs_of(plan)
-    print_message(f"{count(len(runs), 'run')} in {directory}")
     if options.dry_run:
-        print_output("\n".join(" ".join(map(shell_word, (run.name, *run.arguments))) for run in runs))
+        print_output("\n".join(" ".join(map(shell_word, (run.name, *run.arguments))) for run in runs_of(plan)))
         return OK
-    failed = run_sweep(directory, plan, options.processes, _print)
-    print_output(_results(directory))
-    if failed:
-        print_problem(f"error: {count(failed, 'run')} failed: the reasons are in the .log files in {directory}")
+    failed = train_runs(directory, plan, options.processes)
+    print_output(runs_table(sorted(read_catalogue(directory).runs, key=lambda run: run.name), SHOWN))
     return FAILED if failed else OK
 
 
-def _check(plan: SweepPlan) -> None:
+def train_runs(directory: str, plan: SweepPlan, processes: int) -> int:
+    """Train the runs of a sweep with messages on their progress; return the number of those that failed."""
+    print_message(f"{count(len(runs_of(plan)), 'run')} in {directory}")
+    failed = run_sweep(directory, plan, processes, _print)
+    if failed:
+        print_problem(f"error: {count(failed, 'run')} failed: the reasons are in the .log files in {directory}")
+    return failed
+
+
+def check_plan(plan: SweepPlan) -> None:
     """Report options that are not allowed before any run starts."""
     from qatviz.cli.parser import parse  # imports this module
 
@@ -69,7 +70,17 @@ def _check(plan: SweepPlan) -> None:
         request_of(parse(["train", *plan.arguments, *run.arguments, "--out", run.name])).check()
 
 
-def _seeds(text: Optional[str]) -> Tuple[int, ...]:
+def check_train_options(options: argparse.Namespace) -> None:
+    """Refuse options of ``qatviz train`` that are of one run."""
+    given = options.train_options
+    if given.resume:
+        raise SettingError("--resume is of one run: a sweep continues with --out DIR alone")
+    if given.seed is not None and options.seeds is not None:
+        raise SettingError("--seed and --seeds: expected one of them")
+
+
+def parse_seeds(text: Optional[str]) -> Tuple[int, ...]:
+    """Return the seeds in ``N,N,...``; none for None."""
     if text is None:
         return ()
     words = [word.strip() for word in text.split(",")]
@@ -78,21 +89,16 @@ def _seeds(text: Optional[str]) -> Tuple[int, ...]:
     return tuple(map(int, words))
 
 
-def _default_directory() -> str:
-    return os.path.join(runs_folder(), time.strftime("%Y%m%d-%H%M%S-sweep"))
+def sweep_directory(out: Optional[str], kind: str) -> str:
+    """Return the absolute path of the directory of a sweep: that of ``--out``, else a new one in the folder of runs."""
+    return os.path.abspath(os.path.expanduser(out or new_run_directory(kind)))
 
 
 def _print(report: Report) -> None:
+    if report.event == TRAINING:
+        return
     more = f": {report.message}" if report.message else ""
     print_message(f"[{report.done}/{report.total}] {report.run.name} {report.event}{more}")
-
-
-def _results(directory: str) -> str:
-    columns = [BY_KEY[key] for key in _SHOWN]
-    runs = sorted(read_catalogue(directory).runs, key=lambda run: run.name)
-    rows: List[List[str]] = [[plain(cell_text(column, run)) for column in columns] for run in runs]
-    left = [index for index, column in enumerate(columns) if column.is_left]
-    return table([column.title.lower() for column in columns], rows, left)
 
 
 def add_commands(add: Callable[..., Any]) -> None:
@@ -104,7 +110,14 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument(
         "--vary", action="append", default=[], metavar="PATH=VALUE,...", help="values of a setting, or of preset"
     )
-    parser.add_argument("--seeds", metavar="N,N,...", help="seeds with which each combination is trained")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="runs at a time (default: %(default)s)")
-    parser.add_argument("--out", metavar="DIR", help="directory of the sweep (default: a new one in the runs folder)")
+    add_options(parser, 1)
     parser.add_argument("--dry-run", action="store_true", help="print the runs and their options, and train none")
+
+
+def add_options(parser: argparse.ArgumentParser, processes: int) -> None:
+    """Declare the options of all commands that train several runs."""
+    parser.add_argument("--seeds", metavar="N,N,...", help="seeds with which each combination is trained")
+    parser.add_argument(
+        "--processes", type=int, default=processes, metavar="N", help="runs at a time (default: %(default)s)"
+    )
+    parser.add_argument("--out", metavar="DIR", help="directory of the runs (default: a new one in the runs folder)")

@@ -10,8 +10,10 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from qatviz.measures import MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES, Metric
 from qatviz.number_format import plain
+from qatviz.presentation.run_table import BY_KEY, cell_text
 from qatviz.presentation.score_texts import OUTPUT_HEADS, rows_of_outputs, title_of
 from qatviz.protocol.events import FurtherScores
+from qatviz.telemetry.run_summary import RunSummary
 from qatviz.text_columns import aligned
 
 #: Number of columns if the terminal's width is unknown.
@@ -78,6 +80,19 @@ def table(
         lines.append(cells[:last] + wrapped[:1])
         lines += [[""] * last + [part] for part in wrapped[1:]]
     return "\n".join(aligned(lines, left, sizes, gap))
+
+
+def runs_table(runs: Sequence[RunSummary], keys: Sequence[str]) -> str:
+    """Return a table of recorded runs with the columns ``keys`` of :data:`qatviz.presentation.run_table.COLUMNS`."""
+    columns = [BY_KEY[key] for key in keys]
+    rows = [[plain(cell_text(column, run)) for column in columns] for run in runs]
+    left = [index for index, column in enumerate(columns) if column.is_left]
+    return table([column.title.lower() for column in columns], rows, left)
+
+
+def ascii_text(text: str) -> str:
+    """Return the text of a number or a difference in ASCII."""
+    return plain(text).replace("−", "-").replace("±", "+-")
 
 
 def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:

@@ -3,7 +3,7 @@
 import argparse
 import os
 import textwrap
-from typing import Any, Callable, Dict, Iterable, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Optional, Tuple, Union
 
 from qatviz.augmentation_settings import AUGMENTATION_SETTINGS
 from qatviz.class_weights import parse_class_weights
@@ -363,12 +363,10 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
             **shared,
         )
     if options.fork:
-        directory, _, checkpoint = options.fork.partition("@")
-        if os.path.exists(options.fork):  # a directory may have an @ in its name
-            directory, checkpoint = options.fork, ""
+        directory, checkpoint = parse_fork(options.fork)
         return ForkRequest(
             directory=directory,
-            checkpoint=checkpoint or None,
+            checkpoint=checkpoint,
             run=run,
             out=options.out,
             seed=options.seed,
@@ -388,6 +386,14 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         **shared,
         **by_output(_given(options, _FIXED)),
     )
+
+
+def parse_fork(text: str) -> Tuple[str, Optional[str]]:
+    """Return directory and checkpoint of ``RUN[@CHECKPOINT]``; None for the newest one."""
+    directory, _, checkpoint = text.partition("@")
+    if os.path.exists(text):  # a directory may have an @ in its name
+        directory, checkpoint = text, ""
+    return directory, checkpoint or None
 
 
 def by_output(given: Dict[str, Any]) -> Dict[str, Any]:

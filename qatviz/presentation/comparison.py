@@ -1,5 +1,6 @@
 """Scenes that compare runs: curves over a common axis; distributions and codes of two states of a tensor."""
 
+import math
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -14,8 +15,10 @@ from qatviz.analysis.comparison import (
     Comparison,
     aligned_curve,
 )
+from qatviz.analysis.paired import PairedEffect, difference_curve, effect_of, matched_runs, pairs_of
 from qatviz.measures import MEASURES
 from qatviz.metric import MODE_NAMES
+from qatviz.number_format import count, percent_text, si, signed
 from qatviz.presentation import chart, palette
 from qatviz.presentation.axes import Area, bars, bottom_axis, left_axis, steps
 from qatviz.presentation.axis_range import Range
@@ -56,12 +59,16 @@ _HALF_CODE, _FEW_CODES = 0.4, 64
 
 
 class NamedCurve(NamedTuple):
-    """Curve of a run or a group with its name and stroke; before ``own_from``, it is that of the run's parent."""
+    """Curve of a run or a group with its name and stroke; before ``own_from``, it is that of the run's parent.
+
+    A curve of differences has their mean as its ``effect``.
+    """
 
     name: str
     stroke: Stroke
     curve: AlignedCurve
     own_from: float = 0.0
+    effect: Optional[PairedEffect] = None
 
 
 def run_stroke(index: int, width: float = 1.5) -> Stroke:
@@ -81,6 +88,13 @@ def curve_axis(comparison: Comparison, key: str) -> Axis:
     """Return the axis of values of a plot."""
     measured = MEASURES["loss"].axis if key == LOSS else comparison.runs[0].summary.scores.axis
     return plot_axis(curve_title(comparison, key), measured)
+
+
+def effect_text(effect: PairedEffect, measure: str, name: str, reference: str) -> str:
+    """Return the mean difference of a measure at equal training steps, with its standard error, as a sentence."""
+    error = f" ± {si(effect.error)}" if math.isfinite(effect.error) else ""
+    text = f"{measure}, {name} minus {reference}: {signed(effect.mean)}{error} over {count(effect.steps, 'equal step')}"
+    return f"{text}; lower at {percent_text(effect.lower)} of them"
 
 
 def curves_of(
@@ -110,6 +124,55 @@ def curves_of(
     return found
 
 
+def differences_of(
+    comparison: Comparison,
+    key: str,
+    axis: str,
+    reference: int,
+    by_group: bool = False,
+    shown: Optional[Sequence[int]] = None,
+) -> List[NamedCurve]:
+    """Return the differences to the run ``reference``, or to the runs of its group, at equal training steps.
+
+    The last curve is the reference itself: 0.
+
+    The other parameters are those of :func:`curves_of`. With groups, each run is compared with that of the same seed,
+    and the curve is the mean over them.
+    """
+    chosen = range(len(comparison.runs)) if shown is None else shown
+    groups = comparison.groups if by_group else [(index,) for index in range(len(comparison.runs))]
+    references = next(members for members in groups if reference in members)
+    found = []
+    for members in groups:
+        drawn = [index for index in members if index in chosen and _has_metric(comparison, comparison.runs[index], key)]
+        matched = matched_runs(comparison, drawn, references)
+        curve = difference_curve(matched, key, axis)
+        if curve is not None:
+            effect = effect_of([pairs for both in matched for pairs in (pairs_of(*both, key),) if pairs is not None])
+            found.append(NamedCurve(comparison.group_name(drawn), run_stroke(drawn[0]), curve, effect=effect))
+    if found:  # the reference itself
+        ends = np.array([min(named.curve.x[0] for named in found), max(named.curve.x[-1] for named in found)])
+        zero = AlignedCurve(ends, *[np.zeros(2)] * 3)
+        found.append(NamedCurve(comparison.group_name(references), run_stroke(references[0]), zero))
+    return found
+
+
+def difference_title(comparison: Comparison, key: str, reference: str, curves: Sequence[NamedCurve]) -> str:
+    """Return the title of a plot of differences to ``reference``; of one curve of losses, their mean, too."""
+    title, effects = curve_title(comparison, key), [named for named in curves if named.effect is not None]
+    effect = effects[0].effect if len(effects) == 1 and key == LOSS else None
+    if effect is not None:
+        return effect_text(effect, title, effects[0].name, reference)
+    return f"{title}: difference to {reference} at equal steps"
+
+
+def difference_axis(comparison: Comparison, key: str) -> Axis:
+    """Return the axis of differences: never logarithmic, without the limits of the values."""
+    axis = curve_axis(comparison, key)
+    unit = " pp" if key != LOSS and comparison.runs[0].summary.scores.is_fraction else ""
+    return Axis(axis.title, axis.factor, unit)
+
+
 def _has_metric(comparison: Comparison, run: ComparedRun, key: str) -> bool:
     return key == LOSS or run.summary.metric == comparison.runs[0].summary.metric
 
@@ -133,16 +196,21 @@ def drawn_curves(curves: Sequence[NamedCurve], axis: Axis) -> List[Curve]:
     return found
 
 
-def curve_range(curves: Sequence[NamedCurve]) -> Range:
-    """Return the range of the common axis: from 0 to the end of the longest curve."""
-    return 0.0, max([float(named.curve.x[-1]) for named in curves], default=1.0) or 1.0
+def curve_range(curves: Sequence[NamedCurve], begin: float = 0.0) -> Range:
+    """Return the range of a common axis: from ``begin`` to the end of the longest curve."""
+    end = max([float(named.curve.x[-1]) for named in curves], default=begin)
+    return begin, end if end > begin else begin + 1.0
 
 
 def chart_frame(
-    size: Tuple[float, float], curves: Sequence[NamedCurve], axis: Axis, metrics: Metrics
+    size: Tuple[float, float],
+    curves: Sequence[NamedCurve],
+    axis: Axis,
+    metrics: Metrics,
+    x_range: Optional[Range] = None,
 ) -> Optional[Frame]:
-    """Return the frame of a chart of curves; None if there are no values."""
-    x_range, drawn = curve_range(curves), drawn_curves(curves, axis)
+    """Return the frame of a chart of curves, by default from 0 on; None if there are no values."""
+    x_range, drawn = x_range or curve_range(curves), drawn_curves(curves, axis)
     y_range = chart.value_range(drawn, x_range, axis) if drawn else None
     if y_range is None:
         return None
@@ -152,10 +220,15 @@ def chart_frame(
 
 
 def chart_shapes(
-    size: Tuple[float, float], curves: Sequence[NamedCurve], axis: Axis, x_axis: str, metrics: Metrics
+    size: Tuple[float, float],
+    curves: Sequence[NamedCurve],
+    axis: Axis,
+    x_axis: str,
+    metrics: Metrics,
+    x_range: Optional[Range] = None,
 ) -> List[Shape]:
-    """Return the chart of curves over the axis ``x_axis``; no shapes if there are no values."""
-    frame = chart_frame(size, curves, axis, metrics)
+    """Return the chart of curves over the axis ``x_axis``, by default from 0 on; no shapes if there are no values."""
+    frame = chart_frame(size, curves, axis, metrics, x_range)
     if frame is None:
         return []
     drawn = drawn_curves(curves, axis)

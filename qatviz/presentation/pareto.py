@@ -21,11 +21,11 @@ _SCALES = {
 }
 #: Room beyond the outermost costs, as a fraction of their distance, and at least as a fraction of the largest.
 _ROOM, _LEAST_ROOM = 0.06, 0.02
-_EDGE, _GAP = 8.0, 6.0
+EDGE, GAP = 8.0, 6.0
 #: Radii of dots, px: of evaluations and of the choice, and of the selected evaluation, which lies behind its dot.
-_RADIUS, _SELECTED_RADIUS = 3.0, 5.0
+RADIUS, SELECTED_RADIUS = 3.0, 5.0
 #: Strokes of both fronts.
-_FRONT, _PREDICTED = Stroke("good", 1.5), Stroke("float_values", 1.5)
+FRONT, _PREDICTED = Stroke("good", 1.5), Stroke("float_values", 1.5)
 
 
 class Dot(NamedTuple):
@@ -90,7 +90,7 @@ def pareto_scene(
     places = np.full((len(dots), 2), np.nan)
     if not dots and not predicted:
         return ParetoScene([], places)
-    x_range = _with_room(factor * min(costs), factor * max(costs))
+    x_range = with_room(factor * min(costs), factor * max(costs))
     axis = chart.plot_axis(metric_title, replace(metric_axis, settles=False))  # no value is later than another
     values = axis.places(np.array([dot.value for dot in dots], np.float64))
     x = factor * np.array([dot.cost for dot in dots], np.float64)
@@ -98,24 +98,24 @@ def pareto_scene(
     plots: List[_Plot] = []
     if dots:
         marks = [
-            _Marks(x[is_selected], values[is_selected], "text", _SELECTED_RADIUS),
+            _Marks(x[is_selected], values[is_selected], "text", SELECTED_RADIUS),
             _Marks(x[~kept], values[~kept], "muted"),
             _Marks(x[kept], values[kept], "in_range"),
         ]
-        plots.append(_Plot(axis, chart.Curve(x[list(front)], values[list(front)], None, None, _FRONT), marks))
+        plots.append(_Plot(axis, chart.Curve(x[list(front)], values[list(front)], None, None, FRONT), marks))
     if predicted:
         plots.append(_predicted_plot(factor, predicted, chosen))
     width, height = size
     ranges = [chart.value_range(plot.curves, x_range, plot.axis) or (0.0, 1.0) for plot in plots]
-    line = metrics.height + _GAP
+    line = metrics.height + GAP
     room = (height - line) / len(plots) - line
     ticks = [chart.y_ticks(found, plot.axis.log, room, metrics) for found, plot in zip(ranges, plots)]
     left = max(chart.label_room(found, metrics) for found in ticks)
     shapes: List[Shape] = []
     for number, (found, plot) in enumerate(zip(ranges, plots)):
         top = number * (room + line) + line
-        frame = chart.Frame(left, top, max(width - _EDGE, left + 1), max(top + room, top + 1), x_range, found)
-        shapes.append(Text(left, top - _GAP + 1, plot.axis.title))
+        frame = chart.Frame(left, top, max(width - EDGE, left + 1), max(top + room, top + 1), x_range, found)
+        shapes.append(Text(left, top - GAP + 1, plot.axis.title))
         shapes += chart.grid(frame, plot.axis.log, metrics, height)
         if chosen is not None:
             shapes += chart.marker_shapes(frame, [chart.Marker(factor * chosen.cost, "ghost")])
@@ -133,13 +133,13 @@ class _Marks(NamedTuple):
     x: np.ndarray
     y: np.ndarray
     role: str
-    radius: float = _RADIUS
+    radius: float = RADIUS
 
     @property
     def curve(self) -> chart.Curve:
         """Curve through the dots, for the range of the axis."""
         order = np.argsort(self.x, kind="stable")
-        return chart.Curve(self.x[order], self.y[order], None, None, _FRONT)
+        return chart.Curve(self.x[order], self.y[order], None, None, FRONT)
 
     def shape(self, frame: chart.Frame) -> Shape:
         """Circles, without those that have no place."""
@@ -175,7 +175,8 @@ def _predicted_plot(factor: float, predicted: Sequence[Allocation], chosen: Opti
     return _Plot(_LOSS_AXIS, line, [_Marks(*places([chosen]), "ghost")] if chosen is not None else [])
 
 
-def _with_room(low: float, high: float) -> Range:
+def with_room(low: float, high: float) -> Range:
+    """Return the range of an axis of costs from the least to the largest one, with room beside them."""
     room = max(_ROOM * (high - low), _LEAST_ROOM * high, 1e-9)
     return max(low - room, 0.0), high + room
 

@@ -1,11 +1,15 @@
 """Comparison of runs as an HTML document."""
 
 from pathlib import Path
-from typing import Iterable, List, Sequence
+from typing import Iterable, List, Optional, Sequence
 
 from qatviz.analysis.comparison import LOSS, STEPS, Comparison, MeasureRow, measure_rows, setting_rows, tensor_rows
+from qatviz.analysis.paired import effects_on_first
 from qatviz.metric import MODES
 from qatviz.presentation import comparison as scenes
+from qatviz.presentation.axis_range import Range
+from qatviz.presentation.chart import Axis
+from qatviz.presentation.comparison_dots import dots_scene
 from qatviz.presentation.run_table import COLUMNS, cell_text
 from qatviz.presentation.scene import SMALL, Scene, Shape
 from qatviz.report.markup import Content, Markup, element, join
@@ -45,6 +49,7 @@ def comparison_page(comparison: Comparison) -> str:
     parts = [
         ("Runs", _runs(comparison)),
         ("Curves", _curves(comparison)),
+        ("Sizes", _sizes(comparison)),
         ("Settings that differ", _settings(comparison)),
         ("Measures", _measures(comparison, "Measures, with differences to the first run", measure_rows(comparison))),
         ("Tensors", _tensors(comparison)),
@@ -67,6 +72,8 @@ def _runs(comparison: Comparison) -> Markup:
 def _curves(comparison: Comparison) -> Markup:
     keys = (LOSS, *reversed(MODES))
     figures = [_chart(comparison, key, False) for key in keys]
+    if any(effect is not None for effect in effects_on_first(comparison)):
+        figures.append(_differences(comparison))
     if any(len(members) > 1 for members in comparison.groups):
         figures += [_chart(comparison, key, True) for key in keys]
     return element("div", [figure for figure in figures if figure is not None], class_="figures")
@@ -77,13 +84,37 @@ def _chart(comparison: Comparison, key: str, by_group: bool) -> Content:
     curves = scenes.curves_of(comparison, key, STEPS, by_group)
     title, axis = scenes.curve_title(comparison, key), scenes.curve_axis(comparison, key)
     title = f"{title}: mean and extremes over seeds" if by_group else title
-    shapes = scenes.chart_shapes(_CHART, curves, axis, STEPS, FONTS[SMALL])
+    return _figure(title, curves, axis)
+
+
+def _differences(comparison: Comparison) -> Content:
+    """Return the chart of the differences of losses to the first run on the same batches, from the fork on."""
+    own = comparison.own_parts
+    curves = scenes.differences_of(own, LOSS, STEPS, 0)
+    title = scenes.difference_title(own, LOSS, comparison.names[0], curves)
+    begin = min(run.place_of_start(STEPS) for run in own.runs)
+    return _figure(title, curves, scenes.difference_axis(own, LOSS), scenes.curve_range(curves, begin))
+
+
+def _figure(title: str, curves: Sequence[scenes.NamedCurve], axis: Axis, x_range: Optional[Range] = None) -> Content:
+    """Return a chart with its legend; None if there are no values."""
+    shapes = scenes.chart_shapes(_CHART, curves, axis, STEPS, FONTS[SMALL], x_range)
     if not shapes:
         return None
     words = "; ".join(named.name for named in curves)
     legend = [element("span", _key([scenes.line_swatch(named.stroke, *_KEY)]), named.name) for named in curves]
     caption = element("figcaption", element("b", title), element("span", legend, class_="legend"))
     return element("figure", caption, svg(Scene(*_CHART, shapes, title, words), "chart"), class_="size-520")
+
+
+def _sizes(comparison: Comparison) -> Markup:
+    """Return the picture of all runs by size of the weights and quantized metric."""
+    scene = dots_scene(_CHART, FONTS[SMALL], comparison, MODES[-1], range(len(comparison.runs)))
+    if not scene.shapes:
+        return element("p", "There are no evaluations.", class_="missing")
+    title = f"Size of the weights and {scenes.curve_title(comparison, MODES[-1])}"
+    picture = svg(Scene(*_CHART, scene.shapes, title, ", ".join(comparison.names)), "chart")
+    return element("figure", element("figcaption", element("b", title)), picture, class_="size-520")
 
 
 def _settings(comparison: Comparison) -> Markup:

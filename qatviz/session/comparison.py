@@ -1,7 +1,8 @@
 """Reading of recorded runs to compare them, also while they train."""
 
 import os
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from qatviz.telemetry.run_summary import summary_of
 MOST_RUNS = 64
 #: Maximum number of blocks of step records that are read of a run. Each has 64 steps or more; the loss of a longer run
 #: is that of blocks spread over it.
-_MOST_BLOCKS = 320
+_MOST_BLOCKS = 192
 #: Maximum number of runs from which a fork descends that are read.
 _MOST_ANCESTORS = 16
 
@@ -41,6 +42,24 @@ def read_comparison(directories: Sequence[str]) -> Comparison:
     if not 1 <= len(directories) <= MOST_RUNS:
         raise SettingError(f"{len(directories)} runs to compare: expected 1 to {MOST_RUNS}")
     return compare([_read(os.path.expanduser(directory)) for directory in directories])
+
+
+def compare_runs(*directories: Union[str, Path]) -> Comparison:
+    """Return the comparison of recorded runs, for scripts.
+
+    Raises
+    ------
+    RecordError
+        For the first record that can't be read.
+    SettingError
+        If there are too many runs, or none.
+
+    See Also
+    --------
+    qatviz.analysis.comparison : measures and settings that differ, and curves of a comparison.
+    qatviz.analysis.paired : differences of runs with the same batches.
+    """
+    return read_comparison([os.fspath(directory) for directory in directories])
 
 
 def _read(directory: str) -> ComparedRun:

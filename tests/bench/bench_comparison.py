@@ -1,5 +1,6 @@
 """Time to open a comparison of many long runs, and to show another moment of a run."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from recorded_samples import record_run  # noqa: E402
 
 from qatviz.metric import MODES  # noqa: E402
 from qatviz.protocol import events  # noqa: E402
+from qatviz.protocol.run_spec import described_plan as plan_of  # noqa: E402
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord  # noqa: E402
 from qatviz.session.catalogue import read_catalogue  # noqa: E402
 from qatviz.session.comparison import read_comparison  # noqa: E402
@@ -32,7 +34,7 @@ def long_run(directory):
     record_run(directory, network="lenet", steps=0, ending=False)
     random = np.random.RandomState(0)
     with RunRecord.open(directory) as record:
-        tensors = 13
+        tensors = len(plan_of(RunRecord.read(directory).description).tensors)
         values = random.rand(_COMMITTED, len(STEP_MEASURES), tensors).astype(np.float32)
         for step in range(1, STEPS + 1):
             loss = float(2.3 * np.exp(-step / 20_000) + 0.05 * random.rand())
@@ -62,9 +64,12 @@ def _records(names):
         for path in paths[1:]:
             shutil.copytree(str(paths[0]), str(path))
         if "comparison_20_runs_s" in names:
+            app, window = _application(), _window(folder)
             begin, cpu = time.perf_counter(), time.process_time()
             found = read_comparison([str(path) for path in paths])
+            _draw_comparison(app, window, found, paths)
             seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+            window.close_without_asking()
             assert len(found.runs) == RUNS and found.runs[0].summary.step == STEPS
             yield {"name": "comparison_20_runs_s", "value": seconds, "unit": "s", "bar": 2, "cpu_s": cpu}
         if "catalogue_20_runs_ms" in names:
@@ -77,19 +82,41 @@ def _records(names):
             yield {"name": "catalogue_20_runs_ms", "value": 1e3 * again, "unit": "ms", "first_ms": 1e3 * first}
 
 
-def _slider_ms():
-    """Return the median time (ms) to show another moment of a lenet run in the window, and that of the processor."""
-    import os
+def _application():
+    from PyQt5 import QtWidgets
 
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    from PyQt5 import QtCore, QtWidgets
-    from staging import StagedRun
-    from window_stage import make_window, prepared_of
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["bench"])
 
-    app = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["bench"])
+
+def _window(folder):
+    """Return a window whose settings are stored in ``folder``."""
+    from PyQt5 import QtCore
+    from window_stage import make_window
+
+    return make_window(QtCore.QSettings(os.path.join(folder, "settings.ini"), QtCore.QSettings.IniFormat))
+
+
+def _draw_comparison(app, window, found, paths):
+    """Show a comparison in its window."""
+    from qatviz.gui.dialogs.comparison.dialog import ComparisonDialog
+
+    dialog = ComparisonDialog(window.context, window.launcher, [str(path) for path in paths])
+    dialog.show()
+    window.launcher.comparison_read.emit(dialog.directories, found)
+    app.processEvents()
+    assert dialog.curves.charts[0].shapes(False)
+    dialog.close()
+
+
+def _slider_ms():
+    """Return the median time (ms) to show another moment of a lenet run in the window, and that of the processor."""
+    from staging import StagedRun
+    from window_stage import prepared_of
+
+    app = _application()
     with tempfile.TemporaryDirectory() as folder:
-        settings = QtCore.QSettings(os.path.join(folder, "settings.ini"), QtCore.QSettings.IniFormat)
-        window = make_window(settings)
+        window = _window(folder)
         window.resize(1280, 800)
         window.show()
         staged = StagedRun("lenet")

@@ -16,13 +16,21 @@ THROUGHPUT, FRAME, STALL = "window_throughput_ratio", "frame_ms_p95", "event_loo
 CLICKS = {"click_to_applied_less_a_step_ms/lenet": "latency", "click_to_histogram_ms/lenet": "visible"}
 DRAG, AGE = "drag_to_levels_ms/lenet", "oldest_tile_s"
 FIRST_PAINT, FIRST_STEP = "startup_first_paint_s", "startup_window_first_step_s"
-#: Network, width, height, selected tensors. mobilenet has 57 tensors, all of which are shown.
-CASES = {"lenet": ("lenet", "1280", "800", "first"), "50_tensors": ("mobilenet", "1920", "1080", "everything")}
+#: Panels that are behind others by default, and are measured in front of them.
+PANELS = ("moments", "sensitivity", "budget")
+#: Network, width, height, and what is shown: the first tensor, all of them, or also a panel. mobilenet has 57 tensors.
+CASES = {
+    "lenet": ("lenet", "1280", "800", "first"),
+    "50_tensors": ("mobilenet", "1920", "1080", "everything"),
+    **{f"lenet_{panel}": ("lenet", "1280", "800", panel) for panel in PANELS},
+}
+#: Cases of which the age of tiles is measured: panels do not matter to it.
+AGED = ("lenet", "50_tensors")
 NAMES = (
     tuple(f"{THROUGHPUT}/{n}" for n in ("lenet", "mlp"))
     + tuple(f"{kind}/{case}" for case in CASES for kind in (FRAME, STALL))
     + tuple(CLICKS)
-    + (DRAG, *(f"{AGE}/{case}" for case in CASES))
+    + (DRAG, *(f"{AGE}/{case}" for case in AGED))
     + (FIRST_PAINT, FIRST_STEP)
 )
 REPEATS = 5
@@ -49,9 +57,9 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
             yield dict({"name": name, "unit": "ms"}, **_child(kind, "lenet", "1280", "800", "first"))
     if DRAG in names:
         yield dict({"name": DRAG, "unit": "ms"}, **_child("drag", "lenet", "1280", "800", "first"))
-    for case, arguments in CASES.items():
+    for case in AGED:
         if f"{AGE}/{case}" in names:
-            yield dict({"name": f"{AGE}/{case}", "unit": "s"}, **_child("age", *arguments))
+            yield dict({"name": f"{AGE}/{case}", "unit": "s"}, **_child("age", *CASES[case]))
     if {FIRST_PAINT, FIRST_STEP} & set(names):
         paints, steps = zip(*(_start() for _ in range(REPEATS)))
         for name, seconds in ((FIRST_PAINT, paints), (FIRST_STEP, steps)):

@@ -34,12 +34,12 @@ def make_application(settings_folder):
             if self.depth:
                 return super().notify(receiver, event)
             self.depth = 1
-            begin = time.perf_counter()
+            begin, cpu = time.perf_counter(), time.thread_time()
             try:
                 return super().notify(receiver, event)
             finally:
                 self.depth = 0
-                self.turns.append((begin, time.perf_counter() - begin, kind))
+                self.turns.append((begin, time.perf_counter() - begin, kind, time.thread_time() - cpu))
 
     app = Timed(["qatviz"])
     from qatviz.app.main import Application
@@ -129,22 +129,24 @@ def frames(app, window):
     watch(app, MEASURED_S)
     heart.stop()
     drawn = [
-        (begin, seconds)
-        for begin, seconds, kind in app.turns
+        (begin, np.array([seconds, cpu]))
+        for begin, seconds, kind, cpu in app.turns
         if kind in (QtCore.QEvent.UpdateRequest, QtCore.QEvent.Timer, QtCore.QEvent.MetaCall)
     ]
     # A frame is a tick that led to painting, and the painting itself.
-    times, paints = [], {begin for begin, _, kind in app.turns if kind == QtCore.QEvent.UpdateRequest}
-    tick = 0.0
+    frames, paints = [], {begin for begin, _, kind, _ in app.turns if kind == QtCore.QEvent.UpdateRequest}
+    tick = np.zeros(2)
     for begin, seconds in drawn:
         if begin in paints:
-            times.append(tick + seconds)
-            tick = 0.0
+            frames.append(tick + seconds)
+            tick = np.zeros(2)
         else:
             tick = seconds
+    times, cpu = np.array(frames).T
     return {
         "value": float(np.percentile(times, 95)) * 1e3,
         "median_ms": float(np.median(times)) * 1e3,
+        "cpu_p95_ms": float(np.percentile(cpu, 95)) * 1e3,  # of the window's thread, which does not wait for others
         "frames_per_second": len(times) / MEASURED_S,
         "stall_ms": float(np.diff(beats).max()) * 1e3 - HEARTBEAT_MS,
     }
@@ -275,6 +277,14 @@ def clicks(app, window, is_visible, begins=None):
     return times, 1 / window.model.steps_per_second()
 
 
+def open_panel(app, window, name):
+    """Show a panel in front of others; the two moments are the first snapshot and the newest."""
+    window.docks.open(name)
+    if name == "moments":
+        wait(app, lambda: len(window.model.past()) > 1)
+        window.model.compare_with(0)
+
+
 def main(kind, network, width, height, show):
     """Open the window and measure ``throughput``, ``frames``, ``latency``, ``visible``, ``drag`` or ``age``."""
     from qatviz.session.request import NO_LIMIT, NewRunRequest
@@ -288,6 +298,8 @@ def main(kind, network, width, height, show):
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         if show == EVERYTHING:
             window.model.select([t.name for t in window.model.tensors])
+        if show in window.panels:
+            open_panel(app, window, show)
         kinds = {
             "throughput": throughput,
             "frames": frames,

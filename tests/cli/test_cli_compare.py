@@ -21,7 +21,8 @@ def runs(folder):
 def test_settings_that_differ_and_measures_are_printed(folder):
     answer = call("compare", *runs(folder))
     assert answer.code == 0
-    settings, measures, group = answer.out.rstrip().split("\n\n")
+    listed, settings, measures, group = answer.out.rstrip().split("\n\n")
+    assert [line.split()[0] for line in listed.splitlines()] == ["name", "wide-s0", "wide-s1", "narrow"]
     rows = [line.split() for line in settings.splitlines()]
     assert ["seed", "0", "1", "0"] in rows and ["*.weights.num_bits", "8", "8", "4"] in rows and len(rows) == 4
     assert any(line.startswith("accuracy, quantized") and "(-8.00 pp)" in line for line in measures.splitlines())
@@ -51,3 +52,15 @@ def test_the_html_file_is_written_and_no_other_file_is_replaced(folder, tmp_path
 
 def test_what_is_no_run_is_refused(folder, tmp_path):
     assert "not found" in error_of("compare", folder / "narrow", tmp_path)
+
+
+def test_forks_of_one_checkpoint_are_compared_on_the_same_batches(tmp_path):
+    origin = {"run_id": "x", "directory": str(tmp_path / "gone"), "checkpoint": "c", "step": 10}
+    for name, bits in (("A", 8), ("B", 4)):
+        record_run(tmp_path / name, bits=bits, steps=40, first=10, forked_from=origin)
+    answer = call("compare", tmp_path / "A", tmp_path / "B")
+    assert answer.code == 0 and "losses on the same batches\nloss, B minus A: 0" in answer.out
+    found = call("compare", tmp_path / "A", tmp_path / "B", "--json").json["loss_differences"]
+    assert found[0] is None and (found[1]["steps"], found[1]["mean"]) == (30, 0.0)
+    assert call("compare", tmp_path / "A", tmp_path / "B", "--html", tmp_path / "c.html").code == 0
+    assert "B minus A" in (tmp_path / "c.html").read_text()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PyQt5 import QtCore, QtGui, QtTest
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from recorded_samples import record_run
 from staging import StagedRun
 from window_stage import StagedLauncher, file_dialog, make_window
@@ -94,36 +94,43 @@ def cells(table):
 
 
 def test_each_run_has_a_curve_that_can_be_hidden(dialog):
-    assert all(shows(dialog, dialog.charts[0], run_stroke(index).role) for index in range(3))
+    assert all(shows(dialog, dialog.curves.charts[0], run_stroke(index).role) for index in range(3))
     dialog.list.item(2).setCheckState(Qt.Unchecked)
-    assert not shows(dialog, dialog.charts[0], run_stroke(2).role)
+    assert not shows(dialog, dialog.curves.charts[0], run_stroke(2).role)
     assert dialog.shown() == [0, 1]
     dialog.refresh()
     assert dialog.shown() == [0, 1], "the choice stays when the runs are read again"
 
 
 def test_curves_are_aligned_by_the_chosen_axis(dialog):
-    assert [dialog.align.itemText(index) for index in range(dialog.align.count())] == ["Step", "Seconds", "Epoch"]
-    assert next(iter(dialog.charts[0].table())) == "wide step"
-    dialog.align.setCurrentIndex(2)
-    assert dialog.charts[0].table()["wide epoch"][-1] == pytest.approx(20 * 32 / 64)
+    assert [dialog.curves.align.itemText(index) for index in range(dialog.curves.align.count())] == [
+        "Step",
+        "Seconds",
+        "Epoch",
+    ]
+    assert next(iter(dialog.curves.charts[0].table())) == "wide step"
+    dialog.curves.align.setCurrentIndex(2)
+    assert dialog.curves.charts[0].table()["wide epoch"][-1] == pytest.approx(20 * 32 / 64)
 
 
 def test_the_mean_over_seeds_replaces_their_curves(dialog):
-    assert dialog.by_group.isEnabled()
-    dialog.by_group.setChecked(True)
-    assert [name for name in dialog.charts[1].table() if not name.endswith(" step")] == ["wide (2 runs)", "narrow"]
+    assert dialog.curves.by_group.isEnabled()
+    dialog.curves.by_group.setChecked(True)
+    assert [name for name in dialog.curves.charts[1].table() if not name.endswith(" step")] == [
+        "wide (2 runs)",
+        "narrow",
+    ]
 
 
 def test_another_mode_is_drawn(dialog):
-    quantized = dialog.charts[1].table()["narrow"][-1]
-    dialog.mode.setCurrentIndex(dialog.mode.findText("Float"))
-    assert dialog.charts[1].table()["narrow"][-1] == pytest.approx(quantized + 8.0)
-    assert dialog.titles[1].text().endswith(", float")
+    quantized = dialog.curves.charts[1].table()["narrow"][-1]
+    dialog.curves.mode.setCurrentIndex(dialog.curves.mode.findText("Float"))
+    assert dialog.curves.charts[1].table()["narrow"][-1] == pytest.approx(quantized + 8.0)
+    assert dialog.curves.titles[1].text().endswith(", float")
 
 
 def test_values_are_read_under_the_mouse(dialog):
-    chart = dialog.charts[1]
+    chart = dialog.curves.charts[1]
     QtTest.QTest.mouseMove(chart, QtCore.QPoint(chart.width() // 2, chart.height() // 2))
     step, *lines = chart.note.text().splitlines()
     assert step.startswith("step ") and [line.partition(":")[0] for line in lines] == ["wide", "wide2", "narrow"]
@@ -167,7 +174,7 @@ def test_a_record_that_can_not_be_read_is_reported(context, launcher, tmp_path, 
     show(dialog, 800, 500)
     assert dialog.banner.isVisible() and "not found" in dialog.banner.text.text() and dialog.comparison is None
     dialog.tabs.setCurrentIndex(3)
-    dialog.by_group.setChecked(True)
+    dialog.curves.by_group.setChecked(True)
 
 
 def test_runs_that_train_are_read_again(context, launcher, tmp_path, show):
@@ -200,3 +207,56 @@ def test_the_selected_runs_are_compared_from_the_list(context, launcher, folder,
     window.close()
     app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
     assert window.findChildren(ComparisonDialog) == []
+
+
+def test_differences_to_a_run_are_drawn_at_equal_steps(dialog):
+    page = dialog.curves
+    assert not page.charts[2].isVisible()
+    page.reference.setCurrentIndex(page.reference.findText("wide"))
+    assert page.charts[2].isVisible()
+    table = page.charts[2].table()
+    np.testing.assert_allclose(table["wide2"], 0.001 * 300, atol=1e-6)
+    np.testing.assert_array_equal(table["wide"], 0.0)
+    assert page.titles[2].text() == "Loss: difference to wide at equal steps"
+    dialog.list.item(2).setCheckState(Qt.Unchecked)
+    assert page.titles[2].text().startswith("Loss, wide2 minus wide: 0.3 ")
+    page.quantity.setCurrentIndex(1)
+    np.testing.assert_allclose(page.charts[2].table()["wide2"], 0.0, atol=1e-6)
+
+
+def test_a_fork_can_be_drawn_without_the_curve_of_its_parent(context, launcher, tmp_path, show):
+    record_run(tmp_path / "base", steps=10, run_id="base")
+    origin = {"run_id": "base", "directory": str(tmp_path / "base"), "checkpoint": "x", "step": 10}
+    for name in ("A", "B"):
+        record_run(tmp_path / name, steps=20, first=10, forked_from=origin)
+    dialog = ComparisonDialog(context, launcher, paths(tmp_path, "A", "B"), reference=str(tmp_path / "A"))
+    dialog.setAttribute(Qt.WA_DeleteOnClose, False)
+    show(dialog, 1180, 700)
+    page = dialog.curves
+    assert page.reference.currentText() == "A" and page.charts[2].isVisible()
+    assert page.charts[0].table()["A step"][0] == 11, "from the fork on"
+    page.parents.setChecked(True)
+    assert page.charts[0].table()["A step"][0] == 1
+
+
+def test_a_click_on_the_dot_of_a_run_selects_it(dialog):
+    dialog.tabs.setCurrentWidget(dialog.sizes)
+    plot = dialog.sizes.plot
+    plot.grab()
+    assert all(shows(dialog, plot, run_stroke(index).role) for index in (1, 2)), "the first two lie on each other"
+    QtTest.QTest.mouseClick(plot, Qt.LeftButton, pos=plot.place_of(2))
+    assert dialog.list.currentRow() == 2 and plot.selection == 2
+    assert plot.text_of(2).splitlines()[0] == "narrow"
+    dialog.list.item(2).setCheckState(Qt.Unchecked)
+    assert not shows(dialog, plot, run_stroke(2).role)
+
+
+def test_another_run_is_added_and_one_that_can_not_be_read_is_not(dialog, monkeypatch, tmp_path, folder):
+    answers = [str(folder / "narrow"), str(tmp_path)]
+    monkeypatch.setattr(QtWidgets.QFileDialog, "getExistingDirectory", lambda *args: answers.pop(0))
+    dialog.add.click()
+    assert dialog.list.count() == 4 and dialog.windowTitle().startswith("Comparison of 4 runs")
+    dialog.add.click()
+    assert dialog.banner.isVisible() and dialog.list.count() == 4
+    dialog.refresh()
+    assert len(dialog.launcher.compared[-1]) == 4

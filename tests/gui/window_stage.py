@@ -21,6 +21,7 @@ class StagedLauncher(Launcher):
         self.evaluations, self.cancellations = [], 0
         self.read, self.deleted, self.sensitivities = [], [], []
         self.compared, self.written_comparisons = [], []
+        self.sweeps, self.stopped_sweeps = [], []
 
     def begin(self, request, new_window=False):
         self.begun.append((request, new_window))
@@ -59,6 +60,12 @@ class StagedLauncher(Launcher):
 
     def write_comparison(self, directories, path):
         self.written_comparisons.append((tuple(directories), path))
+
+    def begin_sweep(self, request):
+        self.sweeps.append(request)
+
+    def stop_sweep(self, directory):
+        self.stopped_sweeps.append(directory)
 
     def delete_run(self, directory):
         self.deleted.append(directory)

@@ -33,7 +33,7 @@ def page(folder, *names):
 
 def test_the_page_has_curves_tables_and_distributions(folder):
     html = page(folder, "wide", "narrow")
-    assert html.count('<figure class="size-520">') == 5, "the loss and the metric in four modes"
+    assert html.count('<figure class="size-520">') == 6, "the loss, the metric in four modes, and the sizes"
     assert "*.weights.num_bits" in html and "(−8.00 pp)" in html
     assert html.count('<figure class="size-346">') == 2 * len(StagedRun("mlp").plan.tensors), (
         "float values and codes of each"
@@ -42,7 +42,7 @@ def test_the_page_has_curves_tables_and_distributions(folder):
 
 
 def test_means_over_seeds_are_drawn_if_there_are_any(folder):
-    assert page(folder, "wide", "wide2").count('<figure class="size-520">') == 10
+    assert page(folder, "wide", "wide2").count('<figure class="size-520">') == 11
     assert "mean and extremes over seeds" not in page(folder, "wide", "narrow")
     found = read_comparison([str(folder / name) for name in ("wide", "wide2")])
     assert [named.name for named in curves_of(found, "loss", "steps", by_group=True)] == ["wide (2 runs)"]

@@ -10,9 +10,6 @@ from recorded_samples import record_run
 from qatviz.errors import RecordError, SettingError
 from qatviz.session import sweep
 from qatviz.session.sweep import (
-    FINISHED,
-    INTERRUPTED,
-    NEW,
     PLAN_NAME,
     SweepPlan,
     Variation,
@@ -22,7 +19,8 @@ from qatviz.session.sweep import (
     runs_of,
     state_of,
 )
-from qatviz.telemetry.record.labels import read_labels
+from qatviz.session.sweep_request import FINISHED, INTERRUPTED, NEW, RESUMED, STOPPED, TRAINING
+from qatviz.telemetry.record.labels import RunLabels, read_labels, write_labels
 
 BITS, RATE = Variation("*.weights.num_bits", ("8", "4")), Variation("run.learning_rate", ("0.001", "1e-4"))
 
@@ -118,6 +116,36 @@ def test_finished_runs_are_skipped_and_interrupted_ones_resumed(tmp_path, childr
     assert {(names[0], "skipped"), (names[1], "resumed"), (names[1], "finished"), (names[2], "failed")} <= events
     assert news[-1].done == news[-1].total == 4
     assert read_labels(tmp_path / names[1]).tags == (tmp_path.name[:40],)
+
+
+def test_the_labels_of_a_run_stay_when_it_is_continued(tmp_path, children):
+    record_run(tmp_path / "run", steps=2, ending=False)
+    write_labels(tmp_path / "run", RunLabels("mine", "a note", ("best",)))
+    assert run_sweep(str(tmp_path), SweepPlan(("--steps", "9")), 1, lambda report: None) == 0
+    tags = tuple(sorted(("best", tmp_path.name[:40])))
+    assert read_labels(tmp_path / "run") == RunLabels("mine", "a note", tags)
+
+
+def test_a_failure_is_reported_with_the_last_line_of_the_log(tmp_path, monkeypatch):
+    popen, code = subprocess.Popen, "import sys; print('one'); print('the reason', file=sys.stderr); sys.exit(3)"
+    monkeypatch.setattr(
+        sweep.subprocess, "Popen", lambda command, **options: popen([sys.executable, "-c", code], **options)
+    )
+    news = []
+    assert run_sweep(str(tmp_path), SweepPlan(()), 1, news.append) == 1
+    assert news[-1].message == "the reason (exit code 3)"
+
+
+def test_the_recorded_steps_of_runs_are_reported(tmp_path, monkeypatch):
+    record_run(tmp_path / "run", steps=7, ending=False)
+    popen, code = subprocess.Popen, "import time; time.sleep(600)"
+    monkeypatch.setattr(
+        sweep.subprocess, "Popen", lambda command, **options: popen([sys.executable, "-c", code], **options)
+    )
+    news = []
+    is_wanted = lambda: not any(report.event == TRAINING for report in news)  # noqa: E731
+    run_sweep(str(tmp_path), SweepPlan(()), 1, news.append, is_wanted)
+    assert [(report.event, report.step) for report in news] == [(RESUMED, 0), (TRAINING, 7), (STOPPED, 7)]
 
 
 def test_a_damaged_record_fails_alone(tmp_path, children):

@@ -10,6 +10,7 @@ from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import RunRequest
+from qatviz.session.sweep_request import SweepRequest
 from qatviz.telemetry.run_handle import RunHandle
 
 if TYPE_CHECKING:  # they import data and records, which would delay the window
@@ -44,6 +45,13 @@ class Launcher(QtCore.QObject):
     #: the reason why they can't be compared.
     comparison_read = QtCore.pyqtSignal(object, object)
     comparison_failed = QtCore.pyqtSignal(object, str)
+
+    #: Emitted with the :class:`qatviz.session.sweep_request.Begun` of a sweep, before any of its runs starts.
+    sweep_begun = QtCore.pyqtSignal(object)
+    #: Emitted with the directory of a sweep, and a :class:`qatviz.session.sweep_request.Report` on one of its runs.
+    sweep_reported = QtCore.pyqtSignal(str, object)
+    #: Emitted with the directory of a sweep that has ended or was stopped, and the reason if it could not be trained.
+    sweep_ended = QtCore.pyqtSignal(str, str)
 
     #: Emitted with the present activity of an evaluation of settings, and the fraction done, 0 to 1.
     evaluation_progressed = QtCore.pyqtSignal(str, float)
@@ -104,6 +112,14 @@ class Launcher(QtCore.QObject):
 
         ``report_written`` or ``failed`` follows.
         """
+        raise NotImplementedError
+
+    def begin_sweep(self, request: SweepRequest) -> None:
+        """Train the runs of a sweep in the background; ``sweep_begun``, ``sweep_reported``, ``sweep_ended`` follow."""
+        raise NotImplementedError
+
+    def stop_sweep(self, directory: str) -> None:
+        """Stop a sweep: the runs that train save their states, and it can be continued. ``sweep_ended`` follows."""
         raise NotImplementedError
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:

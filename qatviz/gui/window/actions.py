@@ -107,6 +107,14 @@ DECLARATIONS = {
     "fork": Declaration(
         "Fork…", "Start a second run from a checkpoint of this run, in a new window.", ("Ctrl+Shift+N",)
     ),
+    "fork_both": Declaration(
+        "Fork both…",
+        "Train two settings side by side on the same batches from one checkpoint, and draw the difference live.",
+        ("Ctrl+Alt+N",),
+    ),
+    "sweep": Declaration(
+        "Sweep…", "Train all combinations of settings and seeds from one checkpoint, in several processes."
+    ),
     "evaluate": Declaration(
         "Evaluate now",
         "Evaluate on held-out data: float, weights only, activations only, and quantized.",
@@ -180,6 +188,8 @@ MENUS = {
         SEPARATOR,
         "resume",
         "fork",
+        "fork_both",
+        "sweep",
     ),
     "&View": ("reset_layout", "full_screen", SEPARATOR, "larger", "smaller", "normal_size", SEPARATOR, THEME, PANELS),
     "&Help": ("shortcuts", "glossary", "about"),

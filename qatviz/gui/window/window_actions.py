@@ -1,7 +1,7 @@
 """Handlers of the window's actions."""
 
 import os
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional
+from typing import Callable, Dict
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -17,15 +17,12 @@ from qatviz.gui.widgets.figures.figure import save_csv, save_png
 from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import RunWindow
 from qatviz.gui.window.exports import Exports
+from qatviz.gui.window.record_windows import RecordWindows
 from qatviz.protocol import commands as c
 from qatviz.protocol.recipe import read_recipe, recipe_of, write_recipe
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
 from qatviz.telemetry.run_handle import PAUSED, RUNNING
-
-if TYPE_CHECKING:
-    from qatviz.gui.dialogs.browser.dialog import RunsDialog
-    from qatviz.gui.dialogs.comparison.dialog import ComparisonDialog
 
 #: Number of training steps that "Train longer" adds to a finished run.
 MORE_STEPS = 2000
@@ -41,8 +38,7 @@ class WindowActions:
 
     def __init__(self, window: RunWindow, exports: Exports):
         self._window, self._exports = window, exports
-        self._runs: Optional[RunsDialog] = None
-        self._comparisons: List[ComparisonDialog] = []
+        self._records = RecordWindows(window, self.open_path)
         window.launcher.report_written.connect(self._on_report_written)
 
     def by_name(self) -> Dict[str, Callable[[], None]]:
@@ -71,44 +67,11 @@ class WindowActions:
             self.open_path(path)
 
     def runs(self) -> None:
-        """Show the list of recorded runs, or bring it to the front."""
-        from qatviz.gui.dialogs.browser.dialog import RunsDialog  # imported late, so that the window opens sooner
-
-        if self._runs is None:
-            window = self._window
-            self._runs = RunsDialog(window.context, window.launcher, window)
-            self._runs.open_wanted.connect(self._open_runs)
-            self._runs.compare_wanted.connect(self._compare_runs)
-        else:
-            self._runs.refresh()
-        self._runs.show()
-        self._runs.raise_()
-        self._runs.activateWindow()
+        self._records.show_list()
 
     def leave(self) -> None:
-        """Close the list of runs and the comparisons together with the window."""
-        if self._runs is not None:
-            self._runs.close()
-        for comparison in tuple(self._comparisons):
-            comparison.close()
-
-    def _compare_runs(self, directories: List[str]) -> None:
-        """Show a comparison of runs in a new window."""
-        from qatviz.gui.dialogs.comparison.dialog import ComparisonDialog
-
-        dialog = ComparisonDialog(self._window.context, self._window.launcher, directories, self._window)
-        self._comparisons.append(dialog)
-        dialog.finished.connect(lambda _: self._comparisons.remove(dialog))
-        dialog.show()
-
-    def _open_runs(self, directories: List[str]) -> None:
-        """Show one run in this window, several in windows of their own."""
-        if len(directories) == 1:
-            self.open_path(directories[0])
-            return
-        for directory in directories:
-            self._window.recent.add(directory)
-            self._window.launcher.begin(OpenRequest(directory), True)
+        """Close the windows with recorded runs together with the main one."""
+        self._records.close()
 
     def open_data(self) -> None:
         folder = start_folder(self._window.settings, DATA)
@@ -284,6 +247,12 @@ class WindowActions:
         if accepted:
             out = new_run_directory(network.name, folder_of_runs(window.settings) or None)
             window.launcher.begin(ForkRequest(directory=directory, checkpoint=name, out=out), True)
+
+    def fork_both(self) -> None:
+        self._records.fork_both()
+
+    def sweep(self) -> None:
+        self._records.sweep()
 
     # The window
 

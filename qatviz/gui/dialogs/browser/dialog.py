@@ -1,33 +1,34 @@
 """List of the recorded runs of a folder: search, sort, label, open, compare, delete."""
 
 import os
-from typing import List, Optional
+import re
+from typing import Callable, Dict, List, Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.browser.labels import LabelsForm
 from qatviz.gui.dialogs.browser.table import RunsTable
+from qatviz.gui.dialogs.records_window import READING, RecordsWindow, push_button
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.folders import folder_of_runs
 from qatviz.gui.model.launcher import Launcher
-from qatviz.gui.widgets.banner import BAD, Banner
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label
 from qatviz.number_format import bytes_text, count
-from qatviz.telemetry.record.labels import write_labels
+from qatviz.telemetry.record.labels import LONGEST_TAG, write_labels
 from qatviz.telemetry.run_summary import Catalogue, RunSummary
 
-_GEOMETRY, _HEADER, _SPLIT = "runs/geometry", "runs/header", "runs/split"
-_READING = "Reading the records of the runs…"
 _EMPTY = "There are no recorded runs in {}.\nEvery run of the window is recorded there; “Folder…” shows another folder."
 _NOT_FOUND = "No run matches “{}”."
 #: Maximum number of runs that are opened at once, each in a window.
 MOST_OPENED = 8
+#: Names of folders that a sweep gives its runs unchanged as a tag.
+_TAG = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_TAG}}}")
 _SIZE, _FORM_WIDTH = QtCore.QSize(1180, 640), 260
 
 
-class RunsDialog(QtWidgets.QDialog):
+class RunsDialog(RecordsWindow):
     """Window with the list of runs; it stays open beside the main window."""
 
     #: Emitted with the directories of runs to show: one in the main window, several in windows of their own.
@@ -36,15 +37,14 @@ class RunsDialog(QtWidgets.QDialog):
     compare_wanted = QtCore.pyqtSignal(list)
 
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
-        super().__init__(parent, QtCore.Qt.Window)
+        super().__init__(context, launcher, "runs", _SIZE, -_FORM_WIDTH, parent)
         self.setWindowTitle("Runs – qatviz")
-        self.context, self.launcher = context, launcher
         self._folder = folder_of_runs(context.settings)
         self._catalogue: Optional[Catalogue] = None
         self._setup_ui()
         self._layout()
         self._connect()
-        self._restore()
+        self.restore()
         self.apply_theme()
         self.refresh()
 
@@ -55,45 +55,24 @@ class RunsDialog(QtWidgets.QDialog):
         self.form = LabelsForm()
         self.empty = EmptyText(self.table.viewport())
         self.status = Label()
-        self.banner = Banner(self.context.theme, lambda title, text: None)
-        self.choose = QtWidgets.QPushButton("Folder…")
-        self.choose.setToolTip("Show the runs of another folder")
-        self.reload = QtWidgets.QPushButton("Refresh")
+        self.choose = push_button("Folder…", "Show the runs of another folder")
         self.reload.setToolTip("Read the folder again (F5)")
-        self.open_button = QtWidgets.QPushButton("Open")
-        self.open_button.setToolTip("Show the selected run (Enter); several: each in a window of its own")
-        self.compare_button = QtWidgets.QPushButton("Compare")
-        self.compare_button.setToolTip("Compare the selected runs with the topmost (Ctrl+D)")
-        self.delete_button = QtWidgets.QPushButton("Delete…")
-        self.delete_button.setToolTip("Move the selected runs to the trash (Delete)")
-        for button in (self.choose, self.reload, self.open_button, self.compare_button, self.delete_button):
-            button.setAutoDefault(False)
-        self.split = QtWidgets.QSplitter()
+        self.open_button = push_button("Open", "Show the selected run (Enter); several: each in a window of its own")
+        self.compare_button = push_button("Compare", "Compare the selected runs with the topmost (Ctrl+D)")
+        self.delete_button = push_button("Delete…", "Move the selected runs to the trash (Delete)")
 
     def _layout(self) -> None:
-        top = QtWidgets.QHBoxLayout()
-        top.addWidget(self.search, 1)
-        top.addWidget(self.choose)
-        top.addWidget(self.reload)
-        self.split.addWidget(self.table)
-        self.split.addWidget(self.form)
-        self.split.setStretchFactor(0, 1)
-        self.split.setChildrenCollapsible(False)
-        bottom = QtWidgets.QHBoxLayout()
-        bottom.addWidget(self.status, 1)
+        self.top.addWidget(self.search, 1)
+        self.top.addWidget(self.choose)
+        self.top.addWidget(self.reload)
+        self.add_parts([self.table, self.form])
+        self.bottom.addWidget(self.status, 1)
         for button in (self.delete_button, self.compare_button, self.open_button):
-            bottom.addWidget(button)
-        rows = QtWidgets.QVBoxLayout(self)
-        rows.addWidget(self.banner)
-        rows.addLayout(top)
-        rows.addWidget(self.split, 1)
-        rows.addLayout(bottom)
-        self.banner.dismiss()
+            self.bottom.addWidget(button)
 
     def _connect(self) -> None:
         self.search.textChanged.connect(self._on_search)
         self.choose.clicked.connect(self._on_choose)
-        self.reload.clicked.connect(self.refresh)
         self.open_button.clicked.connect(self.open_selected)
         self.compare_button.clicked.connect(self.compare_selected)
         self.delete_button.clicked.connect(self.delete_selected)
@@ -106,8 +85,7 @@ class RunsDialog(QtWidgets.QDialog):
         self.form.failed.connect(self.show_failure)
         self.launcher.runs_read.connect(self._on_read)
         self.launcher.runs_failed.connect(self._on_failed)
-        self.context.theme.changed.connect(self.apply_theme)
-        for keys, slot in (("F5", self.refresh), ("Ctrl+F", self._focus_search), ("Ctrl+D", self.compare_selected)):
+        for keys, slot in (("Ctrl+F", self._focus_search), ("Ctrl+D", self.compare_selected)):
             QtWidgets.QShortcut(QtGui.QKeySequence(keys), self, slot)
         for text, slot in (
             ("Open", self.open_selected),
@@ -128,7 +106,7 @@ class RunsDialog(QtWidgets.QDialog):
 
     def _read_again(self) -> None:
         if self._catalogue is None or not self._catalogue.runs:
-            self.empty.show_text(_READING)
+            self.empty.show_text(READING)
         self.launcher.read_runs(self._folder)
 
     def _on_read(self, catalogue: Catalogue) -> None:
@@ -152,10 +130,25 @@ class RunsDialog(QtWidgets.QDialog):
     def _on_choose(self) -> None:
         folder = QtWidgets.QFileDialog.getExistingDirectory(self, "Folder of runs", self._folder)
         if folder:
-            self._folder = folder
-            self._catalogue = None
-            self.table.show_runs([])
+            self.show_folder(folder)
+
+    def show_sweep(self, folder: str) -> None:
+        """List the runs of a sweep: by its tag if its folder is in the present one."""
+        folder = os.path.abspath(folder)
+        parent, name = os.path.split(folder)
+        if parent == os.path.abspath(os.path.expanduser(self._folder)) and _TAG.fullmatch(name):
+            self.search.setText(f"#{name}")
             self.refresh()
+        else:
+            self.search.clear()
+            self.show_folder(folder)
+
+    def show_folder(self, folder: str) -> None:
+        """List the runs of another folder."""
+        self._folder = folder
+        self._catalogue = None
+        self.table.show_runs([])
+        self.refresh()
 
     def _focus_search(self) -> None:
         self.search.setFocus()
@@ -235,34 +228,19 @@ class RunsDialog(QtWidgets.QDialog):
             self.show_failure("\n".join(failures))
         self._read_again()
 
-    def show_failure(self, text: str) -> None:
-        """Show the reason why something failed."""
-        self.banner.show_message(text, BAD)
-
     # The window
 
     def apply_theme(self) -> None:
         """Apply the theme's colours and font."""
         self.table.apply_theme()
 
-    def _restore(self) -> None:
-        settings = self.context.settings
-        self.resize(_SIZE)
-        self.split.setSizes([_SIZE.width() - _FORM_WIDTH, _FORM_WIDTH])
-        for key, restore in (
-            (_GEOMETRY, self.restoreGeometry),
-            (_SPLIT, self.split.restoreState),
-            (_HEADER, self.table.restore_columns),
-        ):
-            kept = settings.value(key)
-            if isinstance(kept, QtCore.QByteArray):
-                restore(kept)
+    def _stored(self) -> Dict[str, Callable[[], QtCore.QByteArray]]:
+        return {**super()._stored(), "header": self.table.horizontalHeader().saveState}
+
+    def _restoring(self) -> Dict[str, Callable[[QtCore.QByteArray], object]]:
+        return {**super()._restoring(), "header": self.table.restore_columns}
 
     def done(self, result: int) -> None:
         """Write what was typed, and remember the layout."""
         self.form.commit()
-        settings = self.context.settings
-        settings.setValue(_GEOMETRY, self.saveGeometry())
-        settings.setValue(_HEADER, self.table.horizontalHeader().saveState())
-        settings.setValue(_SPLIT, self.split.saveState())
         super().done(result)

@@ -11,6 +11,7 @@ from qatviz.gui.widgets.labels import Label, note_style
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.number_format import si
+from qatviz.presentation.axis_range import Range
 from qatviz.presentation.chart import Axis, Frame
 from qatviz.presentation.comparison import AXIS_TITLES, NamedCurve, chart_frame, chart_shapes
 from qatviz.presentation.figure_caption import Caption
@@ -28,6 +29,7 @@ class CurveChart(SceneWidget):
         super().__init__(theme, parent)
         self.figure_name = name
         self._title, self._axis, self._x_axis = "", Axis(), ""
+        self._x_range: Optional[Range] = None
         self._curves: List[NamedCurve] = []
         self._crosshair: Optional[float] = None
         self.empty = EmptyText(self)
@@ -38,16 +40,20 @@ class CurveChart(SceneWidget):
         self.setMouseTracking(True)
         self.setMinimumSize(200, 110)
 
-    def show_curves(self, title: str, curves: List[NamedCurve], axis: Axis, x_axis: str) -> None:
+    def show_curves(
+        self, title: str, curves: List[NamedCurve], axis: Axis, x_axis: str, x_range: Optional[Range] = None
+    ) -> None:
         """Show curves over the axis ``x_axis``, one of :data:`qatviz.analysis.comparison.AXES`."""
-        self._title, self._curves, self._axis, self._x_axis = title, curves, axis, x_axis
+        self._title, self._curves, self._axis, self._x_axis, self._x_range = title, curves, axis, x_axis, x_range
         self.setAccessibleName(title)
         self.empty.show_text("" if self._frame() else _NO_VALUES)
         self._read(None)
         self.changed()
 
     def shapes(self, is_figure: bool) -> Sequence[Shape]:
-        return chart_shapes((self.width(), self.height()), self._curves, self._axis, self._x_axis, self.metrics)
+        return chart_shapes(
+            (self.width(), self.height()), self._curves, self._axis, self._x_axis, self.metrics, self._x_range
+        )
 
     def caption(self) -> Caption:
         """Return title and names of the curves for a saved figure."""
@@ -62,7 +68,7 @@ class CurveChart(SceneWidget):
         return columns
 
     def _frame(self) -> Optional[Frame]:
-        return chart_frame((self.width(), self.height()), self._curves, self._axis, self.metrics)
+        return chart_frame((self.width(), self.height()), self._curves, self._axis, self.metrics, self._x_range)
 
     def paint_over(self, painter: QtGui.QPainter) -> None:
         frame = self._frame()

@@ -44,7 +44,7 @@ class MomentsPanel(Panel):
         charts = QtWidgets.QHBoxLayout()
         charts.addWidget(self.histogram, 1)
         charts.addWidget(self.codes, 1)
-        rows.addLayout(charts, 2)
+        rows.addLayout(charts, 1)
         rows.addWidget(self.measures, 1)
         rows.addWidget(self.settings)
         outer = QtWidgets.QVBoxLayout(self)

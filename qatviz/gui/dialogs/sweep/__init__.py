@@ -1,0 +1,1 @@
+"""Training of several runs from one checkpoint: A/B trials and sweeps."""
