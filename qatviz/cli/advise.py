@@ -6,6 +6,7 @@ from typing import Any, Callable, Tuple
 
 from qatviz.cli.export import add_format_options, format_options
 from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
+from qatviz.cli.recorded_run import add_checkpoint_and_data, add_recorded_run
 from qatviz.cli.tables import score_cells, table
 from qatviz.cli.train import train_request
 from qatviz.cli.train_options import add_steps
@@ -132,7 +133,7 @@ def _bits(text: str) -> Tuple[int, ...]:
 def add_commands(add: Callable[..., Any]) -> None:
     """Declare the command; ``add(name, function, help)`` makes a parser."""
     parser = add("advise", advise_run, "choose the bits of a recorded run's weights within a budget", epilog=EXAMPLES)
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    add_recorded_run(parser)
     parser.add_argument("--budget", metavar="AMOUNT", help=f"largest cost: {BUDGET_FORM}".replace("%", "%%"))
     parser.add_argument("--max-loss", metavar="AMOUNT", help=f"largest loss: {LOSS_FORM}".replace("%", "%%"))
     parser.add_argument(
@@ -164,10 +165,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         help="export format whose size counts, and which has to support the bits (default: %(default)s)",
     )
     add_format_options(parser)
-    parser.add_argument("--checkpoint", metavar="NAME", help="state of the run (default: the newest)")
-    parser.add_argument(
-        "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
-    )
+    add_checkpoint_and_data(parser)
     parser.add_argument("--recipe", metavar="FILE", help="write the bits to this file, for `qatviz train --recipe`")
     parser.add_argument("--apply", action="store_true", help="resume the run with these bits")
     add_steps(parser)

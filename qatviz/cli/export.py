@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict
 from qatviz.cli.export_sizes import print_sizes
 from qatviz.cli.followed import Followed, followed
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
+from qatviz.cli.recorded_run import add_checkpoint_and_data, add_recorded_run
 from qatviz.errors import SettingError
 from qatviz.export.formats import FORMATS, Format
 from qatviz.export.proof.files import proof_record
@@ -85,7 +86,7 @@ def _all_options() -> Dict[str, Any]:
 def add_commands(add: Callable[..., Any]) -> None:
     """Declare the command; ``add(name, function, help)`` makes a parser."""
     parser = add("export", export_run, "export a recorded run for another runtime, with a proof of its outputs")
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    add_recorded_run(parser)
     parser.add_argument(
         "--format", choices=tuple(FORMATS), help=f"(default: {DEFAULT_FORMAT}; with --dry-run, all formats)"
     )
@@ -95,19 +96,12 @@ def add_commands(add: Callable[..., Any]) -> None:
         help="the file, required without --dry-run; the proof is written to FILE.parity.txt, .parity.json and "
         ".golden.npz; for a format of several files, the directory",
     )
-    parser.add_argument(
-        "--checkpoint",
-        metavar="NAME",
-        help="export this checkpoint; best: that of the best evaluation (default: the newest)",
-    )
+    add_checkpoint_and_data(parser)
     parser.add_argument(
         option_name("examples"),
         type=int,
         metavar="N",
         help="held-out examples to run the file on (default: 1000, or fewer for a large network)",
-    )
-    parser.add_argument(
-        "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
     )
     parser.add_argument(
         option_name("dry_run"),
