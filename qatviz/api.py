@@ -227,7 +227,7 @@ def evaluate(
     """
     keep_tensorflow_quiet()
     parsed = (*recipe_changes(recipe), *map(parse_change, changes))
-    request = EvaluationRequest(os.fspath(directory), checkpoint, preset, parsed, data, more_bits)
+    request = EvaluationRequest(os.fspath(directory), checkpoint, data, preset, parsed, more_bits)
     return evaluate_recorded(request, _print_notice)
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import Any, Callable, Tuple
 
+from qatviz.analysis.sensitivity import WIDTHS
 from qatviz.cli.export import add_format_options, format_options
 from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
 from qatviz.cli.recorded_run import add_checkpoint_and_data, add_recorded_run
@@ -34,7 +35,8 @@ from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.quiet import keep_tensorflow_quiet
 
-DEFAULT_FORMAT, DEFAULT_BITS = "c", "2,3,4,6,8"
+#: Bits to choose from by default: those that have sensitivities.
+DEFAULT_BITS = ",".join(map(str, WIDTHS))
 EXAMPLES = """\
 examples:
   qatviz advise runs/a --budget '60 kB'
@@ -64,6 +66,8 @@ def advise_run(options: argparse.Namespace) -> int:
     exit_on_native_shortage(FAILED)
     request = BudgetRequest(
         options.directory,
+        options.checkpoint,
+        options.data,
         RuleTexts(
             options.bits,
             tuple(options.fixed),
@@ -75,8 +79,6 @@ def advise_run(options: argparse.Namespace) -> int:
         None if options.max_loss is None else parse_loss(options.max_loss),
         options.format,
         format_options(options, FORMATS[options.format]),
-        options.checkpoint,
-        options.data,
     )
     advice = advise(request, print_notice, Progress(Activities().at))
     if options.recipe is not None:
@@ -161,7 +163,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument(
         "--format",
         choices=tuple(form.name for form in FORMATS.values() if form.weights is WeightStorage.CODES),
-        default=DEFAULT_FORMAT,
+        default=BudgetRequest.format,
         help="export format whose size counts, and which has to support the bits (default: %(default)s)",
     )
     add_format_options(parser)

@@ -46,9 +46,9 @@ def evaluate_run(options: argparse.Namespace) -> int:
     request = EvaluationRequest(
         options.directory,
         options.checkpoint,
+        options.data,
         options.preset,
         (*recipe_changes(options.recipe), *map(parse_change, options.set)),
-        options.data,
         options.more_bits,
     )
     result = evaluate(request, print_notice, Progress(Activities().at))

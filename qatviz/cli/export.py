@@ -15,10 +15,8 @@ from qatviz.export.proof.files import proof_record
 from qatviz.memory import exit_on_native_shortage
 from qatviz.option_names import option_name
 from qatviz.session.export import export, source_of
-from qatviz.session.record_requests import ExportRequest
+from qatviz.session.record_requests import DEFAULT_FORMAT, ExportRequest, RecordedStateRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
-
-DEFAULT_FORMAT = "tflite"
 
 
 def export_run(options: argparse.Namespace) -> int:
@@ -36,9 +34,9 @@ def export_run(options: argparse.Namespace) -> int:
         keep_tensorflow_quiet()
         exit_on_native_shortage(FAILED)
         request = ExportRequest(
-            options.directory, options.format, options.out, options.checkpoint, given, options.verify, options.data
+            options.directory, options.checkpoint, options.data, options.format, options.out, given, options.verify
         )
-        source = source_of(request, print_notice)
+        source = source_of(request, request.examples, print_notice)
         print_message("exporting checkpoint {checkpoint} (step {step}) and running it ...".format(**source.metadata))
         written = export(request, source, follower.progress, print_notice)
         record = dict(proof_record(written.report, source.book), files=[str(path) for path in written.paths])
@@ -62,8 +60,8 @@ def _print_sizes(options: argparse.Namespace) -> int:
     if ignored:
         raise SettingError(f"{option_name(ignored[0])}: is an option of a format: expected --format, too")
     keep_tensorflow_quiet()
-    request = ExportRequest(options.directory, "", "", options.checkpoint, {}, None, options.data)
-    return print_sizes(source_of(request, print_notice), formats, given, options.json)
+    request = RecordedStateRequest(options.directory, options.checkpoint, options.data)
+    return print_sizes(source_of(request, notify=print_notice), formats, given, options.json)
 
 
 def format_options(options: argparse.Namespace, form: Format) -> Dict[str, Any]:

@@ -39,10 +39,10 @@ from qatviz.protocol.snapshots import Snapshot
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.scaling import SCALINGS, UNIT, UNSCALED, joined_scalings
 from qatviz.session.changes import TimedChange, check_change
-from qatviz.session.learned import check_tasks, learned
 from qatviz.session.own_code import read_functions, with_absolute_functions
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
+from qatviz.session.run_heads import check_tasks, head_fields
 from qatviz.session.scaling_choice import best_scaling
 from qatviz.settings import RunSettings
 from qatviz.task import CLASSIFICATION, REGRESSION, SEGMENTATION
@@ -103,7 +103,7 @@ def begin(
             request.quant_delay,
             batch_size=request.batch_size,
             optimizer=request.optimizer,
-            **learned(request, chosen.network.output_names, chosen.is_logit),
+            **head_fields(request, chosen.network.output_names, chosen.is_logit),
             functions=read_functions(request, functions or {}, chosen.logit_outputs),
             seed=request.seed,
             steps=request.total_steps,
