@@ -295,7 +295,7 @@ def train(
         Factors of the outputs' losses, by name or index, or in their order. For several outputs, ``loss``, ``metric``
         and ``task`` have these forms, too.
     class_weights : dict of str or int to float, or "balanced"
-        Factors of the losses of a class' examples, by name or number of the class. For several outputs: these by name
+        Factors of the losses of a class' examples, by name or index of the class. For several outputs: these by name
         or index of the output, or in a list.
     preset : str
         ``tflite-int8``, ``uint8-affine``, ``int4``, ``ternary`` or ``float``.

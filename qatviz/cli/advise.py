@@ -146,9 +146,9 @@ def add_commands(add: Callable[..., Any]) -> None:
         help="numbers of bits to choose from (default: %(default)s)",
     )
     for name, text in (
-        ("fixed", "bits that these weights have"),
-        ("lowest", "fewest bits of these weights"),
-        ("highest", "most bits of these weights"),
+        ("fixed", "number of bits of these weights"),
+        ("lowest", "smallest number of bits of these weights"),
+        ("highest", "largest number of bits of these weights"),
     ):
         parser.add_argument(
             f"--{name}", action="append", default=[], metavar="PATTERN=BITS", help=f"{text}; may be repeated"
@@ -158,7 +158,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         action="append",
         default=[],
         metavar="PATTERN,...",
-        help="weights that have one number of bits; may be repeated",
+        help="weights with the same number of bits; may be repeated",
     )
     parser.add_argument(
         "--format",

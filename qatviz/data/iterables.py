@@ -30,7 +30,7 @@ class Collected(NamedTuple):
     ----------
     examples : ndarray, shape [N, ...]
     labels : ndarray, shape [N, ...], or dict of str to ndarray
-        By name of the output, or by its number, if items have targets of several.
+        By name of the output, or by its index, if items have targets of several.
     notes : list of Note
         On what was not read.
     weights : ndarray, shape [N], or dict of str to ndarray, optional
@@ -195,7 +195,7 @@ def _batch(item: Any, where: str, known: Iterable[_Key]) -> Dict[_Key, np.ndarra
 
 
 def _by_output(given: Any, num_examples: int, kind: str, known: Iterable[_Key]) -> Dict[_Key, np.ndarray]:
-    """Return arrays of a kind by name or number of the output; a single array has no name.
+    """Return arrays of a kind by name or index of the output; a single array has no name.
 
     The first item decides whether they are of several outputs: the last batch can have as many examples as outputs.
     """

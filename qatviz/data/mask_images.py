@@ -117,8 +117,8 @@ def _grey(pixels: np.ndarray, where: str) -> np.ndarray:
     is_opaque = pixels.shape[2] == 3 or bool((pixels[..., 3] == _OPAQUE).all())
     if not is_opaque or (pixels[..., :3] != pixels[..., :1]).any():
         raise DataError(
-            f"{where}: found a mask in colours; expected an image with a palette, or grey, whose pixels are the "
-            "numbers of classes",
+            f"{where}: found a mask in colours; expected an image with a palette, or grey, whose pixels are "
+            "class indices",
             "unusable",
         )
     return pixels[..., 0]

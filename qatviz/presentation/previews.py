@@ -49,7 +49,7 @@ class TargetInfo(NamedTuple):
 
 
 class InputPreview(NamedTuple):
-    """Pictures of the examples of one input: its name and shape, and ``kind`` and ``samples`` as of `DataInfo`."""
+    """Pictures of the examples of one input: its name and shape; ``kind`` and ``samples`` are as in `DataInfo`."""
 
     name: str
     shape: Tuple[int, ...]

@@ -52,8 +52,8 @@ def area_under_curve(scores: np.ndarray, is_positive: np.ndarray) -> float:
     """Return the area under the ROC curve.
 
     It is the Mann-Whitney statistic: the fraction of pairs of a positive and a negative example in which the positive
-    one has the higher score; equal scores count half. Trapezoids below the curve with all thresholds, as of Keras'
-    ``AUC``, have this area.
+    one has the higher score; equal scores count half. The trapezoids of Keras' ``AUC``, below the curve with all
+    thresholds, have this area.
 
     Parameters
     ----------
@@ -165,10 +165,13 @@ def _mean(metric: Metric, totals: List[np.ndarray], num_examples: int) -> Scores
 
 
 def fraction(metric: Metric, counts: List[np.ndarray], num_examples: int) -> Scores:
-    """Return the fraction of numbers that are counted, NaN of none."""
-    found, total = np.sum(counts, axis=0, dtype=np.float64)
-    share = float(found / total) if total else float("nan")
-    return share, (share,)
+    """Return the fraction of right decisions; ``counts`` are the numbers of right ones and of all, for each part.
+
+    NaN without decisions.
+    """
+    right, total = np.sum(counts, axis=0, dtype=np.float64)
+    found = float(right / total) if total else float("nan")
+    return found, (found,)
 
 
 def _mean_iou(metric: Metric, counts: List[np.ndarray], num_examples: int) -> Scores:
@@ -207,8 +210,8 @@ def _auc(metric: Metric, parts: List[np.ndarray], num_examples: int) -> Scores:
 def score_of_class_1(logits: np.ndarray) -> np.ndarray:
     """Return the single logit, or the rank of the difference of two, float64 ``[n]``; NaN if a difference is.
 
-    Differences of quantized logits that are equal but for float32's own error become equal scores. To round them to
-    a grid would part two that are next to the middle between its points.
+    Differences of quantized logits that are equal but for float32's own error become equal scores. To round them to a
+    grid would part two that are next to the middle between its points.
     """
     if logits.shape[1] == 1:
         return logits[:, 0]

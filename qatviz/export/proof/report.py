@@ -19,7 +19,6 @@ from qatviz.export.proof.parity import (
     compare_layers,
     compare_logits,
     inner_examples,
-    of_output,
     run_outputs,
 )
 from qatviz.export.proof.scores import (
@@ -34,6 +33,7 @@ from qatviz.export.proof.scores import (
 )
 from qatviz.export.source import WholePart
 from qatviz.metric import ACCURACY, Metric
+from qatviz.name_lookup import numbered
 from qatviz.number_format import share_text
 from qatviz.task import CLASSIFICATION, REGRESSION
 from qatviz.text_columns import aligned
@@ -368,7 +368,7 @@ def _golden(
             "input_scale": np.float32(tensor.scale),
             "input_zero_point": np.int32(tensor.zero_point),
         }
-        vectors.update({of_output(key, index): value for key, value in own.items()})
+        vectors.update({numbered(key, index): value for key, value in own.items()})
     for index, head in enumerate(model.heads[1:], 1):
         own = {
             "labels": labels[index][first],
@@ -377,7 +377,7 @@ def _golden(
             "logits_scale": np.float32(head.logits.scale),
             "logits_zero_point": np.int32(head.logits.zero_point),
         }
-        vectors.update({of_output(key, index): value for key, value in own.items()})
+        vectors.update({numbered(key, index): value for key, value in own.items()})
     return vectors
 
 

@@ -5,7 +5,7 @@ from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, S
 
 import numpy as np
 
-from qatviz.export.proof.parity import of_output, same_top1
+from qatviz.export.proof.parity import same_top1
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, size_in_words
 from qatviz.export.proof.scores import (
     WholeScores,
@@ -19,6 +19,7 @@ from qatviz.export.proof.scores import (
 from qatviz.export.source import HeldOut
 from qatviz.inputs import split_examples
 from qatviz.metric import Metric
+from qatviz.name_lookup import numbered
 from qatviz.number_format import share_text
 from qatviz.task import CLASSIFICATION
 from qatviz.text_columns import aligned
@@ -250,7 +251,7 @@ def value_report(
         "expected_output": values[reference][first],
         "file_output": values["file"][first],
     }
-    golden.update({of_output("images", index): part for index, part in enumerate(given)})
+    golden.update({numbered("images", index): part for index, part in enumerate(given)})
     further: List[OutputScores] = []
     outputs = dict(by_output or {})
     name = next(iter(outputs), "")
@@ -263,7 +264,7 @@ def value_report(
         scored = {who: score(found, targets, metric_of_it) for who, found in own.items()}
         further.append(OutputScores(output, metric_of_it, scored))
         vectors = {"labels": targets, "expected_output": own[reference], "file_output": own["file"]}
-        golden.update((of_output(key, index), array[first]) for key, array in vectors.items())
+        golden.update((numbered(key, index), array[first]) for key, array in vectors.items())
     return ValueReport(
         about,
         len(images),

@@ -19,7 +19,7 @@ def _layers(what: str, only_litert: bool = True) -> Any:
 
 @dataclass
 class Differences:
-    """Names of layers by the kind of difference; with all but the first, TensorFlow 1.15 can't run the file."""
+    """Names of layers by the kind of difference; with ``only_litert`` ones, TensorFlow 1.15 can't run the file."""
 
     half_ties_down: List[str] = _layers(
         "with requantization multipliers that are powers of two and results below 0, LiteRT rounds every second tie "
