@@ -23,8 +23,8 @@ from qatviz.export.proof.parity import (
 )
 from qatviz.export.proof.scores import (
     WholeScores,
+    default_metric,
     metric_entries,
-    metric_for,
     output_entries,
     score,
     score_codes,
@@ -260,7 +260,7 @@ def prove(
         Graph of the same state.
     images, labels : np.ndarray
         Held-out examples, float32 ``[n] + input shape``, at least one, and their targets, see
-        :func:`qatviz.export.proof.scores.metric_for`.
+        :func:`qatviz.export.proof.scores.default_metric`.
     whole : WholePart, optional
         The whole held-out part, for the scores of the evaluation graph.
     further : sequence of np.ndarray
@@ -271,7 +271,7 @@ def prove(
     """
     progress.at("running the evaluation graph", 0.0)
     heads, all_targets = model.heads, (labels, *further)
-    metrics = metrics or [metric_for(targets) for targets in all_targets]
+    metrics = metrics or [default_metric(targets) for targets in all_targets]
     in_float = graph.outputs(images, quantized=False)
     evaluated = [codes_of(values, head.logits) for values, head in zip(graph.outputs(images), heads)]
     first, *others = [

@@ -9,8 +9,8 @@ from qatviz.export.proof.parity import same_top1
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, size_in_words
 from qatviz.export.proof.scores import (
     WholeScores,
+    default_metric,
     metric_entries,
-    metric_for,
     output_entries,
     score,
     score_entries,
@@ -233,7 +233,7 @@ def value_report(
         Names of the inputs with ids, whose golden vectors are int32.
     """
     images, labels = held_out.images, held_out.labels
-    metrics = held_out.metrics or [metric_for(targets) for targets in (labels, *held_out.further)]
+    metrics = held_out.metrics or [default_metric(targets) for targets in (labels, *held_out.further)]
     metric, first = metrics[0], slice(GOLDEN_EXAMPLES)
     compared = {
         f"file to {reference}": compare_values(
