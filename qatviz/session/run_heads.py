@@ -1,7 +1,5 @@
 """Heads of a new run: the loss and metric of each output, from those that its request states."""
 
-# A separate module, because begin.py would be too long with it.
-
 from typing import Any, Dict, Sequence
 
 from qatviz.data import Dataset
