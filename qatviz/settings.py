@@ -255,8 +255,8 @@ class RunSettings(AugmentationSettings, OptimizationSettings):
     monitor: str = declared(
         METRIC,
         "Compared by",
-        "Quantized result by which evaluations are compared: the metric, or the loss on held-out data without smoothing "
-        "and weights, which is computed if it is chosen.",
+        "Quantized result by which evaluations are compared: the metric, or the loss on held-out data without "
+        "smoothing and weights, which is computed if it is chosen.",
         choices={"": (METRIC, LOSS)},
         labels={METRIC: "Metric", LOSS: "Loss"},
     )

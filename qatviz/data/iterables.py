@@ -84,17 +84,8 @@ def collect(
     count, n_bytes, notes = 0, 0, []
     for number, item in enumerate(items_of(source, length)):
         batch = _batch(item, f"{where}: item {number}", collected)
-        if collected and set(batch) != set(collected):
-            raise DataError(
-                f"{where}: item {number}: found {_listed(batch)}; expected {_listed(collected)} as in item 0"
-            )
-        for key, found in batch.items():
-            first = collected.get(key, [found])[0]
-            if found.shape[1:] != first.shape[1:]:
-                raise DataError(
-                    f"{where}: item {number}: found {_listed([key])} of shape {list(found.shape[1:])}; expected "
-                    f"{list(first.shape[1:])} as in item 0"
-                )
+        if collected:
+            _check_same_form(batch, collected, f"{where}: item {number}")
         size = len(batch[_EXAMPLES, ""])
         if max_examples is not None:
             size = min(size, max_examples - count)
@@ -128,6 +119,19 @@ def collect(
     labels, weights = (_of_kind(arrays, kind) for kind in (_LABELS, _WEIGHTS))
     assert labels is not None, "each item has labels"
     return Collected(arrays[_EXAMPLES, ""], labels, notes, weights)
+
+
+def _check_same_form(batch: Mapping[_Key, np.ndarray], known: Mapping[_Key, List[np.ndarray]], where: str) -> None:
+    """Raise a `DataError` unless an item has the same arrays as the items before, in the same shapes."""
+    if set(batch) != set(known):
+        raise DataError(f"{where}: found {_listed(batch)}; expected {_listed(known)} as in item 0")
+    for key, found in batch.items():
+        expected = known[key][0].shape[1:]
+        if found.shape[1:] != expected:
+            raise DataError(
+                f"{where}: found {_listed([key])} of shape {list(found.shape[1:])}; expected {list(expected)} as in "
+                "item 0"
+            )
 
 
 def _of_kind(arrays: Mapping[_Key, np.ndarray], kind: str) -> Union[np.ndarray, Dict[str, np.ndarray], None]:
