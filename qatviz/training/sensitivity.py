@@ -9,7 +9,6 @@ same error for all examples: ``r' J d`` is then the product of the gradient at t
 needs no gradients of weights by example. Gradients are those of the network in float.
 """
 
-import time
 from dataclasses import replace
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
@@ -30,7 +29,7 @@ from qatviz.settings import WEIGHTS
 from qatviz.task import MULTILABEL, REGRESSION
 from qatviz.training.building import quick_building
 from qatviz.training.lowering.in_float import InFloat, lower_in_float
-from qatviz.training.pieces import piece_size
+from qatviz.training.pieces import PiecewiseJob, piece_size
 from qatviz.training.session import open_session
 from qatviz.training.variables import Loader, StateVariable
 
@@ -152,7 +151,7 @@ class SensitivityGraph:
         }
 
 
-class SensitivityJob:
+class SensitivityJob(PiecewiseJob[Sensitivity]):
     """Computation of the sensitivities of one state, in pieces.
 
     Parameters
@@ -164,28 +163,11 @@ class SensitivityJob:
         Its settings.
     step : int
         Number of training steps complete.
-
-    Attributes
-    ----------
-    num_pieces, pieces_done : int
-    seconds : float
-        Time that the pieces done have taken.
     """
 
     def __init__(self, graph: SensitivityGraph, arrays: Mapping[str, np.ndarray], book: SettingsBook, step: int):
         self._graph, self._arrays, self.book, self._step = graph, arrays, book, step
-        self.num_pieces = len(graph.rounded) + -(-graph.num_examples // graph.piece)
-        self.pieces_done, self.seconds = 0, 0.0
-        self._result: Optional[Sensitivity] = None
-        self._pieces = self._compute()
-
-    def advance(self) -> Optional[Sensitivity]:
-        """Compute a piece; return the result after the last one, otherwise None."""
-        started = time.perf_counter()
-        next(self._pieces)
-        self.pieces_done += 1
-        self.seconds += time.perf_counter() - started
-        return self._result
+        super().__init__(len(graph.rounded) + -(-graph.num_examples // graph.piece))
 
     def _compute(self) -> Iterator[None]:
         graph, book = self._graph, self.book

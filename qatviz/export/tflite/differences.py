@@ -1,7 +1,5 @@
 """Layers of a TFLite file that runtimes compute differently, or that only some have kernels for."""
 
-# A separate module, because the lowering would be too long with it.
-
 from dataclasses import dataclass, field, fields
 from typing import Any, List, Tuple
 
