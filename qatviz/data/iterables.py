@@ -15,7 +15,7 @@ from qatviz.number_format import bytes_text
 ENDLESS_BYTES = 2**30
 
 #: Function that is called with the number of examples so far, and with an estimate of their total, or None.
-Progress = Callable[[int, Optional[int]], None]
+CountCallback = Callable[[int, Optional[int]], None]
 
 
 #: Kinds of arrays in an item, and names of outputs, which are empty if there is only one.
@@ -54,7 +54,7 @@ def is_iterable_of_examples(data: Any) -> bool:
 
 
 def collect(
-    data: Any, where: str, max_examples: Optional[int] = None, progress: Progress = lambda count, total: None
+    data: Any, where: str, max_examples: Optional[int] = None, progress: CountCallback = lambda count, total: None
 ) -> Collected:
     """Read an iterable whose items have examples, labels and perhaps weights, for one example or for a batch.
 

@@ -26,7 +26,7 @@ from qatviz.scaling import SCALINGS, check_scaling
 from qatviz.task import TASKS
 
 #: Called with the fraction that is done, 0..1. An exception that it raises cancels the work.
-Progress = Callable[[float], None]
+FractionCallback = Callable[[float], None]
 
 _EXAMPLES, _TARGETS = ("x_train", "x_test"), ("y_train", "y_test")
 #: Array that a store has if the training examples have weights.
@@ -37,7 +37,7 @@ _FORMAT, _VERSION = "qatviz-data", 1
 _MAX_DESCRIPTION_BYTES = 16 * 2**20
 
 
-def write_store(dataset: Dataset, path: AnyPath, progress: Progress = lambda fraction: None) -> None:
+def write_store(dataset: Dataset, path: AnyPath, progress: FractionCallback = lambda fraction: None) -> None:
     """Write a data set as a store, a new directory; if the work is interrupted, there is none.
 
     The examples are read and written in pieces, so that those of `dataset` may be streamed.

@@ -11,7 +11,7 @@ from qatviz.data.frames import is_frame, table_of_frame
 from qatviz.data.heads import from_targets
 from qatviz.data.input_items import InputItems
 from qatviz.data.inputs import from_inputs
-from qatviz.data.iterables import Collected, Progress, collect, is_iterable_of_examples
+from qatviz.data.iterables import Collected, CountCallback, collect, is_iterable_of_examples
 from qatviz.data.several import are_several
 from qatviz.data.table import dataset_of_tables, features_of
 from qatviz.data_options import DataOptions
@@ -132,13 +132,13 @@ def _collected(data: Any, name: str, max_examples: Optional[int], quiet: bool) -
         return _read(items, name, max_examples, progress)
 
 
-def _read(data: Any, name: str, max_examples: Optional[int], progress: Progress) -> Collected:
+def _read(data: Any, name: str, max_examples: Optional[int], progress: CountCallback) -> Collected:
     items = InputItems(data, name)
     found = collect(items, name, max_examples, progress)
     return found._replace(examples=items.examples(found.examples))
 
 
-def _printed_progress(quiet: bool) -> Progress:
+def _printed_progress(quiet: bool) -> CountCallback:
     """Return a function that prints the progress every few seconds, or nothing if ``quiet``."""
     shown = time.monotonic()
 
