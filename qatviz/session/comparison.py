@@ -22,7 +22,7 @@ MOST_RUNS = 64
 #: Maximum number of blocks of step records that are read of a run. Each has 64 steps or more; the loss of a longer run
 #: is that of blocks spread over it.
 _MOST_BLOCKS = 320
-#: Maximum number of ancestors of a fork that are read.
+#: Maximum number of runs from which a fork descends that are read.
 _MOST_ANCESTORS = 16
 
 
