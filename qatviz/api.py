@@ -230,7 +230,7 @@ def evaluate(
     """
     keep_tensorflow_quiet()
     parsed = (*recipe_changes(recipe), *map(parse_change, changes))
-    request = EvaluationRequest(os.fspath(directory), checkpoint, preset, parsed, data, more_bits)
+    request = EvaluationRequest(os.fspath(directory), checkpoint, data, preset, parsed, more_bits)
     return evaluate_recorded(request, _print_notice)
 
 
@@ -298,7 +298,7 @@ def train(
         Factors of the outputs' losses, by name or index, or in their order. For several outputs, ``loss``, ``metric``
         and ``task`` have these forms, too.
     class_weights : dict of str or int to float, or "balanced"
-        Factors of the losses of a class' examples, by name or number of the class. For several outputs: these by name
+        Factors of the losses of a class' examples, by name or index of the class. For several outputs: these by name
         or index of the output, or in a list.
     preset : str
         ``tflite-int8``, ``uint8-affine``, ``int4``, ``ternary`` or ``float``.

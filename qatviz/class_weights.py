@@ -10,12 +10,12 @@ from qatviz.number_format import names_text
 #: Weights with which the examples of each class have the same weight in total, as those of scikit-learn.
 BALANCED = "balanced"
 #: Allowed texts, for messages.
-ALLOWED = f"{BALANCED}, or CLASS=WEIGHT[,CLASS=WEIGHT...] with names or numbers of classes and weights of at least 0"
+ALLOWED = f"{BALANCED}, or CLASS=WEIGHT[,CLASS=WEIGHT...] with names or indices of classes and weights of at least 0"
 _FIELD = "class_weights"
 
 
 def parse_class_weights(text: str) -> Union[str, Dict[str, float]]:
-    """Return `BALANCED`, or the weights by name or number of the class; empty for an empty text.
+    """Return `BALANCED`, or the weights by name or index of the class; empty for an empty text.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def parse_class_weights(text: str) -> Union[str, Dict[str, float]]:
 
 
 def class_weights_text(value: Union[str, Mapping[Any, float], None]) -> str:
-    """Return the text of the setting for the value of a script: weights by name or number of the class, or a text.
+    """Return the text of the setting for the value of a script: weights by name or index of the class, or a text.
 
     None means no weights, an empty text.
     """

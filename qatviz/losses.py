@@ -74,8 +74,7 @@ def loss_for(loss: str, task: str, outputs: int) -> str:
     ----------
     loss : str
         One of `LOSS_CHOICES`, or a function ``path.py:function``, which fits any task; "auto" is cross-entropy for
-        classes, binary with a single logit or several labels, and
-        MSE for regression.
+        classes, binary with a single logit or several labels, and MSE for regression.
     task : str
         One of :data:`qatviz.task.TASKS`.
     outputs : int

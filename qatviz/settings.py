@@ -213,7 +213,7 @@ class RunSettings(AugmentationSettings, OptimizationSettings):
         200,
         "Evaluate every",
         "Training steps between two evaluations on held-out data; 0 evaluates only on request. No evaluation is "
-        "left out: training waits for one that is not done before the next.",
+        "left out: training waits for one that is still in progress when the next is due.",
         low=0,
         high=10**9,
         unit="steps",
@@ -241,7 +241,7 @@ class RunSettings(AugmentationSettings, OptimizationSettings):
         False,
         "Keep the best",
         "Save a checkpoint of each state whose evaluation is better than all before it with the same quantization. The "
-        "last one is the checkpoint best.",
+        "newest of them is also the checkpoint named best.",
     )
     patience: int = declared(
         0,
@@ -255,8 +255,8 @@ class RunSettings(AugmentationSettings, OptimizationSettings):
     monitor: str = declared(
         METRIC,
         "Compared by",
-        "Result by which evaluations are better, quantized: the metric, or the loss on held-out data without smoothing "
-        "and weights, which is computed if it is chosen.",
+        "Quantized result by which evaluations are compared: the metric, or the loss on held-out data without "
+        "smoothing and weights, which is computed if it is chosen.",
         choices={"": (METRIC, LOSS)},
         labels={METRIC: "Metric", LOSS: "Loss"},
     )

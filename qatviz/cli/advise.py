@@ -4,9 +4,11 @@ import argparse
 import json
 from typing import Any, Callable, Tuple
 
+from qatviz.analysis.sensitivity import WIDTHS
 from qatviz.cli.chip import add_target_options
 from qatviz.cli.export import add_format_options, format_options
 from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
+from qatviz.cli.recorded_run import add_checkpoint_and_data, add_recorded_run
 from qatviz.cli.tables import score_cells, table
 from qatviz.cli.train import train_request
 from qatviz.cli.train_options import add_steps
@@ -34,7 +36,8 @@ from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.quiet import keep_tensorflow_quiet
 
-DEFAULT_FORMAT, DEFAULT_BITS = "c", "2,3,4,6,8"
+#: Bits to choose from by default: those that have sensitivities.
+DEFAULT_BITS = ",".join(map(str, WIDTHS))
 EXAMPLES = """\
 examples:
   qatviz advise runs/a --budget '60 kB'
@@ -65,6 +68,8 @@ def advise_run(options: argparse.Namespace) -> int:
     exit_on_native_shortage(FAILED)
     request = BudgetRequest(
         options.directory,
+        options.checkpoint,
+        options.data,
         RuleTexts(
             options.bits,
             tuple(options.fixed),
@@ -76,8 +81,6 @@ def advise_run(options: argparse.Namespace) -> int:
         None if options.max_loss is None else parse_loss(options.max_loss),
         options.format,
         format_options(options, FORMATS[options.format]),
-        options.checkpoint,
-        options.data,
         options.chip,
         options.kernels,
         options.clock,
@@ -137,7 +140,7 @@ def _bits(text: str) -> Tuple[int, ...]:
 def add_commands(add: Callable[..., Any]) -> None:
     """Declare the command; ``add(name, function, help)`` makes a parser."""
     parser = add("advise", advise_run, "choose the bits of a recorded run's weights within a budget", epilog=EXAMPLES)
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    add_recorded_run(parser)
     parser.add_argument("--budget", metavar="AMOUNT", help=f"largest cost: {BUDGET_FORM}".replace("%", "%%"))
     parser.add_argument("--max-loss", metavar="AMOUNT", help=f"largest loss: {LOSS_FORM}".replace("%", "%%"))
     parser.add_argument(
@@ -148,9 +151,9 @@ def add_commands(add: Callable[..., Any]) -> None:
         help="numbers of bits to choose from (default: %(default)s)",
     )
     for name, text in (
-        ("fixed", "bits that these weights have"),
-        ("lowest", "fewest bits of these weights"),
-        ("highest", "most bits of these weights"),
+        ("fixed", "number of bits of these weights"),
+        ("lowest", "smallest number of bits of these weights"),
+        ("highest", "largest number of bits of these weights"),
     ):
         parser.add_argument(
             f"--{name}", action="append", default=[], metavar="PATTERN=BITS", help=f"{text}; may be repeated"
@@ -160,20 +163,17 @@ def add_commands(add: Callable[..., Any]) -> None:
         action="append",
         default=[],
         metavar="PATTERN,...",
-        help="weights that have one number of bits; may be repeated",
+        help="weights with the same number of bits; may be repeated",
     )
     parser.add_argument(
         "--format",
         choices=tuple(form.name for form in FORMATS.values() if form.weights is WeightStorage.CODES),
-        default=DEFAULT_FORMAT,
+        default=BudgetRequest.format,
         help="export format whose size counts, and which has to support the bits (default: %(default)s)",
     )
     add_format_options(parser)
     add_target_options(parser)
-    parser.add_argument("--checkpoint", metavar="NAME", help="state of the run (default: the newest)")
-    parser.add_argument(
-        "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
-    )
+    add_checkpoint_and_data(parser)
     parser.add_argument("--recipe", metavar="FILE", help="write the bits to this file, for `qatviz train --recipe`")
     parser.add_argument("--apply", action="store_true", help="resume the run with these bits")
     add_steps(parser)

@@ -5,6 +5,7 @@ import json
 from typing import Any, Callable
 
 from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
+from qatviz.cli.recorded_run import add_checkpoint_and_data, add_recorded_run
 from qatviz.cli.tables import further_table, heads_table, output_table, score_cells, table
 from qatviz.cli.train_options import add_recipe
 from qatviz.export.progress import Progress
@@ -45,9 +46,9 @@ def evaluate_run(options: argparse.Namespace) -> int:
     request = EvaluationRequest(
         options.directory,
         options.checkpoint,
+        options.data,
         options.preset,
         (*recipe_changes(options.recipe), *map(parse_change, options.set)),
-        options.data,
         options.more_bits,
     )
     result = evaluate(request, print_notice, Progress(Activities().at))
@@ -96,12 +97,8 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser = add(
         "evaluate", evaluate_run, "evaluate a recorded run under other settings, without training", epilog=EXAMPLES
     )
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
-    parser.add_argument(
-        "--checkpoint",
-        metavar="NAME",
-        help="state to evaluate; best: that of the best evaluation (default: the newest)",
-    )
+    add_recorded_run(parser)
+    add_checkpoint_and_data(parser)
     parser.add_argument("--preset", metavar="NAME", help=f"settings of all quantizers: {', '.join(PRESETS)}")
     add_recipe(parser)
     parser.add_argument(
@@ -110,9 +107,6 @@ def add_commands(add: Callable[..., Any]) -> None:
         default=[],
         metavar="PATH=VALUE,...",
         help="change settings; may be repeated",
-    )
-    parser.add_argument(
-        "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
     )
     parser.add_argument(
         "--more-bits",

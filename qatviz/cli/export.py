@@ -8,16 +8,15 @@ from typing import Any, Callable, Dict
 from qatviz.cli.export_sizes import print_sizes
 from qatviz.cli.followed import Followed, followed
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
+from qatviz.cli.recorded_run import add_checkpoint_and_data, add_recorded_run
 from qatviz.errors import SettingError
 from qatviz.export.formats import FORMATS, Format
 from qatviz.export.proof.files import proof_record
 from qatviz.memory import exit_on_native_shortage
 from qatviz.option_names import option_name
 from qatviz.session.export import export, source_of
-from qatviz.session.record_requests import ExportRequest
+from qatviz.session.record_requests import DEFAULT_FORMAT, ExportRequest, RecordedStateRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
-
-DEFAULT_FORMAT = "tflite"
 
 
 def export_run(options: argparse.Namespace) -> int:
@@ -35,9 +34,9 @@ def export_run(options: argparse.Namespace) -> int:
         keep_tensorflow_quiet()
         exit_on_native_shortage(FAILED)
         request = ExportRequest(
-            options.directory, options.format, options.out, options.checkpoint, given, options.verify, options.data
+            options.directory, options.checkpoint, options.data, options.format, options.out, given, options.verify
         )
-        source = source_of(request, print_notice)
+        source = source_of(request, request.examples, print_notice)
         print_message("exporting checkpoint {checkpoint} (step {step}) and running it ...".format(**source.metadata))
         written = export(request, source, follower.progress, print_notice)
         record = dict(proof_record(written.report, source.book), files=[str(path) for path in written.paths])
@@ -61,8 +60,8 @@ def _print_sizes(options: argparse.Namespace) -> int:
     if ignored:
         raise SettingError(f"{option_name(ignored[0])}: is an option of a format: expected --format, too")
     keep_tensorflow_quiet()
-    request = ExportRequest(options.directory, "", "", options.checkpoint, {}, None, options.data)
-    return print_sizes(source_of(request, print_notice), formats, given, options.json)
+    request = RecordedStateRequest(options.directory, options.checkpoint, options.data)
+    return print_sizes(source_of(request, notify=print_notice), formats, given, options.json)
 
 
 def format_options(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
@@ -85,7 +84,7 @@ def _all_options() -> Dict[str, Any]:
 def add_commands(add: Callable[..., Any]) -> None:
     """Declare the command; ``add(name, function, help)`` makes a parser."""
     parser = add("export", export_run, "export a recorded run for another runtime, with a proof of its outputs")
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    add_recorded_run(parser)
     parser.add_argument(
         "--format", choices=tuple(FORMATS), help=f"(default: {DEFAULT_FORMAT}; with --dry-run, all formats)"
     )
@@ -95,19 +94,12 @@ def add_commands(add: Callable[..., Any]) -> None:
         help="the file, required without --dry-run; the proof is written to FILE.parity.txt, .parity.json and "
         ".golden.npz; for a format of several files, the directory",
     )
-    parser.add_argument(
-        "--checkpoint",
-        metavar="NAME",
-        help="export this checkpoint; best: that of the best evaluation (default: the newest)",
-    )
+    add_checkpoint_and_data(parser)
     parser.add_argument(
         option_name("examples"),
         type=int,
         metavar="N",
         help="held-out examples to run the file on (default: 1000, or fewer for a large network)",
-    )
-    parser.add_argument(
-        "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
     )
     parser.add_argument(
         option_name("dry_run"),

@@ -23,6 +23,7 @@ from qatviz.cli import (
     window,
 )
 from qatviz.cli.messages import print_output
+from qatviz.cli.recorded_run import add_recorded_run
 from qatviz.errors import QatvizError, did_you_mean
 
 _EXIT_CODES = """\
@@ -158,7 +159,7 @@ def _add_train(commands: Any) -> None:
 
 def _add_show(commands: Any) -> None:
     parser = _command(commands, "show", show.show, "print measures and events of a recorded run, also while it trains")
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    add_recorded_run(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
 
 

@@ -5,6 +5,7 @@ import json
 from typing import Any, Callable
 
 from qatviz.cli.messages import OK, print_output
+from qatviz.cli.recorded_run import add_recorded_run
 from qatviz.number_format import bytes_text, count
 from qatviz.protocol.recipe import recipe_of, write_recipe
 from qatviz.safe_text import shell_word
@@ -14,7 +15,7 @@ from qatviz.training.quiet import keep_tensorflow_quiet
 def add_commands(add: Callable[..., Any]) -> None:
     """Declare the commands; ``add(name, function, help)`` makes a parser."""
     parser = add("report", report, "write a recorded run as one self-contained HTML file, also while it trains")
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    add_recorded_run(parser)
     parser.add_argument("--out", metavar="FILE", help="file to write (default: RUN/report.html)")
     parser.add_argument(
         "--sensitivity",
@@ -23,10 +24,10 @@ def add_commands(add: Callable[..., Any]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the file's path and size as one line of JSON")
     parser = add("tensorboard", tensorboard, "write a recorded run as event files for TensorBoard")
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    add_recorded_run(parser)
     parser.add_argument("--out", metavar="DIR", help="directory of the files (default: RUN/tensorboard)")
     parser = add("recipe", recipe, "print the settings of a recorded run as a recipe, for --recipe of other runs")
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    add_recorded_run(parser)
     parser.add_argument("--checkpoint", metavar="NAME", help="settings of this checkpoint (default: the newest ones)")
     parser.add_argument("--with-run", action="store_true", help="include the settings of the run: learning rate, ...")
     parser.add_argument("--out", metavar="FILE", help="write it to this file")

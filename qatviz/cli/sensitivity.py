@@ -6,6 +6,7 @@ from typing import Any, Callable, List
 
 from qatviz.analysis.sensitivity import Measured, MeasuredSensitivity, RunSensitivity, Sensitivity
 from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
+from qatviz.cli.recorded_run import add_checkpoint_and_data, add_recorded_run
 from qatviz.cli.tables import table
 from qatviz.export.progress import Progress
 from qatviz.measures import MEASURES
@@ -83,13 +84,8 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser = add(
         "sensitivity", sensitivity_of_run, "estimate which tensors of a recorded run tolerate few bits", epilog=EXAMPLES
     )
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
-    parser.add_argument(
-        "--checkpoint", metavar="NAME", help="state to use; best: that of the best evaluation (default: the newest)"
-    )
-    parser.add_argument(
-        "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
-    )
+    add_recorded_run(parser)
+    add_checkpoint_and_data(parser)
     parser.add_argument(
         "--measured",
         action="store_true",

@@ -100,115 +100,125 @@ presets:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``qatviz train``."""
     inputs = parser.add_argument_group("network and data")
-    add_network(inputs)
-    inputs.add_argument(
-        "--model",
-        metavar="PATH",
-        help=f"instead of a network: {MODEL_FORMATS}, which requires --allow-code",
+    _add_network_and_data(inputs)
+    _add_learning(inputs)
+    _add_quantization(parser.add_argument_group("quantization"))
+    run = parser.add_argument_group("settings of the run")
+    for setting in RUN_SETTINGS.values():
+        _add_setting(run, setting)
+    _add_record_and_output(parser.add_argument_group("record and output"))
+    _add_device(parser.add_argument_group("device"))
+
+
+def _add_network_and_data(group: Any) -> None:
+    add_network(group)
+    group.add_argument(
+        "--model", metavar="PATH", help=f"instead of a network: {MODEL_FORMATS}, which requires --allow-code"
     )
-    inputs.add_argument("--model-weights", metavar="PATH", help=f"weights for a .json model: {WEIGHTS_FORMATS}")
-    inputs.add_argument(
+    group.add_argument("--model-weights", metavar="PATH", help=f"weights for a .json model: {WEIGHTS_FORMATS}")
+    group.add_argument(
         "--allow-code",
         action="store_true",
         help="run the Python code of the model's file, or of a loss or metric, with your permissions; only for files "
         "that you trust",
     )
-    inputs.add_argument("--from-scratch", action="store_true", help="start with random weights instead of the model's")
-    add_data(inputs)
-    inputs.add_argument(
+    group.add_argument("--from-scratch", action="store_true", help="start with random weights instead of the model's")
+    add_data(group)
+    group.add_argument(
         "--validation-fraction",
         type=float,
         metavar="X",
         help="fraction of the examples that is held out if the data has no part to hold out (default: "
         f"{DEFAULT_VALIDATION_FRACTION:g})",
     )
-    add_steps(inputs)
-    _add_setting(inputs, START_SETTINGS["batch_size"])
-    inputs.add_argument(
-        "--optimizer",
-        metavar="NAME",
-        help=f"{', '.join(OPTIMIZERS)} (default: {START_SETTINGS['optimizer'].default})",
+
+
+def _add_learning(group: Any) -> None:
+    """Declare what is fixed at the start of a run: number of steps, batch size, optimizer, loss, metric, seed."""
+    add_steps(group)
+    _add_setting(group, START_SETTINGS["batch_size"])
+    group.add_argument(
+        "--optimizer", metavar="NAME", help=f"{', '.join(OPTIMIZERS)} (default: {START_SETTINGS['optimizer'].default})"
     )
-    inputs.add_argument(
+    group.add_argument(
         "--loss",
         action="append",
         metavar="[OUTPUT=]NAME",
         help=f"{', '.join(LOSS_CHOICES)}, or {FORM} with --allow-code (default: {AUTOMATIC}: by the task); "
         "with OUTPUT, the name or index of one of several outputs; may be repeated",
     )
-    inputs.add_argument(
+    group.add_argument(
         "--loss-weight",
         action="append",
         metavar="OUTPUT=X",
         help="factor of an output's loss in the sum of all; may be repeated (default: 1)",
     )
     class_weights = START_SETTINGS["class_weights"]
-    inputs.add_argument(
+    group.add_argument(
         option_name(CLASS_WEIGHTS),
         action="append",
         metavar="[OUTPUT=]TEXT",
         help=f"{class_weights.help.rstrip('.')}; {class_weights.allowed()} (default: none)",
     )
-    inputs.add_argument(
+    group.add_argument(
         "--metric",
         action="append",
         metavar="[OUTPUT=]NAME",
         help=f"metric on held-out data: {', '.join(METRIC_CHOICES)}, or {FORM} with --allow-code (default: {AUTOMATIC}"
         ": by the task); with OUTPUT, the name or index of one of several outputs; may be repeated",
     )
-    _add_setting(inputs, START_SETTINGS["seed"])
-    quantization = parser.add_argument_group("quantization")
-    add_preset(quantization)
-    quantization.add_argument(
+    _add_setting(group, START_SETTINGS["seed"])
+
+
+def _add_quantization(group: Any) -> None:
+    add_preset(group)
+    group.add_argument(
         "--quant-delay",
         type=_typed(QUANTIZER_SETTINGS["quant_delay"]),
         metavar="N",
         help="training steps in float before quantization starts, for fine-tuning (default: 0)",
     )
     for kind in KINDS:
-        quantization.add_argument(
+        group.add_argument(
             "--" + kind, action="append", default=[], metavar="NAME=VALUE,...", help=f"settings of all {kind}"
         )
-    add_recipe(quantization)
-    quantization.add_argument(
+    add_recipe(group)
+    group.add_argument(
         option_name(CHANGES),
         action="append",
         default=[],
         metavar="[STEP:]PATH=VALUE,...",
         help="change settings at a training step; may be repeated",
     )
-    run = parser.add_argument_group("settings of the run")
-    for setting in RUN_SETTINGS.values():
-        _add_setting(run, setting)
-    output = parser.add_argument_group("record and output")
-    output.add_argument("--out", metavar="DIR", help="record the run in this directory (default: it is not recorded)")
-    output.add_argument("--resume", metavar="RUN", help="resume the run in this directory")
-    output.add_argument("--fork", metavar="RUN[@CHECKPOINT]", help="start a second run from a checkpoint of that run")
-    output.add_argument(
+
+
+def _add_record_and_output(group: Any) -> None:
+    group.add_argument("--out", metavar="DIR", help="record the run in this directory (default: it is not recorded)")
+    group.add_argument("--resume", metavar="RUN", help="resume the run in this directory")
+    group.add_argument("--fork", metavar="RUN[@CHECKPOINT]", help="start a second run from a checkpoint of that run")
+    group.add_argument(
         "--checkpoint",
         metavar="NAME",
         help="with --resume: checkpoint to continue from; best: that of the best evaluation (default: the newest)",
     )
-    output.add_argument("--json", action="store_true", help="print the result as one line of JSON, the last on stdout")
-    output.add_argument(
+    group.add_argument("--json", action="store_true", help="print the result as one line of JSON, the last on stdout")
+    group.add_argument(
         "--quiet", action="store_true", help="print no progress, notes and table; errors and warnings are still printed"
     )
-    device = parser.add_argument_group("device")
-    device.add_argument(
+
+
+def _add_device(group: Any) -> None:
+    group.add_argument(
         "--session-target",
         default="",
         metavar="URL",
         help="TensorFlow server to run on, such as grpc://host:2222 (default: in this process)",
     )
-    device.add_argument(
+    group.add_argument(
         "--device", default="", metavar="NAME", help="device such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)"
     )
-    device.add_argument(
-        "--threads",
-        type=int,
-        default=0,
-        metavar="N",
-        help="number of TensorFlow's threads (default: one per core)",
+    group.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="number of TensorFlow's threads (default: one per core)"
     )
 
 

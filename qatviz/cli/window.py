@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Callable, Tuple, Union
 
 from qatviz.cli.messages import FAILED, OK, print_message, print_output, print_problem
+from qatviz.cli.recorded_run import add_recorded_run
 from qatviz.errors import QatvizError, SettingError
 from qatviz.garbage_collection import garbage_collection_paused
 from qatviz.memory import exit_on_native_shortage
@@ -155,7 +156,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser = add("window", window, "open the window with a new run; accepts the options of qatviz train")
     parser.set_defaults(takes_train_options=True)
     parser = add("open", open_record, "show a recorded run in the window")
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    add_recorded_run(parser)
     parser = add("screenshot", screenshot, "draw the window of a run to a PNG file, without a display")
     parser.add_argument("--out", default=DEFAULT_PICTURE, metavar="PNG", help="picture (default: %(default)s)")
     parser.add_argument("--size", default="1280x800", metavar="WxH", help="size of the window (default: %(default)s)")

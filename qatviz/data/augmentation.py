@@ -24,14 +24,14 @@ class Augmented(NamedTuple):
         Labels or targets; those that are images or masks are moved as the examples are. They are not mixed.
     order : np.ndarray
         int64 ``[n]``: index of the example with which each example is mixed.
-    share : float
-        Weight of the example itself in the mixture, 0 to 1; that of the other one is ``1 - share``. 1 without mixup.
+    weight : float
+        Weight of the example itself in the mixture, 0 to 1; that of the other one is ``1 - weight``. 1 without mixup.
     """
 
     examples: np.ndarray
     targets: np.ndarray
     order: np.ndarray
-    share: float
+    weight: float
 
 
 def augment(

@@ -98,53 +98,24 @@ def from_arrays(
     SettingError
         If `validation_fraction` or `seed` is out of range.
     """
-    names = {key: f"{source}: {key}" for key in ("x_train", "y_train", "x_test", "y_test")}
-    names.update(where or {})
-    inferred_task = task is None and class_names is None
-    are_names = False
+    names = {**{key: f"{source}: {key}" for key in ("x_train", "y_train", "x_test", "y_test")}, **(where or {})}
+    is_inferred, are_names = task is None and class_names is None, False
     if task != REGRESSION and has_strings(train[1]):
         train, test, class_names = _with_indices(train, test, class_names, names)
         are_names = class_names is not None
-    given = train[0] if is_streamed(train[0]) else np.asarray(train[0])
-    labels_given = np.asarray(train[1])
-    assumed = Assumptions(
-        task=inferred_task,
-        is_index=not are_names and (labels_given.ndim == 1 or labels_given.shape[1:] == (1,)),
-        held_out=validation_fraction if test is None else None,
-        strings=are_names,
-        scaling=True,
-        integers=given.dtype.name if given.dtype.kind in "iu" else "",
-    )
-    if task is None:
-        task = infer_task(train[1])
-        has_names = class_names is not None and np.ndim(train[1]) <= 2
-        task = CLASSIFICATION if task == REGRESSION and has_names else task
-    x_train = train[0] if inputs else converted_examples(train[0], names["x_train"])
+    task = check_task(_inferred_task(train[1], class_names) if task is None else task)
+    x_train, x_test = _examples(train, test, names, are_converted=bool(inputs))
     labels = [_Labels(train[1], len(x_train), names["y_train"])]
     if test is not None:
-        x_test = test[0] if inputs else converted_examples(test[0], names["x_test"], pixels=x_train.dtype == np.uint8)
         labels.append(_Labels(test[1], len(x_test), names["y_test"]))
-    if check_task(task) == SEGMENTATION:
-        masks = convert_masks(labels, None if class_names is None else len(class_names), ignored_label)
-        converted, checked_names = masks.parts, _checked_or_numbers(class_names, masks.num_classes, source)
-        assumed = assumed._replace(ignored_label=masks.ignored, foreground=masks.is_foreground)
-    else:
-        converted, checked_names = _CONVERSIONS[task](labels, class_names, source)
-    if task == REGRESSION and x_train.dtype == np.uint8 and _are_target_pixels(labels):
-        converted = [SCALINGS[UNIT].apply(targets) for targets in converted]
-        assumed = assumed._replace(target_pixels=True)
-    y_train, y_test = converted[0], converted[-1]
+    targets = _targets(task, labels, class_names, source, x_train.dtype == np.uint8, ignored_label)
+    y_train, y_test = targets.parts[0], targets.parts[-1]
     w_train = None if weights is None else convert_weights(weights, len(x_train), f"{source}: w_train")
     if test is None:
         x_train, y_train, x_test, y_test, rows = _hold_out(
             x_train, y_train, task, validation_fraction, seed, names["y_train"]
         )
         w_train = None if w_train is None else w_train[rows]
-    elif x_test.shape[1:] != x_train.shape[1:] or x_test.dtype != x_train.dtype:
-        raise DataError(
-            f"{names['x_test']}: found {x_test.dtype} examples of shape {list(x_test.shape[1:])}; expected "
-            f"{x_train.dtype} of shape {list(x_train.shape[1:])} as in {names['x_train']}"
-        )
     return Dataset(
         name=name,
         x_train=x_train,
@@ -152,13 +123,81 @@ def from_arrays(
         x_test=x_test,
         y_test=y_test,
         source=source,
-        class_names=checked_names,
+        class_names=targets.class_names,
         task=task,
-        assumed=assumed,
+        assumed=Assumptions(
+            task=is_inferred,
+            is_index=not are_names and (np.ndim(train[1]) == 1 or np.shape(train[1])[1:] == (1,)),
+            held_out=validation_fraction if test is None else None,
+            strings=are_names,
+            scaling=True,
+            integers=_integer_type(train[0]),
+            **targets.assumed,
+        ),
         notes=tuple(notes),
         w_train=w_train,
         inputs=inputs,
     )
+
+
+def _inferred_task(labels: Any, class_names: Optional[Sequence[str]]) -> str:
+    """Return the task that labels suggest; with names of classes, numbers are class indices."""
+    task = infer_task(labels)
+    has_names = class_names is not None and np.ndim(labels) <= 2
+    return CLASSIFICATION if task == REGRESSION and has_names else task
+
+
+def _integer_type(array: Any) -> str:
+    """Return the name of the dtype of examples if it is an integer type; empty for others."""
+    dtype = array.dtype if is_streamed(array) else np.asarray(array).dtype
+    return str(dtype.name) if dtype.kind in "iu" else ""
+
+
+def _examples(train: Part, test: Optional[Part], names: Mapping[str, str], are_converted: bool) -> Tuple[Array, Any]:
+    """Return the converted examples of both parts, which have one form; None for a missing test part."""
+    x_train = train[0] if are_converted else converted_examples(train[0], names["x_train"])
+    if test is None:
+        return x_train, None
+    is_bytes = x_train.dtype == np.uint8
+    x_test = test[0] if are_converted else converted_examples(test[0], names["x_test"], pixels=is_bytes)
+    check_same_form(x_test, x_train, names["x_test"], names["x_train"])
+    return x_train, x_test
+
+
+def check_same_form(array: Array, first: Array, where: str, where_first: str) -> None:
+    """Raise a `DataError` if examples have another dtype or shape than those of the training part, ``first``."""
+    if array.shape[1:] != first.shape[1:] or array.dtype != first.dtype:
+        raise DataError(
+            f"{where}: found {array.dtype} examples of shape {list(array.shape[1:])}; expected {first.dtype} of shape "
+            f"{list(first.shape[1:])} as in {where_first}"
+        )
+
+
+class _Targets(NamedTuple):
+    """Converted targets of each part, names of the classes or labels, and what was inferred, by `Assumptions` field."""
+
+    parts: Sequence[np.ndarray]
+    class_names: Tuple[str, ...]
+    assumed: Dict[str, Any]
+
+
+def _targets(
+    task: str,
+    labels: Sequence[_Labels],
+    class_names: Optional[Sequence[str]],
+    source: str,
+    for_pixels: bool,
+    ignored_label: str,
+) -> _Targets:
+    """Return the targets for a task; those that are pixels are scaled if the examples are, too (``for_pixels``)."""
+    if task == SEGMENTATION:
+        masks = convert_masks(labels, None if class_names is None else len(class_names), ignored_label)
+        names = _checked_or_numbers(class_names, masks.num_classes, source)
+        return _Targets(masks.parts, names, {"ignored_label": masks.ignored, "foreground": masks.is_foreground})
+    parts, names = _CONVERSIONS[task](labels, class_names, source)
+    if task == REGRESSION and for_pixels and _are_target_pixels(labels):
+        return _Targets([SCALINGS[UNIT].apply(part) for part in parts], names, {"target_pixels": True})
+    return _Targets(parts, names, {})
 
 
 def _with_indices(

@@ -47,9 +47,9 @@ class _Layout(NamedTuple):
 def read_csv(path: str, options: DataOptions) -> Table:
     """Read a text file of rows as a table.
 
-    The separator is detected, and so is a header unless the options state it. A column is numeric if it has at
-    most one text per ten numbers. Missing values, texts in a numeric column and rows of another length are refused with
-    their line, or these rows are skipped and counted.
+    The separator is detected, and so is a header unless the options state it. A column is numeric if it has at most one
+    text per ten numbers. Missing values, texts in a numeric column and rows of another length are refused with their
+    line, or these rows are skipped and counted.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ class DataInput(NamedTuple):
     Attributes
     ----------
     name : str
-        Name of the network's input; or its number, if the data has no names.
+        Name of the network's input; or its index, if the data has no names.
     shape : tuple of int
         Shape of one example.
     scaling : str
@@ -150,7 +150,7 @@ def with_input_scalings(dataset: "Dataset", scaling: str) -> "Dataset":
     Raises
     ------
     SettingError, DataError
-        As of :meth:`qatviz.data.Dataset.with_scaling`.
+        As for :meth:`qatviz.data.Dataset.with_scaling`.
     """
     inputs, source = dataset.inputs, dataset.source
     names = [each.name for each in inputs]

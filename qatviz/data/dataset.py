@@ -307,7 +307,7 @@ class Dataset:
 
     @property
     def input_shape(self) -> Tuple[int, ...]:
-        """Shape of one example: ``(height, width, channels)``, ``(rows, columns)`` or ``(features,)``, as of a row."""
+        """Shape of one example: ``(height, width, channels)``, ``(rows, columns)`` or ``(features,)``."""
         return tuple(self.x_train.shape[1:])
 
     @property

@@ -59,7 +59,7 @@ def about_targets(
         Arrays by name; those that do not exist are missing.
     outputs : sequence of str
     path, task, tasks
-        As of :func:`load_heads`.
+        As in :func:`load_heads`.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def load_heads(
 ) -> Optional[Dataset]:
     """Load a data set with targets for several outputs from an .npz archive; None if it has no such targets.
 
-    The archive has the examples ``x``, or ``x_train`` and ``x_test``, targets by name or number of the output, and
+    The archive has the examples ``x``, or ``x_train`` and ``x_test``, targets by name or index of the output, and
     optionally ``class_names_NAME``, ``task_NAME`` and ``w_train_NAME``, weights of the training examples, for some
     outputs, ``task`` and ``w_train`` for all others, and ``scaling``. Arrays that are not used are noted.
 
@@ -119,7 +119,7 @@ def load_heads(
     task : str, optional
         Task of all outputs; by default those in the archive, or the inferred ones.
     tasks : mapping of str to str, optional
-        Tasks by name or number of the output, which take precedence.
+        Tasks by name or index of the output, which take precedence.
 
     Raises
     ------

@@ -9,14 +9,17 @@ from qatviz.data.build import from_arrays
 from qatviz.data.data_input import DataInput
 from qatviz.data.dataset import Dataset, Note
 from qatviz.data.example_weights import convert_weights
-from qatviz.data.several import listed, names_in_network
+from qatviz.data.several import are_several, listed, names_in_network
 from qatviz.data.split import random_split
+from qatviz.data_options import AUTO
 from qatviz.errors import DataError
 from qatviz.heads import by_output, output_named
 from qatviz.name_lookup import by_name
 
 #: Arrays of targets by name of the output, or in the order of the outputs.
 Targets = Union[Mapping[str, Any], Sequence[Any]]
+#: Names of the classes; for targets of several outputs, by name of the output.
+ClassNames = Union[Sequence[str], Mapping[str, Sequence[str]], None]
 
 
 def from_heads(
@@ -40,16 +43,16 @@ def from_heads(
     name, source, validation_fraction, seed, inputs, notes
         See :func:`qatviz.data.build.from_arrays`. Without `test`, some examples are held out at random, for any task.
     train, test : (ndarray, targets)
-        Examples and their :data:`Targets`; outputs without names are named by their numbers, "0", "1", ....
+        Examples and their :data:`Targets`; outputs without names are named by their indices, "0", "1", ....
     where : mapping of str to str, optional
         Names in messages for "x_train" and "x_test", and for "y_train" and "y_test" with a slot for the output, such as
         ``"<file>: y_train_{}"``.
     tasks : mapping of str to str
-        Tasks by name or number of the output; by default inferred.
+        Tasks by name or index of the output; by default inferred.
     class_names : mapping of str to sequence of str
         Names of classes or labels, by name of the output; see :func:`qatviz.data.build.from_arrays`.
     weights : ndarray, mapping or sequence, optional
-        Weight of each example of `train` in the losses of all outputs, or by name or number of the output, or in the
+        Weight of each example of `train` in the losses of all outputs, or by name or index of the output, or in the
         order of the outputs; None is 1.
 
     Returns
@@ -108,6 +111,39 @@ def from_heads(
     return with_heads(heads)
 
 
+def from_targets(
+    name: str,
+    source: str,
+    train: Tuple[Any, Any],
+    test: Optional[Tuple[Any, Any]] = None,
+    class_names: ClassNames = None,
+    task: Optional[str] = None,
+    tasks: Mapping[str, str] = {},
+    ignored_label: str = AUTO,
+    **others: Any,
+) -> Dataset:
+    """Return the data set of targets of one output, by `from_arrays`, or of several, by :func:`from_heads`.
+
+    Parameters
+    ----------
+    class_names : ClassNames
+    task : str, optional
+        Task of all outputs that are not in ``tasks``.
+    tasks : mapping of str to str
+        Tasks by name or index of the output, if there are targets of several.
+    ignored_label : str
+        Used for one output.
+    **others
+        Other parameters that both functions have.
+    """
+    if are_several(train[1], len(train[0])) or (test is not None and are_several(test[1], len(test[0]))):
+        of_all = {} if task is None else dict.fromkeys(by_name(train[1]), task)
+        names = class_names if isinstance(class_names, Mapping) else {}
+        return from_heads(name, source, train, test, tasks={**of_all, **tasks}, class_names=names, **others)
+    assert not isinstance(class_names, Mapping), "names by output are those of several outputs"
+    return from_arrays(name, source, train, test, class_names, task=task, ignored_label=ignored_label, **others)
+
+
 def with_heads(heads: Sequence[Dataset]) -> Dataset:
     """Return the data set whose :attr:`Dataset.heads` are these, which have the same examples."""
     first, *further = (replace(head, further=()) for head in heads)
@@ -117,7 +153,7 @@ def with_heads(heads: Sequence[Dataset]) -> Dataset:
 def for_outputs(dataset: Dataset, names: Sequence[str], shapes: Sequence[Tuple[int, ...]]) -> Dataset:
     """Return the same data with its targets in the order of the outputs of a network, and with the outputs' names.
 
-    Targets belong to the output of the same name; if they are named by numbers, to the output of this number. Targets
+    Targets belong to the output of the same name; if they are named by indices, to the output of this index. Targets
     that are images get the shape of their output, see :meth:`Dataset.with_target_shape`.
 
     Parameters
@@ -136,9 +172,9 @@ def for_outputs(dataset: Dataset, names: Sequence[str], shapes: Sequence[Tuple[i
     if not dataset.further and len(names) == 1:
         return dataset.with_target_shape(shapes[0])
     known = outputs_of_targets(dataset.name, [head.output for head in dataset.heads], names)
-    by_name = {known[head.output]: head for head in dataset.heads}
+    targets = {known[head.output]: head for head in dataset.heads}
     heads = [
-        replace(by_name[name], output=name, further=()).with_target_shape(shape) for name, shape in zip(names, shapes)
+        replace(targets[name], output=name, further=()).with_target_shape(shape) for name, shape in zip(names, shapes)
     ]
     fitted = with_heads(heads)
     object.__setattr__(fitted, "_fingerprint", dataset.fingerprint)

@@ -8,17 +8,17 @@ import warnings
 from collections import Counter
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
-from typing import Counter as CounterType
 
 import numpy as np
 
 from qatviz.atomic_files import atomic_file
 from qatviz.data.checks import check_memory, memory_limit, wrap_read_errors
-from qatviz.data.class_folders import FileKind, skipped_notes
+from qatviz.data.class_folders import FileKind
 from qatviz.data.dataset import Note
 from qatviz.data.file_tree import FileTree
 from qatviz.data.streamed import READ_WITH_SAMPLE, Array, StreamedArray
-from qatviz.data_options import CROP, PAD, RESIZE, SKIP, DataOptions
+from qatviz.data.tree_reader import TreeReader
+from qatviz.data_options import CROP, PAD, RESIZE, DataOptions
 from qatviz.errors import DataError
 
 #: Files of images.
@@ -62,6 +62,8 @@ _ADVICE = "; images in a folder that is not an archive may be larger"
 #: Bytes of one decoded pixel at most; an image is decoded as a whole.
 _DECODED_BYTES = 4
 _FITTED = {RESIZE: "stretched to it", CROP: "scaled and cropped to it", PAD: "scaled and padded to it"}
+#: Error of a part without readable images.
+_NONE = "found no image that can be read"
 
 
 class _Header(NamedTuple):
@@ -82,7 +84,7 @@ class _Header(NamedTuple):
     is_deep: bool
 
 
-class ImageReader:
+class ImageReader(TreeReader):
     """Reader of the images of a tree as one array, which counts what it converts and skips.
 
     Parameters
@@ -93,10 +95,7 @@ class ImageReader:
     """
 
     def __init__(self, tree: FileTree, options: DataOptions):
-        self._tree, self._options = tree, options
-        self._skips = options.unusable == SKIP
-        self._damaged: List[str] = []
-        self._counts: CounterType[str] = Counter()
+        super().__init__(tree, options)
         self._streamed: List[Note] = []
         #: Height and width of each image that was read, by its path, before it is converted.
         self.sizes: Dict[str, Tuple[int, int]] = {}
@@ -145,7 +144,6 @@ class ImageReader:
 
     def _skipped_and_converted(self) -> List[Note]:
         """Return notes from the counts, of which "images" is that of all images."""
-        found = self._counts
         texts = {
             "fitted": (f"of other sizes than {self._options.image_size}", _FITTED[self._options.fit]),
             "transparent": ("that are transparent", f"with {self._options.background} behind them"),
@@ -155,33 +153,23 @@ class ImageReader:
             "reduced": ("of 16 bits in each colour", "of which Pillow reads 8"),
             "animated": ("with several frames", "of which the first is read"),
         }
-        notes = [
-            Note(f"images {what}: {found[key]:,} of {found['images']:,}, {effect}")
-            for key, (what, effect) in texts.items()
-            if found[key]
-        ]
-        return skipped_notes("damaged files", self._damaged, is_mistake=True) + notes
+        return self._damage_notes() + self._count_notes("images", texts)
 
     def _header(self, path: str) -> Optional[_Header]:
         """Return the header of an image; None if it is damaged and skipped."""
-        try:
-            with open_image(self._tree, path) as image:
-                where = self._tree.where(path)
-                if image.mode not in _GREY | _COLOR:
-                    raise DataError(
-                        f"{where}: found an image with Pillow's mode {image.mode!r}; expected grey or colours of 8 or "
-                        "16 bits"
-                    )
-                width, height = image.size
-                check_memory(where, _DECODED_BYTES * width * height, f"decoding {height}x{width} pixels")
-                size = (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
-                self.sizes[path] = size
-                return _Header(image.mode, size, image.mode in _DEEP_GREY or _deep_tile(image) is not None)
-        except DataError:
-            if not self._skips:
-                raise
-            self._damaged.append(self._tree.where(path))
-            return None
+        with self._skipping_damaged(path), open_image(self._tree, path) as image:
+            where = self._tree.where(path)
+            if image.mode not in _GREY | _COLOR:
+                raise DataError(
+                    f"{where}: found an image with Pillow's mode {image.mode!r}; expected grey or colours of 8 or "
+                    "16 bits"
+                )
+            width, height = image.size
+            check_memory(where, _DECODED_BYTES * width * height, f"decoding {height}x{width} pixels")
+            size = (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
+            self.sizes[path] = size
+            return _Header(image.mode, size, image.mode in _DEEP_GREY or _deep_tile(image) is not None)
+        return None
 
     def _form(
         self, parts: Sequence[Sequence[str]], headers: Sequence[Sequence[Optional[_Header]]]
@@ -190,7 +178,7 @@ class ImageReader:
         pairs = (pair for part, found in zip(parts, headers) for pair in zip(part, found))
         readable = [(path, header) for path, header in pairs if header is not None]
         if not readable:
-            raise self._no_image()
+            raise DataError(f"{self._tree.root}: {_NONE}")
         modes = {header.mode for _, header in readable}
         size = self._options.size or self._common_size(readable)
         uses_background = any(
@@ -235,16 +223,11 @@ class ImageReader:
         for index, (path, header) in enumerate(zip(paths, headers)):
             if header is None:
                 continue
-            try:
+            with self._skipping_damaged(path):
                 images[len(kept)] = self.pixels_of(path, shape, dtype)
-            except DataError:
-                if not self._skips:
-                    raise
-                self._damaged.append(self._tree.where(path))
-            else:
                 kept.append(index)
         if not kept:
-            raise self._no_image()
+            raise DataError(f"{self._tree.root}: {_NONE}")
         self._counts["images"] += len(kept)
         return images[: len(kept)], np.array(kept, np.int64)
 
@@ -273,9 +256,6 @@ class ImageReader:
         """
         with open_image(self._tree, path) as image:
             return self._pixels(image, path, shape, dtype)
-
-    def _no_image(self) -> DataError:
-        return DataError(f"{self._tree.root}: found no image that can be read")
 
     def _pixels(self, image: Any, path: str, shape: Tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
         """Return the pixels of an image that is open and not decoded, in the form of the data set."""

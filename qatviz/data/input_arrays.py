@@ -41,7 +41,7 @@ def load_inputs(
     read : callable
         Function that returns some of them by name.
     validation_fraction, seed, task, tasks
-        As of :func:`qatviz.data.head_arrays.load_heads`.
+        As in :func:`qatviz.data.head_arrays.load_heads`.
 
     Raises
     ------

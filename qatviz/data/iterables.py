@@ -15,7 +15,7 @@ from qatviz.number_format import bytes_text
 ENDLESS_BYTES = 2**30
 
 #: Function that is called with the number of examples so far, and with an estimate of their total, or None.
-Progress = Callable[[int, Optional[int]], None]
+CountCallback = Callable[[int, Optional[int]], None]
 
 
 #: Kinds of arrays in an item, and names of outputs, which are empty if there is only one.
@@ -30,7 +30,7 @@ class Collected(NamedTuple):
     ----------
     examples : ndarray, shape [N, ...]
     labels : ndarray, shape [N, ...], or dict of str to ndarray
-        By name of the output, or by its number, if items have targets of several.
+        By name of the output, or by its index, if items have targets of several.
     notes : list of Note
         On what was not read.
     weights : ndarray, shape [N], or dict of str to ndarray, optional
@@ -54,7 +54,7 @@ def is_iterable_of_examples(data: Any) -> bool:
 
 
 def collect(
-    data: Any, where: str, max_examples: Optional[int] = None, progress: Progress = lambda count, total: None
+    data: Any, where: str, max_examples: Optional[int] = None, progress: CountCallback = lambda count, total: None
 ) -> Collected:
     """Read an iterable whose items have examples, labels and perhaps weights, for one example or for a batch.
 
@@ -84,17 +84,8 @@ def collect(
     count, n_bytes, notes = 0, 0, []
     for number, item in enumerate(items_of(source, length)):
         batch = _batch(item, f"{where}: item {number}", collected)
-        if collected and set(batch) != set(collected):
-            raise DataError(
-                f"{where}: item {number}: found {_listed(batch)}; expected {_listed(collected)} as in item 0"
-            )
-        for key, found in batch.items():
-            first = collected.get(key, [found])[0]
-            if found.shape[1:] != first.shape[1:]:
-                raise DataError(
-                    f"{where}: item {number}: found {_listed([key])} of shape {list(found.shape[1:])}; expected "
-                    f"{list(first.shape[1:])} as in item 0"
-                )
+        if collected:
+            _check_same_form(batch, collected, f"{where}: item {number}")
         size = len(batch[_EXAMPLES, ""])
         if max_examples is not None:
             size = min(size, max_examples - count)
@@ -128,6 +119,19 @@ def collect(
     labels, weights = (_of_kind(arrays, kind) for kind in (_LABELS, _WEIGHTS))
     assert labels is not None, "each item has labels"
     return Collected(arrays[_EXAMPLES, ""], labels, notes, weights)
+
+
+def _check_same_form(batch: Mapping[_Key, np.ndarray], known: Mapping[_Key, List[np.ndarray]], where: str) -> None:
+    """Raise a `DataError` unless an item has the same arrays as the items before, in the same shapes."""
+    if set(batch) != set(known):
+        raise DataError(f"{where}: found {_listed(batch)}; expected {_listed(known)} as in item 0")
+    for key, found in batch.items():
+        expected = known[key][0].shape[1:]
+        if found.shape[1:] != expected:
+            raise DataError(
+                f"{where}: found {_listed([key])} of shape {list(found.shape[1:])}; expected {list(expected)} as in "
+                "item 0"
+            )
 
 
 def _of_kind(arrays: Mapping[_Key, np.ndarray], kind: str) -> Union[np.ndarray, Dict[str, np.ndarray], None]:
@@ -195,7 +199,7 @@ def _batch(item: Any, where: str, known: Iterable[_Key]) -> Dict[_Key, np.ndarra
 
 
 def _by_output(given: Any, num_examples: int, kind: str, known: Iterable[_Key]) -> Dict[_Key, np.ndarray]:
-    """Return arrays of a kind by name or number of the output; a single array has no name.
+    """Return arrays of a kind by name or index of the output; a single array has no name.
 
     The first item decides whether they are of several outputs: the last batch can have as many examples as outputs.
     """

@@ -1,17 +1,14 @@
 """Images whose pixels are class indices: masks of other images."""
 
-from collections import Counter
-from typing import Counter as CounterType
 from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.data.checks import check_memory
-from qatviz.data.class_folders import skipped_notes
 from qatviz.data.dataset import Note
-from qatviz.data.file_tree import FileTree
 from qatviz.data.images import nearest, open_image
-from qatviz.data_options import PAD, SKIP, DataOptions
+from qatviz.data.tree_reader import TreeReader
+from qatviz.data_options import PAD
 from qatviz.errors import DataError
 from qatviz.number_format import shape_text
 
@@ -40,7 +37,7 @@ class ReadMasks(NamedTuple):
     is_padding: np.ndarray
 
 
-class MaskReader:
+class MaskReader(TreeReader):
     """Reader of masks of a tree, which counts what it converts and skips.
 
     Parameters
@@ -49,12 +46,6 @@ class MaskReader:
     options : DataOptions
         "image_size", "fit" and "unusable" of them are used.
     """
-
-    def __init__(self, tree: FileTree, options: DataOptions):
-        self._tree, self._options = tree, options
-        self._skips = options.unusable == SKIP
-        self._damaged: List[str] = []
-        self._counts: CounterType[str] = Counter()
 
     def read(self, paths: Sequence[str], sizes: Sequence[Tuple[int, int]], size: Tuple[int, int]) -> ReadMasks:
         """Read masks, and convert them to the size (height, width) of the examples, to the nearest pixels.
@@ -74,15 +65,12 @@ class MaskReader:
         check_memory(self._tree.root, len(paths) * size[0] * size[1], f"loading {len(paths)} masks")
         masks, kept, padding = [], [], []
         for path, own in zip(paths, sizes):
-            try:
+            mask = None
+            with self._skipping_damaged(path):
                 mask = self._labels(path, own)
-            except DataError:
-                if not self._skips:
-                    raise
-                self._damaged.append(self._tree.where(path))
-                kept.append(False)
+            kept.append(mask is not None)
+            if mask is None:
                 continue
-            kept.append(True)
             self._counts["masks"] += 1
             if mask.shape == size:
                 masks.append(mask)
@@ -99,13 +87,8 @@ class MaskReader:
 
     def notes(self) -> List[Note]:
         """Return notes on what was skipped and converted."""
-        number = self._counts["fitted"]
-        size = self._options.image_size
-        fitted_note = [
-            Note(f"masks of other sizes than {size}: {number:,} of {self._counts['masks']:,}, as the images")
-        ]
-        skipped = skipped_notes("images with a damaged mask", self._damaged, is_mistake=True)
-        return skipped + (fitted_note if number else [])
+        texts = {"fitted": (f"of other sizes than {self._options.image_size}", "as the images")}
+        return self._damage_notes("images with a damaged mask") + self._count_notes("masks", texts)
 
     def _labels(self, path: str, size: Tuple[int, int]) -> np.ndarray:
         """Return the labels of a mask, uint8 or int32 ``[height, width]``."""
@@ -134,8 +117,8 @@ def _grey(pixels: np.ndarray, where: str) -> np.ndarray:
     is_opaque = pixels.shape[2] == 3 or bool((pixels[..., 3] == _OPAQUE).all())
     if not is_opaque or (pixels[..., :3] != pixels[..., :1]).any():
         raise DataError(
-            f"{where}: found a mask in colours; expected an image with a palette, or grey, whose pixels are the "
-            "numbers of classes",
+            f"{where}: found a mask in colours; expected an image with a palette, or grey, whose pixels are "
+            "class indices",
             "unusable",
         )
     return pixels[..., 0]

@@ -121,7 +121,7 @@ def mask_counts(masks: np.ndarray, classes: int) -> np.ndarray:
     return total
 
 
-def ignored_share(masks: np.ndarray) -> float:
+def ignored_fraction(masks: np.ndarray) -> float:
     """Return the fraction of the pixels of converted masks that are ignored."""
     number = sum(int(np.count_nonzero(piece == void_of(masks.dtype))) for piece in _pieces(masks))
     return number / int(masks.size)

@@ -8,7 +8,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 import numpy as np
 
 from qatviz.data.dataset import Dataset, Note
-from qatviz.data.masks import USUAL_IGNORED, ignored_share
+from qatviz.data.masks import USUAL_IGNORED, ignored_fraction
 from qatviz.data.targets import class_counts, columns_of
 from qatviz.number_format import names_text, share_text
 from qatviz.scaling import SCALING_FORM, SCALINGS, SIGNED, UNIT, UNSCALED, scaling_of
@@ -139,11 +139,11 @@ def _mask_labels(dataset: Dataset) -> List[str]:
         return []
     if dataset.assumed.foreground:
         return [f"masks have the labels 0 and {USUAL_IGNORED}, which are the classes 0 and 1"]
-    share, label = ignored_share(dataset.y_train), dataset.assumed.ignored_label
-    if not share and label is None:
+    fraction, label = ignored_fraction(dataset.y_train), dataset.assumed.ignored_label
+    if not fraction and label is None:
         return []
     of = "" if label is None else f", which have the label {label}"
-    return [f"{share_text(share)} of the pixels of the training masks are ignored{of}"]
+    return [f"{share_text(fraction)} of the pixels of the training masks are ignored{of}"]
 
 
 def _held_out(dataset: Dataset) -> List[str]:

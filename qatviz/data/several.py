@@ -40,7 +40,7 @@ def arrays_in(keys: Sequence[str], begin: str) -> Dict[str, str]:
 def names_in_network(own: Sequence[str], names: Sequence[str]) -> Optional[Dict[str, str]]:
     """Return the name in a network for each name in data; None if these are not those of the network.
 
-    Names in data are the network's, in any order, or all are numbers in the network's order.
+    Names in data are the network's, in any order, or all are indices in the network's order.
 
     >>> names_in_network(["1", "0"], ["left", "right"])
     {'0': 'left', '1': 'right'}

@@ -11,7 +11,7 @@ import numpy as np
 
 from qatviz.data.build import from_arrays, name_from_path
 from qatviz.data.checks import LARGER_DATA, check_memory, names_in_zip
-from qatviz.data.class_folders import FileKind, FolderReader, Part, skipped_notes
+from qatviz.data.class_folders import FileKind, FolderReader, Part
 from qatviz.data.dataset import Dataset, Note
 from qatviz.data.file_tree import DirectoryTree, FileTree, zip_tree
 from qatviz.data.sound_features import (
@@ -23,8 +23,9 @@ from qatviz.data.sound_features import (
     feature_shape,
 )
 from qatviz.data.split_names import held_out_part
+from qatviz.data.tree_reader import TreeReader
 from qatviz.data.wav import Sound, read_wav
-from qatviz.data_options import AUTO, SKIP, TEST, VALIDATION, WAVEFORM, DataOptions
+from qatviz.data_options import AUTO, TEST, VALIDATION, WAVEFORM, DataOptions
 from qatviz.errors import DataError
 
 #: Names of the data options that apply.
@@ -134,7 +135,7 @@ class _Length(NamedTuple):
     rate: int
 
 
-class _SoundReader:
+class _SoundReader(TreeReader):
     """Reader of the sounds of a tree as features; counts what it converts and skips.
 
     Parameters
@@ -145,10 +146,7 @@ class _SoundReader:
     """
 
     def __init__(self, tree: FileTree, options: DataOptions):
-        self._tree, self._options = tree, options
-        self._skips = options.unusable == SKIP
-        self._damaged: List[str] = []
-        self._counts: CounterType[str] = Counter()
+        super().__init__(tree, options)
         self._length = _Length(0, 0)
 
     def read(self, parts: Sequence[Sequence[str]]) -> List[Tuple[np.ndarray, np.ndarray]]:
@@ -177,15 +175,13 @@ class _SoundReader:
     def notes(self) -> List[Note]:
         """Return notes on the features, and on what was skipped and converted."""
         samples, rate = self._length
-        notes = [
-            Note(f"sounds are fed as {DESCRIPTIONS[self._options.sound_features]}, of {rate:,} samples per second")
-        ]
-        total = self._counts["sounds"]
-        for key, effect in (("longer", "cut"), ("shorter", "followed by silence")):
-            if self._counts[key]:
-                length = f"{samples / rate:g} s"
-                notes.append(Note(f"sounds {key} than {length}: {self._counts[key]:,} of {total:,}, {effect}"))
-        return skipped_notes("damaged files", self._damaged, is_mistake=True) + notes
+        fed = Note(f"sounds are fed as {DESCRIPTIONS[self._options.sound_features]}, of {rate:,} samples per second")
+        length = f"{samples / rate:g} s"
+        texts = {
+            "longer": (f"longer than {length}", "cut"),
+            "shorter": (f"shorter than {length}", "followed by silence"),
+        }
+        return [*self._damage_notes(), fed, *self._count_notes("sounds", texts)]
 
     def _common_length(self, paths: Sequence[str]) -> _Length:
         """Return the length that the options state, by default that of most sounds, and the rate of all sounds."""
@@ -237,12 +233,6 @@ class _SoundReader:
 
     def _sound(self, path: str) -> Optional[Sound]:
         """Return a sound; None if its file is damaged and skipped."""
-        where = self._tree.where(path)
-        try:
-            with self._tree.open(path) as stream:
-                return read_wav(stream, where)
-        except DataError:
-            if not self._skips:
-                raise
-            self._damaged.append(where)
-            return None
+        with self._skipping_damaged(path), self._tree.open(path) as stream:
+            return read_wav(stream, self._tree.where(path))
+        return None

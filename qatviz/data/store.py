@@ -21,11 +21,12 @@ from qatviz.data.example_weights import convert_weights
 from qatviz.data.heads import with_heads
 from qatviz.data.streamed import Array, Statistics, StoredArray, pieces, statistics_of_pieces
 from qatviz.errors import DataError, SettingError
+from qatviz.name_lookup import numbered
 from qatviz.scaling import SCALINGS, check_scaling
 from qatviz.task import TASKS
 
 #: Called with the fraction that is done, 0..1. An exception that it raises cancels the work.
-Progress = Callable[[float], None]
+FractionCallback = Callable[[float], None]
 
 _EXAMPLES, _TARGETS = ("x_train", "x_test"), ("y_train", "y_test")
 #: Array that a store has if the training examples have weights.
@@ -36,7 +37,7 @@ _FORMAT, _VERSION = "qatviz-data", 1
 _MAX_DESCRIPTION_BYTES = 16 * 2**20
 
 
-def write_store(dataset: Dataset, path: AnyPath, progress: Progress = lambda fraction: None) -> None:
+def write_store(dataset: Dataset, path: AnyPath, progress: FractionCallback = lambda fraction: None) -> None:
     """Write a data set as a store, a new directory; if the work is interrupted, there is none.
 
     The examples are read and written in pieces, so that those of `dataset` may be streamed.
@@ -56,9 +57,9 @@ def write_store(dataset: Dataset, path: AnyPath, progress: Progress = lambda fra
         raise DataError(f"{os.fspath(path)}: exists already; expected a new directory for the store")
     arrays: Dict[str, Array] = {name: getattr(dataset, name) for name in _EXAMPLES}
     for index, head in enumerate(dataset.heads):
-        arrays.update((_numbered(name, index), getattr(head, name)) for name in _TARGETS)
+        arrays.update((numbered(name, index), getattr(head, name)) for name in _TARGETS)
         if head.w_train is not None:
-            arrays[_numbered(_WEIGHTS, index)] = head.w_train
+            arrays[numbered(_WEIGHTS, index)] = head.w_train
     total = sum(array.nbytes for array in arrays.values())
     done = 0
     statistics: Dict[str, Statistics] = {}
@@ -133,8 +134,8 @@ def load_store(path: str, validation_fraction: float = 0.2, seed: int = 0, task:
     )
     heads = []
     for index, about in enumerate(description.get("outputs", [description])):
-        y_train, y_test = (StoredArray(os.path.join(path, _numbered(name, index) + ".npy")) for name in _TARGETS)
-        weights_path = os.path.join(path, _numbered(_WEIGHTS, index) + ".npy")
+        y_train, y_test = (StoredArray(os.path.join(path, numbered(name, index) + ".npy")) for name in _TARGETS)
+        weights_path = os.path.join(path, numbered(_WEIGHTS, index) + ".npy")
         weights = StoredArray(weights_path) if os.path.isfile(weights_path) else None
         in_memory = [array for array in (y_train, y_test, weights) if array is not None]
         check_memory(path, sum(array.nbytes for array in in_memory), "loading its labels")
@@ -154,11 +155,6 @@ def load_store(path: str, validation_fraction: float = 0.2, seed: int = 0, task:
         )
         heads.append(head)
     return with_heads(heads)
-
-
-def _numbered(name: str, index: int) -> str:
-    """Return the name of an array of the output with this index."""
-    return f"{name}_{index}" if index else name
 
 
 def _description(path: str) -> Dict[str, Any]:

@@ -1,7 +1,5 @@
 """Embedding: rows of a table, chosen by the integers of an input."""
 
-# A separate module, because layers.py would be too long with it.
-
 from dataclasses import dataclass
 from typing import Dict, Sequence
 

@@ -1,7 +1,5 @@
 """Product of two activations as matrices, as in attention."""
 
-# A separate module, because layers.py would be too long with it.
-
 from dataclasses import dataclass
 from typing import ClassVar, Optional
 

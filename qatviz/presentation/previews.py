@@ -11,7 +11,7 @@ from qatviz.number_format import count, shape_text
 from qatviz.presentation.augmented import SHOWN, AugmentedExamples
 from qatviz.presentation.mask_pictures import beside_masks, mask_caption
 from qatviz.scaling import UNSCALED, formula_text
-from qatviz.task import MULTILABEL, REGRESSION, SEGMENTATION
+from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION
 
 #: Maximum number of shown examples.
 N_SAMPLES = 32
@@ -49,7 +49,7 @@ class TargetInfo(NamedTuple):
 
 
 class InputPreview(NamedTuple):
-    """Pictures of the examples of one input: its name and shape, and ``kind`` and ``samples`` as of `DataInfo`."""
+    """Pictures of the examples of one input: its name and shape; ``kind`` and ``samples`` are as in `DataInfo`."""
 
     name: str
     shape: Tuple[int, ...]
@@ -209,24 +209,13 @@ def data_info(
     mistakes : sequence of str
         Likely mistakes in the data set.
     """
-    x, y = dataset.x_train, dataset.y_train
-    task = dataset.task
+    x, y, task = dataset.x_train, dataset.y_train, dataset.task
     low, high = value_range if value_range is not None else (float(x.min()), float(x.max()))
+    chosen = _chosen_examples(dataset)
     if task == REGRESSION:
-        chosen = _spread(len(x))
-        captions = tuple(_caption(y[row]) for row in chosen)
         edges, counts = _target_counts(columns_of(y), columns_of(dataset.y_test))
         groups = tuple(f"{target_text(low)} to {target_text(high)}" for low, high in zip(edges[:-1], edges[1:]))
     else:
-        if task == MULTILABEL:
-            chosen = np.arange(min(N_SAMPLES, len(x)))
-            captions = tuple(_label_names(row, dataset.class_names) for row in y[chosen])
-        elif task == SEGMENTATION:
-            chosen = _spread(len(x))
-            captions = tuple(mask_caption(mask, dataset.class_names) for mask in y[chosen])
-        else:
-            chosen = of_every_class(y, N_SAMPLES)
-            captions = tuple(dataset.class_names[label] for label in y[chosen])
         edges, groups = (), tuple(dataset.class_names)
         counts = [class_counts(labels, dataset.num_classes) for labels in (y, dataset.y_test)]
     inputs, shown = _input_previews(dataset.inputs, x, chosen)
@@ -246,7 +235,7 @@ def data_info(
         _values(dataset, low, high),
         kind,
         samples,
-        captions,
+        tuple(_caption(target, task, dataset.class_names) for target in y[chosen]),
         groups,
         edges,
         counts[0],
@@ -264,6 +253,14 @@ def data_info(
     )
 
 
+def _chosen_examples(dataset: Any) -> np.ndarray:
+    """Return the indices of the training examples in a preview."""
+    labels = dataset.y_train
+    if dataset.task == MULTILABEL:
+        return np.arange(min(N_SAMPLES, len(labels)))
+    return of_every_class(labels, N_SAMPLES) if dataset.task == CLASSIFICATION else _spread(len(labels))
+
+
 def augmentable(dataset: Any) -> AugmentedExamples:
     """Return examples of a data set as fed to the network, of which augmentation can be shown."""
     chosen = _spread(len(dataset.x_train))[:: max(1, min(N_SAMPLES, len(dataset.x_train)) // SHOWN)][:SHOWN]
@@ -277,15 +274,16 @@ def _spread(number: int) -> np.ndarray:
     return np.linspace(0, number - 1, min(N_SAMPLES, number)).astype(np.int64)
 
 
-def _caption(targets: np.ndarray) -> str:
-    """Return the first targets of one example, or the mean of an image."""
-    return ", ".join(map(target_text, targets[:3])) if targets.ndim == 1 else f"mean {target_text(targets.mean())}"
-
-
-def _label_names(row: np.ndarray, names: Sequence[str]) -> str:
-    """Return the names of the first labels of one example."""
-    present = [names[index] for index in np.flatnonzero(row)]
-    return ", ".join(present[:3]) + (", …" if present[3:] else "") or "none"
+def _caption(target: Any, task: str, names: Sequence[str]) -> str:
+    """Return the class, the first labels, the first numbers, or the classes of the mask of an example."""
+    if task == CLASSIFICATION:
+        return str(names[target])
+    if task == SEGMENTATION:
+        return mask_caption(target, names)
+    if task == MULTILABEL:
+        present = [names[index] for index in np.flatnonzero(target)]
+        return ", ".join(present[:3]) + (", …" if present[3:] else "") or "none"
+    return ", ".join(map(target_text, target[:3])) if target.ndim == 1 else f"mean {target_text(target.mean())}"
 
 
 def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:

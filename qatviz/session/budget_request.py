@@ -8,6 +8,7 @@ from qatviz.analysis.budget import WidthRules
 from qatviz.analysis.sensitivity import WIDTHS
 from qatviz.errors import SettingError
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.session.record_requests import RecordedStateRequest
 
 #: Units of a budget.
 BYTES, MAC_BITS, SECONDS = "bytes", "mac_bits", "seconds"
@@ -74,7 +75,7 @@ def parse_loss(text: str) -> LargestLoss:
 class RuleTexts:
     """Constraints by pattern, as the user states them: ``PATTERN=BITS``, and patterns of tensors with equal bits."""
 
-    widths: Tuple[int, ...]
+    widths: Tuple[int, ...] = WIDTHS
     fixed: Tuple[str, ...] = ()
     lowest: Tuple[str, ...] = ()
     highest: Tuple[str, ...] = ()
@@ -124,13 +125,11 @@ def _matching(field: str, pattern: str, book: SettingsBook, tensors: Sequence[st
 
 
 @dataclass(frozen=True)
-class BudgetRequest:
+class BudgetRequest(RecordedStateRequest):
     """Request for the bits of a recorded run's weights.
 
     Attributes
     ----------
-    directory : str
-        Directory of the recorded run.
     rules : RuleTexts
     budget : Budget, optional
         Largest cost; None: the largest loss is given.
@@ -139,22 +138,15 @@ class BudgetRequest:
         Name of the export format whose size counts, and which has to support the bits.
     options : mapping of str to object
         Options of the format; weights of few bits are packed by default.
-    checkpoint : str, optional
-        Name of the checkpoint; None: the newest readable one.
-    data : str, optional
-        Current path of the data; None: the recorded path.
     chip, kernels, mhz
         Target of a budget of time, as in :func:`qatviz.analysis.chip.targets.target`.
     """
 
-    directory: str
-    rules: RuleTexts
+    rules: RuleTexts = RuleTexts()
     budget: Optional[Budget] = None
     max_loss: Optional[LargestLoss] = None
     format: str = "c"
     options: Mapping[str, Any] = field(default_factory=dict)
-    checkpoint: Optional[str] = None
-    data: Optional[str] = None
     chip: str = ""
     kernels: str = ""
     mhz: float = 0.0

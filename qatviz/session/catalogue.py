@@ -19,8 +19,10 @@ from qatviz.telemetry.run_summary import Catalogue, RunSummary, stored_summary, 
 CACHE_NAME = ".qatviz-runs.json"
 #: Form of that file; one of another form is replaced.
 _CACHE_FORM = 1
-#: Maximum number of runs in a catalogue, the newest; and of bytes of the stored summaries that are read.
-MOST_RUNS, _MAX_CACHE_BYTES = 5000, 1 << 25
+#: Maximum number of runs in a catalogue, which then has the newest ones.
+MOST_RUNS = 5000
+#: Largest file of summaries that is read, bytes.
+_MAX_CACHE_BYTES = 1 << 25
 #: Files whose size and time show whether a record has changed.
 _CHANGING = (DATABASE_NAME, DATABASE_NAME + "-wal")
 
@@ -49,7 +51,8 @@ def read_catalogue(folder: Optional[str] = None, watch: Watch = lambda done, of:
     """
     path = Path(os.path.expanduser(runs_folder() if folder is None else folder)).absolute()
     found = sorted(_directories(path), reverse=True)
-    known, kept = _read_cache(path), {}  # type: Dict[str, Any], Dict[str, Any]
+    known = _read_cache(path)
+    kept: Dict[str, Any] = {}
     runs, chosen = [], found[:MOST_RUNS]
     for done, (_, directory) in enumerate(chosen):
         if not watch(done, len(chosen)):

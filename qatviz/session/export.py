@@ -16,14 +16,14 @@ from qatviz.protocol.run_state import RunState
 from qatviz.report.exports import PROOF
 from qatviz.session.checkpoints import recorded_state
 from qatviz.session.prepared import Notice, Notify, ignore
-from qatviz.session.record_requests import ExportRequest
+from qatviz.session.record_requests import ExportRequest, RecordedStateRequest
 
 #: Subdirectory of a run for the proofs of exports written elsewhere.
 KEPT_PROOFS = "exports-elsewhere"
 
 
-def source_of(request: ExportRequest, notify: Notify = ignore) -> ExportSource:
-    """Return the state to export.
+def source_of(request: RecordedStateRequest, examples: Optional[int] = None, notify: Notify = ignore) -> ExportSource:
+    """Return the state to export, with the number of held-out examples to run the export on.
 
     Raises
     ------
@@ -34,11 +34,11 @@ def source_of(request: ExportRequest, notify: Notify = ignore) -> ExportSource:
     SettingError
         If the number of examples is not allowed.
     """
-    if request.examples is not None and request.examples < 1:
-        raise SettingError.of_field("examples", f"is {request.examples}: expected a whole number of at least 1")
+    if examples is not None and examples < 1:
+        raise SettingError.of_field("examples", f"is {examples}: expected a whole number of at least 1")
     reader, spec = recorded_state(request.directory, request.checkpoint, request.data, notify)
     assert spec.start is not None, "a recorded state is the start of its spec"
-    return state_source(spec, spec.start, request.examples, run=reader.description.get("run_id"))
+    return state_source(spec, spec.start, examples, run=reader.description.get("run_id"))
 
 
 def state_source(spec: RunSpec, state: RunState, examples: Optional[int] = None, **origin: Any) -> ExportSource:

@@ -79,7 +79,7 @@ def recorded_functions(
     CodeRefused
         If the user has not allowed a file, as it is now, to be run.
     SettingError
-        As of :func:`read_functions`.
+        As for :func:`read_functions`.
     """
     row = description.get("functions")
     if row is None:

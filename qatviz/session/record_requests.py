@@ -5,83 +5,78 @@ from typing import Any, Mapping, Optional, Tuple
 
 from qatviz.session.changes import TimedChange
 
+#: Name of the format of an export, unless another one is stated.
+DEFAULT_FORMAT = "tflite"
+
 
 @dataclass(frozen=True)
-class ExportRequest:
-    """Request to export a recorded run.
+class RecordedStateRequest:
+    """Base class of the requests that read a state of a recorded run.
 
     Attributes
     ----------
     directory : str
         Directory of the recorded run.
+    checkpoint : str, optional
+        Name of the checkpoint; None: the newest readable one.
+    data : str, optional
+        Current path of the data; None: the recorded path.
+    """
+
+    directory: str
+    checkpoint: Optional[str] = None
+    data: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class ExportRequest(RecordedStateRequest):
+    """Request to export a recorded run; the window saves the present state as a checkpoint first.
+
+    Attributes
+    ----------
     format : str
         A name of :data:`qatviz.export.formats.FORMATS`.
     out : str
         Path of the file; for a format of several files, of the directory.
-    checkpoint : str, optional
-        Name of the checkpoint; None: the newest readable one. (The window saves the present state first.)
     options : mapping of str to object
         Options of the format.
     examples : int, optional
         Number of held-out examples to run the file on; None: 1000, or fewer for a large network.
-    data : str, optional
-        Current path of the data; None: the recorded path.
     """
 
-    directory: str
-    format: str
-    out: str
-    checkpoint: Optional[str] = None
+    format: str = DEFAULT_FORMAT
+    out: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     examples: Optional[int] = None
-    data: Optional[str] = None
 
 
 @dataclass(frozen=True)
-class EvaluationRequest:
+class EvaluationRequest(RecordedStateRequest):
     """Request to evaluate a recorded run under other settings, without training.
 
     Attributes
     ----------
-    directory : str
-        Directory of the recorded run.
-    checkpoint : str, optional
-        Name of the checkpoint; None: the newest readable one.
     preset : str, optional
         Settings of all quantizers.
     changes : tuple of TimedChange
         Changes of settings, without steps.
-    data : str, optional
-        Current path of the data; None: the recorded path.
     more_bits : bool
         True to evaluate also with 16 bits in each tensor.
     """
 
-    directory: str
-    checkpoint: Optional[str] = None
     preset: Optional[str] = None
     changes: Tuple[TimedChange, ...] = ()
-    data: Optional[str] = None
     more_bits: bool = False
 
 
 @dataclass(frozen=True)
-class SensitivityRequest:
+class SensitivityRequest(RecordedStateRequest):
     """Request for the sensitivity of a recorded run to the quantization of each tensor.
 
     Attributes
     ----------
-    directory : str
-        Directory of the recorded run.
-    checkpoint : str, optional
-        Name of the checkpoint; None: the newest readable one.
-    data : str, optional
-        Current path of the data; None: the recorded path.
     measured : bool
         True to measure each tensor under the settings of the run, too, which takes longer.
     """
 
-    directory: str
-    checkpoint: Optional[str] = None
-    data: Optional[str] = None
     measured: bool = False

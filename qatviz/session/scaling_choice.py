@@ -22,7 +22,7 @@ _CLEARLY = 3.0
 Arrays = Dict[str, np.ndarray]
 
 
-class Choice(NamedTuple):
+class ScalingChoice(NamedTuple):
     """Scaling of pixels for which a trained model is most accurate.
 
     Attributes
@@ -39,7 +39,7 @@ class Choice(NamedTuple):
     examples: int
 
 
-def best_scaling(network: Network, parameters: Arrays, dataset: Dataset) -> Optional[Choice]:
+def best_scaling(network: Network, parameters: Arrays, dataset: Dataset) -> Optional[ScalingChoice]:
     """Return the scaling for which a classifier with these parameters is most accurate in float.
 
     Another one than x / 255 is chosen only if it has more right classes by three standard errors of the difference, or
@@ -69,7 +69,7 @@ def best_scaling(network: Network, parameters: Arrays, dataset: Dataset) -> Opti
     best = max(_SCALINGS, key=lambda name: (right[name].sum(), likelihood[name].sum()))
     if not (_is_clear(right[best] - right[UNIT]) or _is_clear(likelihood[best] - likelihood[UNIT])):
         best = UNIT
-    return Choice(best, {name: float(each.mean()) for name, each in right.items()}, len(rows))
+    return ScalingChoice(best, {name: float(each.mean()) for name, each in right.items()}, len(rows))
 
 
 def _is_clear(differences: np.ndarray) -> bool:

@@ -1,24 +1,22 @@
 """Data that a script passes as objects: arrays, data frames, generators and tf.data data sets."""
 
 import time
-from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.data import Dataset, from_arrays
+from qatviz.data import Dataset
 from qatviz.data.dataset import Note
 from qatviz.data.frames import is_frame, table_of_frame
-from qatviz.data.heads import from_heads
+from qatviz.data.heads import from_targets
 from qatviz.data.input_items import InputItems
 from qatviz.data.inputs import from_inputs
-from qatviz.data.iterables import Collected, Progress, collect, is_iterable_of_examples
+from qatviz.data.iterables import Collected, CountCallback, collect, is_iterable_of_examples
 from qatviz.data.several import are_several
 from qatviz.data.table import dataset_of_tables, features_of
 from qatviz.data_options import DataOptions
 from qatviz.errors import DataError, SettingError
 from qatviz.heads import stated_tasks
-from qatviz.name_lookup import by_name
 from qatviz.number_format import names_text
 from qatviz.session.begin import ARRAYS
 from qatviz.session.progress import LINE_INTERVAL_S
@@ -83,19 +81,14 @@ def dataset_of(data: Any, request: NewRunRequest, max_examples: Optional[int] = 
         arrays, notes = _arrays(pairs)
     else:
         raise DataError(f"data is of the type {type(data).__name__}; expected {_EXPECTED}")
-    test = arrays[1] if len(arrays) > 1 else None
-    if any(are_several(y, len(x)) for x, y in arrays):
-        tasks = dict.fromkeys(by_name(arrays[0][1]), task) if task is not None else {}
-        tasks.update(stated_tasks(request.heads))
-        dataset = from_heads(_NAME, ARRAYS, arrays[0], test, fraction, tasks=tasks, weights=weights)
-        return replace(dataset, notes=tuple(notes))
-    return from_arrays(
+    return from_targets(
         _NAME,
         ARRAYS,
         arrays[0],
-        test,
+        arrays[1] if len(arrays) > 1 else None,
         validation_fraction=fraction,
         task=task,
+        tasks=stated_tasks(request.heads),
         notes=notes,
         weights=weights,
         ignored_label=request.data_options.ignored_label,
@@ -139,13 +132,13 @@ def _collected(data: Any, name: str, max_examples: Optional[int], quiet: bool) -
         return _read(items, name, max_examples, progress)
 
 
-def _read(data: Any, name: str, max_examples: Optional[int], progress: Progress) -> Collected:
+def _read(data: Any, name: str, max_examples: Optional[int], progress: CountCallback) -> Collected:
     items = InputItems(data, name)
     found = collect(items, name, max_examples, progress)
     return found._replace(examples=items.examples(found.examples))
 
 
-def _printed_progress(quiet: bool) -> Progress:
+def _printed_progress(quiet: bool) -> CountCallback:
     """Return a function that prints the progress every few seconds, or nothing if ``quiet``."""
     shown = time.monotonic()
 

@@ -8,6 +8,7 @@ import tensorflow.compat.v1 as tf
 from qatviz.data import Dataset
 from qatviz.data.example_weights import example_weights
 from qatviz.data.read_ahead import ReadAhead
+from qatviz.name_lookup import numbered
 from qatviz.training.variables import Loader, StateVariable
 
 TRAIN, TEST = "train", "test"
@@ -51,7 +52,7 @@ class GraphData:
 
     def weights(self, indices: tf.Tensor) -> List[Optional[tf.Tensor]]:
         """Return the weights of training examples in the loss of each output, float32 ``[n]``; None if all are 1."""
-        names = [_numbered(_WEIGHTS, index) for index in range(len(self._dataset.heads))]
+        names = [numbered(_WEIGHTS, index) for index in range(len(self._dataset.heads))]
         return [self._stored(name, indices) if name in self._variables else None for name in names]
 
     def feeds(self, part: str) -> List[tf.Tensor]:
@@ -130,7 +131,7 @@ class GraphData:
         for index, (head, class_weights) in enumerate(zip(dataset.heads, self._class_weights)):
             weights = example_weights(head, class_weights)
             if weights is not None:
-                arrays[_numbered(_WEIGHTS, index)] = weights
+                arrays[numbered(_WEIGHTS, index)] = weights
         return arrays
 
     def _stored(self, name: str, indices: tf.Tensor) -> tf.Tensor:
@@ -144,8 +145,4 @@ class GraphData:
 
 def _targets(part: str, index: int) -> str:
     """Return the name of the targets of an output in the part "train" or "test": ``y_train``, ``y_train_1``, ..."""
-    return _numbered(f"y_{part}", index)
-
-
-def _numbered(name: str, index: int) -> str:
-    return f"{name}_{index}" if index else name
+    return numbered(f"y_{part}", index)

@@ -18,7 +18,7 @@ from qatviz.training.checkpointer import BEST, checkpoint_name
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import SnapshotPace
-from qatviz.training.pieces import piece_size
+from qatviz.training.pieces import PiecewiseJob, piece_size
 from qatviz.training.scoring import Scores, scores_of
 from qatviz.training.sensitivity_updates import SensitivityUpdates
 from qatviz.training.snapshot import make_snapshot
@@ -184,7 +184,7 @@ class Measuring:
         self._evaluation, self._is_evaluation_queued, self._candidate = None, False, None
 
 
-class Evaluation:
+class Evaluation(PiecewiseJob[Evaluated]):
     """Evaluation of metrics on held-out data in all four modes, in small pieces between training steps.
 
     It applies to the state at its construction, which it publishes. Each :meth:`advance` runs one piece of
@@ -203,10 +203,6 @@ class Evaluation:
         If True, the loss of the quantized network is computed, too.
     heads : sequence of Head
         Those of several outputs, whose losses are always computed.
-
-    Attributes
-    ----------
-    num_pieces, pieces_done : int
     """
 
     def __init__(
@@ -223,28 +219,24 @@ class Evaluation:
         with_loss = with_loss and not heads  # with several outputs, their losses are known anyway
         self._with_loss = with_loss
         self._loss: Optional[float] = None
-        self._piece, self._seconds = piece_size(graph.network), 0.0
+        self._piece = piece_size(graph.network)
         self._found: Dict[str, List[Scores]] = {}
-        self.num_pieces, self.pieces_done = (len(EVALUATIONS) + with_loss) * -(-num_examples // self._piece), 0
         graph.publish()
-        self._pieces = self._run()
+        super().__init__((len(EVALUATIONS) + with_loss) * -(-num_examples // self._piece))
 
     def advance(self) -> Optional[Evaluated]:
         """Run a piece; return the result after the last one, otherwise None."""
-        started = time.perf_counter()
-        next(self._pieces)
-        self.pieces_done += 1
-        self._seconds += time.perf_counter() - started
+        super().advance()
         if self.pieces_done < self.num_pieces:
             return None
-        (scores, outputs), *others = map(self._result, range(len(self._metrics)))
+        (scores, outputs), *others = map(self._scores, range(len(self._metrics)))
         first, *rest = self._metrics
         further = tuple(FurtherScores(each.output, each.metric.name, *found) for each, found in zip(rest, others))
         return Evaluated(
             self._step,
             scores,
             self._num_examples,
-            self._seconds,
+            self.seconds,
             first.metric.name,
             outputs,
             further,
@@ -253,13 +245,13 @@ class Evaluation:
             tuple(zip([head.output for head in self._heads], self._losses.tolist())),
         )
 
-    def _result(self, index: int) -> Tuple[Dict[str, float], Tuple[Tuple[float, ...], ...]]:
+    def _scores(self, index: int) -> Tuple[Dict[str, float], Tuple[Tuple[float, ...], ...]]:
         """Return the scores of a metric by mode, and by mode and label or number to predict if there are several."""
         scores = {mode: found[index][0] for mode, found in self._found.items()}
         outputs = tuple(found[index][1] for found in self._found.values())
         return scores, outputs if len(outputs[0]) > 1 else ()
 
-    def _run(self) -> Iterator[None]:
+    def _compute(self) -> Iterator[None]:
         for name, (weights, activations) in EVALUATIONS.items():
             parts: List[List[np.ndarray]] = []
             for indices in self._indices():

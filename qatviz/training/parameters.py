@@ -26,8 +26,7 @@ def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
 
     Weights have a normal distribution truncated at two standard deviations, with variance ``2 / fan_in`` (He et al.
     2015), and ``1 / fan_in`` in layers that are outputs, which no ReLU follows. Tables of an Embedding have Keras'
-    uniform distribution. Biases, beta and moving means are 0,
-    gamma and moving variances 1.
+    uniform distribution. Biases, beta and moving means are 0, gamma and moving variances 1.
     """
     parameters = {}
     for index, layer in enumerate(network.layers):

@@ -5,6 +5,7 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from qatviz.analysis.scores import area_under_curve, mean_iou, score_of_class_1
 from qatviz.data.masks import void_of
 from qatviz.metric import (
     ACCURACY,
@@ -19,9 +20,6 @@ from qatviz.metric import (
     Metric,
 )
 
-#: Smallest distance of two differences of logits, relative to the largest logit: more than float32's own error, and
-#: less than the quantization step of 16 bits.
-_RESOLUTION = 2.0**-20
 #: Metric over all examples; and for each label, class of masks or number to predict, or once more for classes.
 Scores = Tuple[float, Tuple[float, ...]]
 
@@ -46,39 +44,6 @@ def scores_of(metric: Metric, parts: List[np.ndarray], num_examples: int) -> Sco
     known = SCORINGS.get(metric.name)
     whole = fraction if known is None else known.whole  # that of a user's function
     return whole(metric, parts, num_examples)
-
-
-def area_under_curve(scores: np.ndarray, is_positive: np.ndarray) -> float:
-    """Return the area under the ROC curve.
-
-    It is the Mann-Whitney statistic: the fraction of pairs of a positive and a negative example in which the positive
-    one has the higher score; equal scores count half. Trapezoids below the curve with all thresholds, as of Keras'
-    ``AUC``, have this area.
-
-    Parameters
-    ----------
-    scores : np.ndarray
-        float ``[n]``.
-    is_positive : np.ndarray
-        bool ``[n]``.
-
-    Returns
-    -------
-    float
-        NaN if a class is missing, or a score is NaN.
-
-    Examples
-    --------
-    >>> area_under_curve(np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, True, False, True]))
-    0.875
-    """
-    positives = int(np.count_nonzero(is_positive))
-    pairs = positives * (len(scores) - positives)
-    if not pairs or np.isnan(scores).any():
-        return float("nan")
-    _, which, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2  # mean rank of equal scores, counted from 1
-    return float((ranks[which[is_positive]].sum() - positives * (positives + 1) / 2) / pairs)
 
 
 def _count_correct(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -165,36 +130,17 @@ def _mean(metric: Metric, totals: List[np.ndarray], num_examples: int) -> Scores
 
 
 def fraction(metric: Metric, counts: List[np.ndarray], num_examples: int) -> Scores:
-    """Return the fraction of numbers that are counted, NaN of none."""
-    found, total = np.sum(counts, axis=0, dtype=np.float64)
-    share = float(found / total) if total else float("nan")
-    return share, (share,)
+    """Return the fraction of right decisions; ``counts`` are the numbers of right ones and of all, for each part.
+
+    NaN without decisions.
+    """
+    right, total = np.sum(counts, axis=0, dtype=np.float64)
+    found = float(right / total) if total else float("nan")
+    return found, (found,)
 
 
 def _mean_iou(metric: Metric, counts: List[np.ndarray], num_examples: int) -> Scores:
     return mean_iou(np.sum(counts, axis=0, dtype=np.float64))
-
-
-def mean_iou(confusion: np.ndarray) -> Scores:
-    """Return the mean intersection over union of the classes, and that of each class, as tf.keras.metrics.MeanIoU.
-
-    The mean is over the classes that are in the labels or in the predictions; that of others is NaN.
-
-    Parameters
-    ----------
-    confusion : np.ndarray
-        ``[classes, classes]``: number of pixels by class (row) and predicted class.
-
-    Examples
-    --------
-    >>> mean_iou(np.array([[3.0, 1.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0]]))[0]  # (3/4 + 2/3) / 2
-    0.7083333333333333
-    """
-    both = np.diag(confusion)
-    either = confusion.sum(axis=0) + confusion.sum(axis=1) - both
-    values = np.divide(both, either, out=np.full(len(both), np.nan), where=either > 0)
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan"), tuple(map(float, values))
 
 
 def _auc(metric: Metric, parts: List[np.ndarray], num_examples: int) -> Scores:
@@ -202,24 +148,6 @@ def _auc(metric: Metric, parts: List[np.ndarray], num_examples: int) -> Scores:
     logits, labels = rows[:, :-1], rows[:, -1]
     area = area_under_curve(score_of_class_1(logits), labels > 0.5)
     return area, (area,)
-
-
-def score_of_class_1(logits: np.ndarray) -> np.ndarray:
-    """Return the single logit, or the rank of the difference of two, float64 ``[n]``; NaN if a difference is.
-
-    Differences of quantized logits that are equal but for float32's own error become equal scores. To round them to
-    a grid would part two that are next to the middle between its points.
-    """
-    if logits.shape[1] == 1:
-        return logits[:, 0]
-    difference = logits[:, 1] - logits[:, 0]
-    if np.isnan(difference).any():
-        return difference
-    order = np.argsort(difference)
-    steps = np.diff(difference[order], prepend=difference[order[:1]])
-    scores = np.empty(len(order))
-    scores[order] = np.cumsum(steps > np.abs(logits).max() * _RESOLUTION)
-    return scores
 
 
 #: Computations by the names of :data:`qatviz.metric.METRICS`.

@@ -9,7 +9,6 @@ same error for all examples: ``r' J d`` is then the product of the gradient at t
 needs no gradients of weights by example. Gradients are those of the network in float.
 """
 
-import time
 from dataclasses import replace
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
@@ -30,15 +29,15 @@ from qatviz.settings import WEIGHTS
 from qatviz.task import MULTILABEL, REGRESSION
 from qatviz.training.building import quick_building
 from qatviz.training.lowering.in_float import InFloat, lower_in_float
-from qatviz.training.pieces import piece_size
+from qatviz.training.pieces import PiecewiseJob, piece_size
 from qatviz.training.session import open_session
 from qatviz.training.variables import Loader, StateVariable
 
 #: Number of held-out examples, always the first ones.
 EXAMPLES = 256
-#: A piece has this fraction of the examples of a piece of an evaluation, because it computes the network forward,
+#: A piece of an evaluation has this many times the examples of a piece here, which computes the network forward,
 #: backward and once more for each number of bits.
-_PIECE_SHARE = 4
+_PIECE_DIVISOR = 4
 #: Seed of the random signs.
 _SEED = 14
 
@@ -54,7 +53,7 @@ class SensitivityGraph:
     def __init__(self, spec: RunSpec):
         self.plan, self._spec, self._positions = spec.plan, spec, layout(spec.plan)
         self.num_examples = min(EXAMPLES, len(spec.dataset.x_test))
-        self.piece = max(1, min(piece_size(spec.network) // _PIECE_SHARE, self.num_examples))
+        self.piece = max(1, min(piece_size(spec.network) // _PIECE_DIVISOR, self.num_examples))
         #: Tensors with an error of their own: others, such as the output of a Concat, have that of their inputs.
         registered = {unit.name + ".activations" for unit in spec.plan.units if unit.op.kind in _REGISTERED}
         self.rounded = [tensor for tensor in spec.plan.tensors if tensor.name not in registered]
@@ -133,10 +132,10 @@ class SensitivityGraph:
         for tensor in self.rounded:
             with tf.name_scope("errors"):
                 if tensor.kind == WEIGHTS:
-                    rows.append(_of_weights(tensor, network, of_products, grids[tensor.name]))
+                    rows.append(_weight_squares(tensor, network, of_products, grids[tensor.name]))
                 else:
                     x, gradient = network.activations[tensor.name], of_activations[tensor.name]
-                    rows.append(_of_activations(x, gradient, grids[tensor.name]))
+                    rows.append(_activation_squares(x, gradient, grids[tensor.name]))
         self._totals: tf.Tensor = tf.stack(rows)
 
     def _grids_by_tensor(self) -> Dict[str, List[Grid]]:
@@ -152,7 +151,7 @@ class SensitivityGraph:
         }
 
 
-class SensitivityJob:
+class SensitivityJob(PiecewiseJob[Sensitivity]):
     """Computation of the sensitivities of one state, in pieces.
 
     Parameters
@@ -164,28 +163,11 @@ class SensitivityJob:
         Its settings.
     step : int
         Number of training steps complete.
-
-    Attributes
-    ----------
-    num_pieces, pieces_done : int
-    seconds : float
-        Time that the pieces done have taken.
     """
 
     def __init__(self, graph: SensitivityGraph, arrays: Mapping[str, np.ndarray], book: SettingsBook, step: int):
         self._graph, self._arrays, self.book, self._step = graph, arrays, book, step
-        self.num_pieces = len(graph.rounded) + -(-graph.num_examples // graph.piece)
-        self.pieces_done, self.seconds = 0, 0.0
-        self._result: Optional[Sensitivity] = None
-        self._pieces = self._compute()
-
-    def advance(self) -> Optional[Sensitivity]:
-        """Compute a piece; return the result after the last one, otherwise None."""
-        started = time.perf_counter()
-        next(self._pieces)
-        self.pieces_done += 1
-        self.seconds += time.perf_counter() - started
-        return self._result
+        super().__init__(len(graph.rounded) + -(-graph.num_examples // graph.piece))
 
     def _compute(self) -> Iterator[None]:
         graph, book = self._graph, self.book
@@ -246,7 +228,7 @@ def _with_fisher_covariance(outputs: tf.Tensor, task: str, seed: tf.Tensor) -> t
     return tf.stop_gradient(vectors) * np.float32(element_count(tuple(shape[1:-1])) ** -0.5)
 
 
-def _of_activations(x: tf.Tensor, gradient: tf.Tensor, grids: Sequence[Grid]) -> tf.Tensor:
+def _activation_squares(x: tf.Tensor, gradient: tf.Tensor, grids: Sequence[Grid]) -> tf.Tensor:
     """Return the sum over examples of squared products of gradient and error for the rounding of ``x`` to each grid."""
     totals = []
     for grid in grids:
@@ -255,10 +237,13 @@ def _of_activations(x: tf.Tensor, gradient: tf.Tensor, grids: Sequence[Grid]) ->
     return tf.stack(totals)
 
 
-def _of_weights(
+def _weight_squares(
     tensor: QuantizedTensor, network: InFloat, gradients: Sequence[tf.Tensor], grids: Sequence[Grid]
 ) -> tf.Tensor:
-    """Return the same for weights, which several units may use; ``gradients`` are those of the network's products."""
+    """Return the sum over examples of squared products of gradient and error for the rounding of weights to each grid.
+
+    Several units may use the weights; ``gradients`` are those of the network's products.
+    """
     weights, shape = network.weights[tensor.name], tensor.shape[tensor.channel_axis :]
     totals = []
     for grid in grids:

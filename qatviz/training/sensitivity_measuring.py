@@ -1,7 +1,6 @@
 """Measurement of what the quantization of each tensor costs: with only this tensor quantized, and with all but this."""
 
-import time
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Sequence
 
 import numpy as np
 
@@ -9,14 +8,14 @@ from qatviz.analysis.sensitivity import Measured, MeasuredSensitivity, divergenc
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.training.graph import TrainingGraph
-from qatviz.training.pieces import piece_size
+from qatviz.training.pieces import PiecewiseJob, piece_size
 from qatviz.training.scoring import scores_of
 
 #: Largest number of held-out examples, always the first ones.
 LARGEST_EXAMPLES = 1000
 
 
-class MeasuringJob:
+class MeasuringJob(PiecewiseJob[MeasuredSensitivity]):
     """Measurement of the state that a graph has at its construction, in pieces between which training continues.
 
     Parameters
@@ -28,10 +27,6 @@ class MeasuringJob:
         Settings in effect.
     step : int
         Number of training steps complete.
-
-    Attributes
-    ----------
-    num_pieces, pieces_done : int
     """
 
     def __init__(self, graph: TrainingGraph, spec: RunSpec, book: SettingsBook, step: int):
@@ -45,28 +40,17 @@ class MeasuringJob:
         )
         #: Groups that are quantized in each measurement.
         self._cases = [np.zeros_like(active), active, *only, *(active & ~only)]
-        self.num_pieces, self.pieces_done = len(self._cases) * -(-self._num_examples // self._piece), 0
-        self.seconds = 0.0
         graph.publish()
         # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
         self._state = [np.array(array) for array in graph.read_published()]
         self._is_published = True
-        self._result: Optional[MeasuredSensitivity] = None
-        self._pieces = self._run()
+        super().__init__(len(self._cases) * -(-self._num_examples // self._piece))
 
     def interrupt(self) -> None:
         """Note that another state was published, which the next piece replaces."""
         self._is_published = False
 
-    def advance(self) -> Optional[MeasuredSensitivity]:
-        """Run a piece; return the result after the last one, otherwise None."""
-        started = time.perf_counter()
-        next(self._pieces)
-        self.pieces_done += 1
-        self.seconds += time.perf_counter() - started
-        return self._result
-
-    def _run(self) -> Iterator[None]:
+    def _compute(self) -> Iterator[None]:
         reference: List[np.ndarray] = []
         found: List[Measured] = []
         for number, enabled in enumerate(self._cases):

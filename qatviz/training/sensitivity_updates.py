@@ -13,9 +13,9 @@ from qatviz.training.sensitivity import SensitivityGraph, SensitivityJob
 from qatviz.training.sensitivity_measuring import MeasuringJob
 
 #: Estimates use at most this fraction of wall time, except the first, for which the user waits.
-ESTIMATE_SHARE = 1 / 50
+ESTIMATE_FRACTION = 1 / 50
 #: The first estimate and measurements use this fraction.
-WAITED_SHARE = 1 / 2
+WAITED_FRACTION = 1 / 2
 
 
 class SensitivityUpdates:
@@ -85,12 +85,12 @@ class SensitivityUpdates:
         now = time.perf_counter()
         if now < self._next and not is_idle:
             return False
-        share = WAITED_SHARE
+        fraction = WAITED_FRACTION
         try:
             if may_publish and (self._is_measurement_wanted or self.is_measuring):
                 self._advance_measurement()
             elif self._is_estimate_due(is_idle):
-                share = WAITED_SHARE if self._estimated is None else ESTIMATE_SHARE
+                fraction = WAITED_FRACTION if self._estimated is None else ESTIMATE_FRACTION
                 self._advance_estimate()
             else:
                 return False
@@ -100,7 +100,7 @@ class SensitivityUpdates:
             message = explanation(error) or f"{type(error).__name__}: {error}"
             self._put(SensitivityProgress(self._live.step, None, message))
         ended = time.perf_counter()
-        self._next = ended + (ended - now) * (1 / share - 1)
+        self._next = ended + (ended - now) * (1 / fraction - 1)
         return True
 
     def close(self) -> None:

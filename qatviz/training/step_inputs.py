@@ -44,13 +44,13 @@ class StepInputs:
         self._second_labels = [_replaceable(labels, "second_labels") for labels in self.labels]
         self._second_indices = _replaceable(indices, "second_indices")
         self._second_weights = data.weights(self._second_indices)
-        self._share = tf.placeholder_with_default(1.0, [], "share")
+        self._weight = tf.placeholder_with_default(1.0, [], "share")
         self.feeds: List[tf.Tensor] = [
             self.examples,
             *self.labels,
             *self._second_labels,
             self._second_indices,
-            self._share,
+            self._weight,
         ]
 
     def augmented(self, indices: np.ndarray, step: int, run: RunSettings, seed: int) -> Tuple[Any, ...]:
@@ -63,7 +63,7 @@ class StepInputs:
         for own in labels[1:]:  # only images and masks are changed, as those of the first output are
             targets.append(augment(examples, own, run, seed, step).targets if own.ndim > 2 else own)
         second = [own[batch.order] for own in targets]
-        return (batch.examples, *targets, *second, indices[batch.order], batch.share)
+        return (batch.examples, *targets, *second, indices[batch.order], batch.weight)
 
     def loss(
         self, heads: GraphHeads, outputs: Sequence[tf.Tensor], label_smoothing: tf.Tensor
@@ -78,9 +78,9 @@ class StepInputs:
 
         def mixed() -> List[tf.Tensor]:
             second = heads.losses(outputs, self._second_labels, label_smoothing, self._second_weights)
-            return [self._share * own + (1.0 - self._share) * other for own, other in zip(plain(), second)]
+            return [self._weight * own + (1.0 - self._weight) * other for own, other in zip(plain(), second)]
 
-        losses = tf.cond(self._share < 1.0, mixed, plain, strict=True)
+        losses = tf.cond(self._weight < 1.0, mixed, plain, strict=True)
         return heads.total(losses), [tf.stack(losses)] if len(losses) > 1 else []
 
 

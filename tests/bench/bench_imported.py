@@ -22,7 +22,8 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
     from qatviz.data import from_arrays
     from qatviz.protocol.commands import ChangeSettings
     from qatviz.protocol.snapshots import StepRecord
-    from qatviz.session.begin import new_spec, object_model
+    from qatviz.session.begin import new_spec
+    from qatviz.session.models import object_model
     from qatviz.training.handle import Run
 
     random = np.random.RandomState(0)

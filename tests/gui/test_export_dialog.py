@@ -172,9 +172,9 @@ def test_the_present_state_is_saved_exported_and_its_proof_shown(run, make, adva
     assert dialog.launcher.wanted == [
         ExportRequest(
             DIRECTORY,
-            "wide",
-            os.path.join(DIRECTORY, "exports", "lenet-wide.wide"),
             "step-00000003",
+            format="wide",
+            out=os.path.join(DIRECTORY, "exports", "lenet-wide.wide"),
             examples=50,
         )
     ]

@@ -107,7 +107,7 @@ def test_the_window_passes_valid_command_line_arguments(form, directory):
     checkpoint = next(info.name for info in AppLauncher().checkpoints(directory) if info.name.startswith("final"))
     switched = {option.name: option.choices[-1] if option.choices else True for option in form.options}
     for options, examples in ((form.with_defaults(), None), (switched, 20)):
-        wanted = ExportRequest(directory, form.name, "/runs/a/x" + form.suffix, checkpoint, options, examples)
+        wanted = ExportRequest(directory, checkpoint, None, form.name, "/runs/a/x" + form.suffix, options, examples)
         command = AppLauncher().export_command(wanted)
         assert command.program == sys.executable and command.arguments[:3] == ["-m", "qatviz", "export"]
         parsed = parse(command.arguments[2:])

@@ -18,7 +18,7 @@ from qatviz.protocol.commands import SaveCheckpoint
 from qatviz.protocol.reasons import RecordPart, SaveKind, SaveReason
 from qatviz.session.record_requests import ExportRequest
 
-NOW = ExportRequest("/runs/a", "wide", "/runs/a/x.wide")
+NOW = ExportRequest("/runs/a", format="wide", out="/runs/a/x.wide")
 THEN = replace(NOW, checkpoint="step-00000003")
 CLOSING_S = 3.0
 

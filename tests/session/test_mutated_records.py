@@ -24,7 +24,8 @@ from qatviz.cli import main
 from qatviz.errors import QatvizError
 from qatviz.protocol import wire
 from qatviz.protocol.reasons import SaveKind, SaveReason
-from qatviz.session.export import ExportRequest, source_of
+from qatviz.session.export import source_of
+from qatviz.session.record_requests import RecordedStateRequest
 from qatviz.session.recorded import open_recorded
 from qatviz.session.request import ResumeRequest
 from qatviz.session.resume import resume
@@ -85,7 +86,7 @@ READERS = {
     "report": lambda run: command("report", run),
     "tensorboard": lambda run: command("tensorboard", run),
     "window": lambda run: open_recorded(str(run)),
-    "export": lambda run: source_of(ExportRequest(str(run), "npz", "")),
+    "export": lambda run: source_of(RecordedStateRequest(str(run))),
     "resume": prepare_to_resume,
 }
 

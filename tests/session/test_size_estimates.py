@@ -40,8 +40,8 @@ def test_the_estimate_of_the_present_state_is_close_to_the_export(recorded, name
     form, (run, bare) = FORMATS[name], recorded
     for number, options in enumerate(({}, *form.packings)):
         path = tmp_path / f"{number}{form.suffix}"
-        request = ExportRequest(str(run), name, str(path), None, dict(options), 1, None)
-        source = source_of(request)
+        request = ExportRequest(str(run), format=name, out=str(path), options=dict(options))
+        source = source_of(request, 1)
         real = export(request, source).report.nbytes["file"]
         # How far an archive is compressed depends on the weights, which are unknown without a checkpoint.
         for directory in (run,) if name == "npz" else (run, bare):

@@ -92,9 +92,9 @@ def test_each_setting_does_what_it_says_and_no_more():
 def test_mixup_mixes_examples_by_a_share_of_the_beta_distribution():
     x = images()
     found = augmented(x, augment_mixup=0.5)
-    assert 0 < found.share < 1 and sorted(found.order) == list(range(12))
-    np.testing.assert_allclose(found.examples, found.share * x + (1 - found.share) * x[found.order], atol=1e-6)
-    shares = [augmented(x, step=step, augment_mixup=2.0).share for step in range(400)]
+    assert 0 < found.weight < 1 and sorted(found.order) == list(range(12))
+    np.testing.assert_allclose(found.examples, found.weight * x + (1 - found.weight) * x[found.order], atol=1e-6)
+    shares = [augmented(x, step=step, augment_mixup=2.0).weight for step in range(400)]
     assert np.mean(shares) == pytest.approx(0.5, abs=0.05) and np.var(shares) == pytest.approx(0.05, abs=0.015)
 
 
@@ -127,8 +127,8 @@ def test_a_batch_depends_on_seed_and_step_alone_and_each_kind_on_itself():
     one = augmented(x, **ALL)
     np.testing.assert_array_equal(one.examples, augmented(x, **ALL).examples)
     for other in (augmented(x, step=6, **ALL), augmented(x, seed=2, **ALL)):
-        assert (one.examples != other.examples).any() and one.share != other.share
-    assert augmented(x, augment_mixup=0.4).share == one.share
+        assert (one.examples != other.examples).any() and one.weight != other.weight
+    assert augmented(x, augment_mixup=0.4).weight == one.weight
 
 
 def test_resumed_runs_train_on_the_same_examples(tmp_path):
@@ -187,7 +187,7 @@ def test_training_with_mixup_equals_that_of_keras_on_mixed_answers(task, outputs
             batch = augment(data.x_train[rows], data.y_train[rows], run_spec.book.run, 4, step)
             inputs, parts = np.concatenate([batch.examples] * 2), (rows, rows[batch.order])
             answers = np.concatenate([data.y_train[part] for part in parts])
-            weights = np.repeat([2 * batch.share, 2 * (1 - batch.share)], len(rows))
+            weights = np.repeat([2 * batch.weight, 2 * (1 - batch.weight)], len(rows))
             if task == "cross_entropy":
                 weights = weights * factors[answers]
                 answers = np.eye(3)[answers]

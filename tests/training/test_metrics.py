@@ -8,6 +8,7 @@ import tensorflow.compat.v1 as tf
 from small_runs import dataset, mlp, spec
 from training_cases import Driver, graph_of
 
+from qatviz.analysis.scores import area_under_curve
 from qatviz.data import from_arrays
 from qatviz.errors import SettingError
 from qatviz.metric import AUC, METRIC_CHOICES, METRICS, MODES, TOP_5, metric_for
@@ -16,7 +17,7 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.task import CLASSIFICATION, REGRESSION
 from qatviz.telemetry.record.refill import recorded_metric
 from qatviz.training.measuring import EVALUATIONS
-from qatviz.training.scoring import SCORINGS, area_under_curve, scores_of
+from qatviz.training.scoring import SCORINGS, scores_of
 
 
 def two_classes(outputs):

@@ -18,7 +18,8 @@ from qatviz.protocol import events
 from qatviz.protocol.commands import Evaluate, SingleStep
 from qatviz.protocol.reasons import PauseReason
 from qatviz.protocol.run_spec import RunSpec
-from qatviz.session.begin import Model, new_spec
+from qatviz.session.begin import new_spec
+from qatviz.session.models import Model
 from qatviz.settings import RunSettings
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord

@@ -7,6 +7,7 @@ from small_runs import spec
 from training_cases import Driver, graph_of
 
 import qatviz
+from qatviz.analysis.scores import mean_iou
 from qatviz.data import BatchSchedule, from_arrays
 from qatviz.errors import NetworkError, SettingError
 from qatviz.network.graph import NetworkBuilder
@@ -17,7 +18,6 @@ from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.measuring import EVALUATIONS
 from qatviz.training.parameters import initial_parameters
-from qatviz.training.scoring import mean_iou
 
 WEIGHTS = ("conv.weights", "conv.bias", "out.weights", "out.bias")
 

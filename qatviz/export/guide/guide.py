@@ -13,10 +13,11 @@ from qatviz.data.data_input import parts_of
 from qatviz.export.integers.input_formula import PRECISION, codes_formula, formula_of, ids_formula, values_formula
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.export.integers.softmax import softmax_of
-from qatviz.export.proof.parity import Agreement, of_output
+from qatviz.export.proof.parity import Agreement
 from qatviz.export.source import ExportSource
 from qatviz.export.templates import filled
 from qatviz.losses import is_single_logit
+from qatviz.name_lookup import numbered
 from qatviz.number_format import bytes_text, shape_text
 from qatviz.quant.affine import AffineGrid
 from qatviz.safe_text import escaped, one_line, shell_word
@@ -184,7 +185,7 @@ def expected_codes(key: str, meaning: str, reached: Agreement, count: int) -> Ex
 
 def smallest(golden: Mapping[str, np.ndarray], key: str) -> int:
     """Return the number of values of a golden output; of several outputs, that of the one with the fewest."""
-    keys = [key, *(of_output(key, index) for index in range(1, len(golden)))]
+    keys = [key, *(numbered(key, index) for index in range(1, len(golden)))]
     return min(int(golden[name].size) for name in keys if name in golden)
 
 
@@ -192,20 +193,20 @@ def real_vectors(golden: Mapping[str, np.ndarray], channels_first: bool, softmax
     """Return golden vectors of a file with real inputs and outputs, computed from those of a proof by codes.
 
     They are "file_input", the images, and "output", the logits or, with ``softmax``, probabilities; float32. Those of
-    further inputs and outputs are named by :func:`of_output`.
+    further inputs and outputs are named by :func:`qatviz.name_lookup.numbered`.
     """
     given = sum(re.fullmatch(r"images(_\d+)?", key) is not None for key in golden)
     found = {
-        of_output("file_input", index): images_in_layout(golden[of_output("images", index)], channels_first)
+        numbered("file_input", index): images_in_layout(golden[numbered("images", index)], channels_first)
         for index in range(given)
     }
     for index in range(sum(key.startswith("simulator_output") for key in golden)):
         output, scale, zero = (
-            of_output(key, index) for key in ("simulator_output", "logits_scale", "logits_zero_point")
+            numbered(key, index) for key in ("simulator_output", "logits_scale", "logits_zero_point")
         )
         values = (golden[output].astype(np.float64) - golden[zero]) * np.float64(golden[scale])
         real = (softmax_of(values) if softmax else values).astype(np.float32)
-        found[of_output("output", index)] = images_in_layout(real, channels_first)
+        found[numbered("output", index)] = images_in_layout(real, channels_first)
     return found
 
 
@@ -428,7 +429,7 @@ def _agreement(guide: Guide, report: Any) -> List[str]:
 def _check(guide: Guide, report: Any, name: str, target: str, prefix: str) -> str:
     check, network = guide.check, guide.source.network
     assert check is not None
-    names, given = network.output_names, [of_output(check.given, index) for index in range(len(network.inputs))]
+    names, given = network.output_names, [numbered(check.given, index) for index in range(len(network.inputs))]
     # Names as literals of ASCII: they may have any characters.
     values = {
         "runtime": check.runtime,
@@ -448,7 +449,7 @@ def _check(guide: Guide, report: Any, name: str, target: str, prefix: str) -> st
     # Codes differ by 1, real values by the scale of their output.
     steps = [_step(check, report.golden, index) for index in range(len(names))]
     rows = [
-        f"    ({one_line(output)!a}, {of_output('', index)!a}, {step!r}),\n"
+        f"    ({one_line(output)!a}, {numbered('', index)!a}, {step!r}),\n"
         for index, (output, step) in enumerate(zip(names, steps))
     ]
     values["outputs"] = "[\n" + "".join(rows) + "]"
@@ -460,8 +461,8 @@ def _step(check: Check, golden: Mapping[str, np.ndarray], index: int) -> float:
     if check.step is None:
         return 1.0
     if "logits_scale" in golden:
-        return float(golden[of_output("logits_scale", index)])
-    first, own = (np.abs(golden[of_output("expected_output", place)]).max() for place in (0, index))
+        return float(golden[numbered("logits_scale", index)])
+    first, own = (np.abs(golden[numbered("expected_output", place)]).max() for place in (0, index))
     return check.step * float(own / max(first, np.finfo(np.float32).tiny))
 
 

@@ -1,7 +1,5 @@
 """Softmax of real logits; that of codes is :mod:`qatviz.quant.softmax_codes`."""
 
-# A separate module, because it has many importers.
-
 import numpy as np
 
 

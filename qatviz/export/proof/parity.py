@@ -10,6 +10,7 @@ from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.integers.simulator import quantize_input, run_codes, run_op
 from qatviz.export.progress import Progress
 from qatviz.inputs import packed_examples
+from qatviz.name_lookup import numbered
 from qatviz.network.elementwise import Sum
 from qatviz.number_format import share_text
 from qatviz.quant.affine import AffineGrid
@@ -138,14 +139,9 @@ def codes_of(values: np.ndarray, grid: Union[IntegerTensor, AffineGrid]) -> np.n
     return np.floor(values.astype(np.float64) / scale + grid.zero_point + 0.5).astype(np.int64)
 
 
-def of_output(key: str, index: int) -> str:
-    """Return the key of a golden vector of the output, or input, with this index: ``labels``, ``labels_1``, ..."""
-    return f"{key}_{index}" if index else key
-
-
 def golden_codes(model: IntegerModel, golden: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the codes of the inputs in golden vectors, int32, as :func:`.quantize_input` returns them."""
-    codes = [golden[of_output("input", index)] for index in range(len(model.inputs))]
+    codes = [golden[numbered("input", index)] for index in range(len(model.inputs))]
     return packed_examples(codes).astype(np.int32)
 
 

@@ -19,13 +19,12 @@ from qatviz.export.proof.parity import (
     compare_layers,
     compare_logits,
     inner_examples,
-    of_output,
     run_outputs,
 )
 from qatviz.export.proof.scores import (
     WholeScores,
+    default_metric,
     metric_entries,
-    metric_for,
     output_entries,
     score,
     score_codes,
@@ -34,6 +33,7 @@ from qatviz.export.proof.scores import (
 )
 from qatviz.export.source import WholePart
 from qatviz.metric import ACCURACY, Metric
+from qatviz.name_lookup import numbered
 from qatviz.number_format import share_text
 from qatviz.task import CLASSIFICATION, REGRESSION
 from qatviz.text_columns import aligned
@@ -260,7 +260,7 @@ def prove(
         Graph of the same state.
     images, labels : np.ndarray
         Held-out examples, float32 ``[n] + input shape``, at least one, and their targets, see
-        :func:`qatviz.export.proof.scores.metric_for`.
+        :func:`qatviz.export.proof.scores.default_metric`.
     whole : WholePart, optional
         The whole held-out part, for the scores of the evaluation graph.
     further : sequence of np.ndarray
@@ -271,7 +271,7 @@ def prove(
     """
     progress.at("running the evaluation graph", 0.0)
     heads, all_targets = model.heads, (labels, *further)
-    metrics = metrics or [metric_for(targets) for targets in all_targets]
+    metrics = metrics or [default_metric(targets) for targets in all_targets]
     in_float = graph.outputs(images, quantized=False)
     evaluated = [codes_of(values, head.logits) for values, head in zip(graph.outputs(images), heads)]
     first, *others = [
@@ -368,7 +368,7 @@ def _golden(
             "input_scale": np.float32(tensor.scale),
             "input_zero_point": np.int32(tensor.zero_point),
         }
-        vectors.update({of_output(key, index): value for key, value in own.items()})
+        vectors.update({numbered(key, index): value for key, value in own.items()})
     for index, head in enumerate(model.heads[1:], 1):
         own = {
             "labels": labels[index][first],
@@ -377,7 +377,7 @@ def _golden(
             "logits_scale": np.float32(head.logits.scale),
             "logits_zero_point": np.int32(head.logits.zero_point),
         }
-        vectors.update({of_output(key, index): value for key, value in own.items()})
+        vectors.update({numbered(key, index): value for key, value in own.items()})
     return vectors
 
 

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
+from qatviz.analysis.scores import area_under_curve, mean_iou, score_of_class_1
 from qatviz.data.masks import void_of
 from qatviz.export.integers.model import IntegerTensor
 from qatviz.metric import (
@@ -19,11 +20,11 @@ from qatviz.metric import (
     TOP_5,
     Metric,
 )
-from qatviz.training.scoring import area_under_curve, mean_iou, score_of_class_1
+from qatviz.number_format import finite
 
 
-def metric_for(labels: np.ndarray) -> Metric:
-    """Return the metric by default for labels.
+def default_metric(labels: np.ndarray) -> Metric:
+    """Return the default metric for labels.
 
     Classes are int32 ``[n]``, several labels int32 ``[n, labels]``, masks integers ``[n, height, width]``, numbers to
     predict float32 ``[n, ...]``.
@@ -38,7 +39,7 @@ def score(outputs: np.ndarray, labels: np.ndarray, metric: Optional[Metric] = No
 
     Among equal logits, the first counts. NaN if the metric is not defined for these examples.
     """
-    return _SCORES[(metric or metric_for(labels)).name](outputs, labels)
+    return _SCORES[(metric or default_metric(labels)).name](outputs, labels)
 
 
 def score_codes(codes: np.ndarray, tensor: IntegerTensor, labels: np.ndarray, metric: Optional[Metric] = None) -> float:
@@ -48,12 +49,11 @@ def score_codes(codes: np.ndarray, tensor: IntegerTensor, labels: np.ndarray, me
 
 def score_entries(metric: Metric, scores: Mapping[str, float]) -> Dict[str, Any]:
     """Return the entries of a record for a metric: its name, and the scores."""
-    return {"metric": metric.name, metric.name: _scores_record(scores)}
+    return {"metric": metric.name, **_scores_entry(metric, scores)}
 
 
-def _scores_record(scores: Mapping[str, float]) -> Dict[str, Optional[float]]:
-    """Return scores as a JSON-able dict, with None for those that are not finite."""
-    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+def _scores_entry(metric: Metric, scores: Mapping[str, float]) -> Dict[str, Any]:
+    return {metric.name: {name: finite(value) for name, value in scores.items()}}
 
 
 def _predicted(outputs: np.ndarray) -> np.ndarray:
@@ -129,7 +129,7 @@ class WholeScores(NamedTuple):
         rows = [
             {"output": each.output, **score_entries(each.metric, scores)} for each, scores in zip(further, self.further)
         ]
-        record = {"examples": self.examples, "of": self.held_out, metric.name: _scores_record(self.scores)}
+        record = {"examples": self.examples, "of": self.held_out, **_scores_entry(metric, self.scores)}
         return {**record, "further": rows} if rows else record
 
 

@@ -5,12 +5,12 @@ from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, S
 
 import numpy as np
 
-from qatviz.export.proof.parity import of_output, same_top1
+from qatviz.export.proof.parity import same_top1
 from qatviz.export.proof.report import GOLDEN_EXAMPLES, size_in_words
 from qatviz.export.proof.scores import (
     WholeScores,
+    default_metric,
     metric_entries,
-    metric_for,
     output_entries,
     score,
     score_entries,
@@ -19,6 +19,7 @@ from qatviz.export.proof.scores import (
 from qatviz.export.source import HeldOut
 from qatviz.inputs import split_examples
 from qatviz.metric import Metric
+from qatviz.name_lookup import numbered
 from qatviz.number_format import share_text
 from qatviz.task import CLASSIFICATION
 from qatviz.text_columns import aligned
@@ -231,53 +232,48 @@ def value_report(
     ids : collection of str
         Names of the inputs with ids, whose golden vectors are int32.
     """
-    images, labels = held_out.images, held_out.labels
-    metrics = held_out.metrics or [metric_for(targets) for targets in (labels, *held_out.further)]
-    metric, first = metrics[0], slice(GOLDEN_EXAMPLES)
-    compared = {
-        f"file to {reference}": compare_values(
-            values[reference], values["file"], bar.relative, metric.task == CLASSIFICATION
+    targets = (held_out.labels, *held_out.further)
+    metrics = held_out.metrics or [default_metric(labels) for labels in targets]
+    compared: Dict[str, ValueAgreement] = {}
+    scored: List[OutputScores] = []
+    vectors: List[Dict[str, np.ndarray]] = []
+    for index, (output, own) in enumerate((by_output or {"": values}).items()):
+        own, metric, what = values if index == 0 else own, metrics[index], f"file to {reference}"
+        compared[f"{output}, {what}" if output else what] = compare_values(
+            own[reference], own["file"], bar.relative, metric.task == CLASSIFICATION
         )
-    }
-    scores = {name: score(found, labels, metric) for name, found in values.items()}
-    given = list(split_examples(inputs, images[first]).values()) if len(inputs) > 1 else [images[first]]
-    if ids:
-        types = [np.int32 if name in ids else np.float32 for name, _ in inputs]
-        given = [part.astype(dtype) for part, dtype in zip(given, types)]
-    golden = {
-        "images": given[0],
-        "labels": labels[first],
-        "expected_output": values[reference][first],
-        "file_output": values["file"][first],
-    }
-    golden.update({of_output("images", index): part for index, part in enumerate(given)})
-    further: List[OutputScores] = []
-    outputs = dict(by_output or {})
-    name = next(iter(outputs), "")
-    compared = {f"{name}, {what}" if name else what: found for what, found in compared.items()}
-    for index, (output, own) in enumerate(list(outputs.items())[1:], 1):
-        targets, metric_of_it = held_out.further[index - 1], metrics[index]
-        compared[f"{output}, file to {reference}"] = compare_values(
-            own[reference], own["file"], bar.relative, metric_of_it.task == CLASSIFICATION
-        )
-        scored = {who: score(found, targets, metric_of_it) for who, found in own.items()}
-        further.append(OutputScores(output, metric_of_it, scored))
-        vectors = {"labels": targets, "expected_output": own[reference], "file_output": own["file"]}
-        golden.update((of_output(key, index), array[first]) for key, array in vectors.items())
+        scores = {name: score(found, targets[index], metric) for name, found in own.items()}
+        scored.append(OutputScores(output, metric, scores))
+        found = {"labels": targets[index], "expected_output": own[reference], "file_output": own["file"]}
+        vectors.append({numbered(key, index): array[:GOLDEN_EXAMPLES] for key, array in found.items()})
+    images = _golden_images(held_out.images[:GOLDEN_EXAMPLES], inputs, ids)
+    golden = {"images": images.pop("images"), **vectors[0], **images}
+    for further in vectors[1:]:
+        golden.update(further)
     return ValueReport(
         about,
-        len(images),
+        len(held_out.images),
         compared,
-        metric,
-        scores,
+        scored[0].metric,
+        scored[0].scores,
         nbytes,
         bar,
         notes,
         golden,
         whole,
-        name,
-        tuple(further),
+        scored[0].output,
+        tuple(scored[1:]),
     )
+
+
+def _golden_images(
+    images: np.ndarray, inputs: Sequence[Tuple[str, Tuple[int, ...]]], ids: Collection[str]
+) -> Dict[str, np.ndarray]:
+    """Return golden vectors of the inputs: images, or several of them; the parameters are those of `value_report`."""
+    parts = list(split_examples(inputs, images).values()) if len(inputs) > 1 else [images]
+    if ids:
+        parts = [part.astype(np.int32 if name in ids else np.float32) for part, (name, _) in zip(parts, inputs)]
+    return {numbered("images", index): part for index, part in enumerate(parts)}
 
 
 def _finite(record: Dict[str, Optional[float]]) -> Dict[str, Any]:

@@ -1,7 +1,5 @@
 """Layers of a TFLite file that runtimes compute differently, or that only some have kernels for."""
 
-# A separate module, because the lowering would be too long with it.
-
 from dataclasses import dataclass, field, fields
 from typing import Any, List, Tuple
 
@@ -19,7 +17,7 @@ def _layers(what: str, only_litert: bool = True) -> Any:
 
 @dataclass
 class Differences:
-    """Names of layers by the kind of difference; with all but the first, TensorFlow 1.15 can't run the file."""
+    """Names of layers by the kind of difference; with ``only_litert`` ones, TensorFlow 1.15 can't run the file."""
 
     half_ties_down: List[str] = _layers(
         "with requantization multipliers that are powers of two and results below 0, LiteRT rounds every second tie "

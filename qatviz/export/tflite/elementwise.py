@@ -1,7 +1,5 @@
 """Operations of a TFLite file on two tensors: matrix products, and those by position, where axes of length 1 repeat."""
 
-# A separate module, because the lowering would be too long with it.
-
 from typing import List
 
 import numpy as np

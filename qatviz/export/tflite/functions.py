@@ -6,7 +6,7 @@ the output has the scale that it demands. For all other functions and grids, the
 takes the entries.
 """
 
-# A separate module, because the lowering would be too long with it.
+# A separate module, because it compares tables with kernels, and knows no file.
 
 from typing import Optional
 

@@ -91,7 +91,7 @@ def tflm(network: Network, book: SettingsBook, step: Optional[int], options: Map
     facts, found = facts_of_settings(book), tflite(network, book, step, options)
     found += [
         Refusal(
-            f"tensor {name!r} has {len(shape)} axes; TFLite Micro's have up to {_MOST_MICRO_AXES} after the batch's",
+            f"tensor {name!r} has {len(shape)} axes without the batch; TFLite Micro supports up to {_MOST_MICRO_AXES}",
             (Advice("with fewer axes, joined by a Reshape"),),
         )
         for name, shape in network.shapes.items()

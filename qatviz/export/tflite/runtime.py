@@ -46,8 +46,7 @@ class Interpreter:
     def run(self, examples: np.ndarray) -> List[np.ndarray]:
         """Return the outputs, in the file's order and types, for the input ``[n] + shape``.
 
-        Its values are converted to the file's type.
-        Of several inputs, ``examples`` are rows (:mod:`qatviz.inputs`).
+        Its values are converted to the file's type. Of several inputs, ``examples`` are rows (:mod:`qatviz.inputs`).
         """
         if self._single and len(examples) > 1:
             return [np.concatenate(parts) for parts in zip(*(self.run(example[None]) for example in examples))]

@@ -7,12 +7,13 @@ import numpy as np
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import dequantize, run_codes
 from qatviz.export.integers.softmax import softmax_of
-from qatviz.export.proof.parity import golden_codes, of_output
+from qatviz.export.proof.parity import golden_codes
 from qatviz.export.tflite.litert import Litert, LitertRunner
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.storage import softmax_grid
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.inputs import split_examples
+from qatviz.name_lookup import numbered
 
 #: Names of the vectors: the input; outputs of kernels that round each result once, such as LiteRT's, and of those that
 #: round twice, such as TensorFlow 1.15's and by default TFLite Micro's and CMSIS-NN's.
@@ -43,20 +44,20 @@ def file_vectors(
         parts = [shipped.to_file(part, name) for name, part in split_examples(shipped.inputs, codes).items()]
     else:
         parts = [shipped.to_file(codes)]
-    vectors: Dict[str, Any] = {of_output(FILE_INPUT, index): part for index, part in enumerate(parts)}
+    vectors: Dict[str, Any] = {numbered(FILE_INPUT, index): part for index, part in enumerate(parts)}
     if litert is not None:
         with LitertRunner(litert, shipped) as runner:
             found = runner.run(codes)
         for index, output in enumerate(shipped.outputs):
-            vectors[of_output(LITERT_OUTPUT, index)] = shipped.to_file(found[output], output)
+            vectors[numbered(LITERT_OUTPUT, index)] = shipped.to_file(found[output], output)
     else:
         for index in range(len(shipped.outputs)):
-            vectors[of_output(LITERT_OUTPUT, index)] = rounded_once(model, shipped, golden, index)
+            vectors[numbered(LITERT_OUTPUT, index)] = rounded_once(model, shipped, golden, index)
     eight_bits = in_eight_bits()
     if eight_bits is not None:
         twice = TfliteRunner(eight_bits).run(codes)
         for index, output in enumerate(shipped.outputs):
-            vectors[of_output(DOUBLE_ROUNDING_OUTPUT, index)] = shipped.to_file(twice[output], output)
+            vectors[numbered(DOUBLE_ROUNDING_OUTPUT, index)] = shipped.to_file(twice[output], output)
     return vectors
 
 
@@ -67,7 +68,7 @@ def rounded_once(
 
     Probabilities are rounded from the exact softmax; kernels are off by a step.
     """
-    found, output = golden[of_output("simulator_output", index)].astype(np.int32), shipped.outputs[index]
+    found, output = golden[numbered("simulator_output", index)].astype(np.int32), shipped.outputs[index]
     model = model.heads[index]
     if shipped.integers is not None:
         found = run_codes(shipped.integers, golden_codes(model, golden), [model.output])[model.output]

@@ -13,7 +13,7 @@ from qatviz.export.integers.lowering import exported_model
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.proof.graph import EvaluationGraph
-from qatviz.export.proof.parity import golden_codes, of_output
+from qatviz.export.proof.parity import golden_codes
 from qatviz.export.proof.report import ParityReport, prove
 from qatviz.export.proof.unrun import UnrunReport
 from qatviz.export.source import ExportSource, HeldOut
@@ -26,6 +26,7 @@ from qatviz.export.tflite.written import TfliteModel
 from qatviz.export.tflm.runtime import Micro, MicroMissing, MicroRunner, find_micro
 from qatviz.export.tflm.sources import Arena, GoldenCodes, application, arena_bound, operators
 from qatviz.inputs import packed_examples
+from qatviz.name_lookup import numbered
 
 #: Factor of the bound on an arena for the proof, whose variants of the file need more: all their tensors are outputs.
 _MARGIN = 4
@@ -62,7 +63,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     if found is not None and files.shipped.dtype != np.int16:
         # TensorFlow 1.15 may lack kernels of the file.
         for index, codes in enumerate(found):
-            vectors.setdefault(of_output(DOUBLE_ROUNDING_OUTPUT, index), codes)
+            vectors.setdefault(numbered(DOUBLE_ROUNDING_OUTPUT, index), codes)
     report = report.with_golden(vectors)
     origin = "" if micro is None else f"those of {micro.name}"
     golden = _golden_codes(files, found, origin, report.golden)
@@ -132,7 +133,7 @@ def _golden_codes(
     ``measured`` are outputs of TFLite Micro, if there are any.
     """
     shipped, outputs = files.shipped, range(len(files.shipped.outputs))
-    inputs = packed_examples([vectors[of_output(FILE_INPUT, index)] for index in range(len(files.model.inputs))])
+    inputs = packed_examples([vectors[numbered(FILE_INPUT, index)] for index in range(len(files.model.inputs))])
     count = golden_count(len(inputs), inputs[0].size)
     given = inputs[:count]
     once = packed_examples([rounded_once(files.model, shipped, vectors, index)[:count] for index in outputs])
@@ -143,7 +144,7 @@ def _golden_codes(
         found = packed_examples([codes[:count] for codes in measured])
         return GoldenCodes(given, once, found, measured_in, tolerance)
     if DOUBLE_ROUNDING_OUTPUT in vectors:
-        twice = [vectors[of_output(DOUBLE_ROUNDING_OUTPUT, index)][:count] for index in outputs]
+        twice = [vectors[numbered(DOUBLE_ROUNDING_OUTPUT, index)][:count] for index in outputs]
         origin = "those of TensorFlow 1.15, whose kernels round alike"
         return GoldenCodes(given, once, packed_examples(twice), origin, tolerance)
     if shipped.dtype == np.int16:

@@ -1,7 +1,7 @@
 """Parser of Keras' description of a model's architecture (`model.to_json()`): a flat list of layers.
 
-Nested models are inlined, the inputs of all layers are resolved, and layers that no output depends on are
-omitted. Descriptions are untrusted data: anything that does not have Keras' form is refused.
+Nested models are inlined, the inputs of all layers are resolved, and layers that no output depends on are omitted.
+Descriptions are untrusted data: anything that does not have Keras' form is refused.
 """
 
 import re

@@ -24,7 +24,7 @@ from qatviz.network.layers import Concat, Permute, Reshape, Slice
 Weights = Dict[Path, Dict[str, np.ndarray]]
 """Arrays of each layer by Keras' names for them, such as "kernel"."""
 InputShape = Union[Shape, Mapping[str, Shape]]
-"""Shape of one example; of several inputs, their shapes by name, or by number in their order."""
+"""Shape of one example; of several inputs, their shapes by name or index."""
 
 
 #: What becomes of the calls of a layer, by whether it has weights.
@@ -256,7 +256,7 @@ def _has_weights(layer: LayerSpec) -> bool:
 
 
 def _network_inputs(spec: ModelSpec, names: Names, given: Optional[InputShape]) -> List[NetworkInput]:
-    """Return the inputs with their names in the network and their shapes, those that are `given` by name or number."""
+    """Return the inputs with their names in the network and their shapes, those that are `given` by name or index."""
     if len(spec.inputs) == 1:
         shape = _only_shape(spec, given)
         return [NetworkInput(INPUT, _checked_input_shape(spec, spec.inputs[0], shape, "input_shape"))]

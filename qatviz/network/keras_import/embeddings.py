@@ -1,6 +1,6 @@
 """Conversion of Embedding."""
 
-# Apart from the other conversions, whose module is full.
+# A separate module, because conversions.py would be too long with it.
 
 from typing import List
 

@@ -1,14 +1,10 @@
 """Settings whose meaning depends on the version of Keras that wrote a description."""
 
-# A separate module, because config.py would be too long with it.
-
 import re
 from typing import Any, Dict
 
 #: Activations that Keras 3 defines otherwise than Keras 2, with the names that they have here.
 KERAS3_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_keras3"}
-
-
 #: Interpolations that the package Keras before 2.4 defines otherwise than Keras in TensorFlow.
 OLD_INTERPOLATIONS = {"bilinear": "bilinear_keras_2_3"}
 

@@ -153,11 +153,11 @@ class ExportForm(QtWidgets.QWidget):
         chosen = self.formats.chosen()
         return ExportRequest(
             self._directory,
-            chosen.name,
-            self.path.path(),
             self.state_box.state() or None,
-            self._options[chosen.name].values(),
-            self.examples.value() or None,
+            format=chosen.name,
+            out=self.path.path(),
+            options=self._options[chosen.name].values(),
+            examples=self.examples.value() or None,
         )
 
     def forget_consent(self) -> None:

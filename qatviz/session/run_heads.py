@@ -1,6 +1,4 @@
-"""Loss and metric of each output of a new run, from those of its request."""
-
-# A separate module, because begin.py would be too long with it.
+"""Heads of a new run: the loss and metric of each output, from those that its request states."""
 
 from typing import Any, Dict, Sequence
 
@@ -28,7 +26,7 @@ def check_tasks(choices: Choices, dataset: Dataset) -> None:
             )
 
 
-def learned(request: NewRunRequest, names: Sequence[str], is_logit: Sequence[bool]) -> Dict[str, Any]:
+def head_fields(request: NewRunRequest, names: Sequence[str], is_logit: Sequence[bool]) -> Dict[str, Any]:
     """Return the fields of a run's spec for the losses and metrics of its outputs.
 
     Parameters
