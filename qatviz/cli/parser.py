@@ -8,6 +8,7 @@ from qatviz import __version__
 from qatviz.cli import (
     advise,
     compare,
+    drift,
     evaluate,
     export,
     listing,
@@ -101,6 +102,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     sweep.add_commands(functools.partial(_command, commands))
     sensitivity.add_commands(functools.partial(_command, commands))
     advise.add_commands(functools.partial(_command, commands))
+    drift.add_commands(functools.partial(_command, commands))
     word = argv[0].partition("=")[0] if argv else ""
     if word in commands.choices["train"]._option_string_actions and word not in parser._option_string_actions:
         given = " ".join(argv)

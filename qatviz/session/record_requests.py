@@ -1,8 +1,9 @@
-"""Requests on a recorded run: to export it, to evaluate it under other settings, to find its sensitive tensors."""
+"""Requests on a recorded run: to export it, to evaluate it under other settings, to find where its errors come from."""
 
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Tuple
 
+from qatviz.analysis.drift import DriftQuestion
 from qatviz.session.changes import TimedChange
 
 
@@ -85,3 +86,41 @@ class SensitivityRequest:
     checkpoint: Optional[str] = None
     data: Optional[str] = None
     measured: bool = False
+
+
+@dataclass(frozen=True)
+class DriftRequest:
+    """Request for the drift of a recorded run from its network in float, by layer.
+
+    Attributes
+    ----------
+    directory : str
+        Directory of the recorded run.
+    checkpoint : str, optional
+        Name of the checkpoint; None: the newest readable one.
+    data : str, optional
+        Current path of the data; None: the recorded path.
+    question : DriftQuestion
+        Held-out examples that are computed.
+    """
+
+    directory: str
+    checkpoint: Optional[str] = None
+    data: Optional[str] = None
+    question: DriftQuestion = DriftQuestion()
+
+
+@dataclass(frozen=True)
+class ChannelsRequest:
+    """Request for the channels of a recorded run's weights.
+
+    Attributes
+    ----------
+    directory : str
+        Directory of the recorded run.
+    checkpoint : str, optional
+        Name of the checkpoint; None: the newest readable one.
+    """
+
+    directory: str
+    checkpoint: Optional[str] = None

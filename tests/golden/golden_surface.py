@@ -12,7 +12,7 @@ from golden_program import Program
 STORED = HERE / "surface.json"
 COMMANDS = ["train", "advise", "show", "recipe", "networks", "data", "settings", "presets"]
 COMMANDS += ["window", "open", "screenshot", "tensorboard", "report", "export", "evaluate"]
-COMMANDS += ["runs", "label", "delete", "compare", "sweep", "sensitivity"]
+COMMANDS += ["runs", "label", "delete", "compare", "sweep", "sensitivity", "drift", "channels"]
 
 
 def options(program: Program) -> Dict[str, Dict[str, str]]:
