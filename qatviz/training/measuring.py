@@ -7,6 +7,7 @@ import numpy as np
 
 from qatviz.heads import Head
 from qatviz.metric import MODES, OutputMetric
+from qatviz.protocol.commands import WatchChannels, WatchDrift
 from qatviz.protocol.events import Evaluated, FurtherScores
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
@@ -22,6 +23,7 @@ from qatviz.training.pieces import piece_size
 from qatviz.training.scoring import Scores, scores_of
 from qatviz.training.sensitivity_updates import SensitivityUpdates
 from qatviz.training.snapshot import make_snapshot
+from qatviz.training.watched import ChannelUpdates, DriftUpdates, Watch
 
 #: Snapshots use at most this fraction of wall time, except right after a change, and if the newest one would become too
 #: old (LONGEST_REST); proportionally more if the snapshot interval is below its default.
@@ -59,6 +61,7 @@ class Measuring:
         self._evaluated_point, self._evaluated_book = live.point, live.book
         self._is_evaluation_queued = False
         self.sensitivity = SensitivityUpdates(live, spec, put)
+        self.watched = {WatchDrift: DriftUpdates(live, spec, put), WatchChannels: ChannelUpdates(live, spec, put)}
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
         self.on_result: Callable[[Evaluated, SettingsBook, Optional[RunState]], None] = lambda *_: None
@@ -121,6 +124,16 @@ class Measuring:
         """Compute a piece of the sensitivities if one is due; return whether it did."""
         return self.sensitivity.advance(not self.is_evaluating, is_idle)
 
+    # What else is computed while it is watched
+
+    def watch(self, command: Watch) -> None:
+        """Begin or end to compute the results that a command requests."""
+        self.watched[type(command)].watch(command)
+
+    def advance_watched(self, is_idle: bool = False) -> bool:
+        """Compute a piece of what is watched if one is due; return whether it did."""
+        return any(updates.advance(is_idle) for updates in self.watched.values())
+
     # Evaluations
 
     @property
@@ -175,12 +188,16 @@ class Measuring:
                 self.begin_evaluation()
 
     def close(self) -> None:
-        """Release what the sensitivities need."""
+        """Release what is computed while it is watched."""
         self.sensitivity.close()
+        for updates in self.watched.values():
+            updates.close()
 
     def drop_evaluation(self) -> None:
-        """Drop the evaluation and the sensitivities in progress, if any: their state is abandoned, or the run ends."""
+        """Drop the evaluation and all else in progress: its state is abandoned, or the run ends."""
         self.sensitivity.restart()
+        for updates in self.watched.values():
+            updates.restart()
         self._evaluation, self._is_evaluation_queued, self._candidate = None, False, None
 
 

@@ -7,13 +7,17 @@ import pytest
 from small_runs import convnet, spec
 from training_cases import Driver
 
-from qatviz.analysis.drift import Drift, DriftQuestion, error_sums, layer_drift
+from qatviz.analysis.channels import ChannelsOverview, channel_ranges
+from qatviz.analysis.drift import Drift, DriftQuestion, FeatureMaps, error_sums, layer_drift
 from qatviz.analysis.sensitivity import divergence
 from qatviz.network.elementwise import Add
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import AveragePool, Concat, Conv2D, Dense, GlobalAveragePool, MaxPool, ReLU
 from qatviz.protocol.branches import BranchCursor
+from qatviz.protocol.commands import ChangeSettings, TakeSnapshot, WatchChannels, WatchDrift
+from qatviz.protocol.watch_failure import WatchFailure
 from qatviz.quant.affine import choose_grid, fake_quant
+from qatviz.session.channels import channels_of
 from qatviz.training.building import graph_arguments
 from qatviz.training.drift import DriftGraph, DriftJob
 from qatviz.training.graph import TrainingGraph
@@ -157,3 +161,67 @@ def test_one_example_has_its_own_drift_and_feature_maps(monkeypatch):
     whole = layer_drift("depthwise", "", np.sum(sums, axis=0)[place])
     assert everything.layers[place].total.power == pytest.approx(whole.total.power, rel=1e-3)
     assert beyond.example == graph.num_examples - 1 and not none, "a layer without quantizers has no maps"
+
+
+def test_a_run_that_trains_computes_what_is_watched():
+    with Driver(spec(convnet())) as driver:
+        driver.send(WatchDrift(layer="conv", shown_example=2))
+        first = driver.until(lambda item: isinstance(item, Drift))
+        maps = next(item for item in driver.news if isinstance(item, FeatureMaps))
+        assert (maps.layer, maps.example) == ("conv", 2) and first.examples == 40
+        later = driver.until(lambda item: isinstance(item, Drift) and item.step > first.step)
+        assert [layer.layer for layer in later.layers] == ["input", "conv", "depthwise", "pool", "logits"]
+        driver.send(WatchDrift(example=7))
+        one = driver.until(lambda item: isinstance(item, Drift) and item.example == 7)
+        driver.send(WatchChannels())
+        channels = driver.until(lambda item: isinstance(item, ChannelsOverview))
+        driver.send(WatchDrift(False))
+        driver.send(WatchChannels(False))
+        since = len(driver.news)
+        step = driver.until_step(driver.run.step + 50).step
+    assert step > one.step
+    assert [ranges.tensor for ranges in channels.tensors] == ["conv.weights", "depthwise.weights", "logits.weights"]
+    assert not any(isinstance(item, (Drift, FeatureMaps, ChannelsOverview)) for item in driver.news[since:])
+
+
+def test_a_paused_run_computes_a_state_once_and_again_after_a_change():
+    with Driver(spec(), paused=True) as driver:
+        driver.send(WatchDrift())
+        driver.send(WatchChannels())
+        first = driver.until(lambda item: isinstance(item, Drift))
+        driver.until(lambda item: isinstance(item, ChannelsOverview))
+        driver.send(ChangeSettings((("*.num_bits", 2),)))
+        second = driver.until(lambda item: isinstance(item, Drift) and item is not first)
+        driver.send(TakeSnapshot())
+    assert second.layer("logits").total.power > 10 * first.layer("logits").total.power
+    assert sum(isinstance(item, Drift) for item in driver.news) == 2
+
+
+def test_channels_of_a_run_are_those_of_its_record():
+    run_spec = spec(convnet(), steps=20)
+    with Driver(run_spec) as driver:
+        driver.send(WatchChannels())
+        driver.finish()
+    state = driver.run.final
+    recorded = channels_of(state)
+    assert recorded.step == 20
+    training = TrainingGraph(*graph_arguments(run_spec))
+    LiveRun(training, replace(run_spec, start=state), BranchCursor(), lambda event: None)
+    weights = training.read_weights()
+    training.close()
+    for ranges, values in zip(recorded.tensors, weights):
+        live = channel_ranges(run_spec.plan.tensor(ranges.tensor), values)
+        np.testing.assert_allclose(ranges.quantiles, live.quantiles, rtol=1e-5, atol=1e-7)
+        assert ranges.kurtosis == pytest.approx(live.kurtosis, rel=1e-4, abs=1e-4)
+
+
+def test_a_failure_is_reported_and_the_run_goes_on(monkeypatch):
+    def fail(*arguments):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(DriftGraph, "load", fail)
+    with Driver(spec()) as driver:
+        driver.send(WatchDrift())
+        failure = driver.until(lambda item: isinstance(item, WatchFailure))
+        driver.until_step(driver.run.step + 20)
+    assert failure.command == "WatchDrift" and "no room" in failure.message
