@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from PyQt5 import QtCore
 
+from qatviz.analysis.drift import DriftQuestion
 from qatviz.errors import explanation
 from qatviz.export.progress import Progress
 from qatviz.gui.model.exporting import ExportCommand
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from qatviz.presentation.export_sizes import ExportSize
     from qatviz.presentation.previews import DataInfo
     from qatviz.protocol.settings_book import SettingsBook
+    from qatviz.session.drift import DriftFinder
     from qatviz.session.evaluation import Evaluator
     from qatviz.session.inspection import ModelInspector
     from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
@@ -45,6 +47,7 @@ _ONE_THREAD = (
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 EVALUATING = "Evaluating settings…"
 FINDING_SENSITIVITY = "Computing sensitivities…"
+FINDING_DRIFT, FINDING_CHANNELS = "Measuring the errors of all layers…", "Measuring the channels of all weights…"
 READING_RUNS = "Reading the records of the runs…"
 #: Milliseconds that a wait in Qt may keep Python from handling a signal.
 _SIGNALS_MS = 100
@@ -69,6 +72,7 @@ class AppLauncher(Launcher):
         self._numbers: Dict[str, int] = {}  # of the newest job of each description, or of its cancellation
         #: Graphs of the runs that are still shown.
         self._evaluators: WeakKeyDictionary[RunHandle, Evaluator] = WeakKeyDictionary()
+        self._drifts: WeakKeyDictionary[RunHandle, DriftFinder] = WeakKeyDictionary()
         self._evaluators_lock = threading.Lock()
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
@@ -210,6 +214,32 @@ class AppLauncher(Launcher):
     def cancel_sensitivity(self) -> None:
         self._supersede(FINDING_SENSITIVITY)
 
+    def find_drift(self, run: RunHandle, directory: str, question: DriftQuestion) -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.session.drift import DriftFinder
+            from qatviz.session.evaluation import ended_spec
+
+            with self._evaluators_lock:
+                if run not in self._drifts:
+                    self._drifts[run] = DriftFinder(ended_spec(run, directory))
+            return self._drifts[run].find(question, Progress(is_cancelled=lambda: not is_wanted()))
+
+        self._start_newest(FINDING_DRIFT, work, self.drift_found.emit, self.drift_failed.emit)
+
+    def find_channels(self, run: RunHandle, directory: str) -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.session.channels import channels_of_ended
+
+            return channels_of_ended(run, directory, Progress(is_cancelled=lambda: not is_wanted()))
+
+        self._start_newest(FINDING_CHANNELS, work, self.channels_found.emit, self.channels_failed.emit)
+
+    def cancel_drift(self) -> None:
+        self._supersede(FINDING_DRIFT)
+
+    def cancel_channels(self) -> None:
+        self._supersede(FINDING_CHANNELS)
+
     def export_formats(self) -> Sequence["Format"]:
         from qatviz.export.formats import FORMATS
 
@@ -252,6 +282,8 @@ class AppLauncher(Launcher):
         self._supersede(READING_RUNS)
         self.cancel_evaluation()
         self.cancel_sensitivity()
+        self.cancel_drift()
+        self.cancel_channels()
         self.cancel_checks()
         while not self._pool.waitForDone(_SIGNALS_MS):
             pass

@@ -8,6 +8,7 @@ from qatviz.analysis.channels import QUANTILES, SCREENED, ChannelRanges, Screene
 from qatviz.analysis.verdict import BAD, LEVEL_SYMBOLS, WARNING
 from qatviz.measures import MEASURES
 from qatviz.number_format import count, signed
+from qatviz.presentation.rows_layout import RowsLayout
 from qatviz.presentation.scene import MIDDLE, Fill, Metrics, Shape, Stroke, Text, rects, segments
 
 #: Columns by which the rows can be sorted: measures, then verdict.
@@ -87,7 +88,7 @@ def place_text(row: Screened, channel: Optional[int]) -> List[str]:
     return [*lines, row.verdict.text]
 
 
-class ChannelsLayout:
+class ChannelsLayout(RowsLayout):
     """Positions of the rows in a picture of some width.
 
     Parameters
@@ -101,8 +102,8 @@ class ChannelsLayout:
     """
 
     def __init__(self, rows: Sequence[Screened], view: ChannelsView, width: float, metrics: Metrics):
-        self._rows, self._view, self._width, self._metrics = rows, view, width, metrics
-        self.head, self.row = metrics.height + _PADDING, _LINES * metrics.height
+        super().__init__(len(rows), _LINES * metrics.height, width, metrics)
+        self._rows, self._view = rows, view
         titles = [MEASURES[name].short or MEASURES[name].label for name in SCREENED]
         self._titles = [*titles, "Verdict"]
         numbers = [metrics.width(title + " ▾") + _PADDING for title in titles]
@@ -113,20 +114,14 @@ class ChannelsLayout:
         self._edges = np.cumsum([0.0, names, boxes, *numbers, verdict])
         self._reach = max((float(np.abs(row.ranges.whole).max()) for row in rows), default=0.0) or 1.0
 
-    @property
-    def height(self) -> float:
-        """Height of all rows, without the header."""
-        return self.row * len(self._rows)
-
     def column_at(self, x: float) -> Optional[int]:
-        """Return the column of :data:`COLUMNS` at ``x``; None at the names and the boxes."""
         column = int(np.searchsorted(self._edges[2:], x, side="right")) - 1
         return min(column, len(COLUMNS) - 1) if column >= 0 else None
 
     def place_at(self, x: float, y: float) -> Optional[Place]:
         """Return the place at a point below the header; None below the last row."""
-        row = int(y // self.row)
-        if not 0 <= row < len(self._rows):
+        row = self.row_at(y)
+        if row is None:
             return None
         left, right = self._edges[1], self._edges[2] - _PADDING
         if self._view.per_layer or not left <= x < right:
@@ -135,7 +130,6 @@ class ChannelsLayout:
         return Place(row, int(order[int((x - left) / (right - left) * len(order))]))
 
     def header_shapes(self, sorted_by: Optional[int]) -> List[Shape]:
-        """Return the titles, at the top of the picture; that of the sorted column is marked."""
         base, edges = _PADDING / 2 + self._metrics.ascent, self._edges
         boxes = "Weights of each tensor" if self._view.per_layer else "Weights of each channel"
         room = edges[2] - edges[1] - _PADDING
@@ -152,7 +146,6 @@ class ChannelsLayout:
         return shapes
 
     def row_shapes(self, selected: Sequence[str] = (), top: float = 0.0) -> List[Shape]:
-        """Return the rows, the first at ``top``; those of ``selected`` tensors are framed."""
         shapes: List[Shape] = []
         for index, row in enumerate(self._rows):
             y = top + index * self.row

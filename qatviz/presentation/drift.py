@@ -9,6 +9,7 @@ from qatviz.measures import MEASURES
 from qatviz.number_format import count
 from qatviz.presentation.color_bar import value_role
 from qatviz.presentation.palette import ink_on
+from qatviz.presentation.rows_layout import RowsLayout
 from qatviz.presentation.scene import MIDDLE, Fill, Metrics, Shape, Stroke, Text, rects, segments
 
 SQNR, FRACTION, COSINE = MEASURES["sqnr_db"], MEASURES["own_fraction"], MEASURES["cosine"]
@@ -113,7 +114,7 @@ def drift_table(drift: Drift, column: Optional[int] = None) -> DriftTable:
     return DriftTable(drift, rows, found.first.layer if found.first is not None and found.is_own else "")
 
 
-class DriftLayout:
+class DriftLayout(RowsLayout):
     """Positions of the rows in a picture of some width.
 
     Parameters
@@ -125,8 +126,8 @@ class DriftLayout:
     """
 
     def __init__(self, table: DriftTable, width: float, metrics: Metrics):
-        self._table, self._metrics, self._width = table, metrics, width
-        self.row = metrics.height + _PADDING
+        super().__init__(len(table.rows), metrics.height + _PADDING, width, metrics)
+        self._table = table
         self._columns = [
             max(metrics.width(title + " ▾"), metrics.width(widest)) + _PADDING for title, widest in _COLUMNS
         ]
@@ -135,24 +136,12 @@ class DriftLayout:
         self._left = max(min(longest, max(_NAMES * width, room)), _LEAST_BAR)
         self._right = max(width - sum(self._columns) - _PADDING, self._left + _LEAST_BAR)
 
-    @property
-    def height(self) -> float:
-        """Height of all rows, without the header."""
-        return self.row * len(self._table.rows)
-
-    def row_at(self, y: float) -> Optional[int]:
-        """Return the row at ``y`` below the header; None below the last one."""
-        row = int(y // self.row)
-        return row if 0 <= row < len(self._table.rows) else None
-
     def column_at(self, x: float) -> Optional[int]:
-        """Return the column of numbers at ``x``; None at the names and the bars."""
         edges = self._right + _PADDING + np.cumsum([0.0, *self._columns])
         column = int(np.searchsorted(edges, x, side="right")) - 1
         return column if 0 <= column < len(self._columns) else None
 
     def header_shapes(self, sorted_by: Optional[int]) -> List[Shape]:
-        """Return the titles, at the top of the picture; that of the sorted column is marked."""
         base = _PADDING / 2 + self._metrics.ascent
         shapes: List[Shape] = [Text(_PADDING, base, "Layer" + (" ▾" if sorted_by is None else ""))]
         x = self._left
@@ -168,8 +157,7 @@ class DriftLayout:
             shapes.append(Text(center, base, title + mark, anchor=MIDDLE))
         return shapes
 
-    def row_shapes(self, selected: str = "", top: float = 0.0) -> List[Shape]:
-        """Return the rows, the first at ``top``: names, bars and numbers; that of ``selected`` is framed."""
+    def row_shapes(self, selected: Sequence[str] = (), top: float = 0.0) -> List[Shape]:
         ascent, bars = self._metrics.ascent + _PADDING / 2, self._bars(top)
         bottom = top + self.height
         ticks = [self._x(level) for level in _TICKS_DB]
@@ -177,11 +165,11 @@ class DriftLayout:
         for index, layer in enumerate(self._table.rows):
             y = top + index * self.row
             name = self._metrics.elided(layer.layer, self._left - 3 * _PADDING, True)
-            shapes.append(Text(2 * _PADDING, y + ascent, name, "accent" if layer.layer == selected else "text"))
+            shapes.append(Text(2 * _PADDING, y + ascent, name, "accent" if layer.layer in selected else "text"))
             if layer.layer == self._table.start:
                 shapes.append(rects(1, y + 2, 5, y + self.row - 3, _START))
             shapes += self._numbers(layer, y)
-            if layer.layer == selected:
+            if layer.layer in selected:
                 shapes.append(rects(1.0, y, self._width - 1, y + self.row - 1, None, _SELECTED))
         return shapes
 

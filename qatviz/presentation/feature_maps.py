@@ -171,7 +171,8 @@ def _lines(in_float: np.ndarray, quantized: np.ndarray) -> List[Tuple[np.ndarray
 
 
 def _legend(left: float, metrics: Metrics) -> List[Shape]:
-    base, shapes, x = metrics.height + metrics.ascent, [], left
+    base, x = metrics.height + metrics.ascent, left
+    shapes: List[Shape] = []
     for title, role in zip(TITLES, (_FLOAT.role, _QUANTIZED.role, _DIFFERENCE.role)):
         shapes += [rects(x, base - 7, x + 8, base + 1, Fill(role)), Text(x + 12, base, title)]
         x += 12 + metrics.width(title) + 2 * _PADDING

@@ -20,6 +20,7 @@ class StagedLauncher(Launcher):
         self.begun, self.kinds, self.names = [], {}, ["start", "step-00000003"]
         self.evaluations, self.cancellations = [], 0
         self.read, self.deleted, self.sensitivities = [], [], []
+        self.drifts, self.channels = [], []
         self.compared, self.written_comparisons = [], []
 
     def begin(self, request, new_window=False):
@@ -36,6 +37,18 @@ class StagedLauncher(Launcher):
 
     def cancel_sensitivity(self):
         self.sensitivities.append(None)
+
+    def find_drift(self, run, directory, question):
+        self.drifts.append((run, directory, question))
+
+    def find_channels(self, run, directory):
+        self.channels.append((run, directory))
+
+    def cancel_drift(self):
+        self.drifts.append(None)
+
+    def cancel_channels(self):
+        self.channels.append(None)
 
     def kind_of(self, path):
         if path not in self.kinds:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
+from qatviz.analysis.drift import DriftQuestion
 from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.run_model import RunModel
 from qatviz.protocol.settings_book import SettingsBook
@@ -56,6 +57,15 @@ class Launcher(QtCore.QObject):
     sensitivity_found = QtCore.pyqtSignal(object)
     #: Emitted with the reason why it could not be computed.
     sensitivity_failed = QtCore.pyqtSignal(str)
+
+    #: Emitted with the :class:`qatviz.analysis.drift.RunDrift` of a run that has ended.
+    drift_found = QtCore.pyqtSignal(object)
+    #: Emitted with the reason why it could not be computed.
+    drift_failed = QtCore.pyqtSignal(str)
+    #: Emitted with the :class:`qatviz.analysis.channels.ChannelsOverview` of a run that has ended.
+    channels_found = QtCore.pyqtSignal(object)
+    #: Emitted with the reason why it could not be computed.
+    channels_failed = QtCore.pyqtSignal(str)
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
         """Prepare the requested run in the background; ``prepared`` or ``failed`` follows."""
@@ -136,6 +146,30 @@ class Launcher(QtCore.QObject):
 
     def cancel_sensitivity(self) -> None:
         """Cancel the computation of a sensitivity in progress, if any."""
+        raise NotImplementedError
+
+    def find_drift(self, run: RunHandle, directory: str, question: DriftQuestion) -> None:
+        """Compute the errors of the layers of a run that has ended, in the background.
+
+        ``directory`` is empty if it is not recorded. ``drift_found`` or ``drift_failed`` follows, unless it is
+        cancelled.
+        """
+        raise NotImplementedError
+
+    def find_channels(self, run: RunHandle, directory: str) -> None:
+        """Measure the channels of the weights of a run that has ended, in the background.
+
+        ``directory`` is empty if it is not recorded. ``channels_found`` or ``channels_failed`` follows, unless it is
+        cancelled.
+        """
+        raise NotImplementedError
+
+    def cancel_drift(self) -> None:
+        """Cancel the computation of a drift in progress, if any."""
+        raise NotImplementedError
+
+    def cancel_channels(self) -> None:
+        """Cancel the measurement of channels in progress, if any."""
         raise NotImplementedError
 
     def export_formats(self) -> Sequence[Any]:

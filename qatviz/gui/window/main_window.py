@@ -5,6 +5,7 @@ from typing import List, Optional, Tuple, Type
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.analysis.drift import DriftQuestion, RunDrift
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.gui.model.bridge import Bridge
 from qatviz.gui.model.context import Context
@@ -14,6 +15,8 @@ from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.budget.panel import BudgetPanel
+from qatviz.gui.panels.channels.panel import ChannelsPanel
+from qatviz.gui.panels.drift.panel import DriftPanel
 from qatviz.gui.panels.events.panel import EventsPanel
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.gui.panels.histograms.panel import HistogramsPanel
@@ -60,6 +63,8 @@ PANELS: Tuple[Type[Panel], ...] = (
     MomentsPanel,
     SensitivityPanel,
     BudgetPanel,
+    DriftPanel,
+    ChannelsPanel,
 )
 #: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
 #: waited for at the end of the program.
@@ -252,6 +257,15 @@ class MainWindow(RunWindow):
         self.launcher.sensitivity_progressed.connect(sensitivity.show_progress)
         self.launcher.sensitivity_found.connect(self._on_sensitivity)
         self.launcher.sensitivity_failed.connect(sensitivity.finish)
+        drift, channels = self.panels["drift"], self.panels["channels"]
+        drift.wanted.connect(self._find_drift)
+        drift.cancelled.connect(self.launcher.cancel_drift)
+        self.launcher.drift_found.connect(self._on_drift)
+        self.launcher.drift_failed.connect(drift.finish)
+        channels.wanted.connect(self._find_channels)
+        channels.cancelled.connect(self.launcher.cancel_channels)
+        self.launcher.channels_found.connect(lambda found: self.model.process([found]))
+        self.launcher.channels_failed.connect(channels.finish)
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
         self.time.comparison_begun.connect(lambda: self.docks.open("moments"))
 
@@ -366,6 +380,17 @@ class MainWindow(RunWindow):
         self.panels["sensitivity"].finish()
         self.model.process([found.estimated, *([] if found.measured is None else [found.measured])])
 
+    def _find_drift(self, question: DriftQuestion) -> None:
+        assert self.model.run is not None, "the drift is that of a run"
+        self.launcher.find_drift(self.model.run, self.directory, question)
+
+    def _on_drift(self, found: RunDrift) -> None:
+        self.model.process([found.drift, *([] if found.maps is None else [found.maps])])
+
+    def _find_channels(self) -> None:
+        assert self.model.run is not None, "the channels are those of a run"
+        self.launcher.find_channels(self.model.run, self.directory)
+
     def _on_step_chosen(self, step: int) -> None:
         self.docks.open("evolution")
         self.panels["evolution"].go_to(step)
@@ -441,6 +466,8 @@ class MainWindow(RunWindow):
         self.handlers.leave()
         self.panels["quantization"].what_if.cancel()
         self.launcher.cancel_sensitivity()
+        self.launcher.cancel_drift()
+        self.launcher.cancel_channels()
         self.end_runs(CLOSING_S)
         self.exports.close()
         event.accept()
