@@ -456,7 +456,7 @@ _ALL = (
     ),
     Measure(
         "own_fraction",
-        "Own error",
+        "Own fraction",
         "Fraction of a layer's error that its own quantizers add; the rest comes with its inputs. Of powers, which add "
         "up where both are independent.",
         percentage,

@@ -193,7 +193,7 @@ def screened(ranges: ChannelRanges, settings: QuantizerSettings) -> Screened:
     if ranges.zeros:
         texts.append(f"{count(ranges.zeros, 'channel')} {'is' if ranges.zeros == 1 else 'are'} all zeros.")
     level = max(level for level, _ in found)
-    return Screened(ranges, measures, Verdict(level, " ".join(texts) or "Even: no channel and no weight stands out."))
+    return Screened(ranges, measures, Verdict(level, " ".join(texts) or "Even: nothing stands out."))
 
 
 def _shared_range(ratio: float, settings: QuantizerSettings) -> Tuple[int, str]:

@@ -66,7 +66,8 @@ def channels_of_run(options: argparse.Namespace) -> int:
 
 def _drift_text(result: RunDrift) -> str:
     drift = result.drift
-    heads = ["layer", "kind", *(f"{part} SQNR (dB)" for part in PARTS), "own error", "cosine"]
+    measures = [MEASURES[name].label.lower() for name in ("own_fraction", "cosine")]
+    heads = ["layer", "kind", *(f"{part} SQNR (dB)" for part in PARTS), *measures]
     title = f"{drift_title(drift)}, checkpoint {result.checkpoint}"
     return "\n".join(
         [plain(title), table(heads, [_drift_cells(layer) for layer in drift.layers], (0, 1)), plain(start_text(drift))]

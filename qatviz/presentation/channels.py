@@ -14,13 +14,15 @@ from qatviz.presentation.scene import MIDDLE, Fill, Metrics, Shape, Stroke, Text
 #: Columns by which the rows can be sorted: measures, then verdict.
 COLUMNS = (*SCREENED, "verdict")
 _PADDING, _GAP = 6.0, 3.0
-#: Height of a row in lines of text; fractions of the width for names and verdicts, at most; smallest widths, px.
-_LINES, _NAMES, _VERDICT, _LEAST_NAMES, _LEAST_BOXES, _LEAST_VERDICT = 2.6, 0.2, 0.34, 60.0, 80.0, 60.0
+#: Least and largest height of a row in lines of text.
+_LINES = (2.6, 5.0)
+#: Fractions of the width for names and verdicts, at most; smallest widths of names, boxes and verdicts, px.
+_NAMES, _VERDICT, _LEAST_NAMES, _LEAST_BOXES, _LEAST_VERDICT = 0.2, 0.26, 60.0, 80.0, 60.0
 #: Smallest distance of two boxes, px: channels that are denser are drawn together.
 _LEAST_STEP = 2.0
 #: Smallest width of a box with a line at its median, px.
 _MEDIAN_PX = 4.0
-_BOX, _WHISKER, _ODD, _ODD_WHISKER = Fill("in_range"), Fill("in_range", 0.4), Fill("clipped"), Fill("clipped", 0.5)
+_BOX, _WHISKER, _ODD, _ODD_WHISKER = Fill("in_range"), Fill("in_range", 0.55), Fill("clipped"), Fill("clipped", 0.6)
 _MEDIAN, _ZERO, _SELECTED = Fill("base"), Stroke("line"), Stroke("accent", 2.0)
 _LEVEL_ROLES = {WARNING: "warning", BAD: "bad"}
 
@@ -99,10 +101,15 @@ class ChannelsLayout(RowsLayout):
     width : float
     metrics : Metrics
         Sizes of the texts.
+    height : float
+        Height that the rows fill if they can, px.
     """
 
-    def __init__(self, rows: Sequence[Screened], view: ChannelsView, width: float, metrics: Metrics):
-        super().__init__(len(rows), _LINES * metrics.height, width, metrics)
+    def __init__(
+        self, rows: Sequence[Screened], view: ChannelsView, width: float, metrics: Metrics, height: float = 0.0
+    ):
+        least, most = (lines * metrics.height for lines in _LINES)
+        super().__init__(len(rows), min(max(height / max(len(rows), 1), least), most), width, metrics)
         self._rows, self._view = rows, view
         titles = [MEASURES[name].short or MEASURES[name].label for name in SCREENED]
         self._titles = [*titles, "Verdict"]
@@ -131,7 +138,7 @@ class ChannelsLayout(RowsLayout):
 
     def header_shapes(self, sorted_by: Optional[int]) -> List[Shape]:
         base, edges = _PADDING / 2 + self._metrics.ascent, self._edges
-        boxes = "Weights of each tensor" if self._view.per_layer else "Weights of each channel"
+        boxes = "Weights of each layer" if self._view.per_layer else "Weights of each channel"
         room = edges[2] - edges[1] - _PADDING
         shapes: List[Shape] = [
             Text(_PADDING, base, "Weights" + (" ▾" if sorted_by is None else "")),

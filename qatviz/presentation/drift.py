@@ -1,6 +1,6 @@
 """Texts and picture of the drift of a network: own and inherited error of each layer."""
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -18,14 +18,22 @@ ROLES = {"own": "clipped", "inherited": "float_values"}
 #: SQNR at the left and the right end of the bars, dB: longer bars are larger errors.
 _LONGEST_DB, _NONE_DB = 0.0, 60.0
 _PADDING, _GAP = 6.0, 2.0
-#: Fraction of the width for names, at most; smallest width of the bars, px.
-_NAMES, _LEAST_BAR = 0.3, 60.0
+#: Fraction of the width for names, at most; smallest widths of names and bars, px.
+_NAMES, _LEAST_NAMES, _LEAST_BAR = 0.3, 60.0, 90.0
 #: Columns right of the bars, with the widest text of each.
 _TITLES = ("Own", "Inherited", "Total (dB)", FRACTION.label, COSINE.label)
 _COLUMNS = tuple(zip(_TITLES, ("99.9", "99.9", "99.9", "99.9 %", "0.99999")))
+#: Columns that are left out in a narrow picture, in this order.
+_DROPPED = (4, 3, 0, 1)
 _SELECTED, _START, _GRID = Stroke("accent", 2.0), Fill("bad"), Stroke("line")
 #: SQNR in dB at which lines are drawn.
 _TICKS_DB = (40.0, 20.0, 10.0)
+
+
+def state_text(drift: Drift) -> str:
+    """Return what was measured in few words: ``step 1,200 · 256 examples · divergence 0.0123``."""
+    on = f"example {drift.example:,}" if drift.example is not None else count(drift.examples, "example")
+    return f"step {drift.step:,} · {on} · divergence {MEASURES['divergence'].text(drift.divergence)}"
 
 
 def drift_title(drift: Drift) -> str:
@@ -128,33 +136,33 @@ class DriftLayout(RowsLayout):
     def __init__(self, table: DriftTable, width: float, metrics: Metrics):
         super().__init__(len(table.rows), metrics.height + _PADDING, width, metrics)
         self._table = table
-        self._columns = [
-            max(metrics.width(title + " ▾"), metrics.width(widest)) + _PADDING for title, widest in _COLUMNS
-        ]
         longest = max((metrics.width(layer.layer) for layer in table.rows), default=0.0) + 3 * _PADDING
-        room = width - sum(self._columns) - _LEAST_BAR
-        self._left = max(min(longest, max(_NAMES * width, room)), _LEAST_BAR)
-        self._right = max(width - sum(self._columns) - _PADDING, self._left + _LEAST_BAR)
+        self._left = min(longest, max(_NAMES * width, _LEAST_NAMES))
+        wide = [max(metrics.width(title + " ▾"), metrics.width(widest)) + _PADDING for title, widest in _COLUMNS]
+        dropped = list(_DROPPED)
+        self._shown = list(range(len(_COLUMNS)))
+        while dropped and width - self._left - sum(wide[index] for index in self._shown) < _LEAST_BAR:
+            self._shown.remove(dropped.pop(0))
+        self._columns = [wide[index] for index in self._shown]
+        self._right = max(width - sum(self._columns) - _PADDING, self._left + _LEAST_BAR / 2)
 
     def column_at(self, x: float) -> Optional[int]:
         edges = self._right + _PADDING + np.cumsum([0.0, *self._columns])
-        column = int(np.searchsorted(edges, x, side="right")) - 1
-        return column if 0 <= column < len(self._columns) else None
+        place = int(np.searchsorted(edges, x, side="right")) - 1
+        return self._shown[min(place, len(self._shown) - 1)] if place >= 0 else None
 
     def header_shapes(self, sorted_by: Optional[int]) -> List[Shape]:
         base = _PADDING / 2 + self._metrics.ascent
         shapes: List[Shape] = [Text(_PADDING, base, "Layer" + (" ▾" if sorted_by is None else ""))]
         x = self._left
         for part, role in ROLES.items():
-            shapes.append(rects(x, base - 7, x + 8, base + 1, Fill(role)))
-            title = f"{part} error"
-            shapes.append(Text(x + 12, base, title))
-            x += 12 + self._metrics.width(title) + 2 * _PADDING
-            if x + self._metrics.width("inherited error") > self._right:
+            if x + 12 + self._metrics.width(part) > self._right:
                 break
-        for index, ((title, _), center) in enumerate(zip(_COLUMNS, self._centers())):
-            mark = " ▾" if index == sorted_by else ""
-            shapes.append(Text(center, base, title + mark, anchor=MIDDLE))
+            shapes += [rects(x, base - 7, x + 8, base + 1, Fill(role)), Text(x + 12, base, part)]
+            x += 12 + self._metrics.width(part) + 2 * _PADDING
+        for index, center in zip(self._shown, self._centers()):
+            title = _COLUMNS[index][0] + (" ▾" if index == sorted_by else "")
+            shapes.append(Text(center, base, title, anchor=MIDDLE))
         return shapes
 
     def row_shapes(self, selected: Sequence[str] = (), top: float = 0.0) -> List[Shape]:
@@ -193,15 +201,14 @@ class DriftLayout(RowsLayout):
     def _numbers(self, layer: LayerDrift, y: float) -> List[Shape]:
         centers, base = self._centers(), y + self._metrics.ascent + _PADDING / 2
         shapes: List[Shape] = []
-        cells: Dict[str, str] = {part: SQNR.cell(getattr(layer, part).sqnr_db) for part in PARTS}
-        texts = [*cells.values(), FRACTION.cell(layer.own_fraction), COSINE.cell(layer.total.cosine)]
+        texts = [SQNR.cell(getattr(layer, part).sqnr_db) for part in PARTS]
+        texts += [FRACTION.cell(layer.own_fraction), COSINE.cell(layer.total.cosine)]
         role = value_role(SQNR, layer.total.sqnr_db)
-        for index, (text, center) in enumerate(zip(texts, centers)):
-            is_colored = PARTS[index] == TOTAL if index < len(PARTS) else False
-            if is_colored and role:
-                half = self._columns[index] / 2 - 1
-                shapes.append(rects(center - half, y + 1, center + half, y + self.row - 1, Fill(role)))
-            shapes.append(Text(center, base, text, ink_on(role) if is_colored and role else "muted", MIDDLE))
+        for index, center, wide in zip(self._shown, centers, self._columns):
+            is_colored = bool(role) and index == PARTS.index(TOTAL)
+            if is_colored:
+                shapes.append(rects(center - wide / 2 + 1, y + 1, center + wide / 2 - 1, y + self.row - 1, Fill(role)))
+            shapes.append(Text(center, base, texts[index], ink_on(role) if is_colored else "muted", MIDDLE))
         return shapes
 
     def _centers(self) -> Sequence[float]:

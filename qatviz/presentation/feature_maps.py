@@ -27,7 +27,7 @@ _FLOAT, _QUANTIZED, _DIFFERENCE, _ZERO = (
 
 def map_colors(palette: Palette) -> np.ndarray:
     """Return the colours of values from the most negative over 0 to the largest: uint8 ``[COLORS, 4]``, RGBA."""
-    shades = np.linspace(0.0, 1.0, _MIDDLE + 1)
+    shades = [place / _MIDDLE for place in range(_MIDDLE + 1)]
     found = [blend(palette.bad, palette.base, share) for share in shades[:0:-1]]
     found += [blend(palette.in_range, palette.base, share) for share in shades]
     channels = [[int(color[start : start + 2], 16) for start in (1, 3, 5)] + [255] for color in found]

@@ -5,6 +5,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
+from qatviz.analysis.channels import RunChannels
+from qatviz.analysis.drift import RunDrift
 from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS, Effect, effect, tensors_of
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import RecordError
@@ -57,6 +59,14 @@ class ChangePoint(NamedTuple):
         return tuple(dict.fromkeys(changed + list(self.activated)))
 
 
+class KnownResults(NamedTuple):
+    """Results on a state of the run, which a record does not have; None for those that were not computed."""
+
+    sensitivity: Optional[RunSensitivity] = None
+    drift: Optional[RunDrift] = None
+    channels: Optional[RunChannels] = None
+
+
 @dataclass(frozen=True)
 class RunData:
     """Data of a run for its report.
@@ -86,8 +96,8 @@ class RunData:
         Sentences on data that could not be read.
     sizes : tuple of FormatSize
         Sizes of exports of the newest checkpoint; empty if unknown.
-    sensitivity : RunSensitivity or None
-        Sensitivity of a state of the run; None if it was not computed.
+    sensitivity, drift, channels
+        As in :class:`KnownResults`.
     """
 
     about: Dict[str, Any]
@@ -107,6 +117,8 @@ class RunData:
     missing: Tuple[str, ...] = ()
     sizes: Tuple[FormatSize, ...] = ()
     sensitivity: Optional[RunSensitivity] = None
+    drift: Optional[RunDrift] = None
+    channels: Optional[RunChannels] = None
 
     @property
     def metric(self) -> Metric:

@@ -2,17 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Collection, Dict, List, Optional, Tuple
 
+from qatviz.analysis.channels import RunChannels, screened
+from qatviz.analysis.drift import RunDrift
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import ExportError, RecordError
 from qatviz.export.formats import FORMATS
 from qatviz.presentation.export_sizes import FormatSize, WeightStorage
-from qatviz.report.run_data import RunData
+from qatviz.report.run_data import KnownResults, RunData
 from qatviz.report.unrecorded import unrecorded_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
+from qatviz.session.channels import channels_of_record
 from qatviz.session.checkpoints import readable_checkpoints, settings_at
-from qatviz.session.record_requests import SensitivityRequest
+from qatviz.session.drift import drift_of_record
+from qatviz.session.record_requests import ChannelsRequest, DriftRequest, SensitivityRequest
 from qatviz.session.sensitivity import sensitivity_of_record
 from qatviz.session.sizes import size_at
 from qatviz.telemetry.record.refill import metric_in
@@ -23,10 +27,7 @@ _SIZED = [form for form in FORMATS.values() if form.weights in (WeightStorage.CO
 
 
 def write_recorded(
-    directory: str,
-    out: Optional[str] = None,
-    with_sensitivity: bool = False,
-    sensitivity: Optional[RunSensitivity] = None,
+    directory: str, out: Optional[str] = None, wanted: Collection[str] = (), known: KnownResults = KnownResults()
 ) -> WrittenReport:
     """Write the report of a recorded run to ``out``.
 
@@ -35,23 +36,31 @@ def write_recorded(
 
     Parameters
     ----------
-    with_sensitivity : bool
-        True to compute the sensitivity of the newest checkpoint, estimated and measured, which takes time.
-    sensitivity : RunSensitivity, optional
-        Sensitivity that is known.
+    wanted : collection of str
+        Fields of :class:`KnownResults` to compute on the newest checkpoint, which takes time.
+    known : KnownResults
+        Results that are known.
 
     Raises
     ------
     RecordError
-        If there is no run, or its record is damaged; ``with_sensitivity`` also if it has no checkpoint.
+        If there is no run, or its record is damaged; if results are wanted also if it has no checkpoint.
     DataError
-        If its data, which ``with_sensitivity`` needs, can't be read.
+        If its data, which wanted results need, can't be read.
     ExportError
         If the report can't be written.
     """
-    if with_sensitivity:
-        sensitivity = sensitivity_of_record(SensitivityRequest(directory, measured=True))
-    return write_report(RunRecord.read(directory), out, lambda run: _sizes(directory, run), sensitivity)
+    computed = {name: compute(directory) for name, compute in _COMPUTED.items() if name in wanted}
+    known = known._replace(**computed)
+    return write_report(RunRecord.read(directory), out, lambda run: _sizes(directory, run), known)
+
+
+#: Functions that compute the results of a recorded run.
+_COMPUTED: Dict[str, Callable[[str], Any]] = {
+    "sensitivity": lambda directory: sensitivity_of_record(SensitivityRequest(directory, measured=True)),
+    "drift": lambda directory: drift_of_record(DriftRequest(directory)),
+    "channels": lambda directory: channels_of_record(ChannelsRequest(directory)),
+}
 
 
 def _sizes(directory: str, run: RunData) -> Tuple[FormatSize, ...]:
@@ -89,11 +98,9 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     callable
         Raises QatvizError.
     """
-    known_sensitivity = None
-    if model.sensitivity is not None:
-        known_sensitivity = RunSensitivity("", model.sensitivity, model.measured_sensitivity)
+    results = _known_results(model)
     if directory:
-        return lambda: write_recorded(directory, path, sensitivity=known_sensitivity)
+        return lambda: write_recorded(directory, path, known=results)
     about = model.run.description if model.run is not None else {}
     known = (
         model.network,
@@ -108,6 +115,19 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     def write() -> WrittenReport:
         target = Path(path).absolute()
         check_free(target)
-        return save(replace(unrecorded_run(about, *known), sensitivity=known_sensitivity), target)
+        return save(replace(unrecorded_run(about, *known), **results._asdict()), target)
 
     return write
+
+
+def _known_results(model: Any) -> KnownResults:
+    """Return the newest results in the model of a window; the drift only if it is not that of a single example."""
+    sensitivity, drift, channels = model.sensitivity, model.drift, None
+    if model.channels is not None:
+        tensors = tuple(screened(ranges, model.book.of(ranges.tensor)) for ranges in model.channels.tensors)
+        channels = RunChannels("", model.channels.step, tensors)
+    return KnownResults(
+        None if sensitivity is None else RunSensitivity("", sensitivity, model.measured_sensitivity),
+        None if drift is None or drift.example is not None else RunDrift("", drift),
+        channels,
+    )

@@ -2,21 +2,24 @@
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Callable, Iterator, Optional, Union
+from typing import Any, Callable, Iterator, Optional, Tuple, Union
 
 from qatviz.analysis.channels import ChannelsOverview, channel_ranges
 from qatviz.analysis.drift import Drift, DriftQuestion
 from qatviz.errors import explanation
 from qatviz.protocol.commands import WatchChannels, WatchDrift
 from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.watch_failure import WatchFailure
 from qatviz.training.drift import DriftGraph, DriftJob
 from qatviz.training.live_run import LiveRun
 
 Watch = Union[WatchDrift, WatchChannels]
+#: Step and settings.
+_State = Optional[Tuple[int, SettingsBook]]
 #: Results use at most this fraction of wall time.
 SHARE = 1 / 50
-#: The first result, and the first after another request, for which the user waits, uses this fraction.
+#: The first result, and the first after another request or a change of settings, uses this fraction: the user waits.
 WAITED_SHARE = 1 / 2
 
 
@@ -37,9 +40,10 @@ class WatchedUpdates:
         self._live, self._spec, self._put = live, spec, put
         self._request: Optional[Watch] = None
         self._work: Optional[Iterator[None]] = None
-        self._state: Any = None  # step and settings of the work in progress
-        self._done: Any = None  # those of the last result for the present request
+        self._state: _State = None  # that of the work in progress
+        self._done: _State = None  # that of the last result for the present request
         self._next = 0.0  # time of the next piece, in seconds of time.perf_counter
+        self._book = live.book  # settings at the last call
 
     def watch(self, command: Watch) -> None:
         """Begin to compute what a command requests, or end it."""
@@ -59,6 +63,8 @@ class WatchedUpdates:
         ``is_idle``: no training step waits, so that pieces follow each other, until the present state has its result.
         """
         now = time.perf_counter()
+        if self._live.book is not self._book:  # the user waits for the effect of a change
+            self._book, self._next = self._live.book, 0.0
         if self._request is None or (now < self._next and not is_idle) or not self._is_ready():
             return False
         if self._work is None:
@@ -66,7 +72,7 @@ class WatchedUpdates:
             if self._state == self._done:
                 return False
             self._work = self._pieces(self._request)
-        is_waited_for = self._done is None
+        is_waited_for = self._done is None or self._done[1] is not self._book
         try:
             ended = next(self._work, self) is self
         except Exception as error:  # the run does not depend on it

@@ -79,6 +79,11 @@ class SceneTable(QtWidgets.QWidget):
         self.header.clicked.connect(self._on_header)
         self.rows.selected.connect(self._on_selected)
 
+    @property
+    def room(self) -> int:
+        """Height that rows can fill without being scrolled, px."""
+        return int(self.area.viewport().height() - self.header.sizeHint().height())
+
     def show_content(self, content: Optional[TableContent], selection: Tuple[str, ...], empty: str = "") -> None:
         """Show a content, or the text ``empty`` without one."""
         self.header.content, self.header.sorted_by = content, self.sorted_by

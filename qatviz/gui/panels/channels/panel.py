@@ -83,7 +83,7 @@ class ChannelsPanel(Panel):
             ordered = sorted_rows(rows, self.table.sorted_by)
             content = TableContent(
                 [row.ranges.tensor for row in ordered],
-                lambda width, metrics: ChannelsLayout(ordered, view, width, metrics),
+                lambda width, metrics: ChannelsLayout(ordered, view, width, metrics, self.table.room),
                 lambda places, x, y: _text_at(ordered, places, x, y),
                 lambda: channels_values(ordered),
             )

@@ -12,7 +12,16 @@ from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.gui.widgets.scene_table import SceneTable, TableContent
-from qatviz.presentation.drift import DriftLayout, DriftTable, drift_table, drift_title, layer_text, start_text
+from qatviz.measures import MEASURES
+from qatviz.presentation.drift import (
+    DriftLayout,
+    DriftTable,
+    drift_table,
+    drift_title,
+    layer_text,
+    start_text,
+    state_text,
+)
 from qatviz.presentation.figure_caption import Caption
 from qatviz.protocol.commands import WatchDrift
 
@@ -25,7 +34,9 @@ _ALL_TIP = "Held-out examples on which the errors are measured"
 _EXAMPLE_TIP = "Held-out example of the feature maps, counting from 0; of the errors, too, if they are those of one"
 _SORT_TIP = "Sort by this column, the largest error first; by layer: in the order of computation"
 #: Width above which the maps are beside the table, px.
-_BESIDE_PX = 760
+_BESIDE_PX = 500
+#: Choices of examples for the errors: text, and number; fewer are measured again sooner while the run trains.
+_EXAMPLES = (("First 64 held-out examples", 64), ("First 512", 512), ("All held-out examples", 10**9), ("One", 1))
 #: Largest index of an example that can be entered; the run uses the last one for larger ones.
 _LARGEST_EXAMPLE = 10**7
 
@@ -44,9 +55,10 @@ class DriftPanel(Panel):
     cancelled = QtCore.pyqtSignal()
 
     def _setup_ui(self) -> None:
-        count = DriftQuestion().examples
         self.examples = QtWidgets.QComboBox(toolTip=_ALL_TIP, accessibleName="Examples of the errors")
-        self.examples.addItems([f"First {count} held-out examples", "One held-out example"])
+        self.examples.addItems([text for text, _ in _EXAMPLES])
+        self.state = Label()
+        self.state.setToolTip(MEASURES["divergence"].help)
         self.example = QtWidgets.QSpinBox(maximum=_LARGEST_EXAMPLE, toolTip=_EXAMPLE_TIP, prefix="example ")
         self.example.setAccessibleName("Held-out example")
         self.example.setKeyboardTracking(False)
@@ -62,6 +74,7 @@ class DriftPanel(Panel):
         bar = FlowLayout(spacing=6)
         bar.addWidget(self.examples)
         bar.addWidget(self.example)
+        bar.addWidget(self.state)
         head = QtWidgets.QVBoxLayout()
         head.setContentsMargins(6, 4, 6, 4)
         head.setSpacing(3)
@@ -130,8 +143,8 @@ class DriftPanel(Panel):
 
     def _question(self) -> DriftQuestion:
         example = self.example.value()
-        only = example if self.examples.currentIndex() == 1 else None
-        return DriftQuestion(only, DriftQuestion().examples, self._layer(), example)
+        number = _EXAMPLES[self.examples.currentIndex()][1]
+        return DriftQuestion(example if number == 1 else None, number, self._layer(), example)
 
     def _ask(self) -> None:
         """Request what is shown, if the run has ended and it is not known yet."""
@@ -158,11 +171,9 @@ class DriftPanel(Panel):
 
     def _show_note(self) -> None:
         drift, failure = self.model.drift, self._failure()
-        texts = [f"Not measured: {failure}" if failure else ""]
-        if drift is not None:
-            title = drift_title(drift)
-            texts += [start_text(drift), title[0].upper() + title[1:] + "."]
+        texts = [f"Not measured: {failure}" if failure else "", "" if drift is None else start_text(drift)]
         self.note.setText("\n".join(filter(None, texts)))
+        self.state.setText("" if drift is None else state_text(drift))
 
     def _text_at(self, table: DriftTable, places: DriftLayout, y: float) -> Sequence[str]:
         row = places.row_at(y)
