@@ -61,7 +61,7 @@ def start_text(drift: Drift) -> str:
             f"{SQNR.text(first.total.sqnr_db)}, {_origin(first)}."
         )
         if largest is not None and largest.layer != first.layer:
-            text += f" The largest error of its own has {largest.layer}, with an SQNR of {_own(largest)}."
+            text += f" {largest.layer} has the largest error of its own, with an SQNR of {_own(largest)}."
         return text
     text = (
         f"The drift builds up over several layers: at {first.layer} the SQNR first falls below "

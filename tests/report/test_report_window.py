@@ -81,6 +81,12 @@ class StagedLauncher(Launcher):
     def write_report(self, model, directory, path):
         self.asked.append((model, directory, path))
 
+    def cancel_drift(self):
+        pass
+
+    def cancel_channels(self):
+        pass
+
     def cancel_sensitivity(self):
         """None is ever in progress."""
 
