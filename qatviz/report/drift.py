@@ -1,4 +1,5 @@
 """Sections of a report on the errors of the layers, and on the channels of the weights."""
+# Apart from the other sections: a report has them only if their results are known.
 
 from typing import List
 

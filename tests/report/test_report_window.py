@@ -82,10 +82,10 @@ class StagedLauncher(Launcher):
         self.asked.append((model, directory, path))
 
     def cancel_drift(self):
-        pass
+        """None is ever in progress."""
 
     def cancel_channels(self):
-        pass
+        """None is ever in progress."""
 
     def cancel_sensitivity(self):
         """None is ever in progress."""

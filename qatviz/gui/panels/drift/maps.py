@@ -1,4 +1,5 @@
 """Picture of a layer's output for one example, in float and quantized."""
+# Apart from the panel, as a figure that can be saved by itself.
 
 from typing import Any, Dict, Optional, Sequence
 
