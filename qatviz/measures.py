@@ -480,9 +480,9 @@ _ALL = (
         "Widest range of an output channel over the median of all channels; with one scale for all, a typical channel "
         "loses a bit for each factor of 2.",
         _digits(3),
+        short="Ratio",
         better=LOWER,
-        # 2 and 4 of its bits.
-        thresholds=Thresholds(4.0, 16.0, kinds=(WEIGHTS,)),
+        thresholds=Thresholds(4.0, 16.0, kinds=(WEIGHTS,)),  # 2 and 4 of its bits
         is_of_float=True,
     ),
     Measure(

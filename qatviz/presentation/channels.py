@@ -16,8 +16,8 @@ COLUMNS = (*SCREENED, "verdict")
 _PADDING, _GAP = 6.0, 3.0
 #: Least and largest height of a row in lines of text.
 _LINES = (2.6, 5.0)
-#: Fractions of the width for names and verdicts, at most; smallest widths of names, boxes and verdicts, px.
-_NAMES, _VERDICT, _LEAST_NAMES, _LEAST_BOXES, _LEAST_VERDICT = 0.2, 0.26, 60.0, 80.0, 60.0
+#: Fractions of the width for names and verdicts, at most, and for boxes, at least; smallest widths of each, px.
+_NAMES, _VERDICT, _BOXES, _LEAST_NAMES, _LEAST_BOXES, _LEAST_VERDICT = 0.2, 0.26, 0.26, 60.0, 80.0, 60.0
 #: Smallest distance of two boxes, px: channels that are denser are drawn together.
 _LEAST_STEP = 2.0
 #: Smallest width of a box with a line at its median, px.
@@ -116,7 +116,8 @@ class ChannelsLayout(RowsLayout):
         numbers = [metrics.width(title + " ▾") + _PADDING for title in titles]
         longest = max((metrics.width(row.ranges.tensor) for row in rows), default=0.0) + 2 * _PADDING
         names = max(min(longest, _NAMES * width), _LEAST_NAMES)
-        verdict = max(min(_VERDICT * width, width - names - sum(numbers) - _LEAST_BOXES), _LEAST_VERDICT)
+        rest = width - names - sum(numbers) - max(_BOXES * width, _LEAST_BOXES)
+        verdict = max(min(_VERDICT * width, rest), _LEAST_VERDICT)
         boxes = max(width - names - sum(numbers) - verdict, _LEAST_BOXES)
         self._edges = np.cumsum([0.0, names, boxes, *numbers, verdict])
         self._reach = max((float(np.abs(row.ranges.whole).max()) for row in rows), default=0.0) or 1.0

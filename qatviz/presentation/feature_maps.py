@@ -15,7 +15,7 @@ COLORS = 255
 _MIDDLE = COLORS // 2
 TITLES = ("float", "quantized", "difference")
 #: Smallest and largest height of a map, and smallest width, px.
-_LEAST, _LARGEST = 28.0, 150.0
+_LEAST, _LARGEST = 34.0, 160.0
 _PADDING, _GAP = 8.0, 3.0
 _FLOAT, _QUANTIZED, _DIFFERENCE, _ZERO = (
     Stroke("float_values", 2.0),
@@ -68,6 +68,7 @@ def map_shapes(maps: FeatureMaps, colors: np.ndarray, width: float, height: floa
         for values, scale in ((picture.in_float, reach), (picture.quantized, reach), (difference, largest)):
             top = y + metrics.height
             shapes.append(Image(x, top, x + wide, top + high, _indices(values, scale), colors))
+            shapes.append(rects(x - 0.5, top - 0.5, x + wide + 0.5, top + high + 0.5, None, _ZERO))
             x += wide + _GAP
     return shapes
 
@@ -83,9 +84,9 @@ def maps_values(maps: FeatureMaps) -> Dict[str, List[Any]]:
 
 
 def _captions(maps: FeatureMaps, shown: int, number: int, share: float, width: float, metrics: Metrics) -> List[Shape]:
-    factor = f", difference × {1 / share:.3g}" if 0 < share < np.inf else ""
-    order = "" if number == 1 else f", largest error first ({shown} of {number:,} channels)"
-    text = f"{maps.layer}, example {maps.example:,}: float, quantized{factor or ', difference'}{order}"
+    factor = f" × {1 / share:.3g}" if 0 < share < np.inf else ""
+    order = "" if number == 1 else f" · {shown} of {number:,} channels"
+    text = f"{maps.layer}: float, quantized, difference{factor}{order}"
     return [Text(_PADDING, metrics.ascent, metrics.elided(text, width - 2 * _PADDING), "text")]
 
 

@@ -88,13 +88,13 @@ class Docks(QtCore.QObject):
         window.splitDockWidget(docks["histograms"], docks["evolution"], QtCore.Qt.Vertical)
         window.tabifyDockWidget(docks["quantization"], docks["run_settings"])
         window.tabifyDockWidget(docks["histograms"], docks["network"])
+        window.tabifyDockWidget(docks["histograms"], docks["drift"])
+        window.tabifyDockWidget(docks["histograms"], docks["channels"])
         window.tabifyDockWidget(docks["evolution"], docks["layers"])
         window.tabifyDockWidget(docks["evolution"], docks["events"])
         window.tabifyDockWidget(docks["evolution"], docks["moments"])
         window.tabifyDockWidget(docks["evolution"], docks["sensitivity"])
         window.tabifyDockWidget(docks["evolution"], docks["budget"])
-        window.tabifyDockWidget(docks["evolution"], docks["drift"])
-        window.tabifyDockWidget(docks["evolution"], docks["channels"])
         for name in docks:
             docks[name].show()
         for name in ("quantization", "histograms", "evolution"):

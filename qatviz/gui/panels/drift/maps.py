@@ -14,7 +14,7 @@ from qatviz.presentation.scene import Shape
 
 _TIP = (
     "Output of the selected layer: in float, quantized, and their difference on a scale of its own. Blue is positive, "
-    "orange negative. The SQNR is that of the channel."
+    "orange negative. The channels with the largest error come first, each with its SQNR."
 )
 
 

@@ -30,13 +30,13 @@ _ABOUT = (
     "the inputs of the network in float. Its inherited error is that of its inputs in the quantized network, as it "
     "passes through the layer in float."
 )
-_ALL_TIP = "Held-out examples on which the errors are measured"
+_ALL_TIP = "Held-out examples on which the errors are measured: the first ones, all, or one"
 _EXAMPLE_TIP = "Held-out example of the feature maps, counting from 0; of the errors, too, if they are those of one"
 _SORT_TIP = "Sort by this column, the largest error first; by layer: in the order of computation"
 #: Width above which the maps are beside the table, px.
 _BESIDE_PX = 500
 #: Choices of examples for the errors: text, and number; fewer are measured again sooner while the run trains.
-_EXAMPLES = (("First 64 held-out examples", 64), ("First 512", 512), ("All held-out examples", 10**9), ("One", 1))
+_EXAMPLES = (("64 examples", 64), ("512 examples", 512), ("All examples", 10**9), ("One example", 1))
 #: Largest index of an example that can be entered; the run uses the last one for larger ones.
 _LARGEST_EXAMPLE = 10**7
 
