@@ -31,17 +31,23 @@ _TICKS_DB = (40.0, 20.0, 10.0)
 
 
 def state_text(drift: Drift) -> str:
-    """Return what was measured in few words: ``step 1,200 · 256 examples · divergence 0.0123``."""
-    on = f"example {drift.example:,}" if drift.example is not None else count(drift.examples, "example")
-    return f"step {drift.step:,} · {on} · divergence {MEASURES['divergence'].text(drift.divergence)}"
+    """Return a sentence on what was measured: ``Measured at step 12 on 64 examples; divergence of the outputs 0.01.``"""
+    return f"Measured at step {drift.step:,} on {_examples(drift)}; {_divergence(drift)}."
 
 
 def drift_title(drift: Drift) -> str:
     """Return what was measured: ``drift at step 1,200 on 256 held-out examples: divergence of the outputs 0.0123``."""
-    on = f"held-out example {drift.example:,}" if drift.example is not None else ""
-    on = on or count(drift.examples, "held-out example")
-    divergence = MEASURES["divergence"].text(drift.divergence)
-    return f"drift at step {drift.step:,} on {on}: divergence of the outputs {divergence}"
+    return f"drift at step {drift.step:,} on {_examples(drift)}: {_divergence(drift)}"
+
+
+def _examples(drift: Drift) -> str:
+    if drift.example is not None:
+        return f"held-out example {drift.example:,}"
+    return count(drift.examples, "held-out example")
+
+
+def _divergence(drift: Drift) -> str:
+    return f"divergence of the outputs {MEASURES['divergence'].text(drift.divergence)}"
 
 
 def start_text(drift: Drift) -> str:

@@ -83,7 +83,7 @@ def test_layers_and_maps_are_shown_and_the_sentence_names_one(panel, context):
     context.model.process([drift(run), maps(run, "conv1")])
     shown.refresh()
     assert shown.table.rows.content.names[:2] == ("input", "conv1")
-    assert "drift starts at" in shown.note.text() and "divergence 0.25" in shown.state.text()
+    assert "drift starts at" in shown.note.text() and "divergence of the outputs 0.25" in shown.note.text()
     assert shown.maps.maps.layer == "conv1" and not shown.maps.empty.isVisible()
     image = shown.maps.grab().toImage()
     colors = {image.pixel(x, y) for x in range(0, image.width(), 5) for y in range(40, image.height(), 5)}

@@ -165,7 +165,7 @@ def test_the_channel_with_the_largest_error_is_drawn_first():
     shapes = map_shapes(found, map_colors(DARK), 500.0, 300.0, METRICS)
     images = [shape for shape in shapes if isinstance(shape, Image)]
     assert len(images) == 3 * 4 and all(image.pixels.shape == (8, 6) for image in images)
-    assert texts(shapes)[1].startswith("2: ") and "example 7" in texts(shapes)[0]
+    assert texts(shapes)[1].startswith("2: ") and "4 of 4 channels" in texts(shapes)[0]
     values = images[0].pixels.astype(int) - COLORS // 2
     expected = found.in_float[:, :, 2] / np.abs(found.in_float).max() * (COLORS // 2)
     np.testing.assert_allclose(values, expected, atol=0.51)

@@ -28,7 +28,7 @@ from qatviz.protocol.commands import WatchDrift
 _ABOUT = (
     "Each layer's output is compared with that of the network in float. Its own error is what its quantizers add, for "
     "the inputs of the network in float. Its inherited error is that of its inputs in the quantized network, as it "
-    "passes through the layer in float."
+    f"passes through the layer in float. {MEASURES['divergence'].help}"
 )
 _ALL_TIP = "Held-out examples on which the errors are measured: the first ones, all, or one"
 _EXAMPLE_TIP = "Held-out example of the feature maps, counting from 0; of the errors, too, if they are those of one"
@@ -57,8 +57,6 @@ class DriftPanel(Panel):
     def _setup_ui(self) -> None:
         self.examples = QtWidgets.QComboBox(toolTip=_ALL_TIP, accessibleName="Examples of the errors")
         self.examples.addItems([text for text, _ in _EXAMPLES])
-        self.state = Label()
-        self.state.setToolTip(MEASURES["divergence"].help)
         self.example = QtWidgets.QSpinBox(maximum=_LARGEST_EXAMPLE, toolTip=_EXAMPLE_TIP, prefix="example ")
         self.example.setAccessibleName("Held-out example")
         self.example.setKeyboardTracking(False)
@@ -74,7 +72,6 @@ class DriftPanel(Panel):
         bar = FlowLayout(spacing=6)
         bar.addWidget(self.examples)
         bar.addWidget(self.example)
-        bar.addWidget(self.state)
         head = QtWidgets.QVBoxLayout()
         head.setContentsMargins(6, 4, 6, 4)
         head.setSpacing(3)
@@ -171,9 +168,8 @@ class DriftPanel(Panel):
 
     def _show_note(self) -> None:
         drift, failure = self.model.drift, self._failure()
-        texts = [f"Not measured: {failure}" if failure else "", "" if drift is None else start_text(drift)]
-        self.note.setText("\n".join(filter(None, texts)))
-        self.state.setText("" if drift is None else state_text(drift))
+        found = "" if drift is None else f"{start_text(drift)} {state_text(drift)}"
+        self.note.setText("\n".join(filter(None, [f"Not measured: {failure}" if failure else "", found])))
 
     def _text_at(self, table: DriftTable, places: DriftLayout, y: float) -> Sequence[str]:
         row = places.row_at(y)
