@@ -9,7 +9,7 @@ from typing import Optional, Union
 from qatviz.analysis.channels import RunChannels
 from qatviz.analysis.drift import DriftQuestion, RunDrift
 from qatviz.api import print_notice
-from qatviz.session.channels import channels_of_record
+from qatviz.session.channels import channels_at
 from qatviz.session.drift import drift_of_record
 from qatviz.session.record_requests import ChannelsRequest, DriftRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
@@ -54,14 +54,17 @@ def drift(
     return drift_of_record(DriftRequest(os.fspath(directory), checkpoint, data, question), print_notice)
 
 
-def channels(directory: Union[str, Path], checkpoint: Optional[str] = None) -> RunChannels:
-    """Return the ranges of all output channels of a recorded run's weights, with outliers and verdicts.
+def channels(path: Union[str, Path], checkpoint: Optional[str] = None, preset: Optional[str] = None) -> RunChannels:
+    """Return the ranges of all output channels of the weights of a run or a model, with outliers and verdicts.
 
     Parameters
     ----------
-    directory : str or Path
+    path : str or Path
+        Directory of a recorded run, or a Keras model: ``.keras``, ``.h5`` or the folder of a SavedModel.
     checkpoint : str, optional
-        Name of the checkpoint; by default the newest.
+        Name of the run's checkpoint; by default the newest.
+    preset : str, optional
+        Settings for the verdicts; by default those of the run, and for a model ``tflite-int8``.
 
     Returns
     -------
@@ -69,7 +72,8 @@ def channels(directory: Union[str, Path], checkpoint: Optional[str] = None) -> R
 
     Raises
     ------
-    RecordError
-        If the record cannot be used.
+    RecordError, NetworkError, SettingError
+        If the record or the model cannot be used, or there is no such preset.
     """
-    return channels_of_record(ChannelsRequest(os.fspath(directory), checkpoint), print_notice)
+    keep_tensorflow_quiet()
+    return channels_at(ChannelsRequest(os.fspath(path), checkpoint, preset), print_notice)

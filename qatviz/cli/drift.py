@@ -14,7 +14,8 @@ from qatviz.measures import MEASURES
 from qatviz.memory import exit_on_native_shortage
 from qatviz.number_format import plain
 from qatviz.presentation.drift import drift_title, start_text
-from qatviz.session.channels import channels_of_record
+from qatviz.presets import PRESETS
+from qatviz.session.channels import channels_at
 from qatviz.session.drift import drift_of_record
 from qatviz.session.record_requests import ChannelsRequest, DriftRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
@@ -34,6 +35,7 @@ _CHANNELS_EXAMPLES = """\
 examples:
   qatviz channels runs/a
   qatviz channels runs/a --sort range_ratio --json
+  qatviz channels model.h5 --preset int4
 
 The weights alone show what is hard to quantize, without data and before the
 first training step: a few extreme weights widen the range of all others
@@ -54,9 +56,10 @@ def drift_of_run(options: argparse.Namespace) -> int:
 
 
 def channels_of_run(options: argparse.Namespace) -> int:
-    """Print the channels; errors are those of :func:`qatviz.session.channels.channels_of_record`."""
-    request = ChannelsRequest(options.directory, options.checkpoint)
-    result = channels_of_record(request, print_notice)
+    """Print the channels; errors are those of :func:`qatviz.session.channels.channels_at`."""
+    keep_tensorflow_quiet()
+    request = ChannelsRequest(options.path, options.checkpoint, options.preset)
+    result = channels_at(request, print_notice)
     if options.sort is not None:
         rows = sorted(result.tensors, key=lambda row: -row.measures[options.sort])
         result = result._replace(tensors=tuple(rows))
@@ -83,7 +86,7 @@ def _drift_cells(layer: LayerDrift) -> List[str]:
 def _channels_text(result: RunChannels) -> str:
     heads = ["weights", "channels", *(MEASURES[name].label.lower() for name in SCREENED), "level", "verdict"]
     rows = [_channels_cells(row) for row in result.tensors]
-    return "\n".join([f"weights of checkpoint {result.checkpoint}", table(heads, rows, (0, 5, 6))])
+    return "\n".join([f"weights of {result.checkpoint}", table(heads, rows, (0, 5, 6))])
 
 
 def _channels_cells(row: Screened) -> List[str]:
@@ -100,7 +103,8 @@ def add_commands(add: Callable[..., Any]) -> None:
         "measure in which layers of a recorded run the error of quantization arises",
         epilog=_DRIFT_EXAMPLES,
     )
-    _add_run(parser)
+    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    _add_checkpoint(parser)
     parser.add_argument(
         "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
     )
@@ -117,16 +121,19 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser = add(
         "channels",
         channels_of_run,
-        "show which weights of a recorded run, and which of their channels, are hard to quantize",
+        "show which weights of a recorded run or a model, and which of their channels, are hard to quantize",
         epilog=_CHANNELS_EXAMPLES,
     )
-    _add_run(parser)
+    parser.add_argument("path", metavar="RUN_OR_MODEL", help="the run's directory, or a Keras model (.keras, .h5, ...)")
+    _add_checkpoint(parser)
+    parser.add_argument(
+        "--preset", choices=tuple(PRESETS), help="settings for the verdicts (default: those of the run; tflite-int8)"
+    )
     parser.add_argument("--sort", choices=SCREENED, help="sort by this measure, the largest first")
     parser.add_argument("--json", action="store_true", help="print the result, with all channels, as one line of JSON")
 
 
-def _add_run(parser: Any) -> None:
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+def _add_checkpoint(parser: Any) -> None:
     parser.add_argument(
         "--checkpoint", metavar="NAME", help="state to use; best: that of the best evaluation (default: the newest)"
     )

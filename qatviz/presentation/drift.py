@@ -31,7 +31,7 @@ _TICKS_DB = (40.0, 20.0, 10.0)
 
 
 def state_text(drift: Drift) -> str:
-    """Return a sentence on what was measured: ``Measured at step 12 on 64 examples; divergence of the outputs 0.01.``"""
+    """Return a sentence: ``Measured at step 12 on 64 held-out examples; divergence of the outputs 0.01.``."""
     return f"Measured at step {drift.step:,} on {_examples(drift)}; {_divergence(drift)}."
 
 

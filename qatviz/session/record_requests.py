@@ -112,15 +112,18 @@ class DriftRequest:
 
 @dataclass(frozen=True)
 class ChannelsRequest:
-    """Request for the channels of a recorded run's weights.
+    """Request for the channels of the weights of a recorded run or of a model.
 
     Attributes
     ----------
-    directory : str
-        Directory of the recorded run.
+    path : str
+        Directory of the recorded run, or file or folder of a Keras model.
     checkpoint : str, optional
-        Name of the checkpoint; None: the newest readable one.
+        Name of the run's checkpoint; None: the newest readable one.
+    preset : str, optional
+        Settings for the verdicts; None: those of the run, and for a model the default preset.
     """
 
-    directory: str
+    path: str
     checkpoint: Optional[str] = None
+    preset: Optional[str] = None

@@ -13,7 +13,7 @@ from qatviz.presentation.export_sizes import FormatSize, WeightStorage
 from qatviz.report.run_data import KnownResults, RunData
 from qatviz.report.unrecorded import unrecorded_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
-from qatviz.session.channels import channels_of_record
+from qatviz.session.channels import channels_at
 from qatviz.session.checkpoints import readable_checkpoints, settings_at
 from qatviz.session.drift import drift_of_record
 from qatviz.session.record_requests import ChannelsRequest, DriftRequest, SensitivityRequest
@@ -59,7 +59,7 @@ def write_recorded(
 _COMPUTED: Dict[str, Callable[[str], Any]] = {
     "sensitivity": lambda directory: sensitivity_of_record(SensitivityRequest(directory, measured=True)),
     "drift": lambda directory: drift_of_record(DriftRequest(directory)),
-    "channels": lambda directory: channels_of_record(ChannelsRequest(directory)),
+    "channels": lambda directory: channels_at(ChannelsRequest(directory)),
 }
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
+import tensorflow
 from cli_calls import call, error_of, write_data
 
 import qatviz
@@ -63,6 +63,24 @@ def test_channels_are_printed_and_agree_with_the_api(run):
     ordered = call("channels", run, "--sort", "kurtosis", "--json").json["tensors"]
     kurtosis = [row["kurtosis"] for row in ordered]
     assert kurtosis == sorted(kurtosis, reverse=True) and set(SCREENED) < set(ordered[0])
+
+
+def test_a_model_is_screened_before_any_training(tmp_path):
+    keras, path = tensorflow.keras, tmp_path / "model.h5"
+    with tensorflow.Graph().as_default(), tensorflow.compat.v1.Session().as_default():
+        model = keras.Sequential([keras.layers.Dense(5, input_shape=(4,), name="logits")])
+        weights = np.random.RandomState(0).randn(4, 5).astype(np.float32)
+        weights[:, 2] *= 50
+        model.set_weights([weights, np.zeros(5)])
+        model.save(str(path))
+        (tmp_path / "model.json").write_text(model.to_json(), encoding="utf-8")
+    told = call("channels", path, "--preset", "tflite-int8", "--json").json
+    (row,) = told["tensors"]
+    assert (told["step"], told["checkpoint"], row["tensor"]) == (0, "model.h5", "logits.weights")
+    assert [channel["quantiles"][0] for channel in row["channels"]] == weights.min(axis=0).tolist()
+    assert row["range_ratio"] > 10 and [channel["is_outlier"] for channel in row["channels"]].index(True) == 2
+    assert qatviz.channels(path).tensors[0].measures["range_ratio"] == row["range_ratio"]
+    assert "no weights" in error_of("channels", tmp_path / "model.json")
 
 
 def test_errors_name_the_folder(run, tmp_path):

@@ -203,7 +203,7 @@ def test_channels_of_a_run_are_those_of_its_record():
         driver.send(WatchChannels())
         driver.finish()
     state = driver.run.final
-    recorded = channels_of(state)
+    recorded = channels_of(state.book.plan, state.arrays, state.step)
     assert recorded.step == 20
     training = TrainingGraph(*graph_arguments(run_spec))
     LiveRun(training, replace(run_spec, start=state), BranchCursor(), lambda event: None)
