@@ -4,7 +4,7 @@ Which tensors will be hard to quantize is visible in the weights alone, before t
 weights widen the range of all others (kurtosis), and channels of very different ranges can't share one scale well.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
@@ -42,6 +42,10 @@ class ChannelRanges:
         float64 ``[len(QUANTILES)]``: of all weights.
     kurtosis, channel_kurtosis : float
         Excess kurtosis of all weights, and the mean of those of the channels; NaN for constants.
+    z : np.ndarray
+        Robust z-score of the logarithm of each channel's range, float64 ``[channels]``; NaN for all zeros.
+    outliers : tuple of int
+        Indices of channels that stand out, the most extreme first.
     """
 
     tensor: str
@@ -49,10 +53,15 @@ class ChannelRanges:
     whole: np.ndarray
     kurtosis: float
     channel_kurtosis: float
+    z: np.ndarray = field(init=False, repr=False)
+    outliers: Tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.quantiles.setflags(write=False)
-        self.whole.setflags(write=False)
+        z = robust_z(np.log2(np.where(self.ranges > 0, self.ranges, np.nan)))
+        for array in (self.quantiles, self.whole, z):
+            array.setflags(write=False)
+        object.__setattr__(self, "z", z)
+        object.__setattr__(self, "outliers", _outliers(self.ranges, z))
 
     @property
     def ranges(self) -> np.ndarray:
@@ -64,21 +73,6 @@ class ChannelRanges:
         """Widest range over the median range, of channels that are not all zeros; NaN without such channels."""
         used = self.ranges[self.ranges > 0]
         return float(used.max() / np.median(used)) if used.size else float("nan")
-
-    @property
-    def z(self) -> np.ndarray:
-        """Robust z-score of the logarithm of each channel's range, float64 ``[channels]``; NaN for all zeros."""
-        return robust_z(np.log2(np.where(self.ranges > 0, self.ranges, np.nan)))
-
-    @property
-    def outliers(self) -> Tuple[int, ...]:
-        """Indices of channels that stand out, the most extreme first."""
-        z, ranges = self.z, self.ranges
-        with np.errstate(invalid="ignore"):
-            factor = ranges / np.median(ranges[ranges > 0]) if (ranges > 0).any() else ranges
-            is_far = (factor >= _LEAST_FACTOR) | (factor <= 1 / _LEAST_FACTOR)
-            places = np.flatnonzero((np.abs(z) > OUTLIER_Z) & is_far)
-        return tuple(places[np.argsort(-np.abs(z[places]), kind="stable")].tolist())
 
     @property
     def zeros(self) -> int:
@@ -179,6 +173,17 @@ def robust_z(values: np.ndarray) -> np.ndarray:
     absolute = np.abs(distance[np.isfinite(values)])
     deviation = float(np.median(absolute)) / _MAD or float(absolute.mean()) / _MEAN_AD
     return distance / deviation if deviation else distance
+
+
+def _outliers(ranges: np.ndarray, z: np.ndarray) -> Tuple[int, ...]:
+    """Return the indices of unusual ranges, the most extreme first."""
+    if not (ranges > 0).any():
+        return ()
+    factor = ranges / np.median(ranges[ranges > 0])
+    with np.errstate(invalid="ignore"):  # comparisons with NaN are False
+        is_far = (factor >= _LEAST_FACTOR) | (factor <= 1 / _LEAST_FACTOR)
+        places = np.flatnonzero((np.abs(z) > OUTLIER_Z) & is_far)
+    return tuple(places[np.argsort(-np.abs(z[places]), kind="stable")].tolist())
 
 
 def screened(ranges: ChannelRanges, settings: QuantizerSettings) -> Screened:

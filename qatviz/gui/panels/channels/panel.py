@@ -20,6 +20,7 @@ from qatviz.presentation.channels import (
     sorted_rows,
 )
 from qatviz.presentation.figure_caption import Caption
+from qatviz.settings import QuantizerSettings
 
 _ABOUT = (
     "The weights alone show what is hard to quantize, without data and before the first training step: a few extreme "
@@ -48,7 +49,12 @@ class ChannelsPanel(Panel):
         self.note = Label(wordWrap=True)
         self.note.setToolTip(_ABOUT)
         self.table = SceneTable(self.theme, "Channels of the weights", _SORT_TIP, self._caption)
-        self._rows: Tuple[Optional[ChannelsOverview], Tuple[Screened, ...]] = (None, ())
+        #: Channels and settings of the rows that were screened last, and the rows.
+        self._known: Tuple[Optional[ChannelsOverview], Sequence[QuantizerSettings], Tuple[Screened, ...]] = (
+            None,
+            (),
+            (),
+        )
         self._is_asked, self._message = False, ""  # about a run that has ended
 
     def _layout(self) -> None:
@@ -109,12 +115,16 @@ class ChannelsPanel(Panel):
 
     def _screened(self) -> Tuple[Screened, ...]:
         """Return the tensors with verdicts under the settings in effect and pending."""
-        found, plan = self.model.channels, self.model.plan
-        if found is None or plan is None:
+        found = self.model.channels
+        if found is None:
             return ()
         book = self.edits.pending_book() or self.model.book
         assert book is not None, "a run has settings"
-        return tuple(screened(ranges, book.of(ranges.tensor)) for ranges in found.tensors)
+        known, settings, rows = self._known
+        if known is not found or settings != book.quantizers:
+            rows = tuple(screened(ranges, book.of(ranges.tensor)) for ranges in found.tensors)
+            self._known = found, book.quantizers, rows
+        return rows
 
     def _empty_text(self) -> str:
         if self.model.run is None:
