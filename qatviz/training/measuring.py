@@ -19,6 +19,7 @@ from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import SnapshotPace
 from qatviz.training.pieces import piece_size
+from qatviz.training.predictions import PredictionUpdates
 from qatviz.training.scoring import Scores, scores_of
 from qatviz.training.sensitivity_updates import SensitivityUpdates
 from qatviz.training.snapshot import make_snapshot
@@ -59,6 +60,7 @@ class Measuring:
         self._evaluated_point, self._evaluated_book = live.point, live.book
         self._is_evaluation_queued = False
         self.sensitivity = SensitivityUpdates(live, spec, put)
+        self.predictions = PredictionUpdates(live, spec, put, lambda: self._is_published_needed)
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
         self.on_result: Callable[[Evaluated, SettingsBook, Optional[RunState]], None] = lambda *_: None
@@ -98,7 +100,7 @@ class Measuring:
         live, graph = self._live, self._live.graph
         started = time.perf_counter()
         self._phase = phase(live.step)
-        with graph.published(restore_previous=self.is_evaluating or self.sensitivity.is_measuring):
+        with graph.published(restore_previous=self._is_published_needed):
             self._put(make_snapshot(graph.snapshot(), live.book, live.point, live.seconds))
             for name in sorted(self._inspected):
                 self._put(TensorValues(live.step, name, read_only(graph.tensor_values(name))))
@@ -107,7 +109,12 @@ class Measuring:
         rest_share = min(1.0, interval / RUN_SETTINGS["snapshot_interval"].default)
         self._pace.done(started, time.perf_counter(), interval, rest_share)
 
-    # Sensitivities
+    @property
+    def _is_published_needed(self) -> bool:
+        """True while the published state is that of an evaluation or of a measurement in progress."""
+        return self.is_evaluating or self.sensitivity.is_measuring
+
+    # Sensitivities and predictions
 
     def watch_sensitivity(self, is_on: bool) -> None:
         """Begin or end to estimate sensitivities."""
@@ -117,9 +124,17 @@ class Measuring:
         """Begin a measurement of the sensitivities of the present state, or cancel it."""
         self.sensitivity.measure(is_on)
 
-    def advance_sensitivity(self, is_idle: bool = False) -> bool:
-        """Compute a piece of the sensitivities if one is due; return whether it did."""
-        return self.sensitivity.advance(not self.is_evaluating, is_idle)
+    def watch_predictions(self, is_on: bool) -> None:
+        """Begin or end to predict held-out examples after evaluations and changes of settings."""
+        self.predictions.watch(is_on)
+
+    def request_predictions(self) -> None:
+        """Predict held-out examples in the present state once."""
+        self.predictions.request()
+
+    def advance_requests(self, is_idle: bool = False) -> bool:
+        """Compute a piece of the sensitivities or predictions if one is due; return whether it did."""
+        return self.sensitivity.advance(not self.is_evaluating, is_idle) or self.predictions.advance(is_idle)
 
     # Evaluations
 
@@ -167,6 +182,7 @@ class Measuring:
         result = self._evaluation.advance()
         if result is not None:
             self._evaluation = None
+            self.predictions.follow_evaluation()
             self._live.report(result, self._evaluated_point)
             self.on_result(result, self._evaluated_book, self._candidate)
             self._candidate = None
@@ -179,8 +195,9 @@ class Measuring:
         self.sensitivity.close()
 
     def drop_evaluation(self) -> None:
-        """Drop the evaluation and the sensitivities in progress, if any: their state is abandoned, or the run ends."""
+        """Drop what is in progress, if anything: its state is abandoned, or the run ends."""
         self.sensitivity.restart()
+        self.predictions.restart()
         self._evaluation, self._is_evaluation_queued, self._candidate = None, False, None
 
 
