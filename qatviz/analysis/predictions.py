@@ -25,10 +25,11 @@ class OutputPredictions:
         Names of the classes or labels; empty for a regression.
     in_float, quantized : np.ndarray
         Logits, float32 ``[n, classes]``, or ``[n, 1]`` of which the sign decides between two classes; logits of labels
-        ``[n, labels]``; numbers to predict ``[n, outputs]``; of masks the predicted classes, int ``[n, height, width]``.
+        ``[n, labels]``; numbers to predict ``[n, outputs]``; of masks the predicted classes, int
+        ``[n, height, width]``.
     targets : np.ndarray
-        Classes, int ``[n]``; labels, 0 and 1 ``[n, labels]``; numbers ``[n, outputs]``; masks ``[n, height, width]``, in
-        which ignored pixels have larger values than the classes.
+        Classes, int ``[n]``; labels, 0 and 1 ``[n, labels]``; numbers ``[n, outputs]``; masks ``[n, height, width]``,
+        in which ignored pixels have larger values than the classes.
     refusal : str
         Reason why the output has no comparison; the arrays are empty then.
     """
@@ -129,9 +130,9 @@ class GroupScore(NamedTuple):
 
     Attributes
     ----------
-    index : int
+    group : int
         Index of the class, label or number.
-    count : int
+    number : int
         Number of examples of the class, or with the label; pixels for masks; all examples of a regression.
     in_float, quantized : float
         Fraction of them (of a label: of all examples) that are predicted correctly, NaN of none; of a regression, the
@@ -140,8 +141,8 @@ class GroupScore(NamedTuple):
         How much worse the quantized network is.
     """
 
-    index: int
-    count: int
+    group: int
+    number: int
     in_float: float
     quantized: float
     lost: float
@@ -210,9 +211,7 @@ def compare(found: OutputPredictions) -> Comparison:
     return Comparison(before, after, np.asarray(flipped), np.sign(right[1] - right[0]).astype(np.int8))
 
 
-def ordered(
-    comparison: Comparison, only_flipped: bool = False, members: Optional[np.ndarray] = None
-) -> np.ndarray:
+def ordered(comparison: Comparison, only_flipped: bool = False, members: Optional[np.ndarray] = None) -> np.ndarray:
     """Return the indices of examples by the margin that they lose, the largest first, int64.
 
     Parameters

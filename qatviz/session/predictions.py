@@ -41,9 +41,7 @@ def recorded_spec(request: PredictionsRequest, notify: Notify = ignore) -> RunSp
     return recorded_state(request.directory, checkpoint, request.data, notify)[1]
 
 
-def predictions_of(
-    spec: RunSpec, at_most: Optional[int] = None, progress: Optional[Progress] = None
-) -> RunPredictions:
+def predictions_of(spec: RunSpec, at_most: Optional[int] = None, progress: Optional[Progress] = None) -> RunPredictions:
     """Return the predictions of the state ``spec.start`` for ``at_most`` held-out examples, by default for all.
 
     Raises

@@ -20,6 +20,7 @@ class StagedLauncher(Launcher):
         self.begun, self.kinds, self.names = [], {}, ["start", "step-00000003"]
         self.evaluations, self.cancellations = [], 0
         self.read, self.deleted, self.sensitivities = [], [], []
+        self.predicted, self.examples = [], []
         self.compared, self.written_comparisons = [], []
 
     def begin(self, request, new_window=False):
@@ -36,6 +37,15 @@ class StagedLauncher(Launcher):
 
     def cancel_sensitivity(self):
         self.sensitivities.append(None)
+
+    def predict(self, run, directory, book):
+        self.predicted.append((run, directory, book))
+
+    def read_examples(self, run, directory, number):
+        self.examples.append((run, directory, number))
+
+    def cancel_predictions(self):
+        self.predicted.append(None)
 
     def kind_of(self, path):
         if path not in self.kinds:

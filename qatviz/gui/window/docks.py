@@ -9,7 +9,7 @@ from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.scrolled import Scrolled
 
 #: Version of arrangements: increment it when docks are added or renamed, so that older arrangements are ignored.
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 #: Number of docks side by side, and above each other, in the default arrangement.
 _COLUMNS, _ROWS = 3, 2
 #: Height of a dock's tabs and title, in lines of text.
@@ -93,6 +93,7 @@ class Docks(QtCore.QObject):
         window.tabifyDockWidget(docks["evolution"], docks["moments"])
         window.tabifyDockWidget(docks["evolution"], docks["sensitivity"])
         window.tabifyDockWidget(docks["evolution"], docks["budget"])
+        window.tabifyDockWidget(docks["evolution"], docks["predictions"])
         for name in docks:
             docks[name].show()
         for name in ("quantization", "histograms", "evolution"):

@@ -5,6 +5,7 @@ from typing import List, Optional, Tuple, Type
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.analysis.predictions import Predictions
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.gui.model.bridge import Bridge
 from qatviz.gui.model.context import Context
@@ -20,6 +21,7 @@ from qatviz.gui.panels.histograms.panel import HistogramsPanel
 from qatviz.gui.panels.layers.panel import LayersPanel
 from qatviz.gui.panels.moments.panel import MomentsPanel
 from qatviz.gui.panels.network.panel import NetworkPanel
+from qatviz.gui.panels.predictions.panel import PredictionsPanel
 from qatviz.gui.panels.sensitivity.panel import SensitivityPanel
 from qatviz.gui.panels.settings.quantization import QuantizationPanel
 from qatviz.gui.panels.settings.run import RunSettingsPanel
@@ -60,6 +62,7 @@ PANELS: Tuple[Type[Panel], ...] = (
     MomentsPanel,
     SensitivityPanel,
     BudgetPanel,
+    PredictionsPanel,
 )
 #: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
 #: waited for at the end of the program.
@@ -252,6 +255,14 @@ class MainWindow(RunWindow):
         self.launcher.sensitivity_progressed.connect(sensitivity.show_progress)
         self.launcher.sensitivity_found.connect(self._on_sensitivity)
         self.launcher.sensitivity_failed.connect(sensitivity.finish)
+        predictions = self.panels["predictions"]
+        predictions.wanted.connect(self._predict)
+        predictions.cancelled.connect(self.launcher.cancel_predictions)
+        predictions.pictures_wanted.connect(self._read_examples)
+        self.launcher.predictions_progressed.connect(predictions.show_progress)
+        self.launcher.predictions_found.connect(self._on_predictions)
+        self.launcher.predictions_failed.connect(predictions.finish)
+        self.launcher.examples_read.connect(lambda pictures: self.model.process([pictures]))
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
         self.time.comparison_begun.connect(lambda: self.docks.open("moments"))
 
@@ -366,6 +377,18 @@ class MainWindow(RunWindow):
         self.panels["sensitivity"].finish()
         self.model.process([found.estimated, *([] if found.measured is None else [found.measured])])
 
+    def _predict(self, book: SettingsBook) -> None:
+        assert self.model.run is not None, "predictions are those of a run"
+        self.launcher.predict(self.model.run, self.directory, book)
+
+    def _read_examples(self, number: int) -> None:
+        assert self.model.run is not None, "examples are those of a run"
+        self.launcher.read_examples(self.model.run, self.directory, number)
+
+    def _on_predictions(self, found: Predictions) -> None:
+        self.panels["predictions"].finish()
+        self.model.process([found])
+
     def _on_step_chosen(self, step: int) -> None:
         self.docks.open("evolution")
         self.panels["evolution"].go_to(step)
@@ -441,6 +464,7 @@ class MainWindow(RunWindow):
         self.handlers.leave()
         self.panels["quantization"].what_if.cancel()
         self.launcher.cancel_sensitivity()
+        self.launcher.cancel_predictions()
         self.end_runs(CLOSING_S)
         self.exports.close()
         event.accept()
