@@ -3,7 +3,7 @@
 from typing import Any
 
 __version__ = "0.2.0"
-__all__ = ["evaluate", "launch", "sensitivity", "train"]
+__all__ = ["evaluate", "launch", "predictions", "sensitivity", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from qatviz.cli import (
     evaluate,
     export,
     listing,
+    predictions,
     reports,
     runs,
     sensitivity,
@@ -100,6 +101,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     compare.add_commands(functools.partial(_command, commands))
     sweep.add_commands(functools.partial(_command, commands))
     sensitivity.add_commands(functools.partial(_command, commands))
+    predictions.add_commands(functools.partial(_command, commands))
     advise.add_commands(functools.partial(_command, commands))
     word = argv[0].partition("=")[0] if argv else ""
     if word in commands.choices["train"]._option_string_actions and word not in parser._option_string_actions:

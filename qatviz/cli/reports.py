@@ -21,6 +21,11 @@ def add_commands(add: Callable[..., Any]) -> None:
         action="store_true",
         help="add which tensors tolerate few bits, estimated and measured on the newest checkpoint",
     )
+    parser.add_argument(
+        "--predictions",
+        action="store_true",
+        help="add what the newest checkpoint predicts for held-out examples in float and quantized",
+    )
     parser.add_argument("--json", action="store_true", help="print the file's path and size as one line of JSON")
     parser = add("tensorboard", tensorboard, "write a recorded run as event files for TensorBoard")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
@@ -46,7 +51,7 @@ def report(options: argparse.Namespace) -> int:
 
     keep_tensorflow_quiet()
 
-    written = write_recorded(options.directory, options.out, options.sensitivity)
+    written = write_recorded(options.directory, options.out, options.sensitivity, with_predictions=options.predictions)
     if options.json:
         print_output(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))
     else:

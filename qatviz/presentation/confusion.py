@@ -17,6 +17,8 @@ KINDS = (IN_FLOAT, QUANTIZED, DIFFERENCE)
 _GAP, _PADDING = 1.0, 4.0
 #: Largest part of the width for the names, and the smallest cell with a text, px.
 _NAMES, _LEAST_TEXT = 0.3, 14.0
+#: Part of a line's height that a text needs.
+_NAME_PART = 0.8
 _SELECTED = Stroke("accent", 2.0)
 
 
@@ -128,9 +130,11 @@ class ConfusionLayout:
         shapes: List[Shape] = [Text(self.left, metrics.ascent, "predicted", "muted")]
         places: Dict[str, List[Tuple[float, float]]] = {}
         texts: List[Shape] = []
+        named_below = self.top  # rows that are lower than a line of text are named where there is room
         for row, name in enumerate(table.names):
             y, x = self.top + row * self.cell_height, self.left + row * self.cell_width
-            if self.cell_height >= metrics.height * 0.8:
+            if y + self.cell_height / 2 - _NAME_PART * metrics.height / 2 >= named_below - 1:
+                named_below = y + self.cell_height / 2 + _NAME_PART * metrics.height / 2
                 shown = metrics.elided(name, self.left - _PADDING)
                 texts.append(Text(self.left - _PADDING, y + self.cell_height / 2 + half, shown, "text", END))
             shown = metrics.elided(name, self.cell_width - 1)
@@ -155,7 +159,7 @@ class ConfusionLayout:
         metrics = self._metrics
         sign = "+" if value > 0 and self._table.kind == DIFFERENCE else ""
         text = sign + si(value).replace("-", "−")
-        if self.cell_height < metrics.height * 0.8 or metrics.width(text) > self.cell_width - 2:
+        if self.cell_height < _NAME_PART * metrics.height or metrics.width(text) > self.cell_width - 2:
             return []
         return [Text(left + self.cell_width / 2, base + self.cell_height / 2, text, ink_on(role), MIDDLE)]
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from qatviz.analysis.predictions import Predictions
+
 if TYPE_CHECKING:  # it would delay the window, which only shows pictures that others have made
     from qatviz.data import Dataset
 
@@ -46,6 +48,13 @@ class ExamplePictures(NamedTuple):
         if self.images is None:
             return 4 / 3
         return float(min(max(self.images.shape[2] / self.images.shape[1], 1 / 3), 3.0))
+
+
+class PicturedPredictions(NamedTuple):
+    """Predictions with the pictures of their examples, None if they are unknown."""
+
+    found: Predictions
+    pictures: Optional[ExamplePictures] = None
 
 
 def pictures_of_examples(dataset: "Dataset", number: int) -> ExamplePictures:

@@ -190,7 +190,7 @@ class ScoreBars:
         longest = max(metrics.width(row.name) for row in self._rows) + _GAP
         left = x + min(longest, _NAMES * self._width)
         values = max(metrics.width(text) for row in self._rows for text in (row.text_float, row.text_quantized, "100"))
-        columns = x + self._width - _GAP - values, x + self._width - _GAP
+        columns = x + self._width - 3 * _GAP - values, x + self._width - _GAP
         right = max(columns[0] - values - 2 * _GAP, left + 1)
         shapes = self._legend(left, top)
         for number, row in enumerate(self._rows):

@@ -1,6 +1,6 @@
 """Texts on predictions in float and quantized, for window, report and terminal."""
 
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -36,6 +36,8 @@ MARGIN_HELP = {
     SEGMENTATION: "Margin: the fraction of correct pixels minus that of wrong ones; ignored pixels do not count.",
     REGRESSION: "Margin: minus the root of the mean squared error of the example's numbers.",
 }
+#: Meaning of the words in :func:`summary_text`.
+EFFECT_HELP = "Lost: right in float, wrong when quantized. Won: wrong in float, right when quantized."
 #: Number of names in a text; more are counted.
 _NAMES = 3
 #: Roles of colours of the two networks.
@@ -43,7 +45,7 @@ FLOAT_ROLE, QUANTIZED_ROLE = "float_values", "in_range"
 
 
 class GroupHeads(NamedTuple):
-    """Column titles of the scores by class, label or number to predict, and the noun for these."""
+    """Words for classes, labels or numbers to predict, for their examples, for their score, and for several of them."""
 
     group: str
     number: str
@@ -65,7 +67,7 @@ def metric_of_scores(task: str) -> Metric:
 
 
 def group_heads(task: str) -> GroupHeads:
-    """Return the column titles of :func:`group_cells`."""
+    """Return the words for what :func:`qatviz.analysis.predictions.group_scores` are of."""
     return _HEADS[task]
 
 
@@ -101,31 +103,36 @@ def _lost_text(task: str, lost: float) -> str:
     return "0.0" if abs(points) < 0.05 else f"{points:.1f}".replace("-", "−")
 
 
-def lost_head(task: str) -> str:
-    """Return the column title of what is lost, with its unit."""
-    return "Grown by" if task == REGRESSION else "Lost, % points"
+def column_heads(task: str) -> List[Tuple[str, str]]:
+    """Return title and explanation of each column of :func:`group_cells`."""
+    heads = _HEADS[task]
+    of_group = f"{heads.score} of the {heads.group.lower()}"
+    lost = "Growth of the RMSE" if task == REGRESSION else "Accuracy that is lost, in percentage points"
+    return [
+        (heads.group, f"The {heads.many} that lose most come first"),
+        (heads.number, f"Number of held-out {'pixels' if task == SEGMENTATION else 'examples'}"),
+        ("Float", f"In float: {of_group}"),
+        ("Quantized", f"Quantized: {of_group}"),
+        ("Lost", lost),
+    ]
 
 
-def summary_text(found: OutputPredictions, comparison: Comparison) -> str:
-    """Return the numbers of flipped examples and the scores: ``23 of 1,000 flipped: 15 lost, 5 won, 3 other; …``."""
-    metric, number = metric_of_scores(found.task), len(comparison.flipped)
+def summary_text(state: Predictions, found: OutputPredictions, comparison: Comparison) -> str:
+    """Return the number of flipped examples of one output and the scores in float and quantized.
+
+    For example: ``23 of 1,000 held-out examples flipped: 15 lost, 5 won, 3 neither; accuracy 98.1 % → 96.9 %``.
+    """
+    metric = metric_of_scores(found.task)
     before, after = scores(found)
     flipped = int(comparison.flipped.sum())
     effects = comparison.effect[comparison.flipped]
     lost, won = int((effects == LOST).sum()), int((effects == WON).sum())
-    text = f"{flipped:,} of {count(number, 'example')} {flipped_word(found.task)}"
+    first = "the first " if state.examples < state.held_out else ""
+    text = f"{flipped:,} of {first}{count(state.examples, 'held-out example')} {flipped_word(found.task)}"
     if flipped and found.task != REGRESSION:
         parts = [(lost, "lost"), (won, "won"), (flipped - lost - won, "neither")]
         text += ": " + ", ".join(f"{value:,} {word}" for value, word in parts if value)
     return f"{text}; {metric.title} {metric.text(before)} → {metric.text(after)}"
-
-
-def state_text(found: Predictions) -> str:
-    """Return the state and the examples of predictions: ``step 1,200, the first 2,000 of 10,000 held-out examples``."""
-    number = f"{found.examples:,} held-out examples"
-    if found.examples < found.held_out:
-        number = f"the first {found.examples:,} of {found.held_out:,} held-out examples"
-    return f"step {found.step:,}, {number}"
 
 
 def names_of_labels(found: OutputPredictions, is_set: np.ndarray) -> str:
@@ -274,21 +281,16 @@ def _probabilities(found: OutputPredictions, logits: np.ndarray) -> np.ndarray:
     return np.asarray(powers / powers.sum())
 
 
-def samples_table(
-    found: OutputPredictions, comparison: Comparison, indices: Sequence[int]
-) -> List[Tuple[int, str, str, str, float, float, float, bool]]:
-    """Return index, target, predictions, margins, lost margin and whether it flipped, for each of some examples."""
+def examples_table(found: OutputPredictions, comparison: Comparison, indices: Sequence[int]) -> Dict[str, List[Any]]:
+    """Return index, target, predictions, margins, lost margin and whether it flipped by column, for some examples."""
     lost = comparison.lost_margin
-    return [
-        (
-            int(index),
-            target_text(found, index),
-            predicted_text(found, found.in_float, index),
-            predicted_text(found, found.quantized, index),
-            float(comparison.margin_float[index]),
-            float(comparison.margin_quantized[index]),
-            float(lost[index]),
-            bool(comparison.flipped[index]),
-        )
-        for index in indices
-    ]
+    return {
+        "example": [int(index) for index in indices],
+        "target": [target_text(found, index) for index in indices],
+        "float": [predicted_text(found, found.in_float, index) for index in indices],
+        "quantized": [predicted_text(found, found.quantized, index) for index in indices],
+        "margin_float": [float(comparison.margin_float[index]) for index in indices],
+        "margin_quantized": [float(comparison.margin_quantized[index]) for index in indices],
+        "lost_margin": [float(lost[index]) for index in indices],
+        "flipped": [bool(comparison.flipped[index]) for index in indices],
+    }

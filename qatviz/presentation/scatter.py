@@ -6,9 +6,11 @@ import numpy as np
 
 from qatviz.analysis.predictions import OutputPredictions
 from qatviz.presentation import chart
+from qatviz.presentation.axes import TICK_PX, bottom_axis, left_axis
 from qatviz.presentation.axis_range import Range
 from qatviz.presentation.prediction_texts import FLOAT_ROLE, QUANTIZED_ROLE
-from qatviz.presentation.scene import Group, Line, Metrics, Rects, Shape, Stroke, Text
+from qatviz.presentation.scene import END, Group, Line, Metrics, Rects, Shape, Stroke, Text
+from qatviz.presentation.ticks import fitting_ticks, linear_ticks
 
 _EDGE, _GAP, _ROOM = 8.0, 6.0, 0.05
 #: Part of the height for the upper plot; radius of the selected example's mark, px.
@@ -52,29 +54,36 @@ def scatter_scene(
     ranges = _with_room(targets, before, after), _with_room(before - targets, after - targets, np.zeros(1))
     room = height - 3 * line
     heights = room * _UPPER, room * (1 - _UPPER)
-    left = max(
-        chart.label_room(chart.y_ticks(own, False, high, metrics), metrics) for own, high in zip(ranges, heights)
-    )
+    ticks = [chart.y_ticks(own, False, high, metrics) for own, high in zip(ranges, heights)]
+    left = max(chart.label_room(own, metrics) for own in ticks)
     right = max(width - _EDGE, left + 1)
     upper = chart.Frame(left, line, right, line + max(heights[0], 1), x_range, ranges[0])
     lower = chart.Frame(left, upper.bottom + line, right, upper.bottom + line + max(heights[1], 1), x_range, ranges[1])
+    along = fitting_ticks(
+        lambda at_most: linear_ticks(*x_range, at_most),
+        int((right - left) / TICK_PX),
+        (right - left) / (x_range[1] - x_range[0]),
+        metrics.width,
+    )
     shapes: List[Shape] = [
         Text(left, line - _GAP + 1, f"predicted {name}", "muted"),
         *_legend(right, line - _GAP + 1, metrics),
         Text(left, lower.top - _GAP + 1, "error: predicted − target", "muted"),
+        Text(left - _GAP, lower.bottom + metrics.ascent + 2, name, "muted", END),
     ]
     ends = np.array(x_range)
-    for frame, guide, both in (
-        (upper, ends, (before, after)),
-        (lower, np.zeros(2), (before - targets, after - targets)),
+    for frame, guide, both, own in (
+        (upper, ends, (before, after), ticks[0]),
+        (lower, np.zeros(2), (before - targets, after - targets), ticks[1]),
     ):
-        shapes += chart.grid(frame, False, metrics, height)
+        shapes += left_axis(frame.rect, frame.y(np.array([at for at, _ in own], np.float64)), own, metrics)
+        labelled = along if frame is lower else [(at, "") for at, _ in along]
+        shapes += bottom_axis(frame.rect, x_range, labelled, metrics, (0.0, width))
         lines = [Line(frame.x(ends), frame.y(guide), _DIAGONAL)]
         lines += [_dots(frame, targets, values, role) for values, role in zip(both, (FLOAT_ROLE, QUANTIZED_ROLE))]
         shapes += [Group(lines, frame.rect), chart.border(frame)]
         if 0 <= selected < len(targets):
             shapes.append(_mark(frame, targets[selected], both[1][selected]))
-    shapes += chart.x_labels(lower, width, metrics, name)
     return ScatterScene(shapes, np.stack([upper.x(targets), upper.y(after)], axis=1))
 
 

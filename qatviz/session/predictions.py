@@ -6,7 +6,7 @@ from qatviz.analysis.predictions import RunPredictions
 from qatviz.data import Dataset
 from qatviz.errors import RecordError, about
 from qatviz.export.progress import Progress
-from qatviz.presentation.example_pictures import ExamplePictures, pictures_of_examples
+from qatviz.presentation.example_pictures import ExamplePictures, PicturedPredictions, pictures_of_examples
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.session.checkpoints import recorded_state
 from qatviz.session.evaluation import Evaluator, ended_spec
@@ -56,6 +56,15 @@ def predictions_of(spec: RunSpec, at_most: Optional[int] = None, progress: Optio
     finally:
         evaluator.close()
     return RunPredictions(evaluator.state.name, found)
+
+
+def pictured_predictions(
+    request: PredictionsRequest, notify: Notify = ignore, progress: Optional[Progress] = None
+) -> PicturedPredictions:
+    """Return what :func:`predictions_of_record` does, with the pictures of the examples."""
+    spec = recorded_spec(request, notify)
+    found = predictions_of(spec, request.at_most, progress).found
+    return PicturedPredictions(found, pictures_of_examples(spec.dataset, found.examples))
 
 
 def held_out_pictures(run: RunHandle, directory: str, number: int) -> ExamplePictures:

@@ -7,17 +7,21 @@ from typing import Any, Callable, List, Optional, Tuple
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import ExportError, RecordError
 from qatviz.export.formats import FORMATS
+from qatviz.presentation.example_pictures import PicturedPredictions
 from qatviz.presentation.export_sizes import FormatSize, WeightStorage
 from qatviz.report.run_data import RunData
 from qatviz.report.unrecorded import unrecorded_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
 from qatviz.session.checkpoints import readable_checkpoints, settings_at
-from qatviz.session.record_requests import SensitivityRequest
+from qatviz.session.predictions import pictured_predictions
+from qatviz.session.record_requests import PredictionsRequest, SensitivityRequest
 from qatviz.session.sensitivity import sensitivity_of_record
 from qatviz.session.sizes import size_at
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
 
+#: Largest number of held-out examples that are predicted for a report.
+_PREDICTED = 2000
 #: Formats whose sizes are shown: those that store codes. The others store four bytes for each parameter.
 _SIZED = [form for form in FORMATS.values() if form.weights in (WeightStorage.CODES, WeightStorage.COMPRESSED)]
 
@@ -27,6 +31,8 @@ def write_recorded(
     out: Optional[str] = None,
     with_sensitivity: bool = False,
     sensitivity: Optional[RunSensitivity] = None,
+    with_predictions: bool = False,
+    predictions: Optional[PicturedPredictions] = None,
 ) -> WrittenReport:
     """Write the report of a recorded run to ``out``.
 
@@ -39,19 +45,27 @@ def write_recorded(
         True to compute the sensitivity of the newest checkpoint, estimated and measured, which takes time.
     sensitivity : RunSensitivity, optional
         Sensitivity that is known.
+    with_predictions : bool
+        True to predict held-out examples by the newest checkpoint, in float and quantized, which takes time.
+    predictions : PicturedPredictions, optional
+        Predictions that are known.
 
     Raises
     ------
     RecordError
-        If there is no run, or its record is damaged; ``with_sensitivity`` also if it has no checkpoint.
+        If there is no run, or its record is damaged; ``with_sensitivity`` and ``with_predictions`` also if it has no
+        checkpoint.
     DataError
-        If its data, which ``with_sensitivity`` needs, can't be read.
+        If its data, which these need, can't be read.
     ExportError
         If the report can't be written.
     """
     if with_sensitivity:
         sensitivity = sensitivity_of_record(SensitivityRequest(directory, measured=True))
-    return write_report(RunRecord.read(directory), out, lambda run: _sizes(directory, run), sensitivity)
+    if with_predictions:
+        predictions = pictured_predictions(PredictionsRequest(directory, at_most=_PREDICTED))
+    reader = RunRecord.read(directory)
+    return write_report(reader, out, lambda run: _sizes(directory, run), sensitivity, predictions)
 
 
 def _sizes(directory: str, run: RunData) -> Tuple[FormatSize, ...]:
@@ -92,8 +106,11 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     known_sensitivity = None
     if model.sensitivity is not None:
         known_sensitivity = RunSensitivity("", model.sensitivity, model.measured_sensitivity)
+    known_predictions = None
+    if model.predictions is not None:
+        known_predictions = PicturedPredictions(model.predictions, model.example_pictures)
     if directory:
-        return lambda: write_recorded(directory, path, sensitivity=known_sensitivity)
+        return lambda: write_recorded(directory, path, sensitivity=known_sensitivity, predictions=known_predictions)
     about = model.run.description if model.run is not None else {}
     known = (
         model.network,
@@ -108,6 +125,7 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     def write() -> WrittenReport:
         target = Path(path).absolute()
         check_free(target)
-        return save(replace(unrecorded_run(about, *known), sensitivity=known_sensitivity), target)
+        run = unrecorded_run(about, *known)
+        return save(replace(run, sensitivity=known_sensitivity, predictions=known_predictions), target)
 
     return write

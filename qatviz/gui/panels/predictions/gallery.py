@@ -12,13 +12,11 @@ from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.figure_caption import Caption
 from qatviz.presentation.gallery import GalleryLayout, ScoreBars, Shown, picture_ratio, picture_shapes
-from qatviz.presentation.prediction_texts import example_lines, samples_table, score_rows
+from qatviz.presentation.prediction_texts import example_lines, examples_table, score_rows
 from qatviz.presentation.scene import Shape, Text
 
-#: Names of the columns of saved data.
-COLUMNS = ("example", "target", "float", "quantized", "margin_float", "margin_quantized", "lost_margin", "flipped")
 #: Largest number of classes of the selected example; largest height of its picture, relative to the widget's, and px.
-_SCORES, _PICTURE_PART, _LARGEST_PX = 10, 0.45, 220.0
+_SCORES, _PICTURE_PART, _LARGEST_PX = 10, 0.4, 200.0
 _MARGIN = 6.0
 
 
@@ -81,8 +79,7 @@ class GalleryView(SceneWidget):
         shown = self.shown
         if shown is None or not len(shown.indices):
             return {}
-        rows = samples_table(shown.found, shown.comparison, shown.indices.tolist())
-        return dict(zip(COLUMNS, map(list, zip(*rows))))
+        return examples_table(shown.found, shown.comparison, shown.indices.tolist())
 
     def center_of(self, place: int) -> QtCore.QPoint:
         """Return the middle of the example at a place of the list, in the widget."""
@@ -223,13 +220,17 @@ class ExampleView(SceneWidget):
             return []
         width = self.width() - 2 * _MARGIN
         ratio = picture_ratio(shown)
-        high = min(_PICTURE_PART * self.height(), _LARGEST_PX, width / ratio)
-        left = _MARGIN + (width - high * ratio) / 2
-        shapes: List[Shape] = picture_shapes(shown, self.index, (left, _MARGIN, left + high * ratio, _MARGIN + high))
-        top = 2 * _MARGIN + high
-        for line in example_lines(shown.found, shown.comparison, self.index):
-            shapes.append(Text(_MARGIN, top + metrics.ascent, metrics.elided(line, width), "text"))
-            top += metrics.height
+        lines = example_lines(shown.found, shown.comparison, self.index)
+        high = min(max(_PICTURE_PART * self.height(), len(lines) * metrics.height), _LARGEST_PX, width / ratio)
+        wide = high * ratio
+        shapes: List[Shape] = picture_shapes(shown, self.index, (_MARGIN, _MARGIN, _MARGIN + wide, _MARGIN + high))
+        longest = max(map(metrics.width, lines))
+        is_beside = wide + _MARGIN + longest <= width
+        left, y = (2 * _MARGIN + wide, _MARGIN) if is_beside else (_MARGIN, 2 * _MARGIN + high)
+        for number, line in enumerate(lines):
+            base = y + number * metrics.height + metrics.ascent
+            shapes.append(Text(left, base, metrics.elided(line, self.width() - left - _MARGIN), "text"))
+        top = max(y + len(lines) * metrics.height, _MARGIN + high)
         rows = score_rows(shown.found, self.index, _SCORES)
         bars = ScoreBars(rows, width, metrics)
         room = max(int((self.height() - top - metrics.height) // bars.row), 1)

@@ -8,7 +8,7 @@ from qatviz.analysis.predictions import OutputPredictions, group_scores
 from qatviz.gui.widgets.labels import plain_tip
 from qatviz.gui.widgets.tables import Table, set_up_table, style_table
 from qatviz.gui.widgets.theme import Theme
-from qatviz.presentation.prediction_texts import group_cells, group_heads, lost_head
+from qatviz.presentation.prediction_texts import column_heads, group_cells
 
 #: Smallest loss that is coloured: half of the last digit of a percentage.
 _VISIBLE = 5e-4
@@ -37,11 +37,10 @@ class GroupTable(Table):
         self.rows.clear()
         if found is None:
             return
-        heads = group_heads(found.task)
-        score = heads.score[:1].upper() + heads.score[1:]
-        self.rows.setHorizontalHeaderLabels(
-            [heads.group, heads.number, f"{score}, float", f"{score}, quantized", lost_head(found.task)]
-        )
+        heads = column_heads(found.task)
+        self.rows.setHorizontalHeaderLabels([title for title, _ in heads])
+        for column, (_, about) in enumerate(heads):
+            self.rows.horizontalHeaderItem(column).setToolTip(about)
         for row in group_scores(found):
             cells = [_item(text, place > 0) for place, text in enumerate(group_cells(found, row))]
             cells[0].setData(row.group, _INDEX)

@@ -4,7 +4,7 @@ import contextlib
 from typing import Any, Optional, Tuple
 
 import numpy as np
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.predictions import (
     Comparison,
@@ -30,11 +30,11 @@ from qatviz.number_format import count
 from qatviz.presentation.confusion import KINDS, MatrixCell
 from qatviz.presentation.gallery import Shown
 from qatviz.presentation.prediction_texts import (
+    EFFECT_HELP,
     MARGIN_HELP,
     flipped_word,
     group_heads,
     group_name,
-    state_text,
     summary_text,
 )
 from qatviz.protocol.commands import Predict
@@ -42,6 +42,8 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.task import MULTILABEL, REGRESSION, SEGMENTATION
 
 SAMPLES, MATRIX, GROUPS, SCATTER = "samples", "matrix", "groups", "scatter"
+#: Ratio of height to width from which the selected example is below the gallery instead of beside it.
+_TALL = 1.1
 _REFRESH_TIP = "Predict the held-out examples in the present state, while training continues"
 _PREDICT_TIP = "Predict the held-out examples in float and quantized, under the settings shown: pending ones included"
 _WAITING = "Predicting held-out examples…"
@@ -119,6 +121,7 @@ class PredictionsPanel(Panel):
         samples.addWidget(self.example)
         samples.setStretchFactor(0, 3)
         samples.setStretchFactor(1, 2)
+        self.samples = samples
         self.pages = {
             SAMPLES: samples,
             MATRIX: _page(self.kind_box, self.matrix),
@@ -197,7 +200,8 @@ class PredictionsPanel(Panel):
         self._fill_groups(found)
         comparison = self._comparison(found)
         self.note.setText(self._note(found, comparison))
-        self.note.setToolTip(MARGIN_HELP[found.task])
+        help_texts = (MARGIN_HELP[found.task],) if found.task == REGRESSION else (EFFECT_HELP, MARGIN_HELP[found.task])
+        self.note.setToolTip("\n".join(help_texts))
         self.cell_button.setVisible(self._cell is not None)
         inputs = (
             id(found),
@@ -316,7 +320,8 @@ class PredictionsPanel(Panel):
     def _note(self, found: OutputPredictions, comparison: Comparison) -> str:
         predictions = self.model.predictions
         assert predictions is not None, "there are predictions"
-        parts = [summary_text(found, comparison), state_text(predictions) + self._settings_text()]
+        summary = summary_text(predictions, found, comparison)
+        parts = [f"Step {predictions.step:,}{self._settings_text()}: {summary}"]
         pictures = self.model.example_pictures
         if pictures is not None and pictures.note:
             parts.append(pictures.note)
@@ -382,6 +387,11 @@ class PredictionsPanel(Panel):
             self.pictures_wanted.emit(predictions.examples)
 
     # User actions
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        is_tall = self.height() > _TALL * self.width()
+        self.samples.setOrientation(QtCore.Qt.Vertical if is_tall else QtCore.Qt.Horizontal)
 
     def _on_model(self, topic: str) -> None:
         if topic == RUN:
