@@ -18,10 +18,10 @@ from qatviz.presentation.prediction_texts import (
     target_text,
 )
 from qatviz.presentation.scene import END, MIDDLE, Fill, Line, Metrics, Picture, Shape, Stroke, Text, rects
-from qatviz.task import SEGMENTATION
+from qatviz.task import CLASSIFICATION, SEGMENTATION
 
-#: Smallest width of an example, and height of its picture, px.
-_LEAST_WIDTH, _PICTURE_HEIGHT = 84.0, 56.0
+#: Smallest width of an example, of one with several labels or numbers, and height of its picture, px.
+_LEAST_WIDTH, _WIDE, _PICTURE_HEIGHT = 84.0, 120.0, 56.0
 _GAP, _INSET = 4.0, 3.0
 #: Number of pictures of an example with masks, side by side: the example, its mask, and the predicted ones; and the
 #: largest side of a drawn mask.
@@ -68,7 +68,8 @@ class GalleryLayout:
     def __init__(self, shown: Shown, width: float, metrics: Metrics):
         self._shown, self._metrics = shown, metrics
         self._ratio = picture_ratio(shown)
-        wanted = max(_LEAST_WIDTH, _PICTURE_HEIGHT * self._ratio + 2 * _INSET) + _GAP
+        least = _LEAST_WIDTH if shown.found.task == CLASSIFICATION else _WIDE
+        wanted = max(least, _PICTURE_HEIGHT * self._ratio + 2 * _INSET) + _GAP
         self.columns = max(1, int((width - _GAP) // wanted))
         self.cell = (width - _GAP) / self.columns
         self.row = _PICTURE_HEIGHT + _LINES * metrics.height + 2 * _INSET + _GAP
@@ -112,11 +113,13 @@ class GalleryLayout:
         return shapes
 
     def _last_line(self, index: int, width: float) -> str:
-        """Return the change of the margin; before it the target, as far as there is room."""
-        margin = lost_margin_text(self._shown.comparison, index)
+        """Return the change of the margin; before it the target, unless it is predicted in float."""
+        found, margin = self._shown.found, lost_margin_text(self._shown.comparison, index)
+        target = target_text(found, index)
+        if target == predicted_text(found, found.in_float, index):
+            return margin
         room = width - 2 - self._metrics.width(f"is , {margin}")
-        target = self._metrics.elided(target_text(self._shown.found, index), max(room, 0.0))
-        return f"is {target}, {margin}"
+        return f"is {self._metrics.elided(target, max(room, 0.0))}, {margin}"
 
 
 def picture_ratio(shown: Shown) -> float:
@@ -197,7 +200,7 @@ class ScoreBars:
             y = top + metrics.height + _GAP + number * self.row
             base = y + metrics.ascent
             name = metrics.elided(row.name, left - x - _GAP)
-            shapes.append(Text(x, base, name, "accent" if row.is_target else "text"))
+            shapes.append(Text(x, base, name, "text" if row.is_target else "muted"))
             for bar, (length, role) in enumerate(((row.in_float, FLOAT_ROLE), (row.quantized, QUANTIZED_ROLE))):
                 end = left + max((right - left) * min(max(length, 0.0), 1.0), 1.0)
                 at = y + metrics.height / 2 - _BAR + bar * _BAR

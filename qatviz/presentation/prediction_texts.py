@@ -36,8 +36,13 @@ MARGIN_HELP = {
     SEGMENTATION: "Margin: the fraction of correct pixels minus that of wrong ones; ignored pixels do not count.",
     REGRESSION: "Margin: minus the root of the mean squared error of the example's numbers.",
 }
-#: Meaning of the words in :func:`summary_text`.
-EFFECT_HELP = "Lost: right in float, wrong when quantized. Won: wrong in float, right when quantized."
+#: Meaning of the words in :func:`summary_text`, by task.
+EFFECT_HELP = {
+    CLASSIFICATION: "Lost: right in float, wrong when quantized. Won: wrong in float, right when quantized.",
+    MULTILABEL: "Lost: fewer labels of the example are right when quantized. Won: more are.",
+    SEGMENTATION: "Lost: fewer pixels of the example are right when quantized. Won: more are.",
+    REGRESSION: "Worse: the error of the example grows when quantized.",
+}
 #: Number of names in a text; more are counted.
 _NAMES = 3
 #: Roles of colours of the two networks.
@@ -168,7 +173,8 @@ def target_text(found: OutputPredictions, index: int) -> str:
 
 
 def _numbers_text(numbers: np.ndarray) -> str:
-    return ", ".join(f"{number:.4g}" for number in numbers[:_NAMES].tolist()) + (", …" if numbers[_NAMES:].size else "")
+    texts = [f"{number:.4g}".replace("-", "−", 1) for number in numbers[:_NAMES].tolist()]
+    return ", ".join(texts) + (", …" if numbers[_NAMES:].size else "")
 
 
 def change_role(comparison: Comparison, index: int) -> str:

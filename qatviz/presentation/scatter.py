@@ -9,7 +9,7 @@ from qatviz.presentation import chart
 from qatviz.presentation.axes import TICK_PX, bottom_axis, left_axis
 from qatviz.presentation.axis_range import Range
 from qatviz.presentation.prediction_texts import FLOAT_ROLE, QUANTIZED_ROLE
-from qatviz.presentation.scene import END, Group, Line, Metrics, Rects, Shape, Stroke, Text
+from qatviz.presentation.scene import Group, Line, Metrics, Rects, Shape, Stroke, Text
 from qatviz.presentation.ticks import fitting_ticks, linear_ticks
 
 _EDGE, _GAP, _ROOM = 8.0, 6.0, 0.05
@@ -66,10 +66,9 @@ def scatter_scene(
         metrics.width,
     )
     shapes: List[Shape] = [
-        Text(left, line - _GAP + 1, f"predicted {name}", "muted"),
+        Text(left, line - _GAP + 1, f"predicted over {name}", "muted"),
         *_legend(right, line - _GAP + 1, metrics),
-        Text(left, lower.top - _GAP + 1, "error: predicted − target", "muted"),
-        Text(left - _GAP, lower.bottom + metrics.ascent + 2, name, "muted", END),
+        Text(left, lower.top - _GAP + 1, f"error: predicted − target, over {name}", "muted"),
     ]
     ends = np.array(x_range)
     for frame, guide, both, own in (

@@ -49,7 +49,7 @@ def _of_output(state: Predictions, found: OutputPredictions, pictures: Optional[
     if found.refusal:
         return join(title, element("p", found.refusal))
     comparison = compare(found)
-    about = MARGIN_HELP[found.task] if found.task == REGRESSION else f"{EFFECT_HELP} {MARGIN_HELP[found.task]}"
+    about = f"{EFFECT_HELP[found.task]} {MARGIN_HELP[found.task]}"
     return join(
         title,
         element("p", f"Step {state.step:,}: {summary_text(state, found, comparison)}."),

@@ -44,6 +44,8 @@ from qatviz.task import MULTILABEL, REGRESSION, SEGMENTATION
 SAMPLES, MATRIX, GROUPS, SCATTER = "samples", "matrix", "groups", "scatter"
 #: Ratio of height to width from which the selected example is below the gallery instead of beside it.
 _TALL = 1.1
+#: Number of characters of the names of classes for which there is room.
+_LONGEST_NAME = 30
 _REFRESH_TIP = "Predict the held-out examples in the present state, while training continues"
 _PREDICT_TIP = "Predict the held-out examples in float and quantized, under the settings shown: pending ones included"
 _WAITING = "Predicting held-out examples…"
@@ -75,6 +77,8 @@ class PredictionsPanel(Panel):
         self.only_flipped = QtWidgets.QCheckBox("Only flipped", checked=True)
         self.group_box = QtWidgets.QComboBox(toolTip="Show only the examples of this class or label")
         self.group_box.setAccessibleName("Class")
+        self.group_box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToContents)
+        self.group_box.setMaximumWidth(_LONGEST_NAME * self.fontMetrics().averageCharWidth())
         self.cell_button = QtWidgets.QToolButton(toolTip="Show the examples of all cells again")
         self.refresh_button = QtWidgets.QPushButton("Refresh", toolTip=_REFRESH_TIP)
         self.predict_button = QtWidgets.QPushButton("Predict", toolTip=_PREDICT_TIP)
@@ -200,8 +204,7 @@ class PredictionsPanel(Panel):
         self._fill_groups(found)
         comparison = self._comparison(found)
         self.note.setText(self._note(found, comparison))
-        help_texts = (MARGIN_HELP[found.task],) if found.task == REGRESSION else (EFFECT_HELP, MARGIN_HELP[found.task])
-        self.note.setToolTip("\n".join(help_texts))
+        self.note.setToolTip(f"{EFFECT_HELP[found.task]}\n{MARGIN_HELP[found.task]}")
         self.cell_button.setVisible(self._cell is not None)
         inputs = (
             id(found),
