@@ -10,7 +10,6 @@ import numpy as np
 from qatviz.analysis.predictions import (
     Comparison,
     OutputPredictions,
-    Predictions,
     RunPredictions,
     compare,
     confusion_of,
@@ -22,6 +21,7 @@ from qatviz.analysis.predictions import (
 from qatviz.atomic_files import write_file
 from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
 from qatviz.cli.tables import table
+from qatviz.data import Dataset
 from qatviz.errors import ExportError, SettingError
 from qatviz.export.progress import Progress
 from qatviz.memory import exit_on_native_shortage
@@ -38,7 +38,8 @@ from qatviz.presentation.prediction_texts import (
     metric_of_scores,
     summary_text,
 )
-from qatviz.session.predictions import predictions_of_record
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.session.predictions import predictions_of, recorded_spec
 from qatviz.session.record_requests import PredictionsRequest
 from qatviz.task import REGRESSION
 from qatviz.telemetry.record.own_files import refusal_to_replace
@@ -63,7 +64,7 @@ quantized; of a regression, a larger error. The run and its record do not change
 
 
 def predictions_of_run(options: argparse.Namespace) -> int:
-    """Print the predictions; errors are those of :func:`qatviz.session.predictions.predictions_of_record`.
+    """Print the predictions; errors are those of :func:`qatviz.session.predictions.recorded_spec`.
 
     Raises
     ------
@@ -77,8 +78,12 @@ def predictions_of_run(options: argparse.Namespace) -> int:
     if options.csv is not None:
         _check_free(options.csv)
     request = PredictionsRequest(options.directory, options.checkpoint, options.data, options.step)
-    result = predictions_of_record(request, print_notice, Progress(Activities().at))
-    chosen = [_Chosen(found, options) for found in _outputs(result.found, options.output)]
+    spec = recorded_spec(request, print_notice)
+    chosen_outputs = _chosen_outputs(spec, options.output)
+    groups = [_group_index(spec.dataset.heads[index], options.group) for index in chosen_outputs]
+    result = predictions_of(spec, progress=Progress(Activities().at))
+    outputs = [result.found.outputs[index] for index in chosen_outputs]
+    chosen = [_Chosen(found, options.flipped, group) for found, group in zip(outputs, groups)]
     if options.csv is not None:
         _write(options.csv, chosen)
     if options.json:
@@ -91,13 +96,14 @@ def predictions_of_run(options: argparse.Namespace) -> int:
 class _Chosen:
     """Comparison of one output with the chosen examples, by lost margin."""
 
-    def __init__(self, found: OutputPredictions, options: argparse.Namespace):
+    def __init__(self, found: OutputPredictions, only_flipped: bool, group: Optional[int]):
         self.found = found
         self.comparison: Optional[Comparison] = None
         self.indices = np.zeros(0, np.int64)
         if not found.refusal:
             self.comparison = compare(found)
-            self.indices = ordered(self.comparison, options.flipped, _members(found, options.group))
+            members = None if group is None else members_of(found, group)
+            self.indices = ordered(self.comparison, only_flipped, members)
 
     def examples(self, at_most: Optional[int] = None) -> Dict[str, List[Any]]:
         """Return the chosen examples by column."""
@@ -106,27 +112,28 @@ class _Chosen:
         return examples_table(self.found, self.comparison, self.indices[:at_most].tolist())
 
 
-def _outputs(found: Predictions, wanted: Optional[str]) -> List[OutputPredictions]:
+def _chosen_outputs(spec: RunSpec, wanted: Optional[str]) -> List[int]:
+    """Return the indices of the outputs that are shown."""
+    names = spec.network.output_names if spec.dataset.further else ("",)
     if wanted is None:
-        return list(found.outputs)
-    names = [each.output for each in found.outputs]
+        return list(range(len(names)))
     index = index_of(wanted, names)
     if index is None:
-        known = names_text(list(map(repr, names))) if len(names) > 1 else "no --output, as there is only one"
-        raise SettingError.of_field("output", f"is {wanted!r}: expected {known}")
-    return [found.outputs[index]]
+        known = f"expected one of {names_text(names)}" if len(names) > 1 else "the network has only one: omit it"
+        raise SettingError.of_field("output", f"is {wanted!r}: {known}")
+    return [index]
 
 
-def _members(found: OutputPredictions, wanted: Optional[str]) -> Optional[np.ndarray]:
-    """Return which examples are of a class or label; None for all."""
+def _group_index(data: Dataset, wanted: Optional[str]) -> Optional[int]:
+    """Return the index of the chosen class or label of an output; None for all."""
     if wanted is None:
         return None
-    if found.task == REGRESSION:
+    if data.task == REGRESSION:
         raise SettingError.of_field("class", f"is {wanted!r}, but a regression has no classes: omit it")
-    index = index_of(wanted, found.names)
+    index = index_of(wanted, data.class_names)
     if index is None:
-        raise SettingError.of_field("class", f"is {wanted!r}: expected one of {names_text(found.names)}")
-    return members_of(found, index)
+        raise SettingError.of_field("class", f"is {wanted!r}: expected one of {names_text(data.class_names)}")
+    return index
 
 
 def _text(result: RunPredictions, chosen: _Chosen) -> str:
