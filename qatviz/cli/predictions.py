@@ -5,8 +5,6 @@ import json
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-import numpy as np
-
 from qatviz.analysis.predictions import (
     Comparison,
     OutputPredictions,
@@ -99,17 +97,17 @@ class _Chosen:
     def __init__(self, found: OutputPredictions, only_flipped: bool, group: Optional[int]):
         self.found = found
         self.comparison: Optional[Comparison] = None
-        self.indices = np.zeros(0, np.int64)
+        self.indices: List[int] = []
         if not found.refusal:
             self.comparison = compare(found)
             members = None if group is None else members_of(found, group)
-            self.indices = ordered(self.comparison, only_flipped, members)
+            self.indices = ordered(self.comparison, only_flipped, members).tolist()
 
     def examples(self, at_most: Optional[int] = None) -> Dict[str, List[Any]]:
         """Return the chosen examples by column."""
         if self.comparison is None:
             return {}
-        return examples_table(self.found, self.comparison, self.indices[:at_most].tolist())
+        return examples_table(self.found, self.comparison, self.indices[:at_most])
 
 
 def _chosen_outputs(spec: RunSpec, wanted: Optional[str]) -> List[int]:
@@ -148,7 +146,7 @@ def _text(result: RunPredictions, chosen: _Chosen) -> str:
     lines += ["", table(heads, [[_signed(cell) for cell in row] for row in groups[:PRINTED]])]
     lines += _more(len(groups), group_heads(found.task).many)
     examples = chosen.examples(PRINTED)
-    if not len(chosen.indices):
+    if not chosen.indices:
         return "\n".join([*lines, "", f"no example is {flipped_word(found.task)}"])
     rows = [
         [str(index), *words, *(f"{margin:.4g}" for margin in margins), "yes" if flipped else ""]
