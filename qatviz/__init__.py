@@ -3,13 +3,13 @@
 from typing import Any
 
 __version__ = "0.2.0"
-__all__ = ["channels", "drift", "evaluate", "launch", "sensitivity", "train"]
+__all__ = ["channels", "drift", "evaluate", "launch", "predictions", "sensitivity", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the functions on first use, since they are slow to import."""
+    """Import the functions of :mod:`qatviz.api` on first use, since they are slow to import."""
     if name in __all__:
-        from qatviz import api, record_api
+        from qatviz import api
 
-        return getattr(record_api if hasattr(record_api, name) else api, name)
+        return getattr(api, name)
     raise AttributeError(f"module 'qatviz' has no attribute {name!r}")

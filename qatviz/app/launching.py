@@ -48,6 +48,7 @@ PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 EVALUATING = "Evaluating settings…"
 FINDING_SENSITIVITY = "Computing sensitivities…"
 FINDING_DRIFT, FINDING_CHANNELS = "Measuring the errors of all layers…", "Measuring the channels of all weights…"
+PREDICTING, READING_EXAMPLES = "Predicting held-out examples…", "Reading held-out examples…"
 READING_RUNS = "Reading the records of the runs…"
 #: Milliseconds that a wait in Qt may keep Python from handling a signal.
 _SIGNALS_MS = 100
@@ -188,15 +189,19 @@ class AppLauncher(Launcher):
 
     def evaluate(self, run: RunHandle, directory: str, book: "SettingsBook") -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
-            from qatviz.session.evaluation import evaluator_of
-
-            with self._evaluators_lock:
-                if run not in self._evaluators:
-                    self._evaluators[run] = evaluator_of(run, directory)
             progress = Progress(self.evaluation_progressed.emit, lambda: not is_wanted())
-            return self._evaluators[run].evaluate(book, progress)
+            return self._evaluator(run, directory).evaluate(book, progress)
 
         self._start_newest(EVALUATING, work, self.evaluated.emit, self.evaluation_failed.emit)
+
+    def _evaluator(self, run: RunHandle, directory: str) -> "Evaluator":
+        """Return the evaluator of a run that has ended, which all its evaluations and predictions share."""
+        from qatviz.session.evaluation import evaluator_of
+
+        with self._evaluators_lock:
+            if run not in self._evaluators:
+                self._evaluators[run] = evaluator_of(run, directory)
+            return self._evaluators[run]
 
     def cancel_evaluation(self) -> None:
         self._supersede(EVALUATING)
@@ -239,6 +244,30 @@ class AppLauncher(Launcher):
 
     def cancel_channels(self) -> None:
         self._supersede(FINDING_CHANNELS)
+
+    def predict(self, run: RunHandle, directory: str, book: "SettingsBook") -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.training.predictions import LARGEST_EXAMPLES
+
+            progress = Progress(lambda _, done: self.predictions_progressed.emit(done), lambda: not is_wanted())
+            return self._evaluator(run, directory).predict(book, LARGEST_EXAMPLES, progress)
+
+        self._start_newest(PREDICTING, work, self.predictions_found.emit, self.predictions_failed.emit)
+
+    def read_examples(self, run: RunHandle, directory: str, number: int) -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.session.predictions import held_out_pictures
+
+            return held_out_pictures(run, directory, number)
+
+        def refuse(message: str) -> None:
+            self.failed.emit(message, "")
+
+        self._start_newest(READING_EXAMPLES, work, self.examples_read.emit, refuse)
+
+    def cancel_predictions(self) -> None:
+        self._supersede(PREDICTING)
+        self._supersede(READING_EXAMPLES)
 
     def export_formats(self) -> Sequence["Format"]:
         from qatviz.export.formats import FORMATS
@@ -284,6 +313,7 @@ class AppLauncher(Launcher):
         self.cancel_sensitivity()
         self.cancel_drift()
         self.cancel_channels()
+        self.cancel_predictions()
         self.cancel_checks()
         while not self._pool.waitForDone(_SIGNALS_MS):
             pass

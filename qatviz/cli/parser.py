@@ -12,6 +12,7 @@ from qatviz.cli import (
     evaluate,
     export,
     listing,
+    predictions,
     reports,
     runs,
     sensitivity,
@@ -101,6 +102,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     compare.add_commands(functools.partial(_command, commands))
     sweep.add_commands(functools.partial(_command, commands))
     sensitivity.add_commands(functools.partial(_command, commands))
+    predictions.add_commands(functools.partial(_command, commands))
     advise.add_commands(functools.partial(_command, commands))
     drift.add_commands(functools.partial(_command, commands))
     word = argv[0].partition("=")[0] if argv else ""

@@ -27,6 +27,11 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument(
         "--channels", action="store_true", help="add the channels of all weights of the newest checkpoint"
     )
+    parser.add_argument(
+        "--predictions",
+        action="store_true",
+        help="add what the newest checkpoint predicts for held-out examples in float and quantized",
+    )
     parser.add_argument("--json", action="store_true", help="print the file's path and size as one line of JSON")
     parser = add("tensorboard", tensorboard, "write a recorded run as event files for TensorBoard")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
@@ -52,7 +57,7 @@ def report(options: argparse.Namespace) -> int:
 
     keep_tensorflow_quiet()
 
-    wanted = [name for name in ("sensitivity", "drift", "channels") if getattr(options, name)]
+    wanted = [name for name in ("sensitivity", "drift", "channels", "predictions") if getattr(options, name)]
     written = write_recorded(options.directory, options.out, wanted)
     if options.json:
         print_output(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))

@@ -157,6 +157,24 @@ class WatchChannels(Command):
 
 
 @dataclass(frozen=True)
+class WatchPredictions(Command):
+    """Predict held-out examples in float and quantized, now and after evaluations, or (``on`` False) no longer.
+
+    The results are :class:`qatviz.analysis.predictions.Predictions`.
+    """
+
+    on: bool = True
+
+    def __post_init__(self) -> None:
+        _check_flag("WatchPredictions: on", self.on)
+
+
+@dataclass(frozen=True)
+class Predict(Command):
+    """Predict held-out examples in float and quantized once, while training continues."""
+
+
+@dataclass(frozen=True)
 class SaveCheckpoint(Command):
     """Save a checkpoint of the current state under ``name`` (empty: named after the step)."""
 

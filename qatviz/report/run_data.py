@@ -13,6 +13,7 @@ from qatviz.errors import RecordError
 from qatviz.metric import Metric, OutputMetric
 from qatviz.network.graph import Network
 from qatviz.number_format import count
+from qatviz.presentation.example_pictures import PicturedPredictions
 from qatviz.presentation.export_sizes import FormatSize
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
@@ -65,6 +66,7 @@ class KnownResults(NamedTuple):
     sensitivity: Optional[RunSensitivity] = None
     drift: Optional[RunDrift] = None
     channels: Optional[RunChannels] = None
+    predictions: Optional[PicturedPredictions] = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class RunData:
         Sentences on data that could not be read.
     sizes : tuple of FormatSize
         Sizes of exports of the newest checkpoint; empty if unknown.
-    sensitivity, drift, channels
+    sensitivity, drift, channels, predictions
         As in :class:`KnownResults`.
     """
 
@@ -119,6 +121,7 @@ class RunData:
     sensitivity: Optional[RunSensitivity] = None
     drift: Optional[RunDrift] = None
     channels: Optional[RunChannels] = None
+    predictions: Optional[PicturedPredictions] = None
 
     @property
     def metric(self) -> Metric:

@@ -1,4 +1,4 @@
-"""Requests on a recorded run: to export it, to evaluate it under other settings, to find where its errors come from."""
+"""Requests on a recorded run: to export it, to evaluate it under other settings, to analyse its errors."""
 
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Tuple
@@ -127,3 +127,28 @@ class ChannelsRequest:
     path: str
     checkpoint: Optional[str] = None
     preset: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class PredictionsRequest:
+    """Request for the predictions of a recorded run in float and quantized.
+
+    Attributes
+    ----------
+    directory : str
+        Directory of the recorded run.
+    checkpoint : str, optional
+        Name of the checkpoint; None: the newest readable one, or that of ``step``.
+    data : str, optional
+        Current path of the data; None: the recorded path.
+    step : int, optional
+        Step of the checkpoint.
+    at_most : int, optional
+        Largest number of held-out examples; None: all.
+    """
+
+    directory: str
+    checkpoint: Optional[str] = None
+    data: Optional[str] = None
+    step: Optional[int] = None
+    at_most: Optional[int] = None

@@ -9,6 +9,7 @@ from qatviz.analysis.drift import RunDrift
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import ExportError, RecordError
 from qatviz.export.formats import FORMATS
+from qatviz.presentation.example_pictures import PicturedPredictions
 from qatviz.presentation.export_sizes import FormatSize, WeightStorage
 from qatviz.report.run_data import KnownResults, RunData
 from qatviz.report.unrecorded import unrecorded_run
@@ -16,12 +17,15 @@ from qatviz.report.writing import WrittenReport, check_free, save, write_report
 from qatviz.session.channels import channels_at
 from qatviz.session.checkpoints import readable_checkpoints, settings_at
 from qatviz.session.drift import drift_of_record
-from qatviz.session.record_requests import ChannelsRequest, DriftRequest, SensitivityRequest
+from qatviz.session.predictions import pictured_predictions
+from qatviz.session.record_requests import ChannelsRequest, DriftRequest, PredictionsRequest, SensitivityRequest
 from qatviz.session.sensitivity import sensitivity_of_record
 from qatviz.session.sizes import size_at
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
 
+#: Largest number of held-out examples that are predicted for a report.
+_PREDICTED = 2000
 #: Formats whose sizes are shown: those that store codes. The others store four bytes for each parameter.
 _SIZED = [form for form in FORMATS.values() if form.weights in (WeightStorage.CODES, WeightStorage.COMPRESSED)]
 
@@ -60,6 +64,7 @@ _COMPUTED: Dict[str, Callable[[str], Any]] = {
     "sensitivity": lambda directory: sensitivity_of_record(SensitivityRequest(directory, measured=True)),
     "drift": lambda directory: drift_of_record(DriftRequest(directory)),
     "channels": lambda directory: channels_at(ChannelsRequest(directory)),
+    "predictions": lambda directory: pictured_predictions(PredictionsRequest(directory, at_most=_PREDICTED)),
 }
 
 
@@ -130,4 +135,5 @@ def _known_results(model: Any) -> KnownResults:
         None if sensitivity is None else RunSensitivity("", sensitivity, model.measured_sensitivity),
         None if drift is None or drift.example is not None else RunDrift("", drift),
         channels,
+        None if model.predictions is None else PicturedPredictions(model.predictions, model.example_pictures),
     )

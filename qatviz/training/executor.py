@@ -217,6 +217,14 @@ class CommandExecutor:
         self._applied(sent)
         self._measuring.watch(cast(Union[c.WatchDrift, c.WatchChannels], sent.command))
 
+    def _on_watch_predictions(self, sent: Sent) -> None:
+        self._applied(sent)
+        self._measuring.watch_predictions(cast(c.WatchPredictions, sent.command).on)
+
+    def _on_predict(self, sent: Sent) -> None:
+        self._applied(sent)
+        self._measuring.request_predictions()
+
     def _on_save_checkpoint(self, sent: Sent) -> None:
         live = self._live
         name = cast(c.SaveCheckpoint, sent.command).name or checkpoint_name("step", live.step)
@@ -260,6 +268,8 @@ class CommandExecutor:
         c.MeasureSensitivity: _on_measure_sensitivity,
         c.WatchDrift: _on_watch,
         c.WatchChannels: _on_watch,
+        c.WatchPredictions: _on_watch_predictions,
+        c.Predict: _on_predict,
         c.SaveCheckpoint: _on_save_checkpoint,
         c.RestoreCheckpoint: _on_restore_checkpoint,
         c.Undo: _on_undo,

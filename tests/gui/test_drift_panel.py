@@ -78,6 +78,16 @@ def test_examples_are_chosen(panel):
     assert run.sent[-1] == WatchDrift(True, None, 512, "conv1", 7)
 
 
+def test_the_example_is_the_one_selected_in_all_panels(panel, context):
+    shown, run = panel(DriftPanel)
+    context.model.select_example(5)
+    assert shown.example.value() == 5
+    shown.refresh()
+    assert run.sent[-1] == WatchDrift(True, None, 64, "conv1", 5)
+    shown.example.setValue(6)
+    assert context.model.selected_example == 6
+
+
 def test_layers_and_maps_are_shown_and_the_sentence_names_one(panel, context):
     shown, run = panel(DriftPanel)
     context.model.process([drift(run), maps(run, "conv1")])

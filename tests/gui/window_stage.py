@@ -21,6 +21,7 @@ class StagedLauncher(Launcher):
         self.evaluations, self.cancellations = [], 0
         self.read, self.deleted, self.sensitivities = [], [], []
         self.drifts, self.channels = [], []
+        self.predicted, self.examples = [], []
         self.compared, self.written_comparisons = [], []
 
     def begin(self, request, new_window=False):
@@ -49,6 +50,15 @@ class StagedLauncher(Launcher):
 
     def cancel_channels(self):
         self.channels.append(None)
+
+    def predict(self, run, directory, book):
+        self.predicted.append((run, directory, book))
+
+    def read_examples(self, run, directory, number):
+        self.examples.append((run, directory, number))
+
+    def cancel_predictions(self):
+        self.predicted.append(None)
 
     def kind_of(self, path):
         if path not in self.kinds:

@@ -36,9 +36,9 @@ from qatviz.telemetry.run_handle import (
 )
 
 #: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor;
-#: and the user's selection. Further topics are those of `qatviz.gui.model.watching`, and
-#: `qatviz.gui.model.moments.MOMENT`.
-RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
+#: the user's selection of tensors, and of a held-out example. Further topics are those of
+#: `qatviz.gui.model.watching`, and `qatviz.gui.model.moments.MOMENT`.
+RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION, EXAMPLE = (
     "run",
     "state",
     "steps",
@@ -47,6 +47,7 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
     "events",
     "values",
     "selection",
+    "example",
 )
 
 #: Maximum number of snapshots kept for distributions over time. If there are more, every other one is dropped, except
@@ -94,6 +95,8 @@ class RunModel(ShownMoments, WatchedResults):
         The newest step records of the present branch, oldest first.
     values : dict of str to TensorValues
         Float values of the tensors that were requested.
+    selected_example : int
+        Index of the selected held-out example; -1 for none.
     log : list of LoggedEvent
     evaluation : events.Evaluated or None
     applied_at : dict of (str, str) to int
@@ -139,6 +142,7 @@ class RunModel(ShownMoments, WatchedResults):
         self.values: Dict[str, TensorValues] = {}
         self._clear_results()
         self._watching.forget_run()
+        self.selected_example = -1
         self._timeline = Timeline()
         self.evaluation: Optional[events.Evaluated] = None
         self.applied_at: Dict[Tuple[str, str], int] = {}
@@ -230,6 +234,12 @@ class RunModel(ShownMoments, WatchedResults):
         if (selected, current) != (self.selected, self.current):
             self.selected, self.current = selected, current
             self.changed.emit(SELECTION)
+
+    def select_example(self, index: int) -> None:
+        """Select a held-out example by its index; -1 for none."""
+        if index != self.selected_example:
+            self.selected_example = index
+            self.changed.emit(EXAMPLE)
 
     @property
     def tensors(self) -> Tuple[QuantizedTensor, ...]:

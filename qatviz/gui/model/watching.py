@@ -1,4 +1,4 @@
-"""Results that a run computes for panels while they are in view: sensitivities, drift, channels."""
+"""Results that a run computes for panels while they are in view: sensitivities, predictions, errors."""
 # Apart from the model, which is large: it passes what the run sends.
 
 import contextlib
@@ -6,16 +6,19 @@ from typing import Any, Callable, Dict, Optional, Set, Tuple, Type, Union
 
 from qatviz.analysis.channels import ChannelsOverview
 from qatviz.analysis.drift import Drift, FeatureMaps
+from qatviz.analysis.predictions import PredictionFailure, Predictions
 from qatviz.analysis.sensitivity import MeasuredSensitivity, Sensitivity, SensitivityProgress
 from qatviz.errors import RunStateError
-from qatviz.protocol.commands import Command, WatchChannels, WatchDrift, WatchSensitivity
+from qatviz.presentation.example_pictures import ExamplePictures
+from qatviz.protocol.commands import Command, WatchChannels, WatchDrift, WatchPredictions, WatchSensitivity
 from qatviz.protocol.watch_failure import WatchFailure
 from qatviz.telemetry.run_handle import RunHandle
 
 #: Topics of the model that a run computes while they are watched, with the command that begins or ends it.
-SENSITIVITY, DRIFT, CHANNELS = "sensitivity", "drift", "channels"
-_COMMANDS: Dict[str, Type[Union[WatchSensitivity, WatchDrift, WatchChannels]]] = {
+SENSITIVITY, PREDICTIONS, DRIFT, CHANNELS = "sensitivity", "predictions", "drift", "channels"
+_COMMANDS: Dict[str, Type[Union[WatchSensitivity, WatchPredictions, WatchDrift, WatchChannels]]] = {
     SENSITIVITY: WatchSensitivity,
+    PREDICTIONS: WatchPredictions,
     DRIFT: WatchDrift,
     CHANNELS: WatchChannels,
 }
@@ -68,6 +71,12 @@ class WatchedResults:
         The newest measurement.
     sensitivity_progress : SensitivityProgress or None
         That of the measurement in progress, or of the last one if it was cancelled or has failed.
+    predictions : Predictions or None
+        The newest predictions of held-out examples.
+    prediction_failure : str
+        Reason why there are no newer ones; empty if there was no failure.
+    example_pictures : ExamplePictures or None
+        Pictures of the first held-out examples, once a panel has requested them.
     drift : Drift or None
         The newest errors of all layers.
     feature_maps : FeatureMaps or None
@@ -82,6 +91,9 @@ class WatchedResults:
         self.sensitivity: Optional[Sensitivity] = None
         self.measured_sensitivity: Optional[MeasuredSensitivity] = None
         self.sensitivity_progress: Optional[SensitivityProgress] = None
+        self.predictions: Optional[Predictions] = None
+        self.prediction_failure = ""
+        self.example_pictures: Optional[ExamplePictures] = None
         self.drift: Optional[Drift] = None
         self.feature_maps: Optional[FeatureMaps] = None
         self.channels: Optional[ChannelsOverview] = None
@@ -96,8 +108,19 @@ class WatchedResults:
         elif isinstance(item, SensitivityProgress):
             self.sensitivity_progress = item
         else:
-            return self._keep_errors(item)
+            return self._keep_predictions(item) or self._keep_errors(item)
         return SENSITIVITY
+
+    def _keep_predictions(self, item: Any) -> str:
+        if isinstance(item, Predictions):
+            self.predictions, self.prediction_failure = item, ""
+        elif isinstance(item, PredictionFailure):
+            self.prediction_failure = item.message
+        elif isinstance(item, ExamplePictures):
+            self.example_pictures = item
+        else:
+            return ""
+        return PREDICTIONS
 
     def _keep_errors(self, item: Any) -> str:
         """Keep a drift, feature maps, channels, or the reason why there are none; return the topic."""
@@ -117,7 +140,7 @@ class WatchedResults:
 
     def _drop_results_after(self, step: float) -> None:
         """Drop results of abandoned states."""
-        for name in ("sensitivity", "measured_sensitivity", "drift", "feature_maps", "channels"):
+        for name in ("sensitivity", "measured_sensitivity", "predictions", "drift", "feature_maps", "channels"):
             found = getattr(self, name)
             if found is not None and found.step > step:
                 setattr(self, name, None)

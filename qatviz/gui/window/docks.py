@@ -95,9 +95,10 @@ class Docks(QtCore.QObject):
         window.tabifyDockWidget(docks["evolution"], docks["moments"])
         window.tabifyDockWidget(docks["evolution"], docks["sensitivity"])
         window.tabifyDockWidget(docks["evolution"], docks["budget"])
+        window.tabifyDockWidget(docks["tensor"], docks["predictions"])
         for name in docks:
             docks[name].show()
-        for name in ("quantization", "histograms", "evolution"):
+        for name in ("quantization", "histograms", "evolution", "tensor"):
             docks[name].raise_()
         self._size = window.size()
         self._sizes = _default_sizes(self._size)

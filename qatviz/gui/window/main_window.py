@@ -1,11 +1,13 @@
 """Main window: it assembles panels, actions, docks and status bar, and reacts to the run."""
 
 import time
-from typing import List, Optional, Tuple, Type
+from functools import partial
+from typing import Any, Callable, List, Optional, Tuple, Type
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.analysis.drift import DriftQuestion, RunDrift
+from qatviz.analysis.drift import RunDrift
+from qatviz.analysis.predictions import Predictions
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.gui.model.bridge import Bridge
 from qatviz.gui.model.context import Context
@@ -23,6 +25,7 @@ from qatviz.gui.panels.histograms.panel import HistogramsPanel
 from qatviz.gui.panels.layers.panel import LayersPanel
 from qatviz.gui.panels.moments.panel import MomentsPanel
 from qatviz.gui.panels.network.panel import NetworkPanel
+from qatviz.gui.panels.predictions.panel import PredictionsPanel
 from qatviz.gui.panels.sensitivity.panel import SensitivityPanel
 from qatviz.gui.panels.settings.quantization import QuantizationPanel
 from qatviz.gui.panels.settings.run import RunSettingsPanel
@@ -46,7 +49,6 @@ from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import Evaluate
 from qatviz.protocol.reasons import RecordPart
-from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.session.prepared import Prepared
 from qatviz.telemetry.run_handle import NEW, PAUSED, RunHandle
@@ -65,6 +67,7 @@ PANELS: Tuple[Type[Panel], ...] = (
     BudgetPanel,
     DriftPanel,
     ChannelsPanel,
+    PredictionsPanel,
 )
 #: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
 #: waited for at the end of the program.
@@ -246,26 +249,34 @@ class MainWindow(RunWindow):
         for name in ("histograms", "layers"):
             self.panels[name].tensor_opened.connect(lambda _: self.docks.open("tensor"))
         what_if = self.panels["quantization"].what_if
-        what_if.wanted.connect(self._evaluate_settings)
+        what_if.wanted.connect(partial(self._have_done, self.launcher.evaluate))
         what_if.cancelled.connect(self.launcher.cancel_evaluation)
         self.launcher.evaluation_progressed.connect(what_if.show_progress)
         self.launcher.evaluated.connect(what_if.finish)
         self.launcher.evaluation_failed.connect(what_if.fail)
         sensitivity = self.panels["sensitivity"]
-        sensitivity.wanted.connect(self._find_sensitivity)
+        sensitivity.wanted.connect(partial(self._have_done, self.launcher.find_sensitivity))
         sensitivity.cancelled.connect(self.launcher.cancel_sensitivity)
         self.launcher.sensitivity_progressed.connect(sensitivity.show_progress)
         self.launcher.sensitivity_found.connect(self._on_sensitivity)
         self.launcher.sensitivity_failed.connect(sensitivity.finish)
         drift, channels = self.panels["drift"], self.panels["channels"]
-        drift.wanted.connect(self._find_drift)
+        drift.wanted.connect(partial(self._have_done, self.launcher.find_drift))
         drift.cancelled.connect(self.launcher.cancel_drift)
         self.launcher.drift_found.connect(self._on_drift)
         self.launcher.drift_failed.connect(drift.finish)
-        channels.wanted.connect(self._find_channels)
+        channels.wanted.connect(partial(self._have_done, self.launcher.find_channels))
         channels.cancelled.connect(self.launcher.cancel_channels)
         self.launcher.channels_found.connect(lambda found: self.model.process([found]))
         self.launcher.channels_failed.connect(channels.finish)
+        predictions = self.panels["predictions"]
+        predictions.wanted.connect(partial(self._have_done, self.launcher.predict))
+        predictions.cancelled.connect(self.launcher.cancel_predictions)
+        predictions.pictures_wanted.connect(partial(self._have_done, self.launcher.read_examples))
+        self.launcher.predictions_progressed.connect(predictions.show_progress)
+        self.launcher.predictions_found.connect(self._on_predictions)
+        self.launcher.predictions_failed.connect(predictions.finish)
+        self.launcher.examples_read.connect(lambda pictures: self.model.process([pictures]))
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
         self.time.comparison_begun.connect(lambda: self.docks.open("moments"))
 
@@ -368,28 +379,21 @@ class MainWindow(RunWindow):
                 self.handlers.train_longer if self.directory else None,
             )
 
-    def _evaluate_settings(self, book: SettingsBook) -> None:
-        assert self.model.run is not None, "settings are those of a run"
-        self.launcher.evaluate(self.model.run, self.directory, book)
-
-    def _find_sensitivity(self, measured: bool) -> None:
-        assert self.model.run is not None, "the sensitivity is that of a run"
-        self.launcher.find_sensitivity(self.model.run, self.directory, measured)
+    def _have_done(self, work: Callable[..., None], *given: Any) -> None:
+        """Have the launcher do work in the background on the shown run, for which a panel has asked."""
+        assert self.model.run is not None, "a panel asks about a run"
+        work(self.model.run, self.directory, *given)
 
     def _on_sensitivity(self, found: RunSensitivity) -> None:
         self.panels["sensitivity"].finish()
         self.model.process([found.estimated, *([] if found.measured is None else [found.measured])])
 
-    def _find_drift(self, question: DriftQuestion) -> None:
-        assert self.model.run is not None, "the drift is that of a run"
-        self.launcher.find_drift(self.model.run, self.directory, question)
-
     def _on_drift(self, found: RunDrift) -> None:
         self.model.process([found.drift, *([] if found.maps is None else [found.maps])])
 
-    def _find_channels(self) -> None:
-        assert self.model.run is not None, "the channels are those of a run"
-        self.launcher.find_channels(self.model.run, self.directory)
+    def _on_predictions(self, found: Predictions) -> None:
+        self.panels["predictions"].finish()
+        self.model.process([found])
 
     def _on_step_chosen(self, step: int) -> None:
         self.docks.open("evolution")
@@ -468,6 +472,7 @@ class MainWindow(RunWindow):
         self.launcher.cancel_sensitivity()
         self.launcher.cancel_drift()
         self.launcher.cancel_channels()
+        self.launcher.cancel_predictions()
         self.end_runs(CLOSING_S)
         self.exports.close()
         event.accept()

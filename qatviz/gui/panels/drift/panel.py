@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional, Sequence
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.drift import PARTS, DriftQuestion
-from qatviz.gui.model.run_model import RUN, SELECTION, STATE
+from qatviz.gui.model.run_model import EXAMPLE, RUN, SELECTION, STATE
 from qatviz.gui.model.watching import DRIFT
 from qatviz.gui.panels.drift.maps import FeatureMapsView
 from qatviz.gui.widgets.flow_layout import FlowLayout
@@ -47,7 +47,7 @@ class DriftPanel(Panel):
     title, name = "Drift", "drift"
     about = "In which layer the error of quantization arises: own and inherited error of each, and its feature maps."
     needs = DRIFT
-    topics = (RUN, STATE, SELECTION, DRIFT)
+    topics = (RUN, STATE, SELECTION, EXAMPLE, DRIFT)
     keys = (PanelKeys(("Up", "Down"), "select the previous, the next layer"),)
     #: Emitted with the DriftQuestion about a run that has ended.
     wanted = QtCore.pyqtSignal(object)
@@ -90,7 +90,7 @@ class DriftPanel(Panel):
 
     def _connect(self) -> None:
         self.examples.currentIndexChanged.connect(self.refresh)
-        self.example.valueChanged.connect(self.refresh)
+        self.example.valueChanged.connect(self._on_example)
         self.table.reordered.connect(self.refresh)
         self.table.selected.connect(self._on_selected)
         self.model.changed.connect(self._on_model)
@@ -179,7 +179,14 @@ class DriftPanel(Panel):
         drift = self.model.drift
         return Caption("Own and inherited error of each layer", () if drift is None else (drift_title(drift),), [])
 
+    def _on_example(self, index: int) -> None:
+        self.model.select_example(index)
+        self.refresh()
+
     def _on_model(self, topic: str) -> None:
+        if topic == EXAMPLE and self.model.selected_example >= 0:
+            with QtCore.QSignalBlocker(self.example):
+                self.example.setValue(self.model.selected_example)
         if topic == RUN:
             if self._asked is not None:
                 self.cancelled.emit()
