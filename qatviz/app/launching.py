@@ -258,7 +258,7 @@ class AppLauncher(Launcher):
         def work(is_wanted: Callable[[], bool]) -> Any:
             from qatviz.session.predictions import held_out_pictures
 
-            return held_out_pictures(run, directory, number)
+            return held_out_pictures(run, lambda: self._evaluator(run, directory), number)
 
         def refuse(message: str) -> None:
             self.failed.emit(message, "")

@@ -21,7 +21,7 @@ from qatviz.presentation.scene import END, MIDDLE, Fill, Line, Metrics, Picture,
 from qatviz.task import CLASSIFICATION, SEGMENTATION
 
 #: Smallest width of an example, of one with several labels or numbers, and height of its picture, px.
-_LEAST_WIDTH, _WIDE, _PICTURE_HEIGHT = 84.0, 120.0, 56.0
+_LEAST_WIDTH, _WIDE, _PICTURE_HEIGHT = 80.0, 120.0, 56.0
 _GAP, _INSET = 4.0, 3.0
 #: Number of pictures of an example with masks, side by side: the example, its mask, and the predicted ones; and the
 #: largest side of a drawn mask.

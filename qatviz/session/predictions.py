@@ -1,6 +1,6 @@
 """Predictions of a run that has ended or was recorded, in float and quantized. Nothing is recorded."""
 
-from typing import Optional
+from typing import Callable, Optional
 
 from qatviz.analysis.predictions import RunPredictions
 from qatviz.data import Dataset
@@ -9,7 +9,7 @@ from qatviz.export.progress import Progress
 from qatviz.presentation.example_pictures import ExamplePictures, PicturedPredictions, pictures_of_examples
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.session.checkpoints import recorded_state
-from qatviz.session.evaluation import Evaluator, ended_spec
+from qatviz.session.evaluation import Evaluator
 from qatviz.session.prepared import Notify, ignore
 from qatviz.session.record_requests import PredictionsRequest
 from qatviz.telemetry.record.run_record import RunRecord
@@ -67,13 +67,12 @@ def pictured_predictions(
     return PicturedPredictions(found, pictures_of_examples(spec.dataset, found.examples))
 
 
-def held_out_pictures(run: RunHandle, directory: str, number: int) -> ExamplePictures:
+def held_out_pictures(run: RunHandle, evaluator: Callable[[], Evaluator], number: int) -> ExamplePictures:
     """Return the pictures of the first ``number`` held-out examples of a run, also while it trains.
 
-    ``directory`` is that of its record; empty if it is not recorded. Errors are those of
-    :func:`qatviz.session.evaluation.ended_spec`.
+    ``evaluator`` returns that of a run which was opened from its record: both use the same data.
     """
-    dataset: Dataset = run.spec.dataset if isinstance(run, Run) else ended_spec(run, directory).dataset
+    dataset: Dataset = run.spec.dataset if isinstance(run, Run) else evaluator().spec.dataset
     return pictures_of_examples(dataset, number)
 
 

@@ -90,15 +90,15 @@ class Docks(QtCore.QObject):
         window.tabifyDockWidget(docks["histograms"], docks["network"])
         window.tabifyDockWidget(docks["histograms"], docks["drift"])
         window.tabifyDockWidget(docks["histograms"], docks["channels"])
+        window.tabifyDockWidget(docks["histograms"], docks["predictions"])
         window.tabifyDockWidget(docks["evolution"], docks["layers"])
         window.tabifyDockWidget(docks["evolution"], docks["events"])
         window.tabifyDockWidget(docks["evolution"], docks["moments"])
         window.tabifyDockWidget(docks["evolution"], docks["sensitivity"])
         window.tabifyDockWidget(docks["evolution"], docks["budget"])
-        window.tabifyDockWidget(docks["tensor"], docks["predictions"])
         for name in docks:
             docks[name].show()
-        for name in ("quantization", "histograms", "evolution", "tensor"):
+        for name in ("quantization", "histograms", "evolution"):
             docks[name].raise_()
         self._size = window.size()
         self._sizes = _default_sizes(self._size)

@@ -39,7 +39,7 @@ class GalleryView(SceneWidget):
         self.empty = EmptyText(self)
         self.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.setAccessibleName("Examples by lost margin")
-        self.setMinimumSize(180, 120)
+        self.setMinimumSize(120, 80)
 
     def show_examples(self, shown: Optional[Shown], selection: int, empty: str) -> None:
         """Show examples, or ``empty`` if there are none."""
@@ -201,7 +201,7 @@ class ExampleView(SceneWidget):
         self.index = -1
         self.menu = FigureMenu(self)
         self.empty = EmptyText(self)
-        self.setMinimumSize(160, 120)
+        self.setMinimumSize(120, 80)
         self.setAccessibleName("Selected example")
 
     def show_example(self, shown: Optional[Shown], index: int) -> None:
@@ -231,9 +231,11 @@ class ExampleView(SceneWidget):
             base = y + number * metrics.height + metrics.ascent
             shapes.append(Text(left, base, metrics.elided(line, self.width() - left - _MARGIN), "text"))
         top = max(y + len(lines) * metrics.height, _MARGIN + high)
+        top += _MARGIN
         rows = score_rows(shown.found, self.index, _SCORES)
         bars = ScoreBars(rows, width, metrics)
-        room = max(int((self.height() - top - metrics.height) // bars.row), 1)
-        if room < len(rows):
+        if top + bars.height > self.height():
+            legend = bars.height - bars.row * len(rows)
+            room = max(int((self.height() - top - legend) // bars.row), 1)
             bars = ScoreBars(score_rows(shown.found, self.index, room), width, metrics)
-        return [*shapes, *bars.shapes(_MARGIN, top + _MARGIN)]
+        return [*shapes, *bars.shapes(_MARGIN, top)]

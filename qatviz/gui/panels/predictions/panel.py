@@ -123,8 +123,9 @@ class PredictionsPanel(Panel):
         samples.setChildrenCollapsible(False)
         samples.addWidget(self.gallery)
         samples.addWidget(self.example)
-        samples.setStretchFactor(0, 3)
-        samples.setStretchFactor(1, 2)
+        samples.setStretchFactor(0, 1)
+        samples.setStretchFactor(1, 1)
+        samples.setSizes([1, 1])
         self.samples = samples
         self.pages = {
             SAMPLES: samples,

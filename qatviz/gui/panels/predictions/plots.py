@@ -53,7 +53,7 @@ class MatrixView(SceneWidget):
         self.menu = FigureMenu(self)
         self.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.setAccessibleName("Confusion matrix")
-        self.setMinimumSize(180, 120)
+        self.setMinimumSize(120, 80)
 
     def show_matrix(self, confusion: Optional[Confusion], names: Tuple[str, ...], noun: str) -> None:
         """Show a matrix of examples or pixels, or none."""
@@ -159,7 +159,7 @@ class ScatterView(SceneWidget):
         self._places = np.zeros((0, 2))
         self.menu = FigureMenu(self)
         self.setAccessibleName("Predictions and errors over targets")
-        self.setMinimumSize(180, 120)
+        self.setMinimumSize(120, 80)
         self.setToolTip("Each held-out example in float and quantized. Click a dot of the upper plot to select it.")
 
     def show_predictions(self, found: Optional[OutputPredictions], index: int, selection: int) -> None:
