@@ -3,7 +3,19 @@
 from typing import Any
 
 __version__ = "0.2.0"
-__all__ = ["ab", "chip", "compare", "evaluate", "launch", "sensitivity", "sweep", "train"]
+__all__ = [
+    "ab",
+    "channels",
+    "chip",
+    "compare",
+    "drift",
+    "evaluate",
+    "launch",
+    "predictions",
+    "sensitivity",
+    "sweep",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,37 +1,33 @@
 """API for scripts: :func:`train` in the terminal, :func:`launch` in the window, :func:`evaluate` a recorded run."""
 
-import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
 
-from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.class_weights import class_weights_text
 from qatviz.data import Dataset
 from qatviz.data_options import AUTO, DATA_OPTIONS, DataOptions
-from qatviz.errors import OutputError, RunStateError, SettingError, about, did_you_mean
+from qatviz.errors import RunStateError, SettingError, about, did_you_mean
 from qatviz.heads import CLASS_WEIGHTS, LOSS, LOSS_WEIGHT, METRIC, TASK, by_output, class_weights_by_output
 from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
 from qatviz.protocol.recipe import Recipe, recipe_of
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
+from qatviz.recorded_api import channels, drift, evaluate, predictions, print_notice, sensitivity
 from qatviz.scaling import joined_scalings
 from qatviz.session.begin import begin
 from qatviz.session.changes import parse_change, recipe_changes
 from qatviz.session.chip import chip
 from qatviz.session.comparison import compare_runs as compare
 from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
-from qatviz.session.evaluation import evaluate as evaluate_recorded
 from qatviz.session.folders import new_run_directory
 from qatviz.session.own_code import given_functions
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.progress import progress_for
-from qatviz.session.record_requests import EvaluationRequest, SensitivityRequest
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model
 from qatviz.session.script_data import dataset_of, uses_options
-from qatviz.session.sensitivity import sensitivity_of_record
 from qatviz.session.trials import ab, sweep
 from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, run_settings_for
@@ -39,12 +35,26 @@ from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.run_handle import FAILED
-from qatviz.terminal import print_line
 from qatviz.training.checkpointer import BEST, FINAL
 from qatviz.training.handle import Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
-__all__ = ["DATA_FILE", "Trained", "ab", "chip", "compare", "evaluate", "launch", "request_of", "sweep", "train"]
+__all__ = [
+    "DATA_FILE",
+    "Trained",
+    "ab",
+    "channels",
+    "chip",
+    "compare",
+    "drift",
+    "evaluate",
+    "launch",
+    "predictions",
+    "request_of",
+    "sensitivity",
+    "sweep",
+    "train",
+]
 
 #: Keywords that are fields of a request under the same name.
 _SAME_NAMES = (
@@ -186,86 +196,9 @@ class Trained:
         try:
             recorded = self.outcome.evaluations
             parsed = (*recipe_changes(recipe), *map(parse_change, changes))
-            return evaluate_changes(evaluator, preset, parsed, recorded, _print_notice, more_bits=more_bits)
+            return evaluate_changes(evaluator, preset, parsed, recorded, print_notice, more_bits=more_bits)
         finally:
             evaluator.close()
-
-
-def evaluate(
-    directory: Union[str, Path],
-    changes: Sequence[str] = (),
-    preset: Optional[str] = None,
-    checkpoint: Optional[str] = None,
-    data: Optional[str] = None,
-    more_bits: bool = False,
-    recipe: Union[str, "os.PathLike[str]", Recipe, None] = None,
-) -> SettingsEvaluation:
-    """Evaluate a recorded run under other settings, without training; the run and its record do not change.
-
-    Parameters
-    ----------
-    directory : str or Path
-    changes : sequence of str
-        Changes of settings as on the command line: ``["conv1.weights.num_bits=3"]``.
-    preset : str, optional
-        Settings of all quantizers, before ``changes``; by default those of the checkpoint.
-    checkpoint : str, optional
-        Name of the checkpoint; by default the newest.
-    data : str, optional
-        Current name or path of the data; by default as recorded.
-    more_bits : bool
-        True to evaluate also with 16 bits in each tensor, and in those together that help most.
-    recipe : str, path or Recipe, optional
-        File of settings by tensor, or :attr:`Trained.recipe`, between ``preset`` and ``changes``.
-
-    Returns
-    -------
-    qatviz.session.evaluation.SettingsEvaluation
-        ``scores`` in four modes, ``changes``, ``step``, ``recorded``: the run's own scores, and ``more_bits``.
-
-    Raises
-    ------
-    RecordError, DataError, SettingError
-        If the record, the data or a change cannot be used.
-    """
-    keep_tensorflow_quiet()
-    parsed = (*recipe_changes(recipe), *map(parse_change, changes))
-    request = EvaluationRequest(os.fspath(directory), checkpoint, data, preset, parsed, more_bits)
-    return evaluate_recorded(request, _print_notice)
-
-
-def sensitivity(
-    directory: Union[str, Path],
-    checkpoint: Optional[str] = None,
-    data: Optional[str] = None,
-    measured: bool = False,
-) -> RunSensitivity:
-    """Return the sensitivity of a recorded run to the quantization of each tensor; run and record do not change.
-
-    Parameters
-    ----------
-    directory : str or Path
-    checkpoint : str, optional
-        Name of the checkpoint; by default the newest.
-    data : str, optional
-        Current name or path of the data; by default as recorded.
-    measured : bool
-        True to measure also loss, divergence of the outputs and metric with only one tensor quantized and with all
-        but one, under the settings of the run.
-
-    Returns
-    -------
-    qatviz.analysis.sensitivity.RunSensitivity
-        ``estimated``: scores by tensor and number of bits; ``measured``, None if it was not requested.
-
-    Raises
-    ------
-    RecordError, DataError
-        If the record or the data cannot be used.
-    """
-    keep_tensorflow_quiet()
-    request = SensitivityRequest(os.fspath(directory), checkpoint, data, measured)
-    return sensitivity_of_record(request, _print_notice)
 
 
 def train(
@@ -473,12 +406,7 @@ def _prepare(
 
     def notify(notice: Notice) -> None:
         if notice.is_warning or not quiet:
-            _print_notice(notice)
+            print_notice(notice)
         notices.append(notice)
 
     return begin(request, shown, notify, given_model, given_data, functions)._replace(notices=tuple(notices))
-
-
-def _print_notice(notice: Notice) -> None:
-    with contextlib.suppress(OutputError):  # as on the command line, only results must be written
-        print_line(notice.labelled, "stderr")

@@ -475,6 +475,55 @@ _ALL = (
         axis=_LOG,
         is_of_float=True,
     ),
+    Measure(
+        "cosine",
+        "Cosine",
+        "Cosine of the angle between the values in float and with the error, as vectors: 1 is the same direction.",
+        _decimals(5),
+        better=HIGHER,
+        is_of_float=True,
+    ),
+    Measure(
+        "own_fraction",
+        "Own fraction",
+        "Fraction of a layer's error that its own quantizers add; the rest comes with its inputs. Of powers, which add "
+        "up where both are independent.",
+        percentage,
+        axis=_FRACTION,
+        is_of_float=True,
+    ),
+    Measure(
+        "kurtosis",
+        "Kurtosis",
+        "Excess kurtosis of the weights that share a scale: 0 for a bell shape, -1.2 for an even spread, large if "
+        "a few weights widen the range of all others.",
+        _digits(3),
+        better=LOWER,
+        # 3 is a Laplace distribution; one weight in a thousand that is 10 standard deviations large adds about 10.
+        thresholds=Thresholds(5.0, 20.0, kinds=(WEIGHTS,)),
+        is_of_float=True,
+    ),
+    Measure(
+        "range_ratio",
+        "Range ratio",
+        "Widest range of an output channel over the median of all channels; with one scale for all, a typical channel "
+        "loses a bit for each factor of 2.",
+        _digits(3),
+        short="Ratio",
+        better=LOWER,
+        thresholds=Thresholds(4.0, 16.0, kinds=(WEIGHTS,)),  # 2 and 4 of its bits
+        is_of_float=True,
+    ),
+    Measure(
+        "outlier_channels",
+        "Outlier channels",
+        "Number of output channels with an unusual range: at least twice or half the median, and a robust z-score "
+        "(median and median absolute deviation of logarithms) beyond 3.5.",
+        _decimals(0),
+        short="Outliers",
+        better=LOWER,
+        is_of_float=True,
+    ),
 )
 #: All measures by key.
 MEASURES: Dict[str, Measure] = {measure.key: measure for measure in _ALL}

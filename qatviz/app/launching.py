@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from PyQt5 import QtCore
 
+from qatviz.analysis.drift import DriftQuestion
 from qatviz.errors import explanation
 from qatviz.export.progress import Progress
 from qatviz.gui.model.exporting import ExportCommand
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from qatviz.presentation.export_sizes import ExportSize
     from qatviz.presentation.previews import DataInfo
     from qatviz.protocol.settings_book import SettingsBook
+    from qatviz.session.drift import DriftFinder
     from qatviz.session.evaluation import Evaluator
     from qatviz.session.inspection import ModelInspector
     from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
@@ -48,6 +50,8 @@ _ONE_THREAD = (
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 EVALUATING = "Evaluating settings…"
 FINDING_SENSITIVITY = "Computing sensitivities…"
+FINDING_DRIFT, FINDING_CHANNELS = "Measuring the errors of all layers…", "Measuring the channels of all weights…"
+PREDICTING, READING_EXAMPLES = "Predicting held-out examples…", "Reading held-out examples…"
 READING_RUNS = "Reading the records of the runs…"
 #: Milliseconds that a wait in Qt may keep Python from handling a signal.
 _SIGNALS_MS = 100
@@ -74,6 +78,7 @@ class AppLauncher(Launcher):
         self._numbers: Dict[str, int] = {}  # of the newest job of each description, or of its cancellation
         #: Graphs of the runs that are still shown.
         self._evaluators: WeakKeyDictionary[RunHandle, Evaluator] = WeakKeyDictionary()
+        self._drifts: WeakKeyDictionary[RunHandle, DriftFinder] = WeakKeyDictionary()
         self._evaluators_lock = threading.Lock()
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
@@ -220,15 +225,19 @@ class AppLauncher(Launcher):
 
     def evaluate(self, run: RunHandle, directory: str, book: "SettingsBook") -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
-            from qatviz.session.evaluation import evaluator_of
-
-            with self._evaluators_lock:
-                if run not in self._evaluators:
-                    self._evaluators[run] = evaluator_of(run, directory)
             progress = Progress(self.evaluation_progressed.emit, lambda: not is_wanted())
-            return self._evaluators[run].evaluate(book, progress)
+            return self._evaluator(run, directory).evaluate(book, progress)
 
         self._start_newest(EVALUATING, work, self.evaluated.emit, self.evaluation_failed.emit)
+
+    def _evaluator(self, run: RunHandle, directory: str) -> "Evaluator":
+        """Return the evaluator of a run that has ended, which all its evaluations and predictions share."""
+        from qatviz.session.evaluation import evaluator_of
+
+        with self._evaluators_lock:
+            if run not in self._evaluators:
+                self._evaluators[run] = evaluator_of(run, directory)
+            return self._evaluators[run]
 
     def cancel_evaluation(self) -> None:
         self._supersede(EVALUATING)
@@ -245,6 +254,56 @@ class AppLauncher(Launcher):
 
     def cancel_sensitivity(self) -> None:
         self._supersede(FINDING_SENSITIVITY)
+
+    def find_drift(self, run: RunHandle, directory: str, question: DriftQuestion) -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.session.drift import DriftFinder
+            from qatviz.session.evaluation import ended_spec
+
+            with self._evaluators_lock:
+                if run not in self._drifts:
+                    self._drifts[run] = DriftFinder(ended_spec(run, directory))
+            return self._drifts[run].find(question, Progress(is_cancelled=lambda: not is_wanted()))
+
+        self._start_newest(FINDING_DRIFT, work, self.drift_found.emit, self.drift_failed.emit)
+
+    def find_channels(self, run: RunHandle, directory: str) -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.session.channels import channels_of_ended
+
+            return channels_of_ended(run, directory, Progress(is_cancelled=lambda: not is_wanted()))
+
+        self._start_newest(FINDING_CHANNELS, work, self.channels_found.emit, self.channels_failed.emit)
+
+    def cancel_drift(self) -> None:
+        self._supersede(FINDING_DRIFT)
+
+    def cancel_channels(self) -> None:
+        self._supersede(FINDING_CHANNELS)
+
+    def predict(self, run: RunHandle, directory: str, book: "SettingsBook") -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.training.predictions import LARGEST_EXAMPLES
+
+            progress = Progress(lambda _, done: self.predictions_progressed.emit(done), lambda: not is_wanted())
+            return self._evaluator(run, directory).predict(book, LARGEST_EXAMPLES, progress)
+
+        self._start_newest(PREDICTING, work, self.predictions_found.emit, self.predictions_failed.emit)
+
+    def read_examples(self, run: RunHandle, directory: str, number: int) -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.session.predictions import held_out_pictures
+
+            return held_out_pictures(run, lambda: self._evaluator(run, directory), number)
+
+        def refuse(message: str) -> None:
+            self.failed.emit(message, "")
+
+        self._start_newest(READING_EXAMPLES, work, self.examples_read.emit, refuse)
+
+    def cancel_predictions(self) -> None:
+        self._supersede(PREDICTING)
+        self._supersede(READING_EXAMPLES)
 
     def export_formats(self) -> Sequence["Format"]:
         from qatviz.export.formats import FORMATS
@@ -293,6 +352,9 @@ class AppLauncher(Launcher):
         self._supersede(READING_RUNS)
         self.cancel_evaluation()
         self.cancel_sensitivity()
+        self.cancel_drift()
+        self.cancel_channels()
+        self.cancel_predictions()
         self.cancel_checks()
         self._sweeps.clear()
         for pool in (self._pool, self._sweep_pool):

@@ -10,9 +10,11 @@ from qatviz.cli import (
     advise,
     chip,
     compare,
+    drift,
     evaluate,
     export,
     listing,
+    predictions,
     reports,
     runs,
     sensitivity,
@@ -104,8 +106,10 @@ def parse(argv: List[str]) -> argparse.Namespace:
     ab.add_commands(functools.partial(_command, commands))
     sweep.add_commands(functools.partial(_command, commands))
     sensitivity.add_commands(functools.partial(_command, commands))
+    predictions.add_commands(functools.partial(_command, commands))
     advise.add_commands(functools.partial(_command, commands))
     chip.add_commands(functools.partial(_command, commands))
+    drift.add_commands(functools.partial(_command, commands))
     word = argv[0].partition("=")[0] if argv else ""
     if word in commands.choices["train"]._option_string_actions and word not in parser._option_string_actions:
         given = " ".join(argv)

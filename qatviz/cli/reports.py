@@ -22,6 +22,17 @@ def add_commands(add: Callable[..., Any]) -> None:
         action="store_true",
         help="add which tensors tolerate few bits, estimated and measured on the newest checkpoint",
     )
+    parser.add_argument(
+        "--drift", action="store_true", help="add in which layers the error arises, measured on the newest checkpoint"
+    )
+    parser.add_argument(
+        "--channels", action="store_true", help="add the channels of all weights of the newest checkpoint"
+    )
+    parser.add_argument(
+        "--predictions",
+        action="store_true",
+        help="add what the newest checkpoint predicts for held-out examples in float and quantized",
+    )
     parser.add_argument("--json", action="store_true", help="print the file's path and size as one line of JSON")
     parser = add("tensorboard", tensorboard, "write a recorded run as event files for TensorBoard")
     add_recorded_run(parser)
@@ -47,7 +58,8 @@ def report(options: argparse.Namespace) -> int:
 
     keep_tensorflow_quiet()
 
-    written = write_recorded(options.directory, options.out, options.sensitivity)
+    wanted = [name for name in ("sensitivity", "drift", "channels", "predictions") if getattr(options, name)]
+    written = write_recorded(options.directory, options.out, wanted)
     if options.json:
         print_output(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))
     else:

@@ -6,8 +6,6 @@ from typing import List, Sequence
 
 import numpy as np
 
-from qatviz.data.masks import void_of
-
 #: Colour of ignored pixels, as in the pictures of PASCAL VOC, and its number of bits of a colour channel.
 _IGNORED, _BITS = (224, 224, 192), 8
 #: Number of columns between an example and its mask, and their grey.
@@ -31,6 +29,11 @@ def class_colors(classes: int) -> np.ndarray:
     return colors.astype(np.uint8)
 
 
+def mask_colors(classes: int) -> np.ndarray:
+    """Return the colours of classes, and that of ignored pixels behind them: uint8 ``[classes + 1, 3]``."""
+    return np.concatenate([class_colors(classes), np.array([_IGNORED], np.uint8)])
+
+
 def beside_masks(pictures: np.ndarray, masks: np.ndarray, classes: int) -> np.ndarray:
     """Return RGB pictures of examples with their masks to the right, uint8 ``[n, height, 2 * width + 2, 3]``.
 
@@ -46,14 +49,13 @@ def beside_masks(pictures: np.ndarray, masks: np.ndarray, classes: int) -> np.nd
     left = pictures if pictures.ndim == 4 else np.repeat(pictures[..., np.newaxis], 3, axis=3)
     rows, columns = ((np.arange(size) + 0.5) * own // size for size, own in zip((height, width), masks.shape[1:]))
     small = masks[:, rows.astype(np.int64)][:, :, columns.astype(np.int64)].astype(np.int64)
-    colors = np.concatenate([class_colors(classes), np.array([_IGNORED], np.uint8)])
-    right = colors[np.where(small == void_of(masks.dtype), classes, small)]
+    right = mask_colors(classes)[np.minimum(small, classes)]  # ignored pixels have larger values
     gap = np.full((len(pictures), height, _GAP, 3), _GREY, np.uint8)
     return np.concatenate([left, gap, right], axis=2)
 
 
 def mask_caption(mask: np.ndarray, names: Sequence[str]) -> str:
     """Return the names of the classes with the most pixels of a mask."""
-    counts = np.bincount(mask[mask != void_of(mask.dtype)].astype(np.int64).ravel(), minlength=len(names))
+    counts = np.bincount(mask[mask < len(names)].astype(np.int64).ravel(), minlength=len(names))
     order: List[int] = [index for index in np.argsort(-counts, kind="stable").tolist() if counts[index]]
     return ", ".join(names[index] for index in order[:_NAMES]) + (", …" if order[_NAMES:] else "") or "none"

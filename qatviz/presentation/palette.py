@@ -128,9 +128,11 @@ def color_of(palette: Palette, role: str) -> str:
 
 
 def all_colors(palette: Palette) -> Dict[str, str]:
-    """Return the colours of all roles except those of the sequential scale."""
+    """Return the colours of all roles."""
     names = [name for name in palette._fields if name != _SERIES]
-    scale = [scale_role(step / SCALE_STEPS, True) for step in range(SCALE_STEPS + 1)]
+    scale = [
+        scale_role(step / SCALE_STEPS, diverging) for diverging in (True, False) for step in range(SCALE_STEPS + 1)
+    ]
     roles = names + [series_role(i) for i in range(len(palette.series))] + scale + [ink_on(role) for role in scale]
     return {role: color_of(palette, role) for role in roles}
 

@@ -222,7 +222,7 @@ def data_info(
     if inputs:
         _, _, kind, samples = inputs[0]
     else:
-        kind, samples, shown = _pictures(x[chosen], low, high) if x.ndim == 4 else _strips(_some_rows(x), x[chosen])
+        kind, samples, shown = thumbnails(x[chosen], low, high) if x.ndim == 4 else _strips(_some_rows(x), x[chosen])
     if task == SEGMENTATION and kind != ROWS and not inputs:
         kind, samples = RGB, beside_masks(samples, y[chosen], dataset.num_classes)
     return DataInfo(
@@ -309,7 +309,11 @@ def _values(dataset: Any, low: float, high: float) -> str:
     return f"pixels, fed as {formula}: from {low:.4g} to {high:.4g}"
 
 
-def _pictures(images: np.ndarray, low: float, high: float) -> Tuple[str, np.ndarray, Tuple[str, ...]]:
+def thumbnails(images: np.ndarray, low: float, high: float) -> Tuple[str, np.ndarray, Tuple[str, ...]]:
+    """Return the kind, the pictures and notes of images ``[n, height, width, channels]`` with values in a range.
+
+    Pixels of uint8 are shown as they are.
+    """
     channels = images.shape[3]
     notes: Tuple[str, ...] = ()
     if channels not in (1, 3):
@@ -345,7 +349,7 @@ def _input_previews(
         for each, of_some, own in zip(inputs, some, picked):
             is_image = own.ndim == 4
             kind, samples, shown = (
-                _pictures(own, float(of_some.min()), float(of_some.max())) if is_image else _strips(of_some, own)
+                thumbnails(own, float(of_some.min()), float(of_some.max())) if is_image else _strips(of_some, own)
             )
             found.append(InputPreview(each.name, each.shape, kind, samples))
             notes += [f"{each.name}: {note}" for note in shown]

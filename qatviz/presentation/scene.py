@@ -116,6 +116,19 @@ class Image(NamedTuple):
     colors: np.ndarray
 
 
+class Picture(NamedTuple):
+    """Picture of data in a rectangle: uint8 ``[rows, columns]``, or RGB ``[rows, columns, 3]``, the first row on top.
+
+    Pixels stay sharp if they are enlarged.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    pixels: np.ndarray
+
+
 class Group(NamedTuple):
     """Shapes that belong together.
 
@@ -133,7 +146,7 @@ class Group(NamedTuple):
     title: str = ""
 
 
-Shape = Union[Area, Line, Band, Segments, Rects, Curves, Text, Image, Group]
+Shape = Union[Area, Line, Band, Segments, Rects, Curves, Text, Image, Picture, Group]
 
 
 class Scene(NamedTuple):

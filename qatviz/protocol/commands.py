@@ -6,7 +6,7 @@ run, also across resumptions.
 
 import uuid
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, Iterable, List, NamedTuple, Tuple, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from qatviz.errors import SettingError
 from qatviz.protocol import values
@@ -117,6 +117,61 @@ class MeasureSensitivity(Command):
 
     def __post_init__(self) -> None:
         _check_flag("MeasureSensitivity: on", self.on)
+
+
+@dataclass(frozen=True)
+class WatchDrift(Command):
+    """Compute the errors of all layers again and again while training continues, or (``on`` False) no longer.
+
+    The results are :class:`qatviz.analysis.drift.Drift` and, for ``layer`` if it has quantizers, its output for the
+    held-out example ``shown_example`` as :class:`qatviz.analysis.drift.FeatureMaps`. ``example`` is the index of the
+    only held-out example of which the errors are; None for the first ``examples``.
+    """
+
+    on: bool = True
+    example: Optional[int] = None
+    examples: int = 256
+    layer: str = ""
+    shown_example: int = 0
+
+    def __post_init__(self) -> None:
+        _check_flag("WatchDrift: on", self.on)
+        _check_text("WatchDrift: layer", self.layer)
+        _check_count("WatchDrift: examples", self.examples, 1)
+        _check_count("WatchDrift: shown_example", self.shown_example, 0)
+        if self.example is not None:
+            _check_count("WatchDrift: example", self.example, 0)
+
+
+@dataclass(frozen=True)
+class WatchChannels(Command):
+    """Measure the channels of all weights again and again while training continues, or (``on`` False) no longer.
+
+    The results are :class:`qatviz.analysis.channels.ChannelsOverview`.
+    """
+
+    on: bool = True
+
+    def __post_init__(self) -> None:
+        _check_flag("WatchChannels: on", self.on)
+
+
+@dataclass(frozen=True)
+class WatchPredictions(Command):
+    """Predict held-out examples in float and quantized, now and after evaluations, or (``on`` False) no longer.
+
+    The results are :class:`qatviz.analysis.predictions.Predictions`.
+    """
+
+    on: bool = True
+
+    def __post_init__(self) -> None:
+        _check_flag("WatchPredictions: on", self.on)
+
+
+@dataclass(frozen=True)
+class Predict(Command):
+    """Predict held-out examples in float and quantized once, while training continues."""
 
 
 @dataclass(frozen=True)
@@ -254,6 +309,11 @@ def new_id() -> str:
 def _check_text(field: str, value: Any) -> None:
     if not isinstance(value, str):
         raise SettingError(f"{field} is {value!r}: expected text")
+
+
+def _check_count(field: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SettingError(f"{field} is {value!r}: expected a whole number of at least {least}")
 
 
 def _check_flag(field: str, value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Dict, List, NamedTuple
 from qatviz import __version__
 from qatviz.presentation import palette
 from qatviz.presentation.times import date
-from qatviz.report import chip, headline, heat, sections, sensitivity, tensor_sections
+from qatviz.report import chip, drift, headline, heat, predictions, sections, sensitivity, tensor_sections
 from qatviz.report.export_section import exports
 from qatviz.report.markup import Markup, element
 from qatviz.report.run_data import RunData
@@ -45,6 +45,12 @@ def page(run: RunData) -> str:
         parts.insert(-1, _Section("chip", "On a chip", chip.section(run.chip)))
     if run.sensitivity is not None:
         parts.insert(3, _Section("sensitivity", "Sensitivity", sensitivity.section(run, run.sensitivity)))
+    if run.channels is not None:
+        parts.insert(3, _Section("channels", "Channels", drift.channels_section(run.channels)))
+    if run.drift is not None:
+        parts.insert(3, _Section("drift", "Drift", drift.drift_section(run.drift)))
+    if run.predictions is not None:
+        parts.insert(3, _Section("predictions", "Predictions", predictions.section(run.predictions)))
     items = [element("li", element("a", part.title, href="#" + part.key)) for part in parts]
     links = element("nav", element("ul", items), aria_label="Contents")
     header = element(

@@ -5,13 +5,16 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
+from qatviz.analysis.channels import RunChannels
 from qatviz.analysis.chip.estimate import ChipEstimate
+from qatviz.analysis.drift import RunDrift
 from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS, Effect, effect, tensors_of
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import RecordError
 from qatviz.metric import Metric, OutputMetric
 from qatviz.network.graph import Network
 from qatviz.number_format import count
+from qatviz.presentation.example_pictures import PicturedPredictions
 from qatviz.presentation.export_sizes import FormatSize
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
@@ -58,6 +61,15 @@ class ChangePoint(NamedTuple):
         return tuple(dict.fromkeys(changed + list(self.activated)))
 
 
+class KnownResults(NamedTuple):
+    """Results on a state of the run, which a record does not have; None for those that were not computed."""
+
+    sensitivity: Optional[RunSensitivity] = None
+    drift: Optional[RunDrift] = None
+    channels: Optional[RunChannels] = None
+    predictions: Optional[PicturedPredictions] = None
+
+
 @dataclass(frozen=True)
 class RunData:
     """Data of a run for its report.
@@ -87,10 +99,10 @@ class RunData:
         Sentences on data that could not be read.
     sizes : tuple of FormatSize
         Sizes of exports of the newest checkpoint; empty if unknown.
-    sensitivity : RunSensitivity or None
-        Sensitivity of a state of the run; None if it was not computed.
     chip : ChipEstimate or None
         The network on a chip under the settings now; None if TFLite Micro does not support it.
+    sensitivity, drift, channels, predictions
+        As in :class:`KnownResults`.
     """
 
     about: Dict[str, Any]
@@ -111,6 +123,9 @@ class RunData:
     sizes: Tuple[FormatSize, ...] = ()
     sensitivity: Optional[RunSensitivity] = None
     chip: Optional[ChipEstimate] = None
+    drift: Optional[RunDrift] = None
+    channels: Optional[RunChannels] = None
+    predictions: Optional[PicturedPredictions] = None
 
     @property
     def metric(self) -> Metric:

@@ -1,5 +1,6 @@
 """Convert scenes to SVG; colours are variables of the style sheet, named after their roles."""
 
+import base64
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from qatviz.presentation.scene import (
     Fonts,
     Group,
     Line,
+    Picture,
     Rects,
     Scene,
     Segments,
@@ -24,6 +26,7 @@ from qatviz.presentation.scene import (
     estimated_metrics,
 )
 from qatviz.report.markup import Markup, element, join, number
+from qatviz.report.png import png
 
 #: Estimated text sizes in the style sheet's fonts, on the large side so that labels fit into their room.
 FONTS: Fonts = {SMALL: estimated_metrics(10.5, 6.2), TITLE: estimated_metrics(12.0, 7.4)}
@@ -183,6 +186,19 @@ def _text(text: Text) -> Markup:
     )
 
 
+def _picture(picture: Picture) -> Markup:
+    return element(
+        "image",
+        x=float(picture.left),
+        y=float(picture.top),
+        width=float(picture.right - picture.left),
+        height=float(picture.bottom - picture.top),
+        href="data:image/png;base64," + base64.b64encode(png(picture.pixels)).decode("ascii"),
+        preserveAspectRatio="none",
+        image_rendering="pixelated",
+    )
+
+
 def _group(group: Group) -> Markup:
     title = element("title", group.title) if group.title else None
     content = join(title, shapes_markup(group.shapes))
@@ -208,5 +224,6 @@ _MARKUP: Dict[type, Callable[[Any], Optional[Markup]]] = {
     Rects: _rects,
     Curves: _curves,
     Text: _text,
+    Picture: _picture,
     Group: _group,
 }

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Callable, NamedTuple, Optional, Tuple, Union
 
 from qatviz.analysis.chip.estimate import ChipEstimate
-from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.atomic_files import write_file
 from qatviz.errors import ExportError
 from qatviz.presentation.export_sizes import FormatSize
 from qatviz.report.page import GENERATOR, page
-from qatviz.report.run_data import RunData, read_run
+from qatviz.report.run_data import KnownResults, RunData, read_run
 from qatviz.telemetry.record.reader import RecordReader
 
 #: Name of the report in a run's directory.
@@ -31,8 +30,8 @@ def write_report(
     reader: RecordReader,
     path: Optional[Union[str, Path]] = None,
     sizes: Optional[Callable[[RunData], Tuple[FormatSize, ...]]] = None,
-    sensitivity: Optional[RunSensitivity] = None,
     chip: Optional[Callable[[RunData], Optional[ChipEstimate]]] = None,
+    known: KnownResults = KnownResults(),
 ) -> WrittenReport:
     """Write the report of a recorded run, which may still be running.
 
@@ -43,10 +42,10 @@ def write_report(
         Path of the report; by default, `FILE_NAME` in the run's directory. Only a report is replaced.
     sizes : callable, optional
         Function that returns the sizes of the run's exports.
-    sensitivity : RunSensitivity, optional
-        Sensitivity of a state of the run.
     chip : callable, optional
         Function that returns the network on a chip.
+    known : KnownResults
+        Results on a state of the run.
 
     Raises
     ------
@@ -57,7 +56,7 @@ def write_report(
     """
     path = Path(reader.directory / FILE_NAME if path is None else path).absolute()
     check_free(path)
-    run = replace(read_run(reader), sensitivity=sensitivity)
+    run = replace(read_run(reader), **known._asdict())
     run = run if chip is None else replace(run, chip=chip(run))
     return save(run if sizes is None else replace(run, sizes=sizes(run)), path)
 

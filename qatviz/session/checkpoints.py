@@ -201,6 +201,25 @@ def readable_checkpoints(directory: str) -> List[CheckpointInfo]:
     return [info for info in infos if not (info.name.startswith(KEPT) and info.name[len(KEPT) :] in names)]
 
 
+def state_of(directory: str, checkpoint: Optional[str] = None, notify: Notify = ignore) -> RunState:
+    """Return a state of a recorded run, by default the newest readable one, without reading its data.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, its record is damaged, or there is no checkpoint.
+    """
+    with about("directory"):
+        reader = RunRecord.read(os.path.expanduser(directory))
+    with reading(reader.path):
+        plan = described_plan(reader.description)
+    with about("checkpoint"):
+        state = _load(reader, checkpoint, plan) if checkpoint else _newest(reader, plan, notify)
+        if state is None:
+            raise RecordError(f"{reader.directory}: has no checkpoint yet")
+    return state
+
+
 def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
     """Return the settings of a checkpoint, and its step.
 

@@ -7,6 +7,7 @@ import threading
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
+from qatviz.analysis.predictions import Predictions
 from qatviz.errors import RunStateError, SettingError
 from qatviz.export.progress import Progress
 from qatviz.metric import METRICS, Metric
@@ -56,17 +57,41 @@ class Evaluator:
         """
         progress = progress or Progress()
         with self._lock:
-            if self._graph is None:
-                progress.at("building the graph", 0.0)
-                from qatviz.training.state_evaluator import StateEvaluator
-
-                self._graph = StateEvaluator(self.spec)
-            evaluation = self._graph.begin(book)
+            evaluation = self._built(progress).begin(book)
             for piece in range(evaluation.num_pieces):
                 progress.at("evaluating", piece / evaluation.num_pieces)
                 result = evaluation.advance()
         assert result is not None, "the last piece completes the evaluation"
         return result
+
+    def predict(
+        self, book: SettingsBook, at_most: Optional[int] = None, progress: Optional[Progress] = None
+    ) -> Predictions:
+        """Return the predictions of the first ``at_most`` held-out examples (None: all) under ``book``.
+
+        Raises
+        ------
+        Cancelled
+        QatvizError
+            If the state does not match the network.
+        """
+        progress = progress or Progress()
+        with self._lock:
+            job = self._built(progress).begin_predictions(book, at_most)
+            for piece in range(job.num_pieces):
+                progress.at("predicting", piece / job.num_pieces)
+                result = job.advance()
+        assert result is not None, "the last piece completes the predictions"
+        return result
+
+    def _built(self, progress: Progress) -> "StateEvaluator":
+        """Return the graph, which is built if it was not yet."""
+        if self._graph is None:
+            progress.at("building the graph", 0.0)
+            from qatviz.training.state_evaluator import StateEvaluator
+
+            self._graph = StateEvaluator(self.spec)
+        return self._graph
 
     def close(self) -> None:
         """Release the graph, after the evaluation in progress."""

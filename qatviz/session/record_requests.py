@@ -1,8 +1,9 @@
-"""Requests on a recorded run: to export it, to evaluate it under other settings, to find its sensitive tensors."""
+"""Requests on a recorded run: to export it, to evaluate it under other settings, to analyse its errors."""
 
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Tuple
 
+from qatviz.analysis.drift import DriftQuestion
 from qatviz.session.changes import TimedChange
 
 #: Name of the format of an export, unless another one is stated.
@@ -80,3 +81,69 @@ class SensitivityRequest(RecordedStateRequest):
     """
 
     measured: bool = False
+
+
+@dataclass(frozen=True)
+class DriftRequest:
+    """Request for the drift of a recorded run from its network in float, by layer.
+
+    Attributes
+    ----------
+    directory : str
+        Directory of the recorded run.
+    checkpoint : str, optional
+        Name of the checkpoint; None: the newest readable one.
+    data : str, optional
+        Current path of the data; None: the recorded path.
+    question : DriftQuestion
+        Held-out examples that are computed.
+    """
+
+    directory: str
+    checkpoint: Optional[str] = None
+    data: Optional[str] = None
+    question: DriftQuestion = DriftQuestion()
+
+
+@dataclass(frozen=True)
+class ChannelsRequest:
+    """Request for the channels of the weights of a recorded run or of a model.
+
+    Attributes
+    ----------
+    path : str
+        Directory of the recorded run, or file or folder of a Keras model.
+    checkpoint : str, optional
+        Name of the run's checkpoint; None: the newest readable one.
+    preset : str, optional
+        Settings for the verdicts; None: those of the run, and for a model the default preset.
+    """
+
+    path: str
+    checkpoint: Optional[str] = None
+    preset: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class PredictionsRequest:
+    """Request for the predictions of a recorded run in float and quantized.
+
+    Attributes
+    ----------
+    directory : str
+        Directory of the recorded run.
+    checkpoint : str, optional
+        Name of the checkpoint; None: the newest readable one, or that of ``step``.
+    data : str, optional
+        Current path of the data; None: the recorded path.
+    step : int, optional
+        Step of the checkpoint.
+    at_most : int, optional
+        Largest number of held-out examples; None: all.
+    """
+
+    directory: str
+    checkpoint: Optional[str] = None
+    data: Optional[str] = None
+    step: Optional[int] = None
+    at_most: Optional[int] = None

@@ -2,25 +2,33 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Collection, Dict, List, Optional, Tuple
 
+from qatviz.analysis.channels import RunChannels, screened
 from qatviz.analysis.chip.estimate import ChipEstimate, estimate
 from qatviz.analysis.chip.targets import Target, target
+from qatviz.analysis.drift import RunDrift
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import ExportError, RecordError
 from qatviz.export.formats import FORMATS
+from qatviz.presentation.example_pictures import PicturedPredictions
 from qatviz.presentation.export_sizes import FormatSize, WeightStorage
-from qatviz.report.run_data import RunData
+from qatviz.report.run_data import KnownResults, RunData
 from qatviz.report.unrecorded import unrecorded_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
+from qatviz.session.channels import channels_at
 from qatviz.session.checkpoints import readable_checkpoints, settings_at
 from qatviz.session.chip import network_graph
-from qatviz.session.record_requests import SensitivityRequest
+from qatviz.session.drift import drift_of_record
+from qatviz.session.predictions import pictured_predictions
+from qatviz.session.record_requests import ChannelsRequest, DriftRequest, PredictionsRequest, SensitivityRequest
 from qatviz.session.sensitivity import sensitivity_of_record
 from qatviz.session.sizes import size_at
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
 
+#: Largest number of held-out examples that are predicted for a report.
+_PREDICTED = 2000
 #: Formats whose sizes are shown: those that store codes. The others store four bytes for each parameter.
 _SIZED = [form for form in FORMATS.values() if form.weights in (WeightStorage.CODES, WeightStorage.COMPRESSED)]
 
@@ -28,8 +36,8 @@ _SIZED = [form for form in FORMATS.values() if form.weights in (WeightStorage.CO
 def write_recorded(
     directory: str,
     out: Optional[str] = None,
-    with_sensitivity: bool = False,
-    sensitivity: Optional[RunSensitivity] = None,
+    wanted: Collection[str] = (),
+    known: KnownResults = KnownResults(),
     goal: Optional[Target] = None,
 ) -> WrittenReport:
     """Write the report of a recorded run to ``out``.
@@ -39,27 +47,36 @@ def write_recorded(
 
     Parameters
     ----------
-    with_sensitivity : bool
-        True to compute the sensitivity of the newest checkpoint, estimated and measured, which takes time.
-    sensitivity : RunSensitivity, optional
-        Sensitivity that is known.
+    wanted : collection of str
+        Fields of :class:`KnownResults` to compute on the newest checkpoint, which takes time.
+    known : KnownResults
+        Results that are known.
     goal : Target, optional
         Chip that the report estimates the network for; by default that of the window without a choice.
 
     Raises
     ------
     RecordError
-        If there is no run, or its record is damaged; ``with_sensitivity`` also if it has no checkpoint.
+        If there is no run, or its record is damaged; if results are wanted also if it has no checkpoint.
     DataError
-        If its data, which ``with_sensitivity`` needs, can't be read.
+        If its data, which wanted results need, can't be read.
     ExportError
         If the report can't be written.
     """
-    if with_sensitivity:
-        sensitivity = sensitivity_of_record(SensitivityRequest(directory, measured=True))
+    computed = {name: compute(directory) for name, compute in _COMPUTED.items() if name in wanted}
+    known = known._replace(**computed)
     return write_report(
-        RunRecord.read(directory), out, lambda run: _sizes(directory, run), sensitivity, lambda run: _on_chip(run, goal)
+        RunRecord.read(directory), out, lambda run: _sizes(directory, run), lambda run: _on_chip(run, goal), known
     )
+
+
+#: Functions that compute the results of a recorded run.
+_COMPUTED: Dict[str, Callable[[str], Any]] = {
+    "sensitivity": lambda directory: sensitivity_of_record(SensitivityRequest(directory, measured=True)),
+    "drift": lambda directory: drift_of_record(DriftRequest(directory)),
+    "channels": lambda directory: channels_at(ChannelsRequest(directory)),
+    "predictions": lambda directory: pictured_predictions(PredictionsRequest(directory, at_most=_PREDICTED)),
+}
 
 
 def _on_chip(run: RunData, goal: Optional[Target]) -> Optional[ChipEstimate]:
@@ -105,13 +122,10 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     callable
         Raises QatvizError.
     """
-    known_sensitivity = None
-    if model.sensitivity is not None:
-        known_sensitivity = RunSensitivity("", model.sensitivity, model.measured_sensitivity)
-    known_chip = model.chip
+    results, known_chip = _known_results(model), model.chip
     if directory:
         goal = None if known_chip is None else known_chip.target
-        return lambda: write_recorded(directory, path, sensitivity=known_sensitivity, goal=goal)
+        return lambda: write_recorded(directory, path, known=results, goal=goal)
     about = model.run.description if model.run is not None else {}
     known = (
         model.network,
@@ -126,7 +140,20 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     def write() -> WrittenReport:
         place = Path(path).absolute()
         check_free(place)
-        run = unrecorded_run(about, *known)
-        return save(replace(run, sensitivity=known_sensitivity, chip=known_chip), place)
+        return save(replace(unrecorded_run(about, *known), chip=known_chip, **results._asdict()), place)
 
     return write
+
+
+def _known_results(model: Any) -> KnownResults:
+    """Return the newest results in the model of a window; the drift only if it is not that of a single example."""
+    sensitivity, drift, channels = model.sensitivity, model.drift, None
+    if model.channels is not None:
+        tensors = tuple(screened(ranges, model.book.of(ranges.tensor)) for ranges in model.channels.tensors)
+        channels = RunChannels("", model.channels.step, tensors)
+    return KnownResults(
+        None if sensitivity is None else RunSensitivity("", sensitivity, model.measured_sensitivity),
+        None if drift is None or drift.example is not None else RunDrift("", drift),
+        channels,
+        None if model.predictions is None else PicturedPredictions(model.predictions, model.example_pictures),
+    )

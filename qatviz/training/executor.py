@@ -213,6 +213,18 @@ class CommandExecutor:
         self._applied(sent)
         self._measuring.measure_sensitivity(cast(c.MeasureSensitivity, sent.command).on)
 
+    def _on_watch(self, sent: Sent) -> None:
+        self._applied(sent)
+        self._measuring.watch(cast(Union[c.WatchDrift, c.WatchChannels], sent.command))
+
+    def _on_watch_predictions(self, sent: Sent) -> None:
+        self._applied(sent)
+        self._measuring.watch_predictions(cast(c.WatchPredictions, sent.command).on)
+
+    def _on_predict(self, sent: Sent) -> None:
+        self._applied(sent)
+        self._measuring.request_predictions()
+
     def _on_save_checkpoint(self, sent: Sent) -> None:
         live = self._live
         name = cast(c.SaveCheckpoint, sent.command).name or checkpoint_name("step", live.step)
@@ -254,6 +266,10 @@ class CommandExecutor:
         c.InspectTensor: _on_inspect_tensor,
         c.WatchSensitivity: _on_watch_sensitivity,
         c.MeasureSensitivity: _on_measure_sensitivity,
+        c.WatchDrift: _on_watch,
+        c.WatchChannels: _on_watch,
+        c.WatchPredictions: _on_watch_predictions,
+        c.Predict: _on_predict,
         c.SaveCheckpoint: _on_save_checkpoint,
         c.RestoreCheckpoint: _on_restore_checkpoint,
         c.Undo: _on_undo,

@@ -284,10 +284,10 @@ class TrainingGraph:
         """Switch the quantizers of the published state on or off, bool ``[G]``, until a state is published again."""
         self._prepared("enable", self._enable_op, [self._live["enabled"].feed])(enabled)
 
-    def measure_part(self, indices: np.ndarray) -> List[Any]:
-        """Return scores as :meth:`score_part`, mean loss and list of outputs of held-out examples, quantized."""
+    def measure_part(self, indices: np.ndarray, quantized: bool = True) -> List[Any]:
+        """Return scores as :meth:`score_part`, mean loss and list of outputs of held-out examples."""
         run = self._prepared("measure", [self._eval_fetch, self._eval_loss, [*self._eval_outputs]], self._eval_feeds)
-        return list(run(indices, True, True, *self._data.values(TEST, indices)))
+        return list(run(indices, quantized, quantized, *self._data.values(TEST, indices)))
 
     def held_out_loss(self, indices: np.ndarray) -> float:
         """Return the mean loss of held-out examples in the published state, quantized, without smoothing and weights.

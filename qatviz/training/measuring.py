@@ -7,6 +7,7 @@ import numpy as np
 
 from qatviz.heads import Head
 from qatviz.metric import MODES, OutputMetric
+from qatviz.protocol.commands import WatchChannels, WatchDrift
 from qatviz.protocol.events import Evaluated, FurtherScores
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
@@ -19,9 +20,11 @@ from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import SnapshotPace
 from qatviz.training.pieces import PiecewiseJob, piece_size
+from qatviz.training.predictions import PredictionUpdates
 from qatviz.training.scoring import Scores, scores_of
 from qatviz.training.sensitivity_updates import SensitivityUpdates
 from qatviz.training.snapshot import make_snapshot
+from qatviz.training.watched import ChannelUpdates, DriftUpdates, Watch
 
 #: Snapshots use at most this fraction of wall time, except right after a change, and if the newest one would become too
 #: old (LONGEST_REST); proportionally more if the snapshot interval is below its default.
@@ -59,6 +62,8 @@ class Measuring:
         self._evaluated_point, self._evaluated_book = live.point, live.book
         self._is_evaluation_queued = False
         self.sensitivity = SensitivityUpdates(live, spec, put)
+        self.watched = {WatchDrift: DriftUpdates(live, spec, put), WatchChannels: ChannelUpdates(live, spec, put)}
+        self.predictions = PredictionUpdates(live, spec, put, lambda: self._is_published_needed)
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
         self.on_result: Callable[[Evaluated, SettingsBook, Optional[RunState]], None] = lambda *_: None
@@ -98,7 +103,7 @@ class Measuring:
         live, graph = self._live, self._live.graph
         started = time.perf_counter()
         self._phase = phase(live.step)
-        with graph.published(restore_previous=self.is_evaluating or self.sensitivity.is_measuring):
+        with graph.published(restore_previous=self._is_published_needed):
             self._put(make_snapshot(graph.snapshot(), live.book, live.point, live.seconds))
             for name in sorted(self._inspected):
                 self._put(TensorValues(live.step, name, read_only(graph.tensor_values(name))))
@@ -107,7 +112,12 @@ class Measuring:
         rest_share = min(1.0, interval / RUN_SETTINGS["snapshot_interval"].default)
         self._pace.done(started, time.perf_counter(), interval, rest_share)
 
-    # Sensitivities
+    @property
+    def _is_published_needed(self) -> bool:
+        """True while the published state is that of an evaluation or of a measurement in progress."""
+        return self.is_evaluating or self.sensitivity.is_measuring
+
+    # Sensitivities and predictions
 
     def watch_sensitivity(self, is_on: bool) -> None:
         """Begin or end to estimate sensitivities."""
@@ -117,9 +127,25 @@ class Measuring:
         """Begin a measurement of the sensitivities of the present state, or cancel it."""
         self.sensitivity.measure(is_on)
 
-    def advance_sensitivity(self, is_idle: bool = False) -> bool:
-        """Compute a piece of the sensitivities if one is due; return whether it did."""
-        return self.sensitivity.advance(not self.is_evaluating, is_idle)
+    def watch_predictions(self, is_on: bool) -> None:
+        """Begin or end to predict held-out examples after evaluations and changes of settings."""
+        self.predictions.watch(is_on)
+
+    def request_predictions(self) -> None:
+        """Predict held-out examples in the present state once."""
+        self.predictions.request()
+
+    def advance_requests(self, is_idle: bool = False) -> bool:
+        """Compute a piece of what is requested or watched if one is due; return whether it did."""
+        if self.sensitivity.advance(not self.is_evaluating, is_idle) or self.predictions.advance(is_idle):
+            return True
+        return any(updates.advance(is_idle) for updates in self.watched.values())
+
+    # What else is computed while it is watched
+
+    def watch(self, command: Watch) -> None:
+        """Begin or end to compute the results that a command requests."""
+        self.watched[type(command)].watch(command)
 
     # Evaluations
 
@@ -167,6 +193,7 @@ class Measuring:
         result = self._evaluation.advance()
         if result is not None:
             self._evaluation = None
+            self.predictions.follow_evaluation()
             self._live.report(result, self._evaluated_point)
             self.on_result(result, self._evaluated_book, self._candidate)
             self._candidate = None
@@ -175,12 +202,17 @@ class Measuring:
                 self.begin_evaluation()
 
     def close(self) -> None:
-        """Release what the sensitivities need."""
+        """Release what is computed while it is watched."""
         self.sensitivity.close()
+        for updates in self.watched.values():
+            updates.close()
 
     def drop_evaluation(self) -> None:
-        """Drop the evaluation and the sensitivities in progress, if any: their state is abandoned, or the run ends."""
+        """Drop the evaluation and all else in progress: its state is abandoned, or the run ends."""
         self.sensitivity.restart()
+        self.predictions.restart()
+        for updates in self.watched.values():
+            updates.restart()
         self._evaluation, self._is_evaluation_queued, self._candidate = None, False, None
 
 

@@ -2,6 +2,7 @@
 # Separate from qatviz.session.evaluation, which imports it only when an evaluation begins: it imports TensorFlow.
 
 from dataclasses import replace
+from typing import Optional
 
 from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.events import Event
@@ -11,6 +12,7 @@ from qatviz.training.building import graph_arguments
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.measuring import Evaluation
+from qatviz.training.predictions import PredictionJob
 from qatviz.training.sensitivity_measuring import MeasuringJob
 
 
@@ -35,6 +37,11 @@ class StateEvaluator:
         """Return a measurement of each tensor's effect on the state under ``book``, like :meth:`begin`."""
         live = self._adopted(book)
         return MeasuringJob(self._graph, self._spec, book, live.step)
+
+    def begin_predictions(self, book: SettingsBook, at_most: Optional[int]) -> PredictionJob:
+        """Return the predictions of the state under ``book`` for ``at_most`` examples, like :meth:`begin`."""
+        live = self._adopted(book)
+        return PredictionJob(self._graph, self._spec, live.step, at_most)
 
     def _adopted(self, book: SettingsBook) -> LiveRun:
         live = LiveRun(self._graph, self._spec, BranchCursor(), _ignore)

@@ -199,7 +199,7 @@ class Trainer:
             measuring.take_snapshot()
         if measuring.is_evaluating:
             measuring.advance_evaluation()
-        measuring.advance_sensitivity()
+        measuring.advance_requests()
         if run.evaluation_interval and live.step % run.evaluation_interval == 0:
             measuring.begin_evaluation()
         if self._recovery.is_due(now) and not self._recovery.keep(
@@ -218,7 +218,7 @@ class Trainer:
             self._measuring.take_snapshot()
         elif self._measuring.is_evaluating:
             self._measuring.advance_evaluation()
-        elif not self._measuring.advance_sensitivity(is_idle=True):
+        elif not self._measuring.advance_requests(is_idle=True):
             self._inbox.wait(_IDLE_S)
 
     def _report_failure(self) -> None:

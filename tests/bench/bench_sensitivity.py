@@ -10,6 +10,7 @@ from typing import Dict, Iterator, List, Sequence
 
 import numpy as np
 from live_graph import run_spec
+from watched_cost import watched_cost
 
 from qatviz.analysis.sensitivity import WIDTHS, divergence
 from qatviz.protocol.branches import BranchCursor
@@ -20,8 +21,6 @@ PRESET = "tflite-int8"
 STEPS = {"lenet": 400, "dscnn": 200, "resnet8": 100, "mobilenet": 40}
 #: Number of held-out examples of a measurement.
 EXAMPLES = 256
-#: Seconds of training with and without estimates, in turn, and number of turns.
-TURN_S, TURNS = 6.0, 6
 
 CORRELATION, COST = "sensitivity_correlation", "sensitivity_cost"
 NAMES = tuple(f"{kind}/{name}" for kind in (CORRELATION, COST) for name in STEPS)
@@ -107,32 +106,10 @@ def _cost(network_name: str) -> Dict:
     found: List = []
     updates = SensitivityUpdates(live, replace(spec, telemetry=False), found.append)
     updates.watch(True)
-    begun = time.perf_counter()
-    while not found:
-        live.train_step()
-        updates.advance(True)
-    first_s = time.perf_counter() - begun
-    rates: Dict[bool, List[float]] = {False: [], True: []}
-    for turn in range(2 * TURNS):
-        watched = bool(turn % 2)
-        steps, begun = 0, time.perf_counter()
-        while time.perf_counter() - begun < TURN_S:
-            live.train_step()
-            if watched:
-                updates.advance(True)
-            steps += 1
-        rates[watched].append(steps / (time.perf_counter() - begun))
+    result = watched_cost(live, lambda: updates.advance(True), found)
     updates.close()
     live.graph.close()
-    pairs = [1 - on / off for off, on in zip(rates[False], rates[True])]
-    return {
-        "unit": "fraction of steps/s",
-        "value": float(np.median(pairs)),
-        "all": pairs,
-        "steps_per_s": float(np.median(rates[False])),
-        "first_estimate_s": first_s,
-        "estimates": len(found),
-    }
+    return result
 
 
 _MEASUREMENTS = {CORRELATION: _correlation, COST: _cost}

@@ -12,7 +12,19 @@ from golden_program import Program
 STORED = HERE / "surface.json"
 COMMANDS = ["train", "advise", "show", "recipe", "networks", "data", "settings", "presets"]
 COMMANDS += ["window", "open", "screenshot", "tensorboard", "report", "export", "evaluate"]
-COMMANDS += ["runs", "label", "delete", "compare", "sweep", "sensitivity", "chip", "ab"]
+COMMANDS += [
+    "runs",
+    "label",
+    "delete",
+    "compare",
+    "ab",
+    "sweep",
+    "sensitivity",
+    "chip",
+    "predictions",
+    "drift",
+    "channels",
+]
 
 
 def options(program: Program) -> Dict[str, Dict[str, str]]:
@@ -59,6 +71,7 @@ def json_calls(records: Path, folder: Path) -> Dict[str, List[Any]]:
         "show pairs": ["show", records / "pairs", "--json"],
         "runs": ["runs", "--folder", records, "--json"],
         "report": ["report", records / "shapes", "--out", folder / "report.html", "--json"],
+        "predictions": ["predictions", records / "shapes", "--data", data_of("shapes"), "--json"],
         "evaluate": ["evaluate", records / "shapes", "--data", data_of("shapes"), "--preset", "int4", "--json"],
         "train recorded": [*train, data_of("shapes"), "--evaluation-interval", 1, "--out", folder / "run"],
         "train regression": [*train, data_of("pairs"), "--preset", "uint8-affine"],

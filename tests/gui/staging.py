@@ -275,6 +275,15 @@ class StagedRun(RunHandle):
     def measure_sensitivity(self, is_on):
         """Do nothing: the test puts the progress and the result."""
 
+    def watch(self, command):
+        """Do nothing: the test puts the results."""
+
+    def watch_predictions(self, is_on):
+        """Do nothing: the test puts the predictions."""
+
+    def request_predictions(self):
+        """Do nothing: the test puts the predictions."""
+
     def inspect(self, tensor):
         self._inspected.add(self.plan.tensor(tensor).name)
 

@@ -8,6 +8,7 @@ from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
 from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
 from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.model.ghost import ghost_of
+from qatviz.gui.model.watching import SENSITIVITY
 from qatviz.gui.panels.budget.constraints import FIXED, HIGHEST, LOWEST
 from qatviz.gui.panels.budget.panel import POSITIONS, BudgetPanel
 from qatviz.protocol import events
@@ -181,8 +182,8 @@ def test_estimates_are_requested_while_any_panel_wants_them(context, staged, sho
     run = staged()
     panel = show(BudgetPanel(context), 900, 400)
     panel.refresh()
-    context.model.watch_sensitivity("other", True)
+    context.model.watch(SENSITIVITY, "other", True)
     panel.hide()
     assert run.sent == [WatchSensitivity(True)]
-    context.model.watch_sensitivity("other", False)
+    context.model.watch(SENSITIVITY, "other", False)
     assert run.sent == [WatchSensitivity(True), WatchSensitivity(False)]

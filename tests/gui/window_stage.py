@@ -20,6 +20,8 @@ class StagedLauncher(Launcher):
         self.begun, self.kinds, self.names = [], {}, ["start", "step-00000003"]
         self.evaluations, self.cancellations = [], 0
         self.read, self.deleted, self.sensitivities = [], [], []
+        self.drifts, self.channels = [], []
+        self.predicted, self.examples = [], []
         self.compared, self.written_comparisons = [], []
         self.sweeps, self.stopped_sweeps = [], []
 
@@ -37,6 +39,27 @@ class StagedLauncher(Launcher):
 
     def cancel_sensitivity(self):
         self.sensitivities.append(None)
+
+    def find_drift(self, run, directory, question):
+        self.drifts.append((run, directory, question))
+
+    def find_channels(self, run, directory):
+        self.channels.append((run, directory))
+
+    def cancel_drift(self):
+        self.drifts.append(None)
+
+    def cancel_channels(self):
+        self.channels.append(None)
+
+    def predict(self, run, directory, book):
+        self.predicted.append((run, directory, book))
+
+    def read_examples(self, run, directory, number):
+        self.examples.append((run, directory, number))
+
+    def cancel_predictions(self):
+        self.predicted.append(None)
 
     def kind_of(self, path):
         if path not in self.kinds:

@@ -23,6 +23,7 @@ COMMANDS = st.one_of(
     *(st.builds(kind) for kind in (c.Pause, c.Resume, c.Evaluate, c.TakeSnapshot, c.Undo, c.Redo, c.Stop)),
     st.builds(c.SingleStep, st.integers()),
     st.builds(c.SetSteps, st.one_of(st.none(), STEPS)),
+    st.builds(c.WatchDrift, st.booleans(), st.one_of(st.none(), STEPS), st.integers(1, 999), TEXTS, STEPS),
     *(st.builds(kind, TEXTS) for kind in (c.InspectTensor, c.SaveCheckpoint, c.RestoreCheckpoint)),
 )
 SCHEDULES = st.lists(st.builds(c.ScheduledCommand, STEPS, SETTINGS_COMMANDS, TEXTS), max_size=3).map(tuple)

@@ -4,7 +4,7 @@ Counterpart of :mod:`qatviz.quant.live` and :mod:`qatviz.training.lowering.batch
 """
 
 from dataclasses import replace
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, Mapping, NamedTuple, Optional
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from qatviz.network.activations import fixed_range
 from qatviz.network.graph import Network
 from qatviz.network.inputs import input_text
 from qatviz.network.layers import DepthwiseConv2D
-from qatviz.network.plan import Unit
+from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.quant.affine import AffineGrid, choose_grid
@@ -66,7 +66,7 @@ class FrozenState:
         self._state = settings_state(self._layout, book, step)
         self._check_arrays()
         self._check_quantized(step)
-        self._folded = {unit.name: self._fold(unit) for unit in self.plan.units if unit.owns_weights}
+        self._folded = {unit.name: folded(self.plan, unit, arrays) for unit in self.plan.units if unit.owns_weights}
 
     @property
     def has_wide_activations(self) -> bool:
@@ -113,21 +113,6 @@ class FrozenState:
         s = self.book.of(tensor)
         return choose_grid(low, high, s.num_bits, s.symmetric, s.narrow_range, s.power_of_two)
 
-    def _fold(self, unit: Unit) -> Folded:
-        weights = self._arrays[unit.weights]
-        channels = self.plan.tensor(unit.weights).num_channels
-        bias = self._arrays.get(unit.bias, np.zeros(channels, np.float32))
-        if unit.batch_norm is None:
-            return Folded(weights, bias)
-        gamma, beta, mean, variance = (
-            self._arrays[f"{unit.batch_norm.owner}.{name}"]
-            for name in ("gamma", "beta", "moving_mean", "moving_variance")
-        )
-        sigma = np.sqrt((variance + np.float32(unit.batch_norm.epsilon)).astype(np.float64))
-        multiplier = gamma * (1 / sigma).astype(np.float32)
-        by_channel = multiplier.reshape(weights.shape[2:]) if isinstance(unit.op, DepthwiseConv2D) else multiplier
-        return Folded(weights * by_channel, beta + multiplier * (bias - mean))
-
     def _check_arrays(self) -> None:
         expected = {
             name: (shape, f"layer {name.rpartition('.')[0]!r}")
@@ -155,6 +140,21 @@ class FrozenState:
         for name in self.network.input_names:
             if name not in self.network.id_counts and not self.activation_grid(name + ".activations").scale > 0:
                 raise range_of_zeros(f"{input_text(name)}: its range is 0 to 0", step)
+
+
+def folded(plan: QuantizationPlan, unit: Unit, arrays: Mapping[str, np.ndarray]) -> Folded:
+    """Return weights and bias of a unit from the arrays of a checkpoint."""
+    weights = arrays[unit.weights]
+    bias = arrays.get(unit.bias, np.zeros(plan.tensor(unit.weights).num_channels, np.float32))
+    if unit.batch_norm is None:
+        return Folded(weights, bias)
+    gamma, beta, mean, variance = (
+        arrays[f"{unit.batch_norm.owner}.{name}"] for name in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
+    sigma = np.sqrt((variance + np.float32(unit.batch_norm.epsilon)).astype(np.float64))
+    multiplier = gamma * (1 / sigma).astype(np.float32)
+    by_channel = multiplier.reshape(weights.shape[2:]) if isinstance(unit.op, DepthwiseConv2D) else multiplier
+    return Folded(weights * by_channel, beta + multiplier * (bias - mean))
 
 
 def range_of_zeros(where: str, step: Optional[int]) -> ExportError:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
+from qatviz.analysis.drift import DriftQuestion
 from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.run_model import RunModel
 from qatviz.network.graph import Network
@@ -66,6 +67,24 @@ class Launcher(QtCore.QObject):
     sensitivity_found = QtCore.pyqtSignal(object)
     #: Emitted with the reason why it could not be computed.
     sensitivity_failed = QtCore.pyqtSignal(str)
+
+    #: Emitted with the :class:`qatviz.analysis.drift.RunDrift` of a run that has ended.
+    drift_found = QtCore.pyqtSignal(object)
+    #: Emitted with the reason why it could not be computed.
+    drift_failed = QtCore.pyqtSignal(str)
+    #: Emitted with the :class:`qatviz.analysis.channels.ChannelsOverview` of a run that has ended.
+    channels_found = QtCore.pyqtSignal(object)
+    #: Emitted with the reason why it could not be computed.
+    channels_failed = QtCore.pyqtSignal(str)
+
+    #: Emitted with the fraction done of the predictions of a run that has ended, 0 to 1.
+    predictions_progressed = QtCore.pyqtSignal(float)
+    #: Emitted with its :class:`qatviz.analysis.predictions.Predictions`.
+    predictions_found = QtCore.pyqtSignal(object)
+    #: Emitted with the reason why it could not be predicted.
+    predictions_failed = QtCore.pyqtSignal(str)
+    #: Emitted with the :class:`qatviz.presentation.example_pictures.ExamplePictures` of held-out examples.
+    examples_read = QtCore.pyqtSignal(object)
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
         """Prepare the requested run in the background; ``prepared`` or ``failed`` follows."""
@@ -154,6 +173,49 @@ class Launcher(QtCore.QObject):
 
     def cancel_sensitivity(self) -> None:
         """Cancel the computation of a sensitivity in progress, if any."""
+        raise NotImplementedError
+
+    def find_drift(self, run: RunHandle, directory: str, question: DriftQuestion) -> None:
+        """Compute the errors of the layers of a run that has ended, in the background.
+
+        ``directory`` is empty if it is not recorded. ``drift_found`` or ``drift_failed`` follows, unless it is
+        cancelled.
+        """
+        raise NotImplementedError
+
+    def find_channels(self, run: RunHandle, directory: str) -> None:
+        """Measure the channels of the weights of a run that has ended, in the background.
+
+        ``directory`` is empty if it is not recorded. ``channels_found`` or ``channels_failed`` follows, unless it is
+        cancelled.
+        """
+        raise NotImplementedError
+
+    def cancel_drift(self) -> None:
+        """Cancel the computation of a drift in progress, if any."""
+        raise NotImplementedError
+
+    def cancel_channels(self) -> None:
+        """Cancel the measurement of channels in progress, if any."""
+        raise NotImplementedError
+
+    def predict(self, run: RunHandle, directory: str, book: SettingsBook) -> None:
+        """Predict held-out examples of a run that has ended under settings, in float and quantized, in the background.
+
+        ``directory`` is empty if it is not recorded. ``predictions_found`` or ``predictions_failed`` follows, unless it
+        is cancelled.
+        """
+        raise NotImplementedError
+
+    def read_examples(self, run: RunHandle, directory: str, number: int) -> None:
+        """Read the pictures of the first ``number`` held-out examples of a run, in the background.
+
+        ``examples_read`` or ``failed`` follows, unless it is cancelled.
+        """
+        raise NotImplementedError
+
+    def cancel_predictions(self) -> None:
+        """Cancel predictions and the reading of pictures in progress, if any."""
         raise NotImplementedError
 
     def export_formats(self) -> Sequence[Any]:

@@ -4,22 +4,21 @@ The bridge passes the run's steps, snapshots and events to it on the GUI thread;
 keep no state of the run, so they can be closed, opened, and tested with staged runs.
 """
 
-import contextlib
 from collections import deque
 from dataclasses import replace
-from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
 from qatviz.analysis.chip.estimate import ChipEstimate
-from qatviz.analysis.sensitivity import MeasuredSensitivity, Sensitivity, SensitivityProgress
 from qatviz.errors import RunStateError
 from qatviz.gui.model.moments import ShownMoments
+from qatviz.gui.model.watching import WatchedResults, Watching
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.commands import Command, WatchSensitivity
+from qatviz.protocol.commands import Command
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues, phase
 from qatviz.protocol.timeline import LoggedEvent, Timeline
@@ -38,8 +37,9 @@ from qatviz.telemetry.run_handle import (
 )
 
 #: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor,
-#: sensitivities, the estimate for a chip; and the user's selection. A further one is `qatviz.gui.model.moments.MOMENT`.
-RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, CHIP, SELECTION = (
+#: the estimate for a chip; the user's selection of tensors, and of a held-out example. Further topics are those of
+#: `qatviz.gui.model.watching`, and `qatviz.gui.model.moments.MOMENT`.
+RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, CHIP, SELECTION, EXAMPLE = (
     "run",
     "state",
     "steps",
@@ -47,9 +47,9 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, CHIP, SELECT
     "settings",
     "events",
     "values",
-    "sensitivity",
     "chip",
     "selection",
+    "example",
 )
 
 #: Maximum number of snapshots kept for distributions over time. If there are more, every other one is dropped, except
@@ -68,7 +68,7 @@ _ENDED = {
 _SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
 
-class RunModel(ShownMoments):
+class RunModel(ShownMoments, WatchedResults):
     """Present state of the shown run.
 
     Attributes
@@ -97,16 +97,12 @@ class RunModel(ShownMoments):
         The newest step records of the present branch, oldest first.
     values : dict of str to TensorValues
         Float values of the tensors that were requested.
-    sensitivity : Sensitivity or None
-        The newest estimate.
-    measured_sensitivity : MeasuredSensitivity or None
-        The newest measurement.
-    sensitivity_progress : SensitivityProgress or None
-        That of the measurement in progress, or of the last one if it was cancelled or has failed.
     chip : ChipEstimate or None
         Estimate for the chosen chip under the settings in effect; None before it is known, and if there is none.
     chip_problem : str
         Reason why there is no estimate; empty if there is one, or it is not known yet.
+    selected_example : int
+        Index of the selected held-out example; -1 for none.
     log : list of LoggedEvent
     evaluation : events.Evaluated or None
     applied_at : dict of (str, str) to int
@@ -128,7 +124,7 @@ class RunModel(ShownMoments):
     def __init__(self, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
         self._awaited = ""
-        self._watchers: Set[str] = set()
+        self._watching = Watching(self.send)
         self._clear()
 
     def _clear(self) -> None:
@@ -150,10 +146,9 @@ class RunModel(ShownMoments):
         self.last_step: Optional[StepRecord] = None
         self.recent_steps: Deque[StepRecord] = deque(maxlen=2000)
         self.values: Dict[str, TensorValues] = {}
-        self.sensitivity: Optional[Sensitivity] = None
-        self._watched: Optional[RunHandle] = None  # the run that estimates its sensitivity for watchers
-        self.measured_sensitivity: Optional[MeasuredSensitivity] = None
-        self.sensitivity_progress: Optional[SensitivityProgress] = None
+        self._clear_results()
+        self._watching.forget_run()
+        self.selected_example = -1
         self.chip: Optional[ChipEstimate] = None
         self.chip_problem = ""
         self._timeline = Timeline()
@@ -248,6 +243,12 @@ class RunModel(ShownMoments):
             self.selected, self.current = selected, current
             self.changed.emit(SELECTION)
 
+    def select_example(self, index: int) -> None:
+        """Select a held-out example by its index; -1 for none."""
+        if index != self.selected_example:
+            self.selected_example = index
+            self.changed.emit(EXAMPLE)
+
     @property
     def tensors(self) -> Tuple[QuantizedTensor, ...]:
         return self.plan.tensors if self.plan is not None else ()
@@ -340,18 +341,13 @@ class RunModel(ShownMoments):
         except RunStateError as error:  # the run's own message names the command's class, for users of the API
             raise RunStateError("the run has ended") from error
 
-    def watch_sensitivity(self, watcher: str, is_on: bool) -> None:
-        """Request estimates of the shown run's sensitivity while any watcher wants them, and no others.
+    def watch(self, topic: str, watcher: str, is_on: bool, request: Optional[Command] = None) -> None:
+        """Request results of a topic of :mod:`.watching` from the shown run while any watcher needs them.
 
-        A watcher is the name of a panel; it repeats its wish for another run.
+        A watcher is the name of a panel; it repeats its wish for another run. ``request`` is the command that requests
+        them, if the watcher does not need the default.
         """
-        (self._watchers.add if is_on else self._watchers.discard)(watcher)
-        run = self.run if self._watchers and not self.ended else None
-        if run is self._watched:
-            return
-        self._watched = run
-        with contextlib.suppress(RunStateError):  # it ends
-            self.send(WatchSensitivity(run is not None))
+        self._watching.watch(None if self.ended else self.run, topic, watcher, is_on, request)
 
     def request_stop(self) -> None:
         """Stop the shown run, if there is one and it has not ended."""
@@ -381,18 +377,8 @@ class RunModel(ShownMoments):
         if isinstance(item, TensorValues):
             self.values[item.name] = item
             return (VALUES,)
-        if isinstance(item, (Sensitivity, MeasuredSensitivity, SensitivityProgress)):
-            self._keep_sensitivity(item)
-            return (SENSITIVITY,)
-        return self._process_event(item)
-
-    def _keep_sensitivity(self, item: Union[Sensitivity, MeasuredSensitivity, SensitivityProgress]) -> None:
-        if isinstance(item, Sensitivity):
-            self.sensitivity = item
-        elif isinstance(item, MeasuredSensitivity):
-            self.measured_sensitivity, self.sensitivity_progress = item, None
-        else:
-            self.sensitivity_progress = item
+        topic = self._keep_result(item)
+        return (topic,) if topic else self._process_event(item)
 
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
         """Make a snapshot the newest, and keep it for distributions over time if it is due."""
@@ -453,10 +439,7 @@ class RunModel(ShownMoments):
         self.recent_steps.clear()
         self.recent_steps.extend(steps)
         self.evaluation = self._newest_evaluation()
-        if self.sensitivity is not None and self.sensitivity.step > step:
-            self.sensitivity = None
-        if self.measured_sensitivity is not None and self.measured_sensitivity.step > step:
-            self.measured_sensitivity = None
+        self._drop_results_after(step)
 
     def _newest_evaluation(self) -> Optional[events.Evaluated]:
         past = [h.event for h in self.log if h.survives and isinstance(h.event, events.Evaluated)]

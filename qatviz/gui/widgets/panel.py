@@ -5,7 +5,8 @@ from typing import Iterable, List, NamedTuple, Optional, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.context import Context
-from qatviz.gui.model.run_model import RUN, SENSITIVITY
+from qatviz.gui.model.run_model import RUN
+from qatviz.protocol.commands import Command
 
 
 class PanelKeys(NamedTuple):
@@ -26,8 +27,8 @@ class Panel(QtWidgets.QWidget):
     A subclass sets ``title``, ``name`` (key of the remembered layout), ``about`` (one sentence, the dock's tooltip),
     ``topics`` (the parts of the model that it depends on) and ``keys`` (for the list of all keys), and implements
     ``_setup_ui``, ``_layout``, ``_connect`` and :meth:`update_from`. It draws in ``update_from`` only, which is called
-    when the panel is visible, one of its topics has changed, and the frame has time left. With ``needs_sensitivity``,
-    the run estimates its sensitivity while the panel is in view.
+    when the panel is visible, one of its topics has changed, and the frame has time left. ``needs`` is a topic of
+    :mod:`qatviz.gui.model.watching`, whose results the run computes while the panel is in view.
 
     Attributes
     ----------
@@ -42,7 +43,7 @@ class Panel(QtWidgets.QWidget):
     about = ""
     topics: Tuple[str, ...] = ()
     keys: Tuple[PanelKeys, ...] = ()
-    needs_sensitivity = False
+    needs = ""
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -83,6 +84,10 @@ class Panel(QtWidgets.QWidget):
         """Show the present state of ``self.model``."""
         raise NotImplementedError
 
+    def request(self) -> Optional[Command]:
+        """Return the command that requests what the panel ``needs``; None for the default."""
+        return None
+
     def apply_theme(self) -> None:
         """Apply the colours of ``self.theme``; called at the start and when the theme changes."""
 
@@ -105,8 +110,8 @@ class Panel(QtWidgets.QWidget):
     def refresh(self) -> None:
         """Update the panel now."""
         self._due = self.is_partial = False
-        if self.needs_sensitivity:
-            self.model.watch_sensitivity(self.name, True)
+        if self.needs:
+            self.model.watch(self.needs, self.name, True, self.request())
         self.update_from()
 
     def _is_in_view(self) -> bool:
@@ -122,13 +127,13 @@ class Panel(QtWidgets.QWidget):
     def _on_topic(self, topic: str) -> None:
         if topic in self.topics or topic == RUN:
             self._due = True
-        if topic == SENSITIVITY and self.needs_sensitivity and not self._is_in_view():
-            self.model.watch_sensitivity(self.name, False)  # it is behind another tab, about which Qt sends no event
+        if topic and topic == self.needs and not self._is_in_view():
+            self.model.watch(topic, self.name, False)  # it is behind another tab, about which Qt sends no event
 
     def hideEvent(self, event: QtGui.QHideEvent) -> None:
         super().hideEvent(event)
-        if self.needs_sensitivity:
-            self.model.watch_sensitivity(self.name, False)
+        if self.needs:
+            self.model.watch(self.needs, self.name, False)
 
     def _on_theme(self) -> None:
         self.apply_theme()

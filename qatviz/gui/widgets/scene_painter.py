@@ -22,6 +22,7 @@ from qatviz.presentation.scene import (
     Image,
     Line,
     Metrics,
+    Picture,
     Rects,
     Segments,
     Shape,
@@ -107,6 +108,7 @@ class ScenePainter:
             Curves: self._paint_curves,
             Text: self._paint_text,
             Image: self._paint_image,
+            Picture: self._paint_picture,
             Group: self._paint_group,
         }
 
@@ -236,6 +238,18 @@ class ScenePainter:
         found = QtGui.QImage(pixels.data, width, height, 4 * width, QtGui.QImage.Format_RGBA8888)
         corner = QtCore.QPointF(image.left, image.top)
         painter.drawImage(QtCore.QRectF(corner, QtCore.QPointF(image.right, image.bottom)), found)
+
+    def _paint_picture(self, painter: QtGui.QPainter, picture: Picture) -> None:
+        pixels = np.ascontiguousarray(picture.pixels)
+        height, width = pixels.shape[:2]
+        form = QtGui.QImage.Format_Grayscale8 if pixels.ndim == 2 else QtGui.QImage.Format_RGB888
+        found = QtGui.QImage(pixels.data, width, height, pixels.strides[0], form)
+        corner = QtCore.QPointF(picture.left, picture.top)
+        place = QtCore.QRectF(corner, QtCore.QPointF(picture.right, picture.bottom))
+        painter.save()
+        painter.setRenderHint(QtGui.QPainter.SmoothPixmapTransform, place.width() < width)
+        painter.drawImage(place, found)
+        painter.restore()
 
     def _paint_group(self, painter: QtGui.QPainter, group: Group) -> None:
         if group.clip is None:

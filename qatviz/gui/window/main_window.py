@@ -1,10 +1,13 @@
 """Main window: it assembles panels, actions, docks and status bar, and reacts to the run."""
 
 import time
-from typing import List, Optional, Tuple, Type
+from functools import partial
+from typing import Any, Callable, List, Optional, Tuple, Type
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.analysis.drift import RunDrift
+from qatviz.analysis.predictions import Predictions
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.gui.model.bridge import Bridge
 from qatviz.gui.model.chip import ChipUpdates
@@ -15,13 +18,16 @@ from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.budget.panel import BudgetPanel
+from qatviz.gui.panels.channels.panel import ChannelsPanel
 from qatviz.gui.panels.chip.panel import ChipPanel
+from qatviz.gui.panels.drift.panel import DriftPanel
 from qatviz.gui.panels.events.panel import EventsPanel
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.gui.panels.histograms.panel import HistogramsPanel
 from qatviz.gui.panels.layers.panel import LayersPanel
 from qatviz.gui.panels.moments.panel import MomentsPanel
 from qatviz.gui.panels.network.panel import NetworkPanel
+from qatviz.gui.panels.predictions.panel import PredictionsPanel
 from qatviz.gui.panels.sensitivity.panel import SensitivityPanel
 from qatviz.gui.panels.settings.quantization import QuantizationPanel
 from qatviz.gui.panels.settings.run import RunSettingsPanel
@@ -45,7 +51,6 @@ from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import Evaluate
 from qatviz.protocol.reasons import RecordPart
-from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.session.prepared import Prepared
 from qatviz.telemetry.run_handle import NEW, PAUSED, RunHandle
@@ -63,6 +68,9 @@ PANELS: Tuple[Type[Panel], ...] = (
     SensitivityPanel,
     BudgetPanel,
     ChipPanel,
+    DriftPanel,
+    ChannelsPanel,
+    PredictionsPanel,
 )
 #: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
 #: waited for at the end of the program.
@@ -245,19 +253,36 @@ class MainWindow(RunWindow):
         for name in ("histograms", "layers"):
             self.panels[name].tensor_opened.connect(lambda _: self.docks.open("tensor"))
         what_if = self.panels["quantization"].what_if
-        what_if.wanted.connect(self._evaluate_settings)
+        what_if.wanted.connect(partial(self._have_done, self.launcher.evaluate))
         what_if.cancelled.connect(self.launcher.cancel_evaluation)
         self.launcher.evaluation_progressed.connect(what_if.show_progress)
         self.launcher.evaluated.connect(what_if.finish)
         self.launcher.evaluation_failed.connect(what_if.fail)
         sensitivity = self.panels["sensitivity"]
-        sensitivity.wanted.connect(self._find_sensitivity)
+        sensitivity.wanted.connect(partial(self._have_done, self.launcher.find_sensitivity))
         sensitivity.cancelled.connect(self.launcher.cancel_sensitivity)
         self.launcher.sensitivity_progressed.connect(sensitivity.show_progress)
         self.launcher.sensitivity_found.connect(self._on_sensitivity)
         self.launcher.sensitivity_failed.connect(sensitivity.finish)
         self.panels["chip"].show_target(self.chip.target)
         self.panels["chip"].target_chosen.connect(self.chip.choose)
+        drift, channels = self.panels["drift"], self.panels["channels"]
+        drift.wanted.connect(partial(self._have_done, self.launcher.find_drift))
+        drift.cancelled.connect(self.launcher.cancel_drift)
+        self.launcher.drift_found.connect(self._on_drift)
+        self.launcher.drift_failed.connect(drift.finish)
+        channels.wanted.connect(partial(self._have_done, self.launcher.find_channels))
+        channels.cancelled.connect(self.launcher.cancel_channels)
+        self.launcher.channels_found.connect(lambda found: self.model.process([found]))
+        self.launcher.channels_failed.connect(channels.finish)
+        predictions = self.panels["predictions"]
+        predictions.wanted.connect(partial(self._have_done, self.launcher.predict))
+        predictions.cancelled.connect(self.launcher.cancel_predictions)
+        predictions.pictures_wanted.connect(partial(self._have_done, self.launcher.read_examples))
+        self.launcher.predictions_progressed.connect(predictions.show_progress)
+        self.launcher.predictions_found.connect(self._on_predictions)
+        self.launcher.predictions_failed.connect(predictions.finish)
+        self.launcher.examples_read.connect(lambda pictures: self.model.process([pictures]))
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
         self.time.comparison_begun.connect(lambda: self.docks.open("moments"))
 
@@ -361,17 +386,21 @@ class MainWindow(RunWindow):
                 self.handlers.train_longer if self.directory else None,
             )
 
-    def _evaluate_settings(self, book: SettingsBook) -> None:
-        assert self.model.run is not None, "settings are those of a run"
-        self.launcher.evaluate(self.model.run, self.directory, book)
-
-    def _find_sensitivity(self, measured: bool) -> None:
-        assert self.model.run is not None, "the sensitivity is that of a run"
-        self.launcher.find_sensitivity(self.model.run, self.directory, measured)
+    def _have_done(self, work: Callable[..., None], *given: Any) -> None:
+        """Have the launcher do work in the background on the shown run, for which a panel has asked."""
+        assert self.model.run is not None, "a panel asks about a run"
+        work(self.model.run, self.directory, *given)
 
     def _on_sensitivity(self, found: RunSensitivity) -> None:
         self.panels["sensitivity"].finish()
         self.model.process([found.estimated, *([] if found.measured is None else [found.measured])])
+
+    def _on_drift(self, found: RunDrift) -> None:
+        self.model.process([found.drift, *([] if found.maps is None else [found.maps])])
+
+    def _on_predictions(self, found: Predictions) -> None:
+        self.panels["predictions"].finish()
+        self.model.process([found])
 
     def _on_step_chosen(self, step: int) -> None:
         self.docks.open("evolution")
@@ -449,6 +478,9 @@ class MainWindow(RunWindow):
         self.handlers.leave()
         self.panels["quantization"].what_if.cancel()
         self.launcher.cancel_sensitivity()
+        self.launcher.cancel_drift()
+        self.launcher.cancel_channels()
+        self.launcher.cancel_predictions()
         self.end_runs(CLOSING_S)
         self.exports.close()
         event.accept()

@@ -130,6 +130,12 @@ def float_weights(
 
 def lowered_outputs(examples: tf.Tensor, lowering: LayerLowering) -> Tuple[tf.Tensor, ...]:
     """Return the outputs of the network for ``examples``, float32 ``[batch] + network.input_shape``."""
+    outputs = lowered_layers(examples, lowering)
+    return tuple(outputs[name] for name in lowering.network.outputs)
+
+
+def lowered_layers(examples: tf.Tensor, lowering: LayerLowering) -> Parameters:
+    """Return the inputs of the network and the outputs of all units by name, for ``examples``."""
     network = lowering.network
     outputs = {
         name: values if name in network.id_counts else lowering.quantizers.quantizer(name + ".activations")(values)
@@ -138,7 +144,7 @@ def lowered_outputs(examples: tf.Tensor, lowering: LayerLowering) -> Tuple[tf.Te
     for unit in lowering.plan.units:
         with tf.name_scope(scope_name(unit.name)):
             outputs[unit.output] = lowering.unit(unit, [outputs[name] for name in unit.inputs])
-    return tuple(outputs[name] for name in network.outputs)
+    return outputs
 
 
 def _inputs(network: Network, examples: tf.Tensor) -> Parameters:

@@ -58,13 +58,13 @@ def lower_in_float(network: Network, plan: QuantizationPlan, examples: tf.Tensor
     """
     batch_norms = folded_batch_norms(plan, parameters, {})
     weights = float_weights(network, plan, parameters, batch_norms)
-    tensors = _FloatTensors(plan)
-    lowering = _FloatLowering(network, plan, parameters, tensors, batch_norms, dropout_seed=None)
+    tensors = FloatTensors(plan)
+    lowering = InferenceLowering(network, plan, parameters, tensors, batch_norms, dropout_seed=None)
     outputs = lowered_outputs(examples, lowering)
     return InFloat(outputs, weights, tensors.activations, tuple(lowering.products))
 
 
-class _FloatTensors(LiveQuantizers):
+class FloatTensors(LiveQuantizers):
     """Quantizers that leave all values as they are, and keep those of activations."""
 
     def __init__(self, plan: QuantizationPlan):  # none of the arrays of the others exist
@@ -87,7 +87,7 @@ class _FloatTensors(LiveQuantizers):
         return tf.constant(value)
 
 
-class _FloatLowering(TrainingLowering):
+class InferenceLowering(TrainingLowering):
     """Lowering of layers with the moving statistics of batch norm and without dropout."""
 
     def __init__(self, *arguments: Any, **options: Any):

@@ -11,7 +11,8 @@ from qatviz.analysis.budget import Allocation, BitAllocationProblem, allocation_
 from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
 from qatviz.errors import QatvizError
 from qatviz.gui.model.edits import HOLD
-from qatviz.gui.model.run_model import CHIP, EVENTS, RUN, SELECTION, SENSITIVITY, SETTINGS, STATE
+from qatviz.gui.model.run_model import CHIP, EVENTS, RUN, SELECTION, SETTINGS, STATE
+from qatviz.gui.model.watching import SENSITIVITY
 from qatviz.gui.panels.budget.constraints import ConstraintsButton
 from qatviz.gui.panels.budget.evaluations import Evaluation, Evaluations
 from qatviz.gui.panels.budget.plot import ParetoPlot
@@ -56,7 +57,7 @@ class BudgetPanel(Panel):
 
     title, name = "Budget", "budget"
     about = "Choose the bits of all weights within a budget, and compare all evaluations by size and quality"
-    needs_sensitivity = True
+    needs = SENSITIVITY
     topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, CHIP, STATE)
 
     def _setup_ui(self) -> None:

@@ -6,7 +6,8 @@ from typing import Dict, Optional, Sequence, Tuple
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import RunStateError
-from qatviz.gui.model.run_model import RUN, SELECTION, SENSITIVITY, SETTINGS, STATE
+from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
+from qatviz.gui.model.watching import SENSITIVITY
 from qatviz.gui.panels.sensitivity.table_view import SensitivityHeader, SensitivityRows
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
@@ -32,7 +33,7 @@ class SensitivityPanel(Panel):
 
     title, name = "Sensitivity", "sensitivity"
     about = "Which tensors tolerate few bits: the divergence of the outputs by tensor and number of bits."
-    needs_sensitivity = True
+    needs = SENSITIVITY
     topics = (RUN, STATE, SETTINGS, SELECTION, SENSITIVITY)
     keys = (
         PanelKeys(("Up", "Down"), "select the previous, the next tensor"),

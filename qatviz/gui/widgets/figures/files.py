@@ -1,13 +1,9 @@
 """Write figures to files: a widget's picture as PNG or SVG, its data as CSV. Errors name the file and the reason."""
 
-import csv
-import io
-import itertools
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
-import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.atomic_files import AnyPath, check_writable, write_file
@@ -15,15 +11,13 @@ from qatviz.errors import QatvizError
 from qatviz.gui.widgets.figures.colors import in_colors, theme_of
 from qatviz.gui.widgets.figures.svg import draw_widget, svg_text
 from qatviz.gui.widgets.scene_painter import scene_painter
+from qatviz.presentation.csv_text import csv_text
 from qatviz.presentation.figure_caption import Caption, Strips, caption_strips
-from qatviz.safe_text import escaped
 
 #: Resolution stored in the file, which sets the size on paper: 96 pixels per inch, in pixels per metre.
 _DOTS_PER_METRE = 96 / 0.0254
 #: Maximum width and height of a picture: one of this size needs 1 GB (Qt's image formats allow 32767).
 MAX_PIXELS = 16384
-#: First characters of a formula in a spreadsheet, where it may run programs.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class FigureError(QatvizError):
@@ -126,10 +120,7 @@ def save_svg(
 
 
 def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
-    """Save columns of numbers or texts as CSV (RFC 4180, UTF-8) with a header row.
-
-    Numbers are written with enough digits to read them back exactly. Shorter columns end in empty fields. A text that
-    a spreadsheet would take for a formula follows an apostrophe; control characters are escaped.
+    """Save columns of numbers or texts, as :func:`qatviz.presentation.csv_text.csv_text` returns them, in UTF-8.
 
     Parameters
     ----------
@@ -144,12 +135,11 @@ def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
     """
     if not table:
         raise FigureError(f"{path}: there is no data to save yet")
-    columns = [_texts(path, name, values) for name, values in table.items()]
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(table)
-    writer.writerows(itertools.zip_longest(*columns, fillvalue=""))
-    write_whole(path, text.getvalue().encode("utf-8", "backslashreplace"))
+    try:
+        text = csv_text(table)
+    except ValueError as error:
+        raise FigureError(f"{path}: {error}") from error
+    write_whole(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_whole(path: AnyPath, content: bytes) -> None:
@@ -253,19 +243,3 @@ def _resize(widget: QtWidgets.QWidget, size: QtCore.QSize) -> None:
         widget.layout().activate()
     if hasattr(widget, "refresh"):  # a panel arranges its contents for its size
         widget.refresh()
-
-
-def _texts(path: AnyPath, name: str, values: Any) -> List[str]:
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise FigureError(f"{path}: column {name!r} has {array.ndim} dimensions, expected 1")
-    if array.dtype.kind == "f" and array.dtype.itemsize < 8:
-        return [str(value) for value in array]  # the shortest text that is read back as the same float32
-    return [_cell(value) for value in array.tolist()]
-
-
-def _cell(value: Any) -> str:
-    if not isinstance(value, str):
-        return repr(value) if isinstance(value, float) else str(value)
-    text = escaped(value)
-    return "'" + text if text.startswith(_FORMULA) else text

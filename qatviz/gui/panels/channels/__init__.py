@@ -1,0 +1,1 @@
+"""Panel with the channels of all weights."""

@@ -1,0 +1,161 @@
+"""Panel with the channels of all weights: ranges, outliers, and which weights are hard to quantize."""
+
+from typing import Optional, Sequence, Tuple
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.analysis.channels import ChannelsOverview, Screened, screened
+from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
+from qatviz.gui.model.watching import CHANNELS
+from qatviz.gui.widgets.flow_layout import FlowLayout
+from qatviz.gui.widgets.labels import Label
+from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.scene_table import SceneTable, TableContent
+from qatviz.presentation.channels import (
+    ChannelsLayout,
+    ChannelsView,
+    channels_values,
+    overview_text,
+    place_text,
+    sorted_rows,
+)
+from qatviz.presentation.figure_caption import Caption
+from qatviz.settings import QuantizerSettings
+
+_ABOUT = (
+    "The weights alone show what is hard to quantize, without data and before the first training step: a few extreme "
+    "weights widen the range of all others (kurtosis), and channels of very different ranges can't share one scale."
+)
+_SORT_TIP = "Sort by this column, the largest first; by weights: in the order of the network"
+
+
+class ChannelsPanel(Panel):
+    """Table of weight tensors with a box for each channel, measures and verdicts."""
+
+    title, name = "Channels", "channels"
+    about = "The ranges of all channels of all weights, those that stand out, and which weights are hard to quantize."
+    needs = CHANNELS
+    topics = (RUN, STATE, SETTINGS, SELECTION, CHANNELS)
+    keys = (PanelKeys(("Up", "Down"), "select the previous, the next weights"),)
+    #: Emitted to measure the channels of a run that has ended.
+    wanted = QtCore.pyqtSignal()
+    #: Emitted when that is no longer wanted.
+    cancelled = QtCore.pyqtSignal()
+
+    def _setup_ui(self) -> None:
+        self.boxes = _choice("Boxes", ("Box per channel", "Box per layer"), "One box for each channel, or each layer")
+        self.order = _choice("Order of channels", ("In order", "By range"), "Order of the channels within a layer")
+        self.scale = _choice("Scale", ("Own scale", "Common scale"), "Scale of values: of each layer, or of all layers")
+        self.note = Label(wordWrap=True)
+        self.note.setToolTip(_ABOUT)
+        self.table = SceneTable(self.theme, "Channels of the weights", _SORT_TIP, self._caption)
+        #: Channels and settings of the rows that were screened last, and the rows.
+        self._known: Tuple[Optional[ChannelsOverview], Sequence[QuantizerSettings], Tuple[Screened, ...]] = (
+            None,
+            (),
+            (),
+        )
+        self._is_asked, self._message = False, ""  # about a run that has ended
+
+    def _layout(self) -> None:
+        bar = FlowLayout(spacing=6)
+        for widget in (self.boxes, self.order, self.scale):
+            bar.addWidget(widget)
+        head = QtWidgets.QVBoxLayout()
+        head.setContentsMargins(6, 4, 6, 4)
+        head.setSpacing(3)
+        head.addLayout(bar)
+        head.addWidget(self.note)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(head)
+        layout.addWidget(self.table, 1)
+
+    def _connect(self) -> None:
+        for box in (self.boxes, self.order, self.scale):
+            box.currentIndexChanged.connect(self.refresh)
+        self.table.reordered.connect(self.refresh)
+        self.table.selected.connect(self._on_selected)
+        self.model.changed.connect(self._on_model)
+
+    def apply_theme(self) -> None:
+        self.table.changed()
+
+    def update_from(self) -> None:
+        rows, view, content = self._screened(), self._view(), None
+        self.order.setEnabled(not view.per_layer)
+        if rows:
+            ordered = sorted_rows(rows, self.table.sorted_by)
+            content = TableContent(
+                [row.ranges.tensor for row in ordered],
+                lambda width, metrics: ChannelsLayout(ordered, view, width, metrics, self.table.room),
+                lambda places, x, y: _text_at(ordered, places, x, y),
+                lambda: channels_values(ordered),
+            )
+        self.table.show_content(content, self.model.selected, self._empty_text())
+        failure = self._failure()
+        texts = [f"Not measured: {failure}" if failure else "", overview_text(rows) if rows else ""]
+        self.note.setText("\n".join(filter(None, texts)))
+        if self.model.ended and self.model.run is not None and not self._is_asked:
+            self._is_asked = True
+            self.wanted.emit()
+
+    # Work on a run that has ended, by the window
+
+    def finish(self, message: str = "") -> None:
+        """End the work, with the reason why it has failed."""
+        self._message = message
+        self.mark_due()
+
+    # Implementation
+
+    def _view(self) -> ChannelsView:
+        return ChannelsView(*(box.currentIndex() == 1 for box in (self.boxes, self.order, self.scale)))
+
+    def _screened(self) -> Tuple[Screened, ...]:
+        """Return the tensors with verdicts under the settings in effect and pending."""
+        found = self.model.channels
+        if found is None:
+            return ()
+        book = self.edits.pending_book() or self.model.book
+        assert book is not None, "a run has settings"
+        known, settings, rows = self._known
+        if known is not found or settings != book.quantizers:
+            rows = tuple(screened(ranges, book.of(ranges.tensor)) for ranges in found.tensors)
+            self._known = found, book.quantizers, rows
+        return rows
+
+    def _empty_text(self) -> str:
+        if self.model.run is None:
+            return self.model.no_run_text("No run. The channels of its weights are shown here once there is one.")
+        return "" if self._failure() else "Measuring the channels of all weights…"
+
+    def _failure(self) -> str:
+        return self._message or self.model.watch_failures.get(CHANNELS, "")
+
+    def _caption(self) -> Caption:
+        found = self.model.channels
+        return Caption("Channels of the weights", () if found is None else (f"step {found.step:,}",), [])
+
+    def _on_model(self, topic: str) -> None:
+        if topic == RUN:
+            if self._is_asked:
+                self.cancelled.emit()
+            self._is_asked, self._message = False, ""
+
+    def _on_selected(self, name: str, is_added: bool) -> None:
+        others = set(self.model.selected) if is_added else set()
+        self.model.select(others | {name}, name)
+        self.refresh()
+
+
+def _choice(name: str, texts: Sequence[str], tip: str) -> QtWidgets.QComboBox:
+    box = QtWidgets.QComboBox(toolTip=tip, accessibleName=name)
+    box.addItems(list(texts))
+    return box
+
+
+def _text_at(rows: Sequence[Screened], places: ChannelsLayout, x: float, y: float) -> Sequence[str]:
+    place = places.place_at(x, y)
+    return [] if place is None else place_text(rows[place.row], place.channel)

@@ -1,0 +1,1 @@
+"""Panel of the predictions in float and quantized."""

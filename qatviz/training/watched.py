@@ -1,0 +1,152 @@
+"""Results that a run computes in pieces between training steps, again and again, while somebody watches them."""
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Callable, Iterator, Optional, Tuple, Union
+
+from qatviz.analysis.channels import ChannelsOverview, channel_ranges
+from qatviz.analysis.drift import Drift, DriftQuestion
+from qatviz.errors import explanation
+from qatviz.protocol.commands import WatchChannels, WatchDrift
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.watch_failure import WatchFailure
+from qatviz.training.drift import DriftGraph, DriftJob
+from qatviz.training.live_run import LiveRun
+
+Watch = Union[WatchDrift, WatchChannels]
+#: Step and settings.
+_State = Optional[Tuple[int, SettingsBook]]
+#: Results use at most this fraction of wall time.
+SHARE = 1 / 50
+#: The first result, and the first after another request or a change of settings, uses this fraction: the user waits.
+WAITED_SHARE = 1 / 2
+
+
+class WatchedUpdates:
+    """Results of one kind, computed in pieces between training steps.
+
+    A subclass implements :meth:`_pieces`.
+
+    Parameters
+    ----------
+    live : LiveRun
+    spec : RunSpec
+    put : callable
+        Called with each result, and with a WatchFailure.
+    """
+
+    def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
+        self._live, self._spec, self._put = live, spec, put
+        self._request: Optional[Watch] = None
+        self._work: Optional[Iterator[None]] = None
+        self._state: _State = None  # that of the work in progress
+        self._done: _State = None  # that of the last result for the present request
+        self._next = 0.0  # time of the next piece, in seconds of time.perf_counter
+        self._book = live.book  # settings at the last call
+
+    def watch(self, command: Watch) -> None:
+        """Begin to compute what a command requests, or end it."""
+        request = command if command.on else None
+        if request != self._request or request is None:
+            self._next = 0.0
+        self._request = request
+        self.restart()
+
+    def restart(self) -> None:
+        """Drop what is in progress, because something else is requested, or the run was set to another state."""
+        self._work = self._done = None
+
+    def advance(self, is_idle: bool = False) -> bool:
+        """Compute a piece if one is due; return whether it did.
+
+        ``is_idle``: no training step waits, so that pieces follow each other, until the present state has its result.
+        """
+        now = time.perf_counter()
+        if self._live.book is not self._book:  # the user waits for the effect of a change
+            self._book, self._next = self._live.book, 0.0
+        if self._request is None or (now < self._next and not is_idle) or not self._is_ready():
+            return False
+        if self._work is None:
+            self._state = self._live.step, self._live.book
+            if self._state == self._done:
+                return False
+            self._work = self._pieces(self._request)
+        is_waited_for = self._done is None or self._done[1] is not self._book
+        try:
+            ended = next(self._work, self) is self
+        except Exception as error:  # the run does not depend on it
+            message = explanation(error) or f"{type(error).__name__}: {error}"
+            self._put(WatchFailure(type(self._request).__name__, self._live.step, message))
+            self._request = self._work = None
+            return True
+        if ended:
+            self._work, self._done = None, self._state
+        done = time.perf_counter()
+        self._next = done + (done - now) * (1 / (WAITED_SHARE if is_waited_for else SHARE) - 1)
+        return True
+
+    def close(self) -> None:
+        """Release what the results need."""
+
+    def _is_ready(self) -> bool:
+        return True
+
+    def _pieces(self, request: Any) -> Iterator[None]:
+        """Compute the result for the present state, and put it; each piece takes no longer than some steps."""
+        raise NotImplementedError
+
+
+class DriftUpdates(WatchedUpdates):
+    """Errors of all layers, and feature maps of one."""
+
+    def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
+        super().__init__(live, spec, put)
+        self._threads: Optional[ThreadPoolExecutor] = None
+        self._graph: Optional[Future[DriftGraph]] = None
+
+    def watch(self, command: Watch) -> None:
+        super().watch(command)
+        if command.on and self._graph is None:
+            # On a thread of its own, because it takes as long as many training steps. Nothing else uses the graph.
+            self._threads = ThreadPoolExecutor(1, "qatviz-drift")
+            self._graph = self._threads.submit(DriftGraph, self._spec)
+
+    def close(self) -> None:
+        if self._threads is not None and self._graph is not None:
+            self._threads.shutdown()
+            if self._graph.exception() is None:
+                self._graph.result().close()
+
+    def _is_ready(self) -> bool:
+        return self._graph is not None and self._graph.done()
+
+    def _pieces(self, request: WatchDrift) -> Iterator[None]:
+        live = self._live
+        assert self._graph is not None, "it is built when somebody watches"
+        job = DriftJob(self._graph.result(), live.graph.read_state(), live.book, live.step, question_of(request))
+        found: Any = None
+        while not isinstance(found, Drift):
+            found = job.advance()
+            if found is not None:
+                self._put(found)
+            yield
+
+
+class ChannelUpdates(WatchedUpdates):
+    """Channels of all weights, one tensor after the other."""
+
+    def _pieces(self, request: WatchChannels) -> Iterator[None]:
+        live, found = self._live, []
+        step, layout = live.step, live.graph.layout
+        # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
+        weights = [array.copy() for array in live.graph.read_weights()]
+        for group, values in zip(layout.weights, weights):
+            found.append(channel_ranges(layout.leaders[group], values))
+            yield
+        self._put(ChannelsOverview(tuple(found), step))
+
+
+def question_of(command: WatchDrift) -> DriftQuestion:
+    """Return what a command asks for."""
+    return DriftQuestion(command.example, command.examples, command.layer, command.shown_example)
