@@ -78,9 +78,13 @@ class BitAllocationProblem:
         Empty if a tensor, or a group, has no allowed choice.
         """
         merged = self._merged()
-        choices = efficient_choices(merged.losses, merged.costs, merged.allowed)
+        choices = efficient_choices(merged.losses, merged.costs, merged.allowed)[:, merged.group_of]
+        rows = np.arange(len(self.tensors))
+        costs, losses = self.costs[rows, choices].sum(axis=1), self.losses[rows, choices].sum(axis=1)
+        widths = np.array(self.widths, int)[choices]
         return tuple(
-            allocation for allocation in (self._allocation(merged, choice) for choice in choices) if allocation
+            Allocation(tuple(row), self.rest + cost, loss)
+            for row, cost, loss in zip(widths.tolist(), costs.tolist(), losses.tolist())
         )
 
     def allocation_of(self, widths: Sequence[int]) -> Allocation:
