@@ -7,6 +7,9 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.run_model import RUN, SENSITIVITY
 
+#: Group of the panels that help to decide which bits go where, what they cost, and what they break.
+DECIDE = "Decide"
+
 
 class PanelKeys(NamedTuple):
     """Keys that a part of a panel uses while it has the focus, and what they do."""
@@ -27,7 +30,8 @@ class Panel(QtWidgets.QWidget):
     ``topics`` (the parts of the model that it depends on) and ``keys`` (for the list of all keys), and implements
     ``_setup_ui``, ``_layout``, ``_connect`` and :meth:`update_from`. It draws in ``update_from`` only, which is called
     when the panel is visible, one of its topics has changed, and the frame has time left. With ``needs_sensitivity``,
-    the run estimates its sensitivity while the panel is in view.
+    the run estimates its sensitivity while the panel is in view. Panels of one ``group`` share a dock of that title, as
+    tabs.
 
     Attributes
     ----------
@@ -42,6 +46,7 @@ class Panel(QtWidgets.QWidget):
     about = ""
     topics: Tuple[str, ...] = ()
     keys: Tuple[PanelKeys, ...] = ()
+    group = ""
     needs_sensitivity = False
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):

@@ -223,6 +223,13 @@ class MainWindow(RunWindow):
         menu = QtWidgets.QMenu("Panels", self)
         for dock in self.docks.docks.values():
             menu.addAction(dock.toggleViewAction())
+        for group in self.docks.groups:
+            menu.addSection(group)
+            for panel in self.panels.values():
+                if panel.group == group:
+                    action = menu.addAction(panel.title, lambda name=panel.name: self.docks.open(name))
+                    action.setToolTip(panel.about)
+        menu.setToolTipsVisible(True)
         return menu
 
     def _connect(self) -> None:

@@ -17,7 +17,7 @@ from qatviz.gui.panels.budget.plot import ParetoPlot
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.panel import DECIDE, Panel
 from qatviz.network.plan import QuantizationPlan
 from qatviz.presentation.budget_texts import (
     UNIT_HELP,
@@ -54,6 +54,7 @@ class BudgetPanel(Panel):
 
     title, name = "Budget", "budget"
     about = "Choose the bits of all weights within a budget, and compare all evaluations by size and quality"
+    group = DECIDE
     needs_sensitivity = True
     topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, STATE)
 
