@@ -7,8 +7,10 @@ import numpy as np
 
 from qatviz.analysis.bit_costs import PACKED_BITS, BitCosts, CostUnit, bit_costs, quantized_weights
 from qatviz.analysis.budget import (
+    LOSS_ROUNDING,
     Allocation,
     BitAllocationProblem,
+    CheapestSearch,
     Choice,
     allocation_problem,
     choices_of,
@@ -281,10 +283,9 @@ class _Measured(NamedTuple):
     before: Evaluated
 
     def drop(self, allocation: Allocation, progress: Progress) -> float:
-        """Return how much worse the metric is: the difference of a fraction, or the relative increase of an error."""
+        """Return how much worse the metric is, see :meth:`qatviz.metric.Metric.loss`."""
         after = self.evaluator.evaluate(with_bits(self.book, self.tensors, allocation.widths), progress)
-        old, new = self.before.scores["quantized"], after.scores["quantized"]
-        return old - new if METRICS[self.before.metric].higher_is_better else new / old - 1 if old else new
+        return METRICS[self.before.metric].loss(self.before.scores["quantized"], after.scores["quantized"])
 
 
 def _chosen(
@@ -324,21 +325,12 @@ def _within_metric(
 ) -> Allocation:
     """Return the cheapest predicted optimum whose metric is not worse by more than ``largest``, found by bisection."""
     front = problem.front()
-    tries = len(front).bit_length() + 1
-    done = 0
-
-    def is_good(index: int) -> bool:
-        nonlocal done
-        part = progress.part(done / tries, min(1.0, (done + 1) / tries))
-        done += 1
-        return measured.drop(front[index], part) <= largest + 1e-9
-
-    low, high = -1, len(front) - 1
-    if not is_good(high):
+    search = CheapestSearch(len(front))
+    while search.next is not None:
+        part = progress.part(search.done / search.tries, (search.done + 1) / search.tries)
+        search.record(measured.drop(front[search.next], part) <= largest + LOSS_ROUNDING)
+    if search.found is None:
         raise SettingError.of_field(
             "max_loss", f"is {100 * largest:g} %: with the most bits that the constraints allow, the metric loses more"
         )
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_good(middle) else (middle, high)
-    return front[high]
+    return front[search.found]

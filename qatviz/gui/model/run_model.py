@@ -22,6 +22,7 @@ from qatviz.protocol.commands import Command, WatchSensitivity
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues, phase
 from qatviz.protocol.timeline import LoggedEvent, Timeline
+from qatviz.protocol.trials import SettingsEvaluated
 from qatviz.settings import QuantizerSettings
 from qatviz.telemetry.history import History
 from qatviz.telemetry.run_handle import (
@@ -37,8 +38,9 @@ from qatviz.telemetry.run_handle import (
 )
 
 #: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor,
-#: sensitivities; and the user's selection. A further topic is `qatviz.gui.model.moments.MOMENT`.
-RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, SELECTION = (
+#: sensitivities, evaluations of settings that are not in effect; and the user's selection. A further topic is
+#: `qatviz.gui.model.moments.MOMENT`.
+RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, TRIALS, SELECTION = (
     "run",
     "state",
     "steps",
@@ -47,6 +49,7 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SENSITIVITY, SELECTION = 
     "events",
     "values",
     "sensitivity",
+    "trials",
     "selection",
 )
 
@@ -101,6 +104,8 @@ class RunModel(ShownMoments):
         The newest measurement.
     sensitivity_progress : SensitivityProgress or None
         That of the measurement in progress, or of the last one if it was cancelled or has failed.
+    trials : list of SettingsEvaluated
+        Evaluations of settings that were not in effect, oldest first.
     log : list of LoggedEvent
     evaluation : events.Evaluated or None
     applied_at : dict of (str, str) to int
@@ -148,6 +153,7 @@ class RunModel(ShownMoments):
         self._watched: Optional[RunHandle] = None  # the run that estimates its sensitivity for watchers
         self.measured_sensitivity: Optional[MeasuredSensitivity] = None
         self.sensitivity_progress: Optional[SensitivityProgress] = None
+        self.trials: List[SettingsEvaluated] = []
         self._timeline = Timeline()
         self.evaluation: Optional[events.Evaluated] = None
         self.applied_at: Dict[Tuple[str, str], int] = {}
@@ -371,6 +377,9 @@ class RunModel(ShownMoments):
         if isinstance(item, (Sensitivity, MeasuredSensitivity, SensitivityProgress)):
             self._keep_sensitivity(item)
             return (SENSITIVITY,)
+        if isinstance(item, SettingsEvaluated):
+            self.trials.append(item)
+            return (TRIALS,)
         return self._process_event(item)
 
     def _keep_sensitivity(self, item: Union[Sensitivity, MeasuredSensitivity, SensitivityProgress]) -> None:

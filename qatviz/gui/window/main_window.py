@@ -45,6 +45,7 @@ from qatviz.protocol.commands import Evaluate
 from qatviz.protocol.reasons import RecordPart
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
+from qatviz.protocol.trials import SettingsEvaluated
 from qatviz.session.prepared import Prepared
 from qatviz.telemetry.run_handle import NEW, PAUSED, RunHandle
 
@@ -98,6 +99,8 @@ class MainWindow(RunWindow):
         #: The state after the last change of settings, until a snapshot of it, or of a later one, is shown.
         self._unseen: Optional[BranchPoint] = None
         self._has_record_failed = False
+        #: Settings of the run that has ended whose evaluation was requested last.
+        self._evaluated_book: Optional[SettingsBook] = None
         self._asks = True  # whether closing asks for confirmation
         self.prepared: Optional[Prepared] = None
         #: Runs shown before that may not have ended yet.
@@ -251,8 +254,10 @@ class MainWindow(RunWindow):
         what_if.wanted.connect(self._evaluate_settings)
         what_if.cancelled.connect(self.launcher.cancel_evaluation)
         self.launcher.evaluation_progressed.connect(what_if.show_progress)
-        self.launcher.evaluated.connect(what_if.finish)
-        self.launcher.evaluation_failed.connect(what_if.fail)
+        self.launcher.evaluated.connect(self._on_evaluated)
+        self.launcher.evaluation_failed.connect(self._on_evaluation_failed)
+        self.panels["budget"].trial_wanted.connect(self._try_settings)
+        self.panels["budget"].trial_cancelled.connect(self.launcher.cancel_evaluation)
         sensitivity = self.panels["sensitivity"]
         sensitivity.wanted.connect(self._find_sensitivity)
         sensitivity.cancelled.connect(self.launcher.cancel_sensitivity)
@@ -363,7 +368,21 @@ class MainWindow(RunWindow):
 
     def _evaluate_settings(self, book: SettingsBook) -> None:
         assert self.model.run is not None, "settings are those of a run"
+        self._evaluated_book = book
         self.launcher.evaluate(self.model.run, self.directory, book)
+
+    def _try_settings(self, book: SettingsBook) -> None:
+        self.panels["quantization"].what_if.cancel()  # one evaluation at a time
+        self._evaluate_settings(book)
+
+    def _on_evaluated(self, result: events.Evaluated) -> None:
+        self.panels["quantization"].what_if.finish(result)
+        if self._evaluated_book is not None:
+            self.model.process([SettingsEvaluated(self._evaluated_book, result)])
+
+    def _on_evaluation_failed(self, message: str) -> None:
+        self.panels["quantization"].what_if.fail(message)
+        self.panels["budget"].fail_trial(message)
 
     def _find_sensitivity(self, measured: bool) -> None:
         assert self.model.run is not None, "the sensitivity is that of a run"

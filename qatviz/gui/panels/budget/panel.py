@@ -10,14 +10,16 @@ from qatviz.analysis.budget import Allocation, BitAllocationProblem, allocation_
 from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
 from qatviz.errors import QatvizError
 from qatviz.gui.model.edits import HOLD
-from qatviz.gui.model.run_model import EVENTS, RUN, SELECTION, SENSITIVITY, SETTINGS, STATE
+from qatviz.gui.model.run_model import EVENTS, RUN, SELECTION, SENSITIVITY, SETTINGS, STATE, TRIALS
 from qatviz.gui.panels.budget.constraints import ConstraintsButton
 from qatviz.gui.panels.budget.evaluations import Evaluation, Evaluations
 from qatviz.gui.panels.budget.plot import ParetoPlot
+from qatviz.gui.panels.budget.trials import Trials
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import DECIDE, Panel
+from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
+from qatviz.metric import METRICS
 from qatviz.network.plan import QuantizationPlan
 from qatviz.presentation.budget_texts import (
     UNIT_HELP,
@@ -33,6 +35,17 @@ from qatviz.protocol.commands import RestoreCheckpoint
 #: Positions of the slider, from the least to the largest cost.
 POSITIONS = 200
 HEADS = ("Tensor", "Bits", "Reason")
+#: Largest losses of the metric to choose from: percentage points of a fraction, percent of an error.
+LOSSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+_DEFAULT_LOSS = 0.01
+_FIND_TIP = (
+    "Find the bits of the least cost with which the metric is at most this much worse than with those in effect. A few "
+    "of the predicted optima are measured on held-out data, without training; a run that trains continues meanwhile."
+)
+_MEASURE_TIP = (
+    "Evaluate the bits of the table on held-out data without training: the result is a dot in the picture. A run that "
+    "trains continues meanwhile."
+)
 _BITS = "num_bits"
 #: Texts until the sensitivities are known: of a run in progress, and of one that has ended.
 _UNKNOWN = (
@@ -56,7 +69,11 @@ class BudgetPanel(Panel):
     about = "Choose the bits of all weights within a budget, and compare all evaluations by size and quality"
     group = DECIDE
     needs_sensitivity = True
-    topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, STATE)
+    topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, STATE, TRIALS)
+    keys = (
+        PanelKeys(("Left", "Right", "PgUp", "PgDown"), "on the slider: a smaller, a larger budget"),
+        PanelKeys(("Left", "Right"), "in the picture: select the previous, the next evaluation"),
+    )
 
     def _setup_ui(self) -> None:
         self.problem: Optional[BitAllocationProblem] = None
@@ -77,6 +94,7 @@ class BudgetPanel(Panel):
             self.unit_box.setItemData(number, UNIT_HELP[unit], QtCore.Qt.ToolTipRole)
         self.unit_box.setAccessibleName("Unit of the budget")
         self.width_buttons = {width: QtWidgets.QToolButton(text=str(width), checkable=True) for width in WIDTHS}
+        self.bits = QtWidgets.QWidget()
         for width, button in self.width_buttons.items():
             button.setChecked(True)
             button.setToolTip(f"Choose among {width} bits, too")
@@ -91,6 +109,19 @@ class BudgetPanel(Panel):
             "Apply", toolTip="Apply the chosen bits as one change; undo reverts it"
         )
         self.discard_button = QtWidgets.QPushButton("Discard", toolTip="Discard the chosen bits")
+        self.trials = Trials(self.model, self)
+        #: Emitted with settings to evaluate for a run that has ended, and when that is no longer wanted.
+        self.trial_wanted, self.trial_cancelled = self.trials.wanted, self.trials.cancelled
+        self.measure_button = QtWidgets.QPushButton("Measure", toolTip=_MEASURE_TIP)
+        self.loss_label = Label()
+        self.loss_box = QtWidgets.QComboBox(toolTip=_FIND_TIP)
+        self.loss_box.setAccessibleName("Largest loss of the metric")
+        for loss in LOSSES:
+            self.loss_box.addItem(f"{100 * loss:g} %", loss)
+        self.loss_box.setCurrentIndex(LOSSES.index(_DEFAULT_LOSS))
+        self.find_button = QtWidgets.QPushButton("Find bits", toolTip=_FIND_TIP)
+        self.cancel_button = QtWidgets.QPushButton("Cancel")
+        self.trial_text = Label(wordWrap=True)
         self.table = QtWidgets.QTreeWidget()
         self.table.setHeaderLabels(list(HEADS))
         self.table.setRootIsDecorated(False)
@@ -105,15 +136,27 @@ class BudgetPanel(Panel):
 
     def _layout(self) -> None:
         self._content = QtWidgets.QWidget()
+        bits = QtWidgets.QHBoxLayout(self.bits)  # one widget, so that a row has all of them or none
+        bits.setContentsMargins(0, 0, 0, 0)
+        bits.setSpacing(2)
+        for button in self.width_buttons.values():
+            bits.addWidget(button)
         bar = FlowLayout(spacing=4)
-        for widget in (self.unit_box, *self.width_buttons.values(), self.constraints):
+        for widget in (self.unit_box, self.bits, self.constraints):
             bar.addWidget(widget)
         budget = QtWidgets.QHBoxLayout()
         budget.addWidget(self.slider, 1)
         budget.addWidget(self.amount)
         buttons = FlowLayout(spacing=4)
-        for widget in (self.apply_button, self.discard_button):
+        for widget in (self.apply_button, self.discard_button, self.measure_button, self.cancel_button):
             buttons.addWidget(widget)
+        loss = QtWidgets.QWidget()
+        by_loss = QtWidgets.QHBoxLayout(loss)
+        by_loss.setContentsMargins(0, 0, 0, 0)
+        by_loss.setSpacing(4)
+        for widget in (self.loss_label, self.loss_box, self.find_button):
+            by_loss.addWidget(widget)
+        buttons.addWidget(loss)
         upper = QtWidgets.QWidget()
         rows = QtWidgets.QVBoxLayout(upper)
         rows.setContentsMargins(6, 4, 6, 4)
@@ -121,6 +164,7 @@ class BudgetPanel(Panel):
         rows.addLayout(budget)
         rows.addWidget(self.effect)
         rows.addLayout(buttons)
+        rows.addWidget(self.trial_text)
         rows.addWidget(self.table, 1)
         below = QtWidgets.QWidget()
         picture = QtWidgets.QVBoxLayout(below)
@@ -151,6 +195,11 @@ class BudgetPanel(Panel):
         self.slider.valueChanged.connect(self._on_slider)
         self.apply_button.clicked.connect(self._on_apply)
         self.discard_button.clicked.connect(self._on_discard)
+        self.measure_button.clicked.connect(self._on_measure)
+        self.find_button.clicked.connect(self._on_find)
+        self.cancel_button.clicked.connect(lambda: self.trials.cancel())
+        self.trials.changed.connect(self.mark_due)
+        self.trials.found.connect(self._make_pending)
         self.plot.selected.connect(self._on_selected)
         self.restore_button.clicked.connect(self._on_restore)
         self.use_button.clicked.connect(self._on_use)
@@ -175,7 +224,24 @@ class BudgetPanel(Panel):
         self.constraints.show_selected({name: self.model.settings_of(name).num_bits for name in present})
         self._pose()
         self._show_choice()
+        self._show_trials()
         self._show_evaluations()
+
+    def fail_trial(self, message: str) -> None:
+        """End the evaluation in progress of a run that has ended, with the reason why it has failed."""
+        if self.trials.is_busy:
+            self.trials.cancel(f"Not measured: {message}")
+
+    def _show_trials(self) -> None:
+        can_begin = self.problem is not None and not self.trials.is_busy
+        newest = self.model.evaluation
+        metric = METRICS[newest.metric] if newest is not None else None
+        self.loss_label.setText(f"At most, worse {metric.title if metric is not None else 'metric'}:")
+        for widget in (self.measure_button, self.find_button, self.loss_box):
+            widget.setEnabled(can_begin)
+        self.cancel_button.setVisible(self.trials.is_busy)
+        self.trial_text.setText(self.trials.text)
+        self.trial_text.setVisible(bool(self.trials.text))
 
     def _weights_of_selection(self) -> List[str]:
         book = self.model.book
@@ -299,12 +365,32 @@ class BudgetPanel(Panel):
         if self.problem is not None:
             self._choose()
 
+    def _on_measure(self) -> None:
+        book = self.edits.pending_book() or self.model.book
+        assert book is not None, "there are bits to measure"
+        self.trials.measure(book)
+
+    def _on_find(self) -> None:
+        assert self.problem is not None, "there is a front"
+        assert self.model.book is not None, "there is a run"
+        book, tensors = self.model.book, self.problem.tensors
+        self.trials.find(
+            self._front,
+            self.loss_box.currentData(),
+            lambda point: book.change([(f"{n}.{_BITS}", width) for n, width in zip(tensors, point.widths)])[0],
+        )
+
     def _choose(self) -> None:
-        """Make the bits within the budget pending, in Hold mode, so that they are applied together."""
+        """Make the bits of the least predicted loss within the budget pending."""
         if self.problem is None:
             return
         found = self.problem.best_within(self._budget())
-        if found is None:
+        if found is not None:
+            self._make_pending(found)
+
+    def _make_pending(self, found: Allocation) -> None:
+        """Make the bits of an allocation pending, in Hold mode, so that they are applied together."""
+        if self.problem is None:
             return
         if not self.edits.are_previews and self.edits.mode != HOLD:
             self._mode_before = self.edits.mode

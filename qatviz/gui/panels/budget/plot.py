@@ -29,6 +29,7 @@ class ParetoPlot(SceneWidget):
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(theme, parent)
         self.setMouseTracking(True)
+        self.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.setMinimumHeight(120)
         self.setAccessibleName("Cost and quality of evaluations")
         self.evaluations: List[Evaluation] = []
@@ -91,6 +92,15 @@ class ParetoPlot(SceneWidget):
         else:
             QtWidgets.QToolTip.hideText()
         super().mouseMoveEvent(event)
+
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
+        step = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1}.get(event.key())
+        if step is None or event.modifiers() & ~QtCore.Qt.KeypadModifier or not self.evaluations:
+            super().keyPressEvent(event)
+        elif self.selection < 0:
+            self.selected.emit(len(self.evaluations) - 1)
+        else:
+            self.selected.emit(min(max(self.selection + step, 0), len(self.evaluations) - 1))
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
         if event.button() == QtCore.Qt.LeftButton:
