@@ -19,6 +19,7 @@ from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
+from qatviz.gui.widgets.scrolled import Scrolled
 from qatviz.metric import METRICS
 from qatviz.network.plan import QuantizationPlan
 from qatviz.presentation.budget_texts import (
@@ -150,13 +151,14 @@ class BudgetPanel(Panel):
         buttons = FlowLayout(spacing=4)
         for widget in (self.apply_button, self.discard_button, self.measure_button, self.cancel_button):
             buttons.addWidget(widget)
-        loss = QtWidgets.QWidget()
-        by_loss = QtWidgets.QHBoxLayout(loss)
+        find = QtWidgets.QWidget()
+        by_loss = QtWidgets.QHBoxLayout(find)
         by_loss.setContentsMargins(0, 0, 0, 0)
         by_loss.setSpacing(4)
-        for widget in (self.loss_label, self.loss_box, self.find_button):
-            by_loss.addWidget(widget)
-        buttons.addWidget(loss)
+        by_loss.addWidget(self.loss_box)
+        by_loss.addWidget(self.find_button)
+        buttons.addWidget(self.loss_label)
+        buttons.addWidget(find)
         upper = QtWidgets.QWidget()
         rows = QtWidgets.QVBoxLayout(upper)
         rows.setContentsMargins(6, 4, 6, 4)
@@ -177,8 +179,11 @@ class BudgetPanel(Panel):
         picture.addLayout(selected)
         self._parts = QtWidgets.QSplitter(QtCore.Qt.Horizontal)
         self._parts.setChildrenCollapsible(False)
-        self._parts.addWidget(upper)
-        self._parts.addWidget(below)
+        for part in (upper, below):
+            place = Scrolled(part)
+            place.limit_minimum(QtCore.QSize(QtWidgets.QWIDGETSIZE_MAX, 1))  # each part scrolls, not the panel
+            self._parts.addWidget(place)
+        self._parts.setSizes([1, 1])
         inner = QtWidgets.QVBoxLayout(self._content)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.addWidget(self._parts, 1)
@@ -199,7 +204,7 @@ class BudgetPanel(Panel):
         self.find_button.clicked.connect(self._on_find)
         self.cancel_button.clicked.connect(lambda: self.trials.cancel())
         self.trials.changed.connect(self.mark_due)
-        self.trials.found.connect(self._make_pending)
+        self.trials.found.connect(self._on_found)
         self.plot.selected.connect(self._on_selected)
         self.restore_button.clicked.connect(self._on_restore)
         self.use_button.clicked.connect(self._on_use)
@@ -236,7 +241,8 @@ class BudgetPanel(Panel):
         can_begin = self.problem is not None and not self.trials.is_busy
         newest = self.model.evaluation
         metric = METRICS[newest.metric] if newest is not None else None
-        self.loss_label.setText(f"At most, worse {metric.title if metric is not None else 'metric'}:")
+        title = metric.title if metric is not None else "metric"
+        self.loss_label.setText(f"{title[:1].upper()}{title[1:]} worse by at most")
         for widget in (self.measure_button, self.find_button, self.loss_box):
             widget.setEnabled(can_begin)
         self.cancel_button.setVisible(self.trials.is_busy)
@@ -286,6 +292,12 @@ class BudgetPanel(Panel):
         low, high = self._ends()
         return low + round((high - low) * self.slider.value() / POSITIONS)
 
+    def _set_slider(self, cost: int) -> None:
+        low, high = self._ends()
+        blocker = QtCore.QSignalBlocker(self.slider)
+        self.slider.setValue(round(POSITIONS * (cost - low) / (high - low)) if high > low else POSITIONS)
+        blocker.unblock()
+
     def _show_choice(self) -> None:
         problem = self.problem
         for widget in (self.slider, self.table):
@@ -307,10 +319,7 @@ class BudgetPanel(Panel):
         present = self._present()
         shown = problem.allocation_of(self.chosen.widths) if self.chosen is not None else present
         if self.chosen is None:
-            low, high = self._ends()
-            blocker = QtCore.QSignalBlocker(self.slider)
-            self.slider.setValue(round(POSITIONS * (present.cost - low) / (high - low)) if high > low else POSITIONS)
-            blocker.unblock()
+            self._set_slider(present.cost)
         self.amount.setText(cost_text(self.unit, self._budget() if self.chosen is not None else present.cost))
         self.effect.setText(effect_text(self.unit, present, shown))
         rows = [
@@ -379,6 +388,11 @@ class BudgetPanel(Panel):
             self.loss_box.currentData(),
             lambda point: book.change([(f"{n}.{_BITS}", width) for n, width in zip(tensors, point.widths)])[0],
         )
+
+    def _on_found(self, found: Allocation) -> None:
+        if self.problem is not None:
+            self._set_slider(found.cost)
+            self._make_pending(found)
 
     def _choose(self) -> None:
         """Make the bits of the least predicted loss within the budget pending."""

@@ -30,7 +30,7 @@ class ParetoPlot(SceneWidget):
         super().__init__(theme, parent)
         self.setMouseTracking(True)
         self.setFocusPolicy(QtCore.Qt.StrongFocus)
-        self.setMinimumHeight(120)
+        self.setMinimumHeight(170)
         self.setAccessibleName("Cost and quality of evaluations")
         self.evaluations: List[Evaluation] = []
         self.unit = CostUnit.CODES

@@ -105,7 +105,7 @@ class Trials(QtCore.QObject):
             return
         metric, score = METRICS[result.metric], result.scores[QUANTIZED]
         if search is None:
-            self.is_busy, self.text = False, f"{metric.title} with these bits, without training: {metric.text(score)}"
+            self.is_busy, self.text = False, f"Without training, {metric.title} {metric.text(score)} with these bits."
             self.changed.emit()
             return
         if self._before is None:
