@@ -3,11 +3,15 @@
 from typing import Any
 
 __version__ = "0.2.0"
-__all__ = ["evaluate", "launch", "sensitivity", "train"]
+__all__ = ["advise", "evaluate", "launch", "sensitivity", "train"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the functions of :mod:`qatviz.api` on first use, since they are slow to import."""
+    if name == "advise":
+        from qatviz.api_budget import advise
+
+        return advise
     if name in __all__:
         from qatviz import api
 

@@ -1,6 +1,6 @@
 """Texts on bits within a budget, for window and terminal."""
 
-from typing import List, Sequence
+from typing import List, NamedTuple, Sequence, Tuple
 
 from qatviz.analysis.bit_costs import CostUnit
 from qatviz.analysis.budget import Allocation, Choice
@@ -68,6 +68,36 @@ def effect_on_tensor(choice: Choice, unit: CostUnit) -> str:
 def reason_text(choice: Choice, unit: CostUnit) -> str:
     """Return why a tensor gets its bits: ``4 bits: saves 50.0 kB for 0.0200 loss``."""
     return f"{bits_text(choice.width)}: {effect_on_tensor(choice, unit)}"
+
+
+class AdviceTable(NamedTuple):
+    """Texts on bits within a budget, for terminal and report.
+
+    Attributes
+    ----------
+    state, measured : str
+        Sentences on the state, and on the measurement.
+    tensors : tuple of tuple of str
+        Cells by tensor, with the heads :data:`TENSOR_HEADS`.
+    effect_heads, effect : tuple
+        Heads and rows of present and chosen bits, with size, predicted loss and results by mode.
+    unit, before, after, front
+        Costs and predicted losses, for a picture.
+    """
+
+    state: str
+    measured: str
+    tensors: Tuple[Tuple[str, ...], ...]
+    effect_heads: Tuple[str, ...]
+    effect: Tuple[Tuple[str, ...], ...]
+    unit: CostUnit
+    before: Allocation
+    after: Allocation
+    front: Tuple[Allocation, ...]
+
+
+#: Heads of the table by tensor.
+TENSOR_HEADS = ("tensor", "bits", "new", "reason")
 
 
 def stuck_text(tensors: Sequence[str], widths: Sequence[int], book: SettingsBook) -> str:

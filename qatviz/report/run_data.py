@@ -11,6 +11,7 @@ from qatviz.errors import RecordError
 from qatviz.metric import Metric, OutputMetric
 from qatviz.network.graph import Network
 from qatviz.number_format import count
+from qatviz.presentation.budget_texts import AdviceTable
 from qatviz.presentation.export_sizes import FormatSize
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
@@ -88,6 +89,8 @@ class RunData:
         Sizes of exports of the newest checkpoint; empty if unknown.
     sensitivity : RunSensitivity or None
         Sensitivity of a state of the run; None if it was not computed.
+    advice : AdviceTable or None
+        Bits within a budget; None if they were not requested.
     """
 
     about: Dict[str, Any]
@@ -107,6 +110,7 @@ class RunData:
     missing: Tuple[str, ...] = ()
     sizes: Tuple[FormatSize, ...] = ()
     sensitivity: Optional[RunSensitivity] = None
+    advice: Optional[AdviceTable] = None
 
     @property
     def metric(self) -> Metric:

@@ -7,6 +7,7 @@ from typing import Callable, NamedTuple, Optional, Tuple, Union
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.atomic_files import write_file
 from qatviz.errors import ExportError
+from qatviz.presentation.budget_texts import AdviceTable
 from qatviz.presentation.export_sizes import FormatSize
 from qatviz.report.page import GENERATOR, page
 from qatviz.report.run_data import RunData, read_run
@@ -31,6 +32,7 @@ def write_report(
     path: Optional[Union[str, Path]] = None,
     sizes: Optional[Callable[[RunData], Tuple[FormatSize, ...]]] = None,
     sensitivity: Optional[RunSensitivity] = None,
+    advice: Optional[AdviceTable] = None,
 ) -> WrittenReport:
     """Write the report of a recorded run, which may still be running.
 
@@ -43,6 +45,8 @@ def write_report(
         Function that returns the sizes of the run's exports.
     sensitivity : RunSensitivity, optional
         Sensitivity of a state of the run.
+    advice : AdviceTable, optional
+        Bits within a budget.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def write_report(
     """
     path = Path(reader.directory / FILE_NAME if path is None else path).absolute()
     check_free(path)
-    run = replace(read_run(reader), sensitivity=sensitivity)
+    run = replace(read_run(reader), sensitivity=sensitivity, advice=advice)
     return save(run if sizes is None else replace(run, sizes=sizes(run)), path)
 
 

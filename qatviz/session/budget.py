@@ -21,9 +21,9 @@ from qatviz.export.formats import FORMATS, Format, format_named
 from qatviz.export.progress import Progress
 from qatviz.export.sizes import sizer
 from qatviz.export.source import ExportSource
-from qatviz.metric import METRICS, Metric
-from qatviz.number_format import finite
-from qatviz.presentation.budget_texts import cost_text, reason_text, stuck_text
+from qatviz.metric import METRICS, MODE_NAMES, MODES, Metric
+from qatviz.number_format import bytes_text, finite, si
+from qatviz.presentation.budget_texts import AdviceTable, cost_text, reason_text, stuck_text
 from qatviz.presentation.export_sizes import WeightStorage
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.recipe import Recipe, recipe_of_bits
@@ -168,6 +168,34 @@ class BudgetAdvice:
     def recipe(self) -> Recipe:
         """Recipe of the chosen bits; other settings stay."""
         return recipe_of_bits({choice.tensor: choice.width for choice in self.choices})
+
+    @property
+    def table(self) -> AdviceTable:
+        """Texts for terminal and report."""
+        states = (
+            ("present bits", self.before, self.nbytes_before, self.scores_before),
+            ("these bits", self.after, self.nbytes, self.scores),
+        )
+        return AdviceTable(
+            f"checkpoint {self.checkpoint}, step {self.step:,}",
+            f"{self.metric.title} measured on {self.num_examples:,} held-out examples, without training",
+            tuple((c.tensor, str(c.before), str(c.width), reason_text(c, self.unit)) for c in self.choices),
+            ("", "cost", f"size as {self.format}", "predicted loss", *(MODE_NAMES[mode] for mode in MODES)),
+            tuple(
+                (
+                    name,
+                    cost_text(self.unit, allocation.cost),
+                    bytes_text(nbytes),
+                    si(allocation.loss),
+                    *(self.metric.plain(scores.get(mode)) for mode in MODES),
+                )
+                for name, allocation, nbytes, scores in states
+            ),
+            self.unit,
+            self.before,
+            self.after,
+            self.front,
+        )
 
     def to_dict(self) -> Dict[str, Any]:
         """Return a JSON-able form; numbers that are not finite become None."""

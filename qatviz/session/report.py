@@ -11,6 +11,8 @@ from qatviz.presentation.export_sizes import FormatSize, WeightStorage
 from qatviz.report.run_data import RunData
 from qatviz.report.unrecorded import unrecorded_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
+from qatviz.session.budget import advise
+from qatviz.session.budget_request import BudgetRequest
 from qatviz.session.checkpoints import readable_checkpoints, settings_at
 from qatviz.session.record_requests import SensitivityRequest
 from qatviz.session.sensitivity import sensitivity_of_record
@@ -27,6 +29,7 @@ def write_recorded(
     out: Optional[str] = None,
     with_sensitivity: bool = False,
     sensitivity: Optional[RunSensitivity] = None,
+    budget: Optional[BudgetRequest] = None,
 ) -> WrittenReport:
     """Write the report of a recorded run to ``out``.
 
@@ -39,19 +42,24 @@ def write_recorded(
         True to compute the sensitivity of the newest checkpoint, estimated and measured, which takes time.
     sensitivity : RunSensitivity, optional
         Sensitivity that is known.
+    budget : BudgetRequest, optional
+        Request for bits within a budget, which takes time.
 
     Raises
     ------
     RecordError
         If there is no run, or its record is damaged; ``with_sensitivity`` also if it has no checkpoint.
     DataError
-        If its data, which ``with_sensitivity`` needs, can't be read.
+        If its data, which ``with_sensitivity`` and ``budget`` need, can't be read.
+    SettingError
+        If no bits are within the budget.
     ExportError
-        If the report can't be written.
+        If the report can't be written, or the format of ``budget`` does not support the run.
     """
     if with_sensitivity:
         sensitivity = sensitivity_of_record(SensitivityRequest(directory, measured=True))
-    return write_report(RunRecord.read(directory), out, lambda run: _sizes(directory, run), sensitivity)
+    advice = None if budget is None else advise(budget).table
+    return write_report(RunRecord.read(directory), out, lambda run: _sizes(directory, run), sensitivity, advice)
 
 
 def _sizes(directory: str, run: RunData) -> Tuple[FormatSize, ...]:
