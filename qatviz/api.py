@@ -183,7 +183,7 @@ class Trained:
         try:
             recorded = self.outcome.evaluations
             parsed = (*recipe_changes(recipe), *map(parse_change, changes))
-            return evaluate_changes(evaluator, preset, parsed, recorded, _print_notice, more_bits=more_bits)
+            return evaluate_changes(evaluator, preset, parsed, recorded, print_notice, more_bits=more_bits)
         finally:
             evaluator.close()
 
@@ -228,7 +228,7 @@ def evaluate(
     keep_tensorflow_quiet()
     parsed = (*recipe_changes(recipe), *map(parse_change, changes))
     request = EvaluationRequest(os.fspath(directory), checkpoint, preset, parsed, data, more_bits)
-    return evaluate_recorded(request, _print_notice)
+    return evaluate_recorded(request, print_notice)
 
 
 def sensitivity(
@@ -262,7 +262,7 @@ def sensitivity(
     """
     keep_tensorflow_quiet()
     request = SensitivityRequest(os.fspath(directory), checkpoint, data, measured)
-    return sensitivity_of_record(request, _print_notice)
+    return sensitivity_of_record(request, print_notice)
 
 
 def train(
@@ -470,12 +470,13 @@ def _prepare(
 
     def notify(notice: Notice) -> None:
         if notice.is_warning or not quiet:
-            _print_notice(notice)
+            print_notice(notice)
         notices.append(notice)
 
     return begin(request, shown, notify, given_model, given_data, functions)._replace(notices=tuple(notices))
 
 
-def _print_notice(notice: Notice) -> None:
+def print_notice(notice: Notice) -> None:
+    """Print a notice to standard error."""
     with contextlib.suppress(OutputError):  # as on the command line, only results must be written
         print_line(notice.labelled, "stderr")

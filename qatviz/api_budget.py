@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 from qatviz.analysis.sensitivity import WIDTHS
+from qatviz.api import print_notice
 from qatviz.errors import SettingError
 from qatviz.session.budget import BudgetAdvice
 from qatviz.session.budget import advise as advise_recorded
 from qatviz.session.budget_request import BudgetRequest, RuleTexts, parse_budget, parse_loss
-from qatviz.session.prepared import Notify, ignore
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 BitsByPattern = Optional[Mapping[str, int]]
@@ -30,7 +30,6 @@ def advise(
     options: Optional[Mapping[str, Any]] = None,
     checkpoint: Optional[str] = None,
     data: Optional[str] = None,
-    notify: Notify = ignore,
 ) -> BudgetAdvice:
     """Choose the bits of a recorded run's weights, and measure their effect without training; nothing is changed.
 
@@ -56,8 +55,6 @@ def advise(
         Name of the checkpoint; by default the newest.
     data : str, optional
         Current name or path of the data; by default as recorded.
-    notify : callable, optional
-        Called with each :class:`qatviz.session.prepared.Notice` about the data.
 
     Returns
     -------
@@ -89,7 +86,7 @@ def advise(
         checkpoint,
         data,
     )
-    return advise_recorded(request, notify)
+    return advise_recorded(request, print_notice)
 
 
 def _texts(bits: BitsByPattern) -> Tuple[str, ...]:

@@ -214,5 +214,5 @@ def test_the_readme_s_script_opens_the_window_and_exports(tmp_path):
 
 
 def test_notices_do_not_control_the_terminal(capsys):
-    api._print_notice(Notice("no examples of a\x1b[31mb", True))
+    api.print_notice(Notice("no examples of a\x1b[31mb", True))
     assert capsys.readouterr().err == "warning: no examples of a\\x1b[31mb\n"

@@ -1,4 +1,5 @@
 """Section of a report on the bits of the weights within a budget."""
+# Separate like the other sections of a report.
 
 from qatviz.metric import ACCURACY
 from qatviz.presentation.budget_texts import TENSOR_HEADS, AdviceTable, cost_text
