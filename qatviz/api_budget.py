@@ -26,6 +26,7 @@ def advise(
     lowest: BitsByPattern = None,
     highest: BitsByPattern = None,
     together: Sequence[Sequence[str]] = (),
+    with_activations: bool = False,
     format: str = "c",
     options: Optional[Mapping[str, Any]] = None,
     checkpoint: Optional[str] = None,
@@ -47,6 +48,8 @@ def advise(
         Bits that weights have, or have at least or at most, by pattern: ``{"conv1.weights": 8}``.
     together : sequence of sequence of str
         Patterns of weights that have one number of bits.
+    with_activations : bool
+        True to choose the bits of activations, too; the budget is then the size of the codes of both.
     format : str
         Export format whose size counts, and which has to support the bits.
     options : dict, optional
@@ -85,6 +88,7 @@ def advise(
         dict(options or {}),
         checkpoint,
         data,
+        with_activations,
     )
     return advise_recorded(request, print_notice)
 

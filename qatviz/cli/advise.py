@@ -74,6 +74,7 @@ def advise_run(options: argparse.Namespace) -> int:
         format_options(options, FORMATS[options.format]),
         options.checkpoint,
         options.data,
+        options.with_activations,
     )
     advice = advise(request, print_notice, Progress(Activities().at))
     if options.recipe is not None:
@@ -130,6 +131,11 @@ def add_commands(add: Callable[..., Any]) -> None:
         default=[],
         metavar="PATTERN,...",
         help="weights that have one number of bits; may be repeated",
+    )
+    parser.add_argument(
+        "--with-activations",
+        action="store_true",
+        help="choose the bits of activations, too: the budget is the size of the codes of weights and activations",
     )
     parser.add_argument(
         "--format",

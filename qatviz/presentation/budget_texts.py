@@ -10,11 +10,14 @@ from qatviz.protocol.settings_book import SettingsBook
 UNIT_LABELS = {
     CostUnit.CODES: "Weights at their own bits",
     CostUnit.STORED: "Weights as stored",
+    CostUnit.WITH_ACTIVATIONS: "Weights and activations",
     CostUnit.MAC_BITS: "MAC-bits",
 }
 UNIT_HELP = {
     CostUnit.CODES: "Size of the codes of all weights, each at its own number of bits.",
     CostUnit.STORED: "Size of all weights as runtimes store them: up to 4 bits in half a byte, 5 to 8 bits in a byte.",
+    CostUnit.WITH_ACTIVATIONS: "Size of the codes of all weights and of all activations of one example, each at its "
+    "own number of bits: the least that is moved. The bits of activations are chosen, too.",
     CostUnit.MAC_BITS: "Multiplications × bits of the weights × bits of the inputs, for one example.",
 }
 

@@ -16,6 +16,7 @@ from qatviz.presentation.scene import Fill, Metrics, Rects, Shape, Stroke, Text
 _SCALES = {
     CostUnit.CODES: (1e-3, "kB"),
     CostUnit.STORED: (1e-3, "kB"),
+    CostUnit.WITH_ACTIVATIONS: (1e-3, "kB"),
     CostUnit.MAC_BITS: (1e-6, "million MAC-bits"),
 }
 #: Room beyond the outermost costs, as a fraction of their distance, and at least as a fraction of the largest.

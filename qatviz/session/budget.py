@@ -5,7 +5,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.analysis.bit_costs import PACKED_BITS, BitCosts, CostUnit, bit_costs, quantized_weights
+from qatviz.analysis.bit_costs import PACKED_BITS, BitCosts, CostUnit, bit_costs, variable_tensors
 from qatviz.analysis.budget import (
     LOSS_ROUNDING,
     Allocation,
@@ -202,7 +202,7 @@ class BudgetAdvice:
         return {
             "checkpoint": self.checkpoint,
             "step": self.step,
-            "unit": self.unit.value if self.unit is CostUnit.MAC_BITS else BYTES,
+            "unit": BYTES if self.unit is CostUnit.STORED else self.unit.value,
             "format": self.format,
             "options": dict(self.options),
             "before": _allocation_row(self.before, self.nbytes_before),
@@ -233,7 +233,7 @@ def _allocation_row(allocation: Allocation, nbytes: int) -> Dict[str, Any]:
 
 
 def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[Progress] = None) -> BudgetAdvice:
-    """Choose the bits of a recorded run's weights, and measure their effect without training.
+    """Choose the bits of a recorded run's tensors, and measure their effect without training.
 
     Raises
     ------
@@ -249,7 +249,8 @@ def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[P
     reader, spec = recorded_state(request.directory, request.checkpoint, request.data, notify)
     assert spec.start is not None, "a recorded state is the start of its spec"
     state, book = spec.start, spec.start.book
-    tensors = quantized_weights(book)
+    unit = _unit(request)
+    tensors = variable_tensors(unit, book)
     if not tensors:
         raise SettingError("no weights are quantized: there are no bits to choose")
     form = format_named(request.format)
@@ -258,13 +259,11 @@ def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[P
     rules = request.rules.resolved(book, tensors)
     widths = considered_widths(book, tensors, rules, (REFERENCE_BITS,))
     supported = supported_widths(form, options, source, tensors, widths)
-    in_macs = request.budget is not None and request.budget.unit == MAC_BITS
-    unit = CostUnit.MAC_BITS if in_macs else CostUnit.STORED
     progress.at("computing sizes", 0.0)
-    if in_macs:
-        costs = bit_costs(unit, spec.network, book, tensors, widths)
-    else:
+    if unit is CostUnit.STORED:
         costs = export_costs(form, options, source, tensors, widths)
+    else:
+        costs = bit_costs(unit, spec.network, book, tensors, widths)
     sensitivity = sensitivity_of(spec, progress=progress.part(0.1, 0.4)).estimated
     problem = allocation_problem(book, sensitivity, tensors, widths, costs.costs, costs.rest, rules, supported)
     if problem.without_choice:
@@ -295,6 +294,18 @@ def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[P
         after.num_examples,
         problem.front(),
     )
+
+
+def _unit(request: BudgetRequest) -> CostUnit:
+    in_macs = request.budget is not None and request.budget.unit == MAC_BITS
+    if request.with_activations and in_macs:
+        raise SettingError.of_field(
+            "with_activations",
+            "is on: expected a budget in bytes or percent, as MAC-bits are products of two bits",
+        )
+    if request.with_activations:
+        return CostUnit.WITH_ACTIVATIONS
+    return CostUnit.MAC_BITS if in_macs else CostUnit.STORED
 
 
 def with_bits(book: SettingsBook, tensors: Sequence[str], widths: Sequence[int]) -> SettingsBook:

@@ -133,6 +133,8 @@ class BudgetRequest:
         Name of the export format whose size counts, and which has to support the bits.
     options : mapping of str to object
         Options of the format; weights of few bits are packed by default.
+    with_activations : bool
+        True to choose the bits of activations, too; costs are those of the codes of weights and activations.
     checkpoint : str, optional
         Name of the checkpoint; None: the newest readable one.
     data : str, optional
@@ -147,3 +149,4 @@ class BudgetRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: Optional[str] = None
     data: Optional[str] = None
+    with_activations: bool = False

@@ -117,6 +117,17 @@ def test_scripts_get_the_same_bits_and_name_constraints_by_pattern(run):
         qatviz.advise(run)
 
 
+def test_bits_of_activations_are_chosen_within_what_the_format_supports(run):
+    found = advised(run, "--budget", "60%", "--with-activations")
+    chosen = bits(found)
+    assert found["unit"] == "with_activations" and set(WEIGHTS) < set(chosen) and "dense1.activations" in chosen
+    assert found["after"]["cost"] <= 0.6 * found["before"]["cost"]
+    # Its kernels have activations of 8 bits.
+    chosen = bits(advised(run, "--budget", "70%", "--with-activations", "--format", "tflite"))
+    assert {width for name, width in chosen.items() if name.endswith(".activations")} == {8}
+    assert "products of two bits" in error_of("advise", run, "--budget", "50% MAC-bits", "--with-activations")
+
+
 def test_a_report_has_the_bits_within_a_budget(run, tmp_path):
     out = tmp_path / "report.html"
     answer = call("report", run, "--out", out, "--budget", "60%")

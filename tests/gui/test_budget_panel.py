@@ -167,6 +167,21 @@ def test_multiplications_are_another_unit(stage):
     assert "MAC-bits" in panel.amount.text() and "MAC-bits" in panel.effect.text()
 
 
+def test_with_activations_their_bits_are_chosen_too(stage, context):
+    _run, panel, _ = stage
+    panel.unit_box.setCurrentIndex(panel.unit_box.findData(CostUnit.WITH_ACTIVATIONS.value))
+    panel.refresh()
+    assert panel.problem.tensors == tuple(tensor.name for tensor in context.model.tensors)
+    context.model.select(["conv1.activations"])
+    panel.refresh()
+    panel.constraints._set(LOWEST, 6)
+    panel.slider.setValue(0)
+    panel.refresh()
+    assert context.edits.value("conv1.activations", "num_bits") == 6
+    assert context.edits.value("conv2.activations", "num_bits") == 2
+    assert panel.chosen.cost == panel._front[0].cost
+
+
 def test_another_run_starts_without_choice_and_constraints(stage, context, staged):
     _run, panel, _ = stage
     panel.constraints.constraints.set(FIXED, {"conv1.weights": 8})

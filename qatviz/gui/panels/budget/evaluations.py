@@ -2,7 +2,7 @@
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
+from qatviz.analysis.bit_costs import CostUnit, bit_costs, variable_tensors
 from qatviz.gui.model.run_model import RunModel
 from qatviz.metric import METRICS
 from qatviz.presentation.budget_texts import cost_text, widths_text
@@ -34,8 +34,11 @@ class Evaluation(NamedTuple):
         """Return step, metric, cost and bits in lines."""
         metric = METRICS[self.event.metric]
         score = f"{metric.title} {metric.text(self.event.scores.get(QUANTIZED))}, {cost_text(unit, self.cost)}"
-        weights = quantized_weights(self.book)
-        lines = [f"step {self.event.step:,}: {score}", widths_text(weights, [bits_of(self.book, w) for w in weights])]
+        tensors = variable_tensors(unit, self.book)
+        lines = [
+            f"step {self.event.step:,}: {score}",
+            widths_text(tensors, [bits_of(self.book, name) for name in tensors]),
+        ]
         if self.is_trial:
             lines.append("measured without training with these bits")
         return "\n".join(lines + ([] if self.survives else ["on an abandoned branch"]))

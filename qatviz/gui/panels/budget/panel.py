@@ -1,11 +1,11 @@
-"""Panel that chooses the bits of the weights within a budget, and shows all evaluations by cost and quality."""
+"""Panel that chooses the bits of the tensors within a budget, and shows all evaluations by cost and quality."""
 
 from dataclasses import replace
 from typing import Any, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
+from qatviz.analysis.bit_costs import CostUnit, bit_costs, variable_tensors
 from qatviz.analysis.budget import Allocation, BitAllocationProblem, allocation_problem, choices_of, considered_widths
 from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
 from qatviz.errors import QatvizError
@@ -67,7 +67,7 @@ class BudgetPanel(Panel):
     """
 
     title, name = "Budget", "budget"
-    about = "Choose the bits of all weights within a budget, and compare all evaluations by size and quality"
+    about = "Choose the bits of all tensors within a budget, and compare all evaluations by size and quality"
     group = DECIDE
     needs_sensitivity = True
     topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, STATE, TRIALS)
@@ -225,7 +225,7 @@ class BudgetPanel(Panel):
             self.empty.show_text(self.model.no_run_text("No run. Its bits can be chosen here once there is one."))
             return
         self.empty.show_text("")
-        present = self._weights_of_selection()
+        present = self._variable_selection()
         self.constraints.show_selected({name: self.model.settings_of(name).num_bits for name in present})
         self._pose()
         self._show_choice()
@@ -249,10 +249,10 @@ class BudgetPanel(Panel):
         self.trial_text.setText(self.trials.text)
         self.trial_text.setVisible(bool(self.trials.text))
 
-    def _weights_of_selection(self) -> List[str]:
+    def _variable_selection(self) -> List[str]:
         book = self.model.book
-        weights = quantized_weights(book) if book is not None else ()
-        return [name for name in self.model.selected if name in weights]
+        variable = variable_tensors(self.unit, book) if book is not None else ()
+        return [name for name in self.model.selected if name in variable]
 
     def _pose(self) -> None:
         """Make the problem for the present settings, sensitivities and constraints, unless nothing has changed."""
@@ -262,7 +262,7 @@ class BudgetPanel(Panel):
         inputs = (book, self.unit, rules)
         if sensitivity is self._scores and inputs == self._inputs:
             return
-        tensors = quantized_weights(book) if book is not None else ()
+        tensors = variable_tensors(self.unit, book) if book is not None else ()
         if self.problem is not None and self.problem.tensors != tensors:
             self.chosen = None
         self._scores, self._inputs, self.problem, self._front = sensitivity, inputs, None, ()
