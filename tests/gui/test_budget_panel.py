@@ -10,6 +10,7 @@ from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.model.ghost import ghost_of
 from qatviz.gui.panels.budget.constraints import FIXED, HIGHEST, LOWEST
 from qatviz.gui.panels.budget.panel import POSITIONS, BudgetPanel
+from qatviz.metric import MODES
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Evaluate, EvaluateSettings, RestoreCheckpoint, WatchSensitivity
 from qatviz.protocol.reasons import SaveKind, SaveReason
@@ -289,3 +290,31 @@ def test_the_buttons_of_the_bits_stay_together(stage):
         panel.resize(width, 420)
         panel.refresh()
         assert len({button.mapTo(panel, QtCore.QPoint()).y() for button in panel.width_buttons.values()}) == 1
+
+
+def test_the_window_evaluates_bits_of_a_run_that_has_ended(staged_window, app):
+    window, run, advance = staged_window
+    run.end(events.Stopped(3))
+    window.model.process([sensitivity(run)])
+    advance(0)
+    window.docks.open("budget")
+    panel = window.panels["budget"]
+    app.processEvents()
+    panel.refresh()
+    panel.slider.setValue(POSITIONS // 4)
+    panel.refresh()
+    panel.measure_button.click()
+    (_run, _directory, book), what_if = window.launcher.evaluations[-1], window.panels["quantization"].what_if
+    assert book == window.edits.pending_book() and not what_if.is_busy
+    result = events.Evaluated(3, dict.fromkeys(MODES, 0.625), 1000, 0.1)
+    window.launcher.evaluated.emit(result)
+    panel.refresh()
+    assert panel.shown[-1].event == result and panel.shown[-1].book == book and "62.5" in panel.trial_text.text()
+    # An evaluation of the other panel is shown, too, and one at a time is in progress.
+    what_if.begin()
+    assert what_if.is_busy
+    panel.measure_button.click()
+    assert not what_if.is_busy and len(window.launcher.evaluations) == 3
+    window.launcher.evaluation_failed.emit("no data")
+    panel.refresh()
+    assert panel.trial_text.text() == "Not measured: no data"
