@@ -246,8 +246,12 @@ def test_the_cheapest_bits_that_lose_little_are_found_by_measurements(stage, con
     good = [point for point in front if 0.01 * (8 - np.mean(point.widths)) <= loss + 1e-9]
     assert 0 < len(good) < len(front)
     assert panel.chosen == good[0] and panel.apply_button.isEnabled()
+    assert panel.slider.value() == round(POSITIONS * (good[0].cost - front[0].cost) / (front[-1].cost - front[0].cost))
     count = len(context.model.trials)
     assert count <= len(front).bit_length() + 2 and f"{count - 1} measurements" in panel.trial_text.text()
+    panel.slider.setValue(POSITIONS // 2)
+    panel.refresh()
+    assert not panel.trial_text.isVisible(), "other bits are chosen"
 
 
 def test_a_search_without_result_and_one_that_is_cancelled(stage, context):

@@ -157,8 +157,9 @@ class BudgetPanel(Panel):
         by_loss.setSpacing(4)
         by_loss.addWidget(self.loss_box)
         by_loss.addWidget(self.find_button)
-        buttons.addWidget(self.loss_label)
-        buttons.addWidget(find)
+        by_metric = FlowLayout(spacing=4)
+        by_metric.addWidget(self.loss_label)
+        by_metric.addWidget(find)
         upper = QtWidgets.QWidget()
         rows = QtWidgets.QVBoxLayout(upper)
         rows.setContentsMargins(6, 4, 6, 4)
@@ -166,6 +167,7 @@ class BudgetPanel(Panel):
         rows.addLayout(budget)
         rows.addWidget(self.effect)
         rows.addLayout(buttons)
+        rows.addLayout(by_metric)
         rows.addWidget(self.trial_text)
         rows.addWidget(self.table, 1)
         below = QtWidgets.QWidget()
@@ -398,6 +400,7 @@ class BudgetPanel(Panel):
         """Make the bits of the least predicted loss within the budget pending."""
         if self.problem is None:
             return
+        self.trials.forget()
         found = self.problem.best_within(self._budget())
         if found is not None:
             self._make_pending(found)

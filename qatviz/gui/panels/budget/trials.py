@@ -67,6 +67,11 @@ class Trials(QtCore.QObject):
         self._before: Optional[float] = None
         self._ask(self._model.book, "Measuring the bits in effect…")
 
+    def forget(self) -> None:
+        """Drop the text of the last result: other bits were chosen."""
+        if not self.is_busy:
+            self.text = ""
+
     def cancel(self, text: str = "") -> None:
         """Drop what is in progress; a run that trains completes its evaluation."""
         if self.is_busy:
