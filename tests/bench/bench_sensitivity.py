@@ -113,9 +113,12 @@ def _cost(network_name: str) -> Dict:
         updates.advance(True)
     first_s = time.perf_counter() - begun
     steps, seconds, own, estimating = ({False: 0.0, True: 0.0} for _ in range(4))
+    ended = time.perf_counter()
     for turn in range(2 * TURNS):
         watched = bool(turn % 2)
         begun, own_begun = time.perf_counter(), time.process_time()
+        if watched:
+            updates._next += begun - ended  # the rest after a piece does not pass without estimates
         while time.perf_counter() - begun < TURN_S:
             live.train_step()
             steps[watched] += 1
@@ -124,6 +127,8 @@ def _cost(network_name: str) -> Dict:
                 updates.advance(True)
                 estimating[watched] += time.perf_counter() - started
         seconds[watched] += time.perf_counter() - begun
+        if watched:
+            ended = time.perf_counter()
         own[watched] += time.process_time() - own_begun
     updates.close()
     live.graph.close()
