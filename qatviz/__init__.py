@@ -5,6 +5,7 @@ from typing import Any
 __version__ = "0.2.0"
 __all__ = [
     "ab",
+    "advise",
     "channels",
     "chip",
     "compare",

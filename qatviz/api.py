@@ -15,7 +15,7 @@ from qatviz.network.graph import Network
 from qatviz.protocol.recipe import Recipe, recipe_of
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
-from qatviz.recorded_api import channels, drift, evaluate, predictions, print_notice, sensitivity
+from qatviz.recorded_api import advise, channels, drift, evaluate, predictions, print_notice, sensitivity
 from qatviz.scaling import joined_scalings
 from qatviz.session.begin import begin
 from qatviz.session.changes import parse_change, recipe_changes
@@ -43,6 +43,7 @@ __all__ = [
     "DATA_FILE",
     "Trained",
     "ab",
+    "advise",
     "channels",
     "chip",
     "compare",

@@ -66,6 +66,12 @@ class Metric(NamedTuple):
     is_root: bool = False
     part: str = "output"
 
+    def loss(self, before: float, after: float) -> float:
+        """Return how much worse ``after`` is: the difference of a fraction, or the relative increase of an error."""
+        if self.higher_is_better:
+            return before - after
+        return after / before - 1 if before else after
+
     @property
     def is_fraction(self) -> bool:
         """Whether it is a fraction of examples or labels, shown in percent, with differences in percentage points."""

@@ -8,6 +8,8 @@ import numpy as np
 from qatviz.analysis.chip.estimate import ChipEstimate
 from qatviz.measures import FLOAT_BITS
 from qatviz.network.graph import Network
+from qatviz.network.layer import element_count
+from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
 
@@ -25,6 +27,8 @@ class CostUnit(Enum):
     CODES = "codes"
     #: Weights as runtimes store them: two codes of up to 4 bits per byte, others in whole bytes.
     STORED = "stored"
+    #: Codes of weights, and of the activations of one example, at their own width.
+    WITH_ACTIVATIONS = "with_activations"
     #: Multiplications × bits of weights × bits of inputs.
     MAC_BITS = "mac_bits"
     #: Estimated nanoseconds on a chip. Its kernels compute codes of 2 to 8 bits alike: bits do not change them.
@@ -43,6 +47,13 @@ def quantized_weights(book: SettingsBook) -> Tuple[str, ...]:
     return tuple(t.name for t in book.plan.tensors if t.kind == WEIGHTS and book.of(t.name).enabled)
 
 
+def variable_tensors(unit: CostUnit, book: SettingsBook) -> Tuple[str, ...]:
+    """Return the names of the tensors whose bits are chosen with this unit: all quantized ones, or weights."""
+    if unit is CostUnit.WITH_ACTIVATIONS:
+        return tuple(t.name for t in book.plan.tensors if book.of(t.name).enabled)
+    return quantized_weights(book)
+
+
 def bit_costs(
     unit: CostUnit,
     network: Network,
@@ -51,7 +62,7 @@ def bit_costs(
     widths: Sequence[int],
     chip: Optional[ChipEstimate] = None,
 ) -> BitCosts:
-    """Return the costs of weights.
+    """Return the costs of weights, or of :func:`variable_tensors`.
 
     Parameters
     ----------
@@ -60,7 +71,7 @@ def bit_costs(
     book : SettingsBook
         Settings of all other tensors.
     tensors : sequence of str
-        Names of weights.
+        Names of the tensors.
     widths : sequence of int
         Numbers of bits.
     chip : ChipEstimate, optional
@@ -71,14 +82,19 @@ def bit_costs(
         return _times(chip, book, tensors, widths)
     if unit is CostUnit.MAC_BITS:
         return _mac_bits(network, book, tensors, widths)
-    size = _code_bytes if unit is CostUnit.CODES else _stored_bytes
-    costs = [[size(book.plan.tensor(name).parameters, width) for width in widths] for name in tensors]
+    size = _stored_bytes if unit is CostUnit.STORED else _code_bytes
+    costs = [[size(_count(book.plan.tensor(name)), width) for width in widths] for name in tensors]
     rest = 0
     for tensor in book.plan.tensors:
-        if tensor.kind == WEIGHTS and tensor.name not in tensors:
-            settings = book.of(tensor.name)
-            rest += size(tensor.parameters, settings.num_bits if settings.enabled else FLOAT_BITS)
+        counts = tensor.kind == WEIGHTS or unit is CostUnit.WITH_ACTIVATIONS
+        if counts and tensor.name not in tensors:
+            rest += size(_count(tensor), _bits(book, tensor.name))
     return BitCosts(np.array(costs, np.int64).reshape(len(tensors), len(widths)), rest)
+
+
+def _count(tensor: QuantizedTensor) -> int:
+    """Return the number of values of a tensor, of activations for one example."""
+    return tensor.parameters if tensor.kind == WEIGHTS else element_count(tensor.shape)
 
 
 def _times(chip: ChipEstimate, book: SettingsBook, tensors: Sequence[str], widths: Sequence[int]) -> BitCosts:

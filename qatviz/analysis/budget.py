@@ -12,6 +12,9 @@ from qatviz.analysis.knapsack import efficient_choices, least_value, total
 from qatviz.analysis.sensitivity import Sensitivity
 from qatviz.protocol.settings_book import SettingsBook
 
+#: Differences of fractions of examples that are equal are computed within this.
+LOSS_ROUNDING = 1e-9
+
 
 class Allocation(NamedTuple):
     """Bits of each tensor (in the problem's order), their cost in the problem's unit, and their loss."""
@@ -78,9 +81,13 @@ class BitAllocationProblem:
         Empty if a tensor, or a group, has no allowed choice.
         """
         merged = self._merged()
-        choices = efficient_choices(merged.losses, merged.costs, merged.allowed)
+        choices = efficient_choices(merged.losses, merged.costs, merged.allowed)[:, merged.group_of]
+        rows = np.arange(len(self.tensors))
+        costs, losses = self.costs[rows, choices].sum(axis=1), self.losses[rows, choices].sum(axis=1)
+        widths = np.array(self.widths, int)[choices]
         return tuple(
-            allocation for allocation in (self._allocation(merged, choice) for choice in choices) if allocation
+            Allocation(tuple(row), self.rest + cost, loss)
+            for row, cost, loss in zip(widths.tolist(), costs.tolist(), losses.tolist())
         )
 
     def allocation_of(self, widths: Sequence[int]) -> Allocation:
@@ -207,6 +214,46 @@ def allocation_problem(
     ]
     groups = merged_groups([*(group for group in shared if len(group) > 1), *rules.together])
     return BitAllocationProblem(tuple(tensors), tuple(widths), costs, losses, allowed, rest, groups)
+
+
+class CheapestSearch:
+    """Search by bisection for the cheapest of a row of allocations whose measured quality suffices.
+
+    They are sorted by cost, and dearer ones are taken to be better; the dearest is measured first.
+
+    Parameters
+    ----------
+    size : int
+        Number of allocations, at least 1.
+
+    Attributes
+    ----------
+    next : int or None
+        Index of the allocation to measure next; None at the end.
+    found : int or None
+        Index of the cheapest allocation known to suffice; None if there is none.
+    done, tries : int
+        Number of measurements so far, and the largest number.
+    """
+
+    def __init__(self, size: int):
+        self._bad = -1
+        self.next: Optional[int] = size - 1
+        self.found: Optional[int] = None
+        self.done, self.tries = 0, size.bit_length() + 1
+
+    def record(self, suffices: bool) -> None:
+        """Note whether the allocation ``next`` suffices; compare fractions with :data:`LOSS_ROUNDING` of room."""
+        assert self.next is not None, "the search is at its end"
+        self.done += 1
+        if suffices:
+            self.found = self.next
+        elif self.found is None:
+            self.next = None
+            return
+        else:
+            self._bad = self.next
+        self.next = (self._bad + self.found) // 2 if self.found - self._bad > 1 else None
 
 
 class Choice(NamedTuple):

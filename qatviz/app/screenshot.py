@@ -56,7 +56,7 @@ def draw_screenshot(
         window.resize(*size)
         window.docks.arrange()
         try:
-            known = window.docks.docks
+            known = window.panels
             for name in show:
                 if name not in known:
                     raise SettingError.of_field("show", f"is {name!r}: expected one of {', '.join(known)}")

@@ -9,16 +9,14 @@ from qatviz.cli.chip import add_target_options
 from qatviz.cli.export import add_format_options, format_options
 from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
 from qatviz.cli.recorded_run import add_checkpoint_and_data, add_recorded_run
-from qatviz.cli.tables import score_cells, table
+from qatviz.cli.tables import table
 from qatviz.cli.train import train_request
 from qatviz.cli.train_options import add_steps
 from qatviz.errors import SettingError
 from qatviz.export.formats import FORMATS
 from qatviz.export.progress import Progress
 from qatviz.memory import exit_on_native_shortage
-from qatviz.metric import MODE_NAMES, MODES
-from qatviz.number_format import bytes_text, si
-from qatviz.presentation.budget_texts import cost_text, reason_text
+from qatviz.presentation.budget_texts import TENSOR_HEADS
 from qatviz.presentation.export_sizes import WeightStorage
 from qatviz.protocol.recipe import write_recipe
 from qatviz.session.budget import BudgetAdvice, advise
@@ -84,6 +82,7 @@ def advise_run(options: argparse.Namespace) -> int:
         options.chip,
         options.kernels,
         options.clock,
+        options.with_activations,
     )
     advice = advise(request, print_notice, Progress(Activities().at))
     if options.recipe is not None:
@@ -103,33 +102,9 @@ def advise_run(options: argparse.Namespace) -> int:
 
 def _text(advice: BudgetAdvice) -> str:
     """Return the tensors with their reasons, and the effect on size, predicted loss and metric, as tables."""
-    metric, unit = advice.metric, advice.unit
-    tensors = [
-        [choice.tensor, str(choice.before), str(choice.width), reason_text(choice, unit)] for choice in advice.choices
-    ]
-    effect = [
-        [
-            name,
-            cost_text(unit, allocation.cost),
-            bytes_text(nbytes),
-            si(allocation.loss),
-            *score_cells(metric, scores),
-        ]
-        for name, allocation, nbytes, scores in (
-            ("present bits", advice.before, advice.nbytes_before, advice.scores_before),
-            ("these bits", advice.after, advice.nbytes, advice.scores),
-        )
-    ]
-    head = ["", "cost", f"size as {advice.format}", "predicted loss", *(MODE_NAMES[mode] for mode in MODES)]
-    return "\n".join(
-        [
-            f"checkpoint {advice.checkpoint}, step {advice.step:,}",
-            table(["tensor", "bits", "new", "reason"], tensors, (0, 3)),
-            "",
-            f"{metric.title} measured on {advice.num_examples:,} held-out examples, without training",
-            table(head, effect),
-        ]
-    )
+    found = advice.table
+    parts = [found.state, table(TENSOR_HEADS, found.tensors, (0, 3)), "", found.measured]
+    return "\n".join([*parts, table(found.effect_heads, found.effect)])
 
 
 def _bits(text: str) -> Tuple[int, ...]:
@@ -164,6 +139,11 @@ def add_commands(add: Callable[..., Any]) -> None:
         default=[],
         metavar="PATTERN,...",
         help="weights with the same number of bits; may be repeated",
+    )
+    parser.add_argument(
+        "--with-activations",
+        action="store_true",
+        help="choose the bits of activations, too: the budget is the size of the codes of weights and activations",
     )
     parser.add_argument(
         "--format",

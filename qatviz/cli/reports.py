@@ -4,11 +4,13 @@ import argparse
 import json
 from typing import Any, Callable
 
+from qatviz.analysis.sensitivity import WIDTHS
 from qatviz.cli.messages import OK, print_output
 from qatviz.cli.recorded_run import add_recorded_run
 from qatviz.number_format import bytes_text, count
 from qatviz.protocol.recipe import recipe_of, write_recipe
 from qatviz.safe_text import shell_word
+from qatviz.session.budget_request import BudgetRequest, RuleTexts, parse_budget
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 
@@ -33,6 +35,11 @@ def add_commands(add: Callable[..., Any]) -> None:
         action="store_true",
         help="add what the newest checkpoint predicts for held-out examples in float and quantized",
     )
+    parser.add_argument(
+        "--budget",
+        metavar="AMOUNT",
+        help="add the bits of the weights within this budget, as `qatviz advise` chooses them: a size or a percentage",
+    )
     parser.add_argument("--json", action="store_true", help="print the file's path and size as one line of JSON")
     parser = add("tensorboard", tensorboard, "write a recorded run as event files for TensorBoard")
     add_recorded_run(parser)
@@ -51,6 +58,8 @@ def report(options: argparse.Namespace) -> int:
     ------
     RecordError
         If there is no run, or its record is damaged.
+    SettingError
+        If no bits are within the budget.
     ExportError
         If the report can't be written.
     """
@@ -59,7 +68,10 @@ def report(options: argparse.Namespace) -> int:
     keep_tensorflow_quiet()
 
     wanted = [name for name in ("sensitivity", "drift", "channels", "predictions") if getattr(options, name)]
-    written = write_recorded(options.directory, options.out, wanted)
+    budget = None
+    if options.budget is not None:
+        budget = BudgetRequest(options.directory, rules=RuleTexts(WIDTHS), budget=parse_budget(options.budget))
+    written = write_recorded(options.directory, options.out, wanted, budget=budget)
     if options.json:
         print_output(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))
     else:

@@ -1,6 +1,6 @@
 """Texts on bits within a budget, for window and terminal."""
 
-from typing import List, Sequence
+from typing import List, NamedTuple, Sequence, Tuple
 
 from qatviz.analysis.bit_costs import CostUnit
 from qatviz.analysis.budget import Allocation, Choice
@@ -10,12 +10,15 @@ from qatviz.protocol.settings_book import SettingsBook
 UNIT_LABELS = {
     CostUnit.CODES: "Weights at their own bits",
     CostUnit.STORED: "Weights as stored",
+    CostUnit.WITH_ACTIVATIONS: "Weights and activations",
     CostUnit.MAC_BITS: "MAC-bits",
     CostUnit.TIME: "Time on the chip",
 }
 UNIT_HELP = {
     CostUnit.CODES: "Size of the codes of all weights, each at its own number of bits.",
     CostUnit.STORED: "Size of all weights as runtimes store them: up to 4 bits in half a byte, 5 to 8 bits in a byte.",
+    CostUnit.WITH_ACTIVATIONS: "Size of the codes of all weights and of all activations of one example, each at its "
+    "own number of bits: the least that is moved. The bits of activations are chosen, too.",
     CostUnit.MAC_BITS: "Multiplications × bits of the weights × bits of the inputs, for one example.",
     CostUnit.TIME: "Estimated time of one example on the chip of the Chip panel. Its kernels take the same time for "
     "codes of 2 to 8 bits, so that bits do not change it; the network does.",
@@ -73,6 +76,36 @@ def effect_on_tensor(choice: Choice, unit: CostUnit) -> str:
 def reason_text(choice: Choice, unit: CostUnit) -> str:
     """Return why a tensor gets its bits: ``4 bits: saves 50.0 kB for 0.0200 loss``."""
     return f"{bits_text(choice.width)}: {effect_on_tensor(choice, unit)}"
+
+
+class AdviceTable(NamedTuple):
+    """Texts on bits within a budget, for terminal and report.
+
+    Attributes
+    ----------
+    state, measured : str
+        Sentences on the state, and on the measurement.
+    tensors : tuple of tuple of str
+        Cells by tensor, with the heads :data:`TENSOR_HEADS`.
+    effect_heads, effect : tuple
+        Heads and rows of present and chosen bits, with size, predicted loss and results by mode.
+    unit, before, after, front
+        Costs and predicted losses, for a picture.
+    """
+
+    state: str
+    measured: str
+    tensors: Tuple[Tuple[str, ...], ...]
+    effect_heads: Tuple[str, ...]
+    effect: Tuple[Tuple[str, ...], ...]
+    unit: CostUnit
+    before: Allocation
+    after: Allocation
+    front: Tuple[Allocation, ...]
+
+
+#: Heads of the table by tensor.
+TENSOR_HEADS = ("tensor", "bits", "new", "reason")
 
 
 def stuck_text(tensors: Sequence[str], widths: Sequence[int], book: SettingsBook) -> str:

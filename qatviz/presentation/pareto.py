@@ -16,6 +16,7 @@ from qatviz.presentation.scene import Fill, Metrics, Rects, Shape, Stroke, Text
 _SCALES = {
     CostUnit.CODES: (1e-3, "kB"),
     CostUnit.STORED: (1e-3, "kB"),
+    CostUnit.WITH_ACTIVATIONS: (1e-3, "kB"),
     CostUnit.MAC_BITS: (1e-6, "million MAC-bits"),
     CostUnit.TIME: (1e-6, "ms"),
 }
@@ -29,11 +30,12 @@ FRONT, _PREDICTED = Stroke("good", 1.5), Stroke("float_values", 1.5)
 
 
 class Dot(NamedTuple):
-    """Evaluation: cost, metric, and whether it led to the present state of the run."""
+    """Evaluation: cost, metric, whether it led to the present state of the run, or is of settings not in effect."""
 
     cost: float
     value: float
     survives: bool = True
+    is_trial: bool = False
 
 
 class ParetoScene(NamedTuple):
@@ -95,12 +97,14 @@ def pareto_scene(
     values = axis.places(np.array([dot.value for dot in dots], np.float64))
     x = factor * np.array([dot.cost for dot in dots], np.float64)
     kept, is_selected = np.array([dot.survives for dot in dots], bool), np.arange(len(dots)) == selected
+    is_trial = np.array([dot.is_trial for dot in dots], bool)
     plots: List[_Plot] = []
     if dots:
         marks = [
             _Marks(x[is_selected], values[is_selected], "text", SELECTED_RADIUS),
             _Marks(x[~kept], values[~kept], "muted"),
-            _Marks(x[kept], values[kept], "in_range"),
+            _Marks(x[kept & ~is_trial], values[kept & ~is_trial], "in_range"),
+            _Marks(x[is_trial], values[is_trial], "ghost"),
         ]
         plots.append(_Plot(axis, chart.Curve(x[list(front)], values[list(front)], None, None, FRONT), marks))
     if predicted:

@@ -33,12 +33,7 @@ class ChangeSettings(Command):
     continues: bool = field(default=False, metadata={"is_optional": True})
 
     def __post_init__(self) -> None:
-        pairs = self.assignments
-        if not isinstance(pairs, (tuple, list)) or not all(
-            isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
-        ):
-            raise SettingError(f"ChangeSettings: assignments is {pairs!r}: expected pairs of a path and a value")
-        object.__setattr__(self, "assignments", tuple(map(tuple, pairs)))
+        object.__setattr__(self, "assignments", _pairs("ChangeSettings: assignments", self.assignments))
         _check_flag("ChangeSettings: continues", self.continues)
 
     def to_dict(self) -> Dict[str, Any]:
@@ -76,6 +71,19 @@ class SingleStep(Command):
 @dataclass(frozen=True)
 class Evaluate(Command):
     """Compute the metric on held-out data, while training continues."""
+
+
+@dataclass(frozen=True)
+class EvaluateSettings(Command):
+    """Compute the metric of the present state with other settings, which do not take effect, while training continues.
+
+    ``assignments`` are those of :class:`ChangeSettings`. The result is an :class:`.events.SettingsEvaluated`.
+    """
+
+    assignments: Tuple[Tuple[str, Any], ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "assignments", _pairs("EvaluateSettings: assignments", self.assignments))
 
 
 @dataclass(frozen=True)
@@ -304,6 +312,14 @@ def with_ids(schedule: Iterable[Tuple[Any, ...]]) -> Schedule:
 def new_id() -> str:
     """Return a unique command id."""
     return uuid.uuid4().hex[:12]
+
+
+def _pairs(field: str, pairs: Any) -> Tuple[Tuple[str, Any], ...]:
+    if not isinstance(pairs, (tuple, list)) or not all(
+        isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
+    ):
+        raise SettingError(f"{field} is {pairs!r}: expected pairs of a path and a value")
+    return tuple((path, value) for path, value in pairs)
 
 
 def _check_text(field: str, value: Any) -> None:

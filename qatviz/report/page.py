@@ -7,7 +7,17 @@ from typing import Dict, List, NamedTuple
 from qatviz import __version__
 from qatviz.presentation import palette
 from qatviz.presentation.times import date
-from qatviz.report import chip, drift, headline, heat, predictions, sections, sensitivity, tensor_sections
+from qatviz.report import (
+    budget,
+    chip,
+    drift,
+    headline,
+    heat,
+    predictions,
+    sections,
+    sensitivity,
+    tensor_sections,
+)
 from qatviz.report.export_section import exports
 from qatviz.report.markup import Markup, element
 from qatviz.report.run_data import RunData
@@ -51,6 +61,8 @@ def page(run: RunData) -> str:
         parts.insert(3, _Section("drift", "Drift", drift.drift_section(run.drift)))
     if run.predictions is not None:
         parts.insert(3, _Section("predictions", "Predictions", predictions.section(run.predictions)))
+    if run.advice is not None:
+        parts.insert(-2, _Section("budget", "Bits within a budget", budget.section(run.advice)))
     items = [element("li", element("a", part.title, href="#" + part.key)) for part in parts]
     links = element("nav", element("ul", items), aria_label="Contents")
     header = element(

@@ -14,6 +14,7 @@ from qatviz.errors import RecordError
 from qatviz.metric import Metric, OutputMetric
 from qatviz.network.graph import Network
 from qatviz.number_format import count
+from qatviz.presentation.budget_texts import AdviceTable
 from qatviz.presentation.example_pictures import PicturedPredictions
 from qatviz.presentation.export_sizes import FormatSize
 from qatviz.protocol import events
@@ -103,6 +104,8 @@ class RunData:
         The network on a chip under the settings now; None if TFLite Micro does not support it.
     sensitivity, drift, channels, predictions
         As in :class:`KnownResults`.
+    advice : AdviceTable or None
+        Bits within a budget; None if they were not requested.
     """
 
     about: Dict[str, Any]
@@ -126,6 +129,7 @@ class RunData:
     drift: Optional[RunDrift] = None
     channels: Optional[RunChannels] = None
     predictions: Optional[PicturedPredictions] = None
+    advice: Optional[AdviceTable] = None
 
     @property
     def metric(self) -> Metric:

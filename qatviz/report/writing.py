@@ -7,6 +7,7 @@ from typing import Callable, NamedTuple, Optional, Tuple, Union
 from qatviz.analysis.chip.estimate import ChipEstimate
 from qatviz.atomic_files import write_file
 from qatviz.errors import ExportError
+from qatviz.presentation.budget_texts import AdviceTable
 from qatviz.presentation.export_sizes import FormatSize
 from qatviz.report.page import GENERATOR, page
 from qatviz.report.run_data import KnownResults, RunData, read_run
@@ -32,6 +33,7 @@ def write_report(
     sizes: Optional[Callable[[RunData], Tuple[FormatSize, ...]]] = None,
     chip: Optional[Callable[[RunData], Optional[ChipEstimate]]] = None,
     known: KnownResults = KnownResults(),
+    advice: Optional[AdviceTable] = None,
 ) -> WrittenReport:
     """Write the report of a recorded run, which may still be running.
 
@@ -46,6 +48,8 @@ def write_report(
         Function that returns the network on a chip.
     known : KnownResults
         Results on a state of the run.
+    advice : AdviceTable, optional
+        Bits within a budget.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def write_report(
     """
     path = Path(reader.directory / FILE_NAME if path is None else path).absolute()
     check_free(path)
-    run = replace(read_run(reader), **known._asdict())
+    run = replace(read_run(reader), advice=advice, **known._asdict())
     run = run if chip is None else replace(run, chip=chip(run))
     return save(run if sizes is None else replace(run, sizes=sizes(run)), path)
 

@@ -5,10 +5,12 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.analysis.bit_costs import PACKED_BITS, BitCosts, CostUnit, bit_costs, quantized_weights
+from qatviz.analysis.bit_costs import PACKED_BITS, BitCosts, CostUnit, bit_costs, variable_tensors
 from qatviz.analysis.budget import (
+    LOSS_ROUNDING,
     Allocation,
     BitAllocationProblem,
+    CheapestSearch,
     Choice,
     allocation_problem,
     choices_of,
@@ -21,10 +23,10 @@ from qatviz.export.formats import FORMATS, Format, format_named
 from qatviz.export.progress import Progress
 from qatviz.export.sizes import sizer
 from qatviz.export.source import ExportSource
-from qatviz.metric import METRICS, Metric
+from qatviz.metric import METRICS, MODE_NAMES, MODES, Metric
 from qatviz.network.graph import Network
-from qatviz.number_format import duration_text, finite
-from qatviz.presentation.budget_texts import cost_text, reason_text, stuck_text
+from qatviz.number_format import bytes_text, duration_text, finite, si
+from qatviz.presentation.budget_texts import AdviceTable, cost_text, reason_text, stuck_text
 from qatviz.presentation.chip_texts import time_text
 from qatviz.presentation.export_sizes import WeightStorage
 from qatviz.protocol.events import Evaluated
@@ -172,6 +174,34 @@ class BudgetAdvice:
         """Recipe of the chosen bits; other settings stay."""
         return recipe_of_bits({choice.tensor: choice.width for choice in self.choices})
 
+    @property
+    def table(self) -> AdviceTable:
+        """Texts for terminal and report."""
+        states = (
+            ("present bits", self.before, self.nbytes_before, self.scores_before),
+            ("these bits", self.after, self.nbytes, self.scores),
+        )
+        return AdviceTable(
+            f"checkpoint {self.checkpoint}, step {self.step:,}",
+            f"{self.metric.title} measured on {self.num_examples:,} held-out examples, without training",
+            tuple((c.tensor, str(c.before), str(c.width), reason_text(c, self.unit)) for c in self.choices),
+            ("", "cost", f"size as {self.format}", "predicted loss", *(MODE_NAMES[mode] for mode in MODES)),
+            tuple(
+                (
+                    name,
+                    cost_text(self.unit, allocation.cost),
+                    bytes_text(nbytes),
+                    si(allocation.loss),
+                    *(self.metric.plain(scores.get(mode)) for mode in MODES),
+                )
+                for name, allocation, nbytes, scores in states
+            ),
+            self.unit,
+            self.before,
+            self.after,
+            self.front,
+        )
+
     def to_dict(self) -> Dict[str, Any]:
         """Return a JSON-able form; numbers that are not finite become None."""
         return {
@@ -208,7 +238,7 @@ def _allocation_row(allocation: Allocation, nbytes: int) -> Dict[str, Any]:
 
 
 def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[Progress] = None) -> BudgetAdvice:
-    """Choose the bits of a recorded run's weights, and measure their effect without training.
+    """Choose the bits of a recorded run's tensors, and measure their effect without training.
 
     Raises
     ------
@@ -224,7 +254,8 @@ def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[P
     reader, spec = recorded_state(request.directory, request.checkpoint, request.data, notify)
     assert spec.start is not None, "a recorded state is the start of its spec"
     state, book = spec.start, spec.start.book
-    tensors = quantized_weights(book)
+    unit = _unit(request)
+    tensors = variable_tensors(unit, book)
     if not tensors:
         raise SettingError("no weights are quantized: there are no bits to choose")
     form = format_named(request.format)
@@ -233,7 +264,6 @@ def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[P
     rules = request.rules.resolved(book, tensors)
     widths = considered_widths(book, tensors, rules, (REFERENCE_BITS,))
     supported = supported_widths(form, options, source, tensors, widths)
-    unit = _unit(request)
     progress.at("computing sizes", 0.0)
     if unit is CostUnit.STORED:
         costs = export_costs(form, options, source, tensors, widths)
@@ -290,7 +320,13 @@ def _times(
 
 def _unit(request: BudgetRequest) -> CostUnit:
     units = {MAC_BITS: CostUnit.MAC_BITS, SECONDS: CostUnit.TIME}
-    return CostUnit.STORED if request.budget is None else units.get(request.budget.unit, CostUnit.STORED)
+    unit = CostUnit.STORED if request.budget is None else units.get(request.budget.unit, CostUnit.STORED)
+    if request.with_activations and unit is not CostUnit.STORED:
+        raise SettingError.of_field(
+            "with_activations",
+            "is on: expected a budget in bytes or percent, as MAC-bits are products and times do not change",
+        )
+    return CostUnit.WITH_ACTIVATIONS if request.with_activations else unit
 
 
 def with_bits(book: SettingsBook, tensors: Sequence[str], widths: Sequence[int]) -> SettingsBook:
@@ -307,10 +343,9 @@ class _Measured(NamedTuple):
     before: Evaluated
 
     def drop(self, allocation: Allocation, progress: Progress) -> float:
-        """Return how much worse the metric is: the difference of a fraction, or the relative increase of an error."""
+        """Return how much worse the metric is, see :meth:`qatviz.metric.Metric.loss`."""
         after = self.evaluator.evaluate(with_bits(self.book, self.tensors, allocation.widths), progress)
-        old, new = self.before.scores["quantized"], after.scores["quantized"]
-        return old - new if METRICS[self.before.metric].higher_is_better else new / old - 1 if old else new
+        return METRICS[self.before.metric].loss(self.before.scores["quantized"], after.scores["quantized"])
 
 
 def _chosen(
@@ -352,21 +387,12 @@ def _within_metric(
 ) -> Allocation:
     """Return the cheapest predicted optimum whose metric is not worse by more than ``largest``, found by bisection."""
     front = problem.front()
-    tries = len(front).bit_length() + 1
-    done = 0
-
-    def is_good(index: int) -> bool:
-        nonlocal done
-        part = progress.part(done / tries, min(1.0, (done + 1) / tries))
-        done += 1
-        return measured.drop(front[index], part) <= largest + 1e-9
-
-    low, high = -1, len(front) - 1
-    if not is_good(high):
+    search = CheapestSearch(len(front))
+    while search.next is not None:
+        part = progress.part(search.done / search.tries, (search.done + 1) / search.tries)
+        search.record(measured.drop(front[search.next], part) <= largest + LOSS_ROUNDING)
+    if search.found is None:
         raise SettingError.of_field(
             "max_loss", f"is {100 * largest:g} %: with the most bits that the constraints allow, the metric loses more"
         )
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_good(middle) else (middle, high)
-    return front[high]
+    return front[search.found]

@@ -140,6 +140,8 @@ class BudgetRequest(RecordedStateRequest):
         Options of the format; weights of few bits are packed by default.
     chip, kernels, mhz
         Target of a budget of time, as in :func:`qatviz.analysis.chip.targets.target`.
+    with_activations : bool
+        True to choose the bits of activations, too; costs are those of the codes of weights and activations.
     """
 
     rules: RuleTexts = RuleTexts()
@@ -150,3 +152,4 @@ class BudgetRequest(RecordedStateRequest):
     chip: str = ""
     kernels: str = ""
     mhz: float = 0.0
+    with_activations: bool = False

@@ -16,6 +16,8 @@ from qatviz.presentation.export_sizes import FormatSize, WeightStorage
 from qatviz.report.run_data import KnownResults, RunData
 from qatviz.report.unrecorded import unrecorded_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
+from qatviz.session.budget import advise
+from qatviz.session.budget_request import BudgetRequest
 from qatviz.session.channels import channels_at
 from qatviz.session.checkpoints import readable_checkpoints, settings_at
 from qatviz.session.chip import network_graph
@@ -39,6 +41,7 @@ def write_recorded(
     wanted: Collection[str] = (),
     known: KnownResults = KnownResults(),
     goal: Optional[Target] = None,
+    budget: Optional[BudgetRequest] = None,
 ) -> WrittenReport:
     """Write the report of a recorded run to ``out``.
 
@@ -53,20 +56,30 @@ def write_recorded(
         Results that are known.
     goal : Target, optional
         Chip that the report estimates the network for; by default that of the window without a choice.
+    budget : BudgetRequest, optional
+        Request for bits within a budget, which takes time.
 
     Raises
     ------
     RecordError
         If there is no run, or its record is damaged; if results are wanted also if it has no checkpoint.
     DataError
-        If its data, which wanted results need, can't be read.
+        If its data, which wanted results and ``budget`` need, can't be read.
+    SettingError
+        If no bits are within the budget.
     ExportError
-        If the report can't be written.
+        If the report can't be written, or the format of ``budget`` does not support the run.
     """
     computed = {name: compute(directory) for name, compute in _COMPUTED.items() if name in wanted}
     known = known._replace(**computed)
+    advice = None if budget is None else advise(budget).table
     return write_report(
-        RunRecord.read(directory), out, lambda run: _sizes(directory, run), lambda run: _on_chip(run, goal), known
+        RunRecord.read(directory),
+        out,
+        lambda run: _sizes(directory, run),
+        lambda run: _on_chip(run, goal),
+        known,
+        advice,
     )
 
 

@@ -197,6 +197,12 @@ class CommandExecutor:
         self._applied(sent)
         self._measuring.begin_evaluation()
 
+    def _on_evaluate_settings(self, sent: Sent) -> None:
+        assignments = cast(c.EvaluateSettings, sent.command).assignments
+        book, _ = changed(self._live.book, c.ChangeSettings(assignments))
+        self._applied(sent)
+        self._measuring.evaluate_settings(book)
+
     def _on_take_snapshot(self, sent: Sent) -> None:
         self._applied(sent)
         self._is_snapshot_requested = True
@@ -262,6 +268,7 @@ class CommandExecutor:
         c.Resume: _on_resume,
         c.SingleStep: _on_single_step,
         c.Evaluate: _on_evaluate,
+        c.EvaluateSettings: _on_evaluate_settings,
         c.TakeSnapshot: _on_take_snapshot,
         c.InspectTensor: _on_inspect_tensor,
         c.WatchSensitivity: _on_watch_sensitivity,

@@ -1,7 +1,8 @@
 """Live state of a run: the graph, with the settings, step and branch of its variables."""
 
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -97,6 +98,18 @@ class LiveRun:
         old, self.book = self.book, book
         self._write_settings()
         return self._adopt_ranges(old)
+
+    @contextmanager
+    def with_settings(self, book: SettingsBook) -> Iterator[None]:
+        """Have other settings within a ``with`` block without training steps; state and settings are restored."""
+        arrays, own = self.graph.read_state(), self.book
+        try:
+            self.apply_settings(book)
+            yield
+        finally:
+            self.book = own
+            self.graph.write_state(arrays)
+            self._write_settings()
 
     def capture(self, name: str, reason: SaveReason) -> RunState:
         """Return a copy of the current state."""

@@ -14,6 +14,7 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import OLDEST_S, TensorValues, oldest_age_s, phase, read_only
+from qatviz.protocol.trials import SettingsEvaluated
 from qatviz.settings import LOSS, RUN_SETTINGS
 from qatviz.training.checkpointer import BEST, checkpoint_name
 from qatviz.training.graph import TrainingGraph
@@ -61,6 +62,9 @@ class Measuring:
         #: Place and settings of the state that is evaluated.
         self._evaluated_point, self._evaluated_book = live.point, live.book
         self._is_evaluation_queued = False
+        #: Settings that are evaluated although they are not in effect, or wait for that.
+        self._trial: Optional[SettingsBook] = None
+        self._waiting_trials: List[SettingsBook] = []
         self.sensitivity = SensitivityUpdates(live, spec, put)
         self.watched = {WatchDrift: DriftUpdates(live, spec, put), WatchChannels: ChannelUpdates(live, spec, put)}
         self.predictions = PredictionUpdates(live, spec, put, lambda: self._is_published_needed)
@@ -156,19 +160,33 @@ class Measuring:
 
     def begin_evaluation(self) -> None:
         """Begin an evaluation of the current state; if one of another state is in progress, after that."""
+        live = self._live
         if self._evaluation is None:
-            live, spec = self._live, self._spec
             run = live.book.run
-            with_loss = run.monitor == LOSS and (run.keep_best or run.patience > 0)
-            num_examples = len(spec.dataset.x_test)
-            self._evaluation = Evaluation(live.graph, spec.metrics, num_examples, live.step, with_loss, spec.heads)
-            self.sensitivity.interrupt()
-            self._evaluated_point, self._evaluated_book = live.point, live.book
+            self._begin(run.monitor == LOSS and (run.keep_best or run.patience > 0))
             self._candidate = None
             if run.keep_best:
                 self._candidate = live.capture(checkpoint_name(BEST, live.step), SaveReason(SaveKind.BEST))
-        elif self._evaluated_point[:2] != self._live.point[:2] or self._evaluated_book != self._live.book:
+        elif self._evaluated_point[:2] != live.point[:2] or self._evaluated_book != live.book:
             self._is_evaluation_queued = True
+
+    def evaluate_settings(self, book: SettingsBook) -> None:
+        """Evaluate the present state, or a later one, with other settings, after the evaluations in progress."""
+        self._waiting_trials.append(book)
+        if self._evaluation is None:
+            self._begin_trial()
+
+    def _begin_trial(self) -> None:
+        self._trial = self._waiting_trials.pop(0)
+        with self._live.with_settings(self._trial):
+            self._begin(False)
+
+    def _begin(self, with_loss: bool) -> None:
+        live, spec = self._live, self._spec
+        num_examples = len(spec.dataset.x_test)
+        self._evaluation = Evaluation(live.graph, spec.metrics, num_examples, live.step, with_loss, spec.heads)
+        self.sensitivity.interrupt()
+        self._evaluated_point, self._evaluated_book = live.point, live.book
 
     def is_evaluation_behind(self) -> bool:
         """Return whether a piece of the evaluation in progress must be run before the next training step.
@@ -191,15 +209,22 @@ class Measuring:
         """Run a piece of the evaluation in progress, and report the result after the last one."""
         assert self._evaluation is not None
         result = self._evaluation.advance()
-        if result is not None:
-            self._evaluation = None
-            self.predictions.follow_evaluation()
+        if result is None:
+            return
+        self._evaluation = None
+        self.predictions.follow_evaluation()
+        if self._trial is not None:
+            self._put(SettingsEvaluated(self._trial, result))
+            self._trial = None
+        else:
             self._live.report(result, self._evaluated_point)
             self.on_result(result, self._evaluated_book, self._candidate)
             self._candidate = None
-            if self._is_evaluation_queued:
-                self._is_evaluation_queued = False
-                self.begin_evaluation()
+        if self._is_evaluation_queued:
+            self._is_evaluation_queued = False
+            self.begin_evaluation()
+        elif self._waiting_trials:
+            self._begin_trial()
 
     def close(self) -> None:
         """Release what is computed while it is watched."""
@@ -213,6 +238,10 @@ class Measuring:
         self.predictions.restart()
         for updates in self.watched.values():
             updates.restart()
+        for book in [self._trial, *self._waiting_trials]:
+            if book is not None:
+                self._put(SettingsEvaluated(book, None))
+        self._trial, self._waiting_trials = None, []
         self._evaluation, self._is_evaluation_queued, self._candidate = None, False, None
 
 

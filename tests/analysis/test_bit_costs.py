@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_runs import convnet, mlp
 
-from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
+from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights, variable_tensors
 from qatviz.analysis.budget import WidthRules, allocation_problem, considered_widths
 from qatviz.analysis.chip.estimate import estimate
 from qatviz.analysis.chip.targets import target
@@ -29,6 +29,24 @@ TENSORS = ("dense1.weights", "logits.weights")
 def test_costs_of_a_small_network(unit, expected):
     found = bit_costs(unit, MLP, BOOK, TENSORS, (2, 3, 4, 8, 16))
     assert found.costs.tolist() == expected and found.costs.dtype == np.int64 and found.rest == 0
+
+
+def test_activations_of_one_example_count_beside_the_weights():
+    tensors = variable_tensors(CostUnit.WITH_ACTIVATIONS, BOOK)
+    assert tensors == tuple(tensor.name for tensor in BOOK.plan.tensors)
+    assert variable_tensors(CostUnit.CODES, BOOK) == TENSORS
+    found = bit_costs(CostUnit.WITH_ACTIVATIONS, MLP, BOOK, tensors, (4, 8))
+    by_name = dict(zip(tensors, found.costs.tolist()))
+    assert by_name == {
+        "input.activations": [3, 6],
+        "dense1.weights": [24, 48],
+        "dense1.activations": [4, 8],
+        "logits.weights": [12, 24],
+        "logits.activations": [2, 3],
+    }
+    assert found.rest == 0
+    alone = bit_costs(CostUnit.WITH_ACTIVATIONS, MLP, BOOK, TENSORS, (4, 8))
+    assert alone.rest == 6 + 8 + 3
 
 
 @pytest.mark.parametrize("unit", [unit for unit in CostUnit if unit is not CostUnit.TIME])

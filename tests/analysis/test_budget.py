@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from qatviz.analysis.budget import BitAllocationProblem, WidthRules, choices_of, merged_groups
+from qatviz.analysis.budget import BitAllocationProblem, CheapestSearch, WidthRules, choices_of, merged_groups
 
 WIDTHS = (2, 4, 8)
 TENSORS = ("a.weights", "b.weights", "c.weights", "d.weights")
@@ -92,3 +92,13 @@ def test_the_effect_on_each_tensor():
 
 def test_groups_with_a_common_name_are_one():
     assert merged_groups([("a", "b"), ("c", "d"), ("b", "c"), ("e",)]) == (("a", "b", "c", "d"), ("e",))
+
+
+def test_the_search_finds_the_cheapest_that_suffices():
+    for size in range(1, 40):
+        for first_good in range(size + 1):
+            search = CheapestSearch(size)
+            while search.next is not None:
+                search.record(search.next >= first_good)
+            assert search.found == (first_good if first_good < size else None)
+            assert search.done <= search.tries

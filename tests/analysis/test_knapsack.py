@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qatviz.analysis import knapsack
 from qatviz.analysis.knapsack import efficient_choices, least_value, total
 
 
@@ -85,20 +86,78 @@ def test_nothing_fits_and_no_class():
     assert least_value(empty, empty, empty.astype(bool), 0).tolist() == []
 
 
-@pytest.mark.slow
-def test_large_problems_with_many_ties_are_solved():
-    rng = np.random.RandomState(0)
+def least_by_table(values, weights, capacity):
+    """Return the least sum of values for each integer capacity up to ``capacity``, by the textbook's table."""
+    table = np.zeros(capacity + 1)
+    for row_values, row_weights in zip(values, weights.astype(int)):
+        found = np.full(capacity + 1, np.inf)
+        for value, weight in zip(row_values, row_weights):
+            found[weight:] = np.minimum(found[weight:], value + table[: capacity + 1 - weight])
+        table = found
+    return table
+
+
+def families(rng, rows):
+    """Yield (name, values, weights) of problems with ties, with none, and with options of little or no use."""
     bits = np.arange(2, 10)
-    sizes = (10 ** rng.uniform(1, 6, 200)).astype(int)
-    weights = np.ceil(sizes[:, None] * bits / 8)
-    values = sizes[:, None] * 4.0**-bits  # as sensitive by bit: the steps of all classes are alike
-    allowed = np.ones(weights.shape, bool)
-    for fraction in (0.2, 0.5, 0.8):
-        capacity = weights.min(axis=1).sum() * (1 - fraction) + weights.max(axis=1).sum() * fraction
-        choice = least_value(values, weights, allowed, capacity)
-        assert total(weights, choice) <= capacity
-        # Within the bound of the linear relaxation between the corners around it.
-        corners = efficient_choices(values, weights, allowed)
-        load = np.array([total(weights, corner) for corner in corners])
-        after = int(np.searchsorted(load, capacity, side="right"))
-        assert total(values, corners[after]) <= total(values, choice) <= total(values, corners[after - 1])
+    sizes = np.ceil(10 ** rng.uniform(0.5, 2.5, (rows, 1)))
+    stored = np.ceil(sizes * bits / 8)
+    drop = 4.0**-bits
+    yield "tied", sizes * drop, stored
+    yield "sensitive", sizes * drop * rng.lognormal(0, 2, (rows, 1)), stored
+    yield "noisy", sizes * drop * rng.lognormal(0, 1, (rows, len(bits))), stored
+    yield "equal sizes", 123 * drop + np.zeros((rows, 1)), np.ceil(123 * bits / 8) + np.zeros((rows, 1))
+    weights = np.sort(rng.randint(1, 300, (rows, len(bits))), axis=1).astype(float)
+    yield "sums of weights", weights.max(axis=1, keepdims=True) - weights, weights
+    weights = 2 * weights
+    weights[0] += np.arange(len(bits)) % 2
+    yield "sums of even weights but one", weights.max(axis=1, keepdims=True) - weights, weights
+    yield "any", rng.randint(0, 300, weights.shape).astype(float), weights
+    yield "powers", sizes * drop * 10.0 ** rng.uniform(-9, 9, (rows, 1)), stored
+
+
+@pytest.mark.parametrize("states", [knapsack._KEPT_STATES, (1, 2)])
+@pytest.mark.parametrize("seed", range(3))
+def test_choices_of_forty_classes_are_those_of_the_table(states, seed, monkeypatch):
+    # With few states, searches follow each other, and bounds decide which is the last.
+    monkeypatch.setattr(knapsack, "_KEPT_STATES", states)
+    for name, values, weights in families(np.random.RandomState(seed), 40):
+        allowed = np.ones(values.shape, bool)
+        low, high = weights.min(axis=1).sum(), weights.max(axis=1).sum()
+        least = least_by_table(values, weights, int(high))
+        for fraction in (0.02, 0.3, 0.6, 0.97):
+            capacity = int(low + fraction * (high - low))
+            choice = least_value(values, weights, allowed, capacity)
+            assert total(weights, choice) <= capacity, name
+            assert total(values, choice) == pytest.approx(least[capacity], rel=2e-6), name
+
+
+def test_cheapest_choices_are_those_of_the_table():
+    for name, losses, costs in families(np.random.RandomState(7), 30):
+        allowed = np.ones(costs.shape, bool)
+        largest = losses.min(axis=1).sum() + 0.3 * (losses.max(axis=1).sum() - losses.min(axis=1).sum())
+        choice = least_value(costs, losses, allowed, largest)
+        least = least_by_table(losses, costs, int(costs.max(axis=1).sum()))
+        assert total(losses, choice) <= largest * (1 + 1e-12), name
+        assert total(costs, choice) == np.flatnonzero(least <= largest * (1 + 1e-12))[0], name
+
+
+def test_large_problems_are_solved_with_few_states(monkeypatch):
+    searches = []
+    search = knapsack._Search._open_classes
+    monkeypatch.setattr(
+        knapsack._Search, "_open_classes", lambda self, limit: searches.append(limit) or search(self, limit)
+    )
+    for name, values, weights in families(np.random.RandomState(0), 200):
+        allowed = np.ones(values.shape, bool)
+        for fraction in (0.1, 0.5):
+            capacity = weights.min(axis=1).sum() * (1 - fraction) + weights.max(axis=1).sum() * fraction
+            choice = least_value(values, weights, allowed, capacity)
+            assert total(weights, choice) <= capacity
+            # Within the bound of the linear relaxation between the corners around it.
+            corners = efficient_choices(values, weights, allowed)
+            load = np.array([total(weights, corner) for corner in corners])
+            after = int(np.searchsorted(load, capacity, side="right"))
+            assert total(values, corners[after]) <= total(values, choice) <= total(values, corners[after - 1]), name
+    # At most 512 states are kept, however many choices are equally good.
+    assert max(searches) <= max(knapsack._KEPT_STATES)

@@ -35,7 +35,7 @@ def _cost(kind: str, network_name: str) -> Dict:
     found: List = []
     updates = (DriftUpdates if kind == DRIFT else ChannelUpdates)(live, replace(spec, telemetry=False), found.append)
     updates.watch(WatchDrift(examples=64) if kind == DRIFT else WatchChannels())
-    result = watched_cost(live, updates.advance, found)
+    result = watched_cost(live, updates, updates.advance, found)
     updates.close()
     live.graph.close()
     return result

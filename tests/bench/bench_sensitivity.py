@@ -106,7 +106,7 @@ def _cost(network_name: str) -> Dict:
     found: List = []
     updates = SensitivityUpdates(live, replace(spec, telemetry=False), found.append)
     updates.watch(True)
-    result = watched_cost(live, lambda: updates.advance(True), found)
+    result = watched_cost(live, updates, lambda: updates.advance(True), found)
     updates.close()
     live.graph.close()
     return result

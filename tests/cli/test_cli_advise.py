@@ -6,8 +6,11 @@ import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import call, error_of, write_data
 
+import qatviz
+from qatviz.errors import SettingError
 from qatviz.protocol.recipe import read_recipe
 
+JOINED = ("--together", "dense1,logits")
 WEIGHTS = ["dense1.weights", "dense2.weights", "logits.weights"]
 
 
@@ -102,3 +105,37 @@ def test_the_bits_are_applied_to_the_run(run):
     told = call("show", run, "--json").json
     assert told["settings"]["quantizers"]["dense2.weights"]["num_bits"] == 4 and told["step"] == 32
     assert json.loads(call("recipe", run).out)["recipe"] == 1
+
+
+def test_scripts_get_the_same_bits_and_name_constraints_by_pattern(run):
+    found = qatviz.advise(run, "60%", bits=(4, 8), fixed={"dense1": 8}, together=[["dense1", "logits"]])
+    assert found.to_dict() == advised(run, "--budget", "60%", "--bits", "4,8", "--fixed", "dense1=8", *JOINED)
+    assert {choice.tensor: choice.width for choice in found.choices}["logits.weights"] == 8
+    widths = qatviz.advise(run, max_loss=1000.0).after.widths
+    assert widths == (4, 4, 4), "packed codes of 2 bits are no smaller"
+    with pytest.raises(SettingError, match="budget and max_loss: expected one of them"):
+        qatviz.advise(run)
+
+
+def test_bits_of_activations_are_chosen_within_what_the_format_supports(run):
+    found = advised(run, "--budget", "60%", "--with-activations")
+    chosen = bits(found)
+    assert found["unit"] == "with_activations" and set(WEIGHTS) < set(chosen) and "dense1.activations" in chosen
+    assert found["after"]["cost"] <= 0.6 * found["before"]["cost"]
+    # Its kernels have activations of 8 bits.
+    chosen = bits(advised(run, "--budget", "70%", "--with-activations", "--format", "tflite"))
+    assert {width for name, width in chosen.items() if name.endswith(".activations")} == {8}
+    assert "products of two bits" in error_of("advise", run, "--budget", "50% MAC-bits", "--with-activations")
+
+
+def test_a_report_has_the_bits_within_a_budget(run, tmp_path):
+    out = tmp_path / "report.html"
+    answer = call("report", run, "--out", out, "--budget", "60%")
+    assert answer.code == 0, answer.err
+    text = out.read_text(encoding="utf-8")
+    section = text[text.index('id="budget"') :].split("</section>")[0]
+    for row in advised(run, "--budget", "60%")["tensors"]:
+        assert row["tensor"] in section and row["reason"] in section
+    assert "these bits" in section and "Predicted loss by cost" in section and "held-out examples" in section
+    assert 'id="budget"' not in (call("report", run, "--out", out), out.read_text(encoding="utf-8"))[1]
+    assert "budget" in error_of("report", run, "--out", out, "--budget", "1 B")

@@ -11,9 +11,11 @@ from qatviz.gui.model.ghost import ghost_of
 from qatviz.gui.model.watching import SENSITIVITY
 from qatviz.gui.panels.budget.constraints import FIXED, HIGHEST, LOWEST
 from qatviz.gui.panels.budget.panel import POSITIONS, BudgetPanel
+from qatviz.metric import MODES
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings, Evaluate, RestoreCheckpoint, WatchSensitivity
+from qatviz.protocol.commands import ChangeSettings, Evaluate, EvaluateSettings, RestoreCheckpoint, WatchSensitivity
 from qatviz.protocol.reasons import SaveKind, SaveReason
+from qatviz.protocol.trials import SettingsEvaluated
 
 
 def sensitivity(run, step=3):
@@ -167,6 +169,21 @@ def test_multiplications_are_another_unit(stage):
     assert "MAC-bits" in panel.amount.text() and "MAC-bits" in panel.effect.text()
 
 
+def test_with_activations_their_bits_are_chosen_too(stage, context):
+    _run, panel, _ = stage
+    panel.unit_box.setCurrentIndex(panel.unit_box.findData(CostUnit.WITH_ACTIVATIONS.value))
+    panel.refresh()
+    assert panel.problem.tensors == tuple(tensor.name for tensor in context.model.tensors)
+    context.model.select(["conv1.activations"])
+    panel.refresh()
+    panel.constraints._set(LOWEST, 6)
+    panel.slider.setValue(0)
+    panel.refresh()
+    assert context.edits.value("conv1.activations", "num_bits") == 6
+    assert context.edits.value("conv2.activations", "num_bits") == 2
+    assert panel.chosen.cost == panel._front[0].cost
+
+
 def test_another_run_starts_without_choice_and_constraints(stage, context, staged):
     _run, panel, _ = stage
     panel.constraints.constraints.set(FIXED, {"conv1.weights": 8})
@@ -187,3 +204,122 @@ def test_estimates_are_requested_while_any_panel_wants_them(context, staged, sho
     assert run.sent == [WatchSensitivity(True)]
     context.model.watch(SENSITIVITY, "other", False)
     assert run.sent == [WatchSensitivity(True), WatchSensitivity(False)]
+
+
+def mean_bits(book):
+    return float(np.mean([book.of(name).num_bits for name in quantized_weights(book)]))
+
+
+def test_the_bits_of_the_table_are_measured_without_training(stage, context):
+    run, panel, answer = stage
+    before = context.model.book
+    run.score_of = lambda book: mean_bits(book) / 10
+    panel.slider.setValue(POSITIONS // 4)
+    panel.refresh()
+    wanted = context.edits.pending_book()
+    panel.measure_button.click()
+    panel.refresh()
+    assert panel.cancel_button.isVisible() and not panel.find_button.isEnabled()
+    answer()
+    assert [type(command) for command in changes(run)] == [EvaluateSettings] and context.model.book == before
+    assert context.edits.pending_book() == wanted, "they stay pending"
+    assert len(panel.shown) == 1 and panel.shown[0].is_trial
+    assert panel.shown[0].book.quantizers == wanted.quantizers and panel.shown[0].cost == weights_kb(panel)
+    assert f"{10 * mean_bits(wanted):.1f}" in panel.trial_text.text() and not panel.cancel_button.isVisible()
+    panel.plot.setFocus()
+    QtTest.QTest.keyClick(panel.plot, QtCore.Qt.Key_Left)
+    panel.refresh()
+    assert panel.selection == 0 and "without training" in panel.details.text()
+    assert panel.use_button.isEnabled() and not panel.restore_button.isEnabled()
+
+
+@pytest.mark.parametrize("loss", [0.05, 0.01])
+def test_the_cheapest_bits_that_lose_little_are_found_by_measurements(stage, context, loss):
+    run, panel, answer = stage
+    run.score_of = lambda book: 0.9 + 0.02 * mean_bits(book) / 2
+    panel.loss_box.setCurrentIndex(panel.loss_box.findData(loss))
+    panel.find_button.click()
+    for _ in range(20):
+        answer()
+        if not panel.trials.is_busy:
+            break
+    front = panel._front
+    good = [point for point in front if 0.01 * (8 - np.mean(point.widths)) <= loss + 1e-9]
+    assert 0 < len(good) < len(front)
+    assert panel.chosen == good[0] and panel.apply_button.isEnabled()
+    assert panel.slider.value() == round(POSITIONS * (good[0].cost - front[0].cost) / (front[-1].cost - front[0].cost))
+    count = len(context.model.trials)
+    assert count <= len(front).bit_length() + 2 and f"{count - 1} measurements" in panel.trial_text.text()
+    panel.slider.setValue(POSITIONS // 2)
+    panel.refresh()
+    assert not panel.trial_text.isVisible(), "other bits are chosen"
+
+
+def test_a_search_without_result_and_one_that_is_cancelled(stage, context):
+    run, panel, answer = stage
+    run.score_of = lambda book: 0.9 if book == context.model.book else 0.5
+    panel.width_buttons[8].setChecked(False)
+    panel.refresh()
+    panel.find_button.click()
+    for _ in range(3):
+        answer()
+    assert "the metric loses more" in panel.trial_text.text() and panel.chosen is None
+    panel.find_button.click()
+    panel.refresh()
+    panel.cancel_button.click()
+    answer()
+    assert not panel.trials.is_busy and panel.chosen is None and panel.find_button.isEnabled()
+    panel.measure_button.click()
+    context.model.process([SettingsEvaluated(context.model.book, None)])
+    panel.refresh()
+    assert panel.trial_text.text().startswith("Not measured") and not panel.trials.is_busy
+
+
+def test_the_window_measures_for_a_run_that_has_ended(stage, context):
+    run, panel, answer = stage
+    run.end(events.Stopped(run.step))
+    answer()
+    wanted, cancelled = [], []
+    panel.trial_wanted.connect(wanted.append)
+    panel.trial_cancelled.connect(lambda: cancelled.append(True))
+    panel.measure_button.click()
+    assert wanted == [context.model.book]
+    panel.fail_trial("no data")
+    panel.refresh()
+    assert panel.trial_text.text() == "Not measured: no data" and cancelled == [True]
+
+
+def test_the_buttons_of_the_bits_stay_together(stage):
+    _run, panel, _ = stage
+    for width in (420, 500, 640, 900):
+        panel.resize(width, 420)
+        panel.refresh()
+        assert len({button.mapTo(panel, QtCore.QPoint()).y() for button in panel.width_buttons.values()}) == 1
+
+
+def test_the_window_evaluates_bits_of_a_run_that_has_ended(staged_window, app):
+    window, run, advance = staged_window
+    run.end(events.Stopped(3))
+    window.model.process([sensitivity(run)])
+    advance(0)
+    window.docks.open("budget")
+    panel = window.panels["budget"]
+    app.processEvents()
+    panel.refresh()
+    panel.slider.setValue(POSITIONS // 4)
+    panel.refresh()
+    panel.measure_button.click()
+    (_run, _directory, book), what_if = window.launcher.evaluations[-1], window.panels["quantization"].what_if
+    assert book == window.edits.pending_book() and not what_if.is_busy
+    result = events.Evaluated(3, dict.fromkeys(MODES, 0.625), 1000, 0.1)
+    window.launcher.evaluated.emit(result)
+    panel.refresh()
+    assert panel.shown[-1].event == result and panel.shown[-1].book == book and "62.5" in panel.trial_text.text()
+    # An evaluation of the other panel is shown, too, and one at a time is in progress.
+    what_if.begin()
+    assert what_if.is_busy
+    panel.measure_button.click()
+    assert not what_if.is_busy and len(window.launcher.evaluations) == 3
+    window.launcher.evaluation_failed.emit("no data")
+    panel.refresh()
+    assert panel.trial_text.text() == "Not measured: no data"

@@ -40,7 +40,7 @@ def open_everything(settings, app, run):
     try:
         window.show_prepared(prepared_of(run))
         window.show()
-        for name in window.docks.docks:
+        for name in window.panels:
             window.docks.open(name)
             draw(window, app)
         for name in ("new_run", "export"):

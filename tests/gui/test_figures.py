@@ -478,7 +478,7 @@ def brightness(image):
 def test_each_figure_can_be_light_and_has_a_title_with_run_and_step(staged_window, app):
     window, _run, _advance = staged_window
     window.theme.use(DARK)
-    for name in window.docks.docks:
+    for name in window.panels:
         window.docks.open(name)
         draw(window, app)
     menus = window.findChildren(FigureMenu)

@@ -354,14 +354,17 @@ def test_submenus_have_recent_runs_themes_and_panels(staged_window):
         return {action.text(): action.menu() for action in menu.actions() if action.menu() is not None}
 
     menus = menus_of(window.menuBar())
-    assert [*menus_of(menus["&File"])] == ["Open recent"] and [*menus_of(menus["&View"])] == ["Theme", "Panels"]
-    themes, panels = menus_of(menus["&View"]).values()
+    assert [*menus_of(menus["&File"])] == ["Open recent"] and [*menus_of(menus["&View"])] == ["Panels", "Theme"]
+    panels, themes = menus_of(menus["&View"]).values()
     assert [(action.text(), action.isChecked()) for action in themes.actions()] == [
         ("Follow the system", False),
         ("Dark", True),
         ("Light", False),
     ]
-    assert [action.text() for action in panels.actions()] == [panel.title for panel in window.panels.values()]
+    alone = [panel.title for panel in window.panels.values() if not panel.group]
+    in_group = [panel.title for panel in window.panels.values() if panel.group]
+    assert [action.text() for action in panels.actions()] == [*alone, "Decide", "Decide", *in_group]
+    assert panels.actions()[len(alone) + 1].isSeparator(), "the title of the group"
 
 
 def test_every_action_has_a_help_text_and_no_key_twice():

@@ -55,10 +55,10 @@ def test_all_controls_of_all_panels_can_be_reached(staged_window, app, points, w
         window.edits.edit(["conv1.weights"], "num_bits", 3)
     window.theme.set_font_points(points)
     window.resize(width, height)
-    for name, dock in window.docks.docks.items():
+    for name, panel in window.panels.items():
         window.docks.open(name)
         settle(window, app)
-        place, panel = dock.widget(), window.panels[name]
+        place = panel.parentWidget().parentWidget()
         assert list(hidden_parts(panel)) == [], name
         for bar, room, whole in (
             (place.verticalScrollBar(), place.viewport().height(), panel.height()),

@@ -8,6 +8,7 @@ from window_stage import draw
 
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.isolated import Isolated
+from qatviz.gui.widgets.panel import DECIDE
 from qatviz.gui.window.docks import largest_share
 from qatviz.gui.window.toolbar import RunToolBar
 from qatviz.presentation.histogram import PENDING
@@ -306,7 +307,7 @@ def test_the_step_of_the_tensor_panel_is_never_cut(staged_window, app):
 
 def test_larger_text_is_larger_everywhere(staged_window, app):
     window, _, _ = staged_window
-    for name in window.docks.docks:
+    for name in window.panels:
         window.docks.open(name)
         draw(window, app)
     kinds = (QtWidgets.QLabel, QtWidgets.QAbstractButton, QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox)
@@ -348,3 +349,22 @@ def test_the_place_of_a_text_shrinks_with_it_also_if_its_minimum_is_asked_for_fi
     for _ in range(3):
         app.processEvents()
     assert place.height() == label.sizeHint().height() < 30
+
+
+def test_the_panels_that_help_to_decide_are_tabs_of_one_dock(window, app):
+    window.show()
+    docks, bar = window.docks.docks, window.docks.groups[DECIDE].bar
+    assert docks["decide"].windowTitle() == "Decide" and not {"sensitivity", "budget"} & set(docks)
+    titles = [bar.tabText(index) for index in range(bar.count())]
+    assert titles[:2] == ["Sensitivity", "Budget"]
+    window.named["decide"].trigger()
+    app.processEvents()
+    assert window.panels["sensitivity"].isVisible() and not window.panels["budget"].isVisible()
+    panels = next(menu for menu in window.findChildren(QtWidgets.QMenu) if menu.title() == "Panels")
+    next(action for action in panels.actions() if action.text() == "Budget").trigger()
+    app.processEvents()
+    assert window.panels["budget"].isVisible() and not window.panels["sensitivity"].isVisible()
+    assert window.panels["budget"].is_due()
+    bar.setCurrentIndex(titles.index("Sensitivity"))
+    window.panels["budget"].mark_due()
+    assert window.panels["sensitivity"].isVisible() and not window.panels["budget"].is_due()

@@ -22,6 +22,7 @@ from qatviz.protocol.commands import Command
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues, phase
 from qatviz.protocol.timeline import LoggedEvent, Timeline
+from qatviz.protocol.trials import SettingsEvaluated
 from qatviz.settings import QuantizerSettings
 from qatviz.telemetry.history import History
 from qatviz.telemetry.run_handle import (
@@ -37,9 +38,9 @@ from qatviz.telemetry.run_handle import (
 )
 
 #: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor,
-#: the estimate for a chip; the user's selection of tensors, and of a held-out example. Further topics are those of
-#: `qatviz.gui.model.watching`, and `qatviz.gui.model.moments.MOMENT`.
-RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, CHIP, SELECTION, EXAMPLE = (
+#: the estimate for a chip, evaluations of settings that are not in effect; the user's selection of tensors, and of a
+#: held-out example. Further topics are those of `qatviz.gui.model.watching`, and `qatviz.gui.model.moments.MOMENT`.
+RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, CHIP, TRIALS, SELECTION, EXAMPLE = (
     "run",
     "state",
     "steps",
@@ -48,6 +49,7 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, CHIP, SELECTION, EXAMPLE 
     "events",
     "values",
     "chip",
+    "trials",
     "selection",
     "example",
 )
@@ -101,6 +103,8 @@ class RunModel(ShownMoments, WatchedResults):
         Estimate for the chosen chip under the settings in effect; None before it is known, and if there is none.
     chip_problem : str
         Reason why there is no estimate; empty if there is one, or it is not known yet.
+    trials : list of SettingsEvaluated
+        Evaluations of settings that were not in effect, oldest first.
     selected_example : int
         Index of the selected held-out example; -1 for none.
     log : list of LoggedEvent
@@ -151,6 +155,7 @@ class RunModel(ShownMoments, WatchedResults):
         self.selected_example = -1
         self.chip: Optional[ChipEstimate] = None
         self.chip_problem = ""
+        self.trials: List[SettingsEvaluated] = []
         self._timeline = Timeline()
         self.evaluation: Optional[events.Evaluated] = None
         self.applied_at: Dict[Tuple[str, str], int] = {}
@@ -377,6 +382,9 @@ class RunModel(ShownMoments, WatchedResults):
         if isinstance(item, TensorValues):
             self.values[item.name] = item
             return (VALUES,)
+        if isinstance(item, SettingsEvaluated):
+            self.trials.append(item)
+            return (TRIALS,)
         topic = self._keep_result(item)
         return (topic,) if topic else self._process_event(item)
 

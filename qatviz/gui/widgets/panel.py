@@ -8,6 +8,9 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.run_model import RUN
 from qatviz.protocol.commands import Command
 
+#: Group of the panels that help to decide which bits go where, what they cost, and what they break.
+DECIDE = "Decide"
+
 
 class PanelKeys(NamedTuple):
     """Keys that a part of a panel uses while it has the focus, and what they do."""
@@ -28,7 +31,8 @@ class Panel(QtWidgets.QWidget):
     ``topics`` (the parts of the model that it depends on) and ``keys`` (for the list of all keys), and implements
     ``_setup_ui``, ``_layout``, ``_connect`` and :meth:`update_from`. It draws in ``update_from`` only, which is called
     when the panel is visible, one of its topics has changed, and the frame has time left. ``needs`` is a topic of
-    :mod:`qatviz.gui.model.watching`, whose results the run computes while the panel is in view.
+    :mod:`qatviz.gui.model.watching`, whose results the run computes while the panel is in view. Panels of one ``group``
+    share a dock of that title, as tabs.
 
     Attributes
     ----------
@@ -43,6 +47,7 @@ class Panel(QtWidgets.QWidget):
     about = ""
     topics: Tuple[str, ...] = ()
     keys: Tuple[PanelKeys, ...] = ()
+    group = ""
     needs = ""
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):

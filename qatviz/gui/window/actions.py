@@ -132,6 +132,11 @@ DECLARATIONS = {
     "next_tensor": Declaration("Next tensor", "Select the next tensor.", (), ("N", "Down")),
     "previous_tensor": Declaration("Previous tensor", "Select the previous tensor.", (), ("P", "Up")),
     "reset_layout": Declaration("Reset layout", "Restore the default arrangement of the panels.", ("Ctrl+Shift+R",)),
+    "decide": Declaration(
+        "Decide",
+        "Show the panels that help to decide which bits go where: sensitivity, budget, and what quantization breaks.",
+        ("Ctrl+D",),
+    ),
     "full_screen": Declaration("Full screen", "Enter or leave full-screen mode.", ("F11",)),
     "larger": Declaration("Larger text", "Make all text larger.", ("Ctrl++", "Ctrl+=")),
     "smaller": Declaration("Smaller text", "Make all text smaller.", ("Ctrl+-",)),
@@ -191,7 +196,18 @@ MENUS = {
         "fork_both",
         "sweep",
     ),
-    "&View": ("reset_layout", "full_screen", SEPARATOR, "larger", "smaller", "normal_size", SEPARATOR, THEME, PANELS),
+    "&View": (
+        "decide",
+        PANELS,
+        "reset_layout",
+        "full_screen",
+        SEPARATOR,
+        "larger",
+        "smaller",
+        "normal_size",
+        SEPARATOR,
+        THEME,
+    ),
     "&Help": ("shortcuts", "glossary", "about"),
 }
 TOOLBAR = (

@@ -5,11 +5,13 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.panel import DECIDE, Panel
 from qatviz.gui.widgets.scrolled import Scrolled
 
 #: Version of arrangements: increment it when docks are added or renamed, so that older arrangements are ignored.
-LAYOUT_VERSION = 5
+LAYOUT_VERSION = 7
+#: Groups of panels by title, with the tooltip of their dock.
+GROUPS = {DECIDE: "Which bits where, what they cost, and what they break"}
 #: Number of docks side by side, and above each other, in the default arrangement.
 _COLUMNS, _ROWS = 3, 2
 #: Height of a dock's tabs and title, in lines of text.
@@ -37,6 +39,31 @@ def largest_share(needs: Sequence[int], total: int) -> int:
     return total
 
 
+class PanelTabs(QtWidgets.QWidget):
+    """Panels of a group as tabs; a QTabWidget would add a frame to their minimum sizes."""
+
+    def __init__(self, title: str):
+        super().__init__()
+        self.bar = QtWidgets.QTabBar(drawBase=False, expanding=False, usesScrollButtons=True)
+        self.bar.setAccessibleName(title)
+        self._pages = QtWidgets.QStackedWidget()
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.bar)
+        layout.addWidget(self._pages, 1)
+        self.bar.currentChanged.connect(self._pages.setCurrentIndex)
+
+    def add(self, page: QtWidgets.QWidget, title: str, about: str) -> None:
+        """Add a tab."""
+        self._pages.addWidget(page)
+        self.bar.setTabToolTip(self.bar.addTab(title), about)
+
+    def show_page(self, page: QtWidgets.QWidget) -> None:
+        """Show the tab of a page."""
+        self.bar.setCurrentIndex(self._pages.indexOf(page))
+
+
 class Docks(QtCore.QObject):
     """Docks of a window; their proportions stay when the window's size changes.
 
@@ -48,6 +75,13 @@ class Docks(QtCore.QObject):
     ----------
     window : QMainWindow
     panels : list of Panel
+
+    Attributes
+    ----------
+    docks : dict of str to QDockWidget
+        By the name of their panel, or of their group of panels in lower case.
+    groups : dict of str to PanelTabs
+        Contents of the docks of groups, by title.
     """
 
     def __init__(self, window: QtWidgets.QMainWindow, panels: List[Panel]):
@@ -64,16 +98,37 @@ class Docks(QtCore.QObject):
         self._fit_soon.timeout.connect(self._fit)
         window.setDockNestingEnabled(True)
         window.setTabPosition(QtCore.Qt.AllDockWidgetAreas, QtWidgets.QTabWidget.North)
+        self.groups: Dict[str, PanelTabs] = {}
+        #: Names of the panels of each dock, and the dock of each panel.
+        self._panels: Dict[str, List[str]] = {}
+        self._docks_of: Dict[str, str] = {}
         for panel in panels:
-            dock = QtWidgets.QDockWidget(panel.title, window)
-            dock.setObjectName("dock-" + panel.name)
-            dock.setToolTip(panel.about)
-            dock.setWidget(self._places[panel.name])
-            self._places[panel.name].need_changed.connect(self._on_need_changed)
-            dock.toggleViewAction().setToolTip(panel.about)
-            dock.visibilityChanged.connect(panel.mark_due)
-            self.docks[panel.name] = dock
+            name = panel.group.lower() or panel.name
+            if name not in self.docks:
+                self._add_dock(name, panel)
+            self._panels[name].append(panel.name)
+            self._docks_of[panel.name] = name
+            place = self._places[panel.name]
+            place.need_changed.connect(self._on_need_changed)
+            self.docks[name].visibilityChanged.connect(panel.mark_due)
+            if panel.group:
+                self.groups[panel.group].add(place, panel.title, panel.about)
+                self.groups[panel.group].bar.currentChanged.connect(panel.mark_due)
+            else:
+                self.docks[name].setWidget(place)
         window.installEventFilter(self)
+
+    def _add_dock(self, name: str, panel: Panel) -> None:
+        """Add the dock of a panel, or of its group."""
+        dock = self.docks[name] = QtWidgets.QDockWidget(panel.group or panel.title, self._window)
+        dock.setObjectName("dock-" + name)
+        about = GROUPS.get(panel.group, panel.about)
+        dock.setToolTip(about)
+        dock.toggleViewAction().setToolTip(about)
+        self._panels[name] = []
+        if panel.group:
+            self.groups[panel.group] = PanelTabs(panel.group)
+            dock.setWidget(self.groups[panel.group])
 
     def arrange(self) -> None:
         """Arrange the docks: settings left, histograms in the middle, the selected tensor right, curves below."""
@@ -88,15 +143,10 @@ class Docks(QtCore.QObject):
         window.splitDockWidget(docks["histograms"], docks["evolution"], QtCore.Qt.Vertical)
         window.tabifyDockWidget(docks["quantization"], docks["run_settings"])
         window.tabifyDockWidget(docks["histograms"], docks["network"])
-        window.tabifyDockWidget(docks["histograms"], docks["chip"])
-        window.tabifyDockWidget(docks["histograms"], docks["drift"])
-        window.tabifyDockWidget(docks["histograms"], docks["channels"])
-        window.tabifyDockWidget(docks["histograms"], docks["predictions"])
         window.tabifyDockWidget(docks["evolution"], docks["layers"])
         window.tabifyDockWidget(docks["evolution"], docks["events"])
         window.tabifyDockWidget(docks["evolution"], docks["moments"])
-        window.tabifyDockWidget(docks["evolution"], docks["sensitivity"])
-        window.tabifyDockWidget(docks["evolution"], docks["budget"])
+        window.tabifyDockWidget(docks["evolution"], docks["decide"])
         for name in docks:
             docks[name].show()
         for name in ("quantization", "histograms", "evolution"):
@@ -155,19 +205,21 @@ class Docks(QtCore.QObject):
         needs = self._column_needs()
         width = largest_share(needs, window.width() - (len(needs) - 1) * separator)
         titles = _TITLE_LINES * window.fontMetrics().height()
-        for place in self._places.values():
-            place.limit_minimum(QtCore.QSize(width, max(height // _ROWS - titles, 1)))
+        for name, place in self._places.items():
+            tabs = self.docks[self._docks_of[name]].widget()
+            bar = tabs.bar.sizeHint().height() if isinstance(tabs, PanelTabs) else 0
+            place.limit_minimum(QtCore.QSize(width, max(height // _ROWS - titles - bar, 1)))
 
     def _column_needs(self) -> List[int]:
         """Return the width that each column of docks needs so that no panel is cut, tabs included."""
         columns: List[Tuple[int, int]] = []  # right edge and need
         docks = sorted((d for d in self.docks.values() if self._is_in_front(d)), key=lambda d: d.x())
         for dock in docks:
-            names = [n for n, d in self.docks.items() if d is dock or d in self._window.tabifiedDockWidgets(dock)]
-            need = max(self._places[name].needed_size().width() for name in names)
+            beside = [n for n, d in self.docks.items() if d is dock or d in self._window.tabifiedDockWidgets(dock)]
+            need = max(self._places[panel].needed_size().width() for name in beside for panel in self._panels[name])
             # A dock that does not fit is covered by the one beside it, at whose left edge its place ends.
-            beside = (d.x() - 1 for d in docks if d.x() > dock.x() and d.geometry().intersects(dock.geometry()))
-            edge = min([dock.geometry().right(), *beside])
+            covering = (d.x() - 1 for d in docks if d.x() > dock.x() and d.geometry().intersects(dock.geometry()))
+            edge = min([dock.geometry().right(), *covering])
             if columns and dock.x() < columns[-1][0]:
                 right, other = columns.pop()
                 columns.append((max(right, edge), max(other, need)))
@@ -208,9 +260,13 @@ class Docks(QtCore.QObject):
             self._window.resizeDocks(docks, [max(1, round(part * now / before)) for part in parts], orientation)
 
     def open(self, name: str) -> None:
-        """Show a dock in front of the others."""
-        self.docks[name].show()
-        self.docks[name].raise_()
+        """Show a panel, or a group of panels, in front of the others."""
+        dock = self.docks[self._docks_of.get(name, name)]
+        tabs = dock.widget()
+        if isinstance(tabs, PanelTabs) and name in self._docks_of:
+            tabs.show_page(self._places[name])
+        dock.show()
+        dock.raise_()
 
 
 def _default_sizes(window: QtCore.QSize) -> Dict[str, QtCore.QSize]:

@@ -1,14 +1,10 @@
 """Main window: it assembles panels, actions, docks and status bar, and reacts to the run."""
 
 import time
-from functools import partial
-from typing import Any, Callable, List, Optional, Tuple, Type
+from typing import List, Optional, Tuple, Type
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.analysis.drift import RunDrift
-from qatviz.analysis.predictions import Predictions
-from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.gui.model.bridge import Bridge
 from qatviz.gui.model.chip import ChipUpdates
 from qatviz.gui.model.context import Context
@@ -41,6 +37,7 @@ from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import Recent, RunWindow
 from qatviz.gui.window.docks import Docks
 from qatviz.gui.window.exports import Exports
+from qatviz.gui.window.panel_requests import PanelRequests
 from qatviz.gui.window.scope_field import ScopeField
 from qatviz.gui.window.status import StatusBar
 from qatviz.gui.window.time_bar import TimeBar
@@ -109,6 +106,7 @@ class MainWindow(RunWindow):
         #: The state after the last change of settings, until a snapshot of it, or of a later one, is shown.
         self._unseen: Optional[BranchPoint] = None
         self._has_record_failed = False
+        #: Settings of the run that has ended whose evaluation was requested last.
         self._asks = True  # whether closing asks for confirmation
         self.prepared: Optional[Prepared] = None
         #: Runs shown before that may not have ended yet.
@@ -235,6 +233,13 @@ class MainWindow(RunWindow):
         menu = QtWidgets.QMenu("Panels", self)
         for dock in self.docks.docks.values():
             menu.addAction(dock.toggleViewAction())
+        for group in self.docks.groups:
+            menu.addSection(group)
+            for panel in self.panels.values():
+                if panel.group == group:
+                    action = menu.addAction(panel.title, lambda name=panel.name: self.docks.open(name))
+                    action.setToolTip(panel.about)
+        menu.setToolTipsVisible(True)
         return menu
 
     def _connect(self) -> None:
@@ -252,37 +257,9 @@ class MainWindow(RunWindow):
         self.launcher.written.connect(lambda text: self.banner.show_message(text, GOOD))
         for name in ("histograms", "layers"):
             self.panels[name].tensor_opened.connect(lambda _: self.docks.open("tensor"))
-        what_if = self.panels["quantization"].what_if
-        what_if.wanted.connect(partial(self._have_done, self.launcher.evaluate))
-        what_if.cancelled.connect(self.launcher.cancel_evaluation)
-        self.launcher.evaluation_progressed.connect(what_if.show_progress)
-        self.launcher.evaluated.connect(what_if.finish)
-        self.launcher.evaluation_failed.connect(what_if.fail)
-        sensitivity = self.panels["sensitivity"]
-        sensitivity.wanted.connect(partial(self._have_done, self.launcher.find_sensitivity))
-        sensitivity.cancelled.connect(self.launcher.cancel_sensitivity)
-        self.launcher.sensitivity_progressed.connect(sensitivity.show_progress)
-        self.launcher.sensitivity_found.connect(self._on_sensitivity)
-        self.launcher.sensitivity_failed.connect(sensitivity.finish)
         self.panels["chip"].show_target(self.chip.target)
         self.panels["chip"].target_chosen.connect(self.chip.choose)
-        drift, channels = self.panels["drift"], self.panels["channels"]
-        drift.wanted.connect(partial(self._have_done, self.launcher.find_drift))
-        drift.cancelled.connect(self.launcher.cancel_drift)
-        self.launcher.drift_found.connect(self._on_drift)
-        self.launcher.drift_failed.connect(drift.finish)
-        channels.wanted.connect(partial(self._have_done, self.launcher.find_channels))
-        channels.cancelled.connect(self.launcher.cancel_channels)
-        self.launcher.channels_found.connect(lambda found: self.model.process([found]))
-        self.launcher.channels_failed.connect(channels.finish)
-        predictions = self.panels["predictions"]
-        predictions.wanted.connect(partial(self._have_done, self.launcher.predict))
-        predictions.cancelled.connect(self.launcher.cancel_predictions)
-        predictions.pictures_wanted.connect(partial(self._have_done, self.launcher.read_examples))
-        self.launcher.predictions_progressed.connect(predictions.show_progress)
-        self.launcher.predictions_found.connect(self._on_predictions)
-        self.launcher.predictions_failed.connect(predictions.finish)
-        self.launcher.examples_read.connect(lambda pictures: self.model.process([pictures]))
+        PanelRequests(self)
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
         self.time.comparison_begun.connect(lambda: self.docks.open("moments"))
 
@@ -385,22 +362,6 @@ class MainWindow(RunWindow):
                 "Train longer",
                 self.handlers.train_longer if self.directory else None,
             )
-
-    def _have_done(self, work: Callable[..., None], *given: Any) -> None:
-        """Have the launcher do work in the background on the shown run, for which a panel has asked."""
-        assert self.model.run is not None, "a panel asks about a run"
-        work(self.model.run, self.directory, *given)
-
-    def _on_sensitivity(self, found: RunSensitivity) -> None:
-        self.panels["sensitivity"].finish()
-        self.model.process([found.estimated, *([] if found.measured is None else [found.measured])])
-
-    def _on_drift(self, found: RunDrift) -> None:
-        self.model.process([found.drift, *([] if found.maps is None else [found.maps])])
-
-    def _on_predictions(self, found: Predictions) -> None:
-        self.panels["predictions"].finish()
-        self.model.process([found])
 
     def _on_step_chosen(self, step: int) -> None:
         self.docks.open("evolution")

@@ -14,6 +14,7 @@ from qatviz.gui.widgets.banner import GOOD
 from qatviz.gui.widgets.controls.number_box import commit_focused_box
 from qatviz.gui.widgets.figures.ask_file import ask_for_file
 from qatviz.gui.widgets.figures.figure import save_csv, save_png
+from qatviz.gui.widgets.panel import DECIDE
 from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import RunWindow
 from qatviz.gui.window.exports import Exports
@@ -255,6 +256,9 @@ class WindowActions:
         self._records.sweep()
 
     # The window
+
+    def decide(self) -> None:
+        self._window.docks.open(DECIDE.lower())
 
     def reset_layout(self) -> None:
         self._window.docks.arrange()

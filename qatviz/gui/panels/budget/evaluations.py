@@ -3,7 +3,7 @@
 import math
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
+from qatviz.analysis.bit_costs import CostUnit, bit_costs, variable_tensors
 from qatviz.gui.model.run_model import RunModel
 from qatviz.metric import METRICS
 from qatviz.presentation.budget_texts import cost_text, widths_text
@@ -15,24 +15,33 @@ QUANTIZED = "quantized"
 
 
 class Evaluation(NamedTuple):
-    """Evaluation, and the settings that it is of; ``survives`` as in :class:`qatviz.protocol.timeline.LoggedEvent`."""
+    """Evaluation, and the settings that it is of; ``survives`` as in :class:`qatviz.protocol.timeline.LoggedEvent`.
+
+    ``is_trial`` is True if the settings were not in effect.
+    """
 
     event: Evaluated
     book: SettingsBook
     cost: int
     survives: bool
+    is_trial: bool = False
 
     @property
     def dot(self) -> Dot:
         """Dot of a picture."""
-        return Dot(self.cost, self.event.scores.get(QUANTIZED, float("nan")), self.survives)
+        return Dot(self.cost, self.event.scores.get(QUANTIZED, float("nan")), self.survives, self.is_trial)
 
     def text(self, unit: CostUnit) -> str:
         """Return step, metric, cost and bits in lines."""
         metric = METRICS[self.event.metric]
         score = f"{metric.title} {metric.text(self.event.scores.get(QUANTIZED))}, {cost_text(unit, self.cost)}"
-        weights = quantized_weights(self.book)
-        lines = [f"step {self.event.step:,}: {score}", widths_text(weights, [bits_of(self.book, w) for w in weights])]
+        tensors = variable_tensors(unit, self.book)
+        lines = [
+            f"step {self.event.step:,}: {score}",
+            widths_text(tensors, [bits_of(self.book, name) for name in tensors]),
+        ]
+        if self.is_trial:
+            lines.append("measured without training with these bits")
         return "\n".join(lines + ([] if self.survives else ["on an abandoned branch"]))
 
 
@@ -55,7 +64,7 @@ class Evaluations:
         self._costs.clear()
 
     def of_run(self, unit: CostUnit) -> List[Evaluation]:
-        """Return all evaluations with the metric of the newest one, on all branches."""
+        """Return all evaluations with the metric of the newest one, on all branches, then those of settings."""
         newest = self._model.evaluation
         found = []
         for logged in self._model.log:
@@ -65,10 +74,15 @@ class Evaluations:
                 if known is None:  # the event is kept, so that its id stays its own
                     known = self._books[id(event)] = event, self._model.book_at_point(event.point)
                 found.append(Evaluation(event, known[1], self._cost(unit, known[1]), logged.survives))
+        for trial in self._model.trials:
+            if trial.result is not None and (newest is None or trial.result.metric == newest.metric):
+                found.append(Evaluation(trial.result, trial.book, self._cost(unit, trial.book), True, True))
         return found
 
     def checkpoint_of(self, evaluation: Evaluation) -> Optional[str]:
         """Return the name of a checkpoint with the state that was evaluated; None if there is none."""
+        if evaluation.is_trial:
+            return None
         point = evaluation.event.point
         for logged in reversed(self._model.log):
             saved = logged.event

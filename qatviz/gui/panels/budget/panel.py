@@ -1,4 +1,4 @@
-"""Panel that chooses the bits of the weights within a budget, and shows all evaluations by cost and quality."""
+"""Panel that chooses the bits of the tensors within a budget, and shows all evaluations by cost and quality."""
 
 import math
 from dataclasses import replace
@@ -6,20 +6,23 @@ from typing import Any, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
+from qatviz.analysis.bit_costs import CostUnit, bit_costs, variable_tensors
 from qatviz.analysis.budget import Allocation, BitAllocationProblem, allocation_problem, choices_of, considered_widths
 from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
 from qatviz.errors import QatvizError
 from qatviz.gui.model.edits import HOLD
-from qatviz.gui.model.run_model import CHIP, EVENTS, RUN, SELECTION, SETTINGS, STATE
+from qatviz.gui.model.run_model import CHIP, EVENTS, RUN, SELECTION, SETTINGS, STATE, TRIALS
 from qatviz.gui.model.watching import SENSITIVITY
 from qatviz.gui.panels.budget.constraints import ConstraintsButton
 from qatviz.gui.panels.budget.evaluations import Evaluation, Evaluations
 from qatviz.gui.panels.budget.plot import ParetoPlot
+from qatviz.gui.panels.budget.trials import Trials
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
+from qatviz.gui.widgets.scrolled import Scrolled
+from qatviz.metric import METRICS
 from qatviz.network.plan import QuantizationPlan
 from qatviz.presentation.budget_texts import (
     UNIT_HELP,
@@ -35,6 +38,17 @@ from qatviz.protocol.commands import RestoreCheckpoint
 #: Positions of the slider, from the least to the largest cost.
 POSITIONS = 200
 HEADS = ("Tensor", "Bits", "Reason")
+#: Largest losses of the metric to choose from: percentage points of a fraction, percent of an error.
+LOSSES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+_DEFAULT_LOSS = 0.01
+_FIND_TIP = (
+    "Find the bits of the least cost with which the metric is at most this much worse than with those in effect. A few "
+    "of the predicted optima are measured on held-out data, without training; a run that trains continues meanwhile."
+)
+_MEASURE_TIP = (
+    "Evaluate the bits of the table on held-out data without training: the result is a dot in the picture. A run that "
+    "trains continues meanwhile."
+)
 _BITS = "num_bits"
 #: Texts until the sensitivities are known: of a run in progress, and of one that has ended.
 _UNKNOWN = (
@@ -56,9 +70,14 @@ class BudgetPanel(Panel):
     """
 
     title, name = "Budget", "budget"
-    about = "Choose the bits of all weights within a budget, and compare all evaluations by size and quality"
+    about = "Choose the bits of all tensors within a budget, and compare all evaluations by size and quality"
+    group = DECIDE
     needs = SENSITIVITY
-    topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, CHIP, STATE)
+    topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, CHIP, STATE, TRIALS)
+    keys = (
+        PanelKeys(("Left", "Right", "PgUp", "PgDown"), "on the slider: a smaller, a larger budget"),
+        PanelKeys(("Left", "Right"), "in the picture: select the previous, the next evaluation"),
+    )
 
     def _setup_ui(self) -> None:
         self.problem: Optional[BitAllocationProblem] = None
@@ -79,6 +98,7 @@ class BudgetPanel(Panel):
             self.unit_box.setItemData(number, UNIT_HELP[unit], QtCore.Qt.ToolTipRole)
         self.unit_box.setAccessibleName("Unit of the budget")
         self.width_buttons = {width: QtWidgets.QToolButton(text=str(width), checkable=True) for width in WIDTHS}
+        self.bits = QtWidgets.QWidget()
         for width, button in self.width_buttons.items():
             button.setChecked(True)
             button.setToolTip(f"Choose among {width} bits, too")
@@ -93,6 +113,19 @@ class BudgetPanel(Panel):
             "Apply", toolTip="Apply the chosen bits as one change; undo reverts it"
         )
         self.discard_button = QtWidgets.QPushButton("Discard", toolTip="Discard the chosen bits")
+        self.trials = Trials(self.model, self)
+        #: Emitted with settings to evaluate for a run that has ended, and when that is no longer wanted.
+        self.trial_wanted, self.trial_cancelled = self.trials.wanted, self.trials.cancelled
+        self.measure_button = QtWidgets.QPushButton("Measure", toolTip=_MEASURE_TIP)
+        self.loss_label = Label()
+        self.loss_box = QtWidgets.QComboBox(toolTip=_FIND_TIP)
+        self.loss_box.setAccessibleName("Largest loss of the metric")
+        for loss in LOSSES:
+            self.loss_box.addItem(f"{100 * loss:g} %", loss)
+        self.loss_box.setCurrentIndex(LOSSES.index(_DEFAULT_LOSS))
+        self.find_button = QtWidgets.QPushButton("Find bits", toolTip=_FIND_TIP)
+        self.cancel_button = QtWidgets.QPushButton("Cancel")
+        self.trial_text = Label(wordWrap=True)
         self.table = QtWidgets.QTreeWidget()
         self.table.setHeaderLabels(list(HEADS))
         self.table.setRootIsDecorated(False)
@@ -107,15 +140,29 @@ class BudgetPanel(Panel):
 
     def _layout(self) -> None:
         self._content = QtWidgets.QWidget()
+        bits = QtWidgets.QHBoxLayout(self.bits)  # one widget, so that a row has all of them or none
+        bits.setContentsMargins(0, 0, 0, 0)
+        bits.setSpacing(2)
+        for button in self.width_buttons.values():
+            bits.addWidget(button)
         bar = FlowLayout(spacing=4)
-        for widget in (self.unit_box, *self.width_buttons.values(), self.constraints):
+        for widget in (self.unit_box, self.bits, self.constraints):
             bar.addWidget(widget)
         budget = QtWidgets.QHBoxLayout()
         budget.addWidget(self.slider, 1)
         budget.addWidget(self.amount)
         buttons = FlowLayout(spacing=4)
-        for widget in (self.apply_button, self.discard_button):
+        for widget in (self.apply_button, self.discard_button, self.measure_button, self.cancel_button):
             buttons.addWidget(widget)
+        find = QtWidgets.QWidget()
+        by_loss = QtWidgets.QHBoxLayout(find)
+        by_loss.setContentsMargins(0, 0, 0, 0)
+        by_loss.setSpacing(4)
+        by_loss.addWidget(self.loss_box)
+        by_loss.addWidget(self.find_button)
+        by_metric = FlowLayout(spacing=4)
+        by_metric.addWidget(self.loss_label)
+        by_metric.addWidget(find)
         upper = QtWidgets.QWidget()
         rows = QtWidgets.QVBoxLayout(upper)
         rows.setContentsMargins(6, 4, 6, 4)
@@ -123,6 +170,8 @@ class BudgetPanel(Panel):
         rows.addLayout(budget)
         rows.addWidget(self.effect)
         rows.addLayout(buttons)
+        rows.addLayout(by_metric)
+        rows.addWidget(self.trial_text)
         rows.addWidget(self.table, 1)
         below = QtWidgets.QWidget()
         picture = QtWidgets.QVBoxLayout(below)
@@ -135,8 +184,11 @@ class BudgetPanel(Panel):
         picture.addLayout(selected)
         self._parts = QtWidgets.QSplitter(QtCore.Qt.Horizontal)
         self._parts.setChildrenCollapsible(False)
-        self._parts.addWidget(upper)
-        self._parts.addWidget(below)
+        for part in (upper, below):
+            place = Scrolled(part)
+            place.limit_minimum(QtCore.QSize(QtWidgets.QWIDGETSIZE_MAX, 1))  # each part scrolls, not the panel
+            self._parts.addWidget(place)
+        self._parts.setSizes([1, 1])
         inner = QtWidgets.QVBoxLayout(self._content)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.addWidget(self._parts, 1)
@@ -153,6 +205,11 @@ class BudgetPanel(Panel):
         self.slider.valueChanged.connect(self._on_slider)
         self.apply_button.clicked.connect(self._on_apply)
         self.discard_button.clicked.connect(self._on_discard)
+        self.measure_button.clicked.connect(self._on_measure)
+        self.find_button.clicked.connect(self._on_find)
+        self.cancel_button.clicked.connect(lambda: self.trials.cancel())
+        self.trials.changed.connect(self.mark_due)
+        self.trials.found.connect(self._on_found)
         self.plot.selected.connect(self._on_selected)
         self.restore_button.clicked.connect(self._on_restore)
         self.use_button.clicked.connect(self._on_use)
@@ -173,16 +230,34 @@ class BudgetPanel(Panel):
             self.empty.show_text(self.model.no_run_text("No run. Its bits can be chosen here once there is one."))
             return
         self.empty.show_text("")
-        present = self._weights_of_selection()
+        present = self._variable_selection()
         self.constraints.show_selected({name: self.model.settings_of(name).num_bits for name in present})
         self._pose()
         self._show_choice()
+        self._show_trials()
         self._show_evaluations()
 
-    def _weights_of_selection(self) -> List[str]:
+    def fail_trial(self, message: str) -> None:
+        """End the evaluation in progress of a run that has ended, with the reason why it has failed."""
+        if self.trials.is_busy:
+            self.trials.cancel(f"Not measured: {message}")
+
+    def _show_trials(self) -> None:
+        can_begin = self.problem is not None and not self.trials.is_busy
+        newest = self.model.evaluation
+        metric = METRICS[newest.metric] if newest is not None else None
+        title = metric.title if metric is not None else "metric"
+        self.loss_label.setText(f"{title[:1].upper()}{title[1:]} worse by at most")
+        for widget in (self.measure_button, self.find_button, self.loss_box):
+            widget.setEnabled(can_begin)
+        self.cancel_button.setVisible(self.trials.is_busy)
+        self.trial_text.setText(self.trials.text)
+        self.trial_text.setVisible(bool(self.trials.text))
+
+    def _variable_selection(self) -> List[str]:
         book = self.model.book
-        weights = quantized_weights(book) if book is not None else ()
-        return [name for name in self.model.selected if name in weights]
+        variable = variable_tensors(self.unit, book) if book is not None else ()
+        return [name for name in self.model.selected if name in variable]
 
     def _pose(self) -> None:
         """Make the problem for the present settings, sensitivities and constraints, unless nothing has changed."""
@@ -192,7 +267,7 @@ class BudgetPanel(Panel):
         inputs = (book, self.unit, rules, self.model.chip if self.unit is CostUnit.TIME else None)
         if sensitivity is self._scores and inputs == self._inputs:
             return
-        tensors = quantized_weights(book) if book is not None else ()
+        tensors = variable_tensors(self.unit, book) if book is not None else ()
         if self.problem is not None and self.problem.tensors != tensors:
             self.chosen = None
         self._scores, self._inputs, self.problem, self._front = sensitivity, inputs, None, ()
@@ -229,6 +304,12 @@ class BudgetPanel(Panel):
         low, high = self._ends()
         return low + round((high - low) * self.slider.value() / POSITIONS)
 
+    def _set_slider(self, cost: int) -> None:
+        low, high = self._ends()
+        blocker = QtCore.QSignalBlocker(self.slider)
+        self.slider.setValue(round(POSITIONS * (cost - low) / (high - low)) if high > low else POSITIONS)
+        blocker.unblock()
+
     def _show_choice(self) -> None:
         problem = self.problem
         for widget in (self.slider, self.table):
@@ -250,10 +331,7 @@ class BudgetPanel(Panel):
         present = self._present()
         shown = problem.allocation_of(self.chosen.widths) if self.chosen is not None else present
         if self.chosen is None:
-            low, high = self._ends()
-            blocker = QtCore.QSignalBlocker(self.slider)
-            self.slider.setValue(round(POSITIONS * (present.cost - low) / (high - low)) if high > low else POSITIONS)
-            blocker.unblock()
+            self._set_slider(present.cost)
         self.amount.setText(cost_text(self.unit, self._budget() if self.chosen is not None else present.cost))
         self.effect.setText(effect_text(self.unit, present, shown))
         rows = [
@@ -308,12 +386,38 @@ class BudgetPanel(Panel):
         if self.problem is not None:
             self._choose()
 
+    def _on_measure(self) -> None:
+        book = self.edits.pending_book() or self.model.book
+        assert book is not None, "there are bits to measure"
+        self.trials.measure(book)
+
+    def _on_find(self) -> None:
+        assert self.problem is not None, "there is a front"
+        assert self.model.book is not None, "there is a run"
+        book, tensors = self.model.book, self.problem.tensors
+        self.trials.find(
+            self._front,
+            self.loss_box.currentData(),
+            lambda point: book.change([(f"{n}.{_BITS}", width) for n, width in zip(tensors, point.widths)])[0],
+        )
+
+    def _on_found(self, found: Allocation) -> None:
+        if self.problem is not None:
+            self._set_slider(found.cost)
+            self._make_pending(found)
+
     def _choose(self) -> None:
-        """Make the bits within the budget pending, in Hold mode, so that they are applied together."""
+        """Make the bits of the least predicted loss within the budget pending."""
         if self.problem is None:
             return
+        self.trials.forget()
         found = self.problem.best_within(self._budget())
-        if found is None:
+        if found is not None:
+            self._make_pending(found)
+
+    def _make_pending(self, found: Allocation) -> None:
+        """Make the bits of an allocation pending, in Hold mode, so that they are applied together."""
+        if self.problem is None:
             return
         if not self.edits.are_previews and self.edits.mode != HOLD:
             self._mode_before = self.edits.mode

@@ -2,7 +2,7 @@
 
 from typing import List, Optional, Sequence, Tuple
 
-from PyQt5 import QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.bit_costs import CostUnit
 from qatviz.analysis.budget import Allocation
@@ -19,6 +19,8 @@ class ParetoPlot(DotsPlot):
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(theme, parent)
+        self.setFocusPolicy(QtCore.Qt.StrongFocus)
+        self.setMinimumHeight(170)
         self.setAccessibleName("Cost and quality of evaluations")
         self.evaluations: List[Evaluation] = []
         self.unit = CostUnit.CODES
@@ -61,3 +63,12 @@ class ParetoPlot(DotsPlot):
 
     def text_of(self, index: int) -> str:
         return self.evaluations[index].text(self.unit)
+
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
+        step = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1}.get(event.key())
+        if step is None or event.modifiers() & ~QtCore.Qt.KeypadModifier or not self.evaluations:
+            super().keyPressEvent(event)
+        elif self.selection < 0:
+            self.selected.emit(len(self.evaluations) - 1)
+        else:
+            self.selected.emit(min(max(self.selection + step, 0), len(self.evaluations) - 1))

@@ -9,7 +9,7 @@ from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
 from qatviz.gui.model.watching import CHANNELS
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.gui.widgets.scene_table import SceneTable, TableContent
 from qatviz.presentation.channels import (
     ChannelsLayout,
@@ -35,6 +35,7 @@ class ChannelsPanel(Panel):
     title, name = "Channels", "channels"
     about = "The ranges of all channels of all weights, those that stand out, and which weights are hard to quantize."
     needs = CHANNELS
+    group = DECIDE
     topics = (RUN, STATE, SETTINGS, SELECTION, CHANNELS)
     keys = (PanelKeys(("Up", "Down"), "select the previous, the next weights"),)
     #: Emitted to measure the channels of a run that has ended.

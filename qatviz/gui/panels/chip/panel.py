@@ -12,7 +12,7 @@ from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label, RichLabel, plain_tip
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.presentation.chip_texts import error_text, facts, layer_text, source_lines, sources_text
 
 _LEAST_MHZ, _MOST_MHZ = 1.0, 4000.0
@@ -29,6 +29,7 @@ class ChipPanel(Panel):
 
     title, name = "Chip", "chip"
     about = "Whether the network fits a chip: flash, RAM and time, and the layers that take most of them"
+    group = DECIDE
     topics = (RUN, CHIP, SELECTION)
     keys = (PanelKeys(("Left", "Right"), "select the layer of the previous, the next operation"),)
     #: Emitted with the :class:`qatviz.analysis.chip.targets.Target` that the user has chosen.

@@ -10,7 +10,7 @@ from qatviz.gui.model.watching import DRIFT
 from qatviz.gui.panels.drift.maps import FeatureMapsView
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.gui.widgets.scene_table import SceneTable, TableContent
 from qatviz.measures import MEASURES
 from qatviz.presentation.drift import (
@@ -47,6 +47,7 @@ class DriftPanel(Panel):
     title, name = "Drift", "drift"
     about = "In which layer the error of quantization arises: own and inherited error of each, and its feature maps."
     needs = DRIFT
+    group = DECIDE
     topics = (RUN, STATE, SELECTION, EXAMPLE, DRIFT)
     keys = (PanelKeys(("Up", "Down"), "select the previous, the next layer"),)
     #: Emitted with the DriftQuestion about a run that has ended.

@@ -25,7 +25,7 @@ from qatviz.gui.panels.predictions.plots import MatrixView, ScatterView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.number_format import count
 from qatviz.presentation.confusion import KINDS, MatrixCell
 from qatviz.presentation.gallery import Shown
@@ -58,6 +58,7 @@ class PredictionsPanel(Panel):
     title, name = "Predictions", "predictions"
     about = "What quantization breaks: the held-out examples whose prediction flips, and the classes that lose most."
     needs = PREDICTIONS
+    group = DECIDE
     topics = (RUN, STATE, SETTINGS, PREDICTIONS, EXAMPLE)
     keys = (
         PanelKeys(("Left", "Right", "Up", "Down"), "select another example, or cell of the confusion matrix"),

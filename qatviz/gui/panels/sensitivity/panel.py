@@ -12,7 +12,7 @@ from qatviz.gui.panels.sensitivity.table_view import SensitivityHeader, Sensitiv
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.presentation.figure_caption import Caption
 from qatviz.presentation.sensitivity import Cell, SensitivityTable, cell_text, sensitivity_table
 from qatviz.protocol.commands import MeasureSensitivity
@@ -33,6 +33,7 @@ class SensitivityPanel(Panel):
 
     title, name = "Sensitivity", "sensitivity"
     about = "Which tensors tolerate few bits: the divergence of the outputs by tensor and number of bits."
+    group = DECIDE
     needs = SENSITIVITY
     topics = (RUN, STATE, SETTINGS, SELECTION, SENSITIVITY)
     keys = (
