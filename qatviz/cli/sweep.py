@@ -11,8 +11,9 @@ from qatviz.cli.train_options import request_of
 from qatviz.errors import SettingError
 from qatviz.number_format import count, plain
 from qatviz.presentation.run_table import BY_KEY, cell_text
-from qatviz.safe_text import shell_word
+from qatviz.safe_text import shell_argument
 from qatviz.session.catalogue import read_catalogue
+from qatviz.session.changes import check_values
 from qatviz.session.folders import runs_folder
 from qatviz.session.sweep import Report, SweepPlan, open_plan, parse_variation, run_sweep, runs_of
 
@@ -52,7 +53,7 @@ def sweep(options: argparse.Namespace) -> int:
     runs = runs_of(plan)
     print_message(f"{count(len(runs), 'run')} in {directory}")
     if options.dry_run:
-        print_output("\n".join(" ".join(map(shell_word, (run.name, *run.arguments))) for run in runs))
+        print_output("\n".join(" ".join(map(shell_argument, (run.name, *run.arguments))) for run in runs))
         return OK
     failed = run_sweep(directory, plan, options.processes, _print)
     print_output(_results(directory))
@@ -66,7 +67,9 @@ def _check(plan: SweepPlan) -> None:
     from qatviz.cli.parser import parse  # imports this module
 
     for run in runs_of(plan):
-        request_of(parse(["train", *plan.arguments, *run.arguments, "--out", run.name])).check()
+        request = request_of(parse(["train", *plan.arguments, *run.arguments, "--out", run.name]))
+        request.check()
+        check_values(request.changes)
 
 
 def _seeds(text: Optional[str]) -> Tuple[int, ...]:

@@ -27,6 +27,8 @@ from qatviz.telemetry.record.schema import DATABASE_NAME
 PLAN_NAME = "sweep.json"
 #: Maximum number of runs of a sweep, and of processes.
 MOST_RUNS, MOST_PROCESSES = 1000, 64
+#: Option of ``qatviz train`` that a plan in a file, which others may have written, cannot give.
+CODE = "--allow-code"
 #: Name that varies the preset instead of a setting.
 PRESET = "preset"
 #: Interval (s) at which children are polled, and seconds that they have to save their state when the sweep is stopped.
@@ -134,7 +136,7 @@ def open_plan(directory: str, plan: Optional[SweepPlan]) -> SweepPlan:
     Raises
     ------
     SettingError
-        If the directory has another plan, or none and ``plan`` is None.
+        If the directory has another plan; if ``plan`` is None, also if it has none, or one that allows code.
     RecordError
         If the stored plan is damaged, or can't be written.
     """
@@ -145,6 +147,10 @@ def open_plan(directory: str, plan: Optional[SweepPlan]) -> SweepPlan:
             raise SettingError(
                 f"{directory}: has a sweep of other settings; expected the same options, none but --out, or another "
                 "directory"
+            )
+        if plan is None and any(CODE in run.arguments for run in (known, *runs_of(known))):
+            raise SettingError(
+                f"{path}: its runs may execute code in files ({CODE}): to continue the sweep, repeat all its options"
             )
         return known
     if plan is None:
@@ -215,6 +221,8 @@ def run_sweep(directory: str, plan: SweepPlan, processes: int, notify: Notify) -
     ------
     SettingError
         If ``processes`` is not allowed.
+    RecordError
+        If the log of a run can't be written; the children are stopped.
     """
     if not 1 <= processes <= MOST_PROCESSES:
         raise SettingError.of_field("processes", f"is {processes}: expected 1 to {MOST_PROCESSES}")
@@ -256,14 +264,18 @@ def _start(directory: str, plan: SweepPlan, run: SweepRun, state: str, processes
     arguments = [*plan.arguments, *run.arguments, "--out", out] if state == NEW else ["--resume", out]
     if "--threads" not in arguments:
         arguments += ["--threads", str(max((os.cpu_count() or 1) // processes, 1))]
-    with open(os.path.join(directory, run.name + ".log"), "ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "qatviz", "train", "--quiet", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            env=child_environment(),
-        )
+    path = os.path.join(directory, run.name + ".log")
+    try:
+        with open(path, "ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "qatviz", "train", "--quiet", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=child_environment(),
+            )
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _last(child: "subprocess.Popen[bytes]") -> str:

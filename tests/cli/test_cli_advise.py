@@ -102,3 +102,14 @@ def test_the_bits_are_applied_to_the_run(run):
     told = call("show", run, "--json").json
     assert told["settings"]["quantizers"]["dense2.weights"]["num_bits"] == 4 and told["step"] == 32
     assert json.loads(call("recipe", run).out)["recipe"] == 1
+
+
+def test_a_recipe_that_cannot_be_written_does_not_lose_the_result(run, tmp_path):
+    answer = call("advise", run, "--budget", "60%", "--recipe", tmp_path, "--json")
+    assert answer.code == 2 and "can't be written" in answer.err
+    assert bits(json.loads(answer.out))["dense2.weights"] < 8
+
+
+@pytest.mark.parametrize("option", ["--budget=1e400kB", "--budget=nan", "--max-loss=1e400%", "--max-loss=inf"])
+def test_amounts_are_finite(run, option):
+    assert f"{option.split('=')[0]} is '{option.split('=')[1]}': expected" in error_of("advise", run, option)
