@@ -148,7 +148,7 @@ def open_plan(directory: str, plan: Optional[SweepPlan]) -> SweepPlan:
                 f"{directory}: has a sweep of other settings; expected the same options, none but --out, or another "
                 "directory"
             )
-        if plan is None and any(CODE in run.arguments for run in (known, *runs_of(known))):
+        if plan is None and any(CODE in (*known.arguments, *run.arguments) for run in runs_of(known)):
             raise SettingError(
                 f"{path}: its runs may execute code in files ({CODE}): to continue the sweep, repeat all its options"
             )

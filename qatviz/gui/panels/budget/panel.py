@@ -15,7 +15,7 @@ from qatviz.gui.panels.budget.constraints import ConstraintsButton
 from qatviz.gui.panels.budget.evaluations import Evaluation, Evaluations
 from qatviz.gui.panels.budget.plot import ParetoPlot
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.flow_layout import FlowLayout
+from qatviz.gui.widgets.flow_layout import FlowLayout, WrappedRows
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel
 from qatviz.network.plan import QuantizationPlan
@@ -113,7 +113,7 @@ class BudgetPanel(Panel):
         buttons = FlowLayout(spacing=4)
         for widget in (self.apply_button, self.discard_button):
             buttons.addWidget(widget)
-        upper = QtWidgets.QWidget()
+        upper = WrappedRows()
         rows = QtWidgets.QVBoxLayout(upper)
         rows.setContentsMargins(6, 4, 6, 4)
         rows.addLayout(bar)
@@ -121,7 +121,7 @@ class BudgetPanel(Panel):
         rows.addWidget(self.effect)
         rows.addLayout(buttons)
         rows.addWidget(self.table, 1)
-        below = QtWidgets.QWidget()
+        below = WrappedRows()
         picture = QtWidgets.QVBoxLayout(below)
         picture.setContentsMargins(6, 4, 6, 4)
         picture.addWidget(self.plot, 1)
