@@ -38,7 +38,7 @@ class View(NamedTuple):
     """State that all plots share when they are drawn.
 
     ``tensors`` are drawn in colour, ``current`` among them with a wider line, and ``others`` faintly; ``hidden`` are
-    the keys of curves that the legend hides.
+    the keys of curves that the legend hides. ``moment`` is the step of the past that is shown; None: the newest.
     """
 
     history: History
@@ -50,6 +50,7 @@ class View(NamedTuple):
     others: Tuple[str, ...]
     hidden: FrozenSet[str]
     smoothed_steps: int
+    moment: Optional[int] = None
 
     def x_of(self, steps: np.ndarray) -> np.ndarray:
         return self.clock.seconds(steps) if self.axis.unit == "seconds" else np.asarray(steps, np.float64)
@@ -237,9 +238,11 @@ class EvolutionPlot(QtWidgets.QWidget):
         return True
 
     def update_legend(self, view: View) -> None:
-        """Show the values at the crosshair, or the newest visible ones, in the legend."""
+        """Show the values at the crosshair, at the shown moment, or the newest visible ones, in the legend."""
         x = self.canvas.crosshair
         step = round(view.step_at(view.axis.high if x is None else x), 0)  # as the text at the crosshair
+        if x is None and view.moment is not None:
+            step = float(view.moment)
         if x is not None and x > view.axis.newest:
             step = -1.0
         texts = {drawn.spec.series: self._text_at(view, drawn, step) for drawn in self._drawn}
