@@ -1,6 +1,13 @@
-"""Lookup of something by its name or by its index, and names that consist of both."""
+"""Lookup of something by its name, its index or a pattern, and names that consist of a name and an index."""
 
-from typing import Any, Dict, Mapping, Optional, Sequence, Union
+import re
+from fnmatch import fnmatchcase
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+
+#: Longest pattern, in characters: longer than any name of a tensor.
+LONGEST_PATTERN = 2000
+#: What matches one character, as in fnmatch, or any number of them.
+_TOKEN = re.compile(r"\*+|\[!?\]?[^\]]*\]|.", re.DOTALL)
 
 
 def index_of(key: str, names: Sequence[str]) -> Optional[int]:
@@ -31,3 +38,56 @@ def numbered(name: str, index: int) -> str:
     ('labels', 'labels_1')
     """
     return f"{name}_{index}" if index else name
+
+
+def matches_pattern(name: str, pattern: str) -> bool:
+    """Whether a name matches a pattern with ``*``, ``?``, ``[abc]`` and ``[!abc]``, as in `fnmatch.fnmatchcase`.
+
+    Parts between stars are found one after the other, so that the time is at most proportional to the product of both
+    lengths: fnmatch's regular expressions take forever for some patterns of many stars, and a file may have any. A set
+    that is no set, such as ``[b-a]``, matches nothing, and so does a pattern of more than `LONGEST_PATTERN` characters.
+
+    >>> matches_pattern("conv1.weights", "conv*.w*"), matches_pattern("conv1.weights", "conv?.[!w]*")
+    (True, False)
+    """
+    if len(pattern) > LONGEST_PATTERN:
+        return False
+    first, *others = _parts(pattern)
+    if not others:
+        return len(name) == first.length and _fits(name, first)
+    last = others.pop()
+    begin, end = first.length, len(name) - last.length
+    if begin > end or not _fits(name[:begin], first) or not _fits(name[end:], last):
+        return False
+    for part in others:
+        starts = range(begin, end - part.length + 1)
+        start = next((start for start in starts if _fits(name[start : start + part.length], part)), None)
+        if start is None:
+            return False
+        begin = start + part.length
+    return True
+
+
+class _Part(NamedTuple):
+    """Part of a pattern without stars, and the number of characters that it matches."""
+
+    text: str
+    length: int
+
+
+def _parts(pattern: str) -> List[_Part]:
+    parts = [_Part("", 0)]
+    for token in _TOKEN.findall(pattern):
+        text, length = parts[-1]
+        if token[0] == "*":
+            parts.append(_Part("", 0))
+        else:
+            parts[-1] = _Part(text + token, length + 1)
+    return parts
+
+
+def _fits(text: str, part: _Part) -> bool:
+    try:
+        return fnmatchcase(text, part.text)
+    except re.error:
+        return False

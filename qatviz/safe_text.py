@@ -33,10 +33,18 @@ def shell_word(path: str) -> str:
     >>> print(shell_word("runs/a"), shell_word("my run"), shell_word("-x"), shell_word("a\nb'"))
     runs/a 'my run' ./-x $'a\x0ab\''
     """
-    path = "./" + path if path.startswith("-") else path
-    if one_line(path) == path:
-        return shlex.quote(path)
-    plain = path.replace("\\", "\\\\").replace("'", "\\'")
+    return shell_argument("./" + path if path.startswith("-") else path)
+
+
+def shell_argument(text: str) -> str:
+    r"""Return any argument, such as an option, as one word of a command for a POSIX shell, as `shell_word` does a path.
+
+    >>> print(shell_argument("--set"), shell_argument("*.weights.num_bits=4"))
+    --set '*.weights.num_bits=4'
+    """
+    if one_line(text) == text:
+        return shlex.quote(text)
+    plain = text.replace("\\", "\\\\").replace("'", "\\'")
     return "$'" + "".join(char if one_line(char) == char else _shell_escape(char) for char in plain) + "'"
 
 

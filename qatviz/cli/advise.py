@@ -85,9 +85,9 @@ def advise_run(options: argparse.Namespace) -> int:
         options.with_activations,
     )
     advice = advise(request, print_notice, Progress(Activities().at))
-    if options.recipe is not None:
-        write_recipe(options.recipe, advice.recipe)
     print_output(json.dumps(advice.to_dict(), allow_nan=False) if options.json else _text(advice))
+    if options.recipe is not None:  # after the result, which an error must not lose
+        write_recipe(options.recipe, advice.recipe)
     if not options.apply:
         return OK
     resumed = ResumeRequest(

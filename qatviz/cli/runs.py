@@ -8,9 +8,10 @@ from qatviz.cli.messages import OK, print_output, print_problem
 from qatviz.cli.tables import runs_table
 from qatviz.number_format import count
 from qatviz.presentation.run_table import BY_KEY, matches, sorted_runs
+from qatviz.safe_text import one_line
 from qatviz.session.catalogue import delete_run, read_catalogue
 from qatviz.session.folders import RUNS_VARIABLE
-from qatviz.telemetry.record.labels import RunLabels, read_labels, write_labels
+from qatviz.telemetry.record.labels import RunLabels, check_is_run, read_labels, write_labels
 
 #: Columns in the terminal; ``--json`` has all.
 SHOWN = ("name", "network", "data", "float", "quantized", "size", "steps", "state", "date", "tags", "parent")
@@ -55,6 +56,7 @@ def label(options: argparse.Namespace) -> int:
     SettingError
         If a label is not allowed.
     """
+    check_is_run(options.directory)
     old = read_labels(options.directory)
     tags = [tag for tag in (*old.tags, *options.add_tag) if tag not in options.remove_tag]
     labels = RunLabels(
@@ -81,7 +83,7 @@ def delete(options: argparse.Namespace) -> int:
 
     for directory in options.directories:
         delete_run(directory, move_to_trash)
-        print_output(f"{directory}: moved to the trash")
+        print_output(f"{one_line(directory)}: moved to the trash")
     return OK
 
 

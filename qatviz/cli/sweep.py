@@ -9,8 +9,9 @@ from qatviz.cli.tables import runs_table
 from qatviz.cli.train_options import request_of
 from qatviz.errors import SettingError
 from qatviz.number_format import count
-from qatviz.safe_text import shell_word
+from qatviz.safe_text import shell_argument
 from qatviz.session.catalogue import read_catalogue
+from qatviz.session.changes import check_values
 from qatviz.session.folders import new_run_directory
 from qatviz.session.sweep import SweepPlan, open_plan, parse_variation, run_sweep, runs_of
 from qatviz.session.sweep_request import TRAINING, Report
@@ -46,7 +47,7 @@ def sweep(options: argparse.Namespace) -> int:
         check_plan(plan)
     plan = open_plan(directory, plan)
     if options.dry_run:
-        print_output("\n".join(" ".join(map(shell_word, (run.name, *run.arguments))) for run in runs_of(plan)))
+        print_output("\n".join(" ".join(map(shell_argument, (run.name, *run.arguments))) for run in runs_of(plan)))
         return OK
     failed = train_runs(directory, plan, options.processes)
     print_output(runs_table(sorted(read_catalogue(directory).runs, key=lambda run: run.name), SHOWN))
@@ -67,7 +68,9 @@ def check_plan(plan: SweepPlan) -> None:
     from qatviz.cli.parser import parse  # imports this module
 
     for run in runs_of(plan):
-        request_of(parse(["train", *plan.arguments, *run.arguments, "--out", run.name])).check()
+        request = request_of(parse(["train", *plan.arguments, *run.arguments, "--out", run.name]))
+        request.check()
+        check_values(request.changes)
 
 
 def check_train_options(options: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Dict, List, Mapping, Tuple, Union
 
 from qatviz.atomic_files import write_file
 from qatviz.errors import SettingError, did_you_mean, prefixed
+from qatviz.name_lookup import LONGEST_PATTERN
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, applicable
 
@@ -181,6 +182,10 @@ def _rule(number: int, row: Any) -> Rule:
     if not isinstance(pattern, str) or not pattern.strip():
         raise SettingError(f"{where}: {_TENSORS} is {_short(pattern)}: expected a tensor, a layer, a pattern or {RUN}")
     pattern = pattern.strip()
+    if len(pattern) > LONGEST_PATTERN:
+        raise SettingError(
+            f"{where}: {_TENSORS} has {len(pattern):,} characters: expected a pattern of at most {LONGEST_PATTERN:,}"
+        )
     where = _where(number, pattern)
     if not isinstance(settings, Mapping):
         raise SettingError(f"{where}: {_SETTINGS} is {_short(settings)}: expected values by the names of settings")

@@ -4,10 +4,10 @@ A book is immutable: a change returns a new book and the list of changes, or rai
 """
 
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from qatviz.errors import SettingError
+from qatviz.name_lookup import matches_pattern
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presets import preset_settings
 from qatviz.protocol.events import Change
@@ -173,12 +173,12 @@ class SettingsBook:
                 f"{path}: no such setting: {name!r}; available: {', '.join(QUANTIZER_SETTINGS)} and, for the "
                 f"run, {', '.join(RUN + '.' + n for n in RUN_SETTINGS)}"
             )
-        found = [t for t in self.plan.tensors if fnmatchcase(t.name, pattern)]
+        found = [t for t in self.plan.tensors if matches_pattern(t.name, pattern)]
         if not found or pattern.rpartition(".")[2] not in KINDS:
             found = [
                 t
                 for t in self.plan.tensors
-                if (t in found or fnmatchcase(t.layer, pattern)) and t.kind in QUANTIZER_SETTINGS[name].kinds
+                if (t in found or matches_pattern(t.layer, pattern)) and t.kind in QUANTIZER_SETTINGS[name].kinds
             ]
         if not found:
             raise SettingError(

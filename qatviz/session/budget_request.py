@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from qatviz.analysis.budget import WidthRules
@@ -41,7 +42,7 @@ def parse_budget(text: str) -> Budget:
         If it has another form.
     """
     found = _AMOUNT.fullmatch(text)
-    if found is not None:
+    if found is not None and isfinite(float(found.group(1))):
         amount, unit = float(found.group(1)), found.group(2).lower().replace("-", "").strip()
         in_macs = unit.endswith("macbits")
         unit = unit[: -len("macbits")].strip() if in_macs else unit
@@ -65,7 +66,7 @@ class LargestLoss(NamedTuple):
 def parse_loss(text: str) -> LargestLoss:
     """Return the largest loss in a text: ``1%``, ``0.02``; SettingError if it has another form."""
     found = _AMOUNT.fullmatch(text)
-    if found is None or found.group(2) not in ("", "%"):
+    if found is None or found.group(2) not in ("", "%") or not isfinite(float(found.group(1))):
         raise SettingError.of_field("max_loss", f"is {text!r}: expected {LOSS_FORM}")
     is_metric = found.group(2) == "%"
     return LargestLoss(float(found.group(1)) / (100 if is_metric else 1), is_metric)

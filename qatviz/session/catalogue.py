@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 from qatviz.atomic_files import write_file
 from qatviz.errors import QatvizError, RecordError, SettingError
 from qatviz.session.folders import runs_folder
-from qatviz.telemetry.record.labels import RunLabels, read_labels
+from qatviz.telemetry.record.labels import RunLabels, check_is_run, read_labels
 from qatviz.telemetry.record.run_lock import RunLock
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import DATABASE_NAME
@@ -111,8 +111,7 @@ def delete_run(directory: str, move_to_trash: Callable[[str], None]) -> None:
     path = Path(os.path.expanduser(directory)).absolute()
     if path.is_symlink():
         raise RecordError(f"{path}: is a link; expected the directory of a run")
-    if not (path / DATABASE_NAME).is_file():
-        raise RecordError(f"{path}: does not contain the record of a run")
+    check_is_run(path)
     RunLock(path).release()  # raises an error while another process writes the run
     move_to_trash(str(path))
 

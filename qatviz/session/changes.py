@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, Iterable, List, Optional, Tuple, Union
 
 from qatviz.errors import SettingError, did_you_mean
 from qatviz.network.plan import QuantizationPlan
@@ -92,6 +92,27 @@ def check_change(book: SettingsBook, change: TimedChange) -> SettingsBook:
         if change.origin:
             raise SettingError(f"{change.origin}: {reason}", CHANGES) from error
         raise _refusal(change.text, reason) from error
+
+
+def check_values(changes: Iterable[TimedChange]) -> None:
+    """Check the settings of changes and their values without a network, which `check_change` needs.
+
+    Raises
+    ------
+    SettingError
+        If there is no such setting, or its values have other bounds or another type.
+    """
+    for change in changes:
+        for path, value in change.assignments:
+            owner, _, name = path.rpartition(".")
+            known = RUN_SETTINGS if owner in (RUN, "") else QUANTIZER_SETTINGS
+            if name not in known:
+                raise _refusal(change.text, f"there is no setting {path!r}.{did_you_mean(name, known)}")
+            setting = known[name]
+            try:
+                setting.parse(value, path) if isinstance(value, str) else setting.check(value, path)
+            except SettingError as error:
+                raise _refusal(change.text, str(error)) from error
 
 
 def _refusal(text: str, reason: str) -> SettingError:

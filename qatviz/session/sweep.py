@@ -42,6 +42,8 @@ from qatviz.telemetry.record.schema import DATABASE_NAME
 PLAN_NAME = "sweep.json"
 #: Maximum number of runs of a sweep.
 MOST_RUNS = 1000
+#: Option of ``qatviz train`` that a plan in a file, which others may have written, cannot give.
+CODE = "--allow-code"
 #: Interval (s) at which children are polled, and at which the steps of their runs are read.
 _POLL_S, _READ_S = 0.2, 1.0
 #: Seconds that children have to save their state when the sweep is stopped.
@@ -150,7 +152,7 @@ def open_plan(directory: str, plan: Optional[SweepPlan]) -> SweepPlan:
     Raises
     ------
     SettingError
-        If the directory has another plan, or none and ``plan`` is None.
+        If the directory has another plan; if ``plan`` is None, also if it has none, or one that allows code.
     RecordError
         If the stored plan is damaged, or can't be written.
     """
@@ -161,6 +163,10 @@ def open_plan(directory: str, plan: Optional[SweepPlan]) -> SweepPlan:
             raise SettingError(
                 f"{directory}: has a sweep of other settings; expected the same options, none but --out, or another "
                 "directory"
+            )
+        if plan is None and any(CODE in (*known.arguments, *run.arguments) for run in runs_of(known)):
+            raise SettingError(
+                f"{path}: its runs may execute code in files ({CODE}): to continue the sweep, repeat all its options"
             )
         return known
     if plan is None:
@@ -249,6 +255,8 @@ def run_sweep(
     ------
     SettingError
         If ``processes`` is not allowed.
+    RecordError
+        If the log of a run can't be written; the children are stopped.
     """
     if not 1 <= processes <= MOST_PROCESSES:
         raise SettingError.of_field("processes", f"is {processes}: expected 1 to {MOST_PROCESSES}")
@@ -364,11 +372,14 @@ def _start(directory: Path, plan: SweepPlan, run: SweepRun, state: str, processe
     arguments = [*plan.arguments, *run.arguments, "--out", out] if state == NEW else ["--resume", out]
     if "--threads" not in arguments:
         arguments += ["--threads", str(max((os.cpu_count() or 1) // processes, 1))]
-    with open(out + ".log", "ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "qatviz", "train", "--quiet", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            env=child_environment(),
-        )
+    try:
+        with open(out + ".log", "ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "qatviz", "train", "--quiet", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=child_environment(),
+            )
+    except OSError as error:
+        raise RecordError(f"{out}.log: cannot be written: {error.strerror or error}") from error

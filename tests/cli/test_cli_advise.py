@@ -125,7 +125,7 @@ def test_bits_of_activations_are_chosen_within_what_the_format_supports(run):
     # Its kernels have activations of 8 bits.
     chosen = bits(advised(run, "--budget", "70%", "--with-activations", "--format", "tflite"))
     assert {width for name, width in chosen.items() if name.endswith(".activations")} == {8}
-    assert "products of two bits" in error_of("advise", run, "--budget", "50% MAC-bits", "--with-activations")
+    assert "MAC-bits are products" in error_of("advise", run, "--budget", "50% MAC-bits", "--with-activations")
 
 
 def test_a_report_has_the_bits_within_a_budget(run, tmp_path):
@@ -139,3 +139,14 @@ def test_a_report_has_the_bits_within_a_budget(run, tmp_path):
     assert "these bits" in section and "Predicted loss by cost" in section and "held-out examples" in section
     assert 'id="budget"' not in (call("report", run, "--out", out), out.read_text(encoding="utf-8"))[1]
     assert "budget" in error_of("report", run, "--out", out, "--budget", "1 B")
+
+
+def test_a_recipe_that_cannot_be_written_does_not_lose_the_result(run, tmp_path):
+    answer = call("advise", run, "--budget", "60%", "--recipe", tmp_path, "--json")
+    assert answer.code == 2 and "can't be written" in answer.err
+    assert bits(json.loads(answer.out))["dense2.weights"] < 8
+
+
+@pytest.mark.parametrize("option", ["--budget=1e400kB", "--budget=nan", "--max-loss=1e400%", "--max-loss=inf"])
+def test_amounts_are_finite(run, option):
+    assert f"{option.split('=')[0]} is '{option.split('=')[1]}': expected" in error_of("advise", run, option)

@@ -48,7 +48,8 @@ def test_labels_are_changed_one_by_one(folder):
     assert call("label", run).out == changed.out
     assert names(call("runs", "#paper", "--folder", folder)) == ["best"]
     assert "tag is 'two words'" in error_of("label", run, "--add-tag", "two words")
-    assert "does not contain the record of a run" in error_of("label", folder, "--name", "x")
+    for options in ([], ["--name", "x"]):
+        assert "does not contain the record of a run" in error_of("label", folder, *options)
     call("label", run, "--name", "", "--notes", "", "--remove-tag", "paper")
 
 
@@ -65,10 +66,11 @@ def test_deleted_runs_are_in_the_trash(folder, tmp_path, monkeypatch):
     pytest.importorskip("PyQt5.QtCore")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    run = record_run(tmp_path / "old", steps=2)
+    run = record_run(tmp_path / "old\n\x1b[31m", steps=2)
     answer = call("delete", run)
-    assert answer.code == 0 and answer.out == f"{run}: moved to the trash\n" and not run.exists()
-    assert (tmp_path / "data" / "Trash" / "files" / "old" / "run.sqlite").is_file()
+    assert answer.code == 0 and not run.exists()
+    assert answer.out == f"{tmp_path}{os.sep}old\\n\\x1b[31m: moved to the trash\n", "one line, without controls"
+    assert (tmp_path / "data" / "Trash" / "files" / run.name / "run.sqlite").is_file()
     assert "does not contain the record of a run" in error_of("delete", run)
 
 

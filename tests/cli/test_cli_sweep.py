@@ -23,6 +23,7 @@ def test_the_runs_are_listed_before_they_train(tmp_path, data):
         "weights.num_bits-8",
         "weights.num_bits-4",
     ]
+    assert answer.out.splitlines()[0] == "weights.num_bits-8 --set '*.weights.num_bits=8'", "as a shell takes it"
     assert [path.name for path in out.iterdir()] == ["sweep.json"]
 
 
@@ -33,6 +34,12 @@ def test_invalid_options_are_refused_before_any_run_starts(tmp_path, data):
     assert "--seed and --seeds" in error_of("sweep", "--seed", "1", "--seeds", "1,2", *out)
     assert "a sweep continues with --out DIR alone" in error_of("sweep", "--resume", tmp_path, *out)
     assert "is 'num_bits'" in error_of("sweep", "--vary", "num_bits", *out)
+    for varied, said in (
+        ("*.weights.num_bits=4,99", "num_bits is 99: expected a whole number from 2 to 16"),
+        ("*.weights.num_bit=4", "there is no setting '*.weights.num_bit'. Did you mean num_bits?"),
+        ("run.seed=1,2", "there is no setting 'run.seed'"),
+    ):
+        assert said in error_of("sweep", *options(data), "--vary", varied, *out)
     assert "has no sweep to continue" in error_of("sweep", *out)
     assert not (tmp_path / "sweep").exists()
 

@@ -1,8 +1,10 @@
 """The budget panel: bits within a budget as pending settings, and evaluations by cost."""
 
+import itertools
+
 import numpy as np
 import pytest
-from PyQt5 import QtCore, QtTest
+from PyQt5 import QtCore, QtTest, QtWidgets
 
 from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
 from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
@@ -11,6 +13,8 @@ from qatviz.gui.model.ghost import ghost_of
 from qatviz.gui.model.watching import SENSITIVITY
 from qatviz.gui.panels.budget.constraints import FIXED, HIGHEST, LOWEST
 from qatviz.gui.panels.budget.panel import POSITIONS, BudgetPanel
+from qatviz.gui.widgets.flow_layout import WrappedRows
+from qatviz.gui.widgets.scrolled import Scrolled
 from qatviz.metric import MODES
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Evaluate, EvaluateSettings, RestoreCheckpoint, WatchSensitivity
@@ -323,3 +327,22 @@ def test_the_window_evaluates_bits_of_a_run_that_has_ended(staged_window, app):
     window.launcher.evaluation_failed.emit("no data")
     panel.refresh()
     assert panel.trial_text.text() == "Not measured: no data"
+
+
+@pytest.mark.parametrize("width, height", [(300, 160), (380, 200), (900, 400)])
+def test_no_parts_overlap_where_there_is_little_room(context, staged, show, app, width, height):
+    run = staged()
+    context.model.process([sensitivity(run)])
+    panel = BudgetPanel(context)
+    area = show(Scrolled(panel), width, height)
+    for _ in range(3):
+        panel.refresh()
+        app.processEvents()
+    parts = [w for w in panel.findChildren(QtWidgets.QWidget) if w.isVisible() and w.parentWidget() is not panel]
+    for parent in {part.parentWidget() for part in parts if isinstance(part.parentWidget(), WrappedRows)}:
+        places = [(part, part.geometry()) for part in parts if part.parentWidget() is parent]
+        assert len(places) > 2
+        for (one, place), (other, elsewhere) in itertools.combinations(places, 2):
+            assert not place.intersects(elsewhere), (one, place, other, elsewhere)
+        assert all(parent.rect().contains(place) for _, place in places)
+    assert area.verticalScrollBar().isVisible() == (height < 400)

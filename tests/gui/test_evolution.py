@@ -115,6 +115,20 @@ def test_the_legend_shows_values_at_the_crosshair_or_the_newest(context, panel, 
     assert float(values(shown.plots["loss"])[""]) == pytest.approx(loss[-1], rel=5e-3) and canvas.crosshair is None
 
 
+def test_the_legend_shows_the_number_of_a_step_where_points_have_several(context, panel, trained):
+    run = trained(3000)
+    shown = panel("loss,sqnr")
+    loss = run.history.series("loss").mean
+    plot = shown.plots["loss"]
+    assert len(curve(plot).x) < 1600, "a point is the mean of several steps"
+    assert values(plot)[""] == MEASURES["loss"].plain(context.model.last_step.loss), "as in the status bar"
+    QTest.mouseMove(plot.canvas, QtCore.QPoint(round(plot.canvas.pixel_of(2501.2)), 20))
+    step = int(shown.ruler.crosshair_text.split()[1].replace(",", ""))
+    assert values(plot)[""] == MEASURES["loss"].plain(loss[step - 1])
+    sqnr = run.history.series("conv1.weights/sqnr_db", step, step).mean[0]
+    assert values(shown.plots["sqnr"])["conv1.weights"] == MEASURES["sqnr_db"].text(float(sqnr))
+
+
 def test_estimates_show_their_error_and_snapshots_the_exact_value(context, panel, staged):
     run = staged(steps=3)
     advance_run(context, run, 4)

@@ -3,8 +3,10 @@
 import pytest
 from PyQt5 import QtCore
 from PyQt5.QtTest import QTest
+from window_stage import draw
 
 from qatviz.gui.panels.histograms.panel import HistogramsPanel
+from qatviz.gui.window.main_window import DEFAULT_SIZE
 
 
 @pytest.fixture
@@ -48,6 +50,20 @@ def test_the_hint_explains_float_like_weights_and_shows_2_bits(panel, context):
     assert not again.hint.isVisible(), "it was closed for good"
 
 
+def test_the_first_window_of_the_default_size_has_the_hint_and_all_tiles(staged_window, app):
+    window, _run, _advance = staged_window
+    window.resize(DEFAULT_SIZE)
+    for _ in range(6):
+        draw(window, app)
+    shown = window.panels["histograms"]
+    assert shown.hint.isVisible() and "still look like floats?" in shown.hint.text.text()
+    assert shown.canvas.verticalScrollBar().maximum() == 0, "the legend leaves it the room"
+    QTest.mouseClick(shown.hint.close_button, QtCore.Qt.LeftButton)
+    for _ in range(6):
+        draw(window, app)
+    assert shown.bar.heightForWidth(shown.width()) == shown.bar.height_at(shown.width(), True), "the legend is back"
+
+
 def test_the_hint_is_hidden_in_a_low_panel(panel, app):
     made, _run = panel()
     made.resize(made.width(), 200)
@@ -60,8 +76,9 @@ def test_all_tiles_that_fit_without_the_line_fit_with_it(panel, app, height):
     """The size Fit counts the line, which never cuts a row of tiles."""
 
     def settled():
-        settle(made)
-        app.processEvents()  # the layout
+        for _ in range(3):
+            settle(made)
+            app.processEvents()  # the layouts of the bar, of the panel
         settle(made)
 
     made, _run = panel()

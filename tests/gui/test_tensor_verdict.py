@@ -31,6 +31,7 @@ def test_a_long_offer_does_not_widen_the_panel(context, staged, make):
     text = "Range Least squared error (MSE): SQNR ≈ 8.2 dB → 10.8 dB or more"
     button.setText(text)
     button.show()
+    QtWidgets.QApplication.processEvents()  # which lays the panel out anew
     assert panel.minimumSizeHint().width() == before < button.sizeHint().width()
     button.setFixedSize(button.sizeHint().width() // 2, button.sizeHint().height())
     option = QtWidgets.QStyleOptionButton()

@@ -9,6 +9,7 @@ from window_stage import draw, make_window, prepared_of
 
 from qatviz.gui.panels.network.measures import table_of
 from qatviz.gui.window.time_bar import TimeSlider
+from qatviz.measures import MEASURES
 from qatviz.presentation.palette import color_of
 from qatviz.protocol import commands as c
 
@@ -157,6 +158,8 @@ def test_a_click_in_the_evolution_sets_the_time_and_marks_it(window, app):
     draw(window, app)
     assert window.model.moment.step == 4
     assert [place for place, _ in plot.canvas.moments] == [4.0]
+    loss = window.model.history.series("loss", 4, 4).mean[0]
+    assert plot.legend.entries[0].value == MEASURES["loss"].plain(float(loss)), "the number of the moment"
     picture = plot.canvas.grab().toImage()
     colors = {picture.pixelColor(x, 20).name() for x in range(picture.width())}
     assert color_of(window.theme.colors, plot.canvas.moments[0][1]) in colors

@@ -109,6 +109,7 @@ def test_names_with_wildcards_match_themselves_only():
         (recipe(rule("a", symmetric=1)), "rule 1 (a): symmetric is 1: expected on or off"),
         (recipe(rule("a", range_method="best")), "rule 1 (a): range_method is 'best': expected one of"),
         (b" " * (MAX_BYTES + 1), "is too large"),
+        (recipe(rule("*a" * 5000 + "b", num_bits=4)), "rule 1: tensors has 10,001 characters: expected a pattern of"),
     ],
 )
 def test_errors_name_rule_key_value_and_what_is_allowed(content, said):
@@ -120,6 +121,8 @@ def test_errors_name_rule_key_value_and_what_is_allowed(content, said):
 @pytest.mark.parametrize(
     "rules, said",
     [
+        ([rule("*a" * 500, num_bits=4)], f"rule 1 ({'*a' * 500}): {'*a' * 500}.num_bits: no tensor is named"),
+        ([rule("[z-a]*", num_bits=4)], "rule 1 ([z-a]*): [z-a]*.num_bits: no tensor is named '[z-a]*'"),
         ([rule("conv9", num_bits=4)], "rule 1 (conv9): conv9.num_bits: no tensor is named 'conv9'"),
         ([rule(), rule("conv.weights", range_method="kl")], "rule 2 (conv.weights): conv.weights.range_method is 'kl'"),
     ],

@@ -24,7 +24,9 @@ from qatviz.cli import main
 from qatviz.errors import QatvizError
 from qatviz.protocol import wire
 from qatviz.protocol.reasons import SaveKind, SaveReason
+from qatviz.session.checkpoints import recorded_state
 from qatviz.session.export import source_of
+from qatviz.session.prepared import ignore
 from qatviz.session.record_requests import RecordedStateRequest
 from qatviz.session.recorded import open_recorded
 from qatviz.session.request import ResumeRequest
@@ -88,6 +90,13 @@ READERS = {
     "window": lambda run: open_recorded(str(run)),
     "export": lambda run: source_of(RecordedStateRequest(str(run))),
     "resume": prepare_to_resume,
+}
+#: Commands on several runs, which list a run that can't be read or name it.
+READERS_OF_SEVERAL = {
+    "runs": lambda run: command("runs", "--folder", run.parent),
+    "compare": lambda run: command("compare", run, run),
+    "compare --html": lambda run: command("compare", run, "--json", "--html", run.parent / "comparison.html"),
+    "state": lambda run: recorded_state(str(run), None, None, ignore),  # for evaluate, sensitivity and advise
 }
 
 
@@ -215,7 +224,7 @@ def test_each_reader_gives_a_result_or_an_error(original, tmp_path, part):
         run = tmp_path / str(number)
         shutil.copytree(str(original), str(run))
         what = CHANGES[part](run, chance)
-        for name, read in READERS.items():
+        for name, read in {**READERS, **READERS_OF_SEVERAL}.items():
             try:
                 read(run)
             except QatvizError as error:

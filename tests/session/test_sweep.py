@@ -64,6 +64,20 @@ def test_a_plan_is_stored_and_another_is_refused(tmp_path):
         open_plan(str(tmp_path / "none"), None)
 
 
+def test_a_stored_plan_runs_code_only_if_the_user_repeats_that(tmp_path):
+    plan = SweepPlan(("--model", "evil.py:build", "--allow-code"), (BITS,))
+    assert open_plan(str(tmp_path), plan) == plan
+    with pytest.raises(SettingError, match="may execute code in files .--allow-code.: .* repeat all its options"):
+        open_plan(str(tmp_path), None)
+    assert open_plan(str(tmp_path), plan) == plan
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "run.log").mkdir()
+    with pytest.raises(RecordError, match="run.log: cannot be written: Is a directory"):
+        run_sweep(str(tmp_path), SweepPlan(()), 1, print)
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -1,8 +1,8 @@
-"""Layout that wraps rows of widgets like text."""
+"""Layout that wraps rows of widgets like text, and a widget for it in a splitter."""
 
 from typing import Iterable, List, Optional, Sequence
 
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
 
 
 class FlowLayout(QtWidgets.QLayout):
@@ -82,3 +82,24 @@ class FlowLayout(QtWidgets.QLayout):
             rows[-1].append(size)
             used += size.width() + self.spacing()
         return rows
+
+
+class WrappedRows(QtWidgets.QWidget):
+    """Widget that is as high as its layout needs at its width: a splitter does not ask for that.
+
+    Where there is less room, a scroll area around it scrolls, instead of rows that overlap.
+    """
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def event(self, event: QtCore.QEvent) -> bool:
+        if event.type() == QtCore.QEvent.LayoutRequest:
+            self._fit()
+        return super().event(event)
+
+    def _fit(self) -> None:
+        height = self.layout().minimumHeightForWidth(self.width())
+        if height != self.minimumHeight():
+            self.setMinimumHeight(height)

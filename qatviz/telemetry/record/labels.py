@@ -58,6 +58,12 @@ def checked_labels(name: str = "", notes: str = "", tags: Iterable[str] = ()) ->
     return RunLabels(name, notes, tuple(words))
 
 
+def check_is_run(directory: Union[str, Path]) -> None:
+    """Raise a :class:`RecordError` unless ``directory`` contains the record of a run, which may be damaged."""
+    if not (Path(directory) / DATABASE_NAME).is_file():
+        raise RecordError(f"{directory}: does not contain the record of a run")
+
+
 def read_labels(directory: Union[str, Path]) -> RunLabels:
     """Return the labels of the run in ``directory``; empty ones if it has none.
 
@@ -90,10 +96,9 @@ def write_labels(directory: Union[str, Path], labels: RunLabels) -> RunLabels:
     SettingError
         As :func:`checked_labels` does.
     """
+    check_is_run(directory)
     path = Path(directory) / LABELS_FILE
     labels = checked_labels(*labels)
-    if not (path.parent / DATABASE_NAME).is_file():
-        raise RecordError(f"{path.parent}: does not contain the record of a run")
     row: Dict[str, Any] = dict(labels._asdict(), tags=list(labels.tags))
     try:
         write_file(path, (json.dumps(row, indent=1) + "\n").encode("utf-8"))

@@ -18,7 +18,7 @@ from qatviz.gui.panels.budget.evaluations import Evaluation, Evaluations
 from qatviz.gui.panels.budget.plot import ParetoPlot
 from qatviz.gui.panels.budget.trials import Trials
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.flow_layout import FlowLayout
+from qatviz.gui.widgets.flow_layout import FlowLayout, WrappedRows
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.gui.widgets.scrolled import Scrolled
@@ -163,7 +163,7 @@ class BudgetPanel(Panel):
         by_metric = FlowLayout(spacing=4)
         by_metric.addWidget(self.loss_label)
         by_metric.addWidget(find)
-        upper = QtWidgets.QWidget()
+        upper = WrappedRows()
         rows = QtWidgets.QVBoxLayout(upper)
         rows.setContentsMargins(6, 4, 6, 4)
         rows.addLayout(bar)
@@ -173,7 +173,7 @@ class BudgetPanel(Panel):
         rows.addLayout(by_metric)
         rows.addWidget(self.trial_text)
         rows.addWidget(self.table, 1)
-        below = QtWidgets.QWidget()
+        below = WrappedRows()
         picture = QtWidgets.QVBoxLayout(below)
         picture.setContentsMargins(6, 4, 6, 4)
         picture.addWidget(self.plot, 1)

@@ -289,6 +289,7 @@ class EvolutionPanel(Panel):
             others,
             frozenset(self._hidden),
             self.plots[LOSS].smoothing.steps,
+            None if model.moment is None else model.moment.step,
         )
 
     def _show_plots(self) -> None:

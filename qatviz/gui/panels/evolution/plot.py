@@ -38,7 +38,7 @@ class View(NamedTuple):
     """State that all plots share when they are drawn.
 
     ``tensors`` are drawn in colour, ``current`` among them with a wider line, and ``others`` faintly; ``hidden`` are
-    the keys of curves that the legend hides.
+    the keys of curves that the legend hides. ``moment`` is the step of the past that is shown; None: the newest.
     """
 
     history: History
@@ -50,6 +50,7 @@ class View(NamedTuple):
     others: Tuple[str, ...]
     hidden: FrozenSet[str]
     smoothed_steps: int
+    moment: Optional[int] = None
 
     def x_of(self, steps: np.ndarray) -> np.ndarray:
         return self.clock.seconds(steps) if self.axis.unit == "seconds" else np.asarray(steps, np.float64)
@@ -237,9 +238,11 @@ class EvolutionPlot(QtWidgets.QWidget):
         return True
 
     def update_legend(self, view: View) -> None:
-        """Show the values at the crosshair, or the newest visible ones, in the legend."""
+        """Show the values at the crosshair, at the shown moment, or the newest visible ones, in the legend."""
         x = self.canvas.crosshair
-        step = view.step_at(view.axis.high if x is None else x)
+        step = round(view.step_at(view.axis.high if x is None else x), 0)  # as the text at the crosshair
+        if x is None and view.moment is not None:
+            step = float(view.moment)
         if x is not None and x > view.axis.newest:
             step = -1.0
         texts = {drawn.spec.series: self._text_at(view, drawn, step) for drawn in self._drawn}
@@ -310,19 +313,25 @@ class EvolutionPlot(QtWidgets.QWidget):
         return curve._replace(y=axis.places(drawn.values), low=low, high=high, stroke=curve.stroke._replace(width=2.0))
 
     def _text_at(self, view: View, drawn: _Drawn, step: float) -> str:
-        """Return the value of the point that contains ``step``, or of the last one before it, with its error."""
+        """Return the value at ``step``, or the last one before it, with its error.
+
+        It is the mean of the point that contains it only where the history has no single steps, or it is smoothed:
+        what other panels show for this step is the same number.
+        """
         points = drawn.points
         index = int(np.searchsorted(points.first, step, side="right")) - 1
         if index < 0:
             return self.kind.text(None)
         value = float(drawn.values[index])
-        if not self.kind.pattern:
+        if drawn.values is not points.mean:
             return self.kind.text(value)
-        first, middle = int(points.first[index]), float(points.step[index])
-        series, errors = estimates(view.history, drawn.spec.series, first, int(2 * middle) - first)
-        if points.count[index] == 1 and len(series.mean) == 1:
-            value = float(series.mean[0])
-        return self.kind.text(value, error=float(errors.mean()) if len(errors) else 0.0)
+        first, last = int(points.first[index]), int(2 * points.step[index] - points.first[index])
+        series, errors = estimates(view.history, drawn.spec.series, first, min(last, int(step)))
+        known = np.flatnonzero(series.count > 0)
+        error = float(errors.mean()) if len(errors) else 0.0
+        if len(known) and series.count[known[-1]] == 1:
+            value, error = float(series.mean[known[-1]]), float(errors[known[-1]])
+        return self.kind.text(value, error=error) if self.kind.pattern else self.kind.text(value)
 
     def _axis(self) -> Axis:
         return plot_axis(self.kind.title, self.kind.axis, self.log.isChecked())

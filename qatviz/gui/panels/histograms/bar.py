@@ -111,10 +111,14 @@ class HistogramsBar(QtWidgets.QWidget):
 
     def fit(self, width: int, height: int) -> None:
         """Show the legend if the bar with it is no higher than ``height``."""
+        self._has_legend = self.height_at(width, True) <= height
+        self._show_samples()
+
+    def height_at(self, width: int, with_legend: bool) -> int:
+        """Return the height at a width with or without the legend."""
         rest = [part for part in self._parts() if part not in self._samples.values() and not part.isHidden()]
         legend = [part for key, part in self._samples.items() if key != PENDING or self._is_pending]
-        self._has_legend = self.layout().height_of([*rest, *legend], width) <= height
-        self._show_samples()
+        return int(self.layout().height_of([*rest, *(legend if with_legend else [])], width))
 
     def _parts(self) -> List[QtWidgets.QWidget]:
         layout = self.layout()

@@ -123,20 +123,22 @@ class HistogramsPanel(Panel):
         self._share_height()  # at once: what has no room now would cover the tiles until the next frame
 
     def _share_height(self) -> None:
-        """Show legend and hint as far as they leave room for tiles."""
-        self.bar.fit(self.width(), self.height() - MIN_TILES_PX)
-        self._update_hint()
-
-    def _update_hint(self) -> None:
+        """Show hint and legend, in this order, as far as they leave room for tiles."""
         model, tensor = self.model, None
-        is_present = model.snapshot is not None and model.moment is None
-        if is_present and model.state in ACTIVE_STATES and self._has_room_for_hint():
-            tensor = self._hint_tensor()
-        self.hint.update_from(tensor, None if tensor is None else model.settings_of(tensor.name))
+        if model.snapshot is not None and model.moment is None and model.state in ACTIVE_STATES:
+            tensor = None if self.hint.is_dismissed else self._hint_tensor()
+        height, has_room = self.height() - MIN_TILES_PX, False
+        if tensor is not None:
+            has_room = self._has_room_for_hint(True)
+            if not has_room and self._has_room_for_hint(False):
+                has_room, height = True, 0
+        self.bar.fit(self.width(), height)
+        self.hint.update_from(*((tensor, model.settings_of(tensor.name)) if tensor and has_room else (None, None)))
 
-    def _has_room_for_hint(self) -> bool:
+    def _has_room_for_hint(self, with_legend: bool) -> bool:
         """Return whether as many tiles are visible with the hint as without it, or many anyway."""
-        width, without = self.width(), self.height() - self.bar.heightForWidth(self.width())
+        width = self.width()
+        without = self.height() - self.bar.height_at(width, with_legend)
         room = without - self.hint.height_at(width)
 
         def fits(height: int) -> bool:

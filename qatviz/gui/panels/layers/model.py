@@ -1,6 +1,5 @@
 """Model of the table of layers for Qt's views, and its filter."""
 
-from fnmatch import fnmatchcase
 from typing import Any, List, Optional, Sequence
 
 from PyQt5 import QtCore
@@ -10,6 +9,7 @@ from qatviz.analysis.verdict import LEVEL_NAMES, WARNING
 from qatviz.gui.panels.layers.columns import COLUMNS, INDEX
 from qatviz.gui.panels.layers.rows import Rows
 from qatviz.gui.widgets.theme import Theme
+from qatviz.name_lookup import matches_pattern
 from qatviz.network.plan import QuantizedTensor
 
 SORT_ROLE = Qt.UserRole
@@ -129,4 +129,4 @@ class LayersFilter(QtCore.QSortFilterProxyModel):
     def filterAcceptsRow(self, source_row: int, source_parent: QtCore.QModelIndex) -> bool:
         tensor = self.sourceModel().rows.tensors[source_row]
         name = tensor.name.lower()
-        return self._kind in ("", tensor.kind) and all(fnmatchcase(name, word) for word in self._words)
+        return self._kind in ("", tensor.kind) and all(matches_pattern(name, word) for word in self._words)

@@ -56,6 +56,7 @@ class VerdictLine(QtWidgets.QWidget):
         # The height stays the same, so that the plots below do not move.
         policy = self.button.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
+        policy.setHorizontalPolicy(QtWidgets.QSizePolicy.Maximum)  # it may be narrower than its text
         self.button.setSizePolicy(policy)
         self.button.hide()
         layout = QtWidgets.QGridLayout(self)
