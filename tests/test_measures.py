@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.measures import HIGHER, LOWER, MEASURES, NEITHER, size_bytes
+from qatviz.measure_declaration import HIGHER, LOWER, NEITHER
+from qatviz.measures import MEASURES, size_bytes
 from qatviz.number_format import UNKNOWN, bytes_text, percent_text, si
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.settings import quantizer_settings

@@ -10,7 +10,8 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 import numpy as np
 
 from qatviz.analysis.verdict import BAD, GOOD, LEVEL_NAMES, WARNING, Verdict
-from qatviz.measures import MEASURES, Thresholds
+from qatviz.measure_declaration import Thresholds
+from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import count, finite
 from qatviz.settings import MIN_MAX, QuantizerSettings

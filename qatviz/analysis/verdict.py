@@ -9,7 +9,8 @@ from typing import Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 
 from qatviz.analysis.causes import Facts, clipping, few_codes_expected, unused_codes
-from qatviz.measures import HIGHER, IDEAL_RMSE_OVER_SCALE, MEASURES
+from qatviz.measure_declaration import HIGHER
+from qatviz.measures import IDEAL_RMSE_OVER_SCALE, MEASURES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import percent_text, signed
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES

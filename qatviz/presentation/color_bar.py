@@ -4,7 +4,7 @@ from typing import List, Tuple
 
 import numpy as np
 
-from qatviz.measures import LOWER, NEITHER, Measure
+from qatviz.measure_declaration import LOWER, NEITHER, Measure
 from qatviz.presentation.palette import SCALE_STEPS, ink_on, scale_role
 from qatviz.presentation.scene import END, MIDDLE, Fill, Metrics, Shape, Stroke, Text, rects
 

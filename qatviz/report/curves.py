@@ -4,7 +4,8 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.measures import MEASURES, Measure
+from qatviz.measure_declaration import Measure
+from qatviz.measures import MEASURES
 from qatviz.metric import MODE_NAMES, MODES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.presentation.chart import Axis, plot_axis

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from qatviz.measures import HIGHER, LOWER, MEASURES, NEITHER
+from qatviz.measure_declaration import HIGHER, LOWER, NEITHER
+from qatviz.measures import MEASURES
 from qatviz.presentation.color_bar import bar_texts, color_bar, color_role, value_role
 from qatviz.presentation.palette import DARK, LIGHT, SCALE_STEPS, color_of, scale_role
 from qatviz.presentation.scene import Rects, Text, estimated_metrics

@@ -13,7 +13,8 @@ from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.panel import Panel, PanelKeys
-from qatviz.measures import MEASURES, Measure
+from qatviz.measure_declaration import Measure
+from qatviz.measures import MEASURES
 from qatviz.network.graph import Network
 from qatviz.network.plan import ACTIVATIONS, WEIGHTS, QuantizationPlan, QuantizedTensor
 from qatviz.presentation.color_bar import color_bar, value_role

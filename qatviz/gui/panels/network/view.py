@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.panels.network.items import Node
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
-from qatviz.measures import NEITHER, Measure
+from qatviz.measure_declaration import NEITHER, Measure
 from qatviz.network.plan import QuantizedTensor
 from qatviz.presentation.color_bar import bar_texts, color_bar
 from qatviz.presentation.scene import Shape

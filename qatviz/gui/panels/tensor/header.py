@@ -21,7 +21,8 @@ from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.labels import RichLabel
 from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.gui.widgets.theme import Theme
-from qatviz.measures import LOWER, MEASURES, Measure
+from qatviz.measure_declaration import LOWER, Measure
+from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import Quantity
 
