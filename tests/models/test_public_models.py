@@ -53,8 +53,11 @@ def assert_exact(imported, inputs, expected):
         assert np.abs(found - wanted).max() <= FLOAT_ERROR * np.abs(wanted).max()
 
 
-def assert_trains_and_exports(model, data, folder, imported):
-    """Train a model for two steps, evaluate it, export it, and compare the codes of each runtime."""
+def assert_trains_and_exports(model, data, folder, imported, identical=REQUIRED.identical):
+    """Train a model for two steps, evaluate it, export it, and compare the codes of each runtime.
+
+    ``identical`` is the least fraction of identical codes in onnxruntime.
+    """
     result = trained(model, data, steps=STEPS, batch_size=BATCH)
     assert np.isfinite(result.outcome.loss) and all(np.isfinite(score) for score in result.scores.values())
     state = result.final_state.arrays
@@ -64,7 +67,8 @@ def assert_trains_and_exports(model, data, folder, imported):
     found = dict(agreements(result, folder))
     assert {"simulator to evaluation graph", "onnx"} <= set(found)
     for name, agreement in found.items():
-        assert agreement.reaches(REQUIRED_OF_MANY_LAYERS), (name, agreement)
+        least = identical if "onnx" in name else REQUIRED.identical
+        assert agreement.reaches(REQUIRED_OF_MANY_LAYERS._replace(identical=least)), (name, agreement)
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -77,7 +81,7 @@ def test_a_model_of_tf_keras(name, tmp_path):
         imported = import_model(model)
         expected = predicted_in_double_precision(case.build, model.get_weights(), data[0][:3])
         assert_exact(imported, data[0][:3], expected)
-        assert_trains_and_exports(model, data, tmp_path, imported)
+        assert_trains_and_exports(model, data, tmp_path, imported, case.identical)
 
 
 @pytest.fixture(scope="module")
