@@ -46,11 +46,11 @@ def widths_text(tensors: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def effect_text(unit: CostUnit, before: Allocation, after: Allocation) -> str:
-    """Return cost and predicted loss of an allocation: ``48.2 kB (−12.0 kB), predicted loss 0.0120 (+0.0040)``."""
+    """Return cost and predicted loss of an allocation: ``36.2 kB (−12 kB), predicted loss 0.016 (+0.004)``."""
     saved, added = before.cost - after.cost, after.loss - before.loss
-    cost = f"−{cost_text(unit, saved)}" if saved >= 0 else f"+{cost_text(unit, -saved)}"
-    loss = f"+{si(added)}" if added >= 0 else signed(added)
-    return f"{cost_text(unit, after.cost)} ({cost}), predicted loss {si(after.loss)} ({loss})"
+    cost = f" ({'−' if saved > 0 else '+'}{cost_text(unit, abs(saved))})" if saved else ""
+    loss = f" ({'+' + si(added) if added > 0 else signed(added)})" if added else ""
+    return f"{cost_text(unit, after.cost)}{cost}, predicted loss {si(after.loss)}{loss}"
 
 
 def change_of_bits(choice: Choice) -> str:

@@ -139,7 +139,7 @@ class ChannelsLayout(RowsLayout):
 
     def header_shapes(self, sorted_by: Optional[int]) -> List[Shape]:
         base, edges = _PADDING / 2 + self._metrics.ascent, self._edges
-        boxes = "Weights of each layer" if self._view.per_layer else "Weights of each channel"
+        boxes = "By layer" if self._view.per_layer else "By channel"
         room = edges[2] - edges[1] - _PADDING
         shapes: List[Shape] = [
             Text(_PADDING, base, "Weights" + (" ▾" if sorted_by is None else "")),
