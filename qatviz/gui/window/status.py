@@ -67,7 +67,7 @@ class StatusBar(QtWidgets.QStatusBar):
         self.addWidget(self.busy)
         self.chip = Label()
         self.chip.setToolTip(_CHIP_TIP)
-        self.chip.setAlignment(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
+        self.chip.setAlignment(QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter)
         self.addPermanentWidget(self.chip)
         self.fields: Dict[str, QtWidgets.QLabel] = {}
         self._longest: Dict[str, str] = {}
@@ -149,7 +149,7 @@ class StatusBar(QtWidgets.QStatusBar):
             room -= width + _GAP
             self.fields[name].setFixedSize(width, metrics.height())
             self.fields[name].setVisible(room >= 0)
-        self._chip_room = room - _GAP
+        self._chip_room = room - 3 * _GAP
         self._show_chip()
 
     def _show_chip(self) -> None:
@@ -160,7 +160,7 @@ class StatusBar(QtWidgets.QStatusBar):
         text = next((text for text in texts if width(text) <= self._chip_room), "")
         if text != self.chip.text():
             self.chip.setText(text)
-            self.chip.setFixedSize(width(text), metrics.height())
+            self.chip.setFixedSize(width(text) + 2 * _GAP, metrics.height())  # apart from a loss of any length
         self.chip.setVisible(bool(text))
 
     def _speed_tip(self) -> str:
