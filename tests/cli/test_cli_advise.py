@@ -1,6 +1,7 @@
 """``qatviz advise``: bits within a budget, with what they cost, on a recorded run."""
 
 import json
+import shutil
 
 import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
@@ -96,7 +97,8 @@ def test_a_largest_loss_gives_the_cheapest_bits(run):
     assert costs == sorted(costs) and close["after"]["cost"] in costs
 
 
-def test_the_bits_are_applied_to_the_run(run):
+def test_the_bits_are_applied_to_the_run(run, tmp_path):
+    run = shutil.copytree(str(run), str(tmp_path / "run"))  # the other tests need it as it is
     options = ("--budget", "60%", "--bits", "4,8", "--apply")
     assert "--apply: the run has done all its 30 steps: expected --steps" in error_of("advise", run, *options)
     answer = call("advise", run, *options, "--steps", 32)

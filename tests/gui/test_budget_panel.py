@@ -334,7 +334,7 @@ def test_no_parts_overlap_where_there_is_little_room(context, staged, show, app,
     run = staged()
     context.model.process([sensitivity(run)])
     panel = BudgetPanel(context)
-    area = show(Scrolled(panel), width, height)
+    show(panel, width, height)
     for _ in range(3):
         panel.refresh()
         app.processEvents()
@@ -345,4 +345,6 @@ def test_no_parts_overlap_where_there_is_little_room(context, staged, show, app,
         for (one, place), (other, elsewhere) in itertools.combinations(places, 2):
             assert not place.intersects(elsewhere), (one, place, other, elsewhere)
         assert all(parent.rect().contains(place) for _, place in places)
-    assert area.verticalScrollBar().isVisible() == (height < 400)
+    halves = panel.findChildren(Scrolled)
+    assert len(halves) == 2 and all(half.verticalScrollBar().isVisible() == (height < 400) for half in halves)
+    assert panel.minimumSizeHint().width() < 320

@@ -318,7 +318,7 @@ def test_the_window_passes_the_requests(staged_window, app):
     draw(window, app)
     panel = window.panels["predictions"]
     assert panel.gallery.view.shown.pictures is IMAGES
-    window.docks.open("histograms")
+    window.docks.open("evolution")
     app.processEvents()
     window.model.process([predictions(step=4)])
     assert run.sent[-1] == WatchPredictions(False)

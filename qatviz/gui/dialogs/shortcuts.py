@@ -11,18 +11,18 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 EVERYWHERE = (
     ("next, previous control", "Tab, Shift+Tab"),
     ("press the focused button", "Space"),
-    ("in a list or slider: next, previous value", "↑, ↓, Page Up, Page Down, Home, End"),
-    ("in a number box: increase, decrease", "↑, ↓, Page Up, Page Down"),
+    ("in a list or slider: next, previous value", "↑, ↓, PgUp, PgDown, Home, End"),
+    ("in a number box: increase, decrease", "↑, ↓, PgUp, PgDown"),
     ("in a number box: apply, revert the typed value", "Enter, Esc"),
-    ("scroll what does not fit into its panel", "Page Up, Page Down"),
-    ("in a table: go to another row or column", "↑, ↓, ←, →, Page Up, Page Down, Home, End"),
+    ("scroll a panel", "PgUp, PgDown"),
+    ("in a table: go to another row or column", "↑, ↓, ←, →, PgUp, PgDown, Home, End"),
 )
 #: Title of the page with all groups.
 ALL = "All keys"
 #: Initial size: average characters and lines.
 _WIDTH, _HEIGHT = 182, 48
 #: Widths of the texts in a column of groups: what is done, and the keys (average characters).
-_ACTION_WIDTH, _KEYS_WIDTH = 25, 19
+_ACTION_WIDTH, _KEYS_WIDTH = 27, 17
 #: Lines of a group's title with the gap above it.
 _TITLE_LINES = 2
 

@@ -19,9 +19,14 @@ class PanelKeys(NamedTuple):
     text: str
 
 
+#: Keys whose sign is shorter than the system's name.
+_SIGNS = {"Left": "←", "Right": "→", "Up": "↑", "Down": "↓"}
+
+
 def keys_text(keys: Iterable[str]) -> str:
-    """Return keys as the system writes them."""
-    return ", ".join(QtGui.QKeySequence(key).toString(QtGui.QKeySequence.NativeText) for key in keys)
+    """Return keys as the system writes them, but arrows as signs."""
+    native = QtGui.QKeySequence.NativeText
+    return ", ".join(_SIGNS.get(key) or QtGui.QKeySequence(key).toString(native) for key in keys)
 
 
 class Panel(QtWidgets.QWidget):

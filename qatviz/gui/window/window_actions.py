@@ -1,7 +1,7 @@
 """Handlers of the window's actions."""
 
 import os
-from typing import Callable, Dict
+from typing import Callable, Dict, List, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -283,7 +283,16 @@ class WindowActions:
     def shortcuts(self) -> None:
         from qatviz.gui.dialogs.shortcuts import ShortcutsDialog
 
-        panels = [(f"{panel.title} panel", panel.key_rows()) for panel in self._window.panels.values()]
+        #: Titles of the panels that have a row, by the title of a group of rows.
+        groups: Dict[str, Dict[Tuple[str, str], List[str]]] = {}
+        for panel in self._window.panels.values():
+            rows = groups.setdefault(f"{panel.group} panels" if panel.group else f"{panel.title} panel", {})
+            for row in panel.key_rows():
+                rows.setdefault(row, []).extend([panel.title] if panel.group else [])
+        panels = [
+            (title, [(": ".join(filter(None, [", ".join(names), text])), keys) for (text, keys), names in rows.items()])
+            for title, rows in groups.items()
+        ]
         dialog = ShortcutsDialog([*a.menu_keys(), *panels], self._window)
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         dialog.open()

@@ -56,6 +56,8 @@ _UNKNOWN = (
     "The bits are chosen from the sensitivity of the tensors: “Estimate” in the Sensitivity panel computes it.",
 )
 _NO_TIME = "The time on the chip is not known: {}"
+#: Width below which each half of the panel scrolls, px; characters of the unit that are shown at least.
+_PART_PX, _UNIT_CHARACTERS = 150, 18
 
 
 class BudgetPanel(Panel):
@@ -75,8 +77,8 @@ class BudgetPanel(Panel):
     needs = SENSITIVITY
     topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, CHIP, STATE, TRIALS)
     keys = (
-        PanelKeys(("Left", "Right", "PgUp", "PgDown"), "on the slider: a smaller, a larger budget"),
-        PanelKeys(("Left", "Right"), "in the picture: select the previous, the next evaluation"),
+        PanelKeys(("Left", "Right", "PgUp", "PgDown"), "slider: a smaller, a larger budget"),
+        PanelKeys(("Left", "Right"), "picture: select another dot"),
     )
 
     def _setup_ui(self) -> None:
@@ -97,6 +99,8 @@ class BudgetPanel(Panel):
             self.unit_box.addItem(UNIT_LABELS[unit], unit.value)
             self.unit_box.setItemData(number, UNIT_HELP[unit], QtCore.Qt.ToolTipRole)
         self.unit_box.setAccessibleName("Unit of the budget")
+        self.unit_box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.unit_box.setMinimumContentsLength(_UNIT_CHARACTERS)
         self.width_buttons = {width: QtWidgets.QToolButton(text=str(width), checkable=True) for width in WIDTHS}
         self.bits = QtWidgets.QWidget()
         for width, button in self.width_buttons.items():
@@ -186,7 +190,7 @@ class BudgetPanel(Panel):
         self._parts.setChildrenCollapsible(False)
         for part in (upper, below):
             place = Scrolled(part)
-            place.limit_minimum(QtCore.QSize(QtWidgets.QWIDGETSIZE_MAX, 1))  # each part scrolls, not the panel
+            place.limit_minimum(QtCore.QSize(_PART_PX, 1))  # each part scrolls, not the panel
             self._parts.addWidget(place)
         self._parts.setSizes([1, 1])
         inner = QtWidgets.QVBoxLayout(self._content)

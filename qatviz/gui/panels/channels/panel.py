@@ -37,7 +37,7 @@ class ChannelsPanel(Panel):
     needs = CHANNELS
     group = DECIDE
     topics = (RUN, STATE, SETTINGS, SELECTION, CHANNELS)
-    keys = (PanelKeys(("Up", "Down"), "select the previous, the next weights"),)
+    keys = (PanelKeys(("Up", "Down"), "select another row"),)
     #: Emitted to measure the channels of a run that has ended.
     wanted = QtCore.pyqtSignal()
     #: Emitted when that is no longer wanted.

@@ -16,6 +16,8 @@ from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.presentation.chip_texts import error_text, facts, layer_text, source_lines, sources_text
 
 _LEAST_MHZ, _MOST_MHZ = 1.0, 4000.0
+#: Characters of the target that are shown at least.
+_TARGET_CHARACTERS = 24
 _TARGET_TIP = (
     "Library of kernels, and the processor core or the chip that it runs on; times on measured chips are more exact"
 )
@@ -31,12 +33,14 @@ class ChipPanel(Panel):
     about = "Whether the network fits a chip: flash, RAM and time, and the layers that take most of them"
     group = DECIDE
     topics = (RUN, CHIP, SELECTION)
-    keys = (PanelKeys(("Left", "Right"), "select the layer of the previous, the next operation"),)
+    keys = (PanelKeys(("Left", "Right"), "select another layer"),)
     #: Emitted with the :class:`qatviz.analysis.chip.targets.Target` that the user has chosen.
     target_chosen = QtCore.pyqtSignal(object)
 
     def _setup_ui(self) -> None:
         self.target_box = QtWidgets.QComboBox()
+        self.target_box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.target_box.setMinimumContentsLength(_TARGET_CHARACTERS)
         for number, choice in enumerate(targets()):
             self.target_box.addItem(f"{choice.kernels.label} on {choice.part}", choice.key)
             tip = f"{choice.kernels.about}. {sources_text(choice)} Error of times: {error_text(choice)}"

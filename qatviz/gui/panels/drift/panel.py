@@ -49,7 +49,7 @@ class DriftPanel(Panel):
     needs = DRIFT
     group = DECIDE
     topics = (RUN, STATE, SELECTION, EXAMPLE, DRIFT)
-    keys = (PanelKeys(("Up", "Down"), "select the previous, the next layer"),)
+    keys = (PanelKeys(("Up", "Down"), "select another row"),)
     #: Emitted with the DriftQuestion about a run that has ended.
     wanted = QtCore.pyqtSignal(object)
     #: Emitted when that is no longer wanted.

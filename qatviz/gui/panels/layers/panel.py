@@ -41,10 +41,10 @@ class LayersPanel(Panel):
     about = "Every quantized tensor with its settings and its quantization error."
     topics = (SNAPSHOT, SETTINGS, EVENTS, SELECTION, CHIP, MOMENT)
     keys = (
-        PanelKeys(("F2", *"0123456789"), "type the bits of the current row (also a double click on them)"),
+        PanelKeys(("F2", *"0123456789"), "type the bits of the row (also a double click)"),
         PanelKeys(("Return",), "open the tensor in the Tensor panel"),
         PanelKeys(("Ctrl+F",), "filter by name"),
-        PanelKeys(("Esc",), "while filtering: show all rows; while typing bits: leave them as they were"),
+        PanelKeys(("Esc",), "stop filtering, or typing bits"),
     )
 
     #: Emitted with the name of a tensor to show in full.

@@ -61,8 +61,8 @@ class PredictionsPanel(Panel):
     group = DECIDE
     topics = (RUN, STATE, SETTINGS, PREDICTIONS, EXAMPLE)
     keys = (
-        PanelKeys(("Left", "Right", "Up", "Down"), "select another example, or cell of the confusion matrix"),
-        PanelKeys(("PgUp", "PgDown", "Home", "End"), "select an example a page away, the first, the last one"),
+        PanelKeys(("Left", "Right", "Up", "Down"), "select another example or cell"),
+        PanelKeys(("PgUp", "PgDown", "Home", "End"), "go a page away, to the first, to the last"),
         PanelKeys(("Return",), "show the examples of the cell or class"),
     )
     #: Emitted with the settings under which a run that has ended is to be predicted.

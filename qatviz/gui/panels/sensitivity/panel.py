@@ -37,9 +37,9 @@ class SensitivityPanel(Panel):
     needs = SENSITIVITY
     topics = (RUN, STATE, SETTINGS, SELECTION, SENSITIVITY)
     keys = (
-        PanelKeys(("Up", "Down"), "select the previous, the next tensor"),
+        PanelKeys(("Up", "Down"), "select another row"),
         PanelKeys(("Left", "Right"), "go to fewer, to more bits"),
-        PanelKeys(("Return",), "apply the bits of the cell"),
+        PanelKeys(("Return",), "apply the bits"),
     )
     #: Emitted with True to measure the sensitivity of a run that has ended, with False to estimate it.
     wanted = QtCore.pyqtSignal(bool)
