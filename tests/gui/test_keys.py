@@ -10,6 +10,7 @@ from window_stage import draw
 from qatviz.gui.dialogs.shortcuts import ShortcutsDialog
 from qatviz.gui.model.scope import SCOPES
 from qatviz.gui.panels.layers.columns import INDEX
+from qatviz.gui.widgets.panel import keys_text
 from qatviz.gui.window import actions
 from qatviz.gui.window.main_window import PANELS
 from qatviz.protocol import commands as c
@@ -245,14 +246,15 @@ def key_list(staged_window, app):
     return found
 
 
-def native(key):
-    return QtGui.QKeySequence(key).toString(QtGui.QKeySequence.NativeText)
+def listed(key):
+    """Return a key as it is listed."""
+    return keys_text([QtGui.QKeySequence(key).toString()])
 
 
 def test_f1_lists_every_shortcut_of_the_window(staged_window, key_list):
-    listed = {key for rows in key_list.values() for row in rows for key in row.split(", ")}
-    assert {native(key) for _, _, key in shortcuts_in(staged_window[0])} <= listed
-    assert {native(key) for declared in actions.DECLARATIONS.values() for key in declared.bare_keys} <= listed
+    found = {key for rows in key_list.values() for row in rows for key in row.split(", ")}
+    assert {listed(key) for _, _, key in shortcuts_in(staged_window[0])} <= found
+    assert {listed(key) for declared in actions.DECLARATIONS.values() for key in declared.bare_keys} <= found
 
 
 #: Keys that a user may try; letters for all others.
@@ -275,12 +277,13 @@ def uses_keys(widget):
 def test_f1_lists_every_key_that_a_plot_or_table_uses(staged_window, key_list, app):
     """Every key that a widget accepts must be in its panel's list, or be common to all tables."""
     window, tried = staged_window[0], set()
-    tables = {native(key) for key in ("Up", "Down", "Left", "Right", "PgUp", "PgDown", "Home", "End")}
+    tables = {listed(key) for key in ("Up", "Down", "Left", "Right", "PgUp", "PgDown", "Home", "End")}
     for name, panel in window.panels.items():
         window.docks.open(name)
         app.processEvents()
         draw(window, app)
-        listed = {key for row in key_list.get(f"{panel.title} panel", []) for key in row.split(", ")}
+        title = f"{panel.group} panels" if panel.group else f"{panel.title} panel"
+        found = {key for row in key_list.get(title, []) for key in row.split(", ")}
         for widget in filter(uses_keys, panel.findChildren(QtWidgets.QWidget)):
             for key in TRIED:
                 event = QtGui.QKeyEvent(QtCore.QEvent.KeyPress, key, Qt.NoModifier, chr(key) if key < 128 else "")
@@ -290,9 +293,9 @@ def test_f1_lists_every_key_that_a_plot_or_table_uses(staged_window, key_list, a
                 popup = app.activePopupWidget()
                 if popup is not None:
                     popup.close()
-                of_all = isinstance(widget, QtWidgets.QTableView) and native(key) in tables
+                of_all = isinstance(widget, QtWidgets.QTableView) and listed(key) in tables
                 of_all |= isinstance(widget, QtWidgets.QAbstractScrollArea) and key in (Qt.Key_PageUp, Qt.Key_PageDown)
-                assert not event.isAccepted() or native(key) in listed or of_all, (name, widget, native(key))
+                assert not event.isAccepted() or listed(key) in found or of_all, (name, widget, listed(key))
             tried.add(type(widget).__name__)
     assert {"HistogramCanvas", "NetworkView", "Canvas", "Legend", "LayersView"} <= tried
 
