@@ -16,6 +16,7 @@ CHANGES = ("300:conv2.weights.num_bits=3", "500:conv2.weights.per_channel=off", 
 PICTURES = {
     "dark": ["--size", "1600x960"],
     "light": ["--size", "1600x960", "--theme", "light", "--show", "network", "--show", "layers"],
+    "decide": ["--size", "1600x960", "--show", "network", "--show", "chip"],
 }
 
 

@@ -361,6 +361,17 @@ def test_the_place_of_a_text_shrinks_with_it_also_if_its_minimum_is_asked_for_fi
     assert place.height() == label.sizeHint().height() < 30
 
 
+def test_the_tabs_of_a_group_are_visible_if_a_panel_is_opened_before_the_window(window, app):
+    window.resize(1600, 960)
+    window.docks.arrange()
+    window.docks.open("chip")
+    window.show()
+    for _ in range(3):
+        app.processEvents()
+    bar = window.docks.groups[DECIDE].bar
+    assert bar.isVisible() and bar.height() == bar.sizeHint().height() > 10
+
+
 def test_the_panels_that_help_to_decide_are_tabs_of_one_dock(window, app):
     window.show()
     docks, bar = window.docks.docks, window.docks.groups[DECIDE].bar

@@ -3,7 +3,7 @@
 import json
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.widgets.panel import DECIDE, Panel
 from qatviz.gui.widgets.scrolled import Scrolled
@@ -58,6 +58,11 @@ class PanelTabs(QtWidgets.QWidget):
         """Add a tab."""
         self._pages.addWidget(page)
         self.bar.setTabToolTip(self.bar.addTab(title), about)
+
+    def showEvent(self, event: QtGui.QShowEvent) -> None:
+        super().showEvent(event)
+        # Tabs that are added while the bar is hidden do not tell its layout, which knows the size of an empty bar.
+        self.bar.updateGeometry()
 
     def show_page(self, page: QtWidgets.QWidget) -> None:
         """Show the tab of a page."""
