@@ -320,12 +320,13 @@ class _Sweep:
         for child in self._active.values():
             child.terminate()
         deadline = time.monotonic() + _END_S
-        for run, child in self._active.items():
+        for child in self._active.values():
             try:
                 child.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+        for run in self._active:  # only now: who is notified may raise
             self._label(run)
             self._report(run, STOPPED)
 
