@@ -157,7 +157,7 @@ def test_tflite_micro_computes_the_same(setting):
     except MicroMissing as missing:
         pytest.skip(str(missing))
     case, form = case_of(setting), FORMATS["tflm"]
-    file = tflm_files(case.model, {**form.defaults, "int16": setting == "12 bits"}).layers
+    file = tflm_files(case.model, form.with_defaults({"int16": setting == "12 bits"})).layers
     with MicroRunner(micro, file, 2 * arena_bound(file.content)) as runner:
         found = runner.run(case.codes[:8])
     np.testing.assert_array_equal(found["words"], case.expected["words"][:8])

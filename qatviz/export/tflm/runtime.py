@@ -25,6 +25,7 @@ arena, outputs = map(int, sys.argv[2:4])
 shapes = json.loads(sys.argv[4])
 ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
 interpreter = runtime.Interpreter.from_file(path, arena_size=arena)
+dtypes = [interpreter.get_input_details(index)["dtype"] for index in range(max(len(shapes), 1))]
 def run(given):
     results = [[] for _ in range(outputs)]
     for example in given:
@@ -32,7 +33,7 @@ def run(given):
         if len(shapes) > 1:
             parts = [part.reshape(shape) for part, shape in zip(np.split(example, ends), shapes)]
         for index, part in enumerate(parts):
-            interpreter.set_input(part[None], index)
+            interpreter.set_input(part[None].astype(dtypes[index]), index)  # beside ids, codes come as int32, too
         interpreter.invoke()
         for index, values in enumerate(results):
             values.append(np.array(interpreter.get_output(index))[0])
