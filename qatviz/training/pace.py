@@ -1,6 +1,11 @@
 """Rate limiters for periodic work, such as snapshots, that takes time from training."""
 
 
+def rest_after(cost: float, share: float) -> float:
+    """Return the rest after a work of duration ``cost`` that may use a fraction ``share`` of wall time."""
+    return cost * (1 / share - 1)
+
+
 class Pace:
     """Rate limiter for periodic work: intervals double, and the work uses at most a fraction of wall time.
 
@@ -19,7 +24,7 @@ class Pace:
     def __init__(self, now: float, first_s: float, longest_s: float, share: float, cost_s: float = 0.0):
         self._first_s, self._longest_s, self._share = first_s, longest_s, share
         self._interval_s = first_s
-        self._wanted, self._allowed = now + first_s, now + self._rest_after(cost_s)
+        self._wanted, self._allowed = now + first_s, now + rest_after(cost_s, share)
 
     def is_due(self, now: float) -> bool:
         """Return whether the work is due."""
@@ -28,15 +33,12 @@ class Pace:
     def done(self, began: float, ended: float) -> None:
         """Record that the work was done, and schedule the next time."""
         self._interval_s = min(2 * self._interval_s, self._longest_s)
-        self._wanted, self._allowed = ended + self._interval_s, ended + self._rest_after(ended - began)
+        self._wanted, self._allowed = ended + self._interval_s, ended + rest_after(ended - began, self._share)
 
     def restart(self, now: float) -> None:
         """Restart from the first interval, after a change; the limit on wall time still applies."""
         self._interval_s = self._first_s
         self._wanted = min(self._wanted, now + self._first_s)
-
-    def _rest_after(self, cost_s: float) -> float:
-        return cost_s * (1 / self._share - 1)
 
 
 class SnapshotPace:

@@ -14,7 +14,8 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.task import REGRESSION, SEGMENTATION
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
-from qatviz.training.pieces import piece_size
+from qatviz.training.pace import rest_after
+from qatviz.training.pieces import PiecewiseJob, piece_size
 
 #: Largest number of held-out examples that a window shows, always the first ones.
 LARGEST_EXAMPLES = 2000
@@ -34,7 +35,7 @@ def number_predicted(spec: RunSpec, at_most: Optional[int] = LARGEST_EXAMPLES) -
     return number if at_most is None else min(number, at_most)
 
 
-class PredictionJob:
+class PredictionJob(PiecewiseJob[Predictions]):
     """Predictions of the state that a graph has at its construction, in pieces between which training continues.
 
     Parameters
@@ -47,10 +48,6 @@ class PredictionJob:
         Largest number of held-out examples; None for all.
     is_shared : callable
         Returns whether the state that is published now is needed after a piece: it is published again then.
-
-    Attributes
-    ----------
-    num_pieces, pieces_done : int
     """
 
     def __init__(
@@ -63,22 +60,18 @@ class PredictionJob:
     ):
         self._graph, self._spec, self._step, self._is_shared = graph, spec, step, is_shared
         self._num_examples, self._piece = number_predicted(spec, at_most), piece_size(spec.network)
-        self.num_pieces, self.pieces_done = len(_NETWORKS) * -(-self._num_examples // self._piece), 0
+        super().__init__(len(_NETWORKS) * -(-self._num_examples // self._piece))
         self._state = self._capture()
-        self._result: Optional[Predictions] = None
-        self._pieces = self._run()
 
     def advance(self) -> Optional[Predictions]:
         """Run a piece; return the result after the last one, otherwise None."""
         before = self._published() if self._is_shared() else None
         self._graph.republish(*self._state)
         try:
-            next(self._pieces)
+            return super().advance()
         finally:
             if before is not None:
                 self._graph.republish(*before)
-        self.pieces_done += 1
-        return self._result
 
     def _capture(self) -> List[np.ndarray]:
         """Return the present state in the form of published ones."""
@@ -93,7 +86,7 @@ class PredictionJob:
         # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
         return [np.array(array) for array in self._graph.read_published()]
 
-    def _run(self) -> Iterator[None]:
+    def _compute(self) -> Iterator[None]:
         found: List[List[np.ndarray]] = []
         for is_quantized in _NETWORKS:
             parts: List[List[np.ndarray]] = []
@@ -176,7 +169,7 @@ class PredictionUpdates:
             message = explanation(error) or f"{type(error).__name__}: {error}"
             self._put(PredictionFailure(self._live.step, message))
         ended = time.perf_counter()
-        self._next = ended + (ended - now) * (1 / self._share - 1)
+        self._next = ended + rest_after(ended - now, self._share)
         return True
 
     def _is_due(self, is_idle: bool) -> bool:

@@ -1,14 +1,15 @@
 """Sensitivities of a run that trains: estimated again and again while they are watched, and measured on request."""
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Optional, Tuple
 
 from qatviz.analysis.sensitivity import SensitivityProgress
 from qatviz.errors import explanation
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.training.background_graph import BackgroundGraph
 from qatviz.training.live_run import LiveRun
+from qatviz.training.pace import rest_after
 from qatviz.training.sensitivity import SensitivityGraph, SensitivityJob
 from qatviz.training.sensitivity_measuring import MeasuringJob
 
@@ -32,8 +33,7 @@ class SensitivityUpdates:
     def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
         self._live, self._spec, self._put = live, spec, put
         self._is_watched = self._is_measurement_wanted = False
-        self._threads: Optional[ThreadPoolExecutor] = None
-        self._graph: Optional[Future[SensitivityGraph]] = None
+        self._graph = BackgroundGraph(lambda: SensitivityGraph(spec), "qatviz-sensitivity")
         self._estimate: Optional[SensitivityJob] = None
         self._measurement: Optional[MeasuringJob] = None
         self._estimated: Optional[Tuple[int, SettingsBook]] = None  # step and settings of the last estimate
@@ -44,10 +44,8 @@ class SensitivityUpdates:
         if is_on and not self._is_watched:
             self._estimated = None  # a reader that has just come has none
         self._is_watched, self._estimate = is_on, self._estimate if is_on else None
-        if is_on and self._graph is None:
-            # On a thread of its own, because it takes as long as many training steps. Nothing else uses the graph.
-            self._threads = ThreadPoolExecutor(1, "qatviz-sensitivity")
-            self._graph = self._threads.submit(SensitivityGraph, self._spec)
+        if is_on:
+            self._graph.begin()
 
     def measure(self, is_on: bool) -> None:
         """Begin a measurement of the present state, or cancel it."""
@@ -100,26 +98,22 @@ class SensitivityUpdates:
             message = explanation(error) or f"{type(error).__name__}: {error}"
             self._put(SensitivityProgress(self._live.step, None, message))
         ended = time.perf_counter()
-        self._next = ended + (ended - now) * (1 / fraction - 1)
+        self._next = ended + rest_after(ended - now, fraction)
         return True
 
     def close(self) -> None:
         """Release the graph."""
-        if self._threads is not None and self._graph is not None:
-            self._threads.shutdown()
-            if self._graph.exception() is None:
-                self._graph.result().close()
+        self._graph.close()
 
     def _is_estimate_due(self, is_idle: bool) -> bool:
-        if not self._is_watched or self._graph is None or not self._graph.done():
+        if not self._is_watched or not self._graph.is_ready:
             return False
         return not is_idle or self._estimate is not None or self._estimated != (self._live.step, self._live.book)
 
     def _advance_estimate(self) -> None:
         live = self._live
         if self._estimate is None:
-            assert self._graph is not None
-            self._estimate = SensitivityJob(self._graph.result(), live.graph.read_state(), live.book, live.step)
+            self._estimate = SensitivityJob(self._graph.get(), live.graph.read_state(), live.book, live.step)
         found = self._estimate.advance()
         if found is not None:
             self._estimated, self._estimate = (found.step, self._estimate.book), None

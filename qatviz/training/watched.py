@@ -1,7 +1,6 @@
 """Results that a run computes in pieces between training steps, again and again, while somebody watches them."""
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Iterator, Optional, Tuple, Union
 
 from qatviz.analysis.channels import ChannelsOverview, channel_ranges
@@ -11,8 +10,10 @@ from qatviz.protocol.commands import WatchChannels, WatchDrift
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.watch_failure import WatchFailure
+from qatviz.training.background_graph import BackgroundGraph
 from qatviz.training.drift import DriftGraph, DriftJob
 from qatviz.training.live_run import LiveRun
+from qatviz.training.pace import rest_after
 
 Watch = Union[WatchDrift, WatchChannels]
 #: Step and settings.
@@ -83,7 +84,7 @@ class WatchedUpdates:
         if ended:
             self._work, self._done = None, self._state
         done = time.perf_counter()
-        self._next = done + (done - now) * (1 / (WAITED_SHARE if is_waited_for else SHARE) - 1)
+        self._next = done + rest_after(done - now, WAITED_SHARE if is_waited_for else SHARE)
         return True
 
     def close(self) -> None:
@@ -102,29 +103,22 @@ class DriftUpdates(WatchedUpdates):
 
     def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
         super().__init__(live, spec, put)
-        self._threads: Optional[ThreadPoolExecutor] = None
-        self._graph: Optional[Future[DriftGraph]] = None
+        self._graph = BackgroundGraph(lambda: DriftGraph(spec), "qatviz-drift")
 
     def watch(self, command: Watch) -> None:
         super().watch(command)
-        if command.on and self._graph is None:
-            # On a thread of its own, because it takes as long as many training steps. Nothing else uses the graph.
-            self._threads = ThreadPoolExecutor(1, "qatviz-drift")
-            self._graph = self._threads.submit(DriftGraph, self._spec)
+        if command.on:
+            self._graph.begin()
 
     def close(self) -> None:
-        if self._threads is not None and self._graph is not None:
-            self._threads.shutdown()
-            if self._graph.exception() is None:
-                self._graph.result().close()
+        self._graph.close()
 
     def _is_ready(self) -> bool:
-        return self._graph is not None and self._graph.done()
+        return self._graph.is_ready
 
     def _pieces(self, request: WatchDrift) -> Iterator[None]:
         live = self._live
-        assert self._graph is not None, "it is built when somebody watches"
-        job = DriftJob(self._graph.result(), live.graph.read_state(), live.book, live.step, question_of(request))
+        job = DriftJob(self._graph.get(), live.graph.read_state(), live.book, live.step, question_of(request))
         found: Any = None
         while not isinstance(found, Drift):
             found = job.advance()

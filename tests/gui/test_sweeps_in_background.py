@@ -23,7 +23,7 @@ def base(tmp_path):
 
 @pytest.fixture
 def children(monkeypatch):
-    """Child processes that end when they are told to; returns their arguments, and the code that they run."""
+    """Child processes that end on request; returns their arguments, and the code that they run."""
     popen, found = subprocess.Popen, {"arguments": [], "code": "pass"}
 
     def start(command, **options):
