@@ -10,8 +10,7 @@ can thus be spread over many training steps, yet apply to one state.
 """
 
 import contextlib
-import itertools
-from typing import Any, Callable, Collection, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -35,8 +34,8 @@ from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
 from qatviz.training.session import check_server, device_types, open_session
-from qatviz.training.step_inputs import StepInputs
-from qatviz.training.step_measures import RawMeasures, measure_interval
+from qatviz.training.step_measures import RawMeasures
+from qatviz.training.training_copy import COLLECT, FINITE, HYPER, TrainingCopy, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]
@@ -44,10 +43,6 @@ Variables = Dict[str, StateVariable]
 
 #: Number of held-out examples measured by snapshots: always the first ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 32
-#: Name of the operation that fails if the loss of a training step is not finite.
-_FINITE = "loss_is_finite"
-#: Run settings in a variable; the learning rate, which may change at each step, is fed.
-_HYPER = (*(name for name in optimizers.HYPERPARAMETERS if name != "learning_rate"), "label_smoothing")
 
 
 class NonFiniteLoss(Exception):
@@ -106,9 +101,9 @@ class TrainingGraph:
         heads = tuple(heads) or (Head("", loss, 1.0, metric, class_weights),)
         self._heads = GraphHeads(network, dataset, heads, functions)
         self._callables: Dict[str, Callable[..., Any]] = {}
-        self._uses_histograms, self._updating = False, optimizers.PLAIN
-        self._untrained: FrozenSet[str] = frozenset()
-        self._partial: Tuple[Any, ...] = ()  # variant of the callable "partial step"
+        self._uses_histograms = False
+        self._variant = Variant()  # of the next training step
+        self._steps: Dict[Variant, Callable[..., Any]] = {}
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
@@ -131,20 +126,16 @@ class TrainingGraph:
         NonFiniteLoss
             If the loss is NaN or infinite; no variable was changed.
         """
-        run, settings = self._step, self._run_now
-        variant = (self._updating, bool(self._settings_now["collect"].any()))
-        if settings.augments:
-            feeds, fed = self._augmented_feeds, self._inputs.augmented(indices, step, settings, self._seed)
+        settings = self._run_now
+        if self._variant.augments:
+            fed = self._training.inputs.augmented(indices, step, settings, self._seed)
         else:
-            feeds, fed = self._training_feeds, self._data.values(TRAIN, indices)
-        if self._untrained:
-            run = self._partial_step(*variant, settings.augments, feeds)
-        elif settings.augments or variant != (optimizers.PLAIN, False):
-            run = self._prepared(f"step {variant} {settings.augments}", self._step_fetches[variant], feeds)
+            fed = self._data.values(TRAIN, indices)
+        run = self._step_callable(self._variant)
         try:
             _, loss, *measures = run(indices, step, settings.learning_rate_at(step), *fed)
         except tf.errors.InvalidArgumentError as error:
-            if error.op is not None and _FINITE in error.op.name:
+            if error.op is not None and FINITE in error.op.name:
                 raise NonFiniteLoss(f"the loss of step {step + 1} is not finite") from error
             raise
         now = self._settings_now
@@ -178,7 +169,7 @@ class TrainingGraph:
         which : np.ndarray
             bool ``[A]``: groups of activations that are counted.
         """
-        collect = self._prepared("collect", self._collect_op, self._step_feeds)
+        collect = self._prepared("collect", self._training.collect, self._training.examples_feeds)
         self._load_settings(self._session, dict(self._settings_now, collect=which))
         for step, indices in batches:
             collect(indices, step, *self._data.values(TRAIN, indices))
@@ -214,12 +205,13 @@ class TrainingGraph:
     def write_settings(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> None:
         """Apply settings: those of each group of the plan, and of the run; ``step`` training steps are complete."""
         arrays = live_state.settings_arrays(self.layout, settings, run, step)
-        arrays["hyper"] = np.array([getattr(run, name) for name in _HYPER], np.float32)
-        self._untrained = untrained_parameters(self.plan, settings)
-        arrays["trained"] = np.array([name not in self._untrained for name in self._trained], bool)
-        frozen = [run.freeze_batch_norm or name + ".gamma" in self._untrained for name in self._batch_norms]
+        arrays["hyper"] = np.array([getattr(run, name) for name in HYPER], np.float32)
+        untrained = untrained_parameters(self.plan, settings)
+        arrays["trained"] = np.array([name not in untrained for name in self._trained], bool)
+        frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
         arrays["freeze_batch_norm"] = np.array(frozen, bool)
-        self._updating = optimizers.kind_of_update(run)
+        parts = frozenset([COLLECT] if arrays["collect"].any() else [])
+        self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
         self._settings_now: Arrays = arrays
         self._run_now: RunSettings = run
         self._uses_histograms = bool(live_state.uses_histogram(self.layout, settings).any())
@@ -352,7 +344,7 @@ class TrainingGraph:
         settings = live_state.settings_arrays(
             self.layout, [QuantizerSettings()] * len(self.layout.leaders), RunSettings(), 0
         )
-        settings["hyper"] = np.zeros(len(_HYPER), np.float32)
+        settings["hyper"] = np.zeros(len(HYPER), np.float32)
         self._trained = sorted(filter(self._is_trained, self.network.all_parameter_shapes()))
         settings["trained"] = np.ones(len(self._trained), bool)
         self._batch_norms = [unit.batch_norm.owner for unit in self.plan.units if unit.batch_norm is not None]
@@ -368,59 +360,24 @@ class TrainingGraph:
         self._load_held = Loader(live, live_state.HELD)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._values = {name: variable.read() for name, variable in live.items()}
-        self._build_training(live, batch_size, telemetry)
+        self._training = TrainingCopy(
+            self.network,
+            self.plan,
+            self._data,
+            self._heads,
+            live,
+            self._values,
+            self._optimizer,
+            self._trained,
+            self._fixed,
+            batch_size,
+            self._seed,
+            telemetry,
+        )
         unused = {"hyper", "trained", "collect", *live_state.HISTOGRAMS}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in evaluated})
-
-    def _build_training(self, live: Variables, batch_size: int, telemetry: bool) -> None:
-        self._indices = tf.placeholder(tf.int32, [batch_size], "indices")
-        self._step_number = tf.placeholder(tf.int32, [], "step")
-        rate = tf.placeholder(tf.float32, [], "learning_rate")
-        self._inputs = StepInputs(self._data, self._indices, bool(self.network.id_counts))
-        self._step_feeds = [self._indices, self._step_number, *self._data.feeds(TRAIN)]
-        self._training_feeds = [self._indices, self._step_number, rate, *self._data.feeds(TRAIN)]
-        self._augmented_feeds = [self._indices, self._step_number, rate, *self._inputs.feeds]
-        values = self._values
-        lowered = lower(
-            self.network,
-            self.plan,
-            self._inputs.examples,
-            values,
-            values,
-            training=True,
-            freeze_batch_norm=values["freeze_batch_norm"],
-            fixed=self._fixed,
-            dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]),
-        )
-        self._heads.observe(lowered.quantizers, self.plan, self._inputs.labels)
-        hyper = dict(zip(_HYPER, tf.unstack(values["hyper"], num=len(_HYPER))), learning_rate=rate)
-        loss, losses = self._inputs.loss(self._heads, lowered.outputs, hyper["label_smoothing"])
-        finite = tf.check_numerics(loss, "loss", name=_FINITE)
-        gradients = dict(zip(self._trained, tf.gradients(finite, [values[name] for name in self._trained])))
-        updates = dict(lowered.updates, **lowered.quantizers.range_updates())
-        histograms = lowered.quantizers.histogram_updates(self._step_number)
-        self._collect_op = tf.group(*[live[name].assign(value) for name, value in histograms.items()])
-        with tf.control_dependencies([finite]):  # a step that fails changes nothing
-            self._updates = optimizers.updates_by_kind(self._optimizer, live, values, gradients, hyper)
-            operations = [live[name].assign(value) for name, value in updates.items()]
-            collecting = {False: [], True: [live[name].assign(value) for name, value in histograms.items()]}
-        measures = []
-        if telemetry:
-            tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
-            is_measured = tf.equal(self._step_number % measure_interval(self.plan, self.network.macs, batch_size), 0)
-            measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors, is_measured), *losses]
-        self._assignments = {collects: [*operations, *assigned] for collects, assigned in collecting.items()}
-        self._step_results = [loss, *measures]
-        #: Fetches of a training step by the kind of its update, and whether running histograms collect.
-        self._step_fetches = {
-            (kind, collects): [tf.group(*updates.values(), *self._assignments[collects]), *self._step_results]
-            for (kind, updates), collects in itertools.product(self._updates.items(), (False, True))
-        }
-        low, high = lowered.quantizers.observed_ranges()
-        self._calibrate_op = tf.group(live["range_min"].assign(low), live["range_max"].assign(high))
-        self._weight_sources = lowered.quantizers.sources
 
     def _build_evaluation(self, live: Variables) -> None:
         copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
@@ -468,15 +425,15 @@ class TrainingGraph:
             self._callables[name] = self._session.make_callable(fetches, list(feeds))
         return self._callables[name]
 
-    def _partial_step(self, kind: str, collects: bool, augments: bool, feeds: Any) -> Callable[..., Any]:
-        """Return the callable of a step that neither updates the untrained parameters nor computes their gradients."""
-        key = (kind, collects, augments, self._untrained)
-        if key != self._partial:
-            updates = [update for name, update in self._updates[kind].items() if name not in self._untrained]
-            self._callables.pop("partial step", None)
-            self._prepared("partial step", [[*updates, *self._assignments[collects]], *self._step_results], feeds)
-            self._partial = key
-        return self._callables["partial step"]
+    def _step_callable(self, variant: Variant) -> Callable[..., Any]:
+        """Return the callable of a training step; the newest one with untrained parameters is kept."""
+        if variant not in self._steps:
+            for known in [known for known in self._steps if known.untrained and variant.untrained]:
+                del self._steps[known]
+            self._steps[variant] = self._session.make_callable(
+                self._training.fetches(variant), self._training.feeds(variant)
+            )
+        return self._steps[variant]
 
     def _is_trained(self, name: str) -> bool:
         return is_trainable(name) and name not in self._fixed
@@ -487,9 +444,9 @@ class TrainingGraph:
         self._load_codes(
             session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
         )
-        self._step = session.make_callable(self._step_fetches[optimizers.PLAIN, False], self._training_feeds)
-        self._calibrate = session.make_callable(self._calibrate_op, self._step_feeds)
-        self._read_weights = session.make_callable(self._weight_sources)
+        self._step_callable(self._variant)
+        self._calibrate = session.make_callable(self._training.calibrate, self._training.examples_feeds)
+        self._read_weights = session.make_callable(self._training.weight_sources)
         self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])
         self._read_state = session.make_callable([self._values[name] for name in self._load_state.names])
         self._publish = session.make_callable(self._publish_op)

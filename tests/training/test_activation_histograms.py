@@ -23,6 +23,7 @@ from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import Run
 from qatviz.training.live_run import CALIBRATION_BATCHES, LiveRun
 from qatviz.training.range_policy import SEARCH_INTERVAL
+from qatviz.training.training_copy import COLLECT
 
 
 def inputs(run_spec, first, last):
@@ -101,11 +102,14 @@ def test_steps_run_no_operation_of_histograms_unless_a_tensor_uses_one(graphs):
         stepper = Stepper(driver, graphs)
         known = dict(stepper.graph._callables)
         stepper.graph._callables.clear()
+        steps = set(stepper.graph._steps)
         stepper.step(2)
-        assert not stepper.graph._callables
+        assert not stepper.graph._callables and set(stepper.graph._steps) == steps
         stepper.change(("logits.activations.range_method", MSE))
         stepper.step(1)
-        assert sorted(stepper.graph._callables) == ["collect", "read_histograms", "step ('plain', True) False"]
+        assert sorted(stepper.graph._callables) == ["collect", "read_histograms"]
+        (added,) = set(stepper.graph._steps) - steps
+        assert added.parts == {COLLECT}
         stepper.graph._callables.update(known)
 
 
