@@ -91,6 +91,22 @@ class OptimizationSettings(SettingsRecord):
         low=0.0,
         high=1e6,
     )
+    scale_learning_rate: float = declared(
+        1.0,
+        "Scale learning rate",
+        "For learned ranges: their learning rate, as a multiple of that of the weights.",
+        low=0.0,
+        high=1000.0,
+        log=True,
+    )
+    clip_decay: float = declared(
+        2e-4,
+        "Clip decay",
+        "For learned clips (PACT): pull of their ends towards 0, which trades clipped values for a smaller "
+        "quantization step.",
+        low=0.0,
+        high=1.0,
+    )
     label_smoothing: float = declared(
         0.0,
         "Label smoothing",

@@ -26,8 +26,11 @@ RUN = "run"  # prefix of the paths of run settings: run.learning_rate
 
 MIN_MAX, PERCENTILE, MSE, FROZEN = "min_max", "percentile", "mse", "frozen"
 MOVING_AVERAGE, EXTREMES, KL = "moving_average", "extremes", "kl"
+LEARNED, LEARNED_RANGE, LEARNED_CLIP = "learned", "learned_range", "learned_clip"
 #: Range methods that find the range of activations in a running histogram.
 HISTOGRAM_METHODS = (PERCENTILE, MSE, KL)
+#: Range methods that train the range with the weights (:mod:`qatviz.quant.learned`).
+LEARNED_METHODS = (LEARNED, LEARNED_RANGE, LEARNED_CLIP)
 #: Results by which evaluations are compared.
 METRIC, LOSS = "metric", "loss"
 #: Run settings that each optimizer uses, besides the learning rate, by its name.
@@ -53,6 +56,9 @@ _RANGE_PHRASES = {
     KL: "least-KL range",
     MOVING_AVERAGE: "averaged range",
     EXTREMES: "range of the extremes so far",
+    LEARNED: "learned scale",
+    LEARNED_RANGE: "learned range",
+    LEARNED_CLIP: "learned clip",
     FROZEN: "frozen range",
 }
 
@@ -103,12 +109,14 @@ class QuantizerSettings(SettingsRecord):
         "Range",
         "Method that chooses the representable range: minimum and maximum of the tensor, a percentile, the range of "
         "least mean squared error, a moving average over batches, the extremes of all batches so far, the range of "
-        "least KL divergence (entropy calibration), or frozen. Percentile, MSE and KL of activations are found in a "
-        "running histogram.",
+        "least KL divergence (entropy calibration), learned like a weight, or frozen. Percentile, MSE and KL of "
+        "activations are found in a running histogram. A learned scale (LSQ; with a power-of-two scale: TQT) follows "
+        "the gradient of the loss; a learned range (LSQ+) has a learned offset, too, and a learned clip (PACT) only "
+        "learned ends.",
         kinds=KINDS,
         choices={
-            WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN),
-            ACTIVATIONS: (MOVING_AVERAGE, EXTREMES, *HISTOGRAM_METHODS, FROZEN),
+            WEIGHTS: (MIN_MAX, PERCENTILE, MSE, LEARNED, FROZEN),
+            ACTIVATIONS: (MOVING_AVERAGE, EXTREMES, *HISTOGRAM_METHODS, *LEARNED_METHODS, FROZEN),
         },
         labels={
             MIN_MAX: "Min–max",
@@ -117,6 +125,9 @@ class QuantizerSettings(SettingsRecord):
             KL: "Least KL divergence (entropy)",
             MOVING_AVERAGE: "Moving average",
             EXTREMES: "Extremes so far",
+            LEARNED: "Learned scale (LSQ)",
+            LEARNED_RANGE: "Learned range (LSQ+)",
+            LEARNED_CLIP: "Learned clip (PACT)",
             FROZEN: "Frozen",
         },
     )

@@ -104,6 +104,11 @@ def _straight_through_gradient(op: tf.Operation, gradient: tf.Tensor, *_: tf.Ten
     x, clipped = op.inputs[1], op.inputs[2]
     # Equality with the clipped value is the kernel's inclusive test of both ends, and cheaper than the fused gradient
     # kernel, which also sums the gradients of the range. If the quantizer is off, the two are the same.
+    return None, straight_through(gradient, x, clipped), None
+
+
+def straight_through(gradient: tf.Tensor, x: tf.Tensor, clipped: tf.Tensor) -> tf.Tensor:
+    """Return ``gradient`` where ``x`` was not clipped, elsewhere 0."""
     shape = gradient.shape
     zeros = shared_zeros(shape.as_list()) if shape.is_fully_defined() else tf.zeros_like(gradient)
-    return None, tf.where(tf.equal(x, clipped), gradient, zeros), None
+    return tf.where(tf.equal(x, clipped), gradient, zeros)

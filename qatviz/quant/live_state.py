@@ -15,6 +15,7 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ``track``               f32 [A]     1: the range is updated; 0: it is frozen
 ``widen``               bool [A]    the range is only widened, to the extremes of each batch, instead of averaged
 ``collect``             bool [A]    the values are counted in the running histogram
+``learn``               bool [3, K] the range is learned, by the method of the row (:data:`LEARNED_METHODS`)
 ``range_min``/``_max``  f32 [A]     range in use: moving averages, extremes so far, or found in the running histogram
 ``range_count``         f32 [A]     weight of the batches in the average, 0..1 (:func:`.live.averaging_rate`)
 ``held_min``/``_max``   f32 [W]     held range: found by percentile or MSE, or frozen
@@ -22,10 +23,17 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ``histogram``           f32 [A, B]  counts of :class:`qatviz.quant.running_histogram.RunningHistogram`
 ``histogram_zeros``     f32 [A]     the number of zeros
 ``histogram_bound``     f32 [A]     the upper edge; 0 while it is empty
+``learned_moments``     f32         optimizer state of learned ranges: :mod:`qatviz.quant.learned`
+                        [2, 2, K]
+``learned_count``       f32 [K]     number of training steps for which a range has been learned
 ======================  ==========  ==================================================================================
 
+``K`` is the number of ranges that can be learned: those of ``W`` weight tensors as a whole, of ``C`` channels and of
+``A`` activation groups, in this order.
+
 A running histogram is empty while another range method is in use. A checkpoint has the three arrays of histograms only
-while a group uses such a method, so that other checkpoints are small; those of version 0.1.0 lack them.
+while a group uses such a method, so that other checkpoints are small; those of version 0.1.0 lack them. The same holds
+for the two arrays of learned ranges.
 """
 
 from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
@@ -35,13 +43,30 @@ import numpy as np
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.quant.affine import code_bounds
 from qatviz.quant.histogram_ranges import NUM_BINS, Histogram
-from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, MIN_MAX, WEIGHTS, QuantizerSettings, RunSettings
+from qatviz.settings import (
+    EXTREMES,
+    FROZEN,
+    HISTOGRAM_METHODS,
+    LEARNED,
+    LEARNED_METHODS,
+    LEARNED_RANGE,
+    MIN_MAX,
+    WEIGHTS,
+    QuantizerSettings,
+    RunSettings,
+)
 
+#: Range methods of activations whose range does not follow the extremes of batches.
+_NOT_TRACKED = (FROZEN, *HISTOGRAM_METHODS, *LEARNED_METHODS)
 #: Names of the arrays of held ranges of weights.
 HELD = ("held_min", "held_max", "held_channel_min", "held_channel_max")
 #: Names of the arrays of running histograms, and of the ranges of activations, which can be found in them.
 HISTOGRAMS = ("histogram", "histogram_zeros", "histogram_bound")
 RANGES = ("range_min", "range_max")
+#: Names of the arrays of the optimizer state of learned ranges.
+LEARNED_STATE = ("learned_moments", "learned_count")
+#: Arrays that a checkpoint has only while the settings of a group need them.
+OPTIONAL = (HISTOGRAMS, LEARNED_STATE)
 
 
 class Layout(NamedTuple):
@@ -61,6 +86,21 @@ class Layout(NamedTuple):
     @property
     def num_channels(self) -> int:
         return int(self.channels[-1].stop) if self.channels else 0
+
+    @property
+    def num_learned(self) -> int:
+        return len(self.weights) + self.num_channels + len(self.activations)
+
+    def learned_at(self, group: int, per_channel: bool = False) -> slice:
+        """Return the place of a group's range among those that can be learned; ``per_channel``: those of channels."""
+        if group not in self.weights:
+            start = len(self.weights) + self.num_channels + self.activations.index(group)
+        elif per_channel:
+            channels, first = self.channels[self.weights.index(group)], len(self.weights)
+            return slice(first + channels.start, first + channels.stop)
+        else:
+            start = self.weights.index(group)
+        return slice(start, start + 1)
 
 
 def layout(plan: QuantizationPlan) -> Layout:
@@ -103,6 +143,30 @@ def empty_histograms(positions: Layout) -> Dict[str, np.ndarray]:
     return dict(zip(HISTOGRAMS, (np.zeros([number, NUM_BINS], np.float32), *np.zeros([2, number], np.float32))))
 
 
+def empty_learned(positions: Layout) -> Dict[str, np.ndarray]:
+    """Return the optimizer state of learned ranges before the first training step."""
+    number = positions.num_learned
+    return dict(zip(LEARNED_STATE, (np.zeros([2, 2, number], np.float32), np.zeros(number, np.float32))))
+
+
+def learns(positions: Layout, settings: Sequence[QuantizerSettings]) -> np.ndarray:
+    """Return whether the settings of each group choose a learned range, bool ``[G]``; a fixed one is not learned."""
+    return np.array(
+        [s.range_method in LEARNED_METHODS and not t.fixed_range for s, t in zip(settings, positions.leaders)], bool
+    )
+
+
+def empty_optional(positions: Layout) -> Dict[str, np.ndarray]:
+    """Return the initial values of all arrays of :data:`OPTIONAL`."""
+    return {**empty_histograms(positions), **empty_learned(positions)}
+
+
+def optional_arrays(positions: Layout, settings: Sequence[QuantizerSettings]) -> Tuple[str, ...]:
+    """Return the names of the arrays of :data:`OPTIONAL` that ``settings`` need."""
+    needed = (uses_histogram(positions, settings).any(), learns(positions, settings).any())
+    return tuple(name for names, is_needed in zip(OPTIONAL, needed) if is_needed for name in names)
+
+
 def histogram_at(positions: Layout, arrays: Mapping[str, np.ndarray], rank: int) -> Histogram:
     """Return the running histogram of an activation group: row ``rank`` of ``arrays``, as in ``activations``."""
     counts, zeros, bound = [arrays[name][rank] for name in HISTOGRAMS]
@@ -129,12 +193,30 @@ def settings_arrays(
         "hold": np.array([run.freeze_ranges or s.range_method != MIN_MAX for s in weights], bool),
         "decay": np.array([s.ema_decay for s in activations], np.float32),
         "track": np.array(
-            [not run.freeze_ranges and s.range_method not in (FROZEN, *HISTOGRAM_METHODS) for s in activations],
+            [not run.freeze_ranges and s.range_method not in _NOT_TRACKED for s in activations],
             np.float32,
         ),
         "collect": uses_histogram(positions, settings) & (not run.freeze_ranges),
         "widen": np.array([not run.freeze_ranges and s.range_method == EXTREMES for s in activations], bool),
+        "learn": _learn_rows(positions, settings, run, step),
     }
+
+
+def _learn_rows(
+    positions: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int
+) -> np.ndarray:
+    """Return ``learn``: of weights, either the range of the whole tensor or those of its channels are learned."""
+    rows = np.zeros([len(LEARNED_METHODS), positions.num_learned], bool)
+    if run.freeze_ranges:
+        return rows
+    for group in np.flatnonzero(learns(positions, settings)):
+        own, is_weights = settings[group], positions.leaders[group].kind == WEIGHTS
+        if own.is_active(step) and (own.trainable or not is_weights):
+            # The offset of a symmetric grid is 0, so that only the scale is left to learn.
+            is_scale = own.range_method == LEARNED_RANGE and own.symmetric
+            method = LEARNED if is_scale else own.range_method
+            rows[LEARNED_METHODS.index(method), positions.learned_at(group, own.per_channel)] = True
+    return rows
 
 
 def next_switch_on(settings: Sequence[QuantizerSettings], step: int) -> int:

@@ -13,13 +13,15 @@ import numpy as np
 from qatviz.quant import least_error
 from qatviz.quant.affine import LARGEST_SCALE, SMALLEST_SCALE, code_bounds
 from qatviz.quant.histogram_ranges import histogram_of, range_in
-from qatviz.settings import KL, MSE, PERCENTILE, QuantizerSettings
+from qatviz.settings import KL, LEARNED_METHODS, MSE, PERCENTILE, QuantizerSettings
 
 #: Lower and upper ends, float32 ``[channels]`` each.
 Range = Tuple[np.ndarray, np.ndarray]
 
 #: Largest number of values of a tensor in the MSE search.
 SEARCH_SAMPLE = 65536
+#: Settings of a grid on which the best range depends.
+_OF_GRID = ("num_bits", "symmetric", "narrow_range", "per_channel", "power_of_two")
 #: Smallest and largest scale from which the MSE search starts, so that all scales it tries are within those of a grid.
 _SEARCHED = float(SMALLEST_SCALE) * 2**10, float(LARGEST_SCALE) / 4
 
@@ -27,17 +29,30 @@ _SEARCHED = float(SMALLEST_SCALE) * 2**10, float(LARGEST_SCALE) / 4
 def find_range(x: np.ndarray, settings: QuantizerSettings) -> Range:
     """Return the range of ``x``, float32 ``[n, channels]``, by the method of ``settings``: percentile, MSE or KL.
 
-    Any other method returns minimum and maximum.
+    Learned ranges start from that of least squared error. Any other method returns minimum and maximum.
     """
     if settings.range_method == PERCENTILE:
         return percentile_range(x, settings.percentile)
-    if settings.range_method == MSE:
+    if settings.range_method in (MSE, *LEARNED_METHODS):
         return mse_range(x, settings.num_bits, settings.symmetric, settings.narrow_range, settings.power_of_two)
     if settings.range_method == KL:
         found = [range_in(histogram_of(column), settings) for column in x.T]
         low, high = np.array(found, np.float32).T
         return low, high
     return min_max_range(x)
+
+
+def starts_anew(now: Optional[QuantizerSettings], wanted: QuantizerSettings) -> bool:
+    """Return whether a learned range starts from that of least squared error when ``wanted`` takes effect.
+
+    So it does at the start of a run (``now`` is None), and on another grid: the scale of 8 bits would leave almost no
+    level to 2 bits. If only the range method changes, it starts from the range in use.
+    """
+    if wanted.range_method not in LEARNED_METHODS:
+        return False
+    if now is None or (wanted.enabled and not now.enabled):
+        return True
+    return any(getattr(now, name) != getattr(wanted, name) for name in _OF_GRID)
 
 
 def min_max_range(x: np.ndarray) -> Range:

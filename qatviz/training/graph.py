@@ -35,7 +35,7 @@ from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
 from qatviz.training.session import check_server, device_types, open_session
 from qatviz.training.step_measures import RawMeasures
-from qatviz.training.training_copy import COLLECT, FINITE, HYPER, TrainingCopy, Variant
+from qatviz.training.training_copy import COLLECT, FINITE, HYPER, LEARN, TrainingCopy, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]
@@ -101,7 +101,7 @@ class TrainingGraph:
         heads = tuple(heads) or (Head("", loss, 1.0, metric, class_weights),)
         self._heads = GraphHeads(network, dataset, heads, functions)
         self._callables: Dict[str, Callable[..., Any]] = {}
-        self._uses_histograms = False
+        self._optional: Tuple[str, ...] = ()  # arrays that checkpoints have only with the settings in effect
         self._variant = Variant()  # of the next training step
         self._steps: Dict[Variant, Callable[..., Any]] = {}
         self._graph = tf.Graph()
@@ -159,7 +159,7 @@ class TrainingGraph:
         self._calibrate(indices, 0, *self._data.values(TRAIN, indices))
         self._load_settings(self._session, self._settings_now)
 
-    def collect(self, batches: Sequence[Tuple[int, np.ndarray]], which: np.ndarray) -> None:
+    def collect(self, batches: Sequence[Tuple[int, np.ndarray]], which: np.ndarray, in_float: bool = False) -> None:
         """Count the activations of batches in running histograms, without training.
 
         Parameters
@@ -168,18 +168,19 @@ class TrainingGraph:
             Number of the training step, and indices of its examples (int32 ``[batch]``).
         which : np.ndarray
             bool ``[A]``: groups of activations that are counted.
+        in_float : bool
+            Nothing is quantized meanwhile.
         """
         collect = self._prepared("collect", self._training.collect, self._training.examples_feeds)
-        self._load_settings(self._session, dict(self._settings_now, collect=which))
+        enabled = self._settings_now["enabled"] & (not in_float)
+        self._load_settings(self._session, dict(self._settings_now, collect=which, enabled=enabled))
         for step, indices in batches:
             collect(indices, step, *self._data.values(TRAIN, indices))
         self._load_settings(self._session, self._settings_now)
 
     def read_histograms(self) -> Arrays:
         """Return a copy of the arrays of running histograms and of the ranges of activations."""
-        names = (*live_state.HISTOGRAMS, *live_state.RANGES)
-        read = self._prepared("read_histograms", [self._values[name] for name in names])
-        return {name: np.array(value) for name, value in zip(names, read())}
+        return self._read_optional((*live_state.HISTOGRAMS, *live_state.RANGES))
 
     def write_histograms(self, arrays: Arrays) -> None:
         """Set the running histograms, as :meth:`read_histograms` returns them."""
@@ -188,6 +189,14 @@ class TrainingGraph:
     def write_ranges(self, arrays: Arrays) -> None:
         """Set the ranges of activations, as :meth:`read_histograms` returns them."""
         self._load_ranges(self._session, arrays)
+
+    def read_learned(self) -> Arrays:
+        """Return a copy of the ``learned_*`` arrays of :mod:`qatviz.quant.live_state`."""
+        return self._read_optional(live_state.LEARNED_STATE)
+
+    def write_learned(self, arrays: Arrays) -> None:
+        """Set the arrays that :meth:`read_learned` returns."""
+        self._load_learned(self._session, arrays)
 
     def read_weights(self) -> List[np.ndarray]:
         """Return the input of every weight quantizer, float32 with batch norm folded in, in the order of the layout."""
@@ -210,11 +219,11 @@ class TrainingGraph:
         arrays["trained"] = np.array([name not in untrained for name in self._trained], bool)
         frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
         arrays["freeze_batch_norm"] = np.array(frozen, bool)
-        parts = frozenset([COLLECT] if arrays["collect"].any() else [])
+        parts = frozenset(part for part, is_on in ((COLLECT, arrays["collect"]), (LEARN, arrays["learn"])) if is_on.any())
         self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
         self._settings_now: Arrays = arrays
         self._run_now: RunSettings = run
-        self._uses_histograms = bool(live_state.uses_histogram(self.layout, settings).any())
+        self._optional = live_state.optional_arrays(self.layout, settings)
         self._load_settings(self._session, arrays)
 
     def initial_state(self, run: RunSettings, parameters: Optional[Arrays] = None) -> Arrays:
@@ -229,18 +238,19 @@ class TrainingGraph:
         """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, histograms in use."""
         # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
         state = {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
-        return {**state, **self.read_histograms()} if self._uses_histograms else state
+        return {**state, **self._read_optional(self._optional)} if self._optional else state
 
     def write_state(self, arrays: Arrays) -> None:
-        """Set parameters, optimizer slots, ranges and running histograms, which are empty if ``arrays`` lacks them."""
+        """Set the arrays of a checkpoint; running histograms and learned ranges start anew if ``arrays`` lacks theirs."""
         self._load_state(self._session, arrays)
-        self._load_histograms(self._session, {**live_state.empty_histograms(self.layout), **arrays})
+        empty = live_state.empty_optional(self.layout)
+        self._load_optional(self._session, {**empty, **arrays})
         self._forget_codes()
 
     def check_state(self, name: str, arrays: Arrays) -> None:
         """Raise RecordError if ``arrays`` of the checkpoint ``name`` do not match this network and optimizer."""
-        histograms = live_state.HISTOGRAMS if any(key in arrays for key in live_state.HISTOGRAMS) else ()
-        mismatch = first_mismatch({key: self._live[key] for key in (*self._load_state.names, *histograms)}, arrays)
+        optional = [key for names in live_state.OPTIONAL if any(name in arrays for name in names) for key in names]
+        mismatch = first_mismatch({key: self._live[key] for key in (*self._load_state.names, *optional)}, arrays)
         if mismatch:
             raise RecordError(f"checkpoint {name}: {mismatch} by this network and optimizer")
 
@@ -349,15 +359,16 @@ class TrainingGraph:
         settings["trained"] = np.ones(len(self._trained), bool)
         self._batch_norms = [unit.batch_norm.owner for unit in self.plan.units if unit.batch_norm is not None]
         settings["freeze_batch_norm"] = np.zeros(len(self._batch_norms), bool)
-        histograms = live_state.empty_histograms(self.layout)
+        optional = live_state.empty_optional(self.layout)
         live = {
             name: StateVariable(name, value.dtype, value.shape)
-            for name, value in {**state, **settings, **histograms}.items()
+            for name, value in {**state, **settings, **optional}.items()
         }
         self._live = live
         self._load_state = Loader(live, sorted(state))
         self._load_settings = Loader(live, sorted(settings))
         self._load_held = Loader(live, live_state.HELD)
+        self._load_optional, self._load_learned = Loader(live, optional), Loader(live, live_state.LEARNED_STATE)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._values = {name: variable.read() for name, variable in live.items()}
         self._training = TrainingCopy(
@@ -374,7 +385,7 @@ class TrainingGraph:
             self._seed,
             telemetry,
         )
-        unused = {"hyper", "trained", "collect", *live_state.HISTOGRAMS}
+        unused = {"hyper", "trained", "collect", "learn", *optional}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in evaluated})
@@ -434,6 +445,10 @@ class TrainingGraph:
                 self._training.fetches(variant), self._training.feeds(variant)
             )
         return self._steps[variant]
+
+    def _read_optional(self, names: Tuple[str, ...]) -> Arrays:
+        read = self._prepared(" ".join(names), [self._values[name] for name in names])
+        return {name: np.array(value) for name, value in zip(names, read())}
 
     def _is_trained(self, name: str) -> bool:
         return is_trainable(name) and name not in self._fixed

@@ -22,6 +22,8 @@ from qatviz.training.range_policy import (
     affects_histograms,
     held_ranges,
     histograms_on_change,
+    learned_anew,
+    learned_from_now_on,
     ranges_found,
     searched_at_step,
     searched_on_change,
@@ -159,6 +161,9 @@ class LiveRun:
         changed.
         """
         have_changed = self._update_held_ranges(actions_on_change(self._layout, old, self.book))
+        have_changed |= self._begin_learning(
+            learned_from_now_on(self._layout, old, self.book), learned_anew(self._layout, old, self.book)
+        )
         if not affects_histograms(self._layout, old, self.book):
             return have_changed
         arrays = self.graph.read_histograms()
@@ -167,11 +172,38 @@ class LiveRun:
             self.graph.write_histograms(histograms)
         arrays.update(histograms)
         if needed.any():
-            steps = range(max(0, self.step - CALIBRATION_BATCHES), max(self.step, 1))
-            self.graph.collect([(step, self._batches.indices(step)) for step in steps], needed)
+            self.graph.collect(self._last_batches(), needed)
             arrays = self.graph.read_histograms()
         self._adopt_found_ranges(searched_on_change(self._layout, old, self.book) | needed, arrays)
         return True
+
+    def _begin_learning(self, groups: np.ndarray, anew: np.ndarray) -> bool:
+        """Forget what the optimizer knows of the learned ranges of ``groups``; return whether there are any.
+
+        The ranges of activations among ``anew`` become those of least squared error in the last batches, in float: a
+        network that is suddenly quantized to few bits has other values. Both are bool ``[G]``.
+        """
+        if not groups.any():
+            return False
+        arrays = self.graph.read_learned()
+        for group in np.flatnonzero(groups):
+            for by_channel in (False, True):
+                for array in arrays.values():
+                    array[..., self._layout.learned_at(group, by_channel)] = 0
+        self.graph.write_learned(arrays)
+        searched = anew[list(self._layout.activations)]
+        if searched.any():
+            before = self.graph.read_histograms()
+            self.graph.write_histograms(live_state.empty_histograms(self._layout))
+            self.graph.collect(self._last_batches(), searched, in_float=True)
+            self._adopt_found_ranges(searched, self.graph.read_histograms())
+            self.graph.write_histograms(before)
+        return True
+
+    def _last_batches(self) -> List[Tuple[int, np.ndarray]]:
+        """Return number and indices of the last training steps' batches; of the first one before any step."""
+        steps = range(max(0, self.step - CALIBRATION_BATCHES), max(self.step, 1))
+        return [(step, self._batches.indices(step)) for step in steps]
 
     def _update_found_ranges(self, searched: np.ndarray) -> None:
         """Find the ranges of the activation groups ``searched`` (bool ``[A]``) in their histograms."""

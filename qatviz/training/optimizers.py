@@ -17,6 +17,8 @@ from qatviz.training.variables import StateVariable
 Variables = Dict[str, StateVariable]
 Tensors = Dict[str, tf.Tensor]
 Update = Callable[[StateVariable, tf.Tensor, Variables, Tensors], tf.Operation]
+Moments = Tuple[tf.Tensor, tf.Tensor]
+Direction = Callable[[tf.Tensor, Moments, tf.Tensor, Tensors], Tuple[tf.Tensor, Moments]]
 
 
 class Optimizer(NamedTuple):
@@ -33,12 +35,20 @@ class Optimizer(NamedTuple):
         variable's own; ``hyper`` are the run settings and the scalars by name, all float32 scalars.
     advance : callable
         ``advance(scalars, hyper)`` returns the next values of the scalars.
+    direction : callable
+        ``direction(gradient, moments, count, hyper)`` returns the direction of an update of several numbers that are
+        trained apart from the parameters, such as scales, and the next moments. ``moments`` are two tensors like the
+        gradient, initially 0; ``count`` is the number of updates of each number, with this one.
+    is_normalized : bool
+        The direction does not depend on the size of the gradients.
     """
 
     slots: Tuple[str, ...]
     scalars: Dict[str, str]
     update: Update
     advance: Callable[[Tensors, Tensors], Tensors]
+    direction: Direction
+    is_normalized: bool
 
 
 def _sgd(variable: StateVariable, gradient: tf.Tensor, slots: Variables, hyper: Tensors) -> tf.Operation:
@@ -87,20 +97,51 @@ def _rmsprop(variable: StateVariable, gradient: tf.Tensor, slots: Variables, hyp
     )
 
 
+def _sgd_direction(
+    gradient: tf.Tensor, moments: Moments, count: tf.Tensor, hyper: Tensors
+) -> Tuple[tf.Tensor, Moments]:
+    return gradient, moments
+
+
+def _momentum_direction(
+    gradient: tf.Tensor, moments: Moments, count: tf.Tensor, hyper: Tensors
+) -> Tuple[tf.Tensor, Moments]:
+    sum_ = moments[0] * hyper["momentum"] + gradient
+    return sum_, (sum_, moments[1])
+
+
+def _adam_direction(
+    gradient: tf.Tensor, moments: Moments, count: tf.Tensor, hyper: Tensors
+) -> Tuple[tf.Tensor, Moments]:
+    beta1, beta2 = hyper["beta1"], hyper["beta2"]
+    first = moments[0] * beta1 + gradient * (1.0 - beta1)
+    second = moments[1] * beta2 + tf.square(gradient) * (1.0 - beta2)
+    # At a count of 0, nothing is trained, and the corrections are 0.
+    corrected = [tf.div_no_nan(moment, 1.0 - tf.pow(beta, count)) for moment, beta in ((first, beta1), (second, beta2))]
+    return corrected[0] / (tf.sqrt(corrected[1]) + hyper["epsilon"]), (first, second)
+
+
+def _rmsprop_direction(
+    gradient: tf.Tensor, moments: Moments, count: tf.Tensor, hyper: Tensors
+) -> Tuple[tf.Tensor, Moments]:
+    mean_square = moments[1] * hyper["rho"] + tf.square(gradient) * (1.0 - hyper["rho"])
+    return gradient / (tf.sqrt(mean_square) + hyper["epsilon"]), (moments[0], mean_square)
+
+
 def _no_scalars(scalars: Tensors, hyper: Tensors) -> Tensors:
     return {}
 
 
 #: Adam's scalars, the betas to the power of the step, and the betas.
 _ADAM_POWERS = {"beta1_power": "beta1", "beta2_power": "beta2"}
-_ADAM = Optimizer(("m", "v"), _ADAM_POWERS, _adam, _adam_advance)
+_ADAM = Optimizer(("m", "v"), _ADAM_POWERS, _adam, _adam_advance, _adam_direction, True)
 #: Optimizers by the names of :data:`qatviz.settings.OPTIMIZERS`. AdamW only has another default of its weight decay.
 OPTIMIZERS = {
     "adam": _ADAM,
     "adamw": _ADAM,
-    "momentum": Optimizer(("momentum",), {}, _momentum, _no_scalars),
-    "rmsprop": Optimizer(("rms",), {}, _rmsprop, _no_scalars),
-    "sgd": Optimizer((), {}, _sgd, _no_scalars),
+    "momentum": Optimizer(("momentum",), {}, _momentum, _no_scalars, _momentum_direction, False),
+    "rmsprop": Optimizer(("rms",), {}, _rmsprop, _no_scalars, _rmsprop_direction, True),
+    "sgd": Optimizer((), {}, _sgd, _no_scalars, _sgd_direction, False),
 }
 #: Kinds of updates of a training step; each costs only what it does.
 PLAIN, REGULARIZED, KEEPING_ZEROS = "plain", "regularized", "keeping zeros"

@@ -7,9 +7,9 @@ import numpy as np
 
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.histogram_ranges import range_in
-from qatviz.quant.live_state import HISTOGRAMS, RANGES, Layout, histogram_at, uses_histogram
-from qatviz.quant.ranges import find_range, min_max_range
-from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE
+from qatviz.quant.live_state import HISTOGRAMS, RANGES, Layout, histogram_at, learns, uses_histogram
+from qatviz.quant.ranges import find_range, min_max_range, starts_anew
+from qatviz.settings import FROZEN, LEARNED_METHODS, MIN_MAX, MSE, PERCENTILE
 
 #: Training steps between two searches for ranges (percentile, MSE, KL).
 SEARCH_INTERVAL = 20
@@ -23,14 +23,16 @@ def actions_on_change(layout: Layout, old: Optional[SettingsBook], new: Settings
     """Return the action for each weight tensor when ``new`` takes effect (``old`` None: at the start of a run).
 
     A range method that searches does so with the new settings, unless ranges are frozen (at the start there is none to
-    keep); a range that has followed the tensor and is held from now on is captured.
+    keep); a range that has followed the tensor and is held from now on is captured. A learned range that does not start
+    anew (:func:`.ranges.starts_anew`) continues from the range in use.
     """
     actions = []
     for group in layout.weights:
         method = new.quantizers[group].range_method
-        held_from_now_on = new.run.freeze_ranges or method == FROZEN
+        held_from_now_on = new.run.freeze_ranges or method in (FROZEN, *LEARNED_METHODS)
         followed_so_far = old is None or (old.quantizers[group].range_method == MIN_MAX and not old.run.freeze_ranges)
-        if method in _SEARCHED and (old is None or not new.run.freeze_ranges):
+        searches = method in _SEARCHED or starts_anew(old.quantizers[group] if old else None, new.quantizers[group])
+        if searches and (old is None or not new.run.freeze_ranges):
             actions.append(SEARCH)
         else:
             actions.append(CAPTURE if held_from_now_on and followed_so_far else KEEP)
@@ -76,6 +78,22 @@ def held_ranges(
         rows = weight.reshape(-1, channels.stop - channels.start)
         new["held_channel_min"][channels], new["held_channel_max"][channels] = find(rows)
     return new
+
+
+def learned_anew(layout: Layout, old: Optional[SettingsBook], new: SettingsBook) -> np.ndarray:
+    """Return the groups whose learned range starts from least squared error when ``new`` takes effect, bool ``[G]``."""
+    if old is not None and new.run.freeze_ranges:
+        return np.zeros(len(new.quantizers), bool)
+    before = [None] * len(new.quantizers) if old is None else old.quantizers
+    return learns(layout, new.quantizers) & np.array(list(map(starts_anew, before, new.quantizers)), bool)
+
+
+def learned_from_now_on(layout: Layout, old: Optional[SettingsBook], new: SettingsBook) -> np.ndarray:
+    """Return the groups that begin to learn a range when ``new`` takes effect, or begin anew, bool ``[G]``."""
+    if old is None:
+        return learns(layout, new.quantizers)
+    is_other = [a.range_method != b.range_method for a, b in zip(old.quantizers, new.quantizers)]
+    return (learns(layout, new.quantizers) & np.array(is_other, bool)) | learned_anew(layout, old, new)
 
 
 def affects_histograms(layout: Layout, old: Optional[SettingsBook], new: SettingsBook) -> bool:

@@ -10,9 +10,11 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
+from qatviz.quant.learned import trained_tensors
 from qatviz.training import optimizers, probes
 from qatviz.training.graph_data import TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
+from qatviz.training.learned_ranges import learned_updates
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.step_inputs import StepInputs
 from qatviz.training.step_measures import measure_interval
@@ -23,9 +25,15 @@ Variables = Dict[str, StateVariable]
 #: Name of the operation that fails if the loss of a training step is not finite.
 FINITE = "loss_is_finite"
 #: Run settings in a variable; the learning rate, which may change at each step, is fed.
-HYPER = (*(name for name in optimizers.HYPERPARAMETERS if name != "learning_rate"), "label_smoothing")
-#: Parts of a training step that run only on request: running histograms of activations collect the batch.
-COLLECT = "collect"
+HYPER = (
+    *(name for name in optimizers.HYPERPARAMETERS if name != "learning_rate"),
+    "label_smoothing",
+    "scale_learning_rate",
+    "clip_decay",
+)
+#: Parts of a training step that run only on request: running histograms of activations collect the batch; learned
+#: ranges are updated.
+COLLECT, LEARN = "collect", "learn"
 
 
 class Variant(NamedTuple):
@@ -126,13 +134,21 @@ class TrainingCopy:
         hyper = dict(zip(HYPER, tf.unstack(values["hyper"], num=len(HYPER))), learning_rate=rate)
         loss, losses = self.inputs.loss(heads, lowered.outputs, hyper["label_smoothing"])
         finite = tf.check_numerics(loss, "loss", name=FINITE)
-        gradients = dict(zip(trained, tf.gradients(finite, [values[name] for name in trained])))
-        updates = dict(lowered.updates, **quantizers.range_updates())
+        quantized = trained_tensors(quantizers)
+        found = tf.gradients(finite, [*(values[name] for name in trained), *quantized.values()])
+        gradients, of_quantized = dict(zip(trained, found)), dict(zip(quantized, found[len(trained) :]))
+        ranges = quantizers.range_updates()
+        updates = dict(lowered.updates, range_count=ranges.pop("range_count"))
+        learned, learned_gradients = learned_updates(quantizers, values, of_quantized, batch_size, optimizer, hyper)
         histograms = quantizers.histogram_updates(step)
         with tf.control_dependencies([finite]):  # a step that fails changes nothing
             self._updates = optimizers.updates_by_kind(optimizer, live, values, gradients, hyper)
             self._assignments = [live[name].assign(value) for name, value in updates.items()]
-            self.parts = {COLLECT: [live[name].assign(value) for name, value in histograms.items()]}
+            self._ranges = [live[name].assign(value) for name, value in ranges.items()]
+            self.parts = {
+                COLLECT: [live[name].assign(value) for name, value in histograms.items()],
+                LEARN: [live[name].assign(value) for name, value in learned.items()],
+            }
         measures = []
         if telemetry:
             tensors = [quantizers.quantized[tensor.name] for tensor in plan.tensors]
@@ -149,7 +165,8 @@ class TrainingCopy:
         """Return what a step of ``variant`` fetches: its operations, the loss before the update, and the measures."""
         updates = [op for name, op in self._updates[variant.update].items() if name not in variant.untrained]
         parts = [op for name, ops in self.parts.items() if name in variant.parts for op in ops]
-        return [[*updates, *self._assignments, *parts], *self._results]
+        ranges = [] if LEARN in variant.parts else self._ranges  # learned ones include those that are not learned
+        return [[*updates, *self._assignments, *ranges, *parts], *self._results]
 
     def feeds(self, variant: Variant) -> List[tf.Tensor]:
         """Return the placeholders of a step: indices, number of steps before it, learning rate, and data."""
