@@ -1,0 +1,119 @@
+"""Accuracy of methods for few bits, on the 1,000 held-out digits: what each gains alone, and all together.
+
+All runs of a network and a seed start from the parameters of one float run, see the same batches, and train for the
+same number of steps. Each figure is ``methods/<network>/<method>/<bits>``: mean accuracy in percent over the seeds, with
+the standard deviation, and the accuracies of float training that goes on for as many steps.
+
+A part is selected by the name, and by variables: ``QATVIZ_BENCH_SEEDS`` (0,1,2), ``QATVIZ_BENCH_FLOAT_STEPS`` (600) and
+``QATVIZ_BENCH_STEPS`` (600). A method is a set of settings: an entry of :data:`METHODS`.
+"""
+
+import os
+from functools import lru_cache
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+from live_graph import run_spec
+
+from qatviz.protocol import events
+from qatviz.training.handle import Run
+
+SEEDS = tuple(map(int, os.environ.get("QATVIZ_BENCH_SEEDS", "0,1,2").split(",")))
+FLOAT_STEPS, STEPS = (int(os.environ.get("QATVIZ_BENCH_" + name, "600")) for name in ("FLOAT_STEPS", "STEPS"))
+NETWORKS = ("dscnn", "resnet8", "mobilenet")
+#: Bits of weights and of activations.
+BITS = {"w4a4": (4, 4), "w3a3": (3, 3), "w2a2": (2, 2), "w2a8": (2, 8), "w4a8": (4, 8)}
+#: Settings of all runs: only the final state is evaluated.
+_COMMON: Tuple[Tuple[str, Any], ...] = (("run.evaluation_interval", 0), ("run.learning_rate", 1e-3))
+
+Settings = List[Tuple[str, Any]]
+
+
+class Method(NamedTuple):
+    """Preset of a run, and the settings on top of it, by the number of its steps."""
+
+    preset: str
+    settings: Callable[[int], Settings] = lambda steps: []
+
+
+def _with(*settings: Tuple[str, Any]) -> Callable[[int], Settings]:
+    return lambda steps: list(settings)
+
+
+def _cosine(steps: int) -> Settings:
+    return [("run.lr_schedule", "cosine"), ("run.lr_period", steps), ("run.lr_factor", 0.0)]
+
+
+#: Methods by name: alone, on top of symmetric weights per channel with min–max ranges, activations with averages.
+METHODS = {
+    "min_max": Method("int4"),
+    "mse": Method("int4", _with(("*.range_method", "mse"))),
+    "cosine": Method("int4", _cosine),
+    "learned": Method("int4", _with(("*.range_method", "learned"))),
+}
+NAMES = tuple(f"methods/{network}/{method}/{bits}" for network in NETWORKS for method in METHODS for bits in BITS)
+
+
+def run(names: Sequence[str]) -> Iterator[Dict]:
+    """Measure the figures ``names``."""
+    for name in names:
+        _, network, method, bits = name.split("/")
+        found = [100 * trained(network, method, bits, seed) for seed in SEEDS]
+        in_float = [100 * _in_float(network, seed) for seed in SEEDS]
+        yield {
+            "name": name,
+            "unit": "%",
+            "value": float(np.mean(found)),
+            "sd": float(np.std(found, ddof=1)) if len(found) > 1 else None,
+            "accuracy": found,
+            "accuracy_float": in_float,
+            "points_below_float": float(np.mean(in_float) - np.mean(found)),
+            "steps": STEPS,
+        }
+
+
+def settings_of(method: str, bits: str) -> Settings:
+    """Return the settings of a run on top of the method's preset."""
+    weights, activations = BITS[bits]
+    widths = [("*.weights.num_bits", weights), ("*.activations.num_bits", activations)]
+    return [*widths, *_COMMON, *METHODS[method].settings(STEPS)]
+
+
+@lru_cache(maxsize=None)
+def trained(network: str, method: str, bits: str, seed: int) -> float:
+    """Return the quantized accuracy of a run by a method, from the parameters of the float run."""
+    settings = tuple(settings_of(method, bits))
+    return _final(_finished(network, METHODS[method].preset, settings, seed, STEPS, float_parameters(network, seed)))[
+        "quantized"
+    ]
+
+
+@lru_cache(maxsize=None)
+def float_parameters(network: str, seed: int) -> Dict[str, np.ndarray]:
+    """Return the parameters of the float run from which all others start."""
+    finished = _finished(network, "float", _COMMON, seed, FLOAT_STEPS)
+    names = finished.spec.network.all_parameter_shapes()
+    return {name: array for name, array in finished.final.arrays.items() if name in names}
+
+
+@lru_cache(maxsize=None)
+def _in_float(network: str, seed: int) -> float:
+    """Return the accuracy of float training that goes on for as many steps as the methods take."""
+    settings = (*_COMMON, *_cosine(STEPS))
+    return _final(_finished(network, "float", settings, seed, STEPS, float_parameters(network, seed)))["float"]
+
+
+def _finished(network: str, preset: str, settings: Tuple, seed: int, steps: int, parameters: Any = None) -> Run:
+    found = Run(run_spec(network, preset, settings, seed=seed, steps=steps, parameters=parameters))
+    found.start()
+    while not found.wait(1.0):
+        pass
+    return found
+
+
+def _final(finished: Run) -> Dict[str, float]:
+    """Return the accuracies of the last evaluation of a run."""
+    found = finished.drain()
+    for failure in (item for item in found if isinstance(item, events.Failed)):
+        raise RuntimeError(failure.traceback)
+    return [item for item in found if isinstance(item, events.Evaluated)][-1].scores
