@@ -1,15 +1,14 @@
-"""Gradients of learned ranges: the scale (LSQ), its power-of-two threshold (TQT), scale and offset (LSQ+), and the ends
-of a clip (PACT).
+"""Gradients of learned ranges: scale (LSQ), power-of-two threshold (TQT), scale and offset (LSQ+), ends of a clip (PACT).
 
 A learned range is a held one that a gradient moves: the forward pass and the exports are those of any other range.
 With ``v = x / s``, ``Qn <= v <= Qp`` inside the representable range, ``q`` the rounded ``v`` (clipped to ``Qn .. Qp``,
 zero point subtracted) and ``g`` the gradient of the loss with respect to the quantized value ``s * q``:
 
 ========================  ============================================================================================
-LSQ (Esser et al. 2020)   ``ds = c * sum(g * (q - v inside, Qn below, Qp above))``, ``c = 1 / sqrt(N * Qp)``, where ``N``
-                          is the number of values: of a tensor, of a channel, of a batch of activations
-TQT (Jain et al. 2020)    ``dlog2(t) = ln(2) * s * sum(g * (q - v inside, Qn below, Qp above))``; the scale is the power of
-                          two at or above that of the threshold ``t``, straight through this rounding
+LSQ (Esser et al. 2020)   ``ds = c * sum(g * (q - v inside, Qn below, Qp above))``, ``c = 1 / sqrt(N * Qp)`` with the
+                          number of values ``N``: of a tensor, of a channel, of a batch of activations
+TQT (Jain et al. 2020)    ``dlog2(t) = ln(2) * s * sum(g * (q - v inside, Qn below, Qp above))``; the scale is the power
+                          of two at or above that of the threshold ``t``, straight through this rounding
 LSQ+ (Bhalgat et al.      ``ds = c * sum(g * (q - v inside, 0 below, Qp - Qn above))``, ``dlow = c * sum(g outside)``,
 2020)                     where the grid starts at ``low``; straight through the rounding of the zero point
 PACT (Choi et al. 2018)   ``dhigh = sum(g above) + decay * high``, and the same of a lower end that is not 0

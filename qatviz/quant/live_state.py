@@ -202,9 +202,7 @@ def settings_arrays(
     }
 
 
-def _learn_rows(
-    positions: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int
-) -> np.ndarray:
+def _learn_rows(positions: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> np.ndarray:
     """Return ``learn``: of weights, either the range of the whole tensor or those of its channels are learned."""
     rows = np.zeros([len(LEARNED_METHODS), positions.num_learned], bool)
     if run.freeze_ranges:

@@ -219,7 +219,9 @@ class TrainingGraph:
         arrays["trained"] = np.array([name not in untrained for name in self._trained], bool)
         frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
         arrays["freeze_batch_norm"] = np.array(frozen, bool)
-        parts = frozenset(part for part, is_on in ((COLLECT, arrays["collect"]), (LEARN, arrays["learn"])) if is_on.any())
+        parts = frozenset(
+            part for part, is_on in ((COLLECT, arrays["collect"]), (LEARN, arrays["learn"])) if is_on.any()
+        )
         self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
         self._settings_now: Arrays = arrays
         self._run_now: RunSettings = run

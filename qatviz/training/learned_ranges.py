@@ -21,8 +21,8 @@ def learned_updates(
     """Return the arrays of held ranges, ranges of activations and optimizer state after a training step.
 
     The learning rate is ``learning_rate * scale_learning_rate``; weight decay and gradient clipping do not apply. An
-    optimizer whose updates do not depend on the size of the gradients, such as Adam, would change a scale of 0.002 by as
-    much as one of 2: its updates are relative to the scale, as those of a logarithm (Jain et al. 2020, section 3.3).
+    optimizer whose updates do not depend on the size of the gradients, such as Adam, would change a scale of 0.002 by
+    as much as one of 2: its updates are relative to the scale, as those of a logarithm (Jain et al. 2020, section 3.3).
     Ranges that are not learned keep their values; ``range_min`` and ``range_max`` are then those of
     :meth:`.LiveQuantizers.range_updates`.
 

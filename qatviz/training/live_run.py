@@ -17,6 +17,7 @@ from qatviz.quant import live_state
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.range_policy import (
     KEEP,
+    SEARCH,
     actions_at_step,
     actions_on_change,
     affects_histograms,
@@ -24,6 +25,7 @@ from qatviz.training.range_policy import (
     histograms_on_change,
     learned_anew,
     learned_from_now_on,
+    learned_from_step,
     ranges_found,
     searched_at_step,
     searched_on_change,
@@ -86,6 +88,8 @@ class LiveRun:
         started = time.perf_counter()
         if self.step == self._next_switch_on:
             self._switch_on()
+        if self.step in self._delays:
+            self._learn_after_delay()
         if self.step:
             self._update_held_ranges(actions_at_step(self._layout, self.book, self.step))
             self._update_found_ranges(searched_at_step(self._layout, self.book, self.step))
@@ -142,6 +146,7 @@ class LiveRun:
 
     def _write_settings(self) -> None:
         self.graph.write_settings(self.book.quantizers, self.book.run, self.step)
+        self._delays = {s.quant_delay for s in self.book.quantizers if s.quant_delay}
         self._next_switch_on: int = live_state.next_switch_on(self.book.quantizers, self.step)
 
     def _switch_on(self) -> None:
@@ -176,6 +181,12 @@ class LiveRun:
             arrays = self.graph.read_histograms()
         self._adopt_found_ranges(searched_on_change(self._layout, old, self.book) | needed, arrays)
         return True
+
+    def _learn_after_delay(self) -> None:
+        """Start the learned ranges of tensors that are quantized from this step on: their values have changed."""
+        groups = learned_from_step(self._layout, self.book, self.step)
+        self._update_held_ranges([SEARCH if groups[group] else KEEP for group in self._layout.weights])
+        self._begin_learning(groups, groups)
 
     def _begin_learning(self, groups: np.ndarray, anew: np.ndarray) -> bool:
         """Forget what the optimizer knows of the learned ranges of ``groups``; return whether there are any.

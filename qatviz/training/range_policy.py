@@ -96,6 +96,12 @@ def learned_from_now_on(layout: Layout, old: Optional[SettingsBook], new: Settin
     return (learns(layout, new.quantizers) & np.array(is_other, bool)) | learned_anew(layout, old, new)
 
 
+def learned_from_step(layout: Layout, book: SettingsBook, step: int) -> np.ndarray:
+    """Return the groups that begin to learn a range at training step ``step``, when their delay ends, bool ``[G]``."""
+    begins = [s.is_active(step) and s.quant_delay == step > 0 for s in book.quantizers]
+    return learns(layout, book.quantizers) & np.array(begins, bool) & (not book.run.freeze_ranges)
+
+
 def affects_histograms(layout: Layout, old: Optional[SettingsBook], new: SettingsBook) -> bool:
     """Return whether running histograms, or ranges found in them, may change when ``new`` takes effect.
 

@@ -39,7 +39,8 @@ class Case:
             chosen = LEARNED if is_weights else method
             self.settings.append(replace(quantizer_settings(leader.kind, **own), range_method=chosen))
         self.state = dict(
-            live_state.settings_arrays(POSITIONS, self.settings, RunSettings(), 0), **live_state.initial_ranges(POSITIONS)
+            live_state.settings_arrays(POSITIONS, self.settings, RunSettings(), 0),
+            **live_state.initial_ranges(POSITIONS),
         )
         for name in ("held_", "held_channel_", "range_"):
             size = self.state[name + "min"].size
