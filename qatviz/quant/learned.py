@@ -1,4 +1,4 @@
-"""Gradients of learned ranges: scale (LSQ), power-of-two threshold (TQT), scale and offset (LSQ+), ends of a clip (PACT).
+"""Gradients of learned ranges: scale (LSQ), power-of-two threshold (TQT), scale and offset (LSQ+), clip (PACT).
 
 A learned range is a held one that a gradient moves: the forward pass and the exports are those of any other range.
 With ``v = x / s``, ``Qn <= v <= Qp`` inside the representable range, ``q`` the rounded ``v`` (clipped to ``Qn .. Qp``,
@@ -228,9 +228,9 @@ def _sums(
     has_ends = tf.reduce_any(learn[LEARNED_METHODS.index(LEARNED_RANGE) :])
     products, outside, above = [], [], []
     for group in positions.activations:
-        found = members.get(group, [])
-        products.append(_added([_product(quantized, gradient) for _, quantized, gradient in found], []))
-        ends = [_beyond(tensor, quantized, gradient, has_ends) for tensor, quantized, gradient in found]
+        own = members.get(group, [])
+        products.append(_added([_product(quantized, gradient) for _, quantized, gradient in own], []))
+        ends = [_beyond(tensor, quantized, gradient, has_ends) for tensor, quantized, gradient in own]
         outside.append(_added([part for part, _ in ends], []))
         above.append(_added([part for _, part in ends], []))
     rest = tf.zeros([len(positions.weights) + positions.num_channels])

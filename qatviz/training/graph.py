@@ -243,7 +243,7 @@ class TrainingGraph:
         return {**state, **self._read_optional(self._optional)} if self._optional else state
 
     def write_state(self, arrays: Arrays) -> None:
-        """Set the arrays of a checkpoint; running histograms and learned ranges start anew if ``arrays`` lacks theirs."""
+        """Set the arrays of a checkpoint; those of :data:`.live_state.OPTIONAL` are empty if ``arrays`` lacks them."""
         self._load_state(self._session, arrays)
         empty = live_state.empty_optional(self.layout)
         self._load_optional(self._session, {**empty, **arrays})

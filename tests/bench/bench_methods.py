@@ -1,8 +1,8 @@
 """Accuracy of methods for few bits, on the 1,000 held-out digits: what each gains alone, and all together.
 
 All runs of a network and a seed start from the parameters of one float run, see the same batches, and train for the
-same number of steps. Each figure is ``methods/<network>/<method>/<bits>``: mean accuracy in percent over the seeds, with
-the standard deviation, and the accuracies of float training that goes on for as many steps.
+same number of steps. Each figure is ``methods/<network>/<method>/<bits>``: mean accuracy in percent over the seeds,
+with the standard deviation, and the accuracies of float training that goes on for as many steps.
 
 A part is selected by the name, and by variables: ``QATVIZ_BENCH_SEEDS`` (0,1,2), ``QATVIZ_BENCH_FLOAT_STEPS`` (600) and
 ``QATVIZ_BENCH_STEPS`` (600). A method is a set of settings: an entry of :data:`METHODS`.
