@@ -149,6 +149,13 @@ _ALL = (
         is_of_float=True,
     ),
     Measure(
+        "scale_gradient",
+        "Scale gradient",
+        "Change of the loss per change of a learned scale (of the upper end, if a clip is learned): training moves the "
+        "scale against it; around 0, the scale has settled. For a per-channel tensor, the mean over its channels.",
+        _digits(3),
+    ),
+    Measure(
         "range_min",
         "Range minimum",
         "Smallest representable value; for a per-channel tensor, that of the widest channel.",

@@ -16,7 +16,7 @@ from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.quant.affine import AffineGrid
-from qatviz.quant.ranges import Range
+from qatviz.quant.ranges import Range, as_applied
 from qatviz.settings import (
     EXTREMES,
     FROZEN,
@@ -107,7 +107,7 @@ def trials(
     """
     # For activations, the range in effect is used as it is: these values are not those in which the run finds ranges.
     tensor = members[0].tensor
-    present = settings if tensor.kind == WEIGHTS else replace(settings, range_method=FROZEN)
+    present = as_applied(settings, settings) if tensor.kind == WEIGHTS else replace(settings, range_method=FROZEN)
     before = [found.sqnr_db for found in result_of(_sqnr_db(members, present, kept, held))]
     best: Optional[Offer] = None
     yield best
@@ -117,9 +117,8 @@ def trials(
     def compared(setting: str, value: Any) -> Generator[None, None, Optional[Offer]]:
         wanted = replace(settings, **{setting: value})
         is_found = not held and finds_range(tensor, wanted, settings)
-        found = yield from _sqnr_db(
-            members, wanted if is_found else replace(present, **{setting: value}), kept, held, is_found
-        )
+        applied = wanted if is_found or tensor.kind == WEIGHTS else replace(present, **{setting: value})
+        found = yield from _sqnr_db(members, as_applied(settings, applied), kept, held, is_found)
         # On a range that does not depend on the values, both numbers have the same sampling error.
         others = [new.bound if is_found else new.sqnr_db for new in found]
         harmless = all(new >= old - _ALLOWED_LOSS_DB for new, old in zip(others, before))

@@ -19,6 +19,7 @@ from qatviz.settings import (
     FROZEN,
     HISTOGRAM_METHODS,
     KL,
+    LEARNED_METHODS,
     MIN_MAX,
     MSE,
     PERCENTILE,
@@ -224,6 +225,7 @@ def _by_range(
     whose = {
         EXTREMES: "The range of the extremes so far",
         **dict.fromkeys(HISTOGRAM_METHODS, "The range found in the running histogram"),
+        **dict.fromkeys(LEARNED_METHODS, "The learned range"),
     }.get(settings.range_method, "The moving average of the range")
     whose = "The frozen range" if is_frozen else whose
     text = (
@@ -335,6 +337,8 @@ def clipping(facts: Facts, measures: Mapping[str, float], tensor: QuantizedTenso
         return "The range of least squared error clips where that costs less than a larger quantization step."
     if settings.range_method == KL:
         return "The range of least KL divergence leaves out rare values on purpose, so that the others have more codes."
+    if settings.range_method in LEARNED_METHODS:
+        return "The learned range clips where that costs the loss less than a larger quantization step."
     if not is_whole:
         return ""
     if settings.range_method == MIN_MAX:

@@ -14,7 +14,7 @@ from qatviz.protocol.snapshots import Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import ErrorMeasures, entropy_bits, is_beyond, sqnr_db
 from qatviz.quant.ranges import Range, find_range
-from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, WEIGHTS, QuantizerSettings
+from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, LEARNED_METHODS, WEIGHTS, QuantizerSettings
 
 #: Number of values that are measured at a time: the work arrays of one block (float32 and float64) fit a core's cache.
 BLOCK_VALUES = 65536
@@ -45,7 +45,8 @@ def pending_grid(
 
     A fixed range depends on the bits only. A moving average and a frozen range keep the present range. Extremes so far
     are widened to those of ``values``. Other methods find the range in ``values``, by channel if weights are quantized
-    per channel. Without values, the present range is kept.
+    per channel; so does a learned one, unless it continues (:func:`qatviz.quant.ranges.as_applied`). Without values, the
+    present range is kept.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def pending_grid(
     """
     by_channel = settings.per_channel and tensor.kind == WEIGHTS
     method = settings.range_method
-    follows = method != FROZEN if tensor.kind == WEIGHTS else method in HISTOGRAM_METHODS
+    follows = method != FROZEN if tensor.kind == WEIGHTS else method in (*HISTOGRAM_METHODS, *LEARNED_METHODS)
     if tensor.fixed_range:
         low, high = [np.float32([end]) for end in fixed_range(tensor.fixed_range, settings.num_bits)]
     elif follows and values is not None and not held:

@@ -12,6 +12,7 @@ import numpy as np
 from qatviz.network.plan import QuantizedTensor
 from qatviz.quant.affine import AffineGrid, fake_quant
 from qatviz.quant.measures import sqnr_db
+from qatviz.quant.ranges import starts_anew
 from qatviz.settings import EXTREMES, HISTOGRAM_METHODS, WEIGHTS, QuantizerSettings
 
 #: Activations of fewer values are few: the error of their SQNR as that of a sample matters.
@@ -49,7 +50,7 @@ def are_few(tensor: QuantizedTensor, values: np.ndarray) -> bool:
 def finds_range(tensor: QuantizedTensor, wanted: QuantizerSettings, now: QuantizerSettings) -> bool:
     """Return whether the run, after a change to ``wanted``, finds the tensor's range in other values of the run."""
     is_new = wanted.range_method == EXTREMES and now.range_method != EXTREMES
-    return tensor.kind != WEIGHTS and (is_new or wanted.range_method in HISTOGRAM_METHODS)
+    return tensor.kind != WEIGHTS and (is_new or wanted.range_method in HISTOGRAM_METHODS or starts_anew(now, wanted))
 
 
 def sampled(values: np.ndarray, grid: AffineGrid) -> Estimate:

@@ -11,7 +11,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.histogram_ranges import range_in
 from qatviz.quant.live_state import HELD, HISTOGRAMS, RANGES, Layout, histogram_at
-from qatviz.quant.ranges import Range
+from qatviz.quant.ranges import Range, as_applied
 from qatviz.settings import HISTOGRAM_METHODS, WEIGHTS
 
 
@@ -39,7 +39,7 @@ def grids_by_width(
     chosen = [replace(settings, num_bits=width) for width in widths]
     values = None if weights is None else weights.reshape(-1, tensor.num_channels)
     if tensor.kind == WEIGHTS or held or settings.range_method not in HISTOGRAM_METHODS:
-        return [pending_grid(tensor, each, now, values, held) for each in (*chosen, settings)]
+        return [pending_grid(tensor, as_applied(settings, each), now, values, held) for each in (*chosen, settings)]
     ranges = [now] * len(chosen)
     if HISTOGRAMS[0] in arrays:
         histogram = histogram_at(positions, arrays, positions.activations.index(_group(tensor, book)))

@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from qatviz.errors import SettingError
 from qatviz.name_lookup import matches_pattern
+from qatviz.network.ends import end_tensors
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presets import preset_settings
 from qatviz.protocol.events import Change
@@ -15,6 +16,8 @@ from qatviz.setting_declaration import Setting
 from qatviz.settings import (
     ACTIVATIONS,
     KINDS,
+    LEARNED_CLIP,
+    LEARNED_METHODS,
     QUANTIZER_SETTINGS,
     RUN,
     RUN_SETTINGS,
@@ -56,10 +59,11 @@ class SettingsBook:
             If there is no such preset or setting, or a value is not allowed.
         """
         overrides = {WEIGHTS: weights or {}, ACTIVATIONS: activations or {}}
-        quantizers = []
+        quantizers, ends = [], end_tensors(plan)
         for members in plan.groups:
             tensor = plan.tensors[members[0]]
-            settings = preset_settings(preset, tensor.kind, tensor.op_kind, plan.predicts_numbers(tensor.name))
+            predicts_numbers, is_end = plan.predicts_numbers(tensor.name), tensor.name in ends
+            settings = preset_settings(preset, tensor.kind, tensor.op_kind, predicts_numbers, is_end)
             checked = {}
             for name, value in overrides[tensor.kind].items():
                 path = f"{tensor.kind}.{name}"
@@ -75,6 +79,13 @@ class SettingsBook:
         """Return the value of one setting by its full path: ``conv1.weights.num_bits``, ``run.learning_rate``."""
         owner, _, name = path.rpartition(".")
         return getattr(self.run if owner == RUN else self.of(owner), name)
+
+    @property
+    def unused_run_settings(self) -> Tuple[str, ...]:
+        """Names of the run settings that have no effect with the range methods in use."""
+        methods = {settings.range_method for settings in self.quantizers}
+        unused = () if LEARNED_CLIP in methods else ("clip_decay",)
+        return unused if methods.intersection(LEARNED_METHODS) else ("scale_learning_rate", *unused)
 
     def change(self, assignments: Iterable[Tuple[str, Any]]) -> Tuple["SettingsBook", Tuple[Change, ...]]:
         """Return the book after ``(path, value)`` assignments, and the changes.

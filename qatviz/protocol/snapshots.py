@@ -29,8 +29,13 @@ STANDARD_ERRORS = ("mse_error", "sqnr_db_error")
 #: Number of values of each tensor from which a training step's measures are computed: all of a smaller tensor, of a
 #: larger one a fixed sample.
 STEP_SAMPLE = 4096
+#: Gradient of the loss with respect to a learned scale (to the upper end of a learned clip), which only training steps
+#: have; the mean over the channels of a per-channel tensor, NaN where none is learned.
+SCALE_GRADIENT = "scale_gradient"
 #: Rows of ``StepRecord.values``.
-STEP_MEASURES = (*TENSOR_MEASURES, *STANDARD_ERRORS)
+STEP_MEASURES = (*TENSOR_MEASURES, *STANDARD_ERRORS, SCALE_GRADIENT)
+#: Numbers of rows in records of older versions: the last ones of :data:`STEP_MEASURES` are missing.
+OLDER_ROWS = (len(TENSOR_MEASURES), len(TENSOR_MEASURES) + len(STANDARD_ERRORS))
 #: The rows of the grid in use, which are known at each step, and those of errors. Errors are exact for tensors of up to
 #: :data:`STEP_SAMPLE` values, and estimates for larger ones. A network whose steps are short measures them at every few
 #: steps only (see :func:`qatviz.training.step_measures.measure_interval`); they are NaN at the others.

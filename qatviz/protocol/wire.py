@@ -19,8 +19,8 @@ import numpy as np
 
 from qatviz.protocol import values
 from qatviz.protocol.snapshots import (
-    STANDARD_ERRORS,
-    TENSOR_MEASURES,
+    OLDER_ROWS,
+    STEP_MEASURES,
     Snapshot,
     StepRecord,
     TensorHistogram,
@@ -168,8 +168,8 @@ def unpack_steps(blob: bytes) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     losses = values.array(arrays.get("losses", np.zeros((0, len(steps)), np.float32)), "losses", "f", 2)
     if any(shape != measures.shape[2:] for shape in (steps.shape, losses.shape[1:])):
         raise ValueError(f"a block of {len(steps)} steps has values of the shape {measures.shape}")
-    if measures.shape[0] == len(TENSOR_MEASURES):  # in records of 0.1.0, whose standard errors are not known
-        unknown = np.full((len(STANDARD_ERRORS), *measures.shape[1:]), np.nan, np.float32)
+    if measures.shape[0] in OLDER_ROWS:
+        unknown = np.full((len(STEP_MEASURES) - len(measures), *measures.shape[1:]), np.nan, np.float32)
         measures = np.concatenate([measures, unknown])
     return steps, seconds, loss, learning_rate, np.moveaxis(measures, 2, 0), losses.T
 

@@ -6,6 +6,7 @@ In a run, the same methods find the ranges of activations in histograms (:mod:`q
 values, they predict the effect of pending settings (:mod:`qatviz.analysis.pending`).
 """
 
+from dataclasses import replace
 from typing import Optional, Tuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from qatviz.quant import least_error
 from qatviz.quant.affine import LARGEST_SCALE, SMALLEST_SCALE, code_bounds
 from qatviz.quant.histogram_ranges import histogram_of, range_in
-from qatviz.settings import KL, LEARNED_METHODS, MSE, PERCENTILE, QuantizerSettings
+from qatviz.settings import FROZEN, KL, LEARNED_METHODS, MSE, PERCENTILE, QuantizerSettings
 
 #: Lower and upper ends, float32 ``[channels]`` each.
 Range = Tuple[np.ndarray, np.ndarray]
@@ -53,6 +54,16 @@ def starts_anew(now: Optional[QuantizerSettings], wanted: QuantizerSettings) -> 
     if now is None or (wanted.enabled and not now.enabled):
         return True
     return any(getattr(now, name) != getattr(wanted, name) for name in _OF_GRID)
+
+
+def as_applied(now: QuantizerSettings, wanted: QuantizerSettings) -> QuantizerSettings:
+    """Return ``wanted`` as far as it determines the grid right after the change from ``now``.
+
+    A learned range that does not start anew is frozen at first: it continues from the range in use.
+    """
+    if wanted.range_method in LEARNED_METHODS and not starts_anew(now, wanted):
+        return replace(wanted, range_method=FROZEN)
+    return wanted
 
 
 def min_max_range(x: np.ndarray) -> Range:

@@ -24,6 +24,7 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.own_functions import OwnFunctions
 from qatviz.protocol.run_spec import Placement
+from qatviz.protocol.snapshots import NO_LOSSES
 from qatviz.quant import live_state
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
@@ -141,8 +142,10 @@ class TrainingGraph:
         now = self._settings_now
         if not measures:
             return float(loss), None
+        gradients = measures.pop() if LEARN in self._variant.parts else NO_LOSSES
         grid, channel_grid, samples, *losses = measures
-        return float(loss), RawMeasures(grid, channel_grid, samples, now["per_channel"], now["enabled"], *losses)
+        raw = RawMeasures(grid, channel_grid, samples, now["per_channel"], now["enabled"], *losses)
+        return float(loss), raw._replace(scale_gradients=gradients)
 
     def expect(self, indices_at: Callable[[int], np.ndarray], step: int) -> None:
         """Begin to read the examples of training step ``step`` and of the next ones, unless all data is in memory.

@@ -38,7 +38,7 @@ def learned_updates(
     Returns
     -------
     tuple of dict of str to tf.Tensor and of tf.Tensor
-        The arrays by name, and the gradients of scales (or upper ends), float32 ``[K]``.
+        The arrays by name, and the gradients of scales (or upper ends), float32 ``[K]``; NaN where none is learned.
     """
     learned = learned_gradients(quantizers, state, gradients, batch_size, hyper["clip_decay"])
     is_learned = tf.reduce_any(state["learn"], axis=0)
@@ -56,4 +56,4 @@ def learned_updates(
     learns = is_learned[-len(quantizers.positions.activations) :]
     for name in ("range_min", "range_max"):
         updates[name] = tf.where(learns, updates[name], averages[name])
-    return updates, learned.gradients[0]
+    return updates, tf.where(is_learned, learned.gradients[0], tf.fill(tf.shape(is_learned), float("nan")))

@@ -9,7 +9,7 @@ import numpy as np
 
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizationPlan
-from qatviz.protocol.snapshots import NO_LOSSES, STEP_MEASURES, STEP_SAMPLE
+from qatviz.protocol.snapshots import NO_LOSSES, SCALE_GRADIENT, STEP_MEASURES, STEP_SAMPLE
 from qatviz.quant.live_state import layout
 from qatviz.quant.measures import is_beyond, sqnr_db, standard_error
 from qatviz.settings import WEIGHTS
@@ -49,6 +49,9 @@ class RawMeasures(NamedTuple):
         bool ``[G]``: the quantizer is on.
     losses : np.ndarray
         float32 ``[outputs]``: loss of each of several outputs; empty for one.
+    scale_gradients : np.ndarray
+        float32 ``[K]``: gradients of the ranges that can be learned (:mod:`qatviz.quant.live_state`), NaN where none
+        is learned; empty for a step that learns no range.
     """
 
     grid: np.ndarray
@@ -57,6 +60,7 @@ class RawMeasures(NamedTuple):
     per_channel: np.ndarray
     enabled: np.ndarray
     losses: np.ndarray = NO_LOSSES
+    scale_gradients: np.ndarray = NO_LOSSES
 
 
 def sample_indices(size: int) -> np.ndarray:
@@ -204,8 +208,20 @@ class StepDecoder:
             "flushed": found.flushed,
             "mse_error": found.mse_error,
             "sqnr_db_error": found.sqnr_db_error,
+            SCALE_GRADIENT: self._scale_gradients(raw, measured),
         }
         return np.stack([rows[name] for name in STEP_MEASURES], axis=1).astype(np.float32)
+
+    def _scale_gradients(self, raw: Sequence[RawMeasures], measured: np.ndarray) -> np.ndarray:
+        """Return the mean gradient of each tensor's learned ranges, ``[n, T]``; NaN where errors are not measured."""
+        found = np.full((len(raw), len(self._group_of)), np.nan, np.float32)
+        if measured.size and raw[0].scale_gradients.size:
+            gradients = np.stack([raw[index].scale_gradients for index in measured])
+            for group in range(len(self._layout.leaders)):
+                is_split = group in self._layout.weights and raw[0].per_channel[self._layout.weights.index(group)]
+                own = gradients[:, self._layout.learned_at(group, bool(is_split))].mean(axis=1)
+                found[np.ix_(measured, self._group_of == group)] = own[:, np.newaxis]
+        return found
 
     def _runs(self, per_channel: np.ndarray, enabled: np.ndarray) -> List[Tuple[List[_TensorSample], bool, bool]]:
         """Return runs of adjacent samples that can be decoded together, whether they are quantized, and per channel."""

@@ -139,7 +139,7 @@ class TrainingCopy:
         gradients, of_quantized = dict(zip(trained, found)), dict(zip(quantized, found[len(trained) :]))
         ranges = quantizers.range_updates()
         updates = dict(lowered.updates, range_count=ranges.pop("range_count"))
-        learned, learned_gradients = learned_updates(quantizers, values, of_quantized, batch_size, optimizer, hyper)
+        learned, self._scale_gradients = learned_updates(quantizers, values, of_quantized, batch_size, optimizer, hyper)
         histograms = quantizers.histogram_updates(step)
         with tf.control_dependencies([finite]):  # a step that fails changes nothing
             self._updates = optimizers.updates_by_kind(optimizer, live, values, gradients, hyper)
@@ -154,7 +154,7 @@ class TrainingCopy:
             tensors = [quantizers.quantized[tensor.name] for tensor in plan.tensors]
             is_measured = tf.equal(step % measure_interval(plan, network.macs, batch_size), 0)
             measures = [*quantizers.step_grids(), probes.step_samples(tensors, is_measured), *losses]
-        self._results = [loss, *measures]
+        self._results, self._has_measures = [loss, *measures], telemetry
         low, high = quantizers.observed_ranges()
         self.calibrate = tf.group(live["range_min"].assign(low), live["range_max"].assign(high))
         self.weight_sources = quantizers.sources
@@ -162,11 +162,15 @@ class TrainingCopy:
         self.collect = tf.group(*[live[name].assign(value) for name, value in histograms.items()])
 
     def fetches(self, variant: Variant) -> List[Any]:
-        """Return what a step of ``variant`` fetches: its operations, the loss before the update, and the measures."""
+        """Return what a step of ``variant`` fetches: its operations, the loss before the update, and the measures.
+
+        The last measures of a step that learns ranges are their gradients.
+        """
         updates = [op for name, op in self._updates[variant.update].items() if name not in variant.untrained]
         parts = [op for name, ops in self.parts.items() if name in variant.parts for op in ops]
         ranges = [] if LEARN in variant.parts else self._ranges  # learned ones include those that are not learned
-        return [[*updates, *self._assignments, *ranges, *parts], *self._results]
+        gradients = [self._scale_gradients] if LEARN in variant.parts and self._has_measures else []
+        return [[*updates, *self._assignments, *ranges, *parts], *self._results, *gradients]
 
     def feeds(self, variant: Variant) -> List[tf.Tensor]:
         """Return the placeholders of a step: indices, number of steps before it, learning rate, and data."""

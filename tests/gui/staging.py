@@ -345,6 +345,7 @@ class StagedRun(RunHandle):
                 zero_point=grid.zero_point.flat[0],
                 range_min=grid.minimum.min(),
                 range_max=grid.maximum.max(),
+                scale_gradient=np.nan,
             )
             columns.append([row[name] for name in STEP_MEASURES])
         values = np.array(columns, np.float32).T.copy()

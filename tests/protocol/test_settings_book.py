@@ -59,7 +59,11 @@ def test_a_path_names_tensors(path, expected):
         ("conv.weights.symmetric", 1, "on or off"),
         ("conv.weights.symmetric", "maybe", "on or off"),
         ("conv.weights.range_method", "moving_average", "min_max"),
-        ("conv.activations.range_method", "min_max", "moving_average, extremes, percentile, mse, kl, frozen"),
+        (
+            "conv.activations.range_method",
+            "min_max",
+            "moving_average, extremes, percentile, mse, kl, learned, learned_range, learned_clip, frozen",
+        ),
         ("conv.activations.per_channel", True, "no such setting"),
         ("conv.weights.ema_decay", 0.5, "no such setting"),
         ("conv.weights.bits", 8, "num_bits"),

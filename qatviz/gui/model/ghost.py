@@ -21,7 +21,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import ErrorMeasures
-from qatviz.quant.ranges import min_max_range
+from qatviz.quant.ranges import as_applied, min_max_range
 from qatviz.settings import FROZEN, HISTOGRAM_METHODS, MIN_MAX, PERCENTILE, WEIGHTS, QuantizerSettings
 
 #: Maximum age of a tensor's values relative to the newest snapshot, in seconds of training.
@@ -203,7 +203,7 @@ def _compute(
         # This range follows the values: settings that keep it keep that of the present values, not the snapshot's.
         kept, guessed = min_max_range(values), False
     is_frozen = book.run.freeze_ranges
-    method = wanted.range_method
+    method = as_applied(now, wanted).range_method
     if tensor.kind != WEIGHTS and method not in HISTOGRAM_METHODS and method == now.range_method:
         method = FROZEN  # averages and extremes continue from the range in effect
     chosen = replace(wanted, range_method=method)
@@ -218,7 +218,7 @@ def _compute(
     grid = grid_in(np.concatenate([x.reshape(-1) for x in (values, *partners)]) if partners else values)
     if tensor.kind != WEIGHTS and method != FROZEN and not is_frozen:
         guessed = True  # the run's range is that of its batches
-    if tensor.kind == WEIGHTS and not is_frozen and wanted.range_method != FROZEN:
+    if tensor.kind == WEIGHTS and not is_frozen and method != FROZEN:
         of_values, guessed = True, False
     is_found = not is_frozen and finds_range(tensor, wanted, now)
     estimate = in_the_run if is_found and are_few(tensor, values) else None

@@ -31,7 +31,7 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tu
 from qatviz.errors import RecordError
 from qatviz.memory import memory_shortage
 from qatviz.protocol import values
-from qatviz.protocol.snapshots import STEP_MEASURES, TENSOR_MEASURES
+from qatviz.protocol.snapshots import OLDER_ROWS, STEP_MEASURES
 from qatviz.protocol.wire import to_json
 
 DATABASE_NAME = "run.sqlite"
@@ -211,7 +211,7 @@ def read_state(connection: sqlite3.Connection) -> State:
         return state
     measures, tensors = values.sequence(shape, "shape")
     rows = values.whole(measures, "shape", 0, _MOST_MEASURES)
-    rows = len(STEP_MEASURES) if rows == len(TENSOR_MEASURES) else rows  # 0.1.0 had no standard errors
+    rows = len(STEP_MEASURES) if rows in OLDER_ROWS else rows
     return state._replace(shape=(rows, values.whole(tensors, "shape", 0, _MOST_TENSORS)))
 
 

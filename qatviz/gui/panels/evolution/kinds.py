@@ -140,7 +140,7 @@ def score_kinds(scores: ScoreSeries) -> List[PlotKind]:
 
 def _kind(key: str, measure: str, pattern: str = "", waits_for: str = _FIRST_STEP) -> PlotKind:
     shown = MEASURES[measure]
-    is_sampled = pattern.startswith("{}") and measure not in ("scale", "zero_point")
+    is_sampled = pattern.startswith("{}") and measure not in ("scale", "scale_gradient", "zero_point")
     about = shown.help + (_SAMPLED if is_sampled else "")
     return PlotKind(
         key, shown.short or shown.label, shown.axis_title, about, shown.axis, shown.text, pattern, waits_for
@@ -153,6 +153,7 @@ KINDS = (
     _kind("sqnr", "sqnr_db", "{}/sqnr_db"),
     _kind(ERROR, "mse", "{}/mse"),
     _kind("scale", "scale", "{}/scale"),
+    _kind("scale_gradient", "scale_gradient", "{}/scale_gradient", "No tensor has a learned range"),
     _kind("zero_point", "zero_point", "{}/zero_point"),
     _kind("flip_rate", "flip_rate", "snapshot:{}/flip_rate", "Waiting for a second snapshot to compare with"),
     _kind(RATE, "learning_rate"),

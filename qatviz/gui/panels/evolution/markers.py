@@ -13,6 +13,9 @@ from qatviz.settings import (
     EXTREMES,
     FROZEN,
     KL,
+    LEARNED,
+    LEARNED_CLIP,
+    LEARNED_RANGE,
     MIN_MAX,
     MOVING_AVERAGE,
     MSE,
@@ -49,6 +52,9 @@ _RANGE_METHODS = {
     KL: "KL",
     MOVING_AVERAGE: "average",
     EXTREMES: "extremes",
+    LEARNED: "learned",
+    LEARNED_RANGE: "learned range",
+    LEARNED_CLIP: "learned clip",
     FROZEN: "frozen",
 }
 #: Maximum number of settings, or of tensors, listed for one event.

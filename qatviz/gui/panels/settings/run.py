@@ -40,6 +40,8 @@ _TRAINING = (
     "epsilon",
     "weight_decay",
     "gradient_clip",
+    "scale_learning_rate",
+    "clip_decay",
     "label_smoothing",
     "keep_zeros",
     "freeze_batch_norm",
@@ -149,6 +151,7 @@ class RunSettingsPanel(Panel):
         others.update(wanted.run.unused_schedule_settings)
         if self.model.network is not None:
             others.update(wanted.run.unused_augmentation(self.model.network.input_shape))
+        others.update(wanted.unused_run_settings)
         if not wanted.run.keep_best and not wanted.run.patience:
             others.add("monitor")
         if self.model.run is not None and self.model.run.description.get("task") == REGRESSION:
