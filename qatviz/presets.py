@@ -50,8 +50,8 @@ PRESETS = {
         _ALL,
     ),
     "low-bit": Preset(
-        "4-bit weights and activations with learned scales, per channel for weights; 8 bits at the input and in the last "
-        "layer; 3 and 2 bits train well, too, with a cosine schedule of the learning rate",
+        "4-bit weights and activations with learned scales, per channel for weights; 8 bits at the input and in the "
+        "last layer; goes well with a cosine schedule of the learning rate",
         {"symmetric": True, "num_bits": 4, "range_method": LEARNED},
         {"num_bits": 4, "range_method": LEARNED},
         _ALL,

@@ -45,8 +45,8 @@ def pending_grid(
 
     A fixed range depends on the bits only. A moving average and a frozen range keep the present range. Extremes so far
     are widened to those of ``values``. Other methods find the range in ``values``, by channel if weights are quantized
-    per channel; so does a learned one, unless it continues (:func:`qatviz.quant.ranges.as_applied`). Without values, the
-    present range is kept.
+    per channel; so does a learned one, unless it continues (:func:`qatviz.quant.ranges.as_applied`). Without values,
+    the present range is kept.
 
     Parameters
     ----------

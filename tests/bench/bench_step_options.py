@@ -14,13 +14,25 @@ from qatviz.data.heads import from_heads
 from qatviz.heads import Head
 from qatviz.network.graph import Network, NetworkBuilder
 from qatviz.network.layers import Dense, Flatten, ReLU
-from qatviz.training import step_inputs
+from qatviz.network.plan import quantization_plan
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.settings import FROZEN, LEARNED
+from qatviz.training import step_inputs, training_copy
 from qatviz.training.graph import TrainingGraph
+from qatviz.training.range_policy import actions_on_change, held_ranges
 from qatviz.training.step_inputs import StepInputs
 
 AUGMENTATION_OFF, OUTPUT_LOSSES = "step_ratio_augmentation_off", "step_ratio_output_losses"
-NAMES = (f"{AUGMENTATION_OFF}/mlp", f"{AUGMENTATION_OFF}/lenet", f"{OUTPUT_LOSSES}/mlp")
-STEPS = 1000
+LEARNING_OFF, LEARNING_ON = "step_ratio_learned_off", "step_ratio_learned_on"
+NAMES = (
+    f"{AUGMENTATION_OFF}/mlp",
+    f"{AUGMENTATION_OFF}/lenet",
+    f"{OUTPUT_LOSSES}/mlp",
+    *(f"{kind}/{name}" for kind in (LEARNING_OFF, LEARNING_ON) for name in ("mlp", "lenet", "dscnn", "resnet8")),
+)
+STEPS, SLOW_STEPS = 1000, 150
+#: Multiply-accumulates per example of a network whose steps are long.
+_MANY_MACS = 10**6
 _HEADS = (Head("digit", "cross_entropy"), Head("ink", "mse"))
 
 
@@ -30,6 +42,11 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
         kind, network_name = name.split("/")
         if kind == OUTPUT_LOSSES:
             figure = _measured(*_two_outputs(), _without_output_losses, heads=_HEADS)
+        elif kind == LEARNING_ON:
+            figure = _learning(network_name)
+        elif kind == LEARNING_OFF:
+            data = dataset()
+            figure = _measured(network(network_name, data), data, _without_learning)
         else:
             data = dataset()
             figure = _measured(network(network_name, data), data, _without_augmentation)
@@ -43,11 +60,35 @@ def _measured(net: Network, data: Dataset, without: Callable[[], ContextManager[
     batches = schedule(data)
     try:
         steppers = {name: _stepper(graph, batches) for name, graph in (("whole", whole), ("plain", plain))}
-        times = interleaved_times(steppers, STEPS)
+        times = interleaved_times(steppers, STEPS if net.macs < _MANY_MACS else SLOW_STEPS)
     finally:
         whole.close()
         plain.close()
     return {"value": ratio(times, "whole", "plain"), "step_ms": milliseconds(times, "whole")}
+
+
+def _learning(network_name: str) -> Dict:
+    """Return the time of a step that learns all scales, relative to one that learns none."""
+    data = dataset()
+    net = network(network_name, data)
+    plan = quantization_plan(net)
+    graphs, batches = {}, schedule(data)
+    for name, method in (("on", LEARNED), ("off", FROZEN)):
+        book, _ = SettingsBook.from_preset(plan, "int4").change([("*.range_method", method)])
+        graphs[name] = live_graph(net, data, telemetry=True)
+        actions = actions_on_change(graphs[name].layout, None, book)
+        held = held_ranges(
+            graphs[name].layout, book, actions, graphs[name].read_weights(), graphs[name].read_held_ranges()
+        )
+        graphs[name].write_held_ranges(held)
+        graphs[name].write_settings(book.quantizers, book.run, 0)
+    try:
+        steppers = {name: _stepper(graph, batches) for name, graph in graphs.items()}
+        times = interleaved_times(steppers, STEPS if net.macs < _MANY_MACS else SLOW_STEPS)
+    finally:
+        for graph in graphs.values():
+            graph.close()
+    return {"value": ratio(times, "on", "off"), "step_ms": milliseconds(times, "on")}
 
 
 def _stepper(graph: TrainingGraph, batches: BatchSchedule) -> Callable[[int], Any]:
@@ -64,6 +105,12 @@ def _without_augmentation() -> Iterator[None]:
     kept = mock.patch.object(step_inputs, "_replaceable", lambda value, name: tf.identity(value))
     with kept, mock.patch.object(StepInputs, "loss", loss):
         yield
+
+
+def _without_learning() -> ContextManager[None]:
+    """Return a context in which graphs are built that can learn no range."""
+    stub = mock.Mock(return_value=({}, None))
+    return mock.patch.multiple(training_copy, trained_tensors=lambda quantizers: {}, learned_updates=stub)
 
 
 @contextlib.contextmanager

@@ -132,7 +132,7 @@ def test_depthwise_channels_are_ordered_input_channel_first():
     np.testing.assert_allclose(op.weights.centred * op.weights.scale.reshape(3, 2), weights, atol=6 * 4 / 255)
 
 
-@pytest.mark.parametrize("held", ["percentile", "mse", "frozen"])
+@pytest.mark.parametrize("held", ["percentile", "mse", "learned", "frozen"])
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_held_ranges_are_used_instead_of_the_weights_own(held, per_channel):
     network = dense(units=2)

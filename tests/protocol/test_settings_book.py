@@ -62,7 +62,7 @@ def test_a_path_names_tensors(path, expected):
         (
             "conv.activations.range_method",
             "min_max",
-            "moving_average, extremes, percentile, mse, kl, learned, learned_range, learned_clip, frozen",
+            "extremes, percentile, mse, kl, learned, learned_range, learned_clip, frozen",
         ),
         ("conv.activations.per_channel", True, "no such setting"),
         ("conv.weights.ema_decay", 0.5, "no such setting"),

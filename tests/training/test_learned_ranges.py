@@ -8,6 +8,8 @@ import tensorflow.compat.v1 as tf
 from small_runs import convnet, mlp, spec
 from training_cases import Driver, assert_same_arrays, graph_of
 
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, SaveCheckpoint, SingleStep, Undo
 from qatviz.protocol.run_state import RunState
@@ -186,3 +188,23 @@ def test_a_layer_that_is_not_trainable_keeps_its_scales(graphs):
         advance(driver, 5)
         end = graph.read_state()
         assert_same_arrays({name: end[name] for name in HELD}, {name: start[name] for name in HELD})
+
+
+@pytest.mark.parametrize("method", LEARNED_METHODS)
+@pytest.mark.parametrize("power_of_two", [False, True])
+def test_the_integer_model_has_the_codes_of_the_evaluation(graphs, method, power_of_two):
+    """Trained for a few steps, so that no range is where it started."""
+    grid = {"range_method": LEARNED, "num_bits": 4, "power_of_two": power_of_two}
+    run_spec = spec(convnet(), weights=dict(grid, symmetric=True), activations=dict(grid, range_method=method))
+    with Driver(run_spec, paused=True) as driver:
+        advance(driver, 25)
+        graph = graph_of(run_spec, graphs)
+        state = graph.read_state()
+        graph.publish()
+        outputs = graph.logits(run_spec.dataset.x_test)
+        tensor = run_spec.plan.index(run_spec.plan.grid_of("logits"))
+        scale, zero_point = [part[0] for part in graph.snapshot()[tensor][-2:]]
+    model = integer_model(run_spec.network, run_spec.book, state)
+    codes = run_codes(model, quantize_input(model, run_spec.dataset.x_test), [model.output])[model.output]
+    np.testing.assert_array_equal(np.floor(outputs / scale + 0.5) + zero_point, codes.reshape(outputs.shape))
+    assert len(np.unique(codes)) > 3

@@ -11,7 +11,7 @@ from qatviz.network import zoo
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU
 from qatviz.network.plan import quantization_plan
-from qatviz.protocol.snapshots import GRID_MEASURES, STEP_MEASURES, STEP_SAMPLE
+from qatviz.protocol.snapshots import GRID_MEASURES, SCALE_GRADIENT, STEP_MEASURES, STEP_SAMPLE
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import measure
 from qatviz.telemetry.record.refill import measured
@@ -157,7 +157,8 @@ def test_errors_are_nan_at_steps_without_samples():
     plan = quantization_plan(convnet())
     decoder = StepDecoder(plan, 4)
     settings = np.zeros(len(decoder._layout.weights), bool), np.ones(len(decoder._layout.leaders), bool)
-    raw = [raw_step(decoder, plan, *settings)[0] for _ in range(70)]
+    gradients = np.arange(decoder._layout.num_learned, dtype=np.float32)
+    raw = [raw_step(decoder, plan, *settings)[0]._replace(scale_gradients=gradients) for _ in range(70)]
     skipped = [raw_._replace(samples=raw_.samples[:0]) if index % 4 else raw_ for index, raw_ in enumerate(raw)]
     some, every = decoder(skipped), decoder(raw)
     np.testing.assert_array_equal(some[::4], every[::4])
@@ -277,3 +278,19 @@ def test_small_and_exact_tensors_have_no_standard_error():
     on_grid = np.random.RandomState(3).randint(-8, 8, (3000, 8)).astype(np.float32)
     exact = step_of_weights(on_grid, choose_grid(-8, 7, 4), wide(3000))
     assert exact["mse"] == 0 and np.isinf(exact["sqnr_db"]) and np.isnan(exact["sqnr_db_error"])
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_the_gradient_of_a_scale_is_the_mean_over_channels(per_channel):
+    plan = quantization_plan(convnet())
+    decoder = StepDecoder(plan, 4)
+    place = decoder._layout
+    settings = np.full(len(place.weights), per_channel), np.ones(len(place.leaders), bool)
+    gradients = np.arange(place.num_learned, dtype=np.float32)
+    raw = raw_step(decoder, plan, *settings)[0]
+    found = decoder([raw._replace(scale_gradients=gradients)])[0, STEP_MEASURES.index(SCALE_GRADIENT)]
+    for index, tensor in enumerate(plan.tensors):
+        group = place.group_of[index]
+        own = gradients[place.learned_at(group, per_channel and tensor.kind == "weights")]
+        assert found[index] == own.mean()
+    assert np.isnan(decoder([raw])[0, STEP_MEASURES.index(SCALE_GRADIENT)]).all(), "no range is learned"
