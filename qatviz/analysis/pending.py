@@ -63,6 +63,11 @@ def pending_grid(
         ``scale`` and ``zero_point`` are ``[num_channels]`` where quantized per channel, else ``[1]``.
     """
     by_channel = settings.per_channel and tensor.kind == WEIGHTS
+    if settings.has_coded_map:
+        held = False  # their range is that of their map
+    if values is not None and tensor.kind == WEIGHTS:
+        values = mapped(values, settings, tensor.num_channels)
+    settings = settings.on_grid()
     method = settings.range_method
     follows = method != FROZEN if tensor.kind == WEIGHTS else method in HISTOGRAM_METHODS
     if tensor.fixed_range:

@@ -133,7 +133,7 @@ class TrainingGraph:
             fed = self._data.values(TRAIN, indices)
         run = self._step_callable(self._variant)
         try:
-            _, loss, *measures = run(indices, step, settings.learning_rate_at(step), *fed)
+            _, loss, *measures = run(indices, step, settings.learning_rate_at(step), settings.strength_at(step), *fed)
         except tf.errors.InvalidArgumentError as error:
             if error.op is not None and FINITE in error.op.name:
                 raise NonFiniteLoss(f"the loss of step {step + 1} is not finite") from error

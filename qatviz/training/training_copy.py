@@ -104,11 +104,12 @@ class TrainingCopy:
         indices = tf.placeholder(tf.int32, [batch_size], "indices")
         step = tf.placeholder(tf.int32, [], "step")
         rate = tf.placeholder(tf.float32, [], "learning_rate")
+        strength = tf.placeholder_with_default(tf.constant(1.0), [], "strength")
         self.inputs = StepInputs(data, indices, bool(network.id_counts))
         self.examples_feeds = [indices, step, *data.feeds(TRAIN)]
         self._feeds = {
-            False: [indices, step, rate, *data.feeds(TRAIN)],
-            True: [indices, step, rate, *self.inputs.feeds],
+            False: [indices, step, rate, strength, *data.feeds(TRAIN)],
+            True: [indices, step, rate, strength, *self.inputs.feeds],
         }
         lowered = lower(
             network,
@@ -120,6 +121,7 @@ class TrainingCopy:
             freeze_batch_norm=values["freeze_batch_norm"],
             fixed=fixed,
             dropout_seed=tf.stack([tf.constant(seed % 2**31, tf.int32), step]),
+            strength=strength,
         )
         quantizers = lowered.quantizers
         heads.observe(quantizers, plan, self.inputs.labels)
@@ -152,5 +154,5 @@ class TrainingCopy:
         return [[*updates, *self._assignments, *parts], *self._results]
 
     def feeds(self, variant: Variant) -> List[tf.Tensor]:
-        """Return the placeholders of a step: indices, number of steps before it, learning rate, and data."""
+        """Return the placeholders of a step: indices, steps before it, learning rate, strength, and data."""
         return self._feeds[variant.augments]
