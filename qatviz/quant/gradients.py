@@ -1,7 +1,7 @@
 """General form of fake quantization: maps of weights, and methods that train with another rounding or gradient.
 
-With the grid's ``minimum``, ``maximum`` and ``scale``, the map ``m`` of :mod:`qatviz.quant.weight_maps` (the identity for
-activations) and ``c(w) = clip(m(w), minimum, maximum)``:
+With the grid's ``minimum``, ``maximum`` and ``scale``, the map ``m`` of :mod:`qatviz.quant.weight_maps` (the identity
+for activations) and ``c(w) = clip(m(w), minimum, maximum)``:
 
 Forward:  ``v = floor((c(w) - minimum) / scale + u) * scale + minimum``, ``y = (1 - s) w + s v``
 
@@ -39,7 +39,7 @@ _ATTRIBUTE = "_qatviz_general_form"
 
 
 class Rounding(NamedTuple):
-    """Tensors that determine the general form for one tensor; ``gradient_scaling`` ... ``seed`` only matter in training.
+    """Tensors that determine the general form for one tensor.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class Rounding(NamedTuple):
     factor : tf.Tensor
         float64 scalar: factor of the tanh map.
     threshold, channel_threshold : tf.Tensor
-        float32 scalar, and ``[channels]`` in a shape that broadcasts against the tensor: thresholds of binary and ternary
-        weights.
+        float32 scalar, and ``[channels]`` in a shape that broadcasts against the tensor: thresholds of binary and
+        ternary weights.
     stochastic : tf.Tensor
         bool scalar.
     gradient_scaling, strength : tf.Tensor

@@ -333,7 +333,7 @@ class LiveQuantizers:
             self._enabled[group],
             channel_grid=self._channel_columns[which],
             per_channel=self._per_channel[which],
-            rounding=self._forms[group],
+            rounding=self._forms.get(group),
         )
 
     def _observe(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> None:

@@ -13,7 +13,7 @@ A map ``m`` turns the weights ``w`` of a tensor into those that are rounded to i
 
 Means are those of the whole tensor, or of each output channel if it is quantized per channel; ``M`` is that of the
 tensor. Binary and ternary weights have a grid of 2 narrow, symmetric bits with scale ``a``: codes -1, 0 and 1, of which
-binary ones use -1 and 1 (all codes are 0 if all weights are 0). So every reader of a grid and its codes reads them, too.
+binary ones use -1 and 1 (all are 0 if all weights are 0). So every reader of a grid and its codes reads them, too.
 Sums are float64, and their results are rounded to float32, so that they do not depend on the order of summation.
 
 Example: weights -0.2, 0.1, 0.6 are -0.3, 0.3, 0.3 if binary; ternary, with ``t = 0.21``, they are 0, 0, 0.6.
@@ -23,8 +23,6 @@ from typing import Tuple
 
 import numpy as np
 
-from qatviz.quant.affine import AffineGrid, fake_quant
-from qatviz.quant.affine import quantize as affine_codes
 from qatviz.settings import BINARY, NO_MAP, TANH, TERNARY, QuantizerSettings
 
 #: Maps by their number in the graph.
@@ -42,7 +40,7 @@ def tanh_factor(w: np.ndarray) -> float:
 
 
 def threshold_and_scale(w: np.ndarray, name: str) -> Tuple[np.ndarray, np.ndarray]:
-    """Return threshold and scale of the binary or ternary map of each column of ``w``, two float32 arrays ``[columns]``.
+    """Return threshold and scale of the binary or ternary map of each column, two float32 arrays ``[columns]``.
 
     ``w`` is float32 ``[n, columns]``.
     """
@@ -75,13 +73,3 @@ def mapped(w: np.ndarray, settings: QuantizerSettings, num_channels: int) -> np.
     threshold, scale = threshold_and_scale(columns, name)
     signs = np.where(columns >= 0, np.float32(1), np.float32(-1)) * (np.abs(columns) > threshold)
     return (signs * scale).astype(np.float32).reshape(w.shape)
-
-
-def fake_quant_mapped(w: np.ndarray, settings: QuantizerSettings, grid: AffineGrid) -> np.ndarray:
-    """Return the values of weights ``w``, float32 ``[n, channels]``, rounded to ``grid`` after the map of a tensor."""
-    return fake_quant(mapped(w, settings, w.shape[-1]), grid)
-
-
-def codes_mapped(w: np.ndarray, settings: QuantizerSettings, grid: AffineGrid) -> np.ndarray:
-    """Return the int32 codes of weights ``w``, float32 ``[n, channels]``, on ``grid`` after the map of a tensor."""
-    return affine_codes(mapped(w, settings, w.shape[-1]), grid)
