@@ -71,12 +71,12 @@ def fake_quantize(
     branches = [] if enabled is None else [(off, off)]
     if grid is not None:
         branches.append(_round_whole(whole, grid, nonnegative))
+    operands: Optional[ChannelGrid] = None
     if channel_grid is not None:
         operands = prepare_channel_grid(channel_grid) if isinstance(channel_grid, Grid) else channel_grid
         branches.append(_round_by_channel(split, operands))
     rounded: Optional[Rounded] = None
     if rounding is not None:
-        operands = channel_grid if isinstance(channel_grid, ChannelGrid) else None
         rounded = round_generally(general, rounding, operands, per_channel)
         branches.append((rounded.clipped, rounded.values))
     clipped, values = branches[0] if len(branches) == 1 else [merge(list(results))[0] for results in zip(*branches)]

@@ -228,6 +228,11 @@ class LiveQuantizers:
         zeros = switch(tf.zeros([4, self.positions.num_channels]), self._state["any_per_channel"])[0]
         return whole, merge([zeros, channels])[0]
 
+    def map_arrays(self) -> Tuple[tf.Tensor, ...]:
+        """Return what the maps of weights need: factors ``[W]``, thresholds ``[W]`` and of channels ``[C]``."""
+        ranges = self._map_ranges
+        return ranges.factors, ranges.thresholds, ranges.channel_thresholds
+
     def _grids_in_use(self) -> _GridsInUse:
         """Return the grids in use; the first call builds them."""
         if self._in_use is None:

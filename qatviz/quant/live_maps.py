@@ -78,16 +78,20 @@ def map_ranges(
     factors = tf.where(largest > 0, largest / tf.tanh(tf.where(largest > 0, largest, ones)), ones)
     ends = _mapped_ends(low_on, high_on, maps, factors, tf.stack(scales))
     number, channels = len(sources), sum(tensor.num_channels for tensor in tensors)
-    found = [
-        merge([low_off, ends[0]])[0],
-        merge([high_off, ends[1]])[0],
-        merge([_off(np.ones(number), any_map), factors])[0],
-        merge([_off(np.zeros(number, np.float32), any_map), tf.stack(thresholds)])[0],
-        merge([_off(np.zeros(channels, np.float32), any_map), tf.concat(channel_thresholds, 0)])[0],
-    ]
-    for tensor, size in zip(found, (number, number, number, number, channels)):
-        tensor.set_shape([size])
-    return MapRanges(*found, tf.concat(channel_scales, 0))
+
+    def merged(off: tf.Tensor, on: tf.Tensor, size: int) -> tf.Tensor:
+        result = merge([off, on])[0]
+        result.set_shape([size])
+        return result
+
+    return MapRanges(
+        merged(low_off, ends[0], number),
+        merged(high_off, ends[1], number),
+        merged(_off(np.ones(number), any_map), factors, number),
+        merged(_off(np.zeros(number, np.float32), any_map), tf.stack(thresholds), number),
+        merged(_off(np.zeros(channels, np.float32), any_map), tf.concat(channel_thresholds, 0), channels),
+        tf.concat(channel_scales, 0),
+    )
 
 
 def map_channel_ranges(

@@ -24,6 +24,7 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.own_functions import OwnFunctions
 from qatviz.protocol.run_spec import Placement
+from qatviz.protocol.snapshots import NO_LOSSES
 from qatviz.quant import live_state
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
@@ -34,8 +35,9 @@ from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
 from qatviz.training.session import check_server, device_types, open_session
+from qatviz.training.step_maps import StepMaps
 from qatviz.training.step_measures import RawMeasures
-from qatviz.training.training_copy import COLLECT, FINITE, HYPER, TrainingCopy, Variant
+from qatviz.training.training_copy import COLLECT, FINITE, HYPER, MAPS, TrainingCopy, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]
@@ -133,7 +135,9 @@ class TrainingGraph:
             fed = self._data.values(TRAIN, indices)
         run = self._step_callable(self._variant)
         try:
-            _, loss, *measures = run(indices, step, settings.learning_rate_at(step), settings.strength_at(step), *fed)
+            done, loss, *measures = run(
+                indices, step, settings.learning_rate_at(step), settings.strength_at(step), *fed
+            )
         except tf.errors.InvalidArgumentError as error:
             if error.op is not None and FINITE in error.op.name:
                 raise NonFiniteLoss(f"the loss of step {step + 1} is not finite") from error
@@ -142,7 +146,9 @@ class TrainingGraph:
         if not measures:
             return float(loss), None
         grid, channel_grid, samples, *losses = measures
-        return float(loss), RawMeasures(grid, channel_grid, samples, now["per_channel"], now["enabled"], *losses)
+        maps = StepMaps(now["map"], *done[:3]) if MAPS in self._variant.parts else None
+        parts = (losses[0] if losses else NO_LOSSES, maps)
+        return float(loss), RawMeasures(grid, channel_grid, samples, now["per_channel"], now["enabled"], *parts)
 
     def expect(self, indices_at: Callable[[int], np.ndarray], step: int) -> None:
         """Begin to read the examples of training step ``step`` and of the next ones, unless all data is in memory.
@@ -210,7 +216,8 @@ class TrainingGraph:
         arrays["trained"] = np.array([name not in untrained for name in self._trained], bool)
         frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
         arrays["freeze_batch_norm"] = np.array(frozen, bool)
-        parts = frozenset([COLLECT] if arrays["collect"].any() else [])
+        wanted = {COLLECT: arrays["collect"].any(), MAPS: bool(arrays["any_map"])}
+        parts = frozenset(part for part, is_wanted in wanted.items() if is_wanted)
         self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
         self._settings_now: Arrays = arrays
         self._run_now: RunSettings = run

@@ -26,6 +26,8 @@ FINITE = "loss_is_finite"
 HYPER = (*(name for name in optimizers.HYPERPARAMETERS if name != "learning_rate"), "label_smoothing")
 #: Parts of a training step that run only on request: running histograms of activations collect the batch.
 COLLECT = "collect"
+#: Part of a training step while weights have a map: what it needs besides the weights, fetched with the measures.
+MAPS = "maps"
 
 
 class Variant(NamedTuple):
@@ -135,8 +137,9 @@ class TrainingCopy:
             self._updates = optimizers.updates_by_kind(optimizer, live, values, gradients, hyper)
             self._assignments = [live[name].assign(value) for name, value in updates.items()]
             self.parts = {COLLECT: [live[name].assign(value) for name, value in histograms.items()]}
-        measures = []
+        measures, self._maps = [], []
         if telemetry:
+            self._maps = list(quantizers.map_arrays())
             tensors = [quantizers.quantized[tensor.name] for tensor in plan.tensors]
             is_measured = tf.equal(step % measure_interval(plan, network.macs, batch_size), 0)
             measures = [*quantizers.step_grids(), probes.step_samples(tensors, is_measured), *losses]
@@ -148,10 +151,14 @@ class TrainingCopy:
         self.collect = tf.group(*[live[name].assign(value) for name, value in histograms.items()])
 
     def fetches(self, variant: Variant) -> List[Any]:
-        """Return what a step of ``variant`` fetches: its operations, the loss before the update, and the measures."""
+        """Return what a step of ``variant`` fetches: its operations, the loss before the update, and the measures.
+
+        The operations are preceded by the arrays of :class:`.step_maps.StepMaps` if the part :data:`MAPS` runs.
+        """
         updates = [op for name, op in self._updates[variant.update].items() if name not in variant.untrained]
         parts = [op for name, ops in self.parts.items() if name in variant.parts for op in ops]
-        return [[*updates, *self._assignments, *parts], *self._results]
+        maps = self._maps if MAPS in variant.parts else []
+        return [[*maps, *updates, *self._assignments, *parts], *self._results]
 
     def feeds(self, variant: Variant) -> List[tf.Tensor]:
         """Return the placeholders of a step: indices, steps before it, learning rate, strength, and data."""
