@@ -35,6 +35,12 @@ CHANGES = {
     "run": (("run.learning_rate", 0.3), ("run.momentum", 0.2), ("run.beta1", 0.5), ("run.freeze_batch_norm", True)),
     "regularized": (("run.weight_decay", 0.5), ("run.gradient_clip", 0.05), ("*.activations.range_method", "mse")),
     "schedule": (("run.lr_schedule", "cosine"), ("run.lr_period", 40), ("run.warmup_steps", 35)),
+    "tanh": (("*.weights.weight_map", "tanh"), ("*.weights.num_bits", 4)),
+    "ternary": (("*.weights.weight_map", "ternary"), ("*.weights.per_channel", True)),
+    "binary": (("*.weights.num_bits", 1),),
+    "stochastic": (("*.weights.stochastic_rounding", True), ("*.weights.num_bits", 4)),
+    "ewgs": (("*.gradient_scaling", 5.0), ("*.num_bits", 3)),
+    "ramp": (("run.ramp_start", 20), ("run.ramp_end", 60), ("*.num_bits", 3)),
     "delay": (("*.quant_delay", 40),),
     "frozen": (("run.freeze_ranges", True), ("*.enabled", False)),
 }
