@@ -39,7 +39,7 @@ def _rate(value: float) -> Quantity:
 
 def size_bytes(num_values: int, settings: QuantizerSettings, is_quantized: bool) -> float:
     """Return the size in bytes of a tensor's codes, without scales, or of its float32 values if not quantized."""
-    return num_values * (settings.num_bits if is_quantized else FLOAT_BITS) / 8
+    return num_values * (settings.code_bits if is_quantized else FLOAT_BITS) / 8
 
 
 _FRACTION = MeasureAxis(_PERCENT, "%", limits=_PERCENT_LIMITS, least_span=1.0)

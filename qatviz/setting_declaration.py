@@ -38,6 +38,8 @@ class Setting:
         Explanation in one sentence.
     low, high : number, optional
         Smallest and largest allowed value, inclusive.
+    low_by_kind : dict of str to number
+        Smallest allowed value for kinds of tensors for which it is not ``low``.
     unit : str
         Unit of the value; empty if it has none.
     log : bool
@@ -60,6 +62,7 @@ class Setting:
     help: str
     low: Optional[float] = None
     high: Optional[float] = None
+    low_by_kind: Mapping[str, float] = field(default_factory=dict)
     unit: str = ""
     log: bool = False
     kinds: Tuple[str, ...] = ()
@@ -67,6 +70,10 @@ class Setting:
     labels: Mapping[str, str] = field(default_factory=dict)
     pattern: str = "(?s).*"
     form: str = ""
+
+    def of_kind(self, kind: str) -> "Setting":
+        """Return the declaration with the bounds for tensors of ``kind``."""
+        return replace(self, low=self.low_by_kind[kind]) if kind in self.low_by_kind else self
 
     def allowed(self, kind: str = "") -> str:
         """Return a phrase that lists the allowed values, in the form for input."""

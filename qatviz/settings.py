@@ -7,7 +7,7 @@ these names, bounds, defaults and help texts, and all values are validated by
 :meth:`qatviz.setting_declaration.Setting.check`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from qatviz.augmentation_settings import AugmentationSettings
@@ -19,6 +19,7 @@ from qatviz.metric import METRIC_CHOICES, METRICS
 from qatviz.optimization_settings import OptimizationSettings
 from qatviz.own_functions import FORM, PATTERN
 from qatviz.setting_declaration import Setting, SettingsRecord, declared, settings_of, switch_text
+from qatviz.strength_settings import StrengthSettings
 
 WEIGHTS, ACTIVATIONS = "weights", "activations"
 KINDS = (WEIGHTS, ACTIVATIONS)
@@ -27,6 +28,8 @@ RUN = "run"  # prefix of the paths of run settings: run.learning_rate
 MIN_MAX, PERCENTILE, MSE, FROZEN = "min_max", "percentile", "mse", "frozen"
 MOVING_AVERAGE, EXTREMES, KL = "moving_average", "extremes", "kl"
 LEARNED, LEARNED_RANGE, LEARNED_CLIP = "learned", "learned_range", "learned_clip"
+#: Maps of weights before they are rounded (:mod:`qatviz.quant.weight_maps`). Weights of 1 bit are binary.
+NO_MAP, TANH, TERNARY, BINARY = "none", "tanh", "ternary", "binary"
 #: Range methods that find the range of activations in a running histogram.
 HISTOGRAM_METHODS = (PERCENTILE, MSE, KL)
 #: Range methods that train the range with the weights (:mod:`qatviz.quant.learned`).
@@ -61,6 +64,9 @@ _RANGE_PHRASES = {
     LEARNED_CLIP: "learned clip",
     FROZEN: "frozen range",
 }
+#: Short phrases for the maps that choose the codes, and for the settings.
+_BITS_PHRASES = {BINARY: "binary", TERNARY: "ternary"}
+_MAP_PHRASES = {NO_MAP: "no map", TANH: "tanh map", TERNARY: "ternary map"}
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,11 @@ class QuantizerSettings(SettingsRecord):
     num_bits: int = declared(
         8,
         "Bits",
-        "Width of the integer codes: n bits give 2ⁿ representable values.",
-        low=2,
+        "Width of the integer codes: n bits give 2ⁿ representable values. Weights of 1 bit are binary: each is plus or "
+        "minus the mean magnitude of all.",
+        low=1,
         high=16,
+        low_by_kind={ACTIVATIONS: 2},
         unit="bits",
         kinds=KINDS,
     )
@@ -157,6 +165,32 @@ class QuantizerSettings(SettingsRecord):
         unit="steps",
         kinds=KINDS,
     )
+    weight_map: str = declared(
+        NO_MAP,
+        "Map",
+        "Function of the weights before they are rounded: tanh (DoReFa) draws large weights closer to the others; "
+        "ternary (TWN) makes weights below 0.7 of the mean magnitude 0, and all others plus or minus one value, with "
+        "any number of bits above 1.",
+        kinds=(WEIGHTS,),
+        choices={WEIGHTS: (NO_MAP, TANH, TERNARY)},
+        labels={NO_MAP: "None", TANH: "tanh (DoReFa)", TERNARY: "Ternary (TWN)"},
+    )
+    stochastic_rounding: bool = declared(
+        False,
+        "Stochastic rounding",
+        "In training, each weight is rounded up or down at random, up the more likely the closer it is to the upper "
+        "level, so that small updates are not lost; evaluations and exports round to the nearest level.",
+        kinds=(WEIGHTS,),
+    )
+    gradient_scaling: float = declared(
+        0.0,
+        "Gradient scaling",
+        "For EWGS: a value with a longer way to the next rounding level, in the direction of its update, gets a larger "
+        "gradient, and one close to it a smaller one, in proportion to this factor; 0 is off.",
+        low=0.0,
+        high=10.0,
+        kinds=KINDS,
+    )
     trainable: bool = declared(
         True,
         "Trainable",
@@ -164,6 +198,31 @@ class QuantizerSettings(SettingsRecord):
         "uses its moving statistics.",
         kinds=(WEIGHTS,),
     )
+
+    @property
+    def effective_map(self) -> str:
+        """Map in use: binary for weights of 1 bit, otherwise that of the setting."""
+        return BINARY if self.num_bits == 1 else self.weight_map
+
+    @property
+    def has_coded_map(self) -> bool:
+        """True if the map, binary or ternary, chooses the codes: -1 and 1, or -1, 0 and 1."""
+        return self.effective_map in (BINARY, TERNARY)
+
+    def on_grid(self) -> "QuantizerSettings":
+        """Return the settings of the grid: those of 2 narrow, symmetric bits if the map chooses the codes."""
+        if not self.has_coded_map:
+            return self
+        return replace(self, num_bits=2, symmetric=True, narrow_range=True, range_method=MIN_MAX)
+
+    def with_grid_bits(self, num_bits: int) -> "QuantizerSettings":
+        """Return settings whose grid has ``num_bits``: these, unless theirs has another number."""
+        return self if self.on_grid().num_bits == num_bits else replace(self, num_bits=num_bits)
+
+    @property
+    def code_bits(self) -> int:
+        """Number of bits that distinguish the codes: 1 if binary, 2 if ternary, otherwise that of the setting."""
+        return {BINARY: 1, TERNARY: 2}.get(self.effective_map, self.num_bits)
 
     def is_active(self, step: Optional[int] = None) -> bool:
         """Return whether the tensor is quantized after ``step`` training steps; None: after its delay."""
@@ -178,8 +237,8 @@ class QuantizerSettings(SettingsRecord):
         setting = QUANTIZER_SETTINGS[name]
         if kind not in setting.kinds:
             return ""
-        if name == "num_bits" and not is_quantized:
-            return "float"
+        if name == "num_bits":
+            return str(self.code_bits) if is_quantized else "float"
         if name == "range_method" and self.range_method == PERCENTILE:
             return f"{setting.text(PERCENTILE)} {self.percentile:g} %"
         return setting.text(getattr(self, name))
@@ -189,13 +248,21 @@ class QuantizerSettings(SettingsRecord):
 
         Settings that are off are omitted. With ``than``, only the differences from it are returned.
         """
+        is_chosen = not self.has_coded_map  # otherwise the map determines grid and range
         known = (
-            ("num_bits", f"{self.num_bits} bits", True),
-            ("symmetric", "symmetric" if self.symmetric else "affine", True),
-            ("narrow_range", "narrow range" if self.narrow_range else "full range", self.narrow_range),
+            ("num_bits", _BITS_PHRASES.get(self.effective_map, f"{self.num_bits} bits"), True),
+            ("weight_map", _MAP_PHRASES[self.weight_map], self.effective_map == TANH),
+            ("symmetric", "symmetric" if self.symmetric else "affine", is_chosen),
+            ("narrow_range", "narrow range" if self.narrow_range else "full range", is_chosen and self.narrow_range),
             ("per_channel", "per channel" if self.per_channel else "per tensor", kind == WEIGHTS),
             ("power_of_two", "power-of-two scale" if self.power_of_two else "any scale", self.power_of_two),
-            ("range_method", _RANGE_PHRASES[self.range_method].format(self.percentile), True),
+            ("range_method", _RANGE_PHRASES[self.range_method].format(self.percentile), is_chosen),
+            (
+                "stochastic_rounding",
+                f"stochastic rounding {switch_text(self.stochastic_rounding)}",
+                self.stochastic_rounding,
+            ),
+            ("gradient_scaling", f"gradient scaling {self.gradient_scaling:g}", self.gradient_scaling > 0),
             ("trainable", "trainable" if self.trainable else "not trainable", kind == WEIGHTS and not self.trainable),
         )
         if than is None:
@@ -205,11 +272,12 @@ class QuantizerSettings(SettingsRecord):
     @property
     def num_codes(self) -> int:
         """Number of integer codes."""
-        return int(2**self.num_bits) - int(self.narrow_range)
+        grid = self.on_grid()
+        return int(2**grid.num_bits) - int(grid.narrow_range) - int(self.effective_map == BINARY)
 
 
 @dataclass(frozen=True)
-class RunSettings(AugmentationSettings, OptimizationSettings):
+class RunSettings(AugmentationSettings, OptimizationSettings, StrengthSettings):
     """Settings of the whole run that can change while it trains; values are checked."""
 
     freeze_ranges: bool = declared(
@@ -370,7 +438,7 @@ def quantizer_setting(name: str, kind: str, path: str = "") -> Setting:
     if setting is None or kind not in setting.kinds:
         known = ", ".join(s.name for s in QUANTIZER_SETTINGS.values() if kind in s.kinds)
         raise SettingError(f"{path or name}: no such setting for {kind}: {name!r}; available: {known}")
-    return setting
+    return setting.of_kind(kind)
 
 
 def run_setting(name: str) -> Setting:

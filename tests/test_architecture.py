@@ -49,6 +49,7 @@ THIRD_PARTY = [
     ("qatviz.number_format", STANDARD_LIBRARY_ONLY),
     ("qatviz.settings", STANDARD_LIBRARY_ONLY),
     ("qatviz.optimization_settings", STANDARD_LIBRARY_ONLY),
+    ("qatviz.strength_settings", STANDARD_LIBRARY_ONLY),
     ("qatviz.setting_declaration", STANDARD_LIBRARY_ONLY),
     ("qatviz.task", STANDARD_LIBRARY_ONLY),
     ("qatviz.presets", STANDARD_LIBRARY_ONLY),
@@ -58,6 +59,7 @@ THIRD_PARTY = [
     ("qatviz.quant.tie_safe_sums", NUMERIC),
     ("qatviz.quant.measures", NUMERIC),
     ("qatviz.quant.ranges", NUMERIC),
+    ("qatviz.quant.weight_maps", NUMERIC),
     ("qatviz.network.keras_import", NUMERIC | TENSORFLOW | {"h5py"}),
     ("qatviz.network", NUMERIC),
     ("qatviz.inputs", NUMERIC),
@@ -130,6 +132,7 @@ KNOWN_TO_GUI = (
     "qatviz.quant.affine",
     "qatviz.quant.measures",
     "qatviz.quant.ranges",
+    "qatviz.quant.weight_maps",
 )
 # What modules may not import of the standard library and of qatviz, however deep in a function.
 FORBIDDEN = [

@@ -8,7 +8,14 @@ from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Sequenc
 
 import numpy as np
 
-from qatviz.analysis.pending import likely_values, partner_values, pending_grid, pending_measures, present_range
+from qatviz.analysis.pending import (
+    after_map,
+    likely_values,
+    partner_values,
+    pending_grid,
+    pending_measures,
+    present_range,
+)
 from qatviz.analysis.sampled_sqnr import Estimate, are_few, finds_range, held_out, is_known, result_of, sampled
 from qatviz.analysis.verdict import UNDERFLOW
 from qatviz.measures import MEASURES
@@ -226,4 +233,7 @@ def _sqnr_db(
     grid = grid_in(known[0] if len(members) == 1 else np.concatenate([values.reshape(-1) for values in known]))
     if is_few:
         return [sampled(member.values, grid) for member in members]
-    return [Estimate(pending_measures(member.values, grid).sqnr_db, 0.0) for member in members]
+    measured = [
+        pending_measures(member.values, grid, after_map(member.values, settings, member.tensor)) for member in members
+    ]
+    return [Estimate(found.sqnr_db, 0.0) for found in measured]

@@ -140,4 +140,4 @@ def _mac_bits(network: Network, book: SettingsBook, tensors: Sequence[str], widt
 
 def _bits(book: SettingsBook, tensor: str) -> int:
     settings = book.of(tensor)
-    return settings.num_bits if settings.enabled else FLOAT_BITS
+    return settings.code_bits if settings.enabled else FLOAT_BITS

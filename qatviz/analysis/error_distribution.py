@@ -1,6 +1,7 @@
 """Distribution of a tensor's quantization errors, in quantization steps, separately for rounding and clipping."""
 
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
@@ -44,13 +45,16 @@ class ErrorDistribution:
     clipping_share: float
 
 
-def error_distribution(values: np.ndarray, grid: AffineGrid) -> ErrorDistribution:
-    """Return the errors of ``values`` (float32 ``[n, channels]``) on ``grid``, without values that are not finite."""
+def error_distribution(values: np.ndarray, grid: AffineGrid, mapped: Optional[np.ndarray] = None) -> ErrorDistribution:
+    """Return the errors of ``values`` (float32 ``[n, channels]``) on ``grid``, without values that are not finite.
+
+    ``mapped`` are the values after the map of weights, which are those that are rounded.
+    """
     values = np.asarray(values, np.float32)
     # Odd, so that the rows, positions of feature maps, are of all columns.
     stride = -(-values.size // SAMPLE) | 1
     x = values[::stride]
-    quantized = fake_quant(x, grid)
+    quantized = fake_quant(x if mapped is None else mapped[::stride], grid)
     scale = np.broadcast_to(np.where(grid.scale > 0, grid.scale, np.float32(1)), x.shape)
     known = np.isfinite(x)
     error = ((quantized - x) / scale)[known].astype(np.float64)

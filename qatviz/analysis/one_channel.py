@@ -25,6 +25,8 @@ class OneChannel:
         As in a snapshot, over the channel's own range.
     measures : dict of str to float
         Measures of a snapshot, of this channel alone; empty in float.
+    mapped : np.ndarray or None
+        The values after the map of weights, float32 ``[n, 1]``; None without one.
     """
 
     index: int
@@ -32,10 +34,16 @@ class OneChannel:
     values: np.ndarray
     histogram: TensorHistogram
     measures: Dict[str, float]
+    mapped: Optional[np.ndarray] = None
 
 
 def one_channel(
-    index: int, values: np.ndarray, whole: TensorHistogram, grid: Optional[AffineGrid], tensor: QuantizedTensor
+    index: int,
+    values: np.ndarray,
+    whole: TensorHistogram,
+    grid: Optional[AffineGrid],
+    tensor: QuantizedTensor,
+    mapped: Optional[np.ndarray] = None,
 ) -> OneChannel:
     """Return one channel of ``values``.
 
@@ -49,18 +57,21 @@ def one_channel(
     grid : AffineGrid or None
         Grid of the tensor at the step of its values; None in float.
     tensor : QuantizedTensor
+    mapped : np.ndarray, optional
+        The values after the map of weights, which are those that are rounded.
     """
     x = np.asarray(values[:, index : index + 1], np.float32)
     alone = None if grid is None else grid_of_channel(grid, index)
-    levels = x if alone is None else fake_quant(x, alone)
+    rounded = x if mapped is None else mapped[:, index : index + 1]
+    levels = x if alone is None else fake_quant(rounded, alone)
     low, high = float(min(x.min(), levels.min())), float(max(x.max(), levels.max()))
     edges = np.linspace(low, high if high > low else low + max(1.0, abs(low)), len(whole.float_counts) + 1)
     code_counts, found = None, {}
     if alone is not None:
         if whole.code_counts is not None:
-            codes = quantize(x, alone).ravel() - whole.code_min
+            codes = quantize(rounded, alone).ravel() - whole.code_min
             code_counts = np.bincount(codes, minlength=len(whole.code_counts)).astype(np.int64)
-        found = {key: float(value) for key, value in measure(x, alone)._asdict().items()}
+        found = {key: float(value) for key, value in measure(x, alone, rounded)._asdict().items()}
         found.update(
             range_min=float(alone.minimum[0]),
             range_max=float(alone.maximum[0]),
@@ -80,7 +91,7 @@ def one_channel(
         int(x.size),
         int(np.count_nonzero(x == 0)),
     )
-    return OneChannel(index, tensor.num_channels, x, histogram, found)
+    return OneChannel(index, tensor.num_channels, x, histogram, found, None if mapped is None else rounded)
 
 
 def grid_of_channel(grid: AffineGrid, index: int) -> AffineGrid:

@@ -14,7 +14,8 @@ from qatviz.protocol.snapshots import Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import ErrorMeasures, entropy_bits, is_beyond, sqnr_db
 from qatviz.quant.ranges import Range, find_range
-from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, LEARNED_METHODS, WEIGHTS, QuantizerSettings
+from qatviz.quant.weight_maps import mapped as mapped_weights
+from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, LEARNED_METHODS, NO_MAP, WEIGHTS, QuantizerSettings
 
 #: Number of values that are measured at a time: the work arrays of one block (float32 and float64) fit a core's cache.
 BLOCK_VALUES = 65536
@@ -64,6 +65,12 @@ def pending_grid(
         ``scale`` and ``zero_point`` are ``[num_channels]`` where quantized per channel, else ``[1]``.
     """
     by_channel = settings.per_channel and tensor.kind == WEIGHTS
+    if settings.has_coded_map:
+        held = False  # their range is that of their map
+    if values is not None:
+        mapped = after_map(values, settings, tensor)
+        values = values if mapped is None else mapped
+    settings = settings.on_grid()
     method = settings.range_method
     follows = method != FROZEN if tensor.kind == WEIGHTS else method in (*HISTOGRAM_METHODS, *LEARNED_METHODS)
     if tensor.fixed_range:
@@ -81,6 +88,13 @@ def pending_grid(
     return choose_grid(low, high, settings.num_bits, settings.symmetric, settings.narrow_range, settings.power_of_two)
 
 
+def after_map(values: np.ndarray, settings: QuantizerSettings, tensor: QuantizedTensor) -> Optional[np.ndarray]:
+    """Return values ``[n, channels]`` of a tensor after the map of weights of ``settings``; None if there is none."""
+    if tensor.kind != WEIGHTS or settings.effective_map == NO_MAP:
+        return None
+    return mapped_weights(values, settings, tensor.num_channels)
+
+
 def present_range(
     tensor: QuantizedTensor, histogram: TensorHistogram, num_bits: int, settings: QuantizerSettings
 ) -> Tuple[Range, bool]:
@@ -89,6 +103,7 @@ def present_range(
     A snapshot contains only the grid, whose representable range is wider than that range if it was made symmetric, or
     its scale was rounded up to a power of two. In these cases, the range of the values is used where it is narrower.
     """
+    settings = settings.on_grid()
     grid = AffineGrid(histogram.scale, histogram.zero_point, num_bits, settings.narrow_range)
     low, high = grid.minimum, grid.maximum
     widened = settings.symmetric or settings.power_of_two
@@ -102,7 +117,7 @@ def present_range(
     return (low, high), widened or num_bits < FINE_BITS
 
 
-def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
+def pending_measures(values: np.ndarray, grid: AffineGrid, mapped: Optional[np.ndarray] = None) -> ErrorMeasures:
     """Return the measures of :func:`qatviz.quant.measures.measure`, block by block, which is faster for large tensors.
 
     The arithmetic is the same for each value, so counts and codes are equal; sums are computed block by block and agree
@@ -112,6 +127,8 @@ def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
     ----------
     values : np.ndarray
         float32 ``[n, channels]``; ``grid`` has a scale for each channel or one for all.
+    mapped : np.ndarray, optional
+        The values after the map of weights, which are those that are rounded.
     """
     values = np.ascontiguousarray(values, np.float32)
     if values.size == 0:
@@ -122,8 +139,10 @@ def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
     flat = values.reshape(-1)
     block = max(1, BLOCK_VALUES // channels) * channels
     sums = _Sums(grid, block, channels)
+    rounded = None if mapped is None else np.ascontiguousarray(mapped, np.float32).reshape(-1)
     for start in range(0, flat.size, block):
-        sums.add(flat[start : start + block])
+        part = slice(start, start + block)
+        sums.add(flat[part], None if rounded is None else rounded[part])
     return sums.measures(flat.size)
 
 
@@ -224,14 +243,16 @@ class _Sums:
         self._signal = self._clipping = self._rounding = self._relative = 0.0
         self._clipped = self._flushed = 0
 
-    def add(self, x: np.ndarray) -> None:
+    def add(self, x: np.ndarray, mapped: Optional[np.ndarray] = None) -> None:
         size = x.size
         scale, step, low, high = [
             part[:size] if part.size > 1 else part for part in (self._scale, self._step, self._minimum, self._maximum)
         ]
         inside, steps, quantized = [part[:size] for part in self._work]
-        np.minimum(np.maximum(x, low, out=inside), high, out=inside)
+        np.minimum(np.maximum(x if mapped is None else mapped, low, out=inside), high, out=inside)
         np.subtract(inside, low, out=steps)
+        if mapped is not None:  # the values themselves are those that may be beyond the range
+            np.minimum(np.maximum(x, low, out=inside), high, out=inside)
         steps /= step
         steps += np.float32(0.5)
         np.floor(steps, out=steps)

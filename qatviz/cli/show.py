@@ -4,7 +4,6 @@ import argparse
 import json
 import textwrap
 import time
-from dataclasses import replace
 from typing import Any, Dict, List
 
 from qatviz.analysis.advice import estimated_offer, with_offer
@@ -112,7 +111,7 @@ def _verdicts(reader: RecordReader, outcome: Outcome) -> str:
     facts = facts_of(snapshot, book, reader.snapshot(steps[-1]) if steps else None)
     rows = []
     for index, (tensor, known) in enumerate(zip(book.plan.tensors, facts)):
-        settings = replace(book.of(tensor.name), num_bits=snapshot.num_bits[index])
+        settings = book.of(tensor.name).with_grid_bits(snapshot.num_bits[index])
         measures = dict(zip(SNAPSHOT_MEASURES, snapshot.values[:, index].tolist()))
         judged = verdict(measures, tensor, settings, snapshot.enabled[index], facts=known)
         if judged.level >= WARNING:

@@ -15,6 +15,7 @@ import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.quant.constants import shared_constant, shared_zeros
+from qatviz.quant.gradients import Rounded, Rounding, remember, round_generally, split_gradient
 from qatviz.quant.grid import ChannelGrid, Grid
 from qatviz.quant.grid import channel_grid as prepare_channel_grid
 
@@ -36,6 +37,7 @@ def fake_quantize(
     nonnegative: bool = False,
     channel_grid: Optional[Union[Grid, ChannelGrid]] = None,
     per_channel: Optional[tf.Tensor] = None,
+    rounding: Optional[Rounding] = None,
 ) -> Quantized:
     """Round ``x`` to the values of a grid, with the straight-through gradient.
 
@@ -53,6 +55,8 @@ def fake_quantize(
         Grid for each channel: arrays that broadcast against the last axes of ``x``.
     per_channel : tf.Tensor, optional
         bool scalar that decides between the two grids where both are given.
+    rounding : Rounding, optional
+        General form of :mod:`qatviz.quant.gradients`, which is used where its ``is_general`` is True.
 
     Returns
     -------
@@ -62,17 +66,27 @@ def fake_quantize(
     x = tf.convert_to_tensor(x, tf.float32)
     # Switch and Merge pass the tensor itself: the branch not taken costs nothing, and nothing is copied.
     off, on = (None, x) if enabled is None else switch(x, enabled)
-    whole, split = (on, on) if grid is None or channel_grid is None else switch(on, per_channel)
+    plain, general = (on, None) if rounding is None else switch(on, rounding.is_general)
+    whole, split = (plain, plain) if grid is None or channel_grid is None else switch(plain, per_channel)
     branches = [] if enabled is None else [(off, off)]
     if grid is not None:
         branches.append(_round_whole(whole, grid, nonnegative))
+    operands: Optional[ChannelGrid] = None
     if channel_grid is not None:
         operands = prepare_channel_grid(channel_grid) if isinstance(channel_grid, Grid) else channel_grid
         branches.append(_round_by_channel(split, operands))
+    rounded: Optional[Rounded] = None
+    if rounding is not None:
+        rounded = round_generally(general, rounding, operands, per_channel)
+        branches.append((rounded.clipped, rounded.values))
     clipped, values = branches[0] if len(branches) == 1 else [merge(list(results))[0] for results in zip(*branches)]
     for tensor in (clipped, values):
         tensor.set_shape(x.shape)
-    return Quantized(_with_gradient(values, x, clipped), x, clipped)
+    with tf.get_default_graph().gradient_override_map({"IdentityN": _GRADIENT}):
+        result = tf.identity_n([values, x, clipped])[0]
+    if rounding is not None and rounded is not None:
+        remember(result.op, rounding, rounded)
+    return Quantized(result, x, clipped)
 
 
 def _round_whole(x: tf.Tensor, grid: Grid, nonnegative: bool) -> Tuple[tf.Tensor, tf.Tensor]:
@@ -93,18 +107,14 @@ def _round_by_channel(x: tf.Tensor, grid: ChannelGrid) -> Tuple[tf.Tensor, tf.Te
     return clipped, grid.minimum - steps * grid.minus_scale
 
 
-def _with_gradient(values: tf.Tensor, x: tf.Tensor, clipped: tf.Tensor) -> tf.Tensor:
-    """Return ``values`` with the straight-through gradient: that of ``x`` where nothing was clipped."""
-    with tf.get_default_graph().gradient_override_map({"IdentityN": _GRADIENT}):
-        return tf.identity_n([values, x, clipped])[0]
-
-
 @tf.RegisterGradient(_GRADIENT)  # type: ignore[misc]  # untyped decorator
 def _straight_through_gradient(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> Tuple[None, tf.Tensor, None]:
     x, clipped = op.inputs[1], op.inputs[2]
     # Equality with the clipped value is the kernel's inclusive test of both ends, and cheaper than the fused gradient
     # kernel, which also sums the gradients of the range. If the quantizer is off, the two are the same.
-    return None, straight_through(gradient, x, clipped), None
+    gradient, general = split_gradient(op, gradient)
+    passed = straight_through(gradient, x, clipped)
+    return None, passed if general is None else merge([passed, general])[0], None
 
 
 def straight_through(gradient: tf.Tensor, x: tf.Tensor, clipped: tf.Tensor) -> tf.Tensor:

@@ -19,8 +19,10 @@ from qatviz.network.activations import fixed_range
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.quant.constants import all_axes, shared_constant
 from qatviz.quant.fake_quant import Quantized, fake_quantize
+from qatviz.quant.gradients import TrainingRounding, general_forms
 from qatviz.quant.grid import ChannelGrid, Grid, GridSpec, channel_grid, choose_grid
 from qatviz.quant.int16_kernels import NARROW_BITS
+from qatviz.quant.live_maps import map_channel_ranges, map_ranges
 from qatviz.quant.live_state import HISTOGRAMS, Layout, layout
 from qatviz.quant.running_histogram import extended
 from qatviz.settings import WEIGHTS
@@ -58,6 +60,8 @@ class LiveQuantizers:
         Float tensor of each quantized weight tensor, by name (``conv1.weights``), with batch norm folded in.
     modes : Modes, optional
         Switches off whole kinds in evaluations; default: all on.
+    training : TrainingRounding, optional
+        For training: activates what evaluations do not have, such as stochastic rounding.
 
     Attributes
     ----------
@@ -77,6 +81,7 @@ class LiveQuantizers:
         state: Dict[str, tf.Tensor],
         weights: Dict[str, tf.Tensor],
         modes: Optional[Modes] = None,
+        training: Optional[TrainingRounding] = None,
     ):
         self.plan = plan
         self.positions: Layout = layout(plan)
@@ -92,11 +97,14 @@ class LiveQuantizers:
             self._enabled = tf.unstack(self._all_enabled, num=len(self.positions.leaders))
             self._weight_min = tf.stack([tf.raw_ops.Min(input=w, axis=all_axes(w)) for w in self.sources])
             self._weight_max = tf.stack([tf.raw_ops.Max(input=w, axis=all_axes(w)) for w in self.sources])
+            leaders = [self.positions.leaders[group] for group in self.positions.weights]
+            self._map_ranges = map_ranges(state, self.sources, leaders, self._weight_min, self._weight_max)
             self.grid = self._whole_grids()
             self._columns = self._unstacked(self.grid)
             self._per_channel = tf.unstack(state["per_channel"], num=len(self.sources))
             self.channel_grid = self._channel_grids()
             self._channel_columns = self._by_weight_tensor(channel_grid(self.channel_grid))
+            self._forms = general_forms(self.positions, state, self.grid, self._all_enabled, self._map_ranges, training)
 
     def quantizer(self, name: str, observe: bool = True) -> Callable[[tf.Tensor], tf.Tensor]:
         """Return the function that quantizes the tensor ``name``.
@@ -114,7 +122,13 @@ class LiveQuantizers:
                 else:
                     if observe:
                         self._observe(x, tensor, group)
-                    result = fake_quantize(x, self._columns[group], self._enabled[group], tensor.nonnegative)
+                    result = fake_quantize(
+                        x,
+                        self._columns[group],
+                        self._enabled[group],
+                        tensor.nonnegative,
+                        rounding=self._forms.get(group),
+                    )
             self.quantized[name] = result
             return result.values
 
@@ -214,6 +228,11 @@ class LiveQuantizers:
         zeros = switch(tf.zeros([4, self.positions.num_channels]), self._state["any_per_channel"])[0]
         return whole, merge([zeros, channels])[0]
 
+    def map_arrays(self) -> Tuple[tf.Tensor, ...]:
+        """Return what the maps of weights need: factors ``[W]``, thresholds ``[W]`` and of channels ``[C]``."""
+        ranges = self._map_ranges
+        return ranges.factors, ranges.thresholds, ranges.channel_thresholds
+
     def _grids_in_use(self) -> _GridsInUse:
         """Return the grids in use; the first call builds them."""
         if self._in_use is None:
@@ -269,8 +288,8 @@ class LiveQuantizers:
 
     def _whole_grids(self) -> Grid:
         held = self._state["hold"]
-        low = tf.where(held, self._state["held_min"], self._weight_min)
-        high = tf.where(held, self._state["held_max"], self._weight_max)
+        low = tf.where(held, self._state["held_min"], self._map_ranges.low)
+        high = tf.where(held, self._state["held_max"], self._map_ranges.high)
         # Groups are in the plan's order, with weights and activations mixed; the ranges are in two vectors.
         order = np.argsort(self.positions.weights + self.positions.activations)
         low = tf.gather(tf.concat([low, self._state["range_min"]], 0), order)
@@ -292,6 +311,7 @@ class LiveQuantizers:
         low = tf.concat([_by_channel(tf.raw_ops.Min, w, t) for w, t in zip(sources, leaders)], 0)
         high = tf.concat([_by_channel(tf.raw_ops.Max, w, t) for w, t in zip(sources, leaders)], 0)
         owner = np.repeat(np.arange(len(leaders)), [t.num_channels for t in leaders])
+        low, high = map_channel_ranges(self._state, self._map_ranges, owner, low, high)
         held = tf.gather(self._state["hold"], owner)
         low = tf.where(held, self._state["held_channel_min"], low)
         high = tf.where(held, self._state["held_channel_max"], high)
@@ -318,6 +338,7 @@ class LiveQuantizers:
             self._enabled[group],
             channel_grid=self._channel_columns[which],
             per_channel=self._per_channel[which],
+            rounding=self._forms.get(group),
         )
 
     def _observe(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> None:

@@ -14,6 +14,11 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ``decay``               f32 [A]     decay of the moving average
 ``track``               f32 [A]     1: the range is updated; 0: it is frozen
 ``widen``               bool [A]    the range is only widened, to the extremes of each batch, instead of averaged
+``map``                 i32 [W]     map of weights: index in :data:`qatviz.quant.weight_maps.MAPS`
+``any_map``             bool []     a tensor has a map
+``stochastic``          bool [W]    training rounds stochastically
+``gradient_scaling``    f32 [G]     factor of EWGS
+``general``             bool [G]    the general form of :mod:`qatviz.quant.gradients` is needed
 ``collect``             bool [A]    the values are counted in the running histogram
 ``learn``               bool [3, K] the range is learned, by the method of the row (:data:`LEARNED_METHODS`)
 ``range_min``/``_max``  f32 [A]     range in use: moving averages, extremes so far, or found in the running histogram
@@ -43,6 +48,7 @@ import numpy as np
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.quant.affine import code_bounds
 from qatviz.quant.histogram_ranges import NUM_BINS, Histogram
+from qatviz.quant.weight_maps import MAPS
 from qatviz.settings import (
     EXTREMES,
     FROZEN,
@@ -51,6 +57,7 @@ from qatviz.settings import (
     LEARNED_METHODS,
     LEARNED_RANGE,
     MIN_MAX,
+    NO_MAP,
     WEIGHTS,
     QuantizerSettings,
     RunSettings,
@@ -185,12 +192,22 @@ def settings_arrays(
     weights = [settings[group] for group in positions.weights]
     activations = [settings[group] for group in positions.activations]
     per_channel = np.array([s.per_channel for s in weights], bool)
+    maps = np.array([MAPS.index(s.effective_map) for s in weights], np.int32)
     return {
         "spec": np.array([_spec_row(s) for s in settings], np.float32).T,
         "enabled": np.array([s.is_active(step) for s in settings], bool),
         "per_channel": per_channel,
         "any_per_channel": np.array(per_channel.any()),
-        "hold": np.array([run.freeze_ranges or s.range_method != MIN_MAX for s in weights], bool),
+        "hold": np.array(
+            [not s.has_coded_map and (run.freeze_ranges or s.range_method != MIN_MAX) for s in weights], bool
+        ),
+        "map": maps,
+        "any_map": np.array(maps.any()),
+        "stochastic": np.array([s.stochastic_rounding for s in weights], bool),
+        "gradient_scaling": np.array([s.gradient_scaling for s in settings], np.float32),
+        "general": np.array(
+            [s.effective_map != NO_MAP or s.stochastic_rounding or s.gradient_scaling > 0 for s in settings], bool
+        ),
         "decay": np.array([s.ema_decay for s in activations], np.float32),
         "track": np.array(
             [not run.freeze_ranges and s.range_method not in _NOT_TRACKED for s in activations],
@@ -225,6 +242,7 @@ def next_switch_on(settings: Sequence[QuantizerSettings], step: int) -> int:
 
 def _spec_row(s: QuantizerSettings) -> List[float]:
     """Return the fields of :class:`qatviz.quant.grid.GridSpec`, whose codes are unsigned."""
+    s = s.on_grid()
     half = 2 ** (s.num_bits - 1)
     low, high = code_bounds(s.num_bits, s.narrow_range)
     return [low + half, high + half, half, s.symmetric, s.power_of_two]

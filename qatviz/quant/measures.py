@@ -27,8 +27,11 @@ class ErrorMeasures(NamedTuple):
     effective_bits: float
 
 
-def measure(x: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
+def measure(x: np.ndarray, grid: AffineGrid, mapped: Optional[np.ndarray] = None) -> ErrorMeasures:
     """Return all measures of ``x`` (float32, channels last) on ``grid``.
+
+    ``mapped`` are the values after the map of weights (:mod:`qatviz.quant.weight_maps`), which are those that are
+    rounded; errors are those relative to ``x``.
 
     - ``mse = mse_clipping + mse_rounding``: the squared errors of clipped values, and those of all others.
     - ``sqnr_db = 10 log10(mean(x^2) / mse)``; infinite for an exact tensor, NaN for an empty or all-zero one.
@@ -38,12 +41,13 @@ def measure(x: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
     - ``used_codes``, ``effective_bits``: distinct codes, and the entropy of their distribution in bits.
     """
     x = np.asarray(x, np.float32)
-    values, clipped = fake_quant(x, grid), is_clipped(x, grid)
+    rounded = x if mapped is None else mapped
+    values, clipped = fake_quant(rounded, grid), is_clipped(x, grid)
     size = max(x.size, 1)
     error = (values - x).astype(np.float64)
     squares = error**2
     safe_scale = np.where(grid.scale > 0, grid.scale, np.float32(1))
-    counts = np.unique(quantize(x, grid), return_counts=True)[1]
+    counts = np.unique(quantize(rounded, grid), return_counts=True)[1]
     mse_clipping, mse_rounding = float(np.sum(squares[clipped]) / size), float(np.sum(squares[~clipped]) / size)
     mse = mse_clipping + mse_rounding
     return ErrorMeasures(

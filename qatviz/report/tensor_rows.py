@@ -1,6 +1,5 @@
 """State of each quantized tensor at the end of the run: settings, newest measures, verdict."""
 
-from dataclasses import replace
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -88,7 +87,7 @@ def tensor_rows(run: RunData) -> List[TensorRow]:
     if run.last is not None:
         values = run.last.values
         facts = facts_of(run.last, run.book, run.before_last)
-        measured = [replace(s, num_bits=bits) for s, bits in zip(settings, run.last.num_bits)]
+        measured = [s.with_grid_bits(bits) for s, bits in zip(settings, run.last.num_bits)]
     enabled = run.last.enabled if run.last is not None else (False,) * len(tensors)
     found = levels(values, tensors, measured, enabled, facts)
     rows = []

@@ -156,7 +156,7 @@ def network_graph(network: Network, book: SettingsBook) -> ChipGraph:
     arrays = completed_arrays(network, book, {})
     source = ExportSource(network, book, arrays, stand_in_data(network, {}), None, {}, None)
     content = tflm_files(exported_model(source), options).shipped.content
-    packed = {name for name in quantized_weights(book) if book.of(name).num_bits <= PACKED_BITS}
+    packed = {name for name in quantized_weights(book) if book.of(name).on_grid().num_bits <= PACKED_BITS}
     return chip_graph(content, _units(network, plan), packed)
 
 

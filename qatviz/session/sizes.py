@@ -70,7 +70,7 @@ def export_size(form: Format, source: ExportSource, options: Mapping[str, Any]) 
 def _bits(book: SettingsBook) -> Dict[str, int]:
     """Return the bits of quantized weights by layer."""
     weights = [(tensor.layer, book.of(tensor.name)) for tensor in book.plan.tensors if tensor.kind == WEIGHTS]
-    return {layer: settings.num_bits for layer, settings in weights if settings.enabled}
+    return {layer: settings.on_grid().num_bits for layer, settings in weights if settings.enabled}
 
 
 def _packings(form: Format, source: ExportSource, plain: Options, size: Sizer) -> Tuple[Packing, ...]:

@@ -217,7 +217,7 @@ def weight_bytes(book: SettingsBook) -> int:
     for tensor in book.plan.tensors:
         if tensor.kind == WEIGHTS:
             settings = book.of(tensor.name)
-            bits += tensor.parameters * (settings.num_bits if settings.enabled else _FLOAT_BITS)
+            bits += tensor.parameters * (settings.code_bits if settings.enabled else _FLOAT_BITS)
     return -(-bits // 8)
 
 

@@ -35,8 +35,9 @@ from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
 from qatviz.training.session import check_server, device_types, open_session
+from qatviz.training.step_maps import StepMaps
 from qatviz.training.step_measures import RawMeasures
-from qatviz.training.training_copy import COLLECT, FINITE, HYPER, LEARN, TrainingCopy, Variant
+from qatviz.training.training_copy import COLLECT, FINITE, HYPER, LEARN, MAPS, TrainingCopy, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]
@@ -134,7 +135,9 @@ class TrainingGraph:
             fed = self._data.values(TRAIN, indices)
         run = self._step_callable(self._variant)
         try:
-            _, loss, *measures = run(indices, step, settings.learning_rate_at(step), *fed)
+            done, loss, *measures = run(
+                indices, step, settings.learning_rate_at(step), settings.strength_at(step), *fed
+            )
         except tf.errors.InvalidArgumentError as error:
             if error.op is not None and FINITE in error.op.name:
                 raise NonFiniteLoss(f"the loss of step {step + 1} is not finite") from error
@@ -144,8 +147,9 @@ class TrainingGraph:
             return float(loss), None
         gradients = measures.pop() if LEARN in self._variant.parts else NO_LOSSES
         grid, channel_grid, samples, *losses = measures
-        raw = RawMeasures(grid, channel_grid, samples, now["per_channel"], now["enabled"], *losses)
-        return float(loss), raw._replace(scale_gradients=gradients)
+        maps = StepMaps(now["map"], *done[:3]) if MAPS in self._variant.parts else None
+        parts = (losses[0] if losses else NO_LOSSES, gradients, maps)
+        return float(loss), RawMeasures(grid, channel_grid, samples, now["per_channel"], now["enabled"], *parts)
 
     def expect(self, indices_at: Callable[[int], np.ndarray], step: int) -> None:
         """Begin to read the examples of training step ``step`` and of the next ones, unless all data is in memory.
@@ -222,9 +226,8 @@ class TrainingGraph:
         arrays["trained"] = np.array([name not in untrained for name in self._trained], bool)
         frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
         arrays["freeze_batch_norm"] = np.array(frozen, bool)
-        parts = frozenset(
-            part for part, is_on in ((COLLECT, arrays["collect"]), (LEARN, arrays["learn"])) if is_on.any()
-        )
+        wanted = {COLLECT: arrays["collect"].any(), LEARN: arrays["learn"].any(), MAPS: bool(arrays["any_map"])}
+        parts = frozenset(part for part, is_wanted in wanted.items() if is_wanted)
         self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
         self._settings_now: Arrays = arrays
         self._run_now: RunSettings = run

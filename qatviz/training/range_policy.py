@@ -9,6 +9,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.histogram_ranges import range_in
 from qatviz.quant.live_state import HISTOGRAMS, RANGES, Layout, histogram_at, learns, uses_histogram
 from qatviz.quant.ranges import find_range, min_max_range, starts_anew
+from qatviz.quant.weight_maps import mapped
 from qatviz.settings import FROZEN, LEARNED_METHODS, MIN_MAX, MSE, PERCENTILE
 
 #: Training steps between two searches for ranges (percentile, MSE, KL).
@@ -60,7 +61,7 @@ def held_ranges(
     actions : sequence of int
         Action for each weight tensor.
     weights : sequence of np.ndarray
-        The float weights of each weight tensor, batch norm folded in.
+        The float weights of each weight tensor, batch norm folded in, before their map.
     held : dict of str to np.ndarray
         The current arrays.
     """
@@ -69,6 +70,7 @@ def held_ranges(
         if action == KEEP:
             continue
         settings, channels = book.quantizers[group], layout.channels[index]
+        weight = mapped(weight, settings, channels.stop - channels.start)
         find: Callable[[np.ndarray], Tuple[np.ndarray, np.ndarray]] = min_max_range
         if action == SEARCH:
             find = partial(find_range, settings=settings)

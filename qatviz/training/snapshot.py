@@ -16,7 +16,7 @@ from qatviz.training.probes import HISTOGRAM_BINS, MAX_CODE_BITS, PROBED_MEASURE
 def make_snapshot(fetched: List[SnapshotTensors], book: SettingsBook, point: BranchPoint, seconds: float) -> Snapshot:
     """Return the record for the arrays that :meth:`TrainingGraph.snapshot` fetched from the state at ``point``."""
     tensors = book.plan.tensors
-    settings = [book.of(tensor.name) for tensor in tensors]
+    settings = [book.of(tensor.name).on_grid() for tensor in tensors]
     enabled = tuple(s.is_active(point.step) for s in settings)
     columns = [_measures(f, s, on) for f, s, on in zip(fetched, settings, enabled)]
     values = np.array([[column[name] for column in columns] for name in SNAPSHOT_MEASURES], np.float32)

@@ -3,7 +3,7 @@
 To keep training steps fast, they fetch samples only; all further arithmetic is done here, on the telemetry thread.
 """
 
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from qatviz.protocol.snapshots import NO_LOSSES, SCALE_GRADIENT, STEP_MEASURES, 
 from qatviz.quant.live_state import layout
 from qatviz.quant.measures import is_beyond, sqnr_db, standard_error
 from qatviz.settings import WEIGHTS
+from qatviz.training.step_maps import StepMaps, values_on_grid
 
 #: Largest number of training steps that are decoded at a time, and of values in a work array, which fits in a cache.
 _STEPS_AT_ONCE, _VALUES_AT_ONCE = 32, 262144
@@ -52,6 +53,8 @@ class RawMeasures(NamedTuple):
     scale_gradients : np.ndarray
         float32 ``[K]``: gradients of the ranges that can be learned (:mod:`qatviz.quant.live_state`), NaN where none
         is learned; empty for a step that learns no range.
+    maps : StepMaps or None
+        What the maps of weights need; None while none is on.
     """
 
     grid: np.ndarray
@@ -61,6 +64,7 @@ class RawMeasures(NamedTuple):
     enabled: np.ndarray
     losses: np.ndarray = NO_LOSSES
     scale_gradients: np.ndarray = NO_LOSSES
+    maps: Optional[StepMaps] = None
 
 
 def sample_indices(size: int) -> np.ndarray:
@@ -190,6 +194,7 @@ class StepDecoder:
                     else:
                         rows = grid[steps][:, :, [sample.group for sample in run], np.newaxis]
                     means[:, steps[:, np.newaxis], tensors] = _means(shaped[part], rows, is_on, sizes)
+        self._decode_mapped(raw, measured, grid, channel_grid, means)
         found = _Means(*means)
         if per_channel.any():
             grid[:, :, self._weights] = np.where(per_channel, self._coarsest(channel_grid), grid[:, :, self._weights])
@@ -222,6 +227,30 @@ class StepDecoder:
                 own = gradients[:, self._layout.learned_at(group, bool(is_split))].mean(axis=1)
                 found[np.ix_(measured, self._group_of == group)] = own[:, np.newaxis]
         return found
+
+    def _decode_mapped(
+        self,
+        raw: Sequence[RawMeasures],
+        steps: np.ndarray,
+        grid: np.ndarray,
+        channel_grid: np.ndarray,
+        means: np.ndarray,
+    ) -> None:
+        """Replace the means of weights with a map: their errors include it."""
+        for step in steps if raw[0].maps is not None else ():
+            maps, own = raw[step].maps, raw[step]
+            for sample in self._samples:
+                if maps is None or sample.weight < 0 or not maps.map[sample.weight] or not own.enabled[sample.group]:
+                    continue
+                x = own.samples[sample.start : sample.start + sample.length]
+                rows = grid[step][:, [sample.group]]
+                channels = sample.channels if own.per_channel[sample.weight] else None
+                if channels is not None:
+                    rows = channel_grid[step][:, channels]
+                values = values_on_grid(x, rows, maps, sample.weight, channels)
+                shaped = x[np.newaxis, np.newaxis], values[np.newaxis, np.newaxis]
+                found = _means_of_values(*shaped, rows[np.newaxis, :, np.newaxis], np.array([sample.size]))
+                means[:, step, sample.tensor] = [float(np.asarray(part)[0, 0]) for part in found]
 
     def _runs(self, per_channel: np.ndarray, enabled: np.ndarray) -> List[Tuple[List[_TensorSample], bool, bool]]:
         """Return runs of adjacent samples that can be decoded together, whether they are quantized, and per channel."""
@@ -310,6 +339,28 @@ def _means(x: np.ndarray, grid: np.ndarray, is_on: bool, sizes: np.ndarray) -> _
         mse_rounding[outside] = _mean_product(rounding, rounding)[:, 0]
         mse_clipping[outside] = _mean_product(clipping, clipping)[:, 0]
     return _Means(signal, mse, mse_clipping, mse_rounding, relative, clipped, flushed, *errors)
+
+
+def _means_of_values(x: np.ndarray, values: np.ndarray, grid: np.ndarray, sizes: np.ndarray) -> _Means:
+    """Return the :func:`_means` over the samples ``x`` ``[n, T, values]`` with these quantized ``values``."""
+    scale, low, high = grid[:, 0], grid[:, 2], grid[:, 3]
+    safe = np.where(scale > 0, scale, np.float32(1))
+    error = values - x
+    signal, mse = _mean_product(x, x), _mean_product(error, error)
+    beyond = is_beyond(np.clip(x, low, high) - x, scale)
+    clipping = np.where(beyond, error, np.float32(0))
+    mse_clipping = _mean_product(clipping, clipping)
+    relative = error / safe
+    return _Means(
+        signal,
+        mse,
+        mse_clipping,
+        _mean_product(error - clipping, error - clipping) if beyond.any() else mse,
+        np.sqrt(_mean_product(relative, relative)),
+        _fractions(beyond),
+        _fractions((values == 0) & (x != 0)),
+        *_standard_errors(x, error, signal, mse, sizes),
+    )
 
 
 def _fractions(flags: np.ndarray) -> np.ndarray:

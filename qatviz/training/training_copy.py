@@ -34,6 +34,8 @@ HYPER = (
 #: Parts of a training step that run only on request: running histograms of activations collect the batch; learned
 #: ranges are updated.
 COLLECT, LEARN = "collect", "learn"
+#: Part of a training step while weights have a map: what it needs besides the weights, fetched with the measures.
+MAPS = "maps"
 
 
 class Variant(NamedTuple):
@@ -112,11 +114,12 @@ class TrainingCopy:
         indices = tf.placeholder(tf.int32, [batch_size], "indices")
         step = tf.placeholder(tf.int32, [], "step")
         rate = tf.placeholder(tf.float32, [], "learning_rate")
+        strength = tf.placeholder_with_default(tf.constant(1.0), [], "strength")
         self.inputs = StepInputs(data, indices, bool(network.id_counts))
         self.examples_feeds = [indices, step, *data.feeds(TRAIN)]
         self._feeds = {
-            False: [indices, step, rate, *data.feeds(TRAIN)],
-            True: [indices, step, rate, *self.inputs.feeds],
+            False: [indices, step, rate, strength, *data.feeds(TRAIN)],
+            True: [indices, step, rate, strength, *self.inputs.feeds],
         }
         lowered = lower(
             network,
@@ -128,6 +131,7 @@ class TrainingCopy:
             freeze_batch_norm=values["freeze_batch_norm"],
             fixed=fixed,
             dropout_seed=tf.stack([tf.constant(seed % 2**31, tf.int32), step]),
+            strength=strength,
         )
         quantizers = lowered.quantizers
         heads.observe(quantizers, plan, self.inputs.labels)
@@ -149,8 +153,9 @@ class TrainingCopy:
                 COLLECT: [live[name].assign(value) for name, value in histograms.items()],
                 LEARN: [live[name].assign(value) for name, value in learned.items()],
             }
-        measures = []
+        measures, self._maps = [], []
         if telemetry:
+            self._maps = list(quantizers.map_arrays())
             tensors = [quantizers.quantized[tensor.name] for tensor in plan.tensors]
             is_measured = tf.equal(step % measure_interval(plan, network.macs, batch_size), 0)
             measures = [*quantizers.step_grids(), probes.step_samples(tensors, is_measured), *losses]
@@ -164,14 +169,16 @@ class TrainingCopy:
     def fetches(self, variant: Variant) -> List[Any]:
         """Return what a step of ``variant`` fetches: its operations, the loss before the update, and the measures.
 
-        The last measures of a step that learns ranges are their gradients.
+        The operations are preceded by the arrays of :class:`.step_maps.StepMaps` if the part :data:`MAPS` runs. The
+        last measures of a step that learns ranges are their gradients.
         """
         updates = [op for name, op in self._updates[variant.update].items() if name not in variant.untrained]
         parts = [op for name, ops in self.parts.items() if name in variant.parts for op in ops]
+        maps = self._maps if MAPS in variant.parts else []
         ranges = [] if LEARN in variant.parts else self._ranges  # learned ones include those that are not learned
         gradients = [self._scale_gradients] if LEARN in variant.parts and self._has_measures else []
-        return [[*updates, *self._assignments, *ranges, *parts], *self._results, *gradients]
+        return [[*maps, *updates, *self._assignments, *ranges, *parts], *self._results, *gradients]
 
     def feeds(self, variant: Variant) -> List[tf.Tensor]:
-        """Return the placeholders of a step: indices, number of steps before it, learning rate, and data."""
+        """Return the placeholders of a step: indices, steps before it, learning rate, strength, and data."""
         return self._feeds[variant.augments]

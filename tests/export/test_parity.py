@@ -26,6 +26,11 @@ SETTINGS = {
     },
     "12-bit-activations": {"preset": "tflite-int8", "activations": {"num_bits": 12}},
     "16-bit-activations": {"preset": "tflite-int8", "activations": {"num_bits": 16, "symmetric": True}},
+    "binary": {"preset": "tflite-int8", "weights": {"num_bits": 1}},
+    "binary-per-tensor": {"preset": "uint8-affine", "weights": {"num_bits": 1}},
+    "ternary-map": {"preset": "tflite-int8", "weights": {"weight_map": "ternary"}},
+    "tanh-3-bit": {"preset": "tflite-int8", "weights": {"weight_map": "tanh", "num_bits": 3}},
+    "tanh-8-bit": {"preset": "uint8-affine", "weights": {"weight_map": "tanh"}},
     "power-of-two": {"preset": "tflite-int8", "weights": {"power_of_two": True}, "activations": {"power_of_two": True}},
 }
 #: Smallest fraction of identical codes, largest difference, smallest fraction of equal top-1. The graph is exact except

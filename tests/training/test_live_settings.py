@@ -13,6 +13,7 @@ from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, SingleStep, TakeSnapshot
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.quant import affine, measures, ranges
+from qatviz.quant.weight_maps import mapped
 from qatviz.settings import MIN_MAX, MSE, PERCENTILE, WEIGHTS
 from qatviz.training.range_policy import SEARCH_INTERVAL
 
@@ -60,10 +61,11 @@ class Stepper:
 
     def grid(self, name, state, held=None):
         """Return the grid that the next step must use, and the channel of it that telemetry shows."""
-        tensor, s = self.plan.tensor(name), self.book.of(name)
+        tensor, s = self.plan.tensor(name), self.book.of(name).on_grid()
         settings = (s.num_bits, s.symmetric, s.narrow_range, s.power_of_two)
         if tensor.kind == WEIGHTS:
-            x = state[name].reshape(-1, tensor.num_channels if s.per_channel else 1)
+            x = mapped(state[name], self.book.of(name), tensor.num_channels)
+            x = x.reshape(-1, tensor.num_channels if s.per_channel else 1)
             if held is not None:
                 low, high = held
             elif s.range_method == PERCENTILE:
@@ -112,6 +114,13 @@ def stepper(graphs):
         (("*.weights.per_channel", True),),
         (("*.power_of_two", True),),
         (("*.weights.range_method", "percentile"), ("*.weights.percentile", 90.0)),
+        (("*.weights.weight_map", "tanh"), ("*.weights.num_bits", 4)),
+        (("*.weights.weight_map", "tanh"), ("*.weights.range_method", "mse"), ("*.weights.num_bits", 3)),
+        (("*.weights.weight_map", "ternary"), ("*.weights.per_channel", True)),
+        (("*.weights.weight_map", "ternary"), ("*.weights.per_channel", False)),
+        (("*.weights.num_bits", 1), ("*.weights.range_method", "percentile")),
+        (("*.weights.num_bits", 1), ("run.freeze_ranges", True)),
+        (("*.weights.stochastic_rounding", True), ("*.gradient_scaling", 1.0), ("run.ramp_end", 100)),
         (("*.weights.range_method", "mse"), ("*.weights.num_bits", 3)),
         (("*.weights.range_method", "mse"), ("*.weights.per_channel", True), ("*.weights.num_bits", 2)),
     ],

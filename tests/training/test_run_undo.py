@@ -38,6 +38,12 @@ CHANGES = {
     "learned": (("*.range_method", "learned"), ("*.num_bits", 3)),
     "learned ranges": (("*.activations.range_method", "learned_range"), ("*.weights.power_of_two", True)),
     "learned clips": (("*.activations.range_method", "learned_clip"), ("run.clip_decay", 0.1)),
+    "tanh": (("*.weights.weight_map", "tanh"), ("*.weights.num_bits", 4)),
+    "ternary": (("*.weights.weight_map", "ternary"), ("*.weights.per_channel", True)),
+    "binary": (("*.weights.num_bits", 1),),
+    "stochastic": (("*.weights.stochastic_rounding", True), ("*.weights.num_bits", 4)),
+    "ewgs": (("*.gradient_scaling", 5.0), ("*.num_bits", 3)),
+    "ramp": (("run.ramp_start", 20), ("run.ramp_end", 60), ("*.num_bits", 3)),
     "delay": (("*.quant_delay", 40),),
     "frozen": (("run.freeze_ranges", True), ("*.enabled", False)),
 }

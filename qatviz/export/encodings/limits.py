@@ -34,7 +34,7 @@ def encodings(network: Network, book: SettingsBook, step: Optional[int], options
         if isinstance(layer, Embedding)
     ]
     for tensor in book.plan.tensors:
-        name, s = tensor.name, book.of(tensor.name)
+        name, s = tensor.name, book.of(tensor.name).on_grid()
         if not s.is_active(step):
             continue
         if s.num_bits not in BITS[version]:

@@ -29,12 +29,12 @@ class PartlyQuantizedState(FrozenState):
     def __init__(
         self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None, quantized: bool = True
     ):
-        self._quantized, self._step = quantized, step
+        self._quantized = quantized
         super().__init__(network, book, arrays, step)
 
     def is_quantized(self, tensor: str) -> bool:
         """Return whether a tensor is quantized in that state."""
-        return self._quantized and self.book.of(tensor).is_active(self._step)
+        return self._quantized and super().is_quantized(tensor)
 
     def grid_in_use(self, tensor: str) -> Optional[AffineGrid]:
         """Return the grid of an activations tensor, None if it is in float."""

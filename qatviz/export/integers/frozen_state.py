@@ -20,6 +20,7 @@ from qatviz.quant import live_state
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.int16_kernels import NARROW_BITS
 from qatviz.quant.ranges import min_max_range
+from qatviz.quant.weight_maps import mapped
 from qatviz.settings import WEIGHTS
 
 Arrays = Dict[str, np.ndarray]
@@ -61,12 +62,16 @@ class FrozenState:
     """
 
     def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None):
-        self.network, self.plan, self.book = network, book.plan, book
+        self.network, self.plan, self.book, self._step = network, book.plan, book, step
         self._arrays, self._layout = arrays, live_state.layout(book.plan)
         self._state = settings_state(self._layout, book, step)
         self._check_arrays()
         self._check_quantized(step)
-        self._folded = {unit.name: folded(self.plan, unit, arrays) for unit in self.plan.units if unit.owns_weights}
+        self._folded = {
+            unit.name: self._mapped(unit, folded(self.plan, unit, arrays))
+            for unit in self.plan.units
+            if unit.owns_weights
+        }
 
     @property
     def has_wide_activations(self) -> bool:
@@ -92,7 +97,7 @@ class FrozenState:
         return self._grid(tensor, self._arrays["range_min"][row], self._arrays["range_max"][row])
 
     def folded(self, unit: Unit) -> Folded:
-        """Return the float weights and bias of a unit."""
+        """Return the weights of a unit before they are rounded, after their map if they are quantized, and its bias."""
         return self._folded[unit.op.owner]
 
     def weight_grid(self, unit: Unit) -> AffineGrid:
@@ -109,8 +114,17 @@ class FrozenState:
         low, high = min_max_range(self.folded(unit).weights.reshape(-1, columns))
         return self._grid(name, *((low, high) if per_channel else (low[0], high[0])))
 
+    def is_quantized(self, tensor: str) -> bool:
+        """Return whether a tensor is quantized in that state."""
+        return self.book.of(tensor).is_active(self._step)
+
+    def _mapped(self, unit: Unit, own: Folded) -> Folded:
+        if not self.is_quantized(unit.weights):
+            return own
+        return own._replace(weights=mapped(own.weights, self.book.of(unit.weights), len(own.bias)))
+
     def _grid(self, tensor: str, low: np.ndarray, high: np.ndarray) -> AffineGrid:
-        s = self.book.of(tensor)
+        s = self.book.of(tensor).on_grid()
         return choose_grid(low, high, s.num_bits, s.symmetric, s.narrow_range, s.power_of_two)
 
     def _check_arrays(self) -> None:

@@ -118,7 +118,7 @@ def facts_of_settings(book: SettingsBook) -> Facts:
     """Return the facts from the settings; codes that may need a zero point (the arrays decide) count as needing it."""
     weights, activations = [], []
     for tensor in book.plan.tensors:
-        s = book.of(tensor.name)
+        s = book.of(tensor.name).on_grid()
         if book.plan.has_outputs(tensor.name):
             activations.append(Activations(tensor.name, s.num_bits, s.num_bits == _INT16_BITS and not s.symmetric))
         else:

@@ -59,6 +59,8 @@ class Ghost:
     step: int
     of_values: bool
     _values: np.ndarray = field(repr=False, compare=False)
+    #: The values after the pending map of weights; None without a map.
+    mapped: Optional[np.ndarray] = field(default=None, repr=False, compare=False)
     #: SQNR of the run if its range is found in other values than these; None if ``grid`` is known or they are many.
     _in_the_run: Optional[Callable[[], Estimate]] = field(default=None, repr=False, compare=False)
 
@@ -94,7 +96,9 @@ class Ghost:
     def _measured(self) -> Tuple[ErrorMeasures, float]:
         if "_known" not in self.__dict__:
             grid = self.grid
-            found, error = pending.IN_FLOAT if grid is None else pending.pending_measures(self._values, grid), 0.0
+            found, error = pending.IN_FLOAT, 0.0
+            if grid is not None:
+                found = pending.pending_measures(self._values, grid, self.mapped)
             if self._in_the_run is not None:
                 sqnr_db, error = self._in_the_run()
                 found = found._replace(sqnr_db=sqnr_db)
@@ -114,10 +118,18 @@ class Ghost:
         """Size of the codes (or floats) in bytes; for activations, of one example."""
         return size_bytes(element_count(self.tensor.shape), self.settings, self.active)
 
-    def of_channel(self, values: np.ndarray, grid: Optional[AffineGrid]) -> "Ghost":
+    def map_of(self, values: np.ndarray) -> Optional[np.ndarray]:
+        """Return other values ``[n, channels]`` of the tensor after the pending map; None without one."""
+        if self.mapped is None or self.mapped.shape == values.shape:
+            return self.mapped
+        return pending.after_map(values, self.settings, self.tensor)
+
+    def of_channel(self, index: int, values: np.ndarray, grid: Optional[AffineGrid]) -> "Ghost":
         """Return the ghost of one channel: its ``values``, float32 ``[n, 1]``, on its ``grid``."""
         tensor = replace(self.tensor, shape=values.shape)
-        return replace(self, tensor=tensor, grid=grid, _values=values, _in_the_run=None)
+        whole = self.mapped is not None and self.mapped.shape == self._values.shape and self.mapped.shape[1] > index
+        mapped = self.mapped[:, index : index + 1] if whole and self.mapped is not None else None
+        return replace(self, tensor=tensor, grid=grid, _values=values, mapped=mapped, _in_the_run=None)
 
 
 def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
@@ -177,7 +189,9 @@ def _effective(model: RunModel, book: SettingsBook, name: str) -> Optional[Quant
     if not settings.is_active(model.step):
         return None
     percentile = settings.percentile if settings.range_method == PERCENTILE else 0.0
-    return replace(settings, quant_delay=0, ema_decay=0.0, percentile=percentile)
+    return replace(
+        settings, quant_delay=0, ema_decay=0.0, percentile=percentile, stochastic_rounding=False, gradient_scaling=0.0
+    )
 
 
 def _compute(
@@ -218,8 +232,9 @@ def _compute(
     grid = grid_in(np.concatenate([x.reshape(-1) for x in (values, *partners)]) if partners else values)
     if tensor.kind != WEIGHTS and method != FROZEN and not is_frozen:
         guessed = True  # the run's range is that of its batches
-    if tensor.kind == WEIGHTS and not is_frozen and method != FROZEN:
+    if tensor.kind == WEIGHTS and (wanted.has_coded_map or (not is_frozen and method != FROZEN)):
         of_values, guessed = True, False
     is_found = not is_frozen and finds_range(tensor, wanted, now)
     estimate = in_the_run if is_found and are_few(tensor, values) else None
-    return Ghost(tensor, wanted, True, grid, approximate or guessed, step, of_values, values, estimate)
+    mapped = pending.after_map(values, wanted, tensor)
+    return Ghost(tensor, wanted, True, grid, approximate or guessed, step, of_values, values, mapped, estimate)

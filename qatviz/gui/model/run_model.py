@@ -5,7 +5,6 @@ keep no state of the run, so they can be closed, opened, and tested with staged 
 """
 
 from collections import deque
-from dataclasses import replace
 from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
@@ -275,7 +274,7 @@ class RunModel(ShownMoments, WatchedResults):
     def settings_at(self, snapshot: Snapshot, tensor: str) -> QuantizerSettings:
         """Return the settings with which a tensor was measured by a snapshot of the shown run."""
         book = self.book_at(snapshot)
-        return replace(book.of(tensor), num_bits=snapshot.num_bits[book.plan.index(tensor)])
+        return book.of(tensor).with_grid_bits(snapshot.num_bits[book.plan.index(tensor)])
 
     def book_at(self, snapshot: Snapshot) -> SettingsBook:
         """Return the settings in effect at a snapshot of the shown run."""

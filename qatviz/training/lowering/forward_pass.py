@@ -9,6 +9,7 @@ from qatviz.inputs import input_parts
 from qatviz.network.graph import WITH_WEIGHTS, Network
 from qatviz.network.layers import BatchNorm
 from qatviz.network.plan import QuantizationPlan
+from qatviz.quant.gradients import TrainingRounding
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.training.lowering.batch_norm import FoldedBatchNorm
 from qatviz.training.lowering.evaluation import EvaluationLowering
@@ -50,6 +51,7 @@ def lower(
     dropout_seed: Optional[tf.Tensor] = None,
     modes: Optional[Modes] = None,
     fixed: Collection[str] = (),
+    strength: Optional[tf.Tensor] = None,
 ) -> Lowered:
     """Build the forward pass.
 
@@ -67,12 +69,14 @@ def lower(
     freeze_batch_norm : tf.Tensor, optional
         bool ``[n]``, for training: each batch norm of the plan's units uses its moving statistics.
     dropout_seed : tf.Tensor, optional
-        int32 ``[2]``, for training: equal seeds drop equal units.
+        int32 ``[2]``, for training: equal seeds drop equal units, and round weights stochastically in the same way.
     modes : Modes, optional
         Switches for quantization, for evaluation.
     fixed : collection of str
         Parameters ``layer.parameter`` that are not trained. A batch norm whose statistics are among them uses these in
         training, too.
+    strength : tf.Tensor, optional
+        float32 scalar, for training: strength of quantization (:mod:`qatviz.quant.gradients`).
 
     Raises
     ------
@@ -86,7 +90,8 @@ def lower(
     frozen = {unit.name: _frozen(unit.batch_norm, flags[unit.name], fixed) for unit in normed if unit.batch_norm}
     batch_norms = folded_batch_norms(plan, parameters, frozen)
     sources = float_weights(network, plan, parameters, batch_norms)
-    quantizers = LiveQuantizers(plan, state, sources, modes)
+    methods = None if strength is None or dropout_seed is None else TrainingRounding(strength, dropout_seed)
+    quantizers = LiveQuantizers(plan, state, sources, modes, methods)
     lowering: LayerLowering
     if training:
         lowering = TrainingLowering(network, plan, parameters, quantizers, batch_norms, dropout_seed=dropout_seed)

@@ -47,11 +47,16 @@ class ErrorPlot(TensorPlot):
         super().__init__(theme, "tensor-error", accessible, titles, self._columns, parent)
 
     def draw(
-        self, values: Optional[TensorValues], grid: Optional[AffineGrid], ghost: Optional[Ghost], empty_text: str
+        self,
+        values: Optional[TensorValues],
+        grid: Optional[AffineGrid],
+        ghost: Optional[Ghost],
+        empty_text: str,
+        mapped: Optional[np.ndarray] = None,
     ) -> None:
         """Show the errors of ``values`` on ``grid`` and, with pending edits, on the pending grid.
 
-        ``empty_text`` is shown if there are no values or no grid.
+        ``empty_text`` is shown if there are no values or no grid; ``mapped`` are the values after the map of weights.
         """
         if values is None or grid is None:
             self.found = self.pending = None
@@ -61,13 +66,15 @@ class ErrorPlot(TensorPlot):
             return
         found = self.found
         if found is None or not _same(self._inputs, (values, grid)):
-            found = self.found = error_distribution(values.values, grid)
+            found = self.found = error_distribution(values.values, grid, mapped)
             self._inputs = (values, grid)
         pending_grid = ghost.grid if ghost is not None else None
         if pending_grid is None:
             self.pending = None
         elif self.pending is None or not _same(self._pending_inputs, (values, pending_grid)):
-            self.pending, self._pending_inputs = error_distribution(values.values, pending_grid), (values, pending_grid)
+            after = None if ghost is None else ghost.map_of(values.values)
+            self.pending = error_distribution(values.values, pending_grid, after)
+            self._pending_inputs = (values, pending_grid)
         self._set_ranges(found)
         self.summary = _caption(found, values.step)
         self.empty_text("")

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy as np
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.analysis.pending import after_map
 from qatviz.errors import RunStateError
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.moments import MOMENT
@@ -271,8 +272,11 @@ class TensorPanel(Panel):
         else:
             grid = view.grid if view.channel is not None else self._grid_of_values(values, view)
             if view.channel is not None:
-                values = replace(values, values=view.channel.values)
-            self.error.draw(values, grid, view.ghost, "Not quantized at the step of its values.")
+                values, mapped = replace(values, values=view.channel.values), view.channel.mapped
+            else:
+                settings = self.model.settings_at(self._snapshot_of(values, view), view.tensor.name)
+                mapped = after_map(values.values, settings, view.tensor)
+            self.error.draw(values, grid, view.ghost, "Not quantized at the step of its values.", mapped)
 
     def _grid_of_values(self, values: TensorValues, view: TensorView) -> Optional[AffineGrid]:
         """Return the grid in effect when ``values`` were read: that of the snapshot they came with."""

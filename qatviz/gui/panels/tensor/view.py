@@ -5,6 +5,7 @@ from typing import Optional
 
 from qatviz.analysis.distribution import grid_of
 from qatviz.analysis.one_channel import OneChannel, grid_of_channel, one_channel
+from qatviz.analysis.pending import after_map
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import Ghost, ghost_of
 from qatviz.gui.model.run_model import RunModel
@@ -118,8 +119,9 @@ def channel_view(view: TensorView, index: int, values: TensorValues, snapshot: S
         The snapshot at the step of ``values``, or the nearest.
     """
     whole = replace(view, snapshot=snapshot)
-    channel = one_channel(index, values.values, whole.whole, whole.grid, view.tensor)
+    mapped = after_map(values.values, view.measured_with, view.tensor)
+    channel = one_channel(index, values.values, whole.whole, whole.grid, view.tensor, mapped)
     ghost = view.ghost
     if ghost is not None:
-        ghost = ghost.of_channel(channel.values, ghost.grid and grid_of_channel(ghost.grid, index))
+        ghost = ghost.of_channel(index, channel.values, ghost.grid and grid_of_channel(ghost.grid, index))
     return replace(whole, ghost=ghost, channel=channel)
