@@ -28,7 +28,7 @@ from qatviz.settings import (
 
 #: Names of the quantizer settings that do not affect an evaluation of a given state; paths of the only settings of
 #: the run that do.
-_TRAINING_ONLY, _EVALUATED = ("ema_decay", "trainable"), (RUN + ".freeze_ranges",)
+_TRAINING_ONLY, _EVALUATED = ("ema_decay", "trainable", "dampening"), (RUN + ".freeze_ranges",)
 
 
 @dataclass(frozen=True)

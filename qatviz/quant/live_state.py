@@ -24,6 +24,8 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ``histogram_bound``     f32 [A]     the upper edge; 0 while it is empty
 ======================  ==========  ==================================================================================
 
+The arrays of oscillating and frozen weights are those of :mod:`qatviz.quant.oscillation`.
+
 A running histogram is empty while another range method is in use. A checkpoint has the three arrays of histograms only
 while a group uses such a method, so that other checkpoints are small; those of version 0.1.0 lack them.
 """
@@ -33,6 +35,7 @@ from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.quant import oscillation
 from qatviz.quant.affine import code_bounds
 from qatviz.quant.histogram_ranges import NUM_BINS, Histogram
 from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, MIN_MAX, WEIGHTS, QuantizerSettings, RunSettings
@@ -42,6 +45,8 @@ HELD = ("held_min", "held_max", "held_channel_min", "held_channel_max")
 #: Names of the arrays of running histograms, and of the ranges of activations, which can be found in them.
 HISTOGRAMS = ("histogram", "histogram_zeros", "histogram_bound")
 RANGES = ("range_min", "range_max")
+#: Names of the arrays that only training reads.
+TRAINING_ONLY = ("collect", *HISTOGRAMS, *oscillation.TRAINING_ONLY, *oscillation.TRACKED_STATE)
 
 
 class Layout(NamedTuple):
@@ -103,6 +108,11 @@ def empty_histograms(positions: Layout) -> Dict[str, np.ndarray]:
     return dict(zip(HISTOGRAMS, (np.zeros([number, NUM_BINS], np.float32), *np.zeros([2, number], np.float32))))
 
 
+def untracked(positions: Layout) -> Dict[str, np.ndarray]:
+    """Return the arrays of :data:`qatviz.quant.oscillation.STATE` of weights that have not been tracked."""
+    return oscillation.empty_state(sum(oscillation.sizes([positions.leaders[g] for g in positions.weights])))
+
+
 def histogram_at(positions: Layout, arrays: Mapping[str, np.ndarray], rank: int) -> Histogram:
     """Return the running histogram of an activation group: row ``rank`` of ``arrays``, as in ``activations``."""
     counts, zeros, bound = [arrays[name][rank] for name in HISTOGRAMS]
@@ -134,6 +144,7 @@ def settings_arrays(
         ),
         "collect": uses_histogram(positions, settings) & (not run.freeze_ranges),
         "widen": np.array([not run.freeze_ranges and s.range_method == EXTREMES for s in activations], bool),
+        **oscillation.settings_arrays(weights, run, step),
     }
 
 

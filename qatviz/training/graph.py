@@ -24,7 +24,7 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.own_functions import OwnFunctions
 from qatviz.protocol.run_spec import Placement
-from qatviz.quant import live_state
+from qatviz.quant import live_state, oscillation
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import optimizers, probes
@@ -32,10 +32,11 @@ from qatviz.training.building import quick_building
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
+from qatviz.training.oscillation import OscillationArrays, OscillationProbe
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
 from qatviz.training.session import check_server, device_types, open_session
 from qatviz.training.step_measures import RawMeasures
-from qatviz.training.training_copy import COLLECT, FINITE, HYPER, TrainingCopy, Variant
+from qatviz.training.training_copy import COLLECT, FINITE, FREEZE, HYPER, TRACK, TrainingCopy, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]
@@ -189,6 +190,21 @@ class TrainingGraph:
         """Set the ranges of activations, as :meth:`read_histograms` returns them."""
         self._load_ranges(self._session, arrays)
 
+    def read_oscillation(self) -> Arrays:
+        """Return a copy of the arrays of :data:`qatviz.quant.oscillation.STATE`."""
+        read = self._prepared("read_oscillation", [self._values[name] for name in oscillation.STATE])
+        return {name: np.array(value) for name, value in zip(oscillation.STATE, read())}
+
+    def write_oscillation(self, arrays: Arrays) -> None:
+        """Set the arrays that :meth:`read_oscillation` returns."""
+        self._load_oscillation(self._session, arrays)
+
+    def snapshot_oscillation(self) -> Optional[OscillationArrays]:
+        """Return measures of the weights of the published state, which is the present one; None unless tracked."""
+        if TRACK not in self._variant.parts:
+            return None
+        return OscillationArrays(*self._prepared("snapshot_oscillation", self._oscillation_fetches)())
+
     def read_weights(self) -> List[np.ndarray]:
         """Return the input of every weight quantizer, float32 with batch norm folded in, in the order of the layout."""
         weights: List[np.ndarray] = self._read_weights()
@@ -210,7 +226,8 @@ class TrainingGraph:
         arrays["trained"] = np.array([name not in untrained for name in self._trained], bool)
         frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
         arrays["freeze_batch_norm"] = np.array(frozen, bool)
-        parts = frozenset([COLLECT] if arrays["collect"].any() else [])
+        wanted = {COLLECT: arrays["collect"], TRACK: arrays["tracked"], FREEZE: arrays["any_freezes"]}
+        parts = frozenset(part for part, switches in wanted.items() if switches.any())
         self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
         self._settings_now: Arrays = arrays
         self._run_now: RunSettings = run
@@ -226,21 +243,29 @@ class TrainingGraph:
         return dict(parameters, **slots, **live_state.initial_ranges(self.layout))
 
     def read_state(self) -> Arrays:
-        """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, histograms in use."""
+        """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, what else is in use."""
         # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
         state = {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
-        return {**state, **self.read_histograms()} if self._uses_histograms else state
+        if self._uses_histograms:
+            state.update(self.read_histograms())
+        return {**state, **self.read_oscillation()} if TRACK in self._variant.parts else state
 
     def write_state(self, arrays: Arrays) -> None:
-        """Set parameters, optimizer slots, ranges and running histograms, which are empty if ``arrays`` lacks them."""
+        """Set the arrays of :meth:`read_state`; histograms and oscillation are empty if ``arrays`` lacks them."""
         self._load_state(self._session, arrays)
         self._load_histograms(self._session, {**live_state.empty_histograms(self.layout), **arrays})
+        self.write_oscillation({**live_state.untracked(self.layout), **arrays})
         self._forget_codes()
 
     def check_state(self, name: str, arrays: Arrays) -> None:
         """Raise RecordError if ``arrays`` of the checkpoint ``name`` do not match this network and optimizer."""
-        histograms = live_state.HISTOGRAMS if any(key in arrays for key in live_state.HISTOGRAMS) else ()
-        mismatch = first_mismatch({key: self._live[key] for key in (*self._load_state.names, *histograms)}, arrays)
+        optional = [
+            key
+            for names in (live_state.HISTOGRAMS, oscillation.STATE)
+            if any(name in arrays for name in names)
+            for key in names
+        ]
+        mismatch = first_mismatch({key: self._live[key] for key in (*self._load_state.names, *optional)}, arrays)
         if mismatch:
             raise RecordError(f"checkpoint {name}: {mismatch} by this network and optimizer")
 
@@ -349,15 +374,16 @@ class TrainingGraph:
         settings["trained"] = np.ones(len(self._trained), bool)
         self._batch_norms = [unit.batch_norm.owner for unit in self.plan.units if unit.batch_norm is not None]
         settings["freeze_batch_norm"] = np.zeros(len(self._batch_norms), bool)
-        histograms = live_state.empty_histograms(self.layout)
+        histograms, tracked = live_state.empty_histograms(self.layout), live_state.untracked(self.layout)
         live = {
             name: StateVariable(name, value.dtype, value.shape)
-            for name, value in {**state, **settings, **histograms}.items()
+            for name, value in {**state, **settings, **histograms, **tracked}.items()
         }
         self._live = live
         self._load_state = Loader(live, sorted(state))
         self._load_settings = Loader(live, sorted(settings))
         self._load_held = Loader(live, live_state.HELD)
+        self._load_oscillation = Loader(live, oscillation.STATE)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._values = {name: variable.read() for name, variable in live.items()}
         self._training = TrainingCopy(
@@ -374,7 +400,7 @@ class TrainingGraph:
             self._seed,
             telemetry,
         )
-        unused = {"hyper", "trained", "collect", *live_state.HISTOGRAMS}
+        unused = {"hyper", "trained", *live_state.TRAINING_ONLY}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in evaluated})
@@ -397,6 +423,10 @@ class TrainingGraph:
         self._eval_fetch = self._heads.scores(lowered.outputs, labels)
         self._eval_loss = self._heads.total(self._heads.losses(lowered.outputs, labels))
         self._build_snapshot(lowered.quantizers)
+        probe = OscillationProbe(
+            lowered.quantizers, values[oscillation.FROZEN_LEVELS], self._values["oscillation_frequency"]
+        )
+        self._oscillation_fetches = probe.fetches
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
         previous = {

@@ -14,6 +14,7 @@ from qatviz.training import optimizers, probes
 from qatviz.training.graph_data import TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
+from qatviz.training.oscillation import OscillationSteps
 from qatviz.training.step_inputs import StepInputs
 from qatviz.training.step_measures import measure_interval
 from qatviz.training.variables import StateVariable
@@ -24,8 +25,9 @@ Variables = Dict[str, StateVariable]
 FINITE = "loss_is_finite"
 #: Run settings in a variable; the learning rate, which may change at each step, is fed.
 HYPER = (*(name for name in optimizers.HYPERPARAMETERS if name != "learning_rate"), "label_smoothing")
-#: Parts of a training step that run only on request: running histograms of activations collect the batch.
-COLLECT = "collect"
+#: Parts of a training step that run only on request: running histograms of activations collect the batch; oscillation
+#: of weights is tracked; oscillating weights are frozen.
+COLLECT, TRACK, FREEZE = "collect", "track", "freeze"
 
 
 class Variant(NamedTuple):
@@ -127,12 +129,18 @@ class TrainingCopy:
         loss, losses = self.inputs.loss(heads, lowered.outputs, hyper["label_smoothing"])
         finite = tf.check_numerics(loss, "loss", name=FINITE)
         gradients = dict(zip(trained, tf.gradients(finite, [values[name] for name in trained])))
+        oscillation = OscillationSteps(quantizers, values, lowered.factors, step)
+        gradients = oscillation.dampened(gradients)
         updates = dict(lowered.updates, **quantizers.range_updates())
         histograms = quantizers.histogram_updates(step)
         with tf.control_dependencies([finite]):  # a step that fails changes nothing
             self._updates = optimizers.updates_by_kind(optimizer, live, values, gradients, hyper)
+            self._freezing = {kind: oscillation.freezing(live, own) for kind, own in self._updates.items()}
             self._assignments = [live[name].assign(value) for name, value in updates.items()]
-            self.parts = {COLLECT: [live[name].assign(value) for name, value in histograms.items()]}
+            self.parts = {
+                COLLECT: [live[name].assign(value) for name, value in histograms.items()],
+                TRACK: [live[name].assign(value) for name, value in oscillation.updates.items()],
+            }
         measures = []
         if telemetry:
             tensors = [quantizers.quantized[tensor.name] for tensor in plan.tensors]
@@ -147,7 +155,8 @@ class TrainingCopy:
 
     def fetches(self, variant: Variant) -> List[Any]:
         """Return what a step of ``variant`` fetches: its operations, the loss before the update, and the measures."""
-        updates = [op for name, op in self._updates[variant.update].items() if name not in variant.untrained]
+        known = (self._freezing if FREEZE in variant.parts else self._updates)[variant.update]
+        updates = [op for name, op in known.items() if name not in variant.untrained]
         parts = [op for name, ops in self.parts.items() if name in variant.parts for op in ops]
         return [[*updates, *self._assignments, *parts], *self._results]
 
