@@ -36,6 +36,9 @@ class PartlyQuantizedState(FrozenState):
         """Return whether a tensor is quantized in that state."""
         return self._quantized and self.book.of(tensor).is_active(self._step)
 
+    def _is_rounded(self, tensor: str) -> bool:
+        return self.is_quantized(tensor)
+
     def grid_in_use(self, tensor: str) -> Optional[AffineGrid]:
         """Return the grid of an activations tensor, None if it is in float."""
         return self.activation_grid(tensor) if self.is_quantized(tensor) else None
