@@ -8,6 +8,8 @@ from typing import Tuple
 
 from qatviz.setting_declaration import SettingsRecord, declared
 
+#: Frequency of reversals above which a weight counts as oscillating (Nagel et al. 2022, table 1).
+OSCILLATES = 0.005
 CONSTANT, LINEAR, COSINE = "constant", "linear", "cosine"
 #: Ramps by name, with their labels. The position in it is the number that the graph uses.
 RAMPS = {CONSTANT: "Constant", LINEAR: "Linear", COSINE: "Cosine"}

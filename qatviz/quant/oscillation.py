@@ -47,8 +47,6 @@ from qatviz.settings import QuantizerSettings, RunSettings
 
 #: Weight of the newest step in the moving averages (Nagel et al. 2022, 3.2).
 MOMENTUM = 0.01
-#: Frequency of reversals above which a weight counts as oscillating (Nagel et al. 2022, table 1).
-OSCILLATES = 0.005
 #: In place of a level that there is not.
 NO_LEVEL = int(np.iinfo(np.int32).min)
 #: Array that quantizers read; arrays that only training reads; all arrays of the state.

@@ -157,6 +157,8 @@ COLUMNS = (
             "used_codes",
             "effective_bits",
             "flip_rate",
+            "oscillating",
+            "frozen_weights",
             "scale",
             "zero_point",
         ),

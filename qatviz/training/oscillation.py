@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
-from qatviz.oscillation_settings import CONSTANT, LINEAR, RAMPS
+from qatviz.oscillation_settings import CONSTANT, LINEAR, OSCILLATES, RAMPS
 from qatviz.quant.constants import shared_constant
 from qatviz.quant.frozen_levels import split
 from qatviz.quant.live import LiveQuantizers
-from qatviz.quant.oscillation import FROZEN_LEVELS, MOMENTUM, NO_LEVEL, OSCILLATES, STATE
+from qatviz.quant.oscillation import FROZEN_LEVELS, MOMENTUM, NO_LEVEL, STATE
 from qatviz.training.probes import MAX_CODE_BITS
 from qatviz.training.variables import StateVariable
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.oscillation_settings import CONSTANT, COSINE, LINEAR, ramp
+from qatviz.oscillation_settings import CONSTANT, COSINE, LINEAR, OSCILLATES, ramp
 from qatviz.quant import oscillation as o
 from qatviz.settings import WEIGHTS, RunSettings, quantizer_settings
 
@@ -51,7 +51,7 @@ def test_a_weight_over_the_threshold_is_frozen_to_the_code_of_its_average_and_st
 def test_an_oscillating_weight_exceeds_the_limit_of_the_paper_and_a_drifting_one_does_not():
     *_, oscillating = states([0, 1] * 40)
     *_, drifting = states(list(range(-4, 4)))
-    assert oscillating.frequency[0] > o.OSCILLATES and drifting.frequency[0] == 0
+    assert oscillating.frequency[0] > OSCILLATES and drifting.frequency[0] == 0
 
 
 def test_dampening_is_the_gradient_of_the_squared_distance_to_the_level():
