@@ -135,13 +135,13 @@ _ALL = (
     Measure(
         "oscillating",
         "Oscillating",
-        f"Fraction of the weights that oscillate: their code reverses its direction in more than {OSCILLATES:.1%} of the "
-        "training steps (moving average over about 100 steps). Measured while oscillation is tracked.",
+        f"Fraction of the weights that oscillate: their code reverses its direction in more than {OSCILLATES:.1%} of "
+        "the last hundred or so training steps. Measured while oscillation is tracked.",
         percentage,
         better=LOWER,
         axis=_FRACTION,
-        # At more than 8 bits a reversal is no error to speak of. In the paper (Nagel et al. 2022, table 1), some percent
-        # of the weights of a layer oscillate at 3 bits where accuracy suffers.
+        # With more bits, a code more or less is no error to speak of. Where accuracy suffers, some percent of a layer's
+        # weights oscillate at 3 bits (Nagel et al. 2022, table 1).
         thresholds=Thresholds(0.02, math.inf, max_bits=4, kinds=(WEIGHTS,)),
         colors=ColorRange(1e-3, 0.2, is_log=True),
     ),

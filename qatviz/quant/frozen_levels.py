@@ -95,9 +95,7 @@ def level_values(
 
 
 @tf.RegisterGradient(_GRADIENT)  # type: ignore[misc]  # untyped decorator
-def _gradient_of_others(
-    op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor
-) -> Tuple[None, tf.Tensor, None, None]:
+def _gradient_of_others(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> Tuple[None, tf.Tensor, None, None]:
     x, passing, is_on = op.inputs[1:]
     off, on = switch(gradient, is_on)
     passes = tf.equal(x, switch(passing, is_on)[1])

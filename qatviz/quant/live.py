@@ -319,9 +319,7 @@ class LiveQuantizers:
         frozen = x
         if self._frozen:
             frozen = with_frozen(x, self._frozen[which], grid.scale, channels.divisor, per_channel)
-        quantized = fake_quantize(
-            frozen, grid, self._enabled[group], channel_grid=channels, per_channel=per_channel
-        )
+        quantized = fake_quantize(frozen, grid, self._enabled[group], channel_grid=channels, per_channel=per_channel)
         return quantized._replace(source=x)
 
     def _frozen_weights(self) -> List[Frozen]:

@@ -98,9 +98,7 @@ def tracked(state: Tracking, level: np.ndarray, threshold: float = np.inf) -> Tr
     )
 
 
-def dampening_gradient(
-    weights: np.ndarray, quantized: np.ndarray, clipped: np.ndarray, strength: float
-) -> np.ndarray:
+def dampening_gradient(weights: np.ndarray, quantized: np.ndarray, clipped: np.ndarray, strength: float) -> np.ndarray:
     """Return the gradient of ``strength * sum((quantized - clipped)**2)`` with respect to ``weights``, float32.
 
     ``quantized`` is a constant, and a weight that is clipped has no gradient.
@@ -155,11 +153,15 @@ def empty_state(number: int) -> Arrays:
     }
 
 
-def is_affected(old: Sequence[QuantizerSettings], new: Sequence[QuantizerSettings], runs: Sequence[RunSettings]) -> bool:
+def is_affected(
+    old: Sequence[QuantizerSettings], new: Sequence[QuantizerSettings], runs: Sequence[RunSettings]
+) -> bool:
     """Return whether :func:`adopted` may change the state when ``new`` settings of weight tensors replace ``old``."""
     if old == new and runs[0] == runs[1]:
         return False
-    return any(r.track_oscillation or s.dampening or s.freeze_threshold for r, all_ in zip(runs, (old, new)) for s in all_)
+    return any(
+        r.track_oscillation or s.dampening or s.freeze_threshold for r, all_ in zip(runs, (old, new)) for s in all_
+    )
 
 
 def adopted(

@@ -183,7 +183,9 @@ class OscillationProbe:
             frozen.append(tf.reduce_mean(tf.cast(is_frozen, tf.float32)))
             _, zero_point, half = quantizers.code_parameters(tensor.name)
             rows = [tf.reshape(part, [-1, tensor.num_channels]) for part in (levels, is_frozen)]
-            codes = tf.clip_by_value(tf.where(rows[1], rows[0], tf.zeros_like(rows[0])) + zero_point + half, 0, 2 * half - 1)
+            codes = tf.clip_by_value(
+                tf.where(rows[1], rows[0], tf.zeros_like(rows[0])) + zero_point + half, 0, 2 * half - 1
+            )
             # 0 are the others, which are not counted.
             shifted = tf.reshape(tf.where(rows[1], codes + 1, tf.zeros_like(codes)), [-1])
             size = 2**MAX_CODE_BITS + 1

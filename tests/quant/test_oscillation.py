@@ -98,7 +98,9 @@ def test_weights_over_the_threshold_are_frozen_when_it_is_set():
     assert more["frozen_levels"].tolist() == [o.NO_LEVEL, 0, -3]
 
 
-@pytest.mark.parametrize("change", [{"freeze_threshold": 0.0}, {"num_bits": 4}, {"enabled": False}, {"symmetric": True}])
+@pytest.mark.parametrize(
+    "change", [{"freeze_threshold": 0.0}, {"num_bits": 4}, {"enabled": False}, {"symmetric": True}]
+)
 def test_frozen_weights_are_lifted_when_the_threshold_is_0_or_the_grid_changes(change):
     found = adopted(FREEZING, replace(FREEZING, **change), frozen=(1, o.NO_LEVEL, 0))
     assert (found["frozen_levels"] == o.NO_LEVEL).all()
