@@ -1,6 +1,6 @@
-"""Oscillation of weights in the training graph: tracking, dampening and freezing, as in :mod:`qatviz.quant.oscillation`.
+"""Oscillation of weights in the training graph: tracking, dampening and freezing.
 
-The weights of all tensors are one vector here: a few operations serve all tensors, so that they take little time to
+They are defined in :mod:`qatviz.quant.oscillation`. The weights of all tensors are one vector here: a few operations serve all tensors, so that they take little time to
 build. Steps that neither track nor freeze do not run them (:class:`qatviz.training.training_copy.Variant`); dampening,
 which is a part of the gradient, is behind a switch for each tensor.
 """
@@ -182,12 +182,11 @@ class OscillationProbe:
             is_frozen = tf.not_equal(levels, NO_LEVEL)
             frozen.append(tf.reduce_mean(tf.cast(is_frozen, tf.float32)))
             _, zero_point, half = quantizers.code_parameters(tensor.name)
-            rows = [tf.reshape(part, [-1, tensor.num_channels]) for part in (levels, is_frozen)]
-            codes = tf.clip_by_value(
-                tf.where(rows[1], rows[0], tf.zeros_like(rows[0])) + zero_point + half, 0, 2 * half - 1
-            )
+            known = tf.where(is_frozen, levels, tf.zeros_like(levels))
+            codes = tf.reshape(known, [-1, tensor.num_channels]) + zero_point + half
+            codes = tf.reshape(tf.clip_by_value(codes, 0, 2 * half - 1), tensor.shape)
             # 0 are the others, which are not counted.
-            shifted = tf.reshape(tf.where(rows[1], codes + 1, tf.zeros_like(codes)), [-1])
+            shifted = tf.reshape(tf.where(is_frozen, codes + 1, tf.zeros_like(codes)), [-1])
             size = 2**MAX_CODE_BITS + 1
             counts.append(tf.bincount(shifted, minlength=size, maxlength=size)[1:])
         self.fetches = [tf.stack(oscillating), tf.stack(frozen), tf.stack(counts)]

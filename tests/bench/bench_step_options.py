@@ -7,19 +7,27 @@ from unittest import mock
 import numpy as np
 import tensorflow.compat.v1 as tf
 from interleave import interleaved_times, milliseconds, ratio
-from live_graph import dataset, live_graph, network, schedule
+from live_graph import NETWORKS, dataset, live_graph, network, schedule
 
 from qatviz.data import BatchSchedule, Dataset
 from qatviz.data.heads import from_heads
 from qatviz.heads import Head
 from qatviz.network.graph import Network, NetworkBuilder
 from qatviz.network.layers import Dense, Flatten, ReLU
+from qatviz.quant.live import LiveQuantizers
 from qatviz.training import step_inputs
 from qatviz.training.graph import TrainingGraph
+from qatviz.training.oscillation import OscillationSteps
 from qatviz.training.step_inputs import StepInputs
 
 AUGMENTATION_OFF, OUTPUT_LOSSES = "step_ratio_augmentation_off", "step_ratio_output_losses"
-NAMES = (f"{AUGMENTATION_OFF}/mlp", f"{AUGMENTATION_OFF}/lenet", f"{OUTPUT_LOSSES}/mlp")
+OSCILLATION_OFF = "step_ratio_oscillation_off"
+NAMES = (
+    f"{AUGMENTATION_OFF}/mlp",
+    f"{AUGMENTATION_OFF}/lenet",
+    f"{OUTPUT_LOSSES}/mlp",
+    *(f"{OSCILLATION_OFF}/{name}" for name in NETWORKS),
+)
 STEPS = 1000
 _HEADS = (Head("digit", "cross_entropy"), Head("ink", "mse"))
 
@@ -30,6 +38,9 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
         kind, network_name = name.split("/")
         if kind == OUTPUT_LOSSES:
             figure = _measured(*_two_outputs(), _without_output_losses, heads=_HEADS)
+        elif kind == OSCILLATION_OFF:
+            data = dataset()
+            figure = _measured(network(network_name, data), data, _without_oscillation)
         else:
             data = dataset()
             figure = _measured(network(network_name, data), data, _without_augmentation)
@@ -63,6 +74,14 @@ def _without_augmentation() -> Iterator[None]:
 
     kept = mock.patch.object(step_inputs, "_replaceable", lambda value, name: tf.identity(value))
     with kept, mock.patch.object(StepInputs, "loss", loss):
+        yield
+
+
+@contextlib.contextmanager
+def _without_oscillation() -> Iterator[None]:
+    """Context in which graphs are built that can neither freeze nor dampen weights."""
+    never_frozen = mock.patch.object(LiveQuantizers, "_frozen_weights", lambda quantizers: [])
+    with never_frozen, mock.patch.object(OscillationSteps, "dampened", lambda steps, gradients: gradients):
         yield
 
 

@@ -118,7 +118,7 @@ def test_dampening_adds_its_gradient(paused):
     schedule = {"dampening_schedule": "linear", "oscillation_period": 8}
     strength = dict(UNSTEADY, dampening=0.4)
     damped = paused(mlp(), optimizer="sgd", run=dict(schedule, learning_rate=0.01), weights=strength)
-    for step in range(3):
+    for _ in range(3):
         damped.graph.write_state(before)
         indices = np.arange(8, dtype=np.int32)
         loss, _ = damped.graph.step(indices, 4)
