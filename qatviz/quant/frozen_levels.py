@@ -69,16 +69,15 @@ def with_frozen(
         Its gradient with respect to ``x`` is 0 where weights are frozen.
     """
     off, on = switch(x, frozen.is_on)
-    levels = switch(frozen.levels, frozen.is_on)[1]
-    is_frozen = tf.not_equal(levels, NO_LEVEL)
-    values = tf.where(is_frozen, level_values(levels, scale, channel_scale, per_channel), on)
-    # Never equal to a weight where it is frozen, for the gradient.
-    passing = tf.where(is_frozen, tf.fill(x.shape, np.float32(np.nan)), on)
-    result, passing = [merge([off, tensor])[0] for tensor in (values, passing)]
-    for tensor in (result, passing):
-        tensor.set_shape(x.shape)
-    with tf.get_default_graph().gradient_override_map({"IdentityN": _GRADIENT}):
-        return tf.identity_n([result, x, passing, frozen.is_on])[0]
+    values = level_values(switch(frozen.levels, frozen.is_on)[1], scale, channel_scale, per_channel)
+    result = merge([off, tf.where(tf.not_equal(frozen.levels, NO_LEVEL), values, on)])[0]
+    result.set_shape(x.shape)
+    graph = tf.get_default_graph()
+    with graph.gradient_override_map({"IdentityN": _GRADIENT}):
+        passed = tf.identity_n([result, x])[0]
+    # Not an input of the operation, which would not run while there are no levels.
+    graph.add_to_collection(_GRADIENT + passed.op.name, frozen)
+    return passed
 
 
 def level_values(
@@ -95,10 +94,10 @@ def level_values(
 
 
 @tf.RegisterGradient(_GRADIENT)  # type: ignore[misc]  # untyped decorator
-def _gradient_of_others(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> Tuple[None, tf.Tensor, None, None]:
-    x, passing, is_on = op.inputs[1:]
-    off, on = switch(gradient, is_on)
-    passes = tf.equal(x, switch(passing, is_on)[1])
-    result = merge([off, tf.where(passes, on, tf.zeros_like(on))])[0]
+def _gradient_of_others(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> Tuple[None, tf.Tensor]:
+    (frozen,) = op.graph.get_collection(_GRADIENT + op.name)
+    off, on = switch(gradient, frozen.is_on)
+    is_frozen = tf.not_equal(frozen.levels, NO_LEVEL)
+    result = merge([off, tf.where(is_frozen, tf.zeros_like(on), on)])[0]
     result.set_shape(gradient.shape)
-    return None, result, None, None
+    return None, result

@@ -36,7 +36,7 @@ from qatviz.training.oscillation import OscillationArrays, OscillationProbe
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
 from qatviz.training.session import check_server, device_types, open_session
 from qatviz.training.step_measures import RawMeasures
-from qatviz.training.training_copy import COLLECT, FINITE, FREEZE, HYPER, TRACK, TrainingCopy, Variant
+from qatviz.training.training_copy import COLLECT, FINITE, HYPER, STEADY, TRACK, TrainingCopy, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]
@@ -226,7 +226,8 @@ class TrainingGraph:
         arrays["trained"] = np.array([name not in untrained for name in self._trained], bool)
         frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
         arrays["freeze_batch_norm"] = np.array(frozen, bool)
-        wanted = {COLLECT: arrays["collect"], TRACK: arrays["tracked"], FREEZE: arrays["any_freezes"]}
+        wanted = {COLLECT: arrays["collect"], TRACK: arrays["tracked"]}
+        wanted[STEADY] = (arrays["dampening"] > 0) | arrays["freezes"]
         parts = frozenset(part for part, switches in wanted.items() if switches.any())
         self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
         self._settings_now: Arrays = arrays

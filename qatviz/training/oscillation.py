@@ -1,15 +1,14 @@
 """Oscillation of weights in the training graph: tracking, dampening and freezing.
 
-They are defined in :mod:`qatviz.quant.oscillation`. The weights of all tensors are one vector here: a few operations serve all tensors, so that they take little time to
-build. Steps that neither track nor freeze do not run them (:class:`qatviz.training.training_copy.Variant`); dampening,
-which is a part of the gradient, is behind a switch for each tensor.
+They are defined in :mod:`qatviz.quant.oscillation`. The weights of all tensors are one vector here: a few operations
+serve all tensors, so that they take little time to build. Steps that neither track nor freeze nor dampen do not run
+them (:class:`qatviz.training.training_copy.Variant`).
 """
 
 from typing import Dict, List, Mapping, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.oscillation_settings import CONSTANT, LINEAR, OSCILLATES, RAMPS
 from qatviz.quant.constants import shared_constant
@@ -52,7 +51,7 @@ class OscillationSteps:
             self._frozen_weights = self._values_of_levels(split(self.updates[FROZEN_LEVELS], self._shapes))
 
     def dampened(self, gradients: Mapping[str, tf.Tensor]) -> Tensors:
-        """Return ``gradients`` by parameter, with that of dampening added to those of weights where it is on.
+        """Return ``gradients`` by parameter, with that of dampening added to those of weights.
 
         Batch norm that is folded into weights is a constant in it.
         """
@@ -60,22 +59,21 @@ class OscillationSteps:
         grown = _ramp(self._ramps[0], self._step, self._ramps[3])
         result = dict(gradients)
         for tensor, strength in zip(self._leaders, strengths):
-            gradient = gradients.get(tensor.name)
-            if gradient is None:
+            if tensor.name not in gradients:
                 continue
-            is_on = strength > 0.0
-            quantized = self._quantizers.quantized[tensor.name]
-            source, clipped, rounded = [
-                switch(tf.stop_gradient(part), is_on)[1]
-                for part in (quantized.source, quantized.clipped, quantized.values)
+            source, rounded, clipped = [
+                tf.stop_gradient(part)
+                for part in (
+                    self._quantizers.quantized[tensor.name].source,
+                    self._quantizers.quantized[tensor.name].values,
+                    self._quantizers.quantized[tensor.name].clipped,
+                )
             ]
             pull = (clipped - rounded) * (2.0 * grown * strength)
             pull = tf.where(tf.equal(source, clipped), pull, tf.zeros_like(pull))
             if tensor.name in self._factors:
                 pull *= self._factors[tensor.name]
-            off, on = switch(tf.convert_to_tensor(gradient), is_on)
-            result[tensor.name] = merge([off, on + pull])[0]
-            result[tensor.name].set_shape(tensor.shape)
+            result[tensor.name] = gradients[tensor.name] + pull
         return result
 
     def freezing(self, variables: Mapping[str, StateVariable], updates: Operations) -> Operations:

@@ -26,8 +26,8 @@ FINITE = "loss_is_finite"
 #: Run settings in a variable; the learning rate, which may change at each step, is fed.
 HYPER = (*(name for name in optimizers.HYPERPARAMETERS if name != "learning_rate"), "label_smoothing")
 #: Parts of a training step that run only on request: running histograms of activations collect the batch; oscillation
-#: of weights is tracked; oscillating weights are frozen.
-COLLECT, TRACK, FREEZE = "collect", "track", "freeze"
+#: of weights is tracked; weights are dampened, and frozen ones kept, in the updates of weights.
+COLLECT, TRACK, STEADY = "collect", "track", "steady"
 
 
 class Variant(NamedTuple):
@@ -130,12 +130,13 @@ class TrainingCopy:
         finite = tf.check_numerics(loss, "loss", name=FINITE)
         gradients = dict(zip(trained, tf.gradients(finite, [values[name] for name in trained])))
         oscillation = OscillationSteps(quantizers, values, lowered.factors, step)
-        gradients = oscillation.dampened(gradients)
+        dampened = oscillation.dampened(gradients)
         updates = dict(lowered.updates, **quantizers.range_updates())
         histograms = quantizers.histogram_updates(step)
         with tf.control_dependencies([finite]):  # a step that fails changes nothing
             self._updates = optimizers.updates_by_kind(optimizer, live, values, gradients, hyper)
-            self._freezing = {kind: oscillation.freezing(live, own) for kind, own in self._updates.items()}
+            steadied = optimizers.regularized_updates(optimizer, live, values, dampened, hyper)
+            self._steadied = {kind: oscillation.freezing(live, own) for kind, own in steadied.items()}
             self._assignments = [live[name].assign(value) for name, value in updates.items()]
             self.parts = {
                 COLLECT: [live[name].assign(value) for name, value in histograms.items()],
@@ -155,8 +156,8 @@ class TrainingCopy:
 
     def fetches(self, variant: Variant) -> List[Any]:
         """Return what a step of ``variant`` fetches: its operations, the loss before the update, and the measures."""
-        known = (self._freezing if FREEZE in variant.parts else self._updates)[variant.update]
-        updates = [op for name, op in known.items() if name not in variant.untrained]
+        known = self._steadied if STEADY in variant.parts else self._updates
+        updates = [op for name, op in known[variant.update].items() if name not in variant.untrained]
         parts = [op for name, ops in self.parts.items() if name in variant.parts for op in ops]
         return [[*updates, *self._assignments, *parts], *self._results]
 

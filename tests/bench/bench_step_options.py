@@ -17,7 +17,6 @@ from qatviz.network.layers import Dense, Flatten, ReLU
 from qatviz.quant.live import LiveQuantizers
 from qatviz.training import step_inputs
 from qatviz.training.graph import TrainingGraph
-from qatviz.training.oscillation import OscillationSteps
 from qatviz.training.step_inputs import StepInputs
 
 AUGMENTATION_OFF, OUTPUT_LOSSES = "step_ratio_augmentation_off", "step_ratio_output_losses"
@@ -79,9 +78,8 @@ def _without_augmentation() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_oscillation() -> Iterator[None]:
-    """Context in which graphs are built that can neither freeze nor dampen weights."""
-    never_frozen = mock.patch.object(LiveQuantizers, "_frozen_weights", lambda quantizers: [])
-    with never_frozen, mock.patch.object(OscillationSteps, "dampened", lambda steps, gradients: gradients):
+    """Context in which graphs are built that can't freeze weights."""
+    with mock.patch.object(LiveQuantizers, "_frozen_weights", return_value=[]):
         yield
 
 

@@ -17,7 +17,7 @@ from qatviz.quant.oscillation import FROZEN_LEVELS, NO_LEVEL, STATE, Tracking
 from qatviz.settings import WEIGHTS
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import Run
-from qatviz.training.training_copy import FREEZE, TRACK
+from qatviz.training.training_copy import STEADY, TRACK
 
 #: Two bits and a high learning rate, so that weights oscillate soon.
 UNSTEADY = {"num_bits": 2, "symmetric": True}
@@ -88,7 +88,7 @@ def paused(graphs):
 def test_each_step_equals_the_reference(paused, optimizer, per_channel):
     """The arrays of all weights, those that freeze, and the float weights of frozen ones, at each step."""
     run = paused(mlp(), optimizer=optimizer, run=FAST, weights=dict(FREEZING, per_channel=per_channel))
-    assert run.graph._variant.parts == {TRACK, FREEZE}
+    assert run.graph._variant.parts == {TRACK, STEADY}
     most = 0
     for _ in range(40):
         before = run.graph.read_state()
