@@ -13,6 +13,7 @@ from typing import Callable, Dict
 from qatviz.measure_axis import MeasureAxis
 from qatviz.measure_declaration import HIGHER, LOWER, ColorRange, Measure, Thresholds
 from qatviz.number_format import Quantity, byte_size, percentage, si
+from qatviz.oscillation_settings import OSCILLATES
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS, QuantizerSettings
 
 #: RMSE/scale of ideal uniform rounding.
@@ -130,6 +131,29 @@ _ALL = (
         # Training", 2022); wide codes change with every update.
         thresholds=Thresholds(0.25, math.inf, max_bits=4, kinds=(WEIGHTS,)),
         colors=ColorRange(1e-4, 0.5, is_log=True),
+    ),
+    Measure(
+        "oscillating",
+        "Oscillating",
+        f"Fraction of the weights that oscillate: their code reverses its direction in more than {OSCILLATES:.1%} of "
+        "the last hundred or so training steps. Measured while oscillation is tracked.",
+        percentage,
+        better=LOWER,
+        axis=_FRACTION,
+        # With more bits, a code more or less is no error to speak of. Where accuracy suffers, some percent of a layer's
+        # weights oscillate at 3 bits (Nagel et al. 2022, table 1).
+        thresholds=Thresholds(0.02, math.inf, max_bits=4, kinds=(WEIGHTS,)),
+        colors=ColorRange(1e-3, 0.2, is_log=True),
+    ),
+    Measure(
+        "frozen_weights",
+        "Frozen weights",
+        "Fraction of the weights that are frozen to the code of their average, because they oscillated. Measured while "
+        "a freezing threshold is set.",
+        percentage,
+        short="Frozen",
+        axis=_FRACTION,
+        colors=ColorRange(1e-3, 0.2, is_log=True, is_neutral=True),
     ),
     Measure(
         "scale",

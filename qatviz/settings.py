@@ -17,6 +17,7 @@ from qatviz.errors import SettingError
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES, LOSSES
 from qatviz.metric import METRIC_CHOICES, METRICS
 from qatviz.optimization_settings import OptimizationSettings
+from qatviz.oscillation_settings import OscillationSettings
 from qatviz.own_functions import FORM, PATTERN
 from qatviz.setting_declaration import Setting, SettingsRecord, declared, settings_of, switch_text
 from qatviz.strength_settings import StrengthSettings
@@ -198,6 +199,24 @@ class QuantizerSettings(SettingsRecord):
         "uses its moving statistics.",
         kinds=(WEIGHTS,),
     )
+    dampening: float = declared(
+        0.0,
+        "Dampening",
+        "Strength of a pull of each weight towards the level that it is rounded to, which keeps it from oscillating "
+        "between two codes; 0 is off.",
+        low=0.0,
+        high=100.0,
+        kinds=(WEIGHTS,),
+    )
+    freeze_threshold: float = declared(
+        0.0,
+        "Freezing threshold",
+        "Weights whose code reverses its direction more often than this fraction of the training steps are frozen to "
+        "the code of their average, until the threshold is set to 0, which is off, or a setting of the grid changes.",
+        low=0.0,
+        high=1.0,
+        kinds=(WEIGHTS,),
+    )
 
     @property
     def effective_map(self) -> str:
@@ -264,6 +283,12 @@ class QuantizerSettings(SettingsRecord):
             ),
             ("gradient_scaling", f"gradient scaling {self.gradient_scaling:g}", self.gradient_scaling > 0),
             ("trainable", "trainable" if self.trainable else "not trainable", kind == WEIGHTS and not self.trainable),
+            ("dampening", f"dampening {self.dampening:g}" if self.dampening else "no dampening", self.dampening > 0),
+            (
+                "freeze_threshold",
+                f"frozen above {self.freeze_threshold:g} reversals a step" if self.freeze_threshold else "no freezing",
+                self.freeze_threshold > 0,
+            ),
         )
         if than is None:
             return [phrase for _, phrase, is_shown in known if is_shown]
@@ -277,7 +302,7 @@ class QuantizerSettings(SettingsRecord):
 
 
 @dataclass(frozen=True)
-class RunSettings(AugmentationSettings, OptimizationSettings, StrengthSettings):
+class RunSettings(AugmentationSettings, OscillationSettings, OptimizationSettings, StrengthSettings):
     """Settings of the whole run that can change while it trains; values are checked."""
 
     freeze_ranges: bool = declared(

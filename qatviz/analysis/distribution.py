@@ -46,6 +46,8 @@ class Distribution:
         compared with ``counts``.
     level_bands : np.ndarray or None
         float64 ``[n_levels, 2]``: smallest and largest level that a code has in any channel; None with one scale.
+    level_frozen : np.ndarray or None
+        float64 ``[n_levels]``: fraction of the values on each level that are frozen weights; None if there are none.
     representable : (float, float) or None
         The representable range; on the log2 axis from half a quantization step to the largest absolute value. None if
         not quantized.
@@ -66,6 +68,7 @@ class Distribution:
     level_counts: Optional[np.ndarray] = None
     level_heights: Optional[np.ndarray] = None
     level_bands: Optional[np.ndarray] = None
+    level_frozen: Optional[np.ndarray] = None
     representable: Optional[Tuple[float, float]] = None
     is_log2: bool = False
     sample: Optional[int] = None
@@ -211,6 +214,9 @@ def _with_levels(plain: Distribution, histogram: TensorHistogram, grid: AffineGr
     cells = np.stack([levels - scale / 2, levels + scale / 2], axis=1)
     heights = counts * (bin_width / scale) * _sampled(plain.counts, counts)
     found = replace(plain, levels=levels, level_edges=cells, level_counts=counts, level_heights=heights)
+    if histogram.frozen_counts is not None:
+        frozen = histogram.frozen_counts[grid.bounds[0] - histogram.code_min :][: len(multiples)]
+        found = replace(found, level_frozen=frozen / np.maximum(counts, 1.0))
     return replace(found, level_bands=bands) if grid.scale.size > 1 else found
 
 
@@ -282,14 +288,17 @@ def _with_log2_levels(result: Distribution, plain: Distribution) -> Distribution
     counts, exists = np.bincount(multiples, plain.level_counts), np.bincount(multiples) > 0
     rest_low, rest_high = result.edges[:2]
     is_rest = np.arange(len(counts)) * scale < 2.0**rest_high
+    frozen = None if plain.level_frozen is None else np.bincount(multiples, plain.level_frozen * plain.level_counts)
     k = np.flatnonzero(exists & ~is_rest)
     levels = np.log2(k * scale)
     cells = np.maximum(np.log2(np.stack([k - 0.5, k + 0.5], axis=1) * scale), rest_high)
     on_levels = counts[k]
+    on_frozen = None if frozen is None else frozen[k]
     if (exists & is_rest).any():
         levels = np.append((rest_low + rest_high) / 2, levels)
         cells = np.concatenate([[[rest_low, rest_high]], cells])
         on_levels = np.append(counts[is_rest].sum(), on_levels)
+        on_frozen = None if frozen is None else np.append(frozen[is_rest].sum(), on_frozen)
     bins_wide = np.maximum(cells[:, 1] - cells[:, 0], 1e-9) * BINS_PER_OCTAVE
     # The first bin counts as one bin, however wide it is drawn.
     bins_wide[cells[:, 0] < rest_high] = 1.0
@@ -299,6 +308,7 @@ def _with_log2_levels(result: Distribution, plain: Distribution) -> Distribution
         levels=levels,
         level_edges=cells,
         level_counts=on_levels,
+        level_frozen=None if on_frozen is None else on_frozen / np.maximum(on_levels, 1.0),
         level_heights=on_levels / bins_wide * _sampled(plain.counts, plain.level_counts),
         representable=representable,
     )

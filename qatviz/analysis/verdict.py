@@ -175,6 +175,8 @@ def _worst(
                 *([] if facts is None else unused_codes(facts, measures, tensor, settings)),
             ),
         )
+    if level["oscillating"] > GOOD:
+        return Verdict(max(error, WARNING), _oscillation(measures, error))
     if level["used_codes"] > GOOD:
         return Verdict(max(error, WARNING), _few_codes(measures, tensor, settings, facts))
     if error > GOOD:
@@ -206,6 +208,16 @@ def _worst(
         )
     note = "" if facts is None else few_codes_expected(facts, measures["used_codes"], settings)
     return Verdict(GOOD, _joined(f"Good: the error is {_size_of_error(measures)}.", note))
+
+
+def _oscillation(measures: Mapping[str, float], error: int) -> str:
+    frozen = measures["frozen_weights"]
+    return _joined(
+        f"{percent_text(measures['oscillating'])} of the weights oscillate between two codes, which keeps the network "
+        "from converging.",
+        f"{percent_text(frozen)} are frozen." if frozen > 0 else "",
+        f"Rounding dominates the error, which is {_relative(measures)}." if error > GOOD else "",
+    )
 
 
 def _joined(*sentences: str) -> str:

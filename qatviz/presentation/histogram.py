@@ -1,12 +1,13 @@
 """Scenes of distributions: float values, values clipped or rounded to zero, levels, representable range."""
 
 import sys
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from qatviz.analysis.distribution import Distribution
 from qatviz.measures import MEASURES
+from qatviz.number_format import percent_text
 from qatviz.presentation import axes
 from qatviz.presentation.axes import CountScale, visible
 from qatviz.presentation.axis_range import Range
@@ -42,6 +43,7 @@ _OUTSIDE = 1e4
 _FLOAT, _FLOAT_OUTLINE = Fill("float_values", 0.38), Stroke("float_values", opacity=0.67)
 _CLIPPED, _ZERO = Fill("clipped", 0.92), Fill("flushed", 0.7)
 _BEYOND = Fill("clipped", 0.08)
+_FROZEN = Fill("frozen")
 _LEVEL, _UNUSED, _BAND = Fill("in_range"), Fill("in_range", 0.6), Fill("in_range", 0.5)
 _OUTLINE, _OUTLINE_FILL = Stroke("in_range"), Fill("in_range", 0.18)
 _RANGE = Stroke("range_edge")
@@ -49,6 +51,9 @@ _PENDING_RANGE, _PENDING_LEVEL = Stroke("ghost", 1.0, DASHED), Fill("ghost")
 
 #: Keys of :data:`LEGEND`.
 FLOAT, QUANTIZED, CLIPPED, ZERO, RANGE, PENDING = "float", "quantized", "clipped", "zero", "range", "pending"
+FROZEN = "frozen"
+#: Keys of entries that are shown only if there is what they explain.
+OPTIONAL = (FROZEN, PENDING)
 
 
 class HistogramView(NamedTuple):
@@ -92,6 +97,11 @@ LEGEND = (
     ),
     *(LegendEntry(key, MEASURES[measure].name, MEASURES[measure].help) for key, measure in _OF_MEASURES),
     LegendEntry(
+        FROZEN,
+        "frozen",
+        "Part of a level's values that are weights frozen to this code, because they oscillated.",
+    ),
+    LegendEntry(
         RANGE,
         "range",
         "Representable range: from the lowest to the highest level of the grid (per channel: the widest). On the log₂ "
@@ -103,8 +113,23 @@ LEGEND = (
         "Grid under the pending settings: its representable range, and its levels as small ticks.",
     ),
 )
+
+
+def legend_entries(present: Iterable[str] = ()) -> List[LegendEntry]:
+    """Return the entries of the legend, those of :data:`OPTIONAL` only if their keys are in ``present``."""
+    known = set(present)
+    return [entry for entry in LEGEND if entry.key not in OPTIONAL or entry.key in known]
+
+
 #: Width and height of a sample in a legend, px.
 SAMPLE_SIZE = (SAMPLE_WIDTH, SAMPLE_HEIGHT)
+
+
+def frozen_text(shown: Distribution, level: int) -> str:
+    """Return ", 12 % of them frozen" if weights on a level are frozen; otherwise empty."""
+    if shown.level_frozen is None or not shown.level_frozen[level] > 0:
+        return ""
+    return f", {percent_text(float(shown.level_frozen[level]))} of them frozen"
 
 
 def sample(key: str) -> List[Shape]:
@@ -114,7 +139,7 @@ def sample(key: str) -> List[Shape]:
         return [rects([1, 6, 11], [height - tall for tall in (5, 11, 7)], [4, 9, 14], height, _LEVEL)]
     if key in (RANGE, PENDING):
         return [_brackets((0.0, 0.0, width - 1, height), 0.0, width, _RANGE if key == RANGE else _PENDING_RANGE, 4.0)]
-    return [rects(0, 1, width - 1, height - 1, {FLOAT: _FLOAT, CLIPPED: _CLIPPED, ZERO: _ZERO}[key])]
+    return [rects(0, 1, width - 1, height - 1, {FLOAT: _FLOAT, CLIPPED: _CLIPPED, ZERO: _ZERO, FROZEN: _FROZEN}[key])]
 
 
 def top_count(shown: Distribution, is_log: bool) -> float:
@@ -232,7 +257,8 @@ class HistogramScene:
             shapes.append(self._steps(x, heights[dense], _OUTLINE_FILL, _OUTLINE))
         if is_wide.any():
             bands = shown.level_bands if shown.level_bands is not None else np.stack([shown.levels] * 2, axis=1)
-            shapes += self._spikes(bands[is_wide], (high - low)[is_wide], heights[is_wide])
+            frozen = None if shown.level_frozen is None else shown.level_frozen[is_wide]
+            shapes += self._spikes(bands[is_wide], (high - low)[is_wide], heights[is_wide], frozen)
         return shapes
 
     def _level_pixels(self, level_heights: np.ndarray) -> np.ndarray:
@@ -248,21 +274,30 @@ class HistogramScene:
         highest = float(level_heights.max()) if self._view.is_log else axes.top_without_outlier(level_heights)
         return max(1.0, top_count(self._shown, False) / highest) if highest > 0 else 1.0
 
-    def _spikes(self, bands: np.ndarray, spacing: np.ndarray, heights: np.ndarray) -> List[Shape]:
-        """Return bars at the levels, as wide as they differ by channel, and marks on the baseline for unused ones."""
+    def _spikes(
+        self, bands: np.ndarray, spacing: np.ndarray, heights: np.ndarray, frozen: Optional[np.ndarray]
+    ) -> List[Shape]:
+        """Return bars at the levels, as wide as they differ by channel, and marks on the baseline for unused ones.
+
+        The part of each bar that are ``frozen`` weights is at its foot.
+        """
         room = self.right - self.left
         widest = max(3.0 + room // 100, room * _FEW_LEVELS // len(bands))
         width = np.minimum(np.maximum(np.floor(spacing * 0.35), 1.0), widest)
         left = self._x(bands[:, 0]) - np.floor(width / 2)
         right = left + width + np.floor(self._x(bands[:, 1]) - self._x(bands[:, 0]))
         used, is_band = heights > 0, bands[:, 1] > bands[:, 0]
+        tall = np.maximum(heights, _LEVEL_PX)
+        parts = [
+            (_UNUSED, ~used, np.full(len(bands), axes.VISIBLE_PX)),
+            (_LEVEL, used & ~is_band, tall),
+            (_BAND, used & is_band, tall),
+        ]
+        if frozen is not None:
+            parts.append((_FROZEN, used & (frozen > 0), np.maximum(tall * frozen, axes.VISIBLE_PX)))
         return [
             axes.bars(left[chosen], right[chosen], height[chosen], self.bottom, fill)
-            for fill, chosen, height in (
-                (_UNUSED, ~used, np.full(len(bands), axes.VISIBLE_PX)),
-                (_LEVEL, used & ~is_band, np.maximum(heights, _LEVEL_PX)),
-                (_BAND, used & is_band, np.maximum(heights, _LEVEL_PX)),
-            )
+            for fill, chosen, height in parts
             if chosen.any()
         ]
 

@@ -28,6 +28,7 @@ class Palette(NamedTuple):
     in_range: str  # quantized values
     clipped: str
     flushed: str  # rounded to zero
+    frozen: str  # weights that are frozen to their code
     ghost: str  # pending, not yet in effect
     range_edge: str  # ends of the representable range
     good: str
@@ -50,6 +51,7 @@ DARK = Palette(
     in_range="#56b4e9",
     clipped="#d55e00",
     flushed="#e69f00",
+    frozen="#b9a3ff",
     ghost="#cc79a7",
     range_edge="#f0e442",
     good="#2bb58a",
@@ -70,6 +72,7 @@ LIGHT = Palette(
     in_range="#0072b2",
     clipped="#a83c00",
     flushed="#bd8300",
+    frozen="#6f4fc9",
     ghost="#a8447d",
     range_edge="#7a6a00",
     good="#007a5a",

@@ -20,6 +20,7 @@ _CODE_TICK_PX = 34.0
 #: Minimum height of clipped values as a fraction of the plot: few of them can cause most of the error.
 _MIN_CLIPPING = 0.02
 _CODES, _EDGE_CODES, _UNUSED = Fill("in_range"), Fill("range_edge"), Fill("line", 0.5)
+_FROZEN_CODES = Fill("frozen")
 _ZERO = Stroke("muted", opacity=0.67)
 _ROUNDING, _CLIPPING = Fill("in_range", 0.75), Fill("clipped", 0.86)
 _IDEAL, _PENDING = Stroke("range_edge", 1.0, DOTTED), Stroke("ghost", 1.0, DASHED)
@@ -31,6 +32,7 @@ CODES_LEGEND = (
     legend_item(_EDGE_CODES, "edge codes (lowest and highest)"),
     legend_item(_UNUSED, "unused codes"),
 )
+FROZEN_LEGEND = (legend_item(_FROZEN_CODES, "frozen weights"),)
 ERROR_LEGEND = (
     legend_item(_ROUNDING, "rounding"),
     legend_item(_CLIPPING, "clipping"),
@@ -76,8 +78,9 @@ def code_shapes(
     is_edge: np.ndarray,
     zero: Optional[int],
     metrics: Metrics,
+    frozen: Optional[np.ndarray] = None,
 ) -> Group:
-    """Return a bar for each integer code; edge codes and unused codes have other colours.
+    """Return a bar for each integer code; edge codes, unused codes and frozen weights have other colours.
 
     Parameters
     ----------
@@ -87,6 +90,8 @@ def code_shapes(
         bool ``[n]``: mask of the edge codes, which clipped values have.
     zero : int or None
         The zero point if it is the same for all channels.
+    frozen : np.ndarray, optional
+        int64 ``[n]``: the part of ``counts`` that are frozen weights.
     """
     (x, _), bottom = _scales(area, x_range), area[3]
     half = _HALF_CODE if len(codes) <= _FEW_CODES else 0.5
@@ -99,6 +104,10 @@ def code_shapes(
     ]
     for chosen, fill in ((used & ~is_edge, _CODES), (used & is_edge, _EDGE_CODES)):
         shapes.append(bars(left[chosen], right[chosen], heights[chosen], bottom, fill))
+    if frozen is not None:
+        chosen, part = frozen > 0, heights * (frozen / np.maximum(counts, 1))
+        tall = np.maximum(part[chosen], VISIBLE_PX)
+        shapes.append(bars(left[chosen], right[chosen], tall, bottom, _FROZEN_CODES))
     return Group(shapes + _cut(area, x(codes), counts, scale, metrics), area)
 
 

@@ -31,7 +31,7 @@ from qatviz.settings import (
 
 #: Names of the quantizer settings that do not affect an evaluation of a given state; paths of the only settings of
 #: the run that do.
-_TRAINING_ONLY = ("ema_decay", "trainable", "stochastic_rounding", "gradient_scaling")
+_TRAINING_ONLY = ("ema_decay", "trainable", "stochastic_rounding", "gradient_scaling", "dampening")
 _EVALUATED = (RUN + ".freeze_ranges",)
 
 

@@ -40,8 +40,9 @@ OLDER_ROWS = (len(TENSOR_MEASURES), len(TENSOR_MEASURES) + len(STANDARD_ERRORS))
 #: :data:`STEP_SAMPLE` values, and estimates for larger ones. A network whose steps are short measures them at every few
 #: steps only (see :func:`qatviz.training.step_measures.measure_interval`); they are NaN at the others.
 GRID_MEASURES, ERROR_MEASURES = STEP_MEASURES[:4], STEP_MEASURES[4:]
-#: Rows of ``Snapshot.values``, all exact.
-SNAPSHOT_MEASURES = (*TENSOR_MEASURES, "used_codes", "effective_bits", "flip_rate")
+#: Rows of ``Snapshot.values``, all exact. Those of later versions follow those of the first, which records lack.
+FIRST_SNAPSHOT_MEASURES = (*TENSOR_MEASURES, "used_codes", "effective_bits", "flip_rate")
+SNAPSHOT_MEASURES = (*FIRST_SNAPSHOT_MEASURES, "oscillating", "frozen_weights")
 
 #: Largest number of distinct values that is reported: more are "many".
 MOST_DISTINCT = 256
@@ -128,6 +129,8 @@ class TensorHistogram:
         float32: range of the float values, ``[num_channels]`` for weights, ``[1]`` for activations.
     scale, zero_point : np.ndarray
         float32 and int32, ``[num_channels]`` if quantized per channel, else ``[1]``.
+    frozen_counts : np.ndarray or None
+        int64 ``[n_codes]``: part of ``code_counts`` that are frozen weights; None if the tensor has none.
     size : int
         Number of measured values; 0 if unknown (in records of 0.1.0).
     zeros : int or None
@@ -149,6 +152,7 @@ class TensorHistogram:
     size: int = 0
     zeros: Optional[int] = None
     distinct: Optional[int] = None
+    frozen_counts: Optional[np.ndarray] = None
 
     @property
     def sample(self) -> Optional[int]:

@@ -19,7 +19,9 @@ import numpy as np
 
 from qatviz.protocol import values
 from qatviz.protocol.snapshots import (
+    FIRST_SNAPSHOT_MEASURES,
     OLDER_ROWS,
+    SNAPSHOT_MEASURES,
     STEP_MEASURES,
     Snapshot,
     StepRecord,
@@ -35,6 +37,7 @@ _MAX_PAYLOAD = 1 << 28
 _STEP_COLUMNS = ("steps", "seconds", "loss", "learning_rate")
 #: Largest number of bins and of codes of a histogram that are accepted.
 _MAX_BINS, _MAX_CODES = 1 << 12, 1 << 16
+_OPTIONAL_ARRAYS = ("code_counts", "frozen_counts")
 _BITS = QUANTIZER_SETTINGS["num_bits"]
 #: Permitted array types, little endian. NumPy evaluates parts of other type names as Python, which would be unsafe.
 _TYPE_NAME = re.compile(r"\|b1|[|<][iu][1248]|<f[248]")
@@ -45,6 +48,7 @@ _HISTOGRAM_ARRAYS = (
     "float_counts",
     "quantized_counts",
     "code_counts",
+    "frozen_counts",
     "channel_min",
     "channel_max",
     "scale",
@@ -232,6 +236,9 @@ def unpack_snapshot(blob: bytes) -> Snapshot:
         fields = {field: arrays.get(f"{i}.{field}") for field in _HISTOGRAM_ARRAYS}
         histograms[name] = _checked_histogram(name, code_min, size[0] if size else 0, known, fields)
     measures = values.array(arrays["values"], "values", "f", 2)
+    if len(FIRST_SNAPSHOT_MEASURES) <= len(measures) < len(SNAPSHOT_MEASURES):  # in records of older versions
+        unknown = np.full((len(SNAPSHOT_MEASURES) - len(measures), measures.shape[1]), np.nan, np.float32)
+        measures = read_only(np.concatenate([measures, unknown]))
     num_bits = tuple(_BITS.check(bits, "num_bits") for bits in values.sequence(header["num_bits"], "num_bits"))
     enabled = tuple(values.boolean(on, "enabled") for on in values.sequence(header["enabled"], "enabled"))
     if not len(num_bits) == len(enabled) == measures.shape[1]:
@@ -254,7 +261,7 @@ def _checked_histogram(
     name: str, code_min: Any, size: Any, value_counts: Any, fields: Dict[str, Any]
 ) -> TensorHistogram:
     where = f"histogram of {name!r}: "
-    missing = [field for field, array in fields.items() if array is None and field != "code_counts"]
+    missing = [field for field, array in fields.items() if array is None and field not in _OPTIONAL_ARRAYS]
     if missing:
         raise ValueError(f"{where}lacks {', '.join(missing)}")
     edges = values.array(fields["edges"], where + "edges", "f", 1, _MAX_BINS + 1)
@@ -263,8 +270,13 @@ def _checked_histogram(
     for field in ("float_counts", "quantized_counts"):
         if len(values.counts(fields[field], where + field, _MAX_BINS)) != len(edges) - 1:
             raise ValueError(f"{where}{field} has {len(fields[field])} bins, expected {len(edges) - 1}")
-    if fields["code_counts"] is not None:
-        values.counts(fields["code_counts"], where + "code_counts", _MAX_CODES)
+    for field in _OPTIONAL_ARRAYS:
+        if fields[field] is not None:
+            values.counts(fields[field], where + field, _MAX_CODES)
+    if fields["frozen_counts"] is not None:
+        whole = fields["code_counts"]
+        if whole is None or len(whole) != len(fields["frozen_counts"]) or (fields["frozen_counts"] > whole).any():
+            raise ValueError(f"{where}frozen_counts are no part of code_counts")
     pairs = (("channel_min", "f", "channel_max", "f"), ("scale", "f", "zero_point", "i"))
     for first, first_kind, second, second_kind in pairs:
         lengths = [

@@ -19,11 +19,13 @@ from qatviz.network.activations import fixed_range
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.quant.constants import all_axes, shared_constant
 from qatviz.quant.fake_quant import Quantized, fake_quantize
+from qatviz.quant.frozen_levels import Frozen, split_levels, with_frozen
 from qatviz.quant.gradients import TrainingRounding, general_forms
 from qatviz.quant.grid import ChannelGrid, Grid, GridSpec, channel_grid, choose_grid
 from qatviz.quant.int16_kernels import NARROW_BITS
 from qatviz.quant.live_maps import map_channel_ranges, map_ranges
 from qatviz.quant.live_state import HISTOGRAMS, Layout, layout
+from qatviz.quant.oscillation import FROZEN_LEVELS
 from qatviz.quant.running_histogram import extended
 from qatviz.settings import WEIGHTS
 
@@ -105,6 +107,7 @@ class LiveQuantizers:
             self.channel_grid = self._channel_grids()
             self._channel_columns = self._by_weight_tensor(channel_grid(self.channel_grid))
             self._forms = general_forms(self.positions, state, self.grid, self._all_enabled, self._map_ranges, training)
+            self._frozen = self._frozen_weights()
 
     def quantizer(self, name: str, observe: bool = True) -> Callable[[tf.Tensor], tf.Tensor]:
         """Return the function that quantizes the tensor ``name``.
@@ -332,14 +335,24 @@ class LiveQuantizers:
 
     def _quantize_weights(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> Quantized:
         which = self.positions.weights.index(group)
-        return fake_quantize(
-            x,
-            self._columns[group],
-            self._enabled[group],
-            channel_grid=self._channel_columns[which],
-            per_channel=self._per_channel[which],
-            rounding=self._forms.get(group),
+        grid, channels, per_channel = self._columns[group], self._channel_columns[which], self._per_channel[which]
+        frozen = x
+        if self._frozen:
+            frozen = with_frozen(x, self._frozen[which], grid.scale, channels.divisor, per_channel)
+        form = self._forms.get(group)
+        quantized = fake_quantize(
+            frozen, grid, self._enabled[group], channel_grid=channels, per_channel=per_channel, rounding=form
         )
+        return quantized._replace(source=x)
+
+    def _frozen_weights(self) -> List[Frozen]:
+        """Return the frozen levels of each weight tensor; none if the state has no such array."""
+        if FROZEN_LEVELS not in self._state:
+            return []
+        enabled = tf.gather(self._all_enabled, shared_constant(np.array(self.positions.weights), np.int32))
+        are_on = tf.logical_and(self._state["freezes"], enabled)
+        shapes = [self.positions.leaders[group].shape for group in self.positions.weights]
+        return split_levels(self._state[FROZEN_LEVELS], self._state["any_freezes"], are_on, shapes)
 
     def _observe(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> None:
         # After a ReLU the minimum is known, which saves a reduction.

@@ -34,7 +34,8 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ======================  ==========  ==================================================================================
 
 ``K`` is the number of ranges that can be learned: those of ``W`` weight tensors as a whole, of ``C`` channels and of
-``A`` activation groups, in this order.
+``A`` activation groups, in this order. The arrays of oscillating and frozen weights are those of
+:mod:`qatviz.quant.oscillation`.
 
 A running histogram is empty while another range method is in use. A checkpoint has the three arrays of histograms only
 while a group uses such a method, so that other checkpoints are small; those of version 0.1.0 lack them. The same holds
@@ -46,6 +47,7 @@ from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.quant import oscillation
 from qatviz.quant.affine import code_bounds
 from qatviz.quant.histogram_ranges import NUM_BINS, Histogram
 from qatviz.quant.weight_maps import MAPS
@@ -73,7 +75,15 @@ RANGES = ("range_min", "range_max")
 #: Names of the arrays of the optimizer state of learned ranges.
 LEARNED_STATE = ("learned_moments", "learned_count")
 #: Arrays that a checkpoint has only while the settings of a group need them.
-OPTIONAL = (HISTOGRAMS, LEARNED_STATE)
+OPTIONAL = (HISTOGRAMS, LEARNED_STATE, oscillation.STATE)
+#: Names of the arrays that only training reads.
+TRAINING_ONLY = (
+    *("collect", "learn"),
+    *HISTOGRAMS,
+    *LEARNED_STATE,
+    *oscillation.TRAINING_ONLY,
+    *oscillation.TRACKED_STATE,
+)
 
 
 class Layout(NamedTuple):
@@ -157,20 +167,35 @@ def empty_learned(positions: Layout) -> Dict[str, np.ndarray]:
 
 
 def learns(positions: Layout, settings: Sequence[QuantizerSettings]) -> np.ndarray:
-    """Return whether the settings of each group choose a learned range, bool ``[G]``; a fixed one is not learned."""
+    """Return whether the settings of each group choose a learned range, bool ``[G]``.
+
+    A fixed range is not learned, nor is that of weights with a map.
+    """
     return np.array(
-        [s.range_method in LEARNED_METHODS and not t.fixed_range for s, t in zip(settings, positions.leaders)], bool
+        [
+            s.range_method in LEARNED_METHODS and not t.fixed_range and s.effective_map == NO_MAP
+            for s, t in zip(settings, positions.leaders)
+        ],
+        bool,
     )
+
+
+def untracked(positions: Layout) -> Dict[str, np.ndarray]:
+    """Return the arrays of :data:`qatviz.quant.oscillation.STATE` of weights that have not been tracked."""
+    return oscillation.empty_state(sum(oscillation.sizes([positions.leaders[g] for g in positions.weights])))
 
 
 def empty_optional(positions: Layout) -> Dict[str, np.ndarray]:
     """Return the initial values of all arrays of :data:`OPTIONAL`."""
-    return {**empty_histograms(positions), **empty_learned(positions)}
+    return {**empty_histograms(positions), **empty_learned(positions), **untracked(positions)}
 
 
-def optional_arrays(positions: Layout, settings: Sequence[QuantizerSettings]) -> Tuple[str, ...]:
-    """Return the names of the arrays of :data:`OPTIONAL` that ``settings`` need."""
-    needed = (uses_histogram(positions, settings).any(), learns(positions, settings).any())
+def optional_arrays(
+    positions: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int
+) -> Tuple[str, ...]:
+    """Return the names of the arrays of :data:`OPTIONAL` that the settings need after ``step`` training steps."""
+    is_tracked = [oscillation.is_tracked(settings[group], run, step) for group in positions.weights]
+    needed = (uses_histogram(positions, settings).any(), learns(positions, settings).any(), any(is_tracked))
     return tuple(name for names, is_needed in zip(OPTIONAL, needed) if is_needed for name in names)
 
 
@@ -216,6 +241,7 @@ def settings_arrays(
         "collect": uses_histogram(positions, settings) & (not run.freeze_ranges),
         "widen": np.array([not run.freeze_ranges and s.range_method == EXTREMES for s in activations], bool),
         "learn": _learn_rows(positions, settings, run, step),
+        **oscillation.settings_arrays(weights, run, step),
     }
 
 

@@ -67,6 +67,13 @@ TENSOR_CHARTS = (
         "there are no two snapshots of quantized values to compare",
         (WEIGHTS,),
     ),
+    *(
+        TensorChart(MEASURES[key], ((f"snapshot:{{}}/{key}", "", "s0"),), SMALL, missing, (WEIGHTS,))
+        for key, missing in (
+            ("oscillating", "oscillation was not tracked"),
+            ("frozen_weights", "no freezing threshold was set"),
+        )
+    ),
 )
 _MODE_STYLES = dict(zip(MODES, ("float-line", "s1", "s2", "quantized-line")))
 

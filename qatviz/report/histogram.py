@@ -1,6 +1,6 @@
 """Histogram of a tensor at a snapshot, with its axis and description."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import si
 from qatviz.presentation.histogram import (
-    LEGEND,
-    PENDING,
+    FROZEN,
     SAMPLE_SIZE,
     HistogramScene,
     HistogramView,
+    legend_entries,
     sample,
     top_count,
 )
@@ -61,6 +61,9 @@ def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optiona
     error = f"{MEASURES['sqnr_db'].text(measure['sqnr_db'])}; " + ", ".join(
         f"{MEASURES[key].text(measure[key])} {MEASURES[key].name}" for key in ("clipped", "flushed")
     )
+    frozen = measure["frozen_weights"]
+    if frozen > 0:
+        error += f"; {MEASURES['frozen_weights'].text(frozen)} frozen"
     return Shown(found, (low, high), "; ".join((words, grid, error)))
 
 
@@ -83,8 +86,10 @@ def histogram(shown: Shown, title: str, axis: Optional[Tuple[float, float]] = No
     return svg(Scene(width, height, shapes, title, shown.words), "histogram")
 
 
-def legend() -> Markup:
-    """Return the legend, with samples of the shapes."""
+def legend(snapshots: Sequence[Optional[Snapshot]]) -> Markup:
+    """Return the legend of the histograms of ``snapshots``, with samples of the shapes."""
+    shown = [known for snapshot in snapshots if snapshot is not None for known in snapshot.histograms.values()]
+    has_frozen = any(known.frozen_counts is not None for known in shown)
     width, height = SAMPLE_SIZE
     entries = [
         element(
@@ -94,7 +99,6 @@ def legend() -> Markup:
             ),
             element("abbr", entry.label, title=entry.about),
         )
-        for entry in LEGEND
-        if entry.key != PENDING
+        for entry in legend_entries([FROZEN] if has_frozen else [])
     ]
     return element("p", entries, class_="legend")

@@ -38,10 +38,11 @@ from qatviz.telemetry.score_series import recorded_metrics, score_names, step_lo
 
 #: Measures per step that are drawn as curves.
 CURVE_MEASURES = ("scale", "zero_point", "mse", "mse_clipping", "mse_rounding", "sqnr_db")
-FLIP_RATE = "flip_rate"
+#: Measures per snapshot that are drawn as curves.
+SNAPSHOT_CURVES = ("flip_rate", "oscillating", "frozen_weights")
 #: Maximum number of points per curve, more than a chart has pixels; number of newest steps that are not averaged.
 _CAPACITY, _RECENT = 2048, 512
-_RATE_ROW = SNAPSHOT_MEASURES.index(FLIP_RATE)
+_SNAPSHOT_ROWS = [SNAPSHOT_MEASURES.index(name) for name in SNAPSHOT_CURVES]
 
 
 class ChangePoint(NamedTuple):
@@ -88,8 +89,8 @@ class RunData:
     total_steps : int or None
         Planned number of steps; None for no limit.
     history : History
-        ``loss``, ``learning_rate``, ``TENSOR/MEASURE`` for the CURVE_MEASURES, ``snapshot:TENSOR/flip_rate``, and the
-        evaluations, such as ``accuracy.quantized``.
+        ``loss``, ``learning_rate``, ``TENSOR/MEASURE`` for the CURVE_MEASURES, ``snapshot:TENSOR/MEASURE`` for the
+        SNAPSHOT_CURVES, and the evaluations, such as ``accuracy.quantized``.
     first, before_last, last : Snapshot or None
         The first, the last but one and the newest snapshot; None where there is none.
     log : tuple of LoggedEvent
@@ -233,7 +234,7 @@ def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome, log: 
         {
             STEPS: ["loss", "learning_rate", *losses, *series[STEPS]],
             ERRORS: series[ERRORS],
-            SNAPSHOTS: [f"snapshot:{name}/{FLIP_RATE}" for name in names],
+            SNAPSHOTS: [f"snapshot:{name}/{measure}" for measure in SNAPSHOT_CURVES for name in names],
             EVALUATIONS: score_names(metrics),
         },
         _CAPACITY,
@@ -252,7 +253,7 @@ def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome, log: 
         is_measured = measured(piece.values)
         history.extend(ERRORS, piece.steps[is_measured], errors[is_measured])
     for snapshot in reader.iter_snapshots(stop=outcome.step):
-        history.append(SNAPSHOTS, snapshot.step, snapshot.values[_RATE_ROW])
+        history.append(SNAPSHOTS, snapshot.step, snapshot.values[_SNAPSHOT_ROWS].reshape(-1))
     return history
 
 

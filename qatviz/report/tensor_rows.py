@@ -156,6 +156,8 @@ COLUMNS = (
             "used_codes",
             "effective_bits",
             "flip_rate",
+            "oscillating",
+            "frozen_weights",
             "scale",
             "zero_point",
         ),

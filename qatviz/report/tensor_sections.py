@@ -91,7 +91,7 @@ def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
         )
     return join(
         remark,
-        legend() if run.first is not None else None,
+        legend((run.first, run.last)) if run.first is not None else None,
         terms,
         [_card(run, index, row) for index, row in enumerate(rows)],
     )

@@ -31,8 +31,6 @@ from qatviz.training.variables import Loader, StateVariable, scope_name
 
 #: A piece has this fraction of the examples of a piece of an evaluation, because it computes each layer four times.
 _PIECE_SHARE = 4
-#: Arrays of settings that only training uses.
-_UNUSED = ("collect",)
 
 
 class DriftLayer(NamedTuple):
@@ -76,7 +74,7 @@ class DriftGraph:
     def load(self, arrays: Mapping[str, np.ndarray], book: SettingsBook, step: int) -> None:
         """Set the state to that of a checkpoint's arrays, under the settings ``book`` after ``step`` steps."""
         settings = live_state.settings_arrays(self._positions, book.quantizers, book.run, step)
-        self._load(self._session, {**arrays, **settings})
+        self._load(self._session, {**live_state.untracked(self._positions), **arrays, **settings})
 
     def sums(self, start: int, stop: int) -> Tuple[np.ndarray, List[np.ndarray], List[np.ndarray]]:
         """Return results for the held-out examples from ``start`` to ``stop``.
@@ -139,7 +137,9 @@ class DriftGraph:
         spec, positions = self._spec, self._positions
         arrays = dict(live_state.initial_ranges(positions))
         arrays.update(live_state.settings_arrays(positions, spec.book.quantizers, spec.book.run, 0))
-        kinds = {name: (array.dtype, array.shape) for name, array in arrays.items() if name not in _UNUSED}
+        arrays.update(live_state.untracked(positions))
+        unused = live_state.TRAINING_ONLY
+        kinds = {name: (array.dtype, array.shape) for name, array in arrays.items() if name not in unused}
         kinds.update((name, (np.float32, shape)) for name, shape in spec.network.all_parameter_shapes().items())
         variables = {name: StateVariable(name, dtype, shape) for name, (dtype, shape) in kinds.items()}
         self._load = Loader(variables, sorted(variables))

@@ -25,7 +25,7 @@ from qatviz.network.plan import QuantizationPlan
 from qatviz.own_functions import OwnFunctions
 from qatviz.protocol.run_spec import Placement
 from qatviz.protocol.snapshots import NO_LOSSES
-from qatviz.quant import live_state
+from qatviz.quant import live_state, oscillation
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import optimizers, probes
@@ -33,11 +33,22 @@ from qatviz.training.building import quick_building
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
+from qatviz.training.oscillation import OscillationArrays, OscillationProbe
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
 from qatviz.training.session import check_server, device_types, open_session
 from qatviz.training.step_maps import StepMaps
 from qatviz.training.step_measures import RawMeasures
-from qatviz.training.training_copy import COLLECT, FINITE, HYPER, LEARN, MAPS, TrainingCopy, Variant
+from qatviz.training.training_copy import (
+    COLLECT,
+    FINITE,
+    HYPER,
+    LEARN,
+    MAPS,
+    STEADY,
+    TRACK,
+    TrainingCopy,
+    Variant,
+)
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]
@@ -205,6 +216,20 @@ class TrainingGraph:
         """Set the arrays that :meth:`read_learned` returns."""
         self._load_learned(self._session, arrays)
 
+    def read_oscillation(self) -> Arrays:
+        """Return a copy of the arrays of :data:`qatviz.quant.oscillation.STATE`."""
+        return self._read_optional(oscillation.STATE)
+
+    def write_oscillation(self, arrays: Arrays) -> None:
+        """Set the arrays that :meth:`read_oscillation` returns."""
+        self._load_oscillation(self._session, arrays)
+
+    def snapshot_oscillation(self) -> Optional[OscillationArrays]:
+        """Return measures of the weights of the published state, which is the present one; None unless tracked."""
+        if TRACK not in self._variant.parts:
+            return None
+        return OscillationArrays(*self._prepared("snapshot_oscillation", self._oscillation_fetches)())
+
     def read_weights(self) -> List[np.ndarray]:
         """Return the input of every weight quantizer, float32 with batch norm folded in, in the order of the layout."""
         weights: List[np.ndarray] = self._read_weights()
@@ -226,12 +251,13 @@ class TrainingGraph:
         arrays["trained"] = np.array([name not in untrained for name in self._trained], bool)
         frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
         arrays["freeze_batch_norm"] = np.array(frozen, bool)
-        wanted = {COLLECT: arrays["collect"].any(), LEARN: arrays["learn"].any(), MAPS: bool(arrays["any_map"])}
-        parts = frozenset(part for part, is_wanted in wanted.items() if is_wanted)
+        wanted = {COLLECT: arrays["collect"], LEARN: arrays["learn"], MAPS: arrays["any_map"], TRACK: arrays["tracked"]}
+        wanted[STEADY] = (arrays["dampening"] > 0) | arrays["freezes"]
+        parts = frozenset(part for part, switches in wanted.items() if switches.any())
         self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
         self._settings_now: Arrays = arrays
         self._run_now: RunSettings = run
-        self._optional = live_state.optional_arrays(self.layout, settings)
+        self._optional = live_state.optional_arrays(self.layout, settings, run, step)
         self._load_settings(self._session, arrays)
 
     def initial_state(self, run: RunSettings, parameters: Optional[Arrays] = None) -> Arrays:
@@ -243,7 +269,7 @@ class TrainingGraph:
         return dict(parameters, **slots, **live_state.initial_ranges(self.layout))
 
     def read_state(self) -> Arrays:
-        """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, histograms in use."""
+        """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, what else is in use."""
         # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
         state = {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
         return {**state, **self._read_optional(self._optional)} if self._optional else state
@@ -377,6 +403,7 @@ class TrainingGraph:
         self._load_settings = Loader(live, sorted(settings))
         self._load_held = Loader(live, live_state.HELD)
         self._load_optional, self._load_learned = Loader(live, optional), Loader(live, live_state.LEARNED_STATE)
+        self._load_oscillation = Loader(live, oscillation.STATE)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._values = {name: variable.read() for name, variable in live.items()}
         self._training = TrainingCopy(
@@ -393,7 +420,7 @@ class TrainingGraph:
             self._seed,
             telemetry,
         )
-        unused = {"hyper", "trained", "collect", "learn", *optional}
+        unused = {"hyper", "trained", *live_state.TRAINING_ONLY}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in evaluated})
@@ -416,6 +443,10 @@ class TrainingGraph:
         self._eval_fetch = self._heads.scores(lowered.outputs, labels)
         self._eval_loss = self._heads.total(self._heads.losses(lowered.outputs, labels))
         self._build_snapshot(lowered.quantizers)
+        probe = OscillationProbe(
+            lowered.quantizers, values[oscillation.FROZEN_LEVELS], self._values["oscillation_frequency"]
+        )
+        self._oscillation_fetches = probe.fetches
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
         previous = {

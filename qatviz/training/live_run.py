@@ -13,7 +13,7 @@ from qatviz.protocol.reasons import SaveReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.quant import live_state
+from qatviz.quant import live_state, oscillation
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.range_policy import (
     KEEP,
@@ -100,10 +100,11 @@ class LiveRun:
         return result
 
     def apply_settings(self, book: SettingsBook) -> bool:
-        """Apply ``book`` before the next training step; return whether ranges or histograms may have changed."""
+        """Apply ``book`` before the next training step; return whether other arrays may have changed."""
         old, self.book = self.book, book
         self._write_settings()
-        return self._adopt_ranges(old)
+        have_changed = self._adopt_oscillation(old)
+        return self._adopt_ranges(old) or have_changed
 
     @contextmanager
     def with_settings(self, book: SettingsBook) -> Iterator[None]:
@@ -215,6 +216,18 @@ class LiveRun:
         """Return number and indices of the last training steps' batches; of the first one before any step."""
         steps = range(max(0, self.step - CALIBRATION_BATCHES), max(self.step, 1))
         return [(step, self._batches.indices(step)) for step in steps]
+
+    def _adopt_oscillation(self, old: SettingsBook) -> bool:
+        """Freeze and lift weights as a change of settings requires; return whether any may have changed."""
+        layout, books = self._layout, (old, self.book)
+        before, after = [[book.quantizers[group] for group in layout.weights] for book in books]
+        runs = [book.run for book in books]
+        if not oscillation.is_affected(before, after, runs):
+            return False
+        counts = oscillation.sizes([layout.leaders[group] for group in layout.weights])
+        arrays = self.graph.read_oscillation()
+        self.graph.write_oscillation(oscillation.adopted(counts, before, after, runs, self.step, arrays))
+        return True
 
     def _update_found_ranges(self, searched: np.ndarray) -> None:
         """Find the ranges of the activation groups ``searched`` (bool ``[A]``) in their histograms."""

@@ -183,12 +183,20 @@ def updates_by_kind(
 
     ``values`` are those of all variables before the training step, with "trained", which is described there.
     """
+    plain = apply(optimizer, variables, gradients, hyper)
+    return {**regularized_updates(optimizer, variables, values, gradients, hyper), PLAIN: plain}
+
+
+def regularized_updates(
+    optimizer: Optimizer, variables: Variables, values: Tensors, gradients: Tensors, hyper: Tensors
+) -> Dict[str, Dict[str, tf.Operation]]:
+    """Return the update operations of each kind, as :func:`updates_by_kind`, but regularized ones as plain ones.
+
+    Without decay and clipping, the two change variables alike.
+    """
     regularized = apply_regularized(optimizer, variables, values, gradients, hyper, values["trained"])
-    return {
-        PLAIN: apply(optimizer, variables, gradients, hyper),
-        REGULARIZED: regularized,
-        KEEPING_ZEROS: keep_zeros(variables, values, regularized),
-    }
+    kept = keep_zeros(variables, values, regularized)
+    return {PLAIN: regularized, REGULARIZED: regularized, KEEPING_ZEROS: kept}
 
 
 def apply(

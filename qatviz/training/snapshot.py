@@ -1,6 +1,6 @@
 """Conversion of the fetched arrays of a snapshot into its record."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -8,22 +8,58 @@ from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram, read_only
 from qatviz.quant.affine import AffineGrid
+from qatviz.quant.live_state import layout
 from qatviz.quant.measures import sqnr_db
-from qatviz.settings import QuantizerSettings
+from qatviz.quant.oscillation import is_tracked
+from qatviz.settings import WEIGHTS, QuantizerSettings
+from qatviz.training.oscillation import OscillationArrays
 from qatviz.training.probes import HISTOGRAM_BINS, MAX_CODE_BITS, PROBED_MEASURES, SnapshotTensors
 
 
-def make_snapshot(fetched: List[SnapshotTensors], book: SettingsBook, point: BranchPoint, seconds: float) -> Snapshot:
-    """Return the record for the arrays that :meth:`TrainingGraph.snapshot` fetched from the state at ``point``."""
+def make_snapshot(
+    fetched: List[SnapshotTensors],
+    book: SettingsBook,
+    point: BranchPoint,
+    seconds: float,
+    oscillation: Optional[OscillationArrays] = None,
+) -> Snapshot:
+    """Return the record for the arrays that :meth:`TrainingGraph.snapshot` fetched from the state at ``point``.
+
+    ``oscillation`` are those of :meth:`TrainingGraph.snapshot_oscillation`.
+    """
     tensors = book.plan.tensors
     settings = [book.of(tensor.name).on_grid() for tensor in tensors]
     enabled = tuple(s.is_active(point.step) for s in settings)
     columns = [_measures(f, s, on) for f, s, on in zip(fetched, settings, enabled)]
+    frozen_counts = _add_oscillation(columns, oscillation, book, point.step)
     values = np.array([[column[name] for column in columns] for name in SNAPSHOT_MEASURES], np.float32)
-    histograms = {t.name: _histogram(f, s, on) for t, f, s, on in zip(tensors, fetched, settings, enabled)}
+    histograms = {
+        t.name: _histogram(f, s, on, frozen_counts.get(t.name))
+        for t, f, s, on in zip(tensors, fetched, settings, enabled)
+    }
     num_bits = tuple(s.num_bits for s in settings)
     branch, step, position = point
     return Snapshot(step, seconds, read_only(values), histograms, num_bits, enabled, branch, position)
+
+
+def _add_oscillation(
+    columns: List[Dict[str, Any]], oscillation: Optional[OscillationArrays], book: SettingsBook, step: int
+) -> Dict[str, np.ndarray]:
+    """Add the measures of oscillation to those of each tensor; return the numbers of frozen weights by code."""
+    counts = {}
+    positions, tensors = layout(book.plan), book.plan.tensors
+    for index, tensor in enumerate(tensors):
+        columns[index].update(oscillating=np.nan, frozen_weights=np.nan)
+        settings, group = book.of(tensor.name), positions.group_of[index]
+        if oscillation is None or tensor.kind != WEIGHTS or not is_tracked(settings, book.run, step):
+            continue
+        rank = positions.weights.index(group)
+        columns[index]["oscillating"] = oscillation.oscillating[rank]
+        if settings.freeze_threshold > 0:
+            columns[index]["frozen_weights"] = oscillation.frozen[rank]
+        if oscillation.frozen[rank] > 0:
+            counts[tensor.name] = oscillation.frozen_counts[rank]
+    return counts
 
 
 def _grid(fetched: SnapshotTensors, settings: QuantizerSettings) -> AffineGrid:
@@ -49,13 +85,19 @@ def _measures(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bo
     return row
 
 
-def _histogram(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bool) -> TensorHistogram:
+def _histogram(
+    fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bool, frozen_counts: Optional[np.ndarray]
+) -> TensorHistogram:
     scale, zero_point = fetched.scale, fetched.zero_point
     if not settings.per_channel:
         scale, zero_point = scale[:1], zero_point[:1]
     code_counts = None
     if enabled and settings.num_bits <= MAX_CODE_BITS:
         code_counts = read_only(fetched.code_counts[: 2**settings.num_bits].astype(np.int64))
+    frozen = None
+    if code_counts is not None and frozen_counts is not None:
+        # Computed by another call of the session on the same state: at most as many as have the code.
+        frozen = read_only(np.minimum(frozen_counts[: 2**settings.num_bits], code_counts).astype(np.int64))
     edges = np.linspace(fetched.edges[0], fetched.edges[1], HISTOGRAM_BINS + 1).astype(np.float32)
     return TensorHistogram(
         edges=read_only(edges),
@@ -70,4 +112,5 @@ def _histogram(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: b
         size=int(fetched.size),
         zeros=int(fetched.value_counts[0]),
         distinct=int(fetched.value_counts[1]) if fetched.value_counts[1] >= 0 else None,
+        frozen_counts=frozen,
     )

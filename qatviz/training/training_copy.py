@@ -16,6 +16,7 @@ from qatviz.training.graph_data import TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.learned_ranges import learned_updates
 from qatviz.training.lowering.forward_pass import lower
+from qatviz.training.oscillation import OscillationSteps
 from qatviz.training.step_inputs import StepInputs
 from qatviz.training.step_measures import measure_interval
 from qatviz.training.variables import StateVariable
@@ -32,8 +33,8 @@ HYPER = (
     "clip_decay",
 )
 #: Parts of a training step that run only on request: running histograms of activations collect the batch; learned
-#: ranges are updated.
-COLLECT, LEARN = "collect", "learn"
+#: ranges are updated; oscillation of weights is tracked; weights are dampened, and frozen ones kept, in their updates.
+COLLECT, LEARN, TRACK, STEADY = "collect", "learn", "track", "steady"
 #: Part of a training step while weights have a map: what it needs besides the weights, fetched with the measures.
 MAPS = "maps"
 
@@ -141,17 +142,22 @@ class TrainingCopy:
         quantized = trained_tensors(quantizers)
         found = tf.gradients(finite, [*(values[name] for name in trained), *quantized.values()])
         gradients, of_quantized = dict(zip(trained, found)), dict(zip(quantized, found[len(trained) :]))
+        oscillation = OscillationSteps(quantizers, values, lowered.factors, step)
+        dampened = oscillation.dampened(gradients)
         ranges = quantizers.range_updates()
         updates = dict(lowered.updates, range_count=ranges.pop("range_count"))
         learned, self._scale_gradients = learned_updates(quantizers, values, of_quantized, batch_size, optimizer, hyper)
         histograms = quantizers.histogram_updates(step)
         with tf.control_dependencies([finite]):  # a step that fails changes nothing
             self._updates = optimizers.updates_by_kind(optimizer, live, values, gradients, hyper)
+            steadied = optimizers.regularized_updates(optimizer, live, values, dampened, hyper)
+            self._steadied = {kind: oscillation.freezing(live, own) for kind, own in steadied.items()}
             self._assignments = [live[name].assign(value) for name, value in updates.items()]
             self._ranges = [live[name].assign(value) for name, value in ranges.items()]
             self.parts = {
                 COLLECT: [live[name].assign(value) for name, value in histograms.items()],
                 LEARN: [live[name].assign(value) for name, value in learned.items()],
+                TRACK: [live[name].assign(value) for name, value in oscillation.updates.items()],
             }
         measures, self._maps = [], []
         if telemetry:
@@ -172,7 +178,8 @@ class TrainingCopy:
         The operations are preceded by the arrays of :class:`.step_maps.StepMaps` if the part :data:`MAPS` runs. The
         last measures of a step that learns ranges are their gradients.
         """
-        updates = [op for name, op in self._updates[variant.update].items() if name not in variant.untrained]
+        known = self._steadied if STEADY in variant.parts else self._updates
+        updates = [op for name, op in known[variant.update].items() if name not in variant.untrained]
         parts = [op for name, ops in self.parts.items() if name in variant.parts for op in ops]
         maps = self._maps if MAPS in variant.parts else []
         ranges = [] if LEARN in variant.parts else self._ranges  # learned ones include those that are not learned

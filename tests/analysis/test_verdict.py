@@ -43,6 +43,8 @@ def measured(values, settings, low=None, high=None, **others):
         range_min=float(grid.minimum),
         range_max=float(grid.maximum),
         flip_rate=NAN,
+        oscillating=NAN,
+        frozen_weights=NAN,
     )
     row.update(others)
     return row

@@ -33,6 +33,8 @@ def measures_of(values, grid, **others):
         range_min=float(grid.minimum.min()),
         range_max=float(grid.maximum.max()),
         flip_rate=float("nan"),
+        oscillating=float("nan"),
+        frozen_weights=float("nan"),
     )
     return {**found, **others}
 

@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import tensorflow.compat.v1 as tf
 from interleave import interleaved_times, milliseconds, ratio
-from live_graph import dataset, live_graph, network, schedule
+from live_graph import NETWORKS, dataset, live_graph, network, schedule
 
 from qatviz.data import BatchSchedule, Dataset
 from qatviz.data.heads import from_heads
@@ -16,6 +16,7 @@ from qatviz.network.graph import Network, NetworkBuilder
 from qatviz.network.layers import Dense, Flatten, ReLU
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.quant.live import LiveQuantizers
 from qatviz.settings import FROZEN, LEARNED
 from qatviz.training import step_inputs, training_copy
 from qatviz.training.graph import TrainingGraph
@@ -24,11 +25,13 @@ from qatviz.training.step_inputs import StepInputs
 
 AUGMENTATION_OFF, OUTPUT_LOSSES = "step_ratio_augmentation_off", "step_ratio_output_losses"
 LEARNING_OFF, LEARNING_ON = "step_ratio_learned_off", "step_ratio_learned_on"
+OSCILLATION_OFF = "step_ratio_oscillation_off"
 NAMES = (
     f"{AUGMENTATION_OFF}/mlp",
     f"{AUGMENTATION_OFF}/lenet",
     f"{OUTPUT_LOSSES}/mlp",
-    *(f"{kind}/{name}" for kind in (LEARNING_OFF, LEARNING_ON) for name in ("mlp", "lenet", "dscnn", "resnet8")),
+    *(f"{kind}/{name}" for kind in (LEARNING_OFF, LEARNING_ON) for name in NETWORKS),
+    *(f"{OSCILLATION_OFF}/{name}" for name in NETWORKS),
 )
 STEPS, SLOW_STEPS = 1000, 150
 #: Multiply-accumulates per example of a network whose steps are long.
@@ -47,6 +50,9 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
         elif kind == LEARNING_OFF:
             data = dataset()
             figure = _measured(network(network_name, data), data, _without_learning)
+        elif kind == OSCILLATION_OFF:
+            data = dataset()
+            figure = _measured(network(network_name, data), data, _without_oscillation)
         else:
             data = dataset()
             figure = _measured(network(network_name, data), data, _without_augmentation)
@@ -111,6 +117,13 @@ def _without_learning() -> ContextManager[None]:
     """Return a context in which graphs are built that can learn no range."""
     stub = mock.Mock(return_value=({}, None))
     return mock.patch.multiple(training_copy, trained_tensors=lambda quantizers: {}, learned_updates=stub)
+
+
+@contextlib.contextmanager
+def _without_oscillation() -> Iterator[None]:
+    """Context in which graphs are built that can't freeze weights."""
+    with mock.patch.object(LiveQuantizers, "_frozen_weights", return_value=[]):
+        yield
 
 
 @contextlib.contextmanager

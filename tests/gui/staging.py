@@ -183,6 +183,8 @@ class StagedRun(RunHandle):
                 range_min=grid.minimum.min(),
                 range_max=grid.maximum.max(),
                 flip_rate=flip_rate(codes, self._codes.get(tensor.name)),
+                oscillating=np.nan,
+                frozen_weights=np.nan,
             )
             self._codes[tensor.name] = codes
             columns.append([row[name] for name in SNAPSHOT_MEASURES])

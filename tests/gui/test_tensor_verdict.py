@@ -1,7 +1,15 @@
 """The verdict on the tensor page, and the change that it offers."""
 
+from dataclasses import replace
+
 from PyQt5 import QtCore, QtWidgets
 from tensor_stage import NAME, advance_and_draw, change, clock, make  # noqa: F401
+
+from qatviz.metric import MODES
+from qatviz.protocol.commands import EvaluateSettings
+from qatviz.protocol.events import Evaluated
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, read_only
+from qatviz.protocol.trials import SettingsEvaluated
 
 
 def test_an_offer_is_computed_applied_and_undone(context, staged, make, qtbot):
@@ -49,3 +57,65 @@ def test_nothing_is_offered_for_a_good_tensor(context, staged, make, qtbot):
     advance_and_draw(context, run, panel)
     assert panel.verdict.text.text().startswith("Good")
     assert not panel.verdict.button.isVisible() and panel.verdict._trials is None
+
+
+def oscillating(run, fraction=0.08):
+    """Make the snapshots of a staged run say that weights of the tensor oscillate."""
+    take = run.take_snapshot
+
+    def take_snapshot():
+        take()
+        snapshot = run._news.pop()
+        while not isinstance(snapshot, Snapshot):
+            snapshot = run._news.pop()
+        values = snapshot.values.copy()
+        values[SNAPSHOT_MEASURES.index("oscillating"), run.plan.index(NAME)] = fraction
+        run._news.append(replace(snapshot, values=read_only(values)))
+
+    run.take_snapshot = take_snapshot
+
+
+def evaluate(context, run, *scores):
+    """Answer the evaluations that are waiting, with one quantized accuracy each."""
+    for book, score in zip(run.waiting_trials, scores):
+        result = Evaluated(run.step, dict.fromkeys(MODES, score), 1000, 0.1, "accuracy")
+        context.model.process([SettingsEvaluated(book, result)])
+
+
+def test_freezing_is_tried_on_held_out_data_offered_applied_and_undone(context, staged, make, qtbot):
+    run = staged(steps=1)
+    change(context, run, make(), per_channel=True, num_bits=3)
+    oscillating(run)
+    panel = make()
+    context.model.select([NAME], NAME)
+    advance_and_draw(context, run, panel)
+    assert "8.00 % of the weights oscillate" in panel.verdict.text.text()
+    wanted = [command for command in run.sent if isinstance(command, EvaluateSettings)]
+    assert [command.assignments for command in wanted] == [(), ((f"{NAME}.freeze_threshold", 0.02),)]
+    assert not panel.verdict.button.isVisible(), "nothing is offered before it was tried"
+    own = context.model.book
+    run.waiting_trials = [own, own.change([(f"{NAME}.freeze_threshold", 0.02)])[0]]
+    evaluate(context, run, 0.861, 0.8642)
+    assert panel.verdict.button.isVisible()
+    assert panel.verdict.button.text() == "Freezing threshold 0.02: accuracy 86.1 % → 86.4 % before training"
+    panel.verdict.button.click()
+    qtbot.waitUntil(lambda: not context.edits.unsent)
+    advance_and_draw(context, run, panel)
+    assert context.model.settings_of(NAME).freeze_threshold == 0.02
+    context.edits.undo()
+    advance_and_draw(context, run, panel)
+    assert context.model.settings_of(NAME).freeze_threshold == 0.0
+
+
+def test_a_harmful_remedy_is_not_offered_but_a_grid_is(context, staged, make, qtbot):
+    run = staged(steps=1)
+    change(context, run, make(), per_channel=True, num_bits=3)
+    oscillating(run)
+    panel = make()
+    context.model.select([NAME], NAME)
+    advance_and_draw(context, run, panel)
+    own = context.model.book
+    run.waiting_trials = [own, own.change([(f"{NAME}.freeze_threshold", 0.02)])[0]]
+    evaluate(context, run, 0.861, 0.7)
+    qtbot.waitUntil(panel.verdict.button.isVisible)
+    assert "SQNR" in panel.verdict.button.text()

@@ -11,7 +11,7 @@ import numpy as np
 from qatviz.errors import Advice, ExportError, refused
 from qatviz.export.limits import left_in_float
 from qatviz.network.activations import fixed_range
-from qatviz.network.graph import Network
+from qatviz.network.graph import WITH_WEIGHTS, Network
 from qatviz.network.inputs import input_text
 from qatviz.network.layers import DepthwiseConv2D
 from qatviz.network.plan import QuantizationPlan, Unit
@@ -19,6 +19,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.int16_kernels import NARROW_BITS
+from qatviz.quant.oscillation import FROZEN_LEVELS, NO_LEVEL, sizes
 from qatviz.quant.ranges import min_max_range
 from qatviz.quant.weight_maps import mapped
 from qatviz.settings import WEIGHTS
@@ -67,11 +68,9 @@ class FrozenState:
         self._state = settings_state(self._layout, book, step)
         self._check_arrays()
         self._check_quantized(step)
-        self._folded = {
-            unit.name: self._mapped(unit, folded(self.plan, unit, arrays))
-            for unit in self.plan.units
-            if unit.owns_weights
-        }
+        owners = [unit for unit in self.plan.units if unit.owns_weights]
+        self._trained = {unit.name: self._mapped(unit, folded(self.plan, unit, arrays)) for unit in owners}
+        self._folded = {unit.name: self._with_frozen(unit, self._trained[unit.name]) for unit in owners}
 
     @property
     def has_wide_activations(self) -> bool:
@@ -97,7 +96,10 @@ class FrozenState:
         return self._grid(tensor, self._arrays["range_min"][row], self._arrays["range_max"][row])
 
     def folded(self, unit: Unit) -> Folded:
-        """Return the weights of a unit before they are rounded, after their map if they are quantized, and its bias."""
+        """Return the weights of a unit before they are rounded, and its bias.
+
+        Quantized weights are those after their map; frozen ones are the values of their levels.
+        """
         return self._folded[unit.op.owner]
 
     def weight_grid(self, unit: Unit) -> AffineGrid:
@@ -111,7 +113,7 @@ class FrozenState:
             held = "held_channel_{}" if per_channel else "held_{}"
             return self._grid(name, *(self._arrays[held.format(end)][rows] for end in ("min", "max")))
         columns = channels.stop - channels.start if per_channel else 1
-        low, high = min_max_range(self.folded(unit).weights.reshape(-1, columns))
+        low, high = min_max_range(self._trained[unit.op.owner].weights.reshape(-1, columns))
         return self._grid(name, *((low, high) if per_channel else (low[0], high[0])))
 
     def is_quantized(self, tensor: str) -> bool:
@@ -122,6 +124,21 @@ class FrozenState:
         if not self.is_quantized(unit.weights):
             return own
         return own._replace(weights=mapped(own.weights, self.book.of(unit.weights), len(own.bias)))
+
+    def _with_frozen(self, unit: Unit, trained: Folded) -> Folded:
+        """Return weights that are rounded to the levels at which oscillating ones are frozen."""
+        if not isinstance(unit.op, WITH_WEIGHTS):
+            return trained
+        row = self._layout.weights.index(self._layout.group_of[self.plan.index(unit.weights)])
+        if FROZEN_LEVELS not in self._arrays or not self._state["freezes"][row] or not self.is_quantized(unit.weights):
+            return trained
+        counts = sizes([self._layout.leaders[group] for group in self._layout.weights])
+        levels = np.split(self._arrays[FROZEN_LEVELS], np.cumsum(counts)[:-1])[row]
+        rows = levels.reshape(-1, self.plan.tensor(unit.weights).num_channels)
+        values = (rows.astype(np.float32) * self.weight_grid(unit).scale).reshape(trained.weights.shape)
+        return trained._replace(
+            weights=np.where(levels.reshape(values.shape) == NO_LEVEL, trained.weights, values).astype(np.float32)
+        )
 
     def _grid(self, tensor: str, low: np.ndarray, high: np.ndarray) -> AffineGrid:
         s = self.book.of(tensor).on_grid()

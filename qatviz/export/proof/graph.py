@@ -15,6 +15,7 @@ from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.quant.live import Modes
+from qatviz.quant.oscillation import FROZEN_LEVELS
 from qatviz.training.building import quick_building
 from qatviz.training.lowering.forward_pass import lower
 
@@ -47,6 +48,7 @@ class EvaluationGraph:
         self.output_names = network.output_names
         layout = live_state.layout(book.plan)
         state = {name: arrays[name] for name in live_state.initial_ranges(layout)}
+        state.update({name: arrays[name] for name in (FROZEN_LEVELS,) if name in arrays})
         state.update(settings_state(layout, book, step))
         self._graph = tf.Graph()
         with self._graph.as_default(), quick_building():

@@ -42,6 +42,8 @@ class FoldedBatchNorm:
     ----------
     weights : tf.Tensor
         ``w * gamma / sigma``: the weights to quantize.
+    factor : tf.Tensor
+        ``gamma / sigma``, in a shape that broadcasts against the weights.
     bias : tf.Tensor
         ``beta - mean * gamma / sigma`` (plus the layer's own bias, scaled), of the moving statistics.
     updates : dict of str to tf.Tensor
@@ -64,7 +66,7 @@ class FoldedBatchNorm:
             factor = self._factor
             if isinstance(unit.op, DepthwiseConv2D):
                 factor = tf.reshape(factor, weights.shape[2:])
-            self.weights = weights * factor
+            self.factor, self.weights = factor, weights * factor
             self.bias = self._beta + self._factor * (self._shift(self._mean))
         self.updates: Dict[str, tf.Tensor] = {}
 

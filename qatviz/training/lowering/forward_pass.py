@@ -28,11 +28,14 @@ class Lowered(NamedTuple):
     quantizers : LiveQuantizers
     updates : dict of str to tf.Tensor
         New values of parameters updated by the forward pass (moving statistics).
+    factors : dict of str to tf.Tensor
+        Factor ``gamma / sigma`` of weights with batch norm folded in, by name, in a shape that broadcasts against them.
     """
 
     outputs: Tuple[tf.Tensor, ...]
     quantizers: LiveQuantizers
     updates: Parameters
+    factors: Parameters
 
     @property
     def logits(self) -> tf.Tensor:
@@ -101,7 +104,8 @@ def lower(
     updates = {}
     for folded in batch_norms.values():
         updates.update(folded.updates)
-    return Lowered(outputs, quantizers, updates)
+    factors = {unit.weights: batch_norms[unit.name].factor for unit in normed}
+    return Lowered(outputs, quantizers, updates, factors)
 
 
 def folded_batch_norms(

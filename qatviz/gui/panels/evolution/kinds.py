@@ -147,6 +147,8 @@ def _kind(key: str, measure: str, pattern: str = "", waits_for: str = _FIRST_STE
     )
 
 
+#: Text while there are no values of oscillation.
+NOT_TRACKED = "Waiting for Track oscillation, dampening or a freezing threshold"
 KINDS = (
     loss_kind(()),
     *score_kinds(ScoreSeries(DEFAULT_METRICS, ())),
@@ -156,6 +158,8 @@ KINDS = (
     _kind("scale_gradient", "scale_gradient", "{}/scale_gradient", "No tensor has a learned range"),
     _kind("zero_point", "zero_point", "{}/zero_point"),
     _kind("flip_rate", "flip_rate", "snapshot:{}/flip_rate", "Waiting for a second snapshot to compare with"),
+    _kind("oscillating", "oscillating", "snapshot:{}/oscillating", NOT_TRACKED),
+    _kind("frozen_weights", "frozen_weights", "snapshot:{}/frozen_weights", "Waiting for a freezing threshold"),
     _kind(RATE, "learning_rate"),
 )
 DEFAULT_SHOWN = (LOSS, SCORE, "sqnr")

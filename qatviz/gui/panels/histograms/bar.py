@@ -1,6 +1,6 @@
 """Controls above the histograms (tensors, axes, size of tiles) and the legend."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -8,7 +8,7 @@ from qatviz.gui.panels.histograms.grid import FIT, LARGE, MEDIUM, SMALL
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.scene_painter import scene_painter, small_font
 from qatviz.gui.widgets.theme import Theme
-from qatviz.presentation.histogram import LEGEND, PENDING, SAMPLE_SIZE, LegendEntry, sample
+from qatviz.presentation.histogram import FROZEN, LEGEND, PENDING, SAMPLE_SIZE, LegendEntry, legend_entries, sample
 from qatviz.settings import ACTIVATIONS, WEIGHTS
 
 #: Space between a sample and its name, px.
@@ -92,7 +92,8 @@ class HistogramsBar(QtWidgets.QWidget):
         self._samples = {entry.key: LegendSample(theme, entry) for entry in LEGEND}
         for sample_ in self._samples.values():
             layout.addWidget(sample_)
-        self._has_legend, self._is_pending = True, False
+        self._has_legend = True
+        self._present: FrozenSet[str] = frozenset()
         self._show_samples()
         self.apply_theme()
 
@@ -104,9 +105,9 @@ class HistogramsBar(QtWidgets.QWidget):
         self.layout().invalidate()
         self.update()
 
-    def show_pending(self, is_pending: bool) -> None:
-        """Show or hide the legend's entry for pending edits, which takes room from the tiles."""
-        self._is_pending = is_pending
+    def show_present(self, is_pending: bool, has_frozen: bool) -> None:
+        """Show or hide the legend's entries for pending edits and frozen weights, which take room from the tiles."""
+        self._present = frozenset([*[PENDING] * is_pending, *[FROZEN] * has_frozen])
         self._show_samples()
 
     def fit(self, width: int, height: int) -> None:
@@ -117,7 +118,7 @@ class HistogramsBar(QtWidgets.QWidget):
     def height_at(self, width: int, with_legend: bool) -> int:
         """Return the height at a width with or without the legend."""
         rest = [part for part in self._parts() if part not in self._samples.values() and not part.isHidden()]
-        legend = [part for key, part in self._samples.items() if key != PENDING or self._is_pending]
+        legend = [self._samples[entry.key] for entry in legend_entries(self._present)]
         return int(self.layout().height_of([*rest, *(legend if with_legend else [])], width))
 
     def _parts(self) -> List[QtWidgets.QWidget]:
@@ -125,8 +126,9 @@ class HistogramsBar(QtWidgets.QWidget):
         return [layout.itemAt(index).widget() for index in range(layout.count())]
 
     def _show_samples(self) -> None:
+        wanted = {entry.key for entry in legend_entries(self._present)}
         for key, part in self._samples.items():
-            is_shown = self._has_legend and (key != PENDING or self._is_pending)
+            is_shown = self._has_legend and key in wanted
             if part.isHidden() == is_shown:
                 part.setVisible(is_shown)
                 part.setFont(self._controls["size"].font())  # which a part that was hidden may have lost

@@ -12,7 +12,7 @@ from qatviz.gui.widgets.labels import Label, note_style
 from qatviz.gui.widgets.scene_painter import scene_painter, small_font
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.figure_caption import Caption, LegendItem
-from qatviz.presentation.histogram import LEGEND, PENDING, HistogramView, sample
+from qatviz.presentation.histogram import FROZEN, PENDING, HistogramView, legend_entries, sample
 
 Qt = QtCore.Qt
 
@@ -159,7 +159,8 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         """Return the title and the legend of a saved figure."""
         contents = [self._tiles[name].content for name in self.visible_names()]
         has_pending = any(content is not None and content.pending is not None for content in contents)
-        shown = [entry for entry in LEGEND if entry.key != PENDING or has_pending]
+        has_frozen = any(content is not None and content.shown.level_frozen is not None for content in contents)
+        shown = legend_entries([*[PENDING] * has_pending, *[FROZEN] * has_frozen])
         return Caption("Histograms", (), [LegendItem(sample(entry.key), entry.label) for entry in shown])
 
     def table(self) -> Dict[str, Any]:

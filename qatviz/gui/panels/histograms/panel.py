@@ -183,7 +183,9 @@ class HistogramsPanel(Panel):
 
     def _update_ghosts(self) -> None:
         self._has_ghosts = has_ghosts(self.model, self.edits)
-        self.bar.show_pending(self._has_ghosts)
+        shown = self.model.shown
+        known = () if shown is None else shown.histograms.values()
+        self.bar.show_present(self._has_ghosts, any(histogram.frozen_counts is not None for histogram in known))
 
     def _update_serials(self) -> None:
         if self.model.plan is not self._plan:
@@ -253,7 +255,7 @@ class HistogramsPanel(Panel):
         if self.bar.options.log2_values:
             shown = to_log2(shown)
         badge = _badge(tensor.kind, snapshot.num_bits[index], self.model.settings_at(snapshot, name), is_on)
-        readout = (_SQNR.text(measure(name, "sqnr_db")), f"{_CLIPPED.text(clipped)} {_CLIPPED.name}") if is_on else ()
+        readout = _readout(measure(name, "sqnr_db"), measure(name, "frozen_weights"), clipped) if is_on else ()
         content = TileContent(name, badge, readout, shown, self._pending(name))
         return content, self._view(plan, snapshot, tensor, shown)
 
@@ -316,6 +318,14 @@ class HistogramsPanel(Panel):
             names = self.model.selected
         self.model.select(names, current)
         self.refresh()
+
+
+def _readout(sqnr_db: float, frozen: float, clipped: float) -> Tuple[str, ...]:
+    """Return the measures of a tile, the most important first; the fraction of frozen weights only if there are any."""
+    shown = [_SQNR.text(sqnr_db)]
+    if frozen > 0:
+        shown.append(f"{MEASURES['frozen_weights'].text(frozen)} frozen")
+    return (*shown, f"{_CLIPPED.text(clipped)} {_CLIPPED.name}")
 
 
 def _badge(kind: str, num_bits: int, settings: QuantizerSettings, is_on: bool) -> TileBadge:

@@ -8,6 +8,7 @@ from qatviz.analysis.distribution import Distribution
 from qatviz.gui.panels.histograms.tile import TileContent
 from qatviz.measures import MEASURES
 from qatviz.number_format import si
+from qatviz.presentation.histogram import frozen_text
 
 
 def reading(content: TileContent, x: float) -> str:
@@ -29,7 +30,7 @@ def reading(content: TileContent, x: float) -> str:
         if shown.level_bands is not None:
             low, high = shown.level_bands[nearest]
             level = f"levels {si(low, 4)} to {si(high, 4)} by channel"
-        lines.append(f"{level}: {level_counts[nearest]:,.0f} values")
+        lines.append(f"{level}: {level_counts[nearest]:,.0f} values{frozen_text(shown, nearest)}")
     elif shown.representable is not None and 0 <= index < len(shown.counts):
         lines.append(f"quantized: {shown.quantized[index]:,.0f} values")
     if shown.representable is not None and not shown.is_log2:
@@ -72,4 +73,6 @@ def columns(content: TileContent) -> Dict[str, np.ndarray]:
     }
     if shown.levels is not None:
         table.update({"level_" + axis: shown.levels, "level_count": shown.level_counts})
+    if shown.level_frozen is not None:
+        table["level_frozen"] = shown.level_frozen
     return table

@@ -18,9 +18,11 @@ from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.rate_curve import RateCurve
 from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import METRICS
+from qatviz.oscillation_settings import OscillationSettings
 from qatviz.presentation.score_texts import lead_of
 from qatviz.protocol import events
 from qatviz.protocol.commands import Command, Evaluate, SaveCheckpoint, SetSteps
+from qatviz.setting_declaration import settings_of
 from qatviz.settings import OPTIMIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS
 from qatviz.settings import RUN as RUN_PREFIX
 from qatviz.task import REGRESSION
@@ -46,6 +48,7 @@ _TRAINING = (
     "keep_zeros",
     "freeze_batch_norm",
 )
+_OSCILLATION = tuple(settings_of(OscillationSettings))
 _AUGMENTATION = tuple(name for name in RUN_SETTINGS if name.startswith("augment_"))
 #: Total steps that the user has not changed; None is no limit.
 _UNCHANGED = object()
@@ -75,9 +78,9 @@ class RunSettingsPanel(Panel):
         self.empty = EmptyText(self)
         self.controls = {
             name: SettingControl(RUN_SETTINGS[name], self.theme)
-            for name in (*_TRAINING, *_AUGMENTATION, *_INTERVALS, *_BEST)
+            for name in (*_TRAINING, *_OSCILLATION, *_AUGMENTATION, *_INTERVALS, *_BEST)
         }
-        titles = ("Training", "Augmentation", "Intervals", "Length", "Actions")
+        titles = ("Training", "Oscillation", "Augmentation", "Intervals", "Length", "Actions")
         self.headings = {title: Heading(title, self.theme) for title in titles}
         self.rates = RateCurve(self.theme)
         self.steps = StepsControl(self.theme)
@@ -103,6 +106,8 @@ class RunSettingsPanel(Panel):
                 *(self.controls[name] for name in _TRAINING[: _TRAINING.index(_SCHEDULE[-1]) + 1]),
                 self.rates,
                 *(self.controls[name] for name in _TRAINING[_TRAINING.index(_SCHEDULE[-1]) + 1 :]),
+                self.headings["Oscillation"],
+                *(self.controls[name] for name in _OSCILLATION),
                 self.headings["Augmentation"],
                 *(self.controls[name] for name in _AUGMENTATION),
                 self.headings["Intervals"],
@@ -149,6 +154,7 @@ class RunSettingsPanel(Panel):
         others -= set(OPTIMIZER_SETTINGS.get(self.model.optimizer, others))
         wanted = self.edits.pending_book() or book
         others.update(wanted.run.unused_schedule_settings)
+        others.update(wanted.run.unused_oscillation_settings)
         if self.model.network is not None:
             others.update(wanted.run.unused_augmentation(self.model.network.input_shape))
         others.update(wanted.unused_run_settings)

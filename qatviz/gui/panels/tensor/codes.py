@@ -13,7 +13,7 @@ from qatviz.number_format import percent_text, signed
 from qatviz.presentation.axes import Area
 from qatviz.presentation.figure_caption import LegendItem
 from qatviz.presentation.scene import Metrics, Shape
-from qatviz.presentation.tensor_plots import CODES_LEGEND, code_shapes, code_ticks
+from qatviz.presentation.tensor_plots import CODES_LEGEND, FROZEN_LEGEND, code_shapes, code_ticks
 from qatviz.presentation.ticks import Tick
 from qatviz.quant.affine import AffineGrid, code_bounds
 
@@ -30,6 +30,8 @@ class CodesPlot(TensorPlot):
     ----------
     codes, counts : np.ndarray
         int64 ``[codes]``; empty if they are not known.
+    frozen : np.ndarray or None
+        int64 ``[codes]``: the part of ``counts`` that are frozen weights; None if there are none.
     zero : int or None
         The zero point if all channels have the same.
     """
@@ -39,6 +41,7 @@ class CodesPlot(TensorPlot):
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         self.codes = self.counts = np.zeros(0, np.int64)
+        self.frozen: Optional[np.ndarray] = None
         self.zero: Optional[int] = None
         self._grid: Optional[AffineGrid] = None  # from which a code has its value; None with several scales
         self._unsigned_zero: Optional[int] = None  # code of 0 of a tensor without negative values
@@ -63,6 +66,8 @@ class CodesPlot(TensorPlot):
         low, high = code_bounds(view.num_bits, grid.narrow_range)
         self.codes = np.arange(low, high + 1)
         self.counts = counts[low - view.histogram.code_min :][: len(self.codes)]
+        frozen = view.histogram.frozen_counts
+        self.frozen = None if frozen is None else frozen[low - view.histogram.code_min :][: len(self.codes)]
         zeros = grid.zero_point
         self._grid = grid if grid.scale.size == 1 else None
         self._unsigned_zero = int(zeros.flat[0]) if view.tensor.nonnegative else None
@@ -75,7 +80,7 @@ class CodesPlot(TensorPlot):
         self.summary = (
             f"{np.count_nonzero(self.counts)} of {len(self.codes)} codes used · "
             f"effective bits {bits} of {view.num_bits} · edge codes hold {percent_text(edges)}"
-            f"{_channels_text(view)}"
+            f"{self._frozen_text()}{_channels_text(view)}"
         )
 
     @property
@@ -88,14 +93,16 @@ class CodesPlot(TensorPlot):
         return edges & (self.codes != self._unsigned_zero)
 
     def content(self, area: Area, metrics: Metrics) -> List[Shape]:
-        bars = code_shapes(area, self.x_range, self.scale, self.codes, self.counts, self.is_edge, self.zero, metrics)
+        bars = code_shapes(
+            area, self.x_range, self.scale, self.codes, self.counts, self.is_edge, self.zero, metrics, self.frozen
+        )
         return [*self.scale.axis(area, metrics), bars]
 
     def x_ticks(self, area: Area, metrics: Metrics) -> List[Tick]:
         return code_ticks(self.codes, self.x_range, area[2] - area[0])
 
     def legend_items(self) -> Sequence[LegendItem]:
-        return CODES_LEGEND
+        return CODES_LEGEND + (() if self.frozen is None else FROZEN_LEGEND)
 
     def read(self, x: float, y: float) -> str:
         index = int(np.floor(x + 0.5)) - int(self.codes[0]) if len(self.codes) else -1
@@ -108,10 +115,20 @@ class CodesPlot(TensorPlot):
             value = f" = {signed(float((code - int(grid.zero_point.flat[0])) * grid.scale.flat[0]))}"
         fraction = percent_text(count / max(self.counts.sum(), 1))
         text = f"code {str(code).replace('-', '−')}{value}: {count:,} values ({fraction})"
+        if self.frozen is not None and self.frozen[index]:
+            text += f", {self.frozen[index]:,} of them frozen"
         return text + (", unused" if count == 0 else ", edge code" if self.is_edge[index] else "")
 
     def _columns(self) -> Dict[str, np.ndarray]:
-        return {"code": self.codes, "count": self.counts} if len(self.codes) else {}
+        if not len(self.codes):
+            return {}
+        own = {} if self.frozen is None else {"frozen": self.frozen}
+        return {"code": self.codes, "count": self.counts, **own}
+
+    def _frozen_text(self) -> str:
+        if self.frozen is None:
+            return ""
+        return f" · {percent_text(self.frozen.sum() / max(self.counts.sum(), 1))} frozen"
 
 
 def _channels_text(view: TensorView) -> str:

@@ -15,11 +15,13 @@ from qatviz.number_format import percent_text, sampled, signed
 from qatviz.presentation.axes import Area
 from qatviz.presentation.figure_caption import LegendItem
 from qatviz.presentation.histogram import (
-    LEGEND,
+    FROZEN,
     PENDING,
     HistogramScene,
     HistogramView,
     PendingGrid,
+    frozen_text,
+    legend_entries,
     sample,
     top_count,
 )
@@ -69,8 +71,9 @@ class OverlayPlot(TensorPlot):
         return [*scene.count_axis(metrics), scene.content(metrics)]
 
     def legend_items(self) -> Sequence[LegendItem]:
-        shown = [entry for entry in LEGEND if entry.key != PENDING or self.pending is not None]
-        return [LegendItem(sample(entry.key), entry.label) for entry in shown]
+        has_frozen = self.shown is not None and self.shown.level_frozen is not None
+        present = [*[PENDING] * (self.pending is not None), *[FROZEN] * has_frozen]
+        return [LegendItem(sample(entry.key), entry.label) for entry in legend_entries(present)]
 
     def read(self, x: float, y: float) -> str:
         found = self.shown
@@ -89,7 +92,7 @@ class OverlayPlot(TensorPlot):
             level = f"level {signed(found.levels[near])}"
             if found.level_bands is not None:
                 level = f"levels {span(*found.level_bands[near])} by channel"
-            text += f"\n{level}: {found.level_counts[near]:,.0f} values"
+            text += f"\n{level}: {found.level_counts[near]:,.0f} values{frozen_text(found, near)}"
         return text
 
     def _columns(self) -> Dict[str, np.ndarray]:
@@ -106,4 +109,6 @@ class OverlayPlot(TensorPlot):
         }
         if found.levels is not None:
             columns.update(level=found.levels, level_count=found.level_counts)
+        if found.level_frozen is not None:
+            columns.update(level_frozen=found.level_frozen)
         return columns

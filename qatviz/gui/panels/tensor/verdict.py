@@ -1,14 +1,16 @@
 """Verdict on the shown tensor, with a button that applies a change that was computed to help."""
 
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.advice import Offer, estimated_trials
 from qatviz.analysis.causes import tensor_facts
-from qatviz.analysis.verdict import BAD, GOOD, LEVEL_SYMBOLS, NO_LEVEL, WARNING, Verdict, verdict
+from qatviz.analysis.remedies import Remedy, TriedRemedy, remedies
+from qatviz.analysis.verdict import BAD, GOOD, JUDGED, LEVEL_SYMBOLS, NO_LEVEL, WARNING, Verdict, levels, verdict
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import fresh_values
+from qatviz.gui.model.remedy_trial import RemedyTrial
 from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.gui.widgets.isolated import Isolated
@@ -20,12 +22,18 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 _TRIAL_INTERVAL_MS = 15
 #: Age (s) from which an offer is computed again, from a newer snapshot.
 _OFFER_LASTS_S = 5.0
+#: The same for a remedy, which takes two evaluations on held-out data.
+_REMEDY_LASTS_S = 60.0
 #: Number of lines of the verdict.
 _LINES = 3
 #: Width of the button in characters at least; without room its text is cut.
 _OFFER_CHARACTERS = 12
 _ABOUT_OFFER = (
     "Apply this change of settings. Its effect was computed on the tensor's values; Undo restores the settings."
+)
+_ABOUT_REMEDY = (
+    "Apply this change of settings, which acts on training. The network was evaluated on held-out data without it and "
+    "with it; Undo restores the settings."
 )
 
 
@@ -36,11 +44,15 @@ class VerdictLine(QtWidgets.QWidget):
         super().__init__()
         self._model, self._edits, self._theme, self._clock = model, edits, theme, clock
         self._level = NO_LEVEL
-        self._offer: Optional[Offer] = None
+        self._offer: Union[Offer, TriedRemedy, None] = None
+        self._remedies: List[Remedy] = []  # that have not been tried yet
         self._question: Tuple[Any, ...] = ()  # tensor and settings to which trials and offer belong
         self._tried_at = 0.0
         self._trials: Optional[Iterator[Optional[Offer]]] = None
         self._found: Optional[Offer] = None
+        self._begin_trials: Callable[[], Iterator[Optional[Offer]]] = lambda: iter(())
+        self._remedy_trial = RemedyTrial(model, self)
+        self._remedy_trial.done.connect(self._on_tried)
         self._timer = QtCore.QTimer(self, interval=_TRIAL_INTERVAL_MS)
         self._timer.timeout.connect(self._advance)
         self.symbol, self.text = Label(LEVEL_SYMBOLS[NO_LEVEL]), Label(wordWrap=True)
@@ -88,16 +100,19 @@ class VerdictLine(QtWidgets.QWidget):
         known = self._model.values.get(name)
         values = known.values if known is not None and known.values.size else None
         is_old = values is not None and fresh_values(self._model, name) is None
+        known_remedies = self._possible_remedies(view, book.run.freeze_ranges)
+        lasts = _REMEDY_LASTS_S if known_remedies else _OFFER_LASTS_S
         question = (name, book.plan, view.settings, book.run.freeze_ranges, view.is_active, values is None)
-        if question != self._question:
+        if (*question, *known_remedies) != self._question:
             self._clear()
-        elif self._trials is not None or self._clock() - self._tried_at < _OFFER_LASTS_S:
+        elif self._is_trying or self._clock() - self._tried_at < lasts:
             return
-        self._question, self._tried_at = question, self._clock()
-        self._trials = estimated_trials(
+        self._question, self._tried_at = (*question, *known_remedies), self._clock()
+        self._remedies = known_remedies
+        self._begin_trials = lambda: estimated_trials(
             view.snapshot, book.plan, name, view.settings, book.run.freeze_ranges, values, is_old
         )
-        self._timer.start()
+        self._try_next()
 
     def apply_theme(self) -> None:
         colors = self._theme.colors
@@ -119,6 +134,32 @@ class VerdictLine(QtWidgets.QWidget):
         settings = model.settings_at(view.snapshot, view.tensor.name)
         return verdict(measures, view.tensor, settings, view.is_active, facts=facts)
 
+    def _possible_remedies(self, view: TensorView, held: bool) -> List[Remedy]:
+        """Return the remedies for the shown tensor."""
+        column = view.snapshot.values[:, view.index : view.index + 1]
+        found = levels(column, [view.tensor], [view.measured_with], [view.is_active])[:, 0]
+        level = {key: int(found[SNAPSHOT_MEASURES.index(key)]) for key in JUDGED}
+        return remedies(view.tensor, view.settings, level, held)
+
+    @property
+    def _is_trying(self) -> bool:
+        return self._trials is not None or self._remedy_trial.is_busy
+
+    def _try_next(self) -> None:
+        """Evaluate the next remedy; after the last, compute changes of the grid."""
+        if self._remedies:
+            self._remedy_trial.begin(self._question[0], self._remedies.pop(0))
+            return
+        self._trials = self._begin_trials()
+        self._timer.start()
+
+    def _on_tried(self, tried: Optional[TriedRemedy]) -> None:
+        if tried is not None and tried.is_harmless:
+            self._offer = tried
+            self._show_offer()
+        elif self._question and self._model.run is not None:
+            self._try_next()
+
     def _advance(self) -> None:
         """Compute the next change; after the last, show the best."""
         if self._trials is None:
@@ -135,13 +176,15 @@ class VerdictLine(QtWidgets.QWidget):
     def _show_offer(self) -> None:
         if self._offer is not None:
             self.button.setText(self._offer.text)
-            self.button.setToolTip(f"{self._offer.text}\n{_ABOUT_OFFER}")
+            about = _ABOUT_REMEDY if isinstance(self._offer, TriedRemedy) else _ABOUT_OFFER
+            self.button.setToolTip(f"{self._offer.text}\n{about}")
         self.button.setVisible(self._offer is not None)
 
     def _clear(self) -> None:
         self._timer.stop()
+        self._remedy_trial.cancel()
         self._trials = self._offer = self._found = None
-        self._question = ()
+        self._question, self._remedies = (), []
         self._show_offer()
 
     def _apply(self) -> None:

@@ -1,0 +1,78 @@
+"""Remedies for what hinders the training of a tensor: methods whose benefit is not that of a grid.
+
+The advice on grids (:mod:`qatviz.analysis.advice`) is computed on a tensor's values. These changes act on training, so
+that they are tried on held-out data instead, and offered unless they make the network worse.
+"""
+
+from typing import Any, List, Mapping, NamedTuple
+
+from qatviz.analysis.verdict import GOOD
+from qatviz.metric import METRICS
+from qatviz.network.plan import QuantizedTensor
+from qatviz.settings import MIN_MAX, QUANTIZER_SETTINGS, WEIGHTS, QuantizerSettings
+
+#: Freezing threshold that is offered: twice the momentum, as the authors of the method recommend at least.
+FREEZING_THRESHOLD = 0.02
+#: Range method that is offered at few bits, where there is one of this name, and the largest number of few bits.
+LEARNED, FEW_BITS = "learned", 4
+#: Largest loss of the metric at which a change is offered: a fraction of the examples, or relative to an error.
+LARGEST_LOSS = 0.005
+
+
+class Remedy(NamedTuple):
+    """Change of one setting of a tensor."""
+
+    setting: str
+    value: Any
+
+    @property
+    def change(self) -> str:
+        """The change as text, such as "Freezing threshold 0.02"."""
+        setting = QUANTIZER_SETTINGS[self.setting]
+        return f"{setting.label} {setting.text(self.value)}"
+
+
+class TriedRemedy(NamedTuple):
+    """Remedy with the metric on held-out data, quantized, before it and right after it, without training."""
+
+    setting: str
+    value: Any
+    metric: str
+    before: float
+    after: float
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether the metric is not noticeably worse."""
+        return METRICS[self.metric].loss(self.before, self.after) <= LARGEST_LOSS
+
+    @property
+    def text(self) -> str:
+        """The change and its effect: "Freezing threshold 0.02: accuracy 86.1 % → 86.4 % before training"."""
+        metric = METRICS[self.metric]
+        change = " → ".join(metric.text(score) for score in (self.before, self.after))
+        return f"{Remedy(self.setting, self.value).change}: {metric.title} {change} before training"
+
+
+def remedies(
+    tensor: QuantizedTensor, settings: QuantizerSettings, level: Mapping[str, int], held: bool = False
+) -> List[Remedy]:
+    """Return the remedies for a tensor, the most specific first.
+
+    Parameters
+    ----------
+    settings : QuantizerSettings
+        Settings in effect.
+    level : mapping
+        Levels of its measures, see :func:`qatviz.analysis.verdict.levels`.
+    held : bool
+        True if all ranges of the run are frozen: then no other range is offered.
+    """
+    found = []
+    if level["oscillating"] > GOOD and not settings.freeze_threshold and not settings.dampening:
+        found.append(Remedy("freeze_threshold", FREEZING_THRESHOLD))
+    choices = (QUANTIZER_SETTINGS["range_method"].choices or {})[tensor.kind]
+    has_few_bits = settings.num_bits <= FEW_BITS and settings.range_method == MIN_MAX and level["sqnr_db"] > GOOD
+    if LEARNED in choices and tensor.kind == WEIGHTS and has_few_bits and not held:
+        found.append(Remedy("range_method", LEARNED))
+    return found
