@@ -140,7 +140,7 @@ def settings(options: argparse.Namespace) -> int:
 def presets(options: argparse.Namespace) -> int:
     """List the presets."""
     rows = {
-        name: dict(preset._asdict(), per_channel_kinds=list(preset.per_channel_kinds))
+        name: dict(preset._asdict(), per_channel_kinds=list(preset.per_channel_kinds), ends=dict(preset.ends))
         for name, preset in PRESETS.items()
     }
     if options.json:
@@ -148,9 +148,10 @@ def presets(options: argparse.Namespace) -> int:
         return OK
     for name, row in rows.items():
         print_output(f"{name}: {row['description']}")
-        for kind in KINDS:
-            pairs = [f"{key}={setting_text(value)}" for key, value in row[kind].items()]
-            print_output(f"  {kind:<12} {', '.join(pairs)}")
+        for part in (*KINDS, "ends"):
+            pairs = [f"{key}={setting_text(value)}" for key, value in row[part].items()]
+            if pairs or part != "ends":
+                print_output(f"  {part:<12} {', '.join(pairs)}")
         if row["per_channel_kinds"]:
             print_output(f"  {'per_channel':<12} {', '.join(row['per_channel_kinds'])}")
     return OK
