@@ -15,6 +15,7 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ``track``               f32 [A]     1: the range is updated; 0: it is frozen
 ``widen``               bool [A]    the range is only widened, to the extremes of each batch, instead of averaged
 ``collect``             bool [A]    the values are counted in the running histogram
+``round_biases``        bool []     training rounds biases: :mod:`qatviz.quant.bias_grid`
 ``learn``               bool [3, K] the range is learned, by the method of the row (:data:`LEARNED_METHODS`)
 ``range_min``/``_max``  f32 [A]     range in use: moving averages, extremes so far, or found in the running histogram
 ``range_count``         f32 [A]     weight of the batches in the average, 0..1 (:func:`.live.averaging_rate`)
@@ -198,6 +199,7 @@ def settings_arrays(
         ),
         "collect": uses_histogram(positions, settings) & (not run.freeze_ranges),
         "widen": np.array([not run.freeze_ranges and s.range_method == EXTREMES for s in activations], bool),
+        "round_biases": np.array(run.round_biases),
         "learn": _learn_rows(positions, settings, run, step),
     }
 

@@ -390,7 +390,7 @@ class TrainingGraph:
             self._seed,
             telemetry,
         )
-        unused = {"hyper", "trained", "collect", "learn", *optional}
+        unused = {"hyper", "trained", "collect", "learn", "round_biases", *optional}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in evaluated})

@@ -45,6 +45,7 @@ _TRAINING = (
     "label_smoothing",
     "keep_zeros",
     "freeze_batch_norm",
+    "round_biases",
 )
 _AUGMENTATION = tuple(name for name in RUN_SETTINGS if name.startswith("augment_"))
 #: Total steps that the user has not changed; None is no limit.
