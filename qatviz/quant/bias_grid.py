@@ -1,9 +1,9 @@
 """Rounding of biases in training to the grid on which exports store them.
 
-An integer layer adds its int32 bias to a sum of products of codes, so that its unit is scale of the input times scale of
-the weights. At 8 bits, it is far smaller than a training step's update; at 2 bits, it can be as large as a quantization
-step of the output, and a network that was trained without it loses a quarter of its accuracy in integers (dscnn with 2-bit
-weights and activations).
+An integer layer adds its int32 bias to a sum of products of codes, so that its unit is scale of the input times scale
+of the weights. At 8 bits, it is far smaller than a training step's update; at 2 bits, it can be as large as a
+quantization step of the output, and a network that was trained without it loses a quarter of its accuracy in integers
+(dscnn with 2-bit weights and activations: 62 % instead of 87 %).
 
 Forward:  ``b' = floor(b / (s_in * s_w) + 0.5) * s_in * s_w`` with the scales in use.
 Gradient: ``db = db'`` (straight-through estimator).

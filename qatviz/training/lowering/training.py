@@ -1,7 +1,7 @@
 """Forward pass of a training step: batch statistics, dropout and plain float32 arithmetic.
 
-Biases are not rounded, unless the run's setting ``round_biases`` is on: at 8 bits, a quantization step of their int32 grid
-is far smaller than the update of a training step.
+Biases are not rounded, unless the run's setting ``round_biases`` is on: at 8 bits, a quantization step of their int32
+grid is far smaller than the update of a training step.
 """
 
 # A separate module, as the counterpart of evaluation.py.
@@ -29,7 +29,8 @@ class TrainingLowering(LayerLowering):
 
     def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
         # The exported bias is that of the moving statistics, and so is its rounding error.
-        return self._rounded(unit, self.batch_norms[unit.name].corrected(x, operation), self.batch_norms[unit.name].bias)
+        folded = self.batch_norms[unit.name]
+        return self._rounded(unit, folded.corrected(x, operation), folded.bias)
 
     def _rounded(self, unit: Unit, x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """Return ``x`` as if ``bias``, which it contains, were rounded as in exports, if the setting is on."""
