@@ -44,7 +44,7 @@ def test_the_loss_of_a_step_is_that_of_the_exported_network(graphs, per_channel,
         same_examples(),
         run={"round_biases": round_biases},
         weights={"num_bits": 2, "symmetric": True, "per_channel": per_channel},
-        activations={"num_bits": 8},
+        activations={"num_bits": 3},
         batch_size=NUMBER,
     )
     with Driver(run_spec, paused=True) as driver:
@@ -57,8 +57,8 @@ def test_the_loss_of_a_step_is_that_of_the_exported_network(graphs, per_channel,
         driver.run.send(SingleStep(1))
         driver.until(lambda item: isinstance(item, events.Paused) and item.step == 21)
         loss = driver.steps()[-1].loss
-    # Values next to a rounding threshold can differ in the two copies.
-    assert (abs(loss / expected - 1) < 2e-4) == round_biases
+    # Means that are ties are rounded differently in the two copies.
+    assert (abs(loss / expected - 1) < 5e-3) == round_biases
 
 
 class Scales:
