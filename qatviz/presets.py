@@ -1,17 +1,19 @@
 """Presets: named settings for all quantizers of a network."""
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
 from qatviz.errors import SettingError
-from qatviz.settings import EXTREMES, LEARNED, MSE, WEIGHTS, QuantizerSettings, quantizer_settings
+from qatviz.learning_rate import COSINE
+from qatviz.settings import EXTREMES, LEARNED, MSE, WEIGHTS, QuantizerSettings, RunSettings, quantizer_settings
 
 
 class Preset(NamedTuple):
     """Settings for weights and for activations.
 
     ``per_channel_kinds`` names the layer kinds whose weights get a scale for each output channel. ``ends`` are other
-    settings of the tensors at the ends of a network (:mod:`qatviz.network.ends`).
+    settings of the tensors at the ends of a network (:mod:`qatviz.network.ends`), ``run`` settings of the run.
     """
 
     description: str
@@ -19,6 +21,7 @@ class Preset(NamedTuple):
     activations: Dict[str, Any]
     per_channel_kinds: Tuple[str, ...] = ()
     ends: Mapping[str, Any] = MappingProxyType({})
+    run: Mapping[str, Any] = MappingProxyType({})
 
 
 _CONVOLUTIONS = ("Conv2D", "GroupedConv2D", "DepthwiseConv2D", "Conv2DTranspose")
@@ -51,11 +54,12 @@ PRESETS = {
     ),
     "low-bit": Preset(
         "4-bit weights and activations with learned scales, per channel for weights; 8 bits at the input and in the "
-        "last layer; goes well with a cosine schedule of the learning rate",
+        "last layer, biases rounded in training, and a cosine schedule of the learning rate",
         {"symmetric": True, "num_bits": 4, "range_method": LEARNED},
         {"num_bits": 4, "range_method": LEARNED},
         _ALL,
         {"num_bits": 8},
+        {"lr_schedule": COSINE, "lr_factor": 0.0, "scale_learning_rate": 3.0, "round_biases": True},
     ),
     "float": Preset("Nothing is quantized", {"enabled": False}, {"enabled": False}),
 }
@@ -94,3 +98,11 @@ def preset_settings(
         return quantizer_settings(kind, per_channel=op_kind in entry.per_channel_kinds, **{**entry.weights, **ends})
     method = {"range_method": EXTREMES} if predicts_numbers else {}
     return quantizer_settings(kind, **{**entry.activations, **ends, **method})
+
+
+def with_run_settings(preset: str, run: RunSettings, is_new: bool) -> RunSettings:
+    """Return ``run`` with those of a preset; in a new run, only in place of defaults: others were given by the user."""
+    default = RunSettings()
+    given = PRESETS[preset].run.items()
+    wanted = {name: value for name, value in given if not is_new or getattr(run, name) == getattr(default, name)}
+    return replace(run, **wanted) if wanted else run

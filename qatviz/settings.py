@@ -313,6 +313,12 @@ class RunSettings(AugmentationSettings, OscillationSettings, OptimizationSetting
         "Freeze batch norm",
         "Batch norm uses its moving statistics instead of the batch's, and does not update them, as in inference.",
     )
+    round_biases: bool = declared(
+        False,
+        "Round biases",
+        "Training rounds biases as exports do, to whole numbers of input scale × weight scale: at 8 bits it makes no "
+        "difference, at 2 bits the network learns with the large rounding errors that it will have.",
+    )
     evaluation_interval: int = declared(
         200,
         "Evaluate every",

@@ -143,14 +143,17 @@ def presets(options: argparse.Namespace) -> int:
         name: dict(preset._asdict(), per_channel_kinds=list(preset.per_channel_kinds))
         for name, preset in PRESETS.items()
     }
+    for name, preset in PRESETS.items():
+        rows[name].update(ends=dict(preset.ends), run=dict(preset.run))
     if options.json:
         print_output(json.dumps(rows))
         return OK
     for name, row in rows.items():
         print_output(f"{name}: {row['description']}")
-        for kind in KINDS:
-            pairs = [f"{key}={setting_text(value)}" for key, value in row[kind].items()]
-            print_output(f"  {kind:<12} {', '.join(pairs)}")
+        for part in (*KINDS, "ends", "run"):
+            pairs = [f"{key}={setting_text(value)}" for key, value in row[part].items()]
+            if pairs or part in KINDS:
+                print_output(f"  {part:<12} {', '.join(pairs)}")
         if row["per_channel_kinds"]:
             print_output(f"  {'per_channel':<12} {', '.join(row['per_channel_kinds'])}")
     return OK

@@ -10,7 +10,7 @@ from qatviz.errors import SettingError
 from qatviz.name_lookup import matches_pattern
 from qatviz.network.ends import end_tensors
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
-from qatviz.presets import preset_settings
+from qatviz.presets import preset_settings, with_run_settings
 from qatviz.protocol.events import Change
 from qatviz.setting_declaration import Setting
 from qatviz.settings import (
@@ -70,7 +70,7 @@ class SettingsBook:
                 path = f"{tensor.kind}.{name}"
                 checked[name] = quantizer_setting(name, tensor.kind, path).check(value, path, tensor.kind)
             quantizers.append(replace(settings, **checked))
-        return cls(plan, tuple(quantizers), run)
+        return cls(plan, tuple(quantizers), with_run_settings(preset, run, is_new=True))
 
     def of(self, tensor: str) -> QuantizerSettings:
         """Return the settings of the tensor with this name."""
@@ -105,12 +105,12 @@ class SettingsBook:
         return book, self.differences(book)
 
     def with_preset(self, preset: str) -> Tuple["SettingsBook", Tuple[Change, ...]]:
-        """Return the book with the quantizer settings of a preset, and the changes; the same layers are trainable."""
+        """Return the book with the settings of a preset, and the changes; the same layers are trainable."""
         quantizers = [
             replace(new, trainable=old.trainable)
             for new, old in zip(self.from_preset(self.plan, preset).quantizers, self.quantizers)
         ]
-        book = replace(self, quantizers=tuple(quantizers))
+        book = replace(self, quantizers=tuple(quantizers), run=with_run_settings(preset, self.run, is_new=False))
         return book, self.differences(book)
 
     def differences(self, other: "SettingsBook") -> Tuple[Change, ...]:

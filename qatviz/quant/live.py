@@ -178,6 +178,25 @@ class LiveQuantizers:
         """Return whether a tensor's quantizer is on, a bool scalar."""
         return self._enabled[self.positions.group_of[self.plan.index(name)]]
 
+    def rounds_bias(self, weights: str, source: str) -> tf.Tensor:
+        """Return whether biases are rounded in training where these two tensors are multiplied, a bool scalar."""
+        enabled = tf.logical_and(self.enabled(weights), self.enabled(source))
+        return tf.logical_and(self._state["round_biases"], enabled)
+
+    def is_per_channel(self, weights: str) -> tf.Tensor:
+        """Return whether a weight tensor has a scale for each channel, a bool scalar."""
+        return self._per_channel[self._rank(weights)]
+
+    def bias_units(self, weights: str, source: str) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Return the units of a bias: the scale of activations times that of weights, as a whole and by channel.
+
+        The second, ``[num_channels]``, is computed only while a tensor is quantized per channel.
+        """
+        scale = self._columns[self.positions.group_of[self.plan.index(source)]].scale
+        group, rank = self.positions.group_of[self.plan.index(weights)], self._rank(weights)
+        channels = _shaped(self._channel_columns[rank].divisor, [self.plan.tensor(weights).num_channels])
+        return scale * self._columns[group].scale, scale * channels
+
     def range_updates(self) -> Dict[str, tf.Tensor]:
         """Return the values of ``range_min``, ``range_max`` and ``range_count`` after this batch."""
         batch_min, batch_max = self.observed_ranges()
@@ -278,6 +297,9 @@ class LiveQuantizers:
             whole_scales,
             tf.reduce_max(tf.gather(half, np.unique(of_outputs))) > 2 ** (NARROW_BITS - 1),
         )
+
+    def _rank(self, weights: str) -> int:
+        return self.positions.weights.index(self.positions.group_of[self.plan.index(weights)])
 
     def _enabled_in(self, modes: Optional[Modes]) -> tf.Tensor:
         enabled = self._state["enabled"]

@@ -20,6 +20,7 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ``gradient_scaling``    f32 [G]     factor of EWGS
 ``general``             bool [G]    the general form of :mod:`qatviz.quant.gradients` is needed
 ``collect``             bool [A]    the values are counted in the running histogram
+``round_biases``        bool []     training rounds biases: :mod:`qatviz.quant.bias_grid`
 ``learn``               bool [3, K] the range is learned, by the method of the row (:data:`LEARNED_METHODS`)
 ``range_min``/``_max``  f32 [A]     range in use: moving averages, extremes so far, or found in the running histogram
 ``range_count``         f32 [A]     weight of the batches in the average, 0..1 (:func:`.live.averaging_rate`)
@@ -240,6 +241,7 @@ def settings_arrays(
         ),
         "collect": uses_histogram(positions, settings) & (not run.freeze_ranges),
         "widen": np.array([not run.freeze_ranges and s.range_method == EXTREMES for s in activations], bool),
+        "round_biases": np.array(run.round_biases),
         "learn": _learn_rows(positions, settings, run, step),
         **oscillation.settings_arrays(weights, run, step),
     }

@@ -420,7 +420,7 @@ class TrainingGraph:
             self._seed,
             telemetry,
         )
-        unused = {"hyper", "trained", *live_state.TRAINING_ONLY}
+        unused = {"hyper", "trained", "round_biases", *live_state.TRAINING_ONLY}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in evaluated})

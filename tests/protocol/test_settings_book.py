@@ -1,6 +1,7 @@
 """Paths and values of settings: their meaning, refusals, and that a refused change has no effect."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from small_runs import convnet, mlp
 
 from qatviz.errors import SettingError
+from qatviz.network.ends import end_tensors
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Concat, Dense
 from qatviz.network.plan import quantization_plan
@@ -131,13 +133,26 @@ def test_the_output_of_a_regression_has_the_range_of_all_extremes(preset):
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_presets_change_quantizers_and_no_run_settings(preset):
+def test_presets_change_quantizers_and_no_other_run_settings_than_theirs(preset):
     started, _ = BOOK.change([("run.learning_rate", 0.25), ("*.num_bits", 13)])
     book, changes = started.with_preset(preset)
-    assert book.run == started.run
+    assert book.run == replace(started.run, **PRESETS[preset].run)
     assert book.quantizers == SettingsBook.from_preset(PLAN, preset).quantizers
     assert started.differences(book) == changes and changes
     assert book.with_preset(preset)[1] == ()
+
+
+def test_a_new_run_has_the_run_settings_of_its_preset_unless_others_are_given():
+    assert SettingsBook.from_preset(PLAN, "low-bit").run == replace(RunSettings(), **PRESETS["low-bit"].run)
+    own = RunSettings(lr_schedule="step", learning_rate=0.5)
+    book = SettingsBook.from_preset(PLAN, "low-bit", run=own)
+    assert (book.run.lr_schedule, book.run.learning_rate, book.run.round_biases) == ("step", 0.5, True)
+
+
+def test_low_bit_has_eight_bits_at_the_ends():
+    bits = {tensor.name: BOOK.with_preset("low-bit")[0].of(tensor.name).num_bits for tensor in PLAN.tensors}
+    assert {name for name, number in bits.items() if number == 8} == set(end_tensors(PLAN))
+    assert {number for name, number in bits.items() if name not in end_tensors(PLAN)} == {4}
 
 
 def test_an_unknown_preset_is_refused_with_a_list_of_the_known_ones():

@@ -21,6 +21,7 @@ from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, Inspe
 from qatviz.protocol.recipe import Recipe
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import QUANTIZER_SETTINGS
+from qatviz.settings import RUN as RUN_PREFIX
 
 LIVE, HOLD = "live", "hold"
 #: Shortest interval (ms) between two changes sent in live mode. Edits of the same settings within it, such as wheel
@@ -146,6 +147,7 @@ class Edits(QtCore.QObject):
         """
         chosen = {tensor.name for tensor in self._model.tensors}
         chosen = chosen if tensors is None else chosen & set(tensors)
+        owners = {*chosen, RUN_PREFIX} if len(chosen) == len(self._model.tensors) else chosen
         if self._is_live and len(chosen) == len(self._model.tensors):
             self.apply()  # earlier edits come first, so that the preset replaces them
             self._send(ApplyPreset(preset))
@@ -153,7 +155,7 @@ class Edits(QtCore.QObject):
         self._edit_all(
             change
             for change in self._shown_book().with_preset(preset)[1]
-            if change.setting.rpartition(".")[0] in chosen
+            if change.setting.rpartition(".")[0] in owners
         )
 
     def apply_recipe(self, recipe: Recipe) -> None:

@@ -99,6 +99,9 @@ class InferenceLowering(TrainingLowering):
         self._input = inputs[0]
         return super().unit(unit, inputs)
 
+    def _rounded(self, unit: Unit, x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        return x
+
     def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
         return tf.nn.bias_add(x, self.batch_norms[unit.name].bias)
 

@@ -1,6 +1,7 @@
 """Forward pass of a training step: batch statistics, dropout and plain float32 arithmetic.
 
-Biases are not rounded: a quantization step of their int32 grid is far smaller than the update of a training step.
+Biases are not rounded, unless the run's setting ``round_biases`` is on: at 8 bits, a quantization step of their int32
+grid is far smaller than the update of a training step.
 """
 
 # A separate module, as the counterpart of evaluation.py.
@@ -11,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.network.layers import Dropout
 from qatviz.network.plan import Unit
+from qatviz.quant.bias_grid import with_rounded_bias
 from qatviz.training.lowering.layers import LayerLowering
 
 
@@ -22,10 +24,17 @@ class TrainingLowering(LayerLowering):
         self._dropout_seed = dropout_seed
 
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
-        return self.parameters.get(unit.bias)
+        bias = self.parameters.get(unit.bias)
+        return bias if bias is None else self._rounded(unit, bias, bias)
 
     def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
-        return self.batch_norms[unit.name].corrected(x, operation)
+        # The exported bias is that of the moving statistics, and so is its rounding error.
+        folded = self.batch_norms[unit.name]
+        return self._rounded(unit, folded.corrected(x, operation), folded.bias)
+
+    def _rounded(self, unit: Unit, x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        """Return ``x`` as if ``bias``, which it contains, were rounded as in exports, if the setting is on."""
+        return with_rounded_bias(self.quantizers, x, bias, unit.weights, self.plan.grid_of(unit.inputs[0]))
 
     def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
         return x

@@ -47,6 +47,7 @@ _TRAINING = (
     "label_smoothing",
     "keep_zeros",
     "freeze_batch_norm",
+    "round_biases",
 )
 _OSCILLATION = tuple(settings_of(OscillationSettings))
 _AUGMENTATION = tuple(name for name in RUN_SETTINGS if name.startswith("augment_"))
