@@ -232,8 +232,8 @@ class StepDecoder:
                 if channels is not None:
                     rows = channel_grid[step][:, channels]
                 values = values_on_grid(x, rows, maps, sample.weight, channels)
-                shaped = (part[np.newaxis, np.newaxis] for part in (x, values))
-                found = _means_of_values(*shaped, rows[np.newaxis, :, np.newaxis], np.array([sample.size]))
+                shaped = [part[np.newaxis, np.newaxis] for part in (x, values)]
+                found = _means_of_values(shaped[0], shaped[1], rows[np.newaxis, :, np.newaxis], np.array([sample.size]))
                 means[:, step, sample.tensor] = [float(np.asarray(part)[0, 0]) for part in found]
 
     def _runs(self, per_channel: np.ndarray, enabled: np.ndarray) -> List[Tuple[List[_TensorSample], bool, bool]]:

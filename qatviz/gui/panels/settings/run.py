@@ -43,6 +43,8 @@ _TRAINING = (
     "label_smoothing",
     "keep_zeros",
     "freeze_batch_norm",
+    "ramp_start",
+    "ramp_end",
 )
 _AUGMENTATION = tuple(name for name in RUN_SETTINGS if name.startswith("augment_"))
 #: Total steps that the user has not changed; None is no limit.
@@ -149,6 +151,8 @@ class RunSettingsPanel(Panel):
         others.update(wanted.run.unused_schedule_settings)
         if self.model.network is not None:
             others.update(wanted.run.unused_augmentation(self.model.network.input_shape))
+        if not wanted.run.has_ramp:
+            others.add("ramp_start")
         if not wanted.run.keep_best and not wanted.run.patience:
             others.add("monitor")
         if self.model.run is not None and self.model.run.description.get("task") == REGRESSION:
