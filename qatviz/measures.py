@@ -308,6 +308,16 @@ _ALL = (
         is_of_float=True,
     ),
     Measure(
+        "strength",
+        "Strength of quantization",
+        "Fraction of the quantized values in the mix that training uses while the strength is ramped up: 0 is float, "
+        "100 % is quantized. Evaluations are always quantized.",
+        percentage,
+        short="Strength",
+        axis=_FRACTION,
+        is_of_float=True,
+    ),
+    Measure(
         "cosine",
         "Cosine",
         "Cosine of the angle between the values in float and with the error, as vectors: 1 is the same direction.",

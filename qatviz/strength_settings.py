@@ -4,7 +4,7 @@
 
 from dataclasses import dataclass
 
-from qatviz.setting_declaration import SettingsRecord, declared
+from qatviz.setting_declaration import SettingsRecord, declared, settings_of
 
 
 @dataclass(frozen=True)
@@ -53,3 +53,7 @@ class StrengthSettings(SettingsRecord):
     def has_ramp(self) -> bool:
         """True if the strength changes with the training step."""
         return self.ramp_end > 0
+
+
+#: Names of the settings.
+STRENGTH_SETTINGS = tuple(settings_of(StrengthSettings))

@@ -52,6 +52,5 @@ def test_every_format_exports_them_without_a_difference(name, weights, tmp_path,
     if name == "onnx":
         for package in ("onnx", "onnxruntime"):
             pytest.importorskip(package)
-    options = {"layout": "uint8"} if False else {}
-    report = export_as(name, tmp_path / ("net" + FORMATS[name].suffix), dataset, MAPS[weights], examples=16, **options)
-    print(name, weights, report)
+    report = export_as(name, tmp_path / ("net" + FORMATS[name].suffix), dataset, MAPS[weights], examples=16).report
+    assert report.as_expected and not report.faults, report.to_text()

@@ -105,7 +105,7 @@ def test_enter_commits_typed_text_once(make):
     QtTest.QTest.keyClicks(box, "4")
     assert told == []
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return)
-    assert told == [4] and control.editor.slider.value() == 2
+    assert told == [4] and control.editor.slider.value() == 3  # notches from 1 bit on
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return)
     assert told == [4]
 

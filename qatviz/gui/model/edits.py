@@ -95,8 +95,8 @@ class Edits(QtCore.QObject):
 
     def change_bits(self, tensors: Iterable[str], by: int) -> None:
         """Request ``by`` more bits for each of ``tensors``, within the limits of the bit width."""
-        setting = QUANTIZER_SETTINGS["num_bits"]
         for tensor in tensors:
+            setting = QUANTIZER_SETTINGS["num_bits"].of_kind(tensor.rpartition(".")[2])
             bits = self.value(tensor, "num_bits") + by
             if setting.low <= bits <= setting.high:
                 self.edit([tensor], "num_bits", bits)

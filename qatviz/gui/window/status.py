@@ -21,11 +21,12 @@ from qatviz.telemetry.run_handle import BUILDING, FAILED, FINISHED, NEW, PAUSED,
 
 REFRESH_MS = 250
 _LEFT_TIP = "Time until the last training step at the present speed, with evaluations."
+_STEP_TIP = "Completed training steps, their total number, and the strength of quantization while it is ramped up."
 #: Fields: name, tooltip, longest expected text, which sets the width.
 _FIELDS = (
     ("loss", "Loss of the newest training step.", "loss 0.00000"),
     ("score", "", "quantized 100.0 % · float 100.0 %"),
-    ("step", "Completed training steps, and their total number.", "step 000,000 of 000,000"),
+    ("step", _STEP_TIP, "step 000,000 of 000,000"),
     ("progress", "Fraction of the training steps that are done.", "  100 %"),
     ("left", _LEFT_TIP, "00 h 00 min left"),
     ("speed", "", "0,000 steps/s"),
@@ -103,10 +104,14 @@ class StatusBar(QtWidgets.QStatusBar):
         evaluation_s = model.evaluation.seconds if model.evaluation is not None else 0.0
         waiting = present_fraction(evaluation_s, interval, speed)
         total = model.total_steps if model.total_steps is not None and math.isfinite(model.total_steps) else 0
+        strength = ""
+        if model.book is not None and model.book.run.has_ramp:
+            present = model.book.run.strength_at(max(0, model.step - 1))
+            strength = f" · strength {MEASURES['strength'].plain(present)}" if present < 1 else ""
         texts = {
             "loss": "" if model.last_step is None else f"loss {MEASURES['loss'].plain(model.last_step.loss)}",
             "score": "",
-            "step": "" if not state else f"step {model.step:,}" + (f" of {total:,}" if total else ""),
+            "step": "" if not state else f"step {model.step:,}" + (f" of {total:,}" if total else "") + strength,
             "progress": f"{math.floor(100 * min(model.step / total, 1.0))} %" if total else "",
             "left": time_left_text((total - model.step) / speed / (1 - waiting)) if total and speed > 0 else "",
             "speed": "" if math.isnan(speed) else f"{speed:,.0f} steps/s" if speed >= 10 else f"{speed:.1f} steps/s",

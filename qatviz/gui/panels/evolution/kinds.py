@@ -8,6 +8,7 @@ from qatviz.measure_axis import MeasureAxis
 from qatviz.measures import MEASURES
 from qatviz.metric import MODE_NAMES, MODES
 from qatviz.presentation.score_texts import HELD_OUT_LOSS, TOTAL, of_output
+from qatviz.presentation.strength_series import STRENGTH
 from qatviz.protocol.snapshots import STEP_SAMPLE
 from qatviz.telemetry.score_series import DEFAULT_METRICS, ScoreSeries, loss_name, step_loss_name
 
@@ -161,6 +162,7 @@ KINDS = (
     _kind("oscillating", "oscillating", "snapshot:{}/oscillating", NOT_TRACKED),
     _kind("frozen_weights", "frozen_weights", "snapshot:{}/frozen_weights", "Waiting for a freezing threshold"),
     _kind(RATE, "learning_rate"),
+    _kind(STRENGTH, STRENGTH),
 )
 DEFAULT_SHOWN = (LOSS, SCORE, "sqnr")
 

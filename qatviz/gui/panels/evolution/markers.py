@@ -19,6 +19,7 @@ from qatviz.settings import (
     MIN_MAX,
     MOVING_AVERAGE,
     MSE,
+    NO_MAP,
     PERCENTILE,
     RUN,
     WEIGHTS,
@@ -42,6 +43,7 @@ _SWITCHES = {
     "per_channel": ("per channel", "per tensor"),
     "power_of_two": ("2ⁿ scale", "any scale"),
     "freeze_ranges": ("frozen", "unfrozen"),
+    "stochastic_rounding": ("stochastic", "nearest"),
     "trainable": ("trainable", "kept"),
 }
 #: Labels of range methods.
@@ -153,6 +155,8 @@ def _short_change(change: events.Change) -> str:
         return _SWITCHES[name][0 if change.new else 1]
     if tensor == RUN:
         return f"{ {'learning_rate': 'lr'}.get(name, name.replace('_', ' ')) } {value_text(name, change.new)}"
+    if name == "weight_map":
+        return "no map" if change.new == NO_MAP else change.new
     new = _RANGE_METHODS.get(change.new) or value_text(name, change.new)
     return new if isinstance(change.new, str) else f"{name.replace('_', ' ')} {new}"
 

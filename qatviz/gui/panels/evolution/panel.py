@@ -22,6 +22,7 @@ from qatviz.presentation.chart import PLAIN, SELECTED
 from qatviz.presentation.chart import Marker as ChartMarker
 from qatviz.presentation.moments import OTHER_ROLE, SHOWN_ROLE
 from qatviz.presentation.series import Clock, SeriesReader
+from qatviz.presentation.strength_series import HistoryWithStrength, strengths
 from qatviz.protocol import events
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record.refill import STEPS as STEP_TRACK
@@ -224,6 +225,7 @@ class EvolutionPanel(Panel):
 
     def _forget_run(self) -> None:
         self._history: Optional[History] = None
+        self._drawn_history: Optional[History] = None
         self._reader: Optional[SeriesReader] = None
         self._clock = Clock()
         self._first_step: Optional[int] = None
@@ -246,10 +248,14 @@ class EvolutionPanel(Panel):
             self.plots[own.key].set_kind(own)
         self.bar.name_plot(kind)
         self._set_further_plots(further)
-        self._reader = SeriesReader(self._history)
+        self._drawn_history = HistoryWithStrength(self._history, self._strengths)
+        self._reader = SeriesReader(self._drawn_history)
         self._start_clock()
         self.axis.begin = self.axis.newest = 0.0
         self.axis.reset()
+
+    def _strengths(self, steps: np.ndarray) -> np.ndarray:
+        return strengths(steps, self.model.log, self.model.book_at_point)
 
     def _start_clock(self) -> None:
         """Rebuild the clock from the snapshots and steps of the present branch."""
@@ -270,7 +276,7 @@ class EvolutionPanel(Panel):
         self.axis.update(*map(float, ends))
 
     def _view(self) -> View:
-        model, history, reader = self.model, self._history, self._reader
+        model, history, reader = self.model, self._drawn_history, self._reader
         assert history is not None, "only a run has a view"
         assert reader is not None, "a history has a reader"
         tensors = tuple(model.selected or (model.current,))

@@ -23,7 +23,7 @@ from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presentation.axis_range import steady_extent, steady_top
 from qatviz.presentation.histogram import HistogramView, PendingGrid, top_count
 from qatviz.protocol.snapshots import Snapshot, oldest_age_s
-from qatviz.settings import WEIGHTS, QuantizerSettings
+from qatviz.settings import NO_MAP, WEIGHTS, QuantizerSettings
 
 #: Maximum time (s) for painting tiles in one frame; the others are painted in the next frames.
 BUDGET_S = 0.003
@@ -254,7 +254,7 @@ class HistogramsPanel(Panel):
         )
         if self.bar.options.log2_values:
             shown = to_log2(shown)
-        badge = _badge(tensor.kind, snapshot.num_bits[index], self.model.settings_at(snapshot, name), is_on)
+        badge = _badge(tensor.kind, self.model.settings_at(snapshot, name), is_on)
         readout = _readout(measure(name, "sqnr_db"), measure(name, "frozen_weights"), clipped) if is_on else ()
         content = TileContent(name, badge, readout, shown, self._pending(name))
         return content, self._view(plan, snapshot, tensor, shown)
@@ -263,7 +263,7 @@ class HistogramsPanel(Panel):
         ghost = ghost_of(self.model, self.edits, name) if self._has_ghosts else None
         if ghost is None:
             return None
-        badge = _badge(ghost.tensor.kind, ghost.settings.num_bits, ghost.settings, ghost.active)
+        badge = _badge(ghost.tensor.kind, ghost.settings, ghost.active)
         if not ghost.active:
             return Pending(PendingGrid(np.nan, np.nan, np.nan), "→ " + badge.text, "→ float")
         error = ghost.quantity("sqnr_db", ghost.measures.sqnr_db).text
@@ -328,14 +328,16 @@ def _readout(sqnr_db: float, frozen: float, clipped: float) -> Tuple[str, ...]:
     return (*shown, f"{_CLIPPED.text(clipped)} {_CLIPPED.name}")
 
 
-def _badge(kind: str, num_bits: int, settings: QuantizerSettings, is_on: bool) -> TileBadge:
+def _badge(kind: str, settings: QuantizerSettings, is_on: bool) -> TileBadge:
     """Return a badge: ``w8 sym`` for symmetric 8-bit weights, ``a float`` for activations that are not quantized."""
     if not is_on:
         return TileBadge(kind[0] + " float")
+    is_chosen = not settings.has_coded_map  # otherwise the map determines the grid
     flags = (
-        (settings.symmetric, "sym"),
-        (settings.narrow_range, "narrow"),
+        (settings.effective_map != NO_MAP, settings.effective_map),
+        (is_chosen and settings.symmetric, "sym"),
+        (is_chosen and settings.narrow_range, "narrow"),
         (settings.per_channel, "ch"),
         (settings.power_of_two, "2ⁿ"),
     )
-    return TileBadge(kind[0] + str(num_bits), tuple(text for is_set, text in flags if is_set))
+    return TileBadge(kind[0] + settings.text("num_bits", kind), tuple(text for is_set, text in flags if is_set))

@@ -24,7 +24,7 @@ class BitsDelegate(QtWidgets.QStyledItemDelegate):
         self, parent: QtWidgets.QWidget, option: QtWidgets.QStyleOptionViewItem, index: QtCore.QModelIndex
     ) -> QtWidgets.QWidget:
         tensor = self._shown.tensor(index.row())
-        box = NumberBox(QUANTIZER_SETTINGS[_BITS], parent)
+        box = NumberBox(QUANTIZER_SETTINGS[_BITS].of_kind(tensor.rpartition(".")[2]), parent)
         box.setFrame(False)
         box.setAutoFillBackground(True)
         box.setAccessibleName(f"Bits of {tensor}")

@@ -48,6 +48,8 @@ _TRAINING = (
     "keep_zeros",
     "freeze_batch_norm",
     "round_biases",
+    "ramp_start",
+    "ramp_end",
 )
 _OSCILLATION = tuple(settings_of(OscillationSettings))
 _AUGMENTATION = tuple(name for name in RUN_SETTINGS if name.startswith("augment_"))
@@ -159,6 +161,8 @@ class RunSettingsPanel(Panel):
         if self.model.network is not None:
             others.update(wanted.run.unused_augmentation(self.model.network.input_shape))
         others.update(wanted.unused_run_settings)
+        if not wanted.run.has_ramp:
+            others.add("ramp_start")
         if not wanted.run.keep_best and not wanted.run.patience:
             others.add("monitor")
         if self.model.run is not None and self.model.run.description.get("task") == REGRESSION:

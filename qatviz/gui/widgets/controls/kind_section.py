@@ -12,12 +12,14 @@ from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 from qatviz.protocol.settings_book import training_only
 from qatviz.settings import (
+    BINARY,
     EXTREMES,
     FROZEN,
     HISTOGRAM_METHODS,
     MOVING_AVERAGE,
     PERCENTILE,
     QUANTIZER_SETTINGS,
+    TERNARY,
     QuantizerSettings,
     RunSettings,
 )
@@ -28,6 +30,8 @@ NAMED = 20
 _AVERAGING = (MOVING_AVERAGE, *HISTOGRAM_METHODS)
 #: Settings that choose the range.
 _OF_RANGES = ("range_method", "percentile", "ema_decay")
+#: Settings without effect if the map of weights chooses the codes.
+_OF_GRID = ("symmetric", "narrow_range", "range_method", "percentile", "stochastic_rounding")
 _RANGES_FROZEN = "All ranges are frozen (Freeze ranges is on)."
 
 
@@ -40,7 +44,7 @@ class KindSection(QtWidgets.QWidget):
         self.kind = kind
         self.tensors: Sequence[str] = ()
         self.controls = {
-            name: SettingControl(setting, context.theme, kind)
+            name: SettingControl(setting.of_kind(kind), context.theme, kind)
             for name, setting in QUANTIZER_SETTINGS.items()
             if kind in setting.kinds
         }
@@ -160,6 +164,12 @@ def no_effect_reason(
 
     ``fixed_ranges`` has the functions whose ranges the tensors have, if all of them have a fixed one.
     """
+    if name in _OF_GRID and all(s.has_coded_map for s in wanted):
+        return f"The map {wanted[0].effective_map} determines it."
+    if name == "num_bits" and all(s.effective_map == TERNARY for s in wanted):
+        return "Ternary weights have the codes -1, 0 and 1 with any number of bits above 1."
+    if name == "weight_map" and all(s.effective_map == BINARY for s in wanted):
+        return "Weights of 1 bit are binary."
     if name in _OF_RANGES and fixed_ranges:
         return f"The range is fixed by TFLite's {' and '.join(sorted(set(fixed_ranges)))}."
     if name in _OF_RANGES and run.freeze_ranges:

@@ -21,7 +21,7 @@ _SAME = 1e-9
 
 def default_of(setting: Setting, kind: str = "") -> Any:
     """Return the setting's default, which may depend on the ``kind`` of tensor."""
-    if kind and QUANTIZER_SETTINGS.get(setting.name) is setting:
+    if kind and setting.name in QUANTIZER_SETTINGS and kind in setting.kinds:
         return getattr(quantizer_settings(kind), setting.name)
     return setting.default
 
