@@ -286,7 +286,7 @@ class QuantizerSettings(SettingsRecord):
             ("dampening", f"dampening {self.dampening:g}" if self.dampening else "no dampening", self.dampening > 0),
             (
                 "freeze_threshold",
-                f"frozen above {self.freeze_threshold:g} reversals a step" if self.freeze_threshold else "no freezing",
+                f"freezing at {self.freeze_threshold:g}" if self.freeze_threshold else "no freezing",
                 self.freeze_threshold > 0,
             ),
         )

@@ -46,6 +46,8 @@ class Distribution:
         compared with ``counts``.
     level_bands : np.ndarray or None
         float64 ``[n_levels, 2]``: smallest and largest level that a code has in any channel; None with one scale.
+    frozen : np.ndarray or None
+        float64 ``[n_bins]``: part of ``quantized`` that are frozen weights; None if there are none.
     level_frozen : np.ndarray or None
         float64 ``[n_levels]``: fraction of the values on each level that are frozen weights; None if there are none.
     representable : (float, float) or None
@@ -68,6 +70,7 @@ class Distribution:
     level_counts: Optional[np.ndarray] = None
     level_heights: Optional[np.ndarray] = None
     level_bands: Optional[np.ndarray] = None
+    frozen: Optional[np.ndarray] = None
     level_frozen: Optional[np.ndarray] = None
     representable: Optional[Tuple[float, float]] = None
     is_log2: bool = False
@@ -106,6 +109,8 @@ def distribution(
     plain = Distribution(
         edges, counts, outside, to_zero, quantized, zero_bin, representable=known, sample=histogram.sample
     )
+    if histogram.frozen_bins is not None:
+        plain = replace(plain, frozen=histogram.frozen_bins.astype(np.float64))
     return _with_levels(plain, histogram, grid)
 
 
@@ -252,6 +257,7 @@ def to_log2(plain: Distribution) -> Distribution:
             representable=representable,
             is_log2=True,
             sample=plain.sample,
+            frozen=None if plain.frozen is None else _by_size(plain.edges, plain.frozen, 2.0**exponents),
         ),
         plain,
     )

@@ -213,8 +213,8 @@ def _worst(
 def _oscillation(measures: Mapping[str, float], error: int) -> str:
     frozen = measures["frozen_weights"]
     return _joined(
-        f"{percent_text(measures['oscillating'])} of the weights oscillate between two codes, which keeps the network "
-        "from converging.",
+        f"{percent_text(measures['oscillating'])} of the weights oscillate between two codes, which hinders "
+        "convergence.",
         f"{percent_text(frozen)} are frozen." if frozen > 0 else "",
         f"Rounding dominates the error, which is {_relative(measures)}." if error > GOOD else "",
     )

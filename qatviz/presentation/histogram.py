@@ -246,7 +246,13 @@ class HistogramScene:
             return []
         if shown.levels is None or shown.level_edges is None or shown.level_heights is None:
             x = self._x(shown.edges)
-            return [self._steps(x, self._height(shown.quantized), _OUTLINE_FILL, _OUTLINE)]
+            outline = [self._steps(x, self._height(shown.quantized), _OUTLINE_FILL, _OUTLINE)]
+            frozen = shown.frozen
+            return (
+                outline
+                if frozen is None
+                else [*outline, self._steps(x, visible(self._height(frozen), frozen), _FROZEN)]
+            )
         low, high = self._x(shown.level_edges[:, 0]), self._x(shown.level_edges[:, 1])
         is_wide = high - low >= SPIKE_SPACING_PX
         heights = self._level_pixels(shown.level_heights)
@@ -255,6 +261,9 @@ class HistogramScene:
             dense = ~is_wide
             x = np.append(low[dense], high[dense][-1])
             shapes.append(self._steps(x, heights[dense], _OUTLINE_FILL, _OUTLINE))
+            if shown.level_frozen is not None:
+                part = shown.level_frozen[dense]
+                shapes.append(self._steps(x, visible(heights[dense] * part, part), _FROZEN))
         if is_wide.any():
             bands = shown.level_bands if shown.level_bands is not None else np.stack([shown.levels] * 2, axis=1)
             frozen = None if shown.level_frozen is None else shown.level_frozen[is_wide]

@@ -131,6 +131,8 @@ class TensorHistogram:
         float32 and int32, ``[num_channels]`` if quantized per channel, else ``[1]``.
     frozen_counts : np.ndarray or None
         int64 ``[n_codes]``: part of ``code_counts`` that are frozen weights; None if the tensor has none.
+    frozen_bins : np.ndarray or None
+        int64 ``[n_bins]``: part of ``quantized_counts`` that are frozen weights; None if the tensor has none.
     size : int
         Number of measured values; 0 if unknown (in records of 0.1.0).
     zeros : int or None
@@ -153,6 +155,7 @@ class TensorHistogram:
     zeros: Optional[int] = None
     distinct: Optional[int] = None
     frozen_counts: Optional[np.ndarray] = None
+    frozen_bins: Optional[np.ndarray] = None
 
     @property
     def sample(self) -> Optional[int]:

@@ -37,7 +37,9 @@ _MAX_PAYLOAD = 1 << 28
 _STEP_COLUMNS = ("steps", "seconds", "loss", "learning_rate")
 #: Largest number of bins and of codes of a histogram that are accepted.
 _MAX_BINS, _MAX_CODES = 1 << 12, 1 << 16
-_OPTIONAL_ARRAYS = ("code_counts", "frozen_counts")
+_OPTIONAL_ARRAYS = ("code_counts", "frozen_counts", "frozen_bins")
+#: Arrays of frozen weights, and those that they are a part of.
+_PARTS = (("frozen_counts", "code_counts"), ("frozen_bins", "quantized_counts"))
 _BITS = QUANTIZER_SETTINGS["num_bits"]
 #: Permitted array types, little endian. NumPy evaluates parts of other type names as Python, which would be unsafe.
 _TYPE_NAME = re.compile(r"\|b1|[|<][iu][1248]|<f[248]")
@@ -49,6 +51,7 @@ _HISTOGRAM_ARRAYS = (
     "quantized_counts",
     "code_counts",
     "frozen_counts",
+    "frozen_bins",
     "channel_min",
     "channel_max",
     "scale",
@@ -273,10 +276,10 @@ def _checked_histogram(
     for field in _OPTIONAL_ARRAYS:
         if fields[field] is not None:
             values.counts(fields[field], where + field, _MAX_CODES)
-    if fields["frozen_counts"] is not None:
-        whole = fields["code_counts"]
-        if whole is None or len(whole) != len(fields["frozen_counts"]) or (fields["frozen_counts"] > whole).any():
-            raise ValueError(f"{where}frozen_counts are no part of code_counts")
+    for part, whole in _PARTS:
+        found, all_ = fields[part], fields[whole]
+        if found is not None and (all_ is None or len(all_) != len(found) or (found > all_).any()):
+            raise ValueError(f"{where}{part} are no part of {whole}")
     pairs = (("channel_min", "f", "channel_max", "f"), ("scale", "f", "zero_point", "i"))
     for first, first_kind, second, second_kind in pairs:
         lengths = [

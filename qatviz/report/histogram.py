@@ -89,7 +89,7 @@ def histogram(shown: Shown, title: str, axis: Optional[Tuple[float, float]] = No
 def legend(snapshots: Sequence[Optional[Snapshot]]) -> Markup:
     """Return the legend of the histograms of ``snapshots``, with samples of the shapes."""
     shown = [known for snapshot in snapshots if snapshot is not None for known in snapshot.histograms.values()]
-    has_frozen = any(known.frozen_counts is not None for known in shown)
+    has_frozen = any(known.frozen_bins is not None for known in shown)
     width, height = SAMPLE_SIZE
     entries = [
         element(

@@ -224,12 +224,6 @@ class TrainingGraph:
         """Set the arrays that :meth:`read_oscillation` returns."""
         self._load_oscillation(self._session, arrays)
 
-    def snapshot_oscillation(self) -> Optional[OscillationArrays]:
-        """Return measures of the weights of the published state, which is the present one; None unless tracked."""
-        if TRACK not in self._variant.parts:
-            return None
-        return OscillationArrays(*self._prepared("snapshot_oscillation", self._oscillation_fetches)())
-
     def read_weights(self) -> List[np.ndarray]:
         """Return the input of every weight quantizer, float32 with batch norm folded in, in the order of the layout."""
         weights: List[np.ndarray] = self._read_weights()
@@ -335,7 +329,22 @@ class TrainingGraph:
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
-        flat = self._snapshot(*self._snapshot_inputs())
+        return self._fields_by_tensor(self._snapshot(*self._snapshot_inputs()))
+
+    def snapshot_with_oscillation(self) -> Tuple[List[probes.SnapshotTensors], Optional[OscillationArrays]]:
+        """Return :meth:`snapshot`, and the measures of oscillation of the present state, which must be published.
+
+        They are None unless weights are tracked.
+        """
+        if TRACK not in self._variant.parts:
+            return self.snapshot(), None
+        fetches = [self._oscillation_fetches, self._snapshot_fetches]
+        oscillation, flat = self._prepared("snapshot with oscillation", fetches, self._eval_feeds)(
+            *self._snapshot_inputs()
+        )
+        return self._fields_by_tensor(flat), OscillationArrays(*oscillation)
+
+    def _fields_by_tensor(self, flat: List[np.ndarray]) -> List[probes.SnapshotTensors]:
         size = len(probes.SnapshotTensors._fields)
         return [probes.SnapshotTensors(*flat[i * size : (i + 1) * size]) for i in range(len(self.plan.tensors))]
 
@@ -443,10 +452,9 @@ class TrainingGraph:
         self._eval_fetch = self._heads.scores(lowered.outputs, labels)
         self._eval_loss = self._heads.total(self._heads.losses(lowered.outputs, labels))
         self._build_snapshot(lowered.quantizers)
-        probe = OscillationProbe(
-            lowered.quantizers, values[oscillation.FROZEN_LEVELS], self._values["oscillation_frequency"]
-        )
-        self._oscillation_fetches = probe.fetches
+        edges = [self._edges[self.layout.leaders[group].name] for group in self.layout.weights]
+        levels, frequency = values[oscillation.FROZEN_LEVELS], self._values["oscillation_frequency"]
+        self._oscillation_fetches = OscillationProbe(lowered.quantizers, edges, levels, frequency).fetches
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
         previous = {
@@ -461,6 +469,7 @@ class TrainingGraph:
         self._snapshot_fetches = [field for fetch in probe.fetches for field in fetch] + [tf.group(*probe.remember)]
         self._forget_op = probe.forget
         self._snapshot_sources = probe.sources
+        self._edges = {tensor.name: fetch.edges for tensor, fetch in zip(self.plan.tensors, probe.fetches)}
         self._inspect: Dict[str, Callable[..., np.ndarray]] = {}
         self._code_variables = dict(previous, known=known)
         self._load_codes = Loader(self._code_variables, self._code_variables)

@@ -108,7 +108,7 @@ class Measuring:
         started = time.perf_counter()
         self._phase = phase(live.step)
         with graph.published(restore_previous=self._is_published_needed):
-            arrays, oscillation = graph.snapshot(), graph.snapshot_oscillation()
+            arrays, oscillation = graph.snapshot_with_oscillation()
             self._put(make_snapshot(arrays, live.book, live.point, live.seconds, oscillation))
             for name in sorted(self._inspected):
                 self._put(TensorValues(live.step, name, read_only(graph.tensor_values(name))))

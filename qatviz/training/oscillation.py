@@ -15,7 +15,7 @@ from qatviz.quant.constants import shared_constant
 from qatviz.quant.frozen_levels import split
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.oscillation import FROZEN_LEVELS, MOMENTUM, NO_LEVEL, STATE
-from qatviz.training.probes import MAX_CODE_BITS
+from qatviz.training.probes import MAX_CODE_BITS, histogram_of, histogram_stride
 from qatviz.training.variables import StateVariable
 
 Tensors = Dict[str, tf.Tensor]
@@ -160,6 +160,8 @@ class OscillationProbe:
     ----------
     quantizers : LiveQuantizers
         Quantizers of the evaluation copy.
+    edges : list of tf.Tensor
+        Outer edges of the histogram of each weight tensor, float32 ``[2]``.
     frozen_levels, frequency : tf.Tensor
         Arrays of :data:`.oscillation.STATE`: those of the evaluation copy, and of the training copy at that time.
 
@@ -169,36 +171,54 @@ class OscillationProbe:
         The arrays of :class:`OscillationArrays`.
     """
 
-    def __init__(self, quantizers: LiveQuantizers, frozen_levels: tf.Tensor, frequency: tf.Tensor):
+    def __init__(
+        self, quantizers: LiveQuantizers, edges: List[tf.Tensor], frozen_levels: tf.Tensor, frequency: tf.Tensor
+    ):
         positions = quantizers.positions
         leaders = [positions.leaders[group] for group in positions.weights]
         shapes = [tensor.shape for tensor in leaders]
         oscillates = tf.cast(frequency > np.float32(OSCILLATES), tf.float32)
         oscillating = [tf.reduce_mean(part) for part in split(oscillates, shapes)]
-        frozen, counts = [], []
-        for tensor, levels in zip(leaders, split(frozen_levels, shapes)):
+        frozen, counts, bins = [], [], []
+        for tensor, levels, ends in zip(leaders, split(frozen_levels, shapes), edges):
             is_frozen = tf.not_equal(levels, NO_LEVEL)
             frozen.append(tf.reduce_mean(tf.cast(is_frozen, tf.float32)))
-            _, zero_point, half = quantizers.code_parameters(tensor.name)
+            scale, zero_point, half = quantizers.code_parameters(tensor.name)
             known = tf.where(is_frozen, levels, tf.zeros_like(levels))
-            codes = tf.reshape(known, [-1, tensor.num_channels]) + zero_point + half
+            rows = tf.reshape(known, [-1, tensor.num_channels])
+            bins.append(_bins(tf.cast(rows, tf.float32) * scale, tf.reshape(is_frozen, tf.shape(rows)), ends))
+            codes = rows + zero_point + half
             codes = tf.reshape(tf.clip_by_value(codes, 0, 2 * half - 1), tensor.shape)
             # 0 are the others, which are not counted.
             shifted = tf.reshape(tf.where(is_frozen, codes + 1, tf.zeros_like(codes)), [-1])
             size = 2**MAX_CODE_BITS + 1
             counts.append(tf.bincount(shifted, minlength=size, maxlength=size)[1:])
-        self.fetches = [tf.stack(oscillating), tf.stack(frozen), tf.stack(counts)]
+        self.fetches = [tf.stack(oscillating), tf.stack(frozen), tf.stack(counts), tf.stack(bins)]
 
 
 class OscillationArrays(NamedTuple):
-    """What a snapshot fetches: fractions float32 ``[W]``, and numbers of frozen weights by code, int32 ``[W, codes]``.
+    """What a snapshot fetches of each weight tensor.
 
-    Codes are counted from the lowest one on.
+    Attributes
+    ----------
+    oscillating, frozen : np.ndarray
+        float32 ``[W]``: fractions of the weights.
+    frozen_counts : np.ndarray
+        int32 ``[W, codes]``: number of frozen weights of each code, from the lowest one on.
+    frozen_bins : np.ndarray
+        int32 ``[W, bins]``: number of frozen weights in each bin of the histogram, of as many rows as that has.
     """
 
     oscillating: np.ndarray
     frozen: np.ndarray
     frozen_counts: np.ndarray
+    frozen_bins: np.ndarray
+
+
+def _bins(values: tf.Tensor, is_frozen: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
+    """Return the histogram of the frozen ones of ``values`` ``[n, channels]``, of the rows that snapshots sort."""
+    stride = histogram_stride(values.shape.num_elements())
+    return histogram_of(tf.boolean_mask(values[::stride], is_frozen[::stride]), edges)
 
 
 def _ramp(kind: tf.Tensor, step: tf.Tensor, period: tf.Tensor) -> tf.Tensor:

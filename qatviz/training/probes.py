@@ -206,8 +206,8 @@ def _measured(
         tf.stack([signal, mse, clipping, rounding, *shares, relative, used, entropy]),
         number,
         edges,
-        _histogram(source[::stride], edges),
-        _histogram(values[::stride], edges),
+        histogram_of(source[::stride], edges),
+        histogram_of(values[::stride], edges),
         shown,
         channel_min,
         channel_max,
@@ -245,7 +245,15 @@ def _edges(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
     return tf.stack([low, tf.where(high > low, high, low + tf.maximum(1.0, tf.abs(low)))])
 
 
-def _histogram(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
+def histogram_stride(number: int) -> int:
+    """Return the stride of the rows of a tensor of ``number`` values that are sorted into bins.
+
+    It is odd, so that the sample does not follow a period of the tensor.
+    """
+    return ((number - 1) // HISTOGRAM_SAMPLE + int(number > HISTOGRAM_SAMPLE)) | 1
+
+
+def histogram_of(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
     """Return the histogram of ``values``; NaN, which the kernel does not support, counts as 0."""
     known = tf.where(tf.is_nan(values), tf.zeros_like(values), values)
     return tf.histogram_fixed_width(known, edges, HISTOGRAM_BINS)

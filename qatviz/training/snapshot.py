@@ -1,6 +1,6 @@
 """Conversion of the fetched arrays of a snapshot into its record."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -31,11 +31,10 @@ def make_snapshot(
     settings = [book.of(tensor.name).on_grid() for tensor in tensors]
     enabled = tuple(s.is_active(point.step) for s in settings)
     columns = [_measures(f, s, on) for f, s, on in zip(fetched, settings, enabled)]
-    frozen_counts = _add_oscillation(columns, oscillation, book, point.step)
+    frozen = _add_oscillation(columns, oscillation, book, point.step)
     values = np.array([[column[name] for column in columns] for name in SNAPSHOT_MEASURES], np.float32)
     histograms = {
-        t.name: _histogram(f, s, on, frozen_counts.get(t.name))
-        for t, f, s, on in zip(tensors, fetched, settings, enabled)
+        t.name: _histogram(f, s, on, frozen.get(t.name)) for t, f, s, on in zip(tensors, fetched, settings, enabled)
     }
     num_bits = tuple(s.num_bits for s in settings)
     branch, step, position = point
@@ -44,8 +43,8 @@ def make_snapshot(
 
 def _add_oscillation(
     columns: List[Dict[str, Any]], oscillation: Optional[OscillationArrays], book: SettingsBook, step: int
-) -> Dict[str, np.ndarray]:
-    """Add the measures of oscillation to those of each tensor; return the numbers of frozen weights by code."""
+) -> Dict[str, Tuple[np.ndarray, np.ndarray]]:
+    """Add the measures of oscillation to those of each tensor; return the numbers of frozen weights by code and bin."""
     counts = {}
     positions, tensors = layout(book.plan), book.plan.tensors
     for index, tensor in enumerate(tensors):
@@ -58,7 +57,7 @@ def _add_oscillation(
         if settings.freeze_threshold > 0:
             columns[index]["frozen_weights"] = oscillation.frozen[rank]
         if oscillation.frozen[rank] > 0:
-            counts[tensor.name] = oscillation.frozen_counts[rank]
+            counts[tensor.name] = oscillation.frozen_counts[rank], oscillation.frozen_bins[rank]
     return counts
 
 
@@ -86,7 +85,10 @@ def _measures(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bo
 
 
 def _histogram(
-    fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bool, frozen_counts: Optional[np.ndarray]
+    fetched: SnapshotTensors,
+    settings: QuantizerSettings,
+    enabled: bool,
+    frozen: Optional[Tuple[np.ndarray, np.ndarray]],
 ) -> TensorHistogram:
     scale, zero_point = fetched.scale, fetched.zero_point
     if not settings.per_channel:
@@ -94,10 +96,12 @@ def _histogram(
     code_counts = None
     if enabled and settings.num_bits <= MAX_CODE_BITS:
         code_counts = read_only(fetched.code_counts[: 2**settings.num_bits].astype(np.int64))
-    frozen = None
-    if code_counts is not None and frozen_counts is not None:
-        # Computed by another call of the session on the same state: at most as many as have the code.
-        frozen = read_only(np.minimum(frozen_counts[: 2**settings.num_bits], code_counts).astype(np.int64))
+    frozen_counts = frozen_bins = None
+    if frozen is not None and enabled:
+        # A value next to the edge of a bin may be sorted into either.
+        frozen_bins = read_only(np.minimum(frozen[1], fetched.quantized_counts).astype(np.int64))
+        if code_counts is not None:
+            frozen_counts = read_only(np.minimum(frozen[0][: 2**settings.num_bits], code_counts).astype(np.int64))
     edges = np.linspace(fetched.edges[0], fetched.edges[1], HISTOGRAM_BINS + 1).astype(np.float32)
     return TensorHistogram(
         edges=read_only(edges),
@@ -112,5 +116,6 @@ def _histogram(
         size=int(fetched.size),
         zeros=int(fetched.value_counts[0]),
         distinct=int(fetched.value_counts[1]) if fetched.value_counts[1] >= 0 else None,
-        frozen_counts=frozen,
+        frozen_counts=frozen_counts,
+        frozen_bins=frozen_bins,
     )

@@ -30,6 +30,7 @@ from qatviz.protocol.trials import SettingsEvaluated
 from qatviz.quant import live_state
 from qatviz.quant.affine import choose_grid, fake_quant, quantize
 from qatviz.quant.measures import flip_rate, measure
+from qatviz.settings import WEIGHTS
 from qatviz.telemetry.collector import Rewind
 from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed
@@ -183,8 +184,8 @@ class StagedRun(RunHandle):
                 range_min=grid.minimum.min(),
                 range_max=grid.maximum.max(),
                 flip_rate=flip_rate(codes, self._codes.get(tensor.name)),
-                oscillating=np.nan,
-                frozen_weights=np.nan,
+                oscillating=0.01 if tensor.kind == WEIGHTS else np.nan,
+                frozen_weights=0.0 if tensor.kind == WEIGHTS else np.nan,
             )
             self._codes[tensor.name] = codes
             columns.append([row[name] for name in SNAPSHOT_MEASURES])

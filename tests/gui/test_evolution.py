@@ -91,6 +91,8 @@ def test_every_plot_draws_the_values_of_the_history(context, panel, staged):
         "scale": "conv1.weights/scale",
         "zero_point": "conv1.weights/zero_point",
         "flip_rate": "snapshot:conv1.weights/flip_rate",
+        "oscillating": "snapshot:conv1.weights/oscillating",
+        "frozen_weights": "snapshot:conv1.weights/frozen_weights",
         "learning_rate": "learning_rate",
     }
     for kind in KINDS:

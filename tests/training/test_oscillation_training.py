@@ -238,7 +238,9 @@ def test_snapshots_have_the_fractions_and_the_frozen_part_of_each_code(paused):
     run = paused(convnet(), run=FAST, weights=FREEZING)
     run.step(40)
     state = run.graph.read_state()
-    found = run.graph.snapshot_oscillation()
+    run.graph.publish()
+    tensors, found = run.graph.snapshot_with_oscillation()
+    fetched = {tensor.name: own for tensor, own in zip(run.plan.tensors, tensors)}
     for index, tensor in enumerate(run.leaders):
         part = run.split(state["oscillation_frequency"])[tensor.name]
         assert found.oscillating[index] == pytest.approx((part > 0.005).mean())
@@ -246,6 +248,10 @@ def test_snapshots_have_the_fractions_and_the_frozen_part_of_each_code(paused):
         assert found.frozen[index] == pytest.approx((levels != NO_LEVEL).mean())
         counts = np.bincount(levels[levels != NO_LEVEL] + 2, minlength=256)
         np.testing.assert_array_equal(found.frozen_counts[index], counts)
+        own = fetched[tensor.name]
+        assert found.frozen_bins[index].sum() == counts.sum()
+        assert (found.frozen_bins[index] <= own.quantized_counts).all()
+        assert (counts <= own.code_counts).all()
     assert found.frozen.any()
 
 

@@ -159,7 +159,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         """Return the title and the legend of a saved figure."""
         contents = [self._tiles[name].content for name in self.visible_names()]
         has_pending = any(content is not None and content.pending is not None for content in contents)
-        has_frozen = any(content is not None and content.shown.level_frozen is not None for content in contents)
+        has_frozen = any(content is not None and content.shown.frozen is not None for content in contents)
         shown = legend_entries([*[PENDING] * has_pending, *[FROZEN] * has_frozen])
         return Caption("Histograms", (), [LegendItem(sample(entry.key), entry.label) for entry in shown])
 

@@ -185,7 +185,7 @@ class HistogramsPanel(Panel):
         self._has_ghosts = has_ghosts(self.model, self.edits)
         shown = self.model.shown
         known = () if shown is None else shown.histograms.values()
-        self.bar.show_present(self._has_ghosts, any(histogram.frozen_counts is not None for histogram in known))
+        self.bar.show_present(self._has_ghosts, any(histogram.frozen_bins is not None for histogram in known))
 
     def _update_serials(self) -> None:
         if self.model.plan is not self._plan:

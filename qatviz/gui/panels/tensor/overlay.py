@@ -71,7 +71,7 @@ class OverlayPlot(TensorPlot):
         return [*scene.count_axis(metrics), scene.content(metrics)]
 
     def legend_items(self) -> Sequence[LegendItem]:
-        has_frozen = self.shown is not None and self.shown.level_frozen is not None
+        has_frozen = self.shown is not None and self.shown.frozen is not None
         present = [*[PENDING] * (self.pending is not None), *[FROZEN] * has_frozen]
         return [LegendItem(sample(entry.key), entry.label) for entry in legend_entries(present)]
 

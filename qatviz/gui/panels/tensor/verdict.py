@@ -100,18 +100,17 @@ class VerdictLine(QtWidgets.QWidget):
         known = self._model.values.get(name)
         values = known.values if known is not None and known.values.size else None
         is_old = values is not None and fresh_values(self._model, name) is None
-        known_remedies = self._possible_remedies(view, book.run.freeze_ranges)
+        plan, held = book.plan, book.run.freeze_ranges
+        known_remedies = self._possible_remedies(view, held)
         lasts = _REMEDY_LASTS_S if known_remedies else _OFFER_LASTS_S
-        question = (name, book.plan, view.settings, book.run.freeze_ranges, view.is_active, values is None)
-        if (*question, *known_remedies) != self._question:
+        question = (name, plan, view.settings, held, view.is_active, values is None, *known_remedies)
+        if question != self._question:
             self._clear()
         elif self._is_trying or self._clock() - self._tried_at < lasts:
             return
-        self._question, self._tried_at = (*question, *known_remedies), self._clock()
+        self._question, self._tried_at = question, self._clock()
         self._remedies = known_remedies
-        self._begin_trials = lambda: estimated_trials(
-            view.snapshot, book.plan, name, view.settings, book.run.freeze_ranges, values, is_old
-        )
+        self._begin_trials = lambda: estimated_trials(view.snapshot, plan, name, view.settings, held, values, is_old)
         self._try_next()
 
     def apply_theme(self) -> None:
