@@ -7,8 +7,8 @@ import numpy as np
 
 from qatviz.analysis.channels import ChannelsOverview, RunChannels, channel_ranges, screened
 from qatviz.errors import NetworkError, RunStateError, about
-from qatviz.export.integers.frozen_state import folded
 from qatviz.export.progress import Progress
+from qatviz.network.folding import folded
 from qatviz.network.plan import QuantizationPlan, quantization_plan
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.settings_book import SettingsBook
