@@ -157,7 +157,9 @@ class LearnedRounding:
         :meth:`Rounding.error` of the nearest and of the learned rounding.
     """
 
-    def __init__(self, problem: Rounding, rows: np.ndarray, target: np.ndarray, iterations: int, random: np.random.RandomState):
+    def __init__(
+        self, problem: Rounding, rows: np.ndarray, target: np.ndarray, iterations: int, random: np.random.RandomState
+    ):
         self._problem, self._rows, self._target = problem, rows, target
         self._iterations, self._random = iterations, random
         fraction = problem.weights / problem.scale - np.floor(problem.weights / problem.scale)

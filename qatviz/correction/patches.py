@@ -21,9 +21,7 @@ def has_rows(unit: Unit) -> bool:
     return is_convolution or isinstance(unit.op, Dense)
 
 
-def sampled_rows(
-    unit: Unit, x: np.ndarray, outputs: np.ndarray, number: int, random: np.random.RandomState
-) -> Rows:
+def sampled_rows(unit: Unit, x: np.ndarray, outputs: np.ndarray, number: int, random: np.random.RandomState) -> Rows:
     """Return rows at ``number`` random positions of the output, or at all if there are fewer.
 
     Parameters

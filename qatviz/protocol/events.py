@@ -196,7 +196,6 @@ class CommandApplied(Event):
     changes: Tuple[Change, ...] = field(metadata=_json_form(_changes_to, _changes_from), default=())
     checkpoint: str = ""  # checkpoint of the state before the command, if one was saved
 
-
     @property
     def has_effect(self) -> bool:
         """True if the command changed settings or corrected the network."""

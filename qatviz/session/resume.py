@@ -10,7 +10,14 @@ from qatviz.protocol.commands import ApplyPreset, ChangeSettings, ScheduledComma
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.session.begin import absolute_source, new_record, placement_of, prepared_run, schedule_of
+from qatviz.session.begin import (
+    absolute_source,
+    new_record,
+    placement_of,
+    prepared_run,
+    schedule_of,
+    scheduled_corrections,
+)
 from qatviz.session.changes import check_change
 from qatviz.session.checkpoints import rewind_record, starting_point
 from qatviz.session.own_code import recorded_functions
@@ -130,7 +137,9 @@ def _continued_spec(reader: RecordReader, request: ContinuationRequest, notify: 
         for change in request.changes:
             if change.step is not None and change.step < step:
                 raise SettingError.of_field("changes", f"{change.text!r}: the run continues from step {step}")
-        return replace(spec, schedule=spec.schedule + replay + at_once + schedule_of(request.changes, spec, notify))
+        later = schedule_of(request.changes, spec, notify)
+    corrections = tuple(scheduled_corrections(request.corrections, step, spec.steps, notify))
+    return replace(spec, schedule=spec.schedule + replay + at_once + later + corrections)
 
 
 def _immediate_commands(request: ContinuationRequest, book: SettingsBook) -> List[SettingsCommand]:

@@ -64,9 +64,10 @@ class CorrectionGraph:
         """Set the state to that of a checkpoint's arrays, under the settings ``book`` after ``step`` steps."""
         settings = live_state.settings_arrays(self._positions, book.quantizers, book.run, step)
         self._load(self._session, {**arrays, **settings})
+        self._load_reference(self._session, arrays)
 
     def load_parameters(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Set the parameters of the network, and leave ranges and settings as they are."""
+        """Set the parameters of the quantized network; those in float, ranges and settings stay as they are."""
         self._load_parameters(self._session, arrays)
 
     def batch_statistics(self, indices: np.ndarray) -> List[Tuple[str, np.ndarray, np.ndarray]]:
@@ -111,7 +112,9 @@ class CorrectionGraph:
         batch_norms = folded_batch_norms(plan, values, {})
         weights = float_weights(network, plan, values, batch_norms)
         quantizers = LiveQuantizers(plan, values, weights)
-        in_float = InferenceLowering(network, plan, values, FloatTensors(plan), batch_norms, dropout_seed=None)
+        reference = self._read_reference()
+        of_reference = folded_batch_norms(plan, reference, {})
+        in_float = InferenceLowering(network, plan, reference, FloatTensors(plan), of_reference, dropout_seed=None)
         quantized = InferenceLowering(network, plan, values, quantizers, batch_norms, dropout_seed=None)
         normalized = StatisticsLowering(network, plan, values, quantizers, batch_norms, dropout_seed=None)
         for lowering in (in_float, quantized, normalized):
@@ -141,6 +144,14 @@ class CorrectionGraph:
         variables = {name: StateVariable(name, dtype, shape) for name, (dtype, shape) in kinds.items()}
         self._load, self._load_parameters = Loader(variables, sorted(variables)), Loader(variables, sorted(parameters))
         return {name: variable.read() for name, variable in variables.items()}
+
+    def _read_reference(self) -> Parameters:
+        """Return the values of the parameters of the network in float, which a correction does not change."""
+        shapes = self._spec.network.all_parameter_shapes()
+        with tf.name_scope("reference"):
+            variables = {name: StateVariable(name, np.float32, shape) for name, shape in shapes.items()}
+            self._load_reference = Loader(variables, sorted(variables))
+            return {name: variable.read() for name, variable in variables.items()}
 
 
 def _channel_means(x: tf.Tensor) -> tf.Tensor:

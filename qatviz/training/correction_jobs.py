@@ -209,7 +209,9 @@ def _rounding(
     scale, zero_point = np.where(scale > 0, scale, np.float32(1)), zero_point.astype(np.float32)
     axes = (0,) if settings.per_channel else tuple(range(matrix.ndim))
     low, high = matrix.min(axis=axes, keepdims=True), matrix.max(axis=axes, keepdims=True)
-    smallest, largest = (np.float32(bound) - zero_point for bound in code_bounds(settings.num_bits, settings.narrow_range))
+    smallest, largest = (
+        np.float32(bound) - zero_point for bound in code_bounds(settings.num_bits, settings.narrow_range)
+    )
     is_end = (matrix == low) | (matrix == high)
     limits = code_limits(low, high, scale, (smallest, largest))
     clip = {ReLU: (0.0, np.inf), ReLU6: (0.0, 6.0)}.get(type(unit.activation))
@@ -245,7 +247,9 @@ def _largest_change(owners: Sequence[str], before: Arrays, after: Arrays) -> str
     shifts, ratios = [], []
     for name in owners:
         deviation = np.sqrt(before[name + ".moving_variance"]) + 1e-12
-        shifts.append((float(np.abs((after[name + ".moving_mean"] - before[name + ".moving_mean"]) / deviation).max()), name))
+        shifts.append(
+            (float(np.abs((after[name + ".moving_mean"] - before[name + ".moving_mean"]) / deviation).max()), name)
+        )
         ratio = np.sqrt(after[name + ".moving_variance"]) / deviation
         ratios.append((float(np.abs(np.log2(np.maximum(ratio, 1e-12))).max()), name))
     shift, ratio = max(shifts), max(ratios)

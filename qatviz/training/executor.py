@@ -187,7 +187,8 @@ class CommandExecutor:
         live, self._corrected = self._live, self._corrected + 1
         # Scheduled commands have no number, and several can be executed at one step.
         before, after = (
-            f"{checkpoint_name(prefix, live.step)}-correction-{self._corrected}" for prefix in (BEFORE_CHANGE, AUTOMATIC)
+            f"{checkpoint_name(prefix, live.step)}-correction-{self._corrected}"
+            for prefix in (BEFORE_CHANGE, AUTOMATIC)
         )
         left = live.capture(before, SaveReason(SaveKind.BEFORE_CHANGE, sent.command))
         live.correct(correction.arrays, correction.weights, correction.activations)

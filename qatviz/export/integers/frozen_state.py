@@ -14,7 +14,7 @@ from qatviz.network.activations import fixed_range
 from qatviz.network.folding import Folded, folded
 from qatviz.network.graph import Network
 from qatviz.network.inputs import input_text
-from qatviz.network.plan import QuantizationPlan, Unit
+from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.quant.affine import AffineGrid, choose_grid

@@ -336,7 +336,7 @@ class MainWindow(RunWindow):
         self.named["discard"].setEnabled(bool(self.edits.unsent))
 
     def _on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.CommandApplied) and event.changes:
+        if isinstance(event, events.CommandApplied) and event.has_effect:
             self._unseen = event.point  # the user waits for a snapshot of it
         if isinstance(event, events.Failed):
             again = ("Resume from the last checkpoint", self.handlers.resume) if self.directory else ("", None)
