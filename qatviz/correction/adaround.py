@@ -105,7 +105,7 @@ def beta_at(iteration: int, iterations: int) -> Optional[float]:
     if iteration < begin:
         return None
     done = (iteration - begin) / max(iterations - begin, 1)
-    return BETAS[1] + 0.5 * (BETAS[0] - BETAS[1]) * (1 + np.cos(done * np.pi))
+    return float(BETAS[1] + 0.5 * (BETAS[0] - BETAS[1]) * (1 + np.cos(done * np.pi)))
 
 
 def loss_and_gradient(
@@ -151,8 +151,8 @@ class LearnedRounding:
     Attributes
     ----------
     codes : np.ndarray
-        After all iterations: codes less the zero point, float32, of the rounding with the smaller error, the learned one
-        or the nearest.
+        After all iterations: codes less the zero point, float32, of the learned rounding, or of the nearest if that
+        has the smaller error.
     errors : (float, float)
         :meth:`Rounding.error` of the nearest and of the learned rounding.
     """

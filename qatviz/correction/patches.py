@@ -9,7 +9,7 @@ from qatviz.network.plan import Unit
 
 
 class Rows(NamedTuple):
-    """Rows of inputs, ``[n, inputs]`` or of a depthwise convolution ``[n, inputs, channels]``, and outputs ``[n, o]``."""
+    """Rows of inputs, ``[n, inputs]`` or, of a depthwise convolution, ``[n, inputs, channels]``; and of outputs."""
 
     inputs: np.ndarray
     outputs: np.ndarray

@@ -6,7 +6,7 @@ run, also across resumptions.
 
 import uuid
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union, cast
 
 from qatviz.errors import SettingError
 from qatviz.protocol import values
@@ -327,8 +327,7 @@ def correction_from(row: Dict[str, Any]) -> CorrectionCommand:
     """
     if row.get("kind") not in [kind.__name__ for kind in CORRECTIONS]:
         raise TypeError(f"the scheduled command is {row!r}: expected a correction")
-    command: Any = command_from(row)
-    return command
+    return cast(CorrectionCommand, command_from(row))
 
 
 class ScheduledCommand(NamedTuple):

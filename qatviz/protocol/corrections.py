@@ -1,7 +1,7 @@
 """Corrections of the network: their names and texts, and their progress, which is not recorded."""
 
 from dataclasses import MISSING, fields
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Type
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Type, cast
 
 from qatviz.errors import SettingError, did_you_mean
 from qatviz.protocol.commands import (
@@ -130,8 +130,7 @@ def parse_correction(text: str) -> CorrectionCommand:
         if not equals or field_name not in known:
             raise SettingError(f"{name}: {pair!r}: expected {' or '.join(f'{one}=VALUE' for one in known)}")
         values[field_name] = _value(f"{name}: {field_name}", value, known[field_name].default)
-    command: Any = kind.command(**values)
-    return command
+    return cast(CorrectionCommand, kind.command(**values))
 
 
 def correction_text(command: Command) -> str:

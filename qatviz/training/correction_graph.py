@@ -73,7 +73,7 @@ class CorrectionGraph:
     def batch_statistics(self, indices: np.ndarray) -> List[Tuple[str, np.ndarray, np.ndarray]]:
         """Return mean and unbiased variance of each batch norm for the training examples ``indices``, with its name."""
         found = self._run("statistics", [(mean, variance) for _, mean, variance in self._statistics], indices)
-        return [(name, *values) for (name, _, _), values in zip(self._statistics, found)]
+        return [(name, mean, variance) for (name, _, _), (mean, variance) in zip(self._statistics, found)]
 
     def mean_error(self, unit: Unit, indices: np.ndarray) -> MeanError:
         """Return the mean outputs of a layer for the training examples ``indices``."""

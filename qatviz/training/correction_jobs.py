@@ -12,6 +12,7 @@ from qatviz.correction.adaround import LearnedRounding, Rounding, code_limits, r
 from qatviz.correction.equalization import changed_units, equalized
 from qatviz.correction.pairs import LayerPair, Obstacle, layer_pairs, named_pairs
 from qatviz.correction.patches import Rows, has_rows, sampled_rows
+from qatviz.correction.result import Correction
 from qatviz.correction.statistics import BatchNormMeans, MeanError, bias_of, corrected_bias
 from qatviz.errors import RunStateError
 from qatviz.measures import MEASURES
@@ -52,27 +53,6 @@ class Present(NamedTuple):
         """Owners of weights that several layers use."""
         owners = [unit.op.owner for unit in self.plan.units if unit.op.owner]
         return [name for name in owners if owners.count(name) > 1]
-
-
-class Correction(NamedTuple):
-    """Result of a correction.
-
-    Attributes
-    ----------
-    arrays : dict of str to np.ndarray
-        All arrays of the state.
-    notes : tuple of str
-        What it did.
-    weights : tuple of str
-        Weight tensors whose held ranges no longer fit.
-    activations : tuple of str
-        Activations tensors whose ranges no longer fit.
-    """
-
-    arrays: Arrays
-    notes: Tuple[str, ...]
-    weights: Tuple[str, ...] = ()
-    activations: Tuple[str, ...] = ()
 
 
 Pieces = Iterator[Union[float, Correction]]
@@ -214,8 +194,8 @@ def _rounding(
     )
     is_end = (matrix == low) | (matrix == high)
     limits = code_limits(low, high, scale, (smallest, largest))
-    clip = {ReLU: (0.0, np.inf), ReLU6: (0.0, 6.0)}.get(type(unit.activation))
-    return Rounding(matrix, scale, *limits, is_end, bias, clip), (low, high)
+    limit = {ReLU: np.inf, ReLU6: 6.0}[type(unit.activation)] if unit.activation is not None else None
+    return Rounding(matrix, scale, *limits, is_end, bias, None if limit is None else (0.0, limit)), (low, high)
 
 
 def _with_codes(
@@ -254,8 +234,8 @@ def _largest_change(owners: Sequence[str], before: Arrays, after: Arrays) -> str
         ratios.append((float(np.abs(np.log2(np.maximum(ratio, 1e-12))).max()), name))
     shift, ratio = max(shifts), max(ratios)
     return (
-        f"means moved by up to {shift[0]:.2g} standard deviations ({shift[1]}), deviations changed by up to a factor of "
-        f"{2 ** ratio[0]:.3g} ({ratio[1]})"
+        f"means moved by up to {shift[0]:.2g} standard deviations ({shift[1]}), deviations changed by up to a factor "
+        f"of {2 ** ratio[0]:.3g} ({ratio[1]})"
     )
 
 

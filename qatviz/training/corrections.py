@@ -6,8 +6,9 @@ reproduced. It is computed in pieces, between which other commands are executed,
 """
 
 import time
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, Optional, Tuple, Union
 
+from qatviz.correction.result import Correction
 from qatviz.data import BatchSchedule
 from qatviz.errors import QatvizError, RunStateError, explanation
 from qatviz.protocol import commands as c
@@ -16,7 +17,6 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.training import correction_jobs as jobs
 from qatviz.training.background_graph import BackgroundGraph
 from qatviz.training.correction_graph import CorrectionGraph
-from qatviz.training.correction_jobs import Correction
 from qatviz.training.inbox import Sent
 from qatviz.training.live_run import LiveRun
 
@@ -24,11 +24,8 @@ from qatviz.training.live_run import LiveRun
 _WAIT_S = 0.02
 
 
-class Outcome(NamedTuple):
-    """Command of a correction that has ended, and its result or the reason why there is none."""
-
-    sent: Sent
-    result: Union[Correction, QatvizError]
+#: Command of a correction that has ended, and its result or the reason why there is none.
+Outcome = Tuple[Sent, Union[Correction, QatvizError]]
 
 
 class Corrections:
@@ -128,7 +125,7 @@ class Corrections:
         assert self._sent is not None
         self._report(None)
         sent, self._sent, self._pieces, self._reason = self._sent, None, None, ""
-        return Outcome(sent, result)
+        return sent, result
 
     def _report(self, fraction: Optional[float]) -> None:
         assert self._sent is not None

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Tuple, Union, cast
 
+from qatviz.correction.result import Correction
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
@@ -23,7 +24,6 @@ from qatviz.training.recovery import Recovery
 from qatviz.training.state_store import StateStore
 
 if TYPE_CHECKING:  # they import TensorFlow; the staged run of the tests replaces them
-    from qatviz.training.correction_jobs import Correction
     from qatviz.training.corrections import Corrections
     from qatviz.training.live_run import LiveRun
     from qatviz.training.measuring import Measuring
@@ -169,10 +169,11 @@ class CommandExecutor:
         outcome = self._corrections.advance()
         if outcome is None:
             return
-        if isinstance(outcome.result, QatvizError):
-            self._reject(outcome.sent, outcome.result)
-            return
-        self._correct(outcome.sent, outcome.result)
+        sent, result = outcome
+        if isinstance(result, QatvizError):
+            self._reject(sent, result)
+        else:
+            self._correct(sent, result)
 
     def abandon(self, reason: str) -> None:
         """Reject the correction in progress, and the commands that wait for it, because the run ends."""
@@ -183,7 +184,7 @@ class CommandExecutor:
         for sent in postponed:
             self._reject(sent, RunStateError(reason))
 
-    def _correct(self, sent: Sent, correction: "Correction") -> None:
+    def _correct(self, sent: Sent, correction: Correction) -> None:
         live, self._corrected = self._live, self._corrected + 1
         # Scheduled commands have no number, and several can be executed at one step.
         before, after = (

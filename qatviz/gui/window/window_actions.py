@@ -1,6 +1,7 @@
 """Handlers of the window's actions."""
 
 import os
+from functools import partial
 from typing import Callable, Dict, List, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -20,6 +21,7 @@ from qatviz.gui.window.base import RunWindow
 from qatviz.gui.window.exports import Exports
 from qatviz.gui.window.record_windows import RecordWindows
 from qatviz.protocol import commands as c
+from qatviz.protocol.corrections import CORRECTION_KINDS
 from qatviz.protocol.recipe import read_recipe, recipe_of, write_recipe
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
@@ -44,7 +46,8 @@ class WindowActions:
 
     def by_name(self) -> Dict[str, Callable[[], None]]:
         """Return the handlers of all actions."""
-        return {name: getattr(self, name) for name in a.DECLARATIONS}
+        own = {name: getattr(self, name) for name in a.DECLARATIONS if hasattr(self, name)}
+        return {**own, **{kind.name: partial(self.correct, kind.command()) for kind in CORRECTION_KINDS.values()}}
 
     # Files
 
@@ -176,6 +179,13 @@ class WindowActions:
 
     def discard(self) -> None:
         self._window.edits.discard()
+
+    def correct(self, command: c.Command) -> None:
+        """Begin a correction of the network."""
+        self._send(command)
+
+    def cancel_correction(self) -> None:
+        self._send(c.CancelCorrection())
 
     def more_bits(self) -> None:
         self._change_bits(1)
