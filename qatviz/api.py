@@ -72,6 +72,7 @@ _SAME_NAMES = (
     "activations",
     "quant_delay",
     "from_scratch",
+    "replace_relu6",
     "allow_code",
     "validation_fraction",
     "task",
@@ -249,6 +250,8 @@ def train(
         Changes of settings as on the command line: ``["500:conv1.weights.num_bits=3"]``.
     corrections : sequence of str
         Corrections of the network as on the command line: ``["500:equalize-layers", "500:adaround,iterations=2000"]``.
+    replace_relu6 : bool
+        If True, each ReLU6 of the model is replaced by a ReLU, with which layers can be equalized.
     validation_fraction : float
         Fraction of the examples that is held out if the data has no part to hold out.
     weights_path, allow_code

@@ -31,6 +31,11 @@ def add_corrections(group: Any) -> None:
         metavar="[STEP:]CORRECTION",
         help=f"correct the network at a training step: {', '.join(names_of_corrections())}; may be repeated",
     )
+    group.add_argument(
+        "--replace-relu6",
+        action="store_true",
+        help="use ReLU in place of each ReLU6, with which layers can't be equalized; also with --fork",
+    )
 
 
 def corrections_help() -> str:

@@ -358,6 +358,7 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         "activations": parse_kind(options.activations, "activations"),
         "changes": (*recipe_changes(options.recipe), *map(parse_change, options.set)),
         "corrections": tuple(options.at),
+        "replace_relu6": options.replace_relu6,
         "session_target": options.session_target,
         "device": options.device,
         "threads": options.threads,

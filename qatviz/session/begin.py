@@ -15,6 +15,7 @@ from qatviz.data.masks import void_of
 from qatviz.data_options import DataOptions
 from qatviz.errors import RecordError, SettingError, about
 from qatviz.network.plan import quantization_plan
+from qatviz.network.replaced_relu6 import with_relu
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.commands import Schedule, ScheduledCommand
 from qatviz.protocol.run_spec import Placement, RunSpec
@@ -67,6 +68,8 @@ def begin(
     request = with_absolute_functions(request)
     placement = placement_of(request)
     chosen, loaded = load_model_and_data(request, model, dataset)
+    if request.replace_relu6:
+        chosen = chosen._replace(network=with_relu(chosen.network))
     for note in chosen.notes:
         notify(Notice(note))
     for data_note in data.data_notes(loaded):

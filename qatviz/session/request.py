@@ -136,6 +136,8 @@ class TrainingRequest(RunRequest):
         Changes of settings, at once or before a step.
     corrections : tuple of TimedCorrection
         Corrections of the network, at once or before a step, after the changes at the same step.
+    replace_relu6 : bool
+        If True, each ReLU6 of the network is replaced by a ReLU.
     session_target : str
         TensorFlow server to run on, such as ``grpc://host:2222``; empty: in this process.
     device : str
@@ -151,6 +153,7 @@ class TrainingRequest(RunRequest):
     activations: Mapping[str, Any] = field(default_factory=dict)
     changes: Tuple[TimedChange, ...] = ()
     corrections: Tuple[TimedCorrection, ...] = ()
+    replace_relu6: bool = False
     session_target: str = ""
     device: str = ""
     threads: int = 0
@@ -465,10 +468,8 @@ def _to_json(value: Any) -> Any:
         return value.given()
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, tuple) and any(isinstance(item, TimedCorrection) for item in value):
-        return [correction.text for correction in value]
     if isinstance(value, tuple):
-        return [{"step": change.step, "assignments": [list(pair) for pair in change.assignments]} for change in value]
+        return [item.text if isinstance(item, TimedCorrection) else item.row for item in value]
     return "inf" if value == NO_LIMIT else value  # strict JSON has no infinity
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, List, Tuple
 
 from qatviz.errors import RecordError, SettingError, about
+from qatviz.network.graph import Network
+from qatviz.network.replaced_relu6 import with_relu
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, ScheduledCommand, SettingsCommand
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
@@ -47,6 +49,8 @@ def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore)
     Parameters and errors are those of :func:`qatviz.session.prepare.prepare`.
     """
     request.check()
+    if request.replace_relu6:
+        raise SettingError.of_field("replace_relu6", "can't change in a resumed run: fork it instead")
     with about("directory"):
         record = RunRecord.open(os.path.expanduser(request.directory))
     try:
@@ -103,6 +107,8 @@ def _continued_spec(reader: RecordReader, request: ContinuationRequest, notify: 
     Changes at the same step take effect in this order.
     """
     description = reader.description
+    if request.replace_relu6:
+        description = dict(description, network=with_relu(Network.from_dict(description["network"])).to_dict())
     source = description.get("data", DEFAULT_DATA) if request.data is None else request.data
     placement = placement_of(request)
     with about("directory"), reading(reader.path):  # checksums detect damage, not invalid content
