@@ -7,7 +7,7 @@ import textwrap
 from typing import Any
 
 from qatviz.errors import SettingError
-from qatviz.protocol.corrections import CORRECTION_KINDS, names_of_corrections
+from qatviz.protocol.corrections import CORRECTION_KINDS, RELU6_OPTION, names_of_corrections
 from qatviz.session.timed_corrections import TimedCorrection, parse_timed_correction
 
 _HELP = """\
@@ -32,7 +32,7 @@ def add_corrections(group: Any) -> None:
         help=f"correct the network at a training step: {', '.join(names_of_corrections())}; may be repeated",
     )
     group.add_argument(
-        "--replace-relu6",
+        RELU6_OPTION,
         action="store_true",
         help="use ReLU in place of each ReLU6, with which layers can't be equalized; also with --fork",
     )

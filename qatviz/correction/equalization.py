@@ -83,11 +83,16 @@ def equalized(plan: QuantizationPlan, pairs: Sequence[LayerPair], arrays: Mappin
             second *= _spread(step, len(second))[:, np.newaxis]
             factors[pair.first.name] *= step
             furthest = max(furthest, float(np.abs(step - 1).max()))
+    return Equalized(scaled(pairs, factors, arrays), factors, passes)
+
+
+def scaled(pairs: Sequence[LayerPair], factors: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """Return the state with the factors ``s`` of each pair, by the name of its first layer."""
     changed = dict(arrays)
     for pair in pairs:
         for name, factor in parameter_factors(pair, factors[pair.first.name], changed).items():
             _scale(changed, name, factor)
-    return Equalized(changed, factors, passes)
+    return changed
 
 
 def parameter_factors(pair: LayerPair, s: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Arrays:

@@ -18,6 +18,7 @@ from qatviz.network.layers import (
     ZeroPad,
 )
 from qatviz.network.plan import QuantizationPlan, Unit
+from qatviz.protocol.corrections import RELU6_OPTION
 
 #: Layers between two with weights that scale with their input, channel by channel.
 _HOMOGENEOUS = (
@@ -62,8 +63,8 @@ class Obstacle(NamedTuple):
         return f"{self.layer}: {self.reason}"
 
 
-#: Remedy for a ReLU6; the option of the command line and the field of a request have this name.
-RELU6_REMEDY = "start or fork the run with ReLU in place of ReLU6 (--replace-relu6)"
+#: Remedy for a ReLU6.
+_REMEDY = f"start or fork the run with ReLU in place of ReLU6 ({RELU6_OPTION})"
 
 
 def layer_pairs(
@@ -106,7 +107,7 @@ def _pair(
     if unit.op.owner in shared:
         return Obstacle(unit.name, "other layers use its weights, too")
     if isinstance(unit.activation, ReLU6):
-        return Obstacle(unit.name, f"its ReLU6 clips all channels at the same value: {RELU6_REMEDY}", True)
+        return Obstacle(unit.name, f"its ReLU6 clips all channels at the same value: {_REMEDY}", True)
     kept = _fixed_parameter(unit, fixed)
     if kept:
         return Obstacle(unit.name, f"the Keras model has no {kept} that could take up the factors")
@@ -123,7 +124,7 @@ def _pair(
                 return Obstacle(unit.name, f"the weights of {user.name}, which uses its output, are shared")
             return LayerPair(unit, user, tuple(between))
         if isinstance(user.op, ReLU6):
-            return Obstacle(unit.name, f"{user.name}, a ReLU6, clips all channels at one value: {RELU6_REMEDY}", True)
+            return Obstacle(unit.name, f"{user.name}, a ReLU6, clips all channels at one value: {_REMEDY}", True)
         if not _is_homogeneous(user):
             return Obstacle(unit.name, f"its output goes to {user.name} ({user.op.kind}), which does not scale with it")
         between.append(user)

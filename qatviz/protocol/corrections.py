@@ -13,6 +13,9 @@ from qatviz.protocol.commands import (
     ReestimateBatchNorm,
 )
 
+#: Option of a new run or a fork that replaces each ReLU6, which prevents an equalization; refusals name it.
+RELU6_OPTION = "--replace-relu6"
+
 
 class CorrectionProgress(NamedTuple):
     """Progress of a correction, for the present readers of a run.

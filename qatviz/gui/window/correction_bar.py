@@ -1,6 +1,6 @@
 """Progress of a correction in the status bar, with a button to cancel it, and its result as a message."""
 
-from typing import Optional
+from typing import Callable, Optional
 
 from PyQt5 import QtWidgets
 
@@ -12,17 +12,24 @@ from qatviz.gui.window.actions import tooltip
 from qatviz.gui.window.base import RunWindow
 from qatviz.protocol import events
 from qatviz.protocol.commands import CORRECTIONS
-from qatviz.protocol.corrections import CORRECTION_KINDS, CorrectionProgress
+from qatviz.protocol.corrections import CORRECTION_KINDS, RELU6_OPTION, CorrectionProgress
 
 _TIP = "Training waits until the correction is done."
 
 
 class CorrectionBar(QtWidgets.QWidget):
-    """Progress of the correction of the shown run; hidden without one."""
+    """Progress of the correction of the shown run; hidden without one.
 
-    def __init__(self, window: RunWindow):
+    Parameters
+    ----------
+    window : RunWindow
+    fork_with_relu : callable
+        Begins a fork with ReLU in place of ReLU6, which an equalization requires.
+    """
+
+    def __init__(self, window: RunWindow, fork_with_relu: Callable[[], None]):
         super().__init__()
-        self._window, self._model = window, window.model
+        self._window, self._model, self._fork_with_relu = window, window.model, fork_with_relu
         self.text = Label()
         self.text.setToolTip(_TIP)
         self.progress = QtWidgets.QProgressBar(maximum=100, textVisible=False)
@@ -66,8 +73,11 @@ class CorrectionBar(QtWidgets.QWidget):
             details = "\n\n".join(event.notes) if len(event.notes) > 1 else ""
             banner.show_message(f"Step {event.step:,}: {event.notes[0]}.", GOOD, details, "Rewind", rewind)
         elif isinstance(event, events.CommandRejected) and isinstance(event.command, CORRECTIONS):
-            label = CORRECTION_KINDS[type(event.command).__name__].label
-            banner.show_message(f"{label}: {event.message}", WARNING)
+            text = f"{CORRECTION_KINDS[type(event.command).__name__].label}: {event.message}"
+            if RELU6_OPTION in event.message and self._window.directory:
+                banner.show_message(text, WARNING, "", "Fork with ReLU", self._fork_with_relu)
+            else:
+                banner.show_message(text, WARNING)
 
 
 def _shown(model: RunModel) -> Optional[CorrectionProgress]:

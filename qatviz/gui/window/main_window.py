@@ -192,7 +192,7 @@ class MainWindow(RunWindow):
         self.banner.has_message.connect(holder.setVisible)
         self.banner.dismiss()
         self.setStatusBar(StatusBar(self.model, self.frames, self.theme))
-        self.statusBar().addWidget(CorrectionBar(self))
+        self.statusBar().addWidget(CorrectionBar(self, self.handlers.fork_with_relu))
         self.docks = Docks(self, list(self.panels.values()))
         self._make_menus()
         self.resize(DEFAULT_SIZE)

@@ -259,6 +259,14 @@ class WindowActions:
             out = new_run_directory(network.name, folder_of_runs(window.settings) or None)
             window.launcher.begin(ForkRequest(directory=directory, checkpoint=name, out=out), True)
 
+    def fork_with_relu(self) -> None:
+        """Start a second run from the newest checkpoint, with ReLU in place of each ReLU6, in a new window."""
+        window, network = self._window, self._window.model.network
+        assert network is not None, "it is offered by a run"
+        out = new_run_directory(network.name, folder_of_runs(window.settings) or None)
+        request = ForkRequest(directory=window.directory, out=out, replace_relu6=True)
+        window.launcher.begin(request, True)
+
     def fork_both(self) -> None:
         self._records.fork_both()
 

@@ -38,7 +38,7 @@ _MARKS = {
     events.Paused: Mark("‖", "muted"),
     events.Resumed: Mark("▶", "muted"),
     events.CommandApplied: Mark("◆", "accent"),
-    events.Corrected: Mark("◇", "accent"),
+    events.Corrected: Mark("◈", "accent"),
     events.CommandRejected: Mark("⊘", "warning"),
     events.SettingsActivated: Mark("◇", "accent"),
     events.Evaluated: Mark("●", "good"),
