@@ -9,6 +9,7 @@ from qatviz.gui.panels.events.text import as_change, is_listed
 from qatviz.gui.panels.evolution.markers import markers_of, sentences
 from qatviz.gui.window import actions
 from qatviz.gui.window.correction_bar import CorrectionBar
+from qatviz.network import zoo
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.corrections import CORRECTION_KINDS, CorrectionProgress
@@ -61,7 +62,12 @@ def test_actions_are_disabled_with_the_reason_for_an_ended_run(staged_window):
 
 def test_a_relu6_offers_a_fork_with_relu(staged_window):
     window, run, advance = staged_window
-    run.put(events.CommandRejected(3, "id", c.EqualizeLayers(), "its ReLU6 clips: start or fork (--replace-relu6)"))
+    refused = events.CommandRejected(3, "id", c.EqualizeLayers(), "its ReLU6 clips")
+    run.put(refused)
+    advance(0)
+    assert window.banner._do.isHidden(), "this network has none"
+    window.model.network = zoo.build("mobilenet", (28, 28, 1), 10)
+    run.put(refused)
     advance(0)
     assert window.banner._do.text() == "Fork with ReLU"
     window.banner._do.click()
@@ -70,7 +76,7 @@ def test_a_relu6_offers_a_fork_with_relu(staged_window):
 
 
 def test_a_correction_is_marked_and_listed(staged_window):
-    window, run, advance = staged_window
+    window, _, advance = staged_window
     window.named["equalize-layers"].trigger()
     advance()
     log = window.model.log

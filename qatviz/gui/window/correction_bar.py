@@ -10,9 +10,10 @@ from qatviz.gui.widgets.banner import GOOD, WARNING
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.window.actions import tooltip
 from qatviz.gui.window.base import RunWindow
+from qatviz.network.layers import ReLU6
 from qatviz.protocol import events
-from qatviz.protocol.commands import CORRECTIONS
-from qatviz.protocol.corrections import CORRECTION_KINDS, RELU6_OPTION, CorrectionProgress
+from qatviz.protocol.commands import CORRECTIONS, EqualizeLayers
+from qatviz.protocol.corrections import CORRECTION_KINDS, CorrectionProgress
 
 _TIP = "Training waits until the correction is done."
 
@@ -74,10 +75,14 @@ class CorrectionBar(QtWidgets.QWidget):
             banner.show_message(f"Step {event.step:,}: {event.notes[0]}.", GOOD, details, "Rewind", rewind)
         elif isinstance(event, events.CommandRejected) and isinstance(event.command, CORRECTIONS):
             text = f"{CORRECTION_KINDS[type(event.command).__name__].label}: {event.message}"
-            if RELU6_OPTION in event.message and self._window.directory:
+            if isinstance(event.command, EqualizeLayers) and self._has_relu6() and self._window.directory:
                 banner.show_message(text, WARNING, "", "Fork with ReLU", self._fork_with_relu)
             else:
                 banner.show_message(text, WARNING)
+
+    def _has_relu6(self) -> bool:
+        network = self._model.network
+        return network is not None and any(isinstance(layer, ReLU6) for layer in network.layers)
 
 
 def _shown(model: RunModel) -> Optional[CorrectionProgress]:
