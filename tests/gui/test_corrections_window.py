@@ -15,6 +15,10 @@ from qatviz.protocol import events
 from qatviz.protocol.corrections import CORRECTION_KINDS, CorrectionProgress
 
 
+def is_effective(event):
+    return isinstance(event, events.CommandApplied) and event.has_effect
+
+
 def bar_of(window):
     return window.statusBar().findChild(CorrectionBar)
 
@@ -42,6 +46,7 @@ def test_progress_is_shown_and_can_be_cancelled(staged_window, app):
     assert window.named["cancel_correction"].isEnabled()
     bar.cancel.click()
     assert run.sent[-1] == c.CancelCorrection()
+    advance(0)  # the staged run has no correction in progress
     run.put(CorrectionProgress(3, "AdaRound", None))
     run.put(events.CommandRejected(3, "id", c.AdaRound(), "cancelled"))
     advance(0)
@@ -80,7 +85,7 @@ def test_a_correction_is_marked_and_listed(staged_window):
     window.named["equalize-layers"].trigger()
     advance()
     log = window.model.log
-    (applied,) = [logged.event for logged in log if isinstance(logged.event, events.CommandApplied)]
+    (applied,) = [logged.event for logged in log if is_effective(logged.event)]
     assert as_change(applied) is applied and is_listed(applied)
     marker = markers_of(log)[-1]
     assert marker.label == "equalized" and marker.changes == () and sentences(applied) == ["layers equalized"]
