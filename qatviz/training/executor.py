@@ -192,6 +192,7 @@ class CommandExecutor:
             for prefix in (BEFORE_CHANGE, AUTOMATIC)
         )
         left = live.capture(before, SaveReason(SaveKind.BEFORE_CHANGE, sent.command))
+        self._measuring.drop_evaluation()  # what is watched is computed again, although step and settings are the same
         live.correct(correction.arrays, correction.weights, correction.activations)
         self._states.push_undo(left)
         self._checkpointer.save(left)

@@ -7,6 +7,7 @@ import pytest
 from small_runs import mlp, spec
 from training_cases import Driver, assert_same_arrays, graph_of
 
+from qatviz.analysis.channels import ChannelsOverview
 from qatviz.correction.adaround import LearnedRounding
 from qatviz.correction.pairs import layer_pairs
 from qatviz.network.folding import folded
@@ -25,6 +26,7 @@ from qatviz.protocol.commands import (
     SingleStep,
     Stop,
     Undo,
+    WatchChannels,
 )
 from qatviz.protocol.corrections import CorrectionProgress
 from qatviz.quant.affine import choose_grid, fake_quant
@@ -313,6 +315,23 @@ def test_stop_during_a_correction_rejects_it_and_what_waits(graphs):
         assert isinstance(driver.finish(), events.Stopped)
         for command in (sent, waiting):
             assert "stopped" in driver.answer(command).message
+
+
+def test_watched_channels_try_an_equalization_and_are_renewed_after_it(graphs):
+    network = separable()
+    run_spec = spec(network, parameters=unequal_parameters(network), weights={"per_channel": False})
+    with Driver(run_spec, paused=True) as driver:
+        driver.run.send(WatchChannels())
+        found = driver.until_event(ChannelsOverview)
+        ratios = {ranges.tensor: ranges.range_ratio for ranges in found.tensors}
+        assert set(found.equalized) == {"conv.weights", "depthwise.weights", "logits.weights"}
+        since = len(driver.news)
+        driver.send(EqualizeLayers())
+        renewed = driver.until_event(ChannelsOverview, since=since)
+        assert renewed.step == found.step
+        for ranges in renewed.tensors:
+            assert ranges.range_ratio == pytest.approx(found.equalized[ranges.tensor], rel=1e-3)
+        assert max(found.equalized.values()) < max(ratios.values())
 
 
 def test_refusals_name_the_reason(graphs):
