@@ -1,5 +1,7 @@
 """Trial of an equalization: what it would do to the range ratios of weights, before it is offered."""
 
+# Apart from the equalization, which a run also makes without a trial.
+
 from typing import Collection, Dict, Mapping
 
 import numpy as np
