@@ -86,6 +86,11 @@ class ChannelRanges:
         return dict(zip(SCREENED, (kurtosis, self.range_ratio, float(len(self.outliers)))))
 
 
+def is_uneven(ranges: ChannelRanges) -> bool:
+    """Return whether the channels of a weight tensor can't share one scale well."""
+    return _level("range_ratio", ranges.range_ratio) > GOOD
+
+
 class Screened(NamedTuple):
     """A weight tensor with its measures :data:`SCREENED`, and the verdict under its settings.
 

@@ -116,8 +116,8 @@ def changed_units(pairs: Sequence[LayerPair]) -> Set[str]:
 
 
 def _factors(r1: np.ndarray, r2: np.ndarray) -> np.ndarray:
-    """Return ``sqrt(r1 r2) / r2``; 1 for channels without weights."""
-    is_used = (r1 > 0) & (r2 > 0)
+    """Return ``sqrt(r1 r2) / r2``; 1 for channels without weights, or with weights that are not finite."""
+    is_used = (r1 > 0) & (r2 > 0) & np.isfinite(r1) & np.isfinite(r2)
     return np.where(is_used, np.sqrt(np.where(is_used, r1, 1) / np.where(is_used, r2, 1)), 1.0)
 
 

@@ -10,6 +10,7 @@ from typing import List, Optional, Tuple
 
 from qatviz.atomic_files import atomic_file
 from qatviz.errors import RecordError, about
+from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
@@ -217,6 +218,20 @@ def state_of(directory: str, checkpoint: Optional[str] = None, notify: Notify = 
         if state is None:
             raise RecordError(f"{reader.directory}: has no checkpoint yet")
     return state
+
+
+def recorded_network(directory: str) -> Network:
+    """Return the network of a recorded run.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, or its record is damaged.
+    """
+    with about("directory"):
+        reader = RunRecord.read(os.path.expanduser(directory))
+    with reading(reader.path):
+        return Network.from_dict(reader.description["network"])
 
 
 def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:

@@ -3,7 +3,7 @@
 import time
 from typing import Any, Callable, Iterator, Optional, Tuple, Union
 
-from qatviz.analysis.channels import ChannelsOverview, channel_ranges
+from qatviz.analysis.channels import ChannelsOverview, channel_ranges, is_uneven
 from qatviz.analysis.drift import Drift, DriftQuestion
 from qatviz.correction.trial import equalized_ratios
 from qatviz.errors import explanation
@@ -139,8 +139,9 @@ class ChannelUpdates(WatchedUpdates):
         for group, values in zip(layout.weights, weights):
             found.append(channel_ranges(layout.leaders[group], values))
             yield
-        spec = self._spec
-        ratios = equalized_ratios(spec.network, spec.plan, live.graph.read_state(), spec.fixed)
+        spec, ratios = self._spec, {}
+        if any(map(is_uneven, found)):
+            ratios = equalized_ratios(spec.network, spec.plan, live.graph.read_state(), spec.fixed)
         self._put(ChannelsOverview(tuple(found), step, ratios))
 
 
