@@ -28,6 +28,7 @@ from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.progress import progress_for
 from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model
 from qatviz.session.script_data import dataset_of, uses_options
+from qatviz.session.timed_corrections import parse_timed_correction
 from qatviz.session.trials import ab, sweep
 from qatviz.session.watch import Watch
 from qatviz.settings import KINDS, RUN_SETTINGS, run_settings_for
@@ -71,6 +72,7 @@ _SAME_NAMES = (
     "activations",
     "quant_delay",
     "from_scratch",
+    "replace_relu6",
     "allow_code",
     "validation_fraction",
     "task",
@@ -79,7 +81,7 @@ _SAME_NAMES = (
 #: Keywords that are no fields of a request.
 _NO_FIELDS = ("max_examples", "recipe")
 #: Other keywords, and the fields that they set.
-_OTHER_NAMES = {"weights_path": "model_weights", "changes": "changes"}
+_OTHER_NAMES = {"weights_path": "model_weights", "changes": "changes", "corrections": "corrections"}
 
 
 #: Keywords that state what each output learns, by name or index, and what they state; single values are for one output.
@@ -246,6 +248,10 @@ def train(
         If True, training starts with seeded weights instead of the model's.
     changes : sequence of str
         Changes of settings as on the command line: ``["500:conv1.weights.num_bits=3"]``.
+    corrections : sequence of str
+        Corrections of the network as on the command line: ``["500:equalize-layers", "500:adaround,iterations=2000"]``.
+    replace_relu6 : bool
+        If True, each ReLU6 of the model is replaced by a ReLU, with which layers can be equalized.
     validation_fraction : float
         Fraction of the examples that is held out if the data has no part to hold out.
     weights_path, allow_code
@@ -352,6 +358,7 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
         fields["scaling"] = joined_scalings(fields["scaling"])
     fields["class_weights"] = class_weights_text(fields.get("class_weights"))
     fields["data_options"] = DataOptions.of_keywords({name: options[name] for name in DATA_OPTIONS if name in options})
+    fields["corrections"] = tuple(map(parse_timed_correction, fields.get("corrections", ())))
     fields["changes"] = (*recipe_changes(options.get("recipe")), *map(parse_change, fields.get("changes", ())))
     if fields.get("steps", 0) is None:
         fields["steps"] = NO_LIMIT

@@ -70,6 +70,7 @@ THIRD_PARTY = [
     ("qatviz.protocol", NUMERIC),
     ("qatviz.presentation", NUMERIC),
     ("qatviz.analysis", NUMERIC),
+    ("qatviz.correction", NUMERIC),
     ("qatviz.report", NUMERIC | {"markupsafe"}),
     ("qatviz.export.tflite.file", NUMERIC | {"flatbuffers", "tflite"}),
     ("qatviz.export.tflite.metadata", NUMERIC | {"flatbuffers"}),

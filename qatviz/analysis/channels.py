@@ -5,7 +5,7 @@ weights widen the range of all others (kurtosis), and channels of very different
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -86,12 +86,21 @@ class ChannelRanges:
         return dict(zip(SCREENED, (kurtosis, self.range_ratio, float(len(self.outliers)))))
 
 
+def is_uneven(ranges: ChannelRanges) -> bool:
+    """Return whether the channels of a weight tensor can't share one scale well."""
+    return _level("range_ratio", ranges.range_ratio) > GOOD
+
+
 class Screened(NamedTuple):
-    """A weight tensor with its measures :data:`SCREENED`, and the verdict under its settings."""
+    """A weight tensor with its measures :data:`SCREENED`, and the verdict under its settings.
+
+    ``equalized_ratio`` is the range ratio that an equalization of layers would make, if that is offered.
+    """
 
     ranges: ChannelRanges
     measures: Dict[str, float]
     verdict: Verdict
+    equalized_ratio: Optional[float] = None
 
     def to_dict(self) -> Dict[str, Any]:
         """Return a JSON-able form; numbers that are not finite become None."""
@@ -109,6 +118,7 @@ class Screened(NamedTuple):
             **{name: finite(value) for name, value in self.measures.items()},
             "level": LEVEL_NAMES[self.verdict.level],
             "verdict": self.verdict.text,
+            **({} if self.equalized_ratio is None else {"equalized_range_ratio": finite(self.equalized_ratio)}),
             "quantiles": [finite(value) for value in ranges.whole],
             "channels": channels,
         }
@@ -116,10 +126,14 @@ class Screened(NamedTuple):
 
 @dataclass(frozen=True)
 class ChannelsOverview:
-    """Channels of all weights of one state of a run, in the order of the plan; ``step`` training steps are done."""
+    """Channels of all weights of one state of a run, in the order of the plan; ``step`` training steps are done.
+
+    ``equalized`` are the range ratios after a trial of an equalization of layers, by tensor.
+    """
 
     tensors: Tuple[ChannelRanges, ...]
     step: int
+    equalized: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 class RunChannels(NamedTuple):
@@ -187,11 +201,17 @@ def _outliers(ranges: np.ndarray, z: np.ndarray) -> Tuple[int, ...]:
     return tuple(places[np.argsort(-np.abs(z[places]), kind="stable")].tolist())
 
 
-def screened(ranges: ChannelRanges, settings: QuantizerSettings) -> Screened:
-    """Return the measures of a weight tensor with a verdict under its settings."""
+def screened(ranges: ChannelRanges, settings: QuantizerSettings, equalized_ratio: Optional[float] = None) -> Screened:
+    """Return the measures of a weight tensor with a verdict under its settings.
+
+    ``equalized_ratio`` is its range ratio after a trial of an equalization, which is offered if it helps.
+    """
     measures = ranges.measures(settings.per_channel)
+    offered = _offered(measures["range_ratio"], settings, equalized_ratio)
     found = [_shared_range(measures["range_ratio"], settings), _tails(measures["kurtosis"], settings)]
     texts = [text for level, text in found if level > GOOD]
+    if offered is not None:
+        texts.append(f"Or equalize the layers: 1/{measures['range_ratio']:.0f} becomes 1/{offered:.2g}.")
     if ranges.outliers:
         shown = ", ".join(map(str, ranges.outliers[:_LISTED])) + (", …" if len(ranges.outliers) > _LISTED else "")
         number = len(ranges.outliers)
@@ -199,7 +219,14 @@ def screened(ranges: ChannelRanges, settings: QuantizerSettings) -> Screened:
     if ranges.zeros:
         texts.append(f"{count(ranges.zeros, 'channel')} {'is' if ranges.zeros == 1 else 'are'} all zeros.")
     level = max(level for level, _ in found)
-    return Screened(ranges, measures, Verdict(level, " ".join(texts) or "Even: nothing stands out."))
+    return Screened(ranges, measures, Verdict(level, " ".join(texts) or "Even: nothing stands out."), offered)
+
+
+def _offered(ratio: float, settings: QuantizerSettings, equalized_ratio: Optional[float]) -> Optional[float]:
+    """Return the range ratio after an equalization if it is at least a factor of 2 better, and would matter."""
+    if equalized_ratio is None or settings.per_channel or _level("range_ratio", ratio) <= GOOD:
+        return None
+    return equalized_ratio if ratio >= _LEAST_FACTOR * equalized_ratio else None
 
 
 def _shared_range(ratio: float, settings: QuantizerSettings) -> Tuple[int, str]:

@@ -6,7 +6,8 @@ import numpy as np
 
 from qatviz.measures import MEASURES
 from qatviz.metric import ACCURACY, Metric
-from qatviz.protocol.events import Change, Evaluated, Event, SettingsActivated
+from qatviz.protocol.commands import CORRECTIONS
+from qatviz.protocol.events import Change, CommandApplied, Evaluated, Event, SettingsActivated
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record.refill import metric_in
@@ -161,12 +162,23 @@ def _score(log: Sequence[LoggedEvent], step: int, following: Optional[int]) -> O
     None if one is missing.
     """
     events = [logged.event for logged in log if logged.survives]
+    corrections = [
+        event for event in events if isinstance(event, CommandApplied) and isinstance(event.command, CORRECTIONS)
+    ]
     evaluations = [event for event in events if isinstance(event, Evaluated) and "quantized" in event.scores]
     before = [event for event in evaluations if _precedes(event, step, events)]
-    after = [event for event in evaluations if event.step >= step + TRANSIENT_STEPS]
+    if any(event.step == step for event in corrections):  # evaluated at once
+        at_once = [event for event in evaluations if event.step == step and event not in before]
+        after = at_once[-1:] or [event for event in evaluations if event.step > step]
+    else:
+        after = [event for event in evaluations if event.step >= step + TRANSIENT_STEPS]
     if following is not None:
         after = [event for event in after if _precedes(event, following, events)]
     return (before[-1].scores["quantized"], after[0].scores["quantized"]) if before and after else None
+
+
+def _has_changes(event: Event) -> bool:
+    return len(getattr(event, "changes", ())) > 0
 
 
 def _precedes(evaluation: Evaluated, step: int, events: Sequence[Event]) -> bool:
@@ -174,6 +186,7 @@ def _precedes(evaluation: Evaluated, step: int, events: Sequence[Event]) -> bool
     if evaluation.step != step:
         return evaluation.step < step
     for event in events:
-        if event.step == step and (isinstance(event, SettingsActivated) or len(getattr(event, "changes", ()))):
+        is_applied = isinstance(event, CommandApplied) and event.has_effect
+        if event.step == step and (is_applied or isinstance(event, SettingsActivated) or _has_changes(event)):
             return (evaluation.branch, evaluation.position) <= (event.branch, event.position)
     return True

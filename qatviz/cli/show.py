@@ -21,9 +21,10 @@ from qatviz.cli.tables import (
 )
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text, finite
-from qatviz.presentation.event_texts import plain_change, reason_text, save_text
+from qatviz.presentation.event_texts import plain_change, reason_text, save_text, sentence
 from qatviz.presentation.score_texts import metric_title
 from qatviz.protocol import events
+from qatviz.protocol.corrections import kind_of
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.settings import setting_text
 from qatviz.telemetry.outcome import Outcome, read_outcome
@@ -131,6 +132,10 @@ def _events(reader: RecordReader) -> str:
 def _texts(event: events.Event) -> List[str]:
     """Return the texts of an event, one for each changed setting; evaluations and checkpoints have separate tables."""
     texts = list(map(plain_change, getattr(event, "changes", ())))
+    if isinstance(event, events.Corrected):
+        return list(event.notes)
+    if isinstance(event, events.CommandApplied) and kind_of(event.command) is not None:
+        return [sentence(event)]
     if isinstance(event, (events.CommandApplied, events.Evaluated, events.CheckpointSaved)):
         return texts
     details = reason_text(event)

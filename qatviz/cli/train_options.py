@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterable, Optional, Tuple, Union
 
 from qatviz.augmentation_settings import AUGMENTATION_SETTINGS
 from qatviz.class_weights import parse_class_weights
+from qatviz.cli.correction_options import add_corrections, corrections_help
 from qatviz.data import NAMED_DATA
 from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import QatvizError, SettingError, did_you_mean
@@ -82,6 +83,8 @@ settings:
   or run.SETTING; TENSOR is LAYER.weights, LAYER.activations or a LAYER, with *
   and ?. `qatviz settings` describes all settings, `qatviz networks NAME` lists
   the tensors.
+
+{corrections}
 
 resume and fork:
   A run with --out is recorded in that directory. --resume continues from its
@@ -190,6 +193,7 @@ def _add_quantization(group: Any) -> None:
         metavar="[STEP:]PATH=VALUE,...",
         help="change settings at a training step; may be repeated",
     )
+    add_corrections(group)
 
 
 def _add_record_and_output(group: Any) -> None:
@@ -228,7 +232,7 @@ def examples() -> str:
         textwrap.fill(f"{name:<12} {preset.description}", 79, initial_indent="  ", subsequent_indent=" " * 15)
         for name, preset in PRESETS.items()
     )
-    return EXAMPLES.format(presets=presets)
+    return EXAMPLES.format(presets=presets, corrections=corrections_help())
 
 
 def add_network(group: Any) -> None:
@@ -353,6 +357,8 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         "weights": parse_kind(options.weights, "weights"),
         "activations": parse_kind(options.activations, "activations"),
         "changes": (*recipe_changes(options.recipe), *map(parse_change, options.set)),
+        "corrections": tuple(options.at),
+        "replace_relu6": options.replace_relu6,
         "session_target": options.session_target,
         "device": options.device,
         "threads": options.threads,

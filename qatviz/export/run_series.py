@@ -8,7 +8,7 @@ from qatviz.errors import RecordError
 from qatviz.metric import METRICS, MODES, OutputMetric
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
-from qatviz.presentation.event_texts import reason_text
+from qatviz.presentation.event_texts import reason_text, sentence
 from qatviz.presentation.score_texts import TOTAL, of_output
 from qatviz.protocol.events import CheckpointSaved, CommandApplied, Evaluated, Event
 from qatviz.protocol.snapshots import ERROR_MEASURES, GRID_MEASURES, Snapshot
@@ -247,6 +247,8 @@ def event_texts(events: Sequence[Event]) -> List[Tuple[int, str]]:
     texts = []
     for event in events:
         lines = [f"`{change.setting}` {change.old} → {change.new}" for change in getattr(event, "changes", ())]
+        if isinstance(event, CommandApplied) and event.has_effect and not lines:
+            lines = [sentence(event)]
         if not isinstance(event, (CommandApplied, Evaluated, CheckpointSaved)):
             reason = reason_text(event)
             lines.insert(0, event.kind + (": " + reason if reason else ""))

@@ -8,6 +8,7 @@ from qatviz.number_format import count
 from qatviz.presentation.score_texts import lead_of
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command, InspectTensor, UnknownCommand
+from qatviz.protocol.corrections import correction_text, kind_of
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
 from qatviz.settings import setting_text, value_text
 
@@ -61,6 +62,8 @@ def command_text(command: Command) -> str:
         return "preset " + command.preset
     if isinstance(command, InspectTensor):
         return "inspect " + command.tensor
+    if kind_of(command) is not None:
+        return correction_text(command)
     return command.name if isinstance(command, UnknownCommand) else type(command).__name__
 
 
@@ -100,10 +103,15 @@ def reason_text(event: events.Event) -> str:
         return "non-finite values" if event.reason is PauseReason.BAD_STEP else str(event.reason.value)
     if isinstance(event, events.CheckpointSaved):
         return save_text(event.reason)
+    if isinstance(event, events.Corrected):
+        return "; ".join(event.notes)
     return getattr(event, "message", "")
 
 
 def _applied(event: events.CommandApplied) -> str:
+    kind = kind_of(event.command)
+    if kind is not None:
+        return kind.done
     text = changes_words(event.changes)
     return f"{command_text(event.command)}: {text}" if isinstance(event.command, ApplyPreset) else text
 
@@ -156,6 +164,7 @@ _RECORD_FAILURES = {
 _SENTENCES: Dict[Type[events.Event], Callable[[Any], str]] = {
     events.Started: lambda e: f"training started on {e.device} ({e.seconds:.1f} s to build)",
     events.CommandApplied: _applied,
+    events.Corrected: reason_text,
     events.CommandRejected: lambda e: f"not applied: {e.message}",
     events.SettingsActivated: lambda e: activated_words(e.tensors),
     events.Paused: _paused,

@@ -6,7 +6,7 @@ run, also across resumptions.
 
 import uuid
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union, cast
 
 from qatviz.errors import SettingError
 from qatviz.protocol import values
@@ -183,6 +183,68 @@ class Predict(Command):
 
 
 @dataclass(frozen=True)
+class ReestimateBatchNorm(Command):
+    """Estimate the moving statistics of all batch norms anew, over the last ``batches`` batches, as quantized now.
+
+    Training waits meanwhile, as for all corrections; see :mod:`qatviz.training.corrections`.
+    """
+
+    batches: int = field(default=50, metadata={"is_optional": True})
+
+    def __post_init__(self) -> None:
+        _check_count("ReestimateBatchNorm: batches", self.batches, 1)
+
+
+@dataclass(frozen=True)
+class EqualizeLayers(Command):
+    """Equalize the ranges of the channels between consecutive layers, without changing the network in float.
+
+    ``layers`` are the names of layers whose output channels are scaled; empty: all for which it is possible.
+    """
+
+    layers: Tuple[str, ...] = field(default=(), metadata={"is_optional": True})
+
+    def __post_init__(self) -> None:
+        if isinstance(self.layers, str) or not all(isinstance(name, str) for name in self.layers):
+            raise SettingError(f"EqualizeLayers: layers is {self.layers!r}: expected names of layers")
+        object.__setattr__(self, "layers", tuple(self.layers))
+
+
+@dataclass(frozen=True)
+class CorrectBias(Command):
+    """Subtract the mean error that quantization causes in each layer's output from its bias.
+
+    The means are those over the last ``batches`` training batches.
+    """
+
+    batches: int = field(default=8, metadata={"is_optional": True})
+
+    def __post_init__(self) -> None:
+        _check_count("CorrectBias: batches", self.batches, 1)
+
+
+@dataclass(frozen=True)
+class AdaRound(Command):
+    """Learn whether each weight is rounded up or down, layer by layer, and continue from the rounded weights.
+
+    The layers reproduce their float outputs for the last ``batches`` training batches; ``iterations`` are the steps
+    of the optimization of each layer.
+    """
+
+    batches: int = field(default=8, metadata={"is_optional": True})
+    iterations: int = field(default=1000, metadata={"is_optional": True})
+
+    def __post_init__(self) -> None:
+        _check_count("AdaRound: batches", self.batches, 1)
+        _check_count("AdaRound: iterations", self.iterations, 1)
+
+
+@dataclass(frozen=True)
+class CancelCorrection(Command):
+    """Cancel the correction in progress, which then has no effect."""
+
+
+@dataclass(frozen=True)
 class SaveCheckpoint(Command):
     """Save a checkpoint of the current state under ``name`` (empty: named after the step)."""
 
@@ -231,8 +293,11 @@ class UnknownCommand(Command):
     name: str
 
 
-#: Commands that can be scheduled.
+#: Commands that change settings, and those that correct the network; both can be scheduled.
 SettingsCommand = Union[ChangeSettings, ApplyPreset]
+CorrectionCommand = Union[ReestimateBatchNorm, EqualizeLayers, CorrectBias, AdaRound]
+#: Classes of the commands that correct the network.
+CORRECTIONS = (ReestimateBatchNorm, EqualizeLayers, CorrectBias, AdaRound)
 #: Classes of commands by the names that their JSON-able forms have.
 COMMAND_KINDS = {cls.__name__: cls for cls in Command.__subclasses__()}
 
@@ -252,17 +317,37 @@ def command_from(row: Dict[str, Any]) -> Command:
     return kind(**{name: row[name] for name in names})
 
 
+def correction_from(row: Dict[str, Any]) -> CorrectionCommand:
+    """Return the correction serialized by :meth:`Command.to_dict`.
+
+    Raises
+    ------
+    TypeError, SettingError
+        If it is invalid, or none.
+    """
+    if row.get("kind") not in [kind.__name__ for kind in CORRECTIONS]:
+        raise TypeError(f"the scheduled command is {row!r}: expected a correction")
+    return cast(CorrectionCommand, command_from(row))
+
+
 class ScheduledCommand(NamedTuple):
-    """A change of settings that takes effect before the step numbered ``step`` (counting from 0)."""
+    """A change of settings, or a correction, before the step numbered ``step`` (counting from 0)."""
 
     step: int
-    command: SettingsCommand
+    command: Union[SettingsCommand, CorrectionCommand]
     id: str = ""
 
     def to_row(self) -> List[Any]:
-        """Return a JSON-able form: ``[step, [[path, value], ...], id]``, or ``[step, preset, id]``."""
+        """Return a JSON-able form: ``[step, change, id]``.
+
+        The change is ``[[path, value], ...]``, the name of a preset, or the JSON-able form of a correction.
+        """
         command = self.command
-        change: Any = command.preset if isinstance(command, ApplyPreset) else list(map(list, command.assignments))
+        change: Any
+        if isinstance(command, ChangeSettings):
+            change = list(map(list, command.assignments))
+        else:
+            change = command.preset if isinstance(command, ApplyPreset) else command.to_dict()
         return [self.step, change, self.id]
 
     @classmethod
@@ -276,9 +361,11 @@ class ScheduledCommand(NamedTuple):
         """
         step, change, *rest = row
         step = values.step(step, "step of a scheduled change")
-        command: SettingsCommand
+        command: Union[SettingsCommand, CorrectionCommand]
         if isinstance(change, str):
             command = ApplyPreset(change)
+        elif isinstance(change, dict):
+            command = correction_from(change)
         else:
             command = ChangeSettings(tuple((path, value) for path, value in change))
         return cls(step, command, str(rest[0]) if rest else "")

@@ -13,7 +13,7 @@ from qatviz.errors import QatvizError, RecordError
 from qatviz.metric import ACCURACY, METRICS
 from qatviz.protocol import values
 from qatviz.protocol.branches import UNPLACED, BranchPoint
-from qatviz.protocol.commands import Command, Schedule, command_from, schedule_from, schedule_rows
+from qatviz.protocol.commands import CORRECTIONS, Command, Schedule, command_from, schedule_from, schedule_rows
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveReason
 
 
@@ -61,6 +61,10 @@ def _change_from(setting: Any, old: Any, new: Any) -> Change:
 
 def _texts_from(rows: Any) -> Tuple[str, ...]:
     return tuple(values.text(row, "tensor") for row in values.sequence(rows, "tensors"))
+
+
+def _notes_from(rows: Any) -> Tuple[str, ...]:
+    return tuple(values.text(row, "note") for row in values.sequence(rows, "notes"))
 
 
 def _total_from(steps: Any) -> Optional[int]:
@@ -191,6 +195,21 @@ class CommandApplied(Event):
     command: Command = field(metadata=_json_form(_command_to, command_from))
     changes: Tuple[Change, ...] = field(metadata=_json_form(_changes_to, _changes_from), default=())
     checkpoint: str = ""  # checkpoint of the state before the command, if one was saved
+
+    @property
+    def has_effect(self) -> bool:
+        """True if the command changed settings or corrected the network."""
+        return bool(self.changes) or isinstance(self.command, CORRECTIONS)
+
+
+@dataclass(frozen=True)
+class Corrected(Event):
+    """A correction of the network, whose command has the same ``id``, took effect; ``notes`` describe what it did."""
+
+    id: str
+    notes: Tuple[str, ...] = field(metadata=_json_form(list, _notes_from))
+
+    is_report: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

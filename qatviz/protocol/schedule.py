@@ -4,9 +4,19 @@ The record's description contains the initial plan; later ones are recorded as e
 (:class:`qatviz.protocol.events.Planned`), so that an interrupted run resumes with the newest one.
 """
 
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
-from qatviz.protocol.commands import ApplyPreset, Command, Schedule, ScheduledCommand, SettingsCommand, schedule_from
+from qatviz.protocol.commands import (
+    CORRECTIONS,
+    ApplyPreset,
+    ChangeSettings,
+    Command,
+    CorrectionCommand,
+    Schedule,
+    ScheduledCommand,
+    SettingsCommand,
+    schedule_from,
+)
 from qatviz.protocol.events import Change, CommandApplied, Event, Planned
 from qatviz.protocol.settings_book import SettingsBook
 
@@ -18,8 +28,16 @@ class Plan(NamedTuple):
     schedule: Schedule
 
 
-def changed(book: SettingsBook, command: SettingsCommand) -> Tuple[SettingsBook, Tuple[Change, ...]]:
-    """Return the book after a command, and the changes it makes; SettingError if a path or value is not allowed."""
+def changed(
+    book: SettingsBook, command: Union[SettingsCommand, CorrectionCommand]
+) -> Tuple[SettingsBook, Tuple[Change, ...]]:
+    """Return the book after a command, and the changes it makes; SettingError if a path or value is not allowed.
+
+    A correction changes no settings.
+    """
+    if isinstance(command, CORRECTIONS):
+        return book, ()
+    assert isinstance(command, (ApplyPreset, ChangeSettings))
     if isinstance(command, ApplyPreset):
         return book.with_preset(command.preset)
     return book.change(command.assignments)

@@ -231,7 +231,7 @@ def _is_shown(event: events.Event) -> bool:
     Evaluations have a separate table. Commands that changed nothing and checkpoints before changes are omitted.
     """
     if isinstance(event, events.CommandApplied):
-        return bool(event.changes)
+        return event.has_effect
     if isinstance(event, events.CheckpointSaved):
         return event.reason.kind is not SaveKind.BEFORE_CHANGE
     return not isinstance(event, events.Evaluated)

@@ -13,8 +13,9 @@ from qatviz.data import Dataset
 from qatviz.data.data_input import arrays_of_inputs
 from qatviz.data.masks import void_of
 from qatviz.data_options import DataOptions
-from qatviz.errors import RecordError, about
+from qatviz.errors import RecordError, SettingError, about
 from qatviz.network.plan import quantization_plan
+from qatviz.network.replaced_relu6 import with_relu
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.commands import Schedule, ScheduledCommand
 from qatviz.protocol.run_spec import Placement, RunSpec
@@ -28,6 +29,7 @@ from qatviz.session.own_code import read_functions, with_absolute_functions
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
 from qatviz.session.run_heads import head_fields
+from qatviz.session.timed_corrections import TimedCorrection
 from qatviz.settings import RunSettings
 from qatviz.task import REGRESSION, SEGMENTATION
 from qatviz.telemetry.outcome import Outcome
@@ -66,6 +68,8 @@ def begin(
     request = with_absolute_functions(request)
     placement = placement_of(request)
     chosen, loaded = load_model_and_data(request, model, dataset)
+    if request.replace_relu6:
+        chosen = chosen._replace(network=with_relu(chosen.network))
     for note in chosen.notes:
         notify(Notice(note))
     for data_note in data.data_notes(loaded):
@@ -98,6 +102,8 @@ def begin(
             if change.step is None:
                 spec = replace(spec, book=check_change(spec.book, change))
         spec = replace(spec, schedule=schedule_of(request.changes, spec, notify))
+    corrections = scheduled_corrections(request.corrections, 0, spec.steps, notify)
+    spec = replace(spec, schedule=(*spec.schedule, *corrections))
     record = None
     if request.out is not None:
         with about("out"):
@@ -161,6 +167,29 @@ def schedule_of(changes: Sequence[TimedChange], spec: RunSpec, notify: Notify) -
             notify(Notice(f"change {change.text!r} never takes effect: the run ends after {spec.steps} steps", True))
         schedule.append(ScheduledCommand(step, change.command))
     return tuple(schedule)
+
+
+def scheduled_corrections(
+    corrections: Sequence[TimedCorrection], present: int, steps: Optional[int], notify: Notify
+) -> List[ScheduledCommand]:
+    """Return corrections as commands of a run at step ``present``, of ``steps`` steps in all (None: no limit).
+
+    A correction after the last step leads to a warning.
+
+    Raises
+    ------
+    SettingError
+        If a step is earlier.
+    """
+    found = []
+    for correction in corrections:
+        step = present if correction.step is None else correction.step
+        if step < present:
+            raise SettingError.of_field("corrections", f"{correction.text!r}: the run continues from step {present}")
+        if steps is not None and step > steps:
+            notify(Notice(f"correction {correction.text!r} is never made: the run ends after {steps} steps", True))
+        found.append(ScheduledCommand(step, correction.command))
+    return sorted(found, key=lambda item: item.step)
 
 
 def absolute_source(source: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Iterable, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 from qatviz.errors import SettingError, did_you_mean
 from qatviz.network.plan import QuantizationPlan
@@ -34,6 +34,11 @@ class TimedChange:
         """The change in the form that `parse_change` parses."""
         pairs = ",".join(f"{path}={setting_text(value)}" for path, value in self.assignments)
         return pairs if self.step is None else f"{self.step}:{pairs}"
+
+    @property
+    def row(self) -> Dict[str, Any]:
+        """The change in JSON-able form."""
+        return {"step": self.step, "assignments": [list(pair) for pair in self.assignments]}
 
     @property
     def command(self) -> ChangeSettings:

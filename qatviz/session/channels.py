@@ -1,18 +1,20 @@
 """Channels of the weights of a recorded run or of a model. Nothing is recorded, and no data is read."""
 
 import os
-from typing import Mapping, Optional
+from typing import Mapping, Optional, Tuple
 
 import numpy as np
 
-from qatviz.analysis.channels import ChannelsOverview, RunChannels, channel_ranges, screened
+from qatviz.analysis.channels import ChannelsOverview, RunChannels, Screened, channel_ranges, screened
+from qatviz.correction.trial import equalized_ratios
 from qatviz.errors import NetworkError, RunStateError, about
-from qatviz.export.integers.frozen_state import folded
 from qatviz.export.progress import Progress
+from qatviz.network.folding import folded
+from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, quantization_plan
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.session.checkpoints import state_of
+from qatviz.session.checkpoints import recorded_network, state_of
 from qatviz.session.prepared import Notify, ignore
 from qatviz.session.record_requests import ChannelsRequest
 from qatviz.session.request import is_model_path
@@ -38,7 +40,8 @@ def channels_at(request: ChannelsRequest, notify: Notify = ignore) -> RunChannel
             return _of_model(path, request.preset or DEFAULT_PRESET)
     state = state_of(path, request.checkpoint, notify)
     book = state.book if request.preset is None else state.book.with_preset(request.preset)[0]
-    return _with_verdicts(state.name, channels_of(book.plan, state.arrays, state.step), book)
+    found = channels_of(book.plan, state.arrays, state.step, network=recorded_network(path))
+    return _with_verdicts(state.name, found, book)
 
 
 def _of_model(path: str, preset: str) -> RunChannels:
@@ -49,22 +52,34 @@ def _of_model(path: str, preset: str) -> RunChannels:
         raise NetworkError(f"{path}: has no weights; expected a whole model")
     plan = quantization_plan(imported.network)
     book = SettingsBook.from_preset(plan, preset)
-    return _with_verdicts(os.path.basename(path), channels_of(plan, imported.parameters, 0), book)
+    found = channels_of(plan, imported.parameters, 0, network=imported.network)
+    return _with_verdicts(os.path.basename(path), found, book)
 
 
 def _with_verdicts(name: str, found: ChannelsOverview, book: SettingsBook) -> RunChannels:
-    return RunChannels(name, found.step, tuple(screened(each, book.of(each.tensor)) for each in found.tensors))
+    return RunChannels(name, found.step, _screened(found, book))
+
+
+def _screened(found: ChannelsOverview, book: SettingsBook) -> Tuple[Screened, ...]:
+    return tuple(screened(each, book.of(each.tensor), found.equalized.get(each.tensor)) for each in found.tensors)
 
 
 def channels_of(
-    plan: QuantizationPlan, arrays: Mapping[str, np.ndarray], step: int, progress: Optional[Progress] = None
+    plan: QuantizationPlan,
+    arrays: Mapping[str, np.ndarray],
+    step: int,
+    progress: Optional[Progress] = None,
+    network: Optional[Network] = None,
 ) -> ChannelsOverview:
-    """Return the channels of all weights among the arrays of a checkpoint; may raise Cancelled."""
+    """Return the channels of all weights among the arrays of a checkpoint; may raise Cancelled.
+
+    With ``network``, an equalization of its layers is tried, too.
+    """
     progress, units, found = progress or Progress(), [unit for unit in plan.units if unit.owns_weights], []
     for number, unit in enumerate(units):
         progress.at("measuring", number / len(units))
         found.append(channel_ranges(plan.tensor(unit.weights), folded(plan, unit, arrays).weights))
-    return ChannelsOverview(tuple(found), step)
+    return ChannelsOverview(tuple(found), step, {} if network is None else equalized_ratios(network, plan, arrays))
 
 
 def channels_of_ended(run: RunHandle, directory: str, progress: Optional[Progress] = None) -> ChannelsOverview:
@@ -72,9 +87,10 @@ def channels_of_ended(run: RunHandle, directory: str, progress: Optional[Progres
 
     ``directory`` is empty if it is not recorded. Raises RunStateError if it has no state; RecordError; Cancelled.
     """
+    network = run.spec.network if isinstance(run, Run) else recorded_network(directory) if directory else None
     state = run.final if isinstance(run, Run) else None
     if state is None:
         if not directory:
             raise RunStateError("this run has failed and is not recorded: it has no state")
         state = state_of(directory)
-    return channels_of(state.book.plan, state.arrays, state.step, progress)
+    return channels_of(state.book.plan, state.arrays, state.step, progress, network)

@@ -10,10 +10,11 @@ from typing import List, Optional, Tuple
 
 from qatviz.atomic_files import atomic_file
 from qatviz.errors import RecordError, about
+from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.commands import ChangeSettings, Schedule, ScheduledCommand
+from qatviz.protocol.commands import Schedule, ScheduledCommand
 from qatviz.protocol.reasons import RestoreReason, SaveKind
 from qatviz.protocol.run_spec import RunSpec, described_plan
 from qatviz.protocol.run_state import RunState
@@ -36,7 +37,7 @@ KEPT = "kept-"
 def starting_point(
     reader: RecordReader, book: SettingsBook, checkpoint: Optional[str] = None, notify: Notify = ignore
 ) -> Tuple[Optional[RunState], Schedule]:
-    """Return the state to continue from, and the changes of settings to repeat.
+    """Return the state to continue from, and the changes of settings and corrections to repeat.
 
     By default, this is the newest readable checkpoint on the surviving timeline. Later changes are repeated at their
     steps: the same changes on the same batches reproduce the run. After a named checkpoint, nothing is repeated.
@@ -66,10 +67,9 @@ def starting_point(
     state = _newest(reader, book.plan, notify)
     outcome = Outcome(book)
     outcome.update_from_record(reader)
-    since = outcome.changes_from(state.book, state.step) if state else outcome.changes_from(book)
-    return state, tuple(
-        ScheduledCommand(step, ChangeSettings(tuple((c.setting, c.new) for c in changes))) for step, changes in since
-    )
+    at = state.point if state else BranchPoint(0, 0, 0)
+    since = outcome.commands_from(state.book if state else book, at)
+    return state, tuple(ScheduledCommand(step, command) for step, command in since)  # type: ignore[arg-type]
 
 
 def recorded_state(
@@ -218,6 +218,20 @@ def state_of(directory: str, checkpoint: Optional[str] = None, notify: Notify = 
         if state is None:
             raise RecordError(f"{reader.directory}: has no checkpoint yet")
     return state
+
+
+def recorded_network(directory: str) -> Network:
+    """Return the network of a recorded run.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, or its record is damaged.
+    """
+    with about("directory"):
+        reader = RunRecord.read(os.path.expanduser(directory))
+    with reading(reader.path):
+        return Network.from_dict(reader.description["network"])
 
 
 def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:

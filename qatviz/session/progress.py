@@ -12,6 +12,7 @@ from qatviz.presentation.evaluation_time import NOTABLE, present_fraction, time_
 from qatviz.presentation.event_texts import command_text, plain_change, sentence
 from qatviz.presentation.score_texts import lead_of
 from qatviz.protocol import events
+from qatviz.protocol.corrections import kind_of
 from qatviz.safe_text import escaped
 from qatviz.telemetry.outcome import Outcome
 from qatviz.terminal import print_line, writing
@@ -26,6 +27,7 @@ _CHANGES_PRINTED = 4
 _PRINTED = (
     events.Started,
     events.CommandApplied,
+    events.Corrected,
     events.CommandRejected,
     events.SettingsActivated,
     events.Evaluated,
@@ -202,6 +204,8 @@ def event_line(event: events.Event) -> Optional[str]:
 
 def _applied(event: events.CommandApplied) -> str:
     """Return the text of applied changes as the command line words them."""
+    if kind_of(event.command) is not None:
+        return sentence(event)
     if len(event.changes) > _CHANGES_PRINTED:
         return f"{command_text(event.command)} ({len(event.changes)} settings changed)"
     return ", ".join(map(plain_change, event.changes))

@@ -21,6 +21,7 @@ from qatviz.own_functions import is_function
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.scaling import check_wanted_scaling
 from qatviz.session.changes import TimedChange
+from qatviz.session.timed_corrections import TimedCorrection, parse_timed_correction
 from qatviz.setting_declaration import Setting
 from qatviz.settings import (
     ACTIVATIONS,
@@ -55,6 +56,7 @@ _TYPES: Dict[Any, Tuple[Any, str]] = {
     DataOptions: (DataOptions, "DataOptions"),
     Mapping[str, Any]: (Mapping, "values by name"),
     Tuple[TimedChange, ...]: (tuple, "a tuple of changes"),
+    Tuple[TimedCorrection, ...]: (tuple, "a tuple of corrections"),
 }
 
 
@@ -132,6 +134,10 @@ class TrainingRequest(RunRequest):
         Settings of all weights and of all activations, in place of the preset's.
     changes : tuple of TimedChange
         Changes of settings, at once or before a step.
+    corrections : tuple of TimedCorrection
+        Corrections of the network, at once or before a step, after the changes at the same step.
+    replace_relu6 : bool
+        If True, each ReLU6 of the network is replaced by a ReLU.
     session_target : str
         TensorFlow server to run on, such as ``grpc://host:2222``; empty: in this process.
     device : str
@@ -146,6 +152,8 @@ class TrainingRequest(RunRequest):
     weights: Mapping[str, Any] = field(default_factory=dict)
     activations: Mapping[str, Any] = field(default_factory=dict)
     changes: Tuple[TimedChange, ...] = ()
+    corrections: Tuple[TimedCorrection, ...] = ()
+    replace_relu6: bool = False
     session_target: str = ""
     device: str = ""
     threads: int = 0
@@ -461,7 +469,7 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, tuple):
-        return [{"step": change.step, "assignments": [list(pair) for pair in change.assignments]} for change in value]
+        return [item.text if isinstance(item, TimedCorrection) else item.row for item in value]
     return "inf" if value == NO_LIMIT else value  # strict JSON has no infinity
 
 
@@ -469,6 +477,8 @@ def _from_json(request: Type[RunRequest], name: str, value: Any) -> Any:
     try:
         if name == "changes":
             return tuple(_timed_change(row["step"], row["assignments"]) for row in value)
+        if name == "corrections":
+            return tuple(map(parse_timed_correction, value))
         if name == "run" and request is NewRunRequest:
             with about(name):
                 return RunSettings(**value)

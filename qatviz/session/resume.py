@@ -6,11 +6,20 @@ from pathlib import Path
 from typing import Any, List, Tuple
 
 from qatviz.errors import RecordError, SettingError, about
+from qatviz.network.graph import Network
+from qatviz.network.replaced_relu6 import with_relu
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, ScheduledCommand, SettingsCommand
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.session.begin import absolute_source, new_record, placement_of, prepared_run, schedule_of
+from qatviz.session.begin import (
+    absolute_source,
+    new_record,
+    placement_of,
+    prepared_run,
+    schedule_of,
+    scheduled_corrections,
+)
 from qatviz.session.changes import check_change
 from qatviz.session.checkpoints import rewind_record, starting_point
 from qatviz.session.own_code import recorded_functions
@@ -40,6 +49,8 @@ def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore)
     Parameters and errors are those of :func:`qatviz.session.prepare.prepare`.
     """
     request.check()
+    if request.replace_relu6:
+        raise SettingError.of_field("replace_relu6", "can't change in a resumed run: fork it instead")
     with about("directory"):
         record = RunRecord.open(os.path.expanduser(request.directory))
     try:
@@ -96,6 +107,8 @@ def _continued_spec(reader: RecordReader, request: ContinuationRequest, notify: 
     Changes at the same step take effect in this order.
     """
     description = reader.description
+    if request.replace_relu6:
+        description = dict(description, network=with_relu(Network.from_dict(description["network"])).to_dict())
     source = description.get("data", DEFAULT_DATA) if request.data is None else request.data
     placement = placement_of(request)
     with about("directory"), reading(reader.path):  # checksums detect damage, not invalid content
@@ -130,7 +143,9 @@ def _continued_spec(reader: RecordReader, request: ContinuationRequest, notify: 
         for change in request.changes:
             if change.step is not None and change.step < step:
                 raise SettingError.of_field("changes", f"{change.text!r}: the run continues from step {step}")
-        return replace(spec, schedule=spec.schedule + replay + at_once + schedule_of(request.changes, spec, notify))
+        later = schedule_of(request.changes, spec, notify)
+    corrections = tuple(scheduled_corrections(request.corrections, step, spec.steps, notify))
+    return replace(spec, schedule=spec.schedule + replay + at_once + later + corrections)
 
 
 def _immediate_commands(request: ContinuationRequest, book: SettingsBook) -> List[SettingsCommand]:

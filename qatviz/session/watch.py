@@ -4,11 +4,13 @@ import contextlib
 import errno
 import signal
 import threading
+import time
 from typing import Any, Dict, Iterator, List, Optional
 
 from qatviz.errors import OutputError
 from qatviz.protocol import events
-from qatviz.session.progress import Silent, event_line
+from qatviz.protocol.corrections import CORRECTION_KINDS, CorrectionProgress
+from qatviz.session.progress import LINE_INTERVAL_S, Silent, event_line
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.terminal import HANGUP, stop_signals
@@ -73,6 +75,7 @@ class Watch:
         self.failed: Optional[events.Failed] = None
         self.non_finite: Optional[events.NonFinite] = None
         self.record_failed: Optional[events.RecordFailed] = None
+        self._corrected = 0.0  # time of the last line on the progress of a correction, or of its beginning
 
     def follow(self) -> None:
         """Start the run, and return when it has ended and everything is written."""
@@ -102,6 +105,8 @@ class Watch:
     def _process(self, news: List[Any]) -> None:
         for item in news:
             self._outcome.update(item)
+            if isinstance(item, CorrectionProgress):
+                self._show_correction(item)
             if not isinstance(item, events.Event):
                 continue
             if isinstance(item, events.Started):
@@ -117,6 +122,16 @@ class Watch:
             if line:
                 with self._terminal_may_end():
                     self._progress.line(line)
+
+    def _show_correction(self, progress: CorrectionProgress) -> None:
+        """Print how much of a correction is done, at intervals: training, whose progress is shown, waits for it."""
+        if not progress.fraction:
+            self._corrected = time.monotonic()
+        elif time.monotonic() - self._corrected >= LINE_INTERVAL_S:
+            self._corrected = time.monotonic()
+            label = CORRECTION_KINDS[progress.command].label
+            with self._terminal_may_end():
+                self._progress.line(f"step {progress.step}: {label}: {100 * progress.fraction:.0f} %")
 
     @contextlib.contextmanager
     def _terminal_may_end(self) -> Iterator[None]:

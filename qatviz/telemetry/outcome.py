@@ -5,6 +5,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from qatviz.metric import ACCURACY, METRICS, MODES, Metric
 from qatviz.number_format import finite
 from qatviz.protocol import events
+from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.commands import CORRECTIONS, ChangeSettings, Command
 from qatviz.protocol.run_spec import described_plan
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
@@ -57,6 +59,8 @@ class Outcome:
         Loss in the newest evaluation, if it was computed: of several outputs, the weighted sum.
     timeline : list of (int, SettingsBook)
         Each step at which settings changed, with the settings from then on; steps ascend.
+    corrections : list of (CommandApplied, SettingsBook)
+        Corrections of the surviving timeline, in order, with the settings at each.
     ending : str
         ``finished``, ``stopped``, ``failed``, or empty while the run has not ended.
     """
@@ -75,6 +79,7 @@ class Outcome:
         self.losses: Tuple[Tuple[str, float], ...] = ()
         self.held_out_loss: Optional[float] = None
         self.timeline: List[Tuple[int, SettingsBook]] = []
+        self.corrections: List[Tuple[events.CommandApplied, SettingsBook]] = []
         self.ending = ""
         self._log = Timeline()
         self._books: List[SettingsBook] = []  # after each event of the log
@@ -106,7 +111,7 @@ class Outcome:
         elif isinstance(event, _BEGINNINGS):
             self.ending = ""
         if moved:  # the set of surviving events has changed
-            self.evaluations, self.evaluation_seconds, self.timeline = [], [], []
+            self.evaluations, self.evaluation_seconds, self.timeline, self.corrections = [], [], [], []
             self.outputs, self.further, self.losses, self.held_out_loss = (), (), (), None
             for logged, book in zip(self._log.log, self._books):
                 if logged.survives:
@@ -123,6 +128,8 @@ class Outcome:
             self.losses, self.held_out_loss = event.losses, event.held_out_loss
         elif isinstance(event, _CHANGING):
             self.timeline = [known for known in self.timeline if known[0] < event.step] + [(event.step, book)]
+            if isinstance(event, events.CommandApplied) and isinstance(event.command, CORRECTIONS):
+                self.corrections.append((event, book))
 
     @property
     def steps_per_second(self) -> Optional[float]:
@@ -146,6 +153,31 @@ class Outcome:
                 changes, book = book.differences(after), after
                 if changes:
                     found.append((at, changes))
+        return found
+
+    def commands_from(self, book: SettingsBook, at: BranchPoint) -> List[Tuple[int, Command]]:
+        """Return the changes of settings and the corrections after a state with the settings ``book``, by step.
+
+        In the order in which they were made, with a correction between the changes before and after it.
+        """
+        found: List[Tuple[int, Command]] = []
+
+        def change_to(after: SettingsBook, step: int) -> None:
+            nonlocal book
+            changes, book = book.differences(after), after
+            if changes:
+                found.append((step, ChangeSettings(tuple((change.setting, change.new) for change in changes))))
+
+        corrections = [(event, own) for event, own in self.corrections if _is_after(event, at)]
+        steps = {event.step for event, _ in corrections} | {step for step, _ in self.timeline if step >= at.step}
+        timeline = dict(self.timeline)
+        for step in sorted(steps):
+            for event, own in corrections:
+                if event.step == step:
+                    change_to(own, step)
+                    found.append((step, event.command))
+            if step in timeline:
+                change_to(timeline[step], step)
         return found
 
     def tensors(self) -> List[Dict[str, Any]]:
@@ -208,6 +240,13 @@ def read_outcome(reader: RecordReader) -> Outcome:
             outcome.step, outcome.seconds = int(newest.steps[-1]), float(newest.seconds[-1])
             outcome.loss = float(newest.loss[-1])
         return outcome
+
+
+def _is_after(event: events.Event, at: BranchPoint) -> bool:
+    """Return whether a surviving event came after the state at ``at``."""
+    if event.step != at.step:
+        return event.step > at.step
+    return event.branch > at.branch or (event.branch == at.branch and event.position >= (at.position or 0))
 
 
 def finite_scores(scores: Mapping[str, Any]) -> Dict[str, Optional[float]]:

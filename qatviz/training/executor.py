@@ -5,6 +5,7 @@ from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Dict, List, Optional, Tuple, Union, cast
 
+from qatviz.correction.result import Correction
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
@@ -16,16 +17,19 @@ from qatviz.protocol.schedule import changed
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.telemetry.collector import Collector, Rewind
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.checkpointer import BEFORE_CHANGE, Checkpointer, checkpoint_name
+from qatviz.training.checkpointer import AUTOMATIC, BEFORE_CHANGE, Checkpointer, checkpoint_name
 from qatviz.training.control import Control
 from qatviz.training.inbox import Sent
 from qatviz.training.recovery import Recovery
 from qatviz.training.state_store import StateStore
 
 if TYPE_CHECKING:  # they import TensorFlow; the staged run of the tests replaces them
+    from qatviz.training.corrections import Corrections
     from qatviz.training.live_run import LiveRun
     from qatviz.training.measuring import Measuring
 
+#: Commands that wait for the end of a correction, because it applies to the state that it was begun in.
+_POSTPONED = (*c.CORRECTIONS, c.ChangeSettings, c.ApplyPreset, c.RestoreCheckpoint, c.Undo, c.Redo)
 #: A command and its reply: the changes that it made, or the error for which it is rejected.
 Reply = Tuple[Sent, Union[Tuple[Change, ...], QatvizError]]
 
@@ -46,6 +50,8 @@ class CommandExecutor:
         Source of checkpoints that are not in memory.
     schedule : Schedule
         Commands to execute at given steps.
+    corrections : Corrections
+        Computes corrections; until :meth:`advance_correction` has applied one, commands that change the state wait.
     """
 
     def __init__(
@@ -58,10 +64,15 @@ class CommandExecutor:
         collector: Collector,
         record: Optional[RunRecord],
         schedule: Schedule,
+        corrections: "Corrections",
     ):
         self._live, self._measuring, self._control = live, measuring, control
         self._recovery, self._checkpointer = recovery, checkpointer
         self._collector, self._record = collector, record
+        self._corrections = corrections
+        #: Commands that wait for the end of a correction, in order.
+        self._postponed: List[Sent] = []
+        self._corrected = 0  # number of corrections so far
         self._states = StateStore()
         self._schedule = sorted(schedule, key=lambda item: item.step)
         self._schedule_steps = [item.step for item in self._schedule]
@@ -87,12 +98,17 @@ class CommandExecutor:
         Consecutive changes of settings take effect together. All commands that request a snapshot get the same one,
         which is taken after the last command: thousands of them must not delay a stop.
         """
+        if self._postponed and not self._corrections.is_active:
+            waiting, self._postponed = self._postponed + waiting, []
         if not waiting:
             return
         book: SettingsBook = self._live.book
         replies: List[Reply] = []
         for sent in waiting:
             try:
+                if self._corrections.is_active and isinstance(sent.command, _POSTPONED):
+                    self._postponed.append(sent)
+                    continue
                 if isinstance(sent.command, (c.ChangeSettings, c.ApplyPreset)):
                     book, changes = changed(book, sent.command)
                     replies.append((sent, changes))
@@ -135,6 +151,65 @@ class CommandExecutor:
         self._control.report_state()
         self._measuring.schedule_soon()
 
+    # Corrections
+
+    @property
+    def is_correcting(self) -> bool:
+        """True while a correction is in progress: training waits for it."""
+        return self._corrections.is_active
+
+    def advance_correction(self) -> None:
+        """Compute a piece of the correction in progress, and apply its result after the last one.
+
+        An evaluation before it and one after it measure its effect.
+        """
+        if self._measuring.is_evaluating and not self._corrections.is_cancelled:
+            self._measuring.advance_evaluation()
+            return
+        outcome = self._corrections.advance()
+        if outcome is None:
+            return
+        sent, result = outcome
+        if isinstance(result, QatvizError):
+            self._reject(sent, result)
+        else:
+            self._correct(sent, result)
+
+    def abandon(self, reason: str) -> None:
+        """Reject the correction in progress, and the commands that wait for it, because the run ends."""
+        if self._corrections.is_active:
+            self._corrections.cancel(reason)
+            self.advance_correction()
+        postponed, self._postponed = self._postponed, []
+        for sent in postponed:
+            self._reject(sent, RunStateError(reason))
+
+    def _correct(self, sent: Sent, correction: Correction) -> None:
+        live, self._corrected = self._live, self._corrected + 1
+        # Scheduled commands have no number, and several can be executed at one step.
+        before, after = (
+            f"{checkpoint_name(prefix, live.step)}-correction-{self._corrected}"
+            for prefix in (BEFORE_CHANGE, AUTOMATIC)
+        )
+        left = live.capture(before, SaveReason(SaveKind.BEFORE_CHANGE, sent.command))
+        self._measuring.drop_evaluation()  # what is watched is computed again, although step and settings are the same
+        live.correct(correction.arrays, correction.weights, correction.activations)
+        self._states.push_undo(left)
+        self._checkpointer.save(left)
+        self._before_change = ""
+        self._applied(sent, (), before)
+        live.emit(events.Corrected(live.step, sent.id, correction.notes))
+        state = live.capture(after, SaveReason(SaveKind.AUTOMATIC))
+        self._recovery.propose(replace(state, name="good", reason=SaveReason(SaveKind.LAST_GOOD)))
+        self._recovery.schedule_soon(time.perf_counter())
+        self._checkpointer.save(state)  # so that a resumed run need not compute it again
+        self._measuring.is_snapshot_wanted = True
+        self._measuring.schedule_soon()
+        self._measuring.begin_evaluation()
+
+    def _reject(self, sent: Sent, error: QatvizError) -> None:
+        self._live.emit(events.CommandRejected(self._live.step, sent.id, sent.command, str(error)))
+
     def _apply_settings(self, book: SettingsBook, replies: List[Reply]) -> None:
         """Save the current state, apply ``book`` to the next training step, then send ``replies`` in order.
 
@@ -152,7 +227,7 @@ class CommandExecutor:
             self._replace_book(book, before)
         for sent, outcome in replies:
             if isinstance(outcome, QatvizError):
-                live.emit(events.CommandRejected(live.step, sent.id, sent.command, str(outcome)))
+                self._reject(sent, outcome)
             else:
                 self._applied(sent, outcome, name if outcome else "")
 
@@ -231,6 +306,16 @@ class CommandExecutor:
         self._applied(sent)
         self._measuring.request_predictions()
 
+    def _on_correction(self, sent: Sent) -> None:
+        self._corrections.begin(sent)
+        self._measuring.begin_evaluation()
+
+    def _on_cancel_correction(self, sent: Sent) -> None:
+        if not self._corrections.is_active:
+            raise RunStateError("no correction is in progress")
+        self._applied(sent)
+        self._corrections.cancel()
+
     def _on_save_checkpoint(self, sent: Sent) -> None:
         live = self._live
         name = cast(c.SaveCheckpoint, sent.command).name or checkpoint_name("step", live.step)
@@ -277,6 +362,8 @@ class CommandExecutor:
         c.WatchChannels: _on_watch,
         c.WatchPredictions: _on_watch_predictions,
         c.Predict: _on_predict,
+        **dict.fromkeys(c.CORRECTIONS, _on_correction),
+        c.CancelCorrection: _on_cancel_correction,
         c.SaveCheckpoint: _on_save_checkpoint,
         c.RestoreCheckpoint: _on_restore_checkpoint,
         c.Undo: _on_undo,

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from qatviz.protocol.branches import BranchCursor, BranchPoint
 from qatviz.protocol.events import Event, SettingsActivated
 from qatviz.protocol.reasons import SaveReason
 from qatviz.protocol.run_spec import RunSpec
-from qatviz.protocol.run_state import RunState
+from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state, oscillation
 from qatviz.training.graph import TrainingGraph
@@ -21,6 +21,7 @@ from qatviz.training.range_policy import (
     actions_at_step,
     actions_on_change,
     affects_histograms,
+    held_anew,
     held_ranges,
     histograms_on_change,
     learned_anew,
@@ -117,6 +118,56 @@ class LiveRun:
             self.book = own
             self.graph.write_state(arrays)
             self._write_settings()
+
+    def correct(self, arrays: Arrays, weights: Collection[str] = (), activations: Collection[str] = ()) -> None:
+        """Replace the arrays of the state at this step.
+
+        Parameters
+        ----------
+        arrays : dict of str to np.ndarray
+            As in a RunState.
+        weights : collection of str
+            Weight tensors whose held ranges are found anew, frozen ones included.
+        activations : collection of str
+            Tensors whose ranges are found anew, frozen ones included: in running histograms where the range method uses
+            these; otherwise as means over CALIBRATION_BATCHES batches, in float.
+        """
+        self.graph.write_state(arrays)
+        held = [action if self._names(group, weights) else KEEP for group, action in held_anew(self._layout, self.book)]
+        self._update_held_ranges(held)
+        concerned = np.array([self._names(group, activations) for group in self._layout.activations], bool)
+        if concerned.any():
+            self._calibrate_anew(concerned)
+
+    def _names(self, group: int, names: Collection[str]) -> bool:
+        """Return whether a group has a tensor with one of the names."""
+        return any(self.plan.tensors[member].name in names for member in self.plan.groups[group])
+
+    def _calibrate_anew(self, concerned: np.ndarray) -> None:
+        """Find the ranges of the groups of activations ``concerned`` (bool ``[A]``) anew."""
+        before, found = self.graph.read_histograms(), []
+        batches = self._last_batches()
+        for _, indices in batches:
+            self.graph.calibrate(indices)
+            found.append(self.graph.read_histograms())
+        ranges = {
+            name: np.where(concerned, np.mean([each[name] for each in found], axis=0), before[name]).astype(np.float32)
+            for name in live_state.RANGES
+        }
+        self.graph.write_ranges(ranges)
+        counted = concerned & live_state.uses_histogram(self._layout, self.book.quantizers)
+        if counted.any():
+            emptied = {name: before[name].copy() for name in live_state.HISTOGRAMS}
+            for array in emptied.values():
+                array[counted] = 0
+            self.graph.write_histograms(emptied)
+            self.graph.collect(batches, counted)
+            self._adopt_found_ranges(counted, self.graph.read_histograms())
+
+    def _last_batches(self) -> List[Tuple[int, np.ndarray]]:
+        """Return the last batches for a calibration: their steps, and the indices of their examples."""
+        steps = range(max(0, self.step - CALIBRATION_BATCHES), max(self.step, 1))
+        return [(step, self._batches.indices(step)) for step in steps]
 
     def capture(self, name: str, reason: SaveReason) -> RunState:
         """Return a copy of the current state."""

@@ -47,6 +47,16 @@ def actions_at_step(layout: Layout, book: SettingsBook, step: int) -> List[int]:
     return [SEARCH if book.quantizers[group].range_method in _SEARCHED else KEEP for group in layout.weights]
 
 
+def held_anew(layout: Layout, book: SettingsBook) -> List[Tuple[int, int]]:
+    """Return each weight group with its action if its range is found anew, although it may be frozen."""
+    actions = []
+    for group in layout.weights:
+        method = book.quantizers[group].range_method
+        is_held = book.run.freeze_ranges or method == FROZEN
+        actions.append((group, SEARCH if method in _SEARCHED else CAPTURE if is_held else KEEP))
+    return actions
+
+
 def held_ranges(
     layout: Layout,
     book: SettingsBook,

@@ -19,6 +19,7 @@ from qatviz.training.best import BestKeeper
 from qatviz.training.building import graph_arguments
 from qatviz.training.checkpointer import AUTOMATIC, FINAL, Checkpointer, checkpoint_name
 from qatviz.training.control import Control
+from qatviz.training.corrections import Corrections
 from qatviz.training.executor import CommandExecutor
 from qatviz.training.graph import NonFiniteLoss, TrainingGraph
 from qatviz.training.heads import baseline_loss
@@ -78,6 +79,8 @@ class Trainer:
             self._live.emit(events.Started(self._live.step, time.perf_counter() - started, self._graph.device))
             self._measuring = Measuring(self._live, spec, collector.put)
             self._closing.insert(0, self._measuring.close)
+            self._corrections = Corrections(self._live, spec, collector.put)
+            self._closing.insert(0, self._corrections.close)
             self._control = Control(self._live, self._measuring, spec.steps, on_state)
             now = time.perf_counter()
             self._checkpointer.restart_interval(now, self._live.book.run.checkpoint_interval)
@@ -93,6 +96,7 @@ class Trainer:
                 collector,
                 record,
                 spec.schedule,
+                self._corrections,
             )
             self._best = BestKeeper(self._live, self._control, spec.metric, self._executor.keep)
             self._measuring.on_result = self._best.compare
@@ -115,7 +119,9 @@ class Trainer:
             executor.execute(executor.due() + inbox.drain())
             if control.is_stopping:
                 break
-            if control.is_paused:
+            if executor.is_correcting:
+                executor.advance_correction()
+            elif control.is_paused:
                 self._idle()
             elif control.is_done:
                 if not self._capture_final().is_finite:  # the last check may be seconds old
@@ -139,6 +145,7 @@ class Trainer:
 
     def _end(self) -> events.Event:
         """Take a final snapshot, save the final state and return the last event."""
+        self._executor.abandon("the run was stopped")
         self._measuring.drop_evaluation()
         self.final = self._capture_final()
         if not self.final.is_finite:
@@ -163,6 +170,8 @@ class Trainer:
             measuring.advance_evaluation()
             self._executor.execute(self._inbox.drain())
             if not control.is_done or self._live.book != book or control.is_paused or control.is_stopping:
+                return False
+            if self._executor.is_correcting:
                 return False
         return True
 

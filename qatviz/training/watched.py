@@ -3,8 +3,9 @@
 import time
 from typing import Any, Callable, Iterator, Optional, Tuple, Union
 
-from qatviz.analysis.channels import ChannelsOverview, channel_ranges
+from qatviz.analysis.channels import ChannelsOverview, channel_ranges, is_uneven
 from qatviz.analysis.drift import Drift, DriftQuestion
+from qatviz.correction.trial import equalized_ratios
 from qatviz.errors import explanation
 from qatviz.protocol.commands import WatchChannels, WatchDrift
 from qatviz.protocol.run_spec import RunSpec
@@ -138,7 +139,10 @@ class ChannelUpdates(WatchedUpdates):
         for group, values in zip(layout.weights, weights):
             found.append(channel_ranges(layout.leaders[group], values))
             yield
-        self._put(ChannelsOverview(tuple(found), step))
+        spec, ratios = self._spec, {}
+        if any(map(is_uneven, found)):
+            ratios = equalized_ratios(spec.network, spec.plan, live.graph.read_state(), spec.fixed)
+        self._put(ChannelsOverview(tuple(found), step, ratios))
 
 
 def question_of(command: WatchDrift) -> DriftQuestion:

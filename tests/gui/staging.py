@@ -6,6 +6,7 @@ run's own, the answers and events those of a real one. tests/training/test_stage
 
 import numpy as np
 
+from qatviz.correction.result import Correction
 from qatviz.errors import RunStateError
 from qatviz.metric import ACCURACY, MODES, OutputMetric
 from qatviz.network import zoo
@@ -51,6 +52,29 @@ ENDED = ("finished", "stopped", "failed", "recorded")
 SCORES = (0.98, 0.97, 0.965, 0.96)
 
 
+class StagedCorrections:
+    """Corrections of a staged run: each ends at once, with a note and without any other effect."""
+
+    is_cancelled = False
+
+    def __init__(self, run):
+        self._run, self._sent = run, None
+
+    @property
+    def is_active(self):
+        return self._sent is not None
+
+    def begin(self, sent):
+        self._sent = sent
+
+    def cancel(self, reason="cancelled"):
+        self._run.put(reason)
+
+    def advance(self):
+        sent, self._sent = self._sent, None
+        return sent, Correction(dict(self._run._values), ("weights corrected", "and a second note"))
+
+
 class StagedRun(RunHandle):
     """Handle of a run that answers commands when :meth:`advance` is called.
 
@@ -89,7 +113,10 @@ class StagedRun(RunHandle):
         self._control = Control(self, self, None, self._set_state)
         recovery = Recovery(self.capture("start", SaveReason(SaveKind.START)), 1.0, 0.0)
         checkpointer = Checkpointer(None, lambda: None, lambda event, state: None)
-        self._executor = CommandExecutor(self, self, self._control, recovery, checkpointer, self, None, ())
+        self.corrections = StagedCorrections(self)
+        self._executor = CommandExecutor(
+            self, self, self._control, recovery, checkpointer, self, None, (), self.corrections
+        )
 
     # As the handle
 
@@ -130,6 +157,9 @@ class StagedRun(RunHandle):
     def advance(self, steps=1, snapshot=True):
         """Execute pending commands, train up to ``steps`` steps, take a snapshot."""
         self._executor.execute(self._inbox.drain())
+        while self._executor.is_correcting:
+            self._executor.advance_correction()
+        self._executor.execute([])
         for _ in range(steps):
             if self._control.is_paused or self._control.is_stopping or self._control.is_done or self.state in ENDED:
                 break
@@ -236,6 +266,9 @@ class StagedRun(RunHandle):
         self._next_switch_on = live_state.next_switch_on(book.quantizers, self.step)
         return False
 
+    def correct(self, arrays, weights=(), activations=()):
+        self._values = dict(arrays)
+
     def capture(self, name, reason):
         branch, step, position = self.point
         return RunState(step, self.seconds, self.book, dict(self._values), name, reason, branch, position)
@@ -269,6 +302,9 @@ class StagedRun(RunHandle):
 
     def begin_evaluation(self):
         self._evaluated = self.point
+
+    def advance_evaluation(self):
+        self.evaluate()
 
     def evaluate_settings(self, book):
         """Answer at once, with the quantized score that ``score_of`` returns for these settings."""

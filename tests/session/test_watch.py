@@ -13,11 +13,12 @@ from qatviz.errors import OutputError
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings, Stop
+from qatviz.protocol.commands import AdaRound, ChangeSettings, Stop
+from qatviz.protocol.corrections import CorrectionProgress
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import StepRecord
-from qatviz.session import progress
+from qatviz.session import progress, watch
 from qatviz.session.watch import Watch
 from qatviz.telemetry.outcome import Outcome
 
@@ -290,3 +291,19 @@ def test_quiet_prints_nothing(capsys):
     silent.line("x")
     silent.update(Outcome(BOOK))
     assert capsys.readouterr() == ("", "")
+
+
+def test_long_corrections_show_how_much_is_done(monkeypatch):
+    seconds = iter((100.0, 104.0, 106.0, 106.0, 107.0))
+    monkeypatch.setattr(watch.time, "monotonic", lambda: next(seconds))
+    fractions = (0.0, 0.25, 0.5, 0.75, None)
+    news = [CorrectionProgress(7, "AdaRound", fraction) for fraction in fractions]
+    recorder = Recorder()
+    applied = events.CommandApplied(7, "a", AdaRound(), (), "before-00000007")
+    corrected = events.Corrected(7, "a", ("rounding of 12 weights learned", "weights have the values of their codes"))
+    Watch(StagedRun([[*news, applied, corrected]]), Outcome(BOOK), recorder).follow()
+    assert recorder.lines == [
+        "step 7: Learn rounding (AdaRound): 50 %",
+        "step 7: rounding learned (AdaRound)",
+        "step 7: rounding of 12 weights learned; weights have the values of their codes",
+    ]

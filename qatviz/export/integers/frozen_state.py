@@ -4,17 +4,17 @@ Counterpart of :mod:`qatviz.quant.live` and :mod:`qatviz.training.lowering.batch
 """
 
 from dataclasses import replace
-from typing import Dict, Mapping, NamedTuple, Optional
+from typing import Dict, Optional
 
 import numpy as np
 
 from qatviz.errors import Advice, ExportError, refused
 from qatviz.export.limits import left_in_float
 from qatviz.network.activations import fixed_range
+from qatviz.network.folding import Folded, folded
 from qatviz.network.graph import WITH_WEIGHTS, Network
 from qatviz.network.inputs import input_text
-from qatviz.network.layers import DepthwiseConv2D
-from qatviz.network.plan import QuantizationPlan, Unit
+from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.quant.affine import AffineGrid, choose_grid
@@ -27,13 +27,6 @@ from qatviz.settings import WEIGHTS
 Arrays = Dict[str, np.ndarray]
 
 _AFTER_FIRST_STEP = Advice("after the first step of training")
-
-
-class Folded(NamedTuple):
-    """Weights in the layer's shape and bias ``[out]``, float32, with batch norm folded in."""
-
-    weights: np.ndarray
-    bias: np.ndarray
 
 
 def settings_state(layout: live_state.Layout, book: SettingsBook, step: Optional[int]) -> Arrays:
@@ -171,21 +164,6 @@ class FrozenState:
         for name in self.network.input_names:
             if name not in self.network.id_counts and not self.activation_grid(name + ".activations").scale > 0:
                 raise range_of_zeros(f"{input_text(name)}: its range is 0 to 0", step)
-
-
-def folded(plan: QuantizationPlan, unit: Unit, arrays: Mapping[str, np.ndarray]) -> Folded:
-    """Return weights and bias of a unit from the arrays of a checkpoint."""
-    weights = arrays[unit.weights]
-    bias = arrays.get(unit.bias, np.zeros(plan.tensor(unit.weights).num_channels, np.float32))
-    if unit.batch_norm is None:
-        return Folded(weights, bias)
-    gamma, beta, mean, variance = (
-        arrays[f"{unit.batch_norm.owner}.{name}"] for name in ("gamma", "beta", "moving_mean", "moving_variance")
-    )
-    sigma = np.sqrt((variance + np.float32(unit.batch_norm.epsilon)).astype(np.float64))
-    multiplier = gamma * (1 / sigma).astype(np.float32)
-    by_channel = multiplier.reshape(weights.shape[2:]) if isinstance(unit.op, DepthwiseConv2D) else multiplier
-    return Folded(weights * by_channel, beta + multiplier * (bias - mean))
 
 
 def range_of_zeros(where: str, step: Optional[int]) -> ExportError:

@@ -11,11 +11,14 @@ from qatviz.analysis.sensitivity import MeasuredSensitivity, Sensitivity, Sensit
 from qatviz.errors import RunStateError
 from qatviz.presentation.example_pictures import ExamplePictures
 from qatviz.protocol.commands import Command, WatchChannels, WatchDrift, WatchPredictions, WatchSensitivity
+from qatviz.protocol.corrections import CorrectionProgress
 from qatviz.protocol.watch_failure import WatchFailure
 from qatviz.telemetry.run_handle import RunHandle
 
 #: Topics of the model that a run computes while they are watched, with the command that begins or ends it.
 SENSITIVITY, PREDICTIONS, DRIFT, CHANNELS = "sensitivity", "predictions", "drift", "channels"
+#: Topic of the progress of corrections.
+CORRECTION = "correction"
 _COMMANDS: Dict[str, Type[Union[WatchSensitivity, WatchPredictions, WatchDrift, WatchChannels]]] = {
     SENSITIVITY: WatchSensitivity,
     PREDICTIONS: WatchPredictions,
@@ -83,6 +86,8 @@ class WatchedResults:
         The newest output of a layer for one example.
     channels : ChannelsOverview or None
         The newest channels of all weights.
+    correction : CorrectionProgress or None
+        Progress of the correction in progress; None if there is none.
     watch_failures : dict of str to str
         By topic: reason why there are no newer results; missing if there was no failure.
     """
@@ -97,10 +102,14 @@ class WatchedResults:
         self.drift: Optional[Drift] = None
         self.feature_maps: Optional[FeatureMaps] = None
         self.channels: Optional[ChannelsOverview] = None
+        self.correction: Optional[CorrectionProgress] = None
         self.watch_failures: Dict[str, str] = {}
 
     def _keep_result(self, item: Any) -> str:
         """Keep a result; return its topic, or an empty text if it is anything else."""
+        if isinstance(item, CorrectionProgress):
+            self.correction = None if item.fraction is None else item
+            return CORRECTION
         if isinstance(item, Sensitivity):
             self.sensitivity = item
         elif isinstance(item, MeasuredSensitivity):

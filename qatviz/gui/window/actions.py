@@ -5,6 +5,7 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 from PyQt5 import QtGui, QtWidgets
 
 from qatviz.gui.widgets.panel import keys_text
+from qatviz.protocol.corrections import CORRECTION_KINDS
 
 SEPARATOR = ""
 #: Submenus, which the window fills.
@@ -123,6 +124,13 @@ DECLARATIONS = {
         "Evaluate",
     ),
     "checkpoint": Declaration("Checkpoint now", "Save the present state of the run.", ("Ctrl+S",), (), "Checkpoint"),
+    **{
+        kind.name: Declaration(
+            kind.label, f"{kind.help} Training waits meanwhile; Rewind undoes it. Its effect is evaluated."
+        )
+        for kind in CORRECTION_KINDS.values()
+    },
+    "cancel_correction": Declaration("Cancel correction", "End the correction in progress; the run stays as it is."),
     "more_bits": Declaration(
         "More bits", "Increase the bit width of the tensors that changes apply to by one.", (), ("+", "=")
     ),
@@ -196,6 +204,7 @@ MENUS = {
         "fork_both",
         "sweep",
     ),
+    "&Correct": (*(kind.name for kind in CORRECTION_KINDS.values()), SEPARATOR, "cancel_correction"),
     "&View": (
         "decide",
         PANELS,

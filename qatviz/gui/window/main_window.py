@@ -35,6 +35,7 @@ from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.theme import SYSTEM, THEMES, Theme
 from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import Recent, RunWindow
+from qatviz.gui.window.correction_bar import CorrectionBar
 from qatviz.gui.window.docks import Docks
 from qatviz.gui.window.exports import Exports
 from qatviz.gui.window.panel_requests import PanelRequests
@@ -191,6 +192,7 @@ class MainWindow(RunWindow):
         self.banner.has_message.connect(holder.setVisible)
         self.banner.dismiss()
         self.setStatusBar(StatusBar(self.model, self.frames, self.theme))
+        self.statusBar().addWidget(CorrectionBar(self, self.handlers.fork_with_relu))
         self.docks = Docks(self, list(self.panels.values()))
         self._make_menus()
         self.resize(DEFAULT_SIZE)
@@ -336,7 +338,7 @@ class MainWindow(RunWindow):
         self.named["discard"].setEnabled(bool(self.edits.unsent))
 
     def _on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.CommandApplied) and event.changes:
+        if isinstance(event, events.CommandApplied) and event.has_effect:
             self._unseen = event.point  # the user waits for a snapshot of it
         if isinstance(event, events.Failed):
             again = ("Resume from the last checkpoint", self.handlers.resume) if self.directory else ("", None)

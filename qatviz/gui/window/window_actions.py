@@ -1,6 +1,7 @@
 """Handlers of the window's actions."""
 
 import os
+from functools import partial
 from typing import Callable, Dict, List, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -20,6 +21,7 @@ from qatviz.gui.window.base import RunWindow
 from qatviz.gui.window.exports import Exports
 from qatviz.gui.window.record_windows import RecordWindows
 from qatviz.protocol import commands as c
+from qatviz.protocol.corrections import CORRECTION_KINDS
 from qatviz.protocol.recipe import read_recipe, recipe_of, write_recipe
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
@@ -44,7 +46,8 @@ class WindowActions:
 
     def by_name(self) -> Dict[str, Callable[[], None]]:
         """Return the handlers of all actions."""
-        return {name: getattr(self, name) for name in a.DECLARATIONS}
+        own = {name: getattr(self, name) for name in a.DECLARATIONS if hasattr(self, name)}
+        return {**own, **{kind.name: partial(self.correct, kind.command()) for kind in CORRECTION_KINDS.values()}}
 
     # Files
 
@@ -177,6 +180,13 @@ class WindowActions:
     def discard(self) -> None:
         self._window.edits.discard()
 
+    def correct(self, command: c.Command) -> None:
+        """Begin a correction of the network."""
+        self._send(command)
+
+    def cancel_correction(self) -> None:
+        self._send(c.CancelCorrection())
+
     def more_bits(self) -> None:
         self._change_bits(1)
 
@@ -248,6 +258,14 @@ class WindowActions:
         if accepted:
             out = new_run_directory(network.name, folder_of_runs(window.settings) or None)
             window.launcher.begin(ForkRequest(directory=directory, checkpoint=name, out=out), True)
+
+    def fork_with_relu(self) -> None:
+        """Start a second run from the newest checkpoint, with ReLU in place of each ReLU6, in a new window."""
+        window, network = self._window, self._window.model.network
+        assert network is not None, "it is offered by a run"
+        out = new_run_directory(network.name, folder_of_runs(window.settings) or None)
+        request = ForkRequest(directory=window.directory, out=out, replace_relu6=True)
+        window.launcher.begin(request, True)
 
     def fork_both(self) -> None:
         self._records.fork_both()

@@ -5,6 +5,7 @@ from typing import Optional, Sequence, Tuple
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.analysis.channels import ChannelsOverview, Screened, screened
+from qatviz.errors import QatvizError
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
 from qatviz.gui.model.watching import CHANNELS
 from qatviz.gui.widgets.flow_layout import FlowLayout
@@ -20,6 +21,7 @@ from qatviz.presentation.channels import (
     sorted_rows,
 )
 from qatviz.presentation.figure_caption import Caption
+from qatviz.protocol.commands import EqualizeLayers
 from qatviz.settings import QuantizerSettings
 
 _ABOUT = (
@@ -47,6 +49,7 @@ class ChannelsPanel(Panel):
         self.boxes = _choice("Boxes", ("Box per channel", "Box per layer"), "One box for each channel, or each layer")
         self.order = _choice("Order of channels", ("In order", "By range"), "Order of the channels within a layer")
         self.scale = _choice("Scale", ("Own scale", "Common scale"), "Scale of values: of each layer, or of all layers")
+        self.equalize = QtWidgets.QPushButton("Equalize layers")
         self.note = Label(wordWrap=True)
         self.note.setToolTip(_ABOUT)
         self.table = SceneTable(self.theme, "Channels of the weights", _SORT_TIP, self._caption)
@@ -60,7 +63,7 @@ class ChannelsPanel(Panel):
 
     def _layout(self) -> None:
         bar = FlowLayout(spacing=6)
-        for widget in (self.boxes, self.order, self.scale):
+        for widget in (self.boxes, self.order, self.scale, self.equalize):
             bar.addWidget(widget)
         head = QtWidgets.QVBoxLayout()
         head.setContentsMargins(6, 4, 6, 4)
@@ -77,6 +80,7 @@ class ChannelsPanel(Panel):
         for box in (self.boxes, self.order, self.scale):
             box.currentIndexChanged.connect(self.refresh)
         self.table.reordered.connect(self.refresh)
+        self.equalize.clicked.connect(self._on_equalize)
         self.table.selected.connect(self._on_selected)
         self.model.changed.connect(self._on_model)
 
@@ -95,6 +99,7 @@ class ChannelsPanel(Panel):
                 lambda: channels_values(ordered),
             )
         self.table.show_content(content, self.model.selected, self._empty_text())
+        self._offer(rows)
         failure = self._failure()
         texts = [f"Not measured: {failure}" if failure else "", overview_text(rows) if rows else ""]
         self.note.setText("\n".join(filter(None, texts)))
@@ -111,6 +116,26 @@ class ChannelsPanel(Panel):
 
     # Implementation
 
+    def _offer(self, rows: Sequence[Screened]) -> None:
+        """Offer an equalization if its trial has made the ranges of channels more alike."""
+        offers = [row for row in rows if row.equalized_ratio is not None]
+        self.equalize.setVisible(bool(offers))
+        if offers:
+            worst = max(offers, key=lambda row: row.measures["range_ratio"])
+            reason = self.model.unavailable_text()
+            self.equalize.setEnabled(not reason)
+            self.equalize.setToolTip(
+                reason
+                or f"A trial has made the range ratio of {worst.ranges.tensor} {worst.equalized_ratio:.2g} instead of "
+                f"{worst.measures['range_ratio']:.3g}. The network in float stays the same; Rewind undoes it."
+            )
+
+    def _on_equalize(self) -> None:
+        try:
+            self.model.send(EqualizeLayers())
+        except QatvizError as error:
+            self.edits.refused.emit(str(error))
+
     def _view(self) -> ChannelsView:
         return ChannelsView(*(box.currentIndex() == 1 for box in (self.boxes, self.order, self.scale)))
 
@@ -123,7 +148,9 @@ class ChannelsPanel(Panel):
         assert book is not None, "a run has settings"
         known, settings, rows = self._known
         if known is not found or settings != book.quantizers:
-            rows = tuple(screened(ranges, book.of(ranges.tensor)) for ranges in found.tensors)
+            rows = tuple(
+                screened(ranges, book.of(ranges.tensor), found.equalized.get(ranges.tensor)) for ranges in found.tensors
+            )
             self._known = found, book.quantizers, rows
         return rows
 

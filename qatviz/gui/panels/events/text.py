@@ -10,7 +10,14 @@ from qatviz.protocol.reasons import SaveKind
 
 #: Filters of the list.
 ALL, CHANGES, EVALUATIONS = "all", "changes", "evaluations"
-_CHANGES = (events.CommandApplied, events.CommandRejected, events.SettingsActivated, events.Restored, events.NonFinite)
+_CHANGES = (
+    events.CommandApplied,
+    events.Corrected,
+    events.CommandRejected,
+    events.SettingsActivated,
+    events.Restored,
+    events.NonFinite,
+)
 #: Events that every filter shows.
 _ERRORS = (events.Failed, events.NonFinite, events.RecordFailed)
 #: Maximum number of changes or tensors in a tooltip.
@@ -31,6 +38,7 @@ _MARKS = {
     events.Paused: Mark("‖", "muted"),
     events.Resumed: Mark("▶", "muted"),
     events.CommandApplied: Mark("◆", "accent"),
+    events.Corrected: Mark("◈", "accent"),
     events.CommandRejected: Mark("⊘", "warning"),
     events.SettingsActivated: Mark("◇", "accent"),
     events.Evaluated: Mark("●", "good"),
@@ -47,8 +55,8 @@ _MARKS = {
 
 
 def as_change(event: Optional[events.Event]) -> Optional[events.CommandApplied]:
-    """Return the event if it is a change of settings, which a rewind is not; else None."""
-    if isinstance(event, events.CommandApplied) and event.changes and event.checkpoint:
+    """Return the event if it is a change of settings or a correction, which a rewind is not; else None."""
+    if isinstance(event, events.CommandApplied) and event.has_effect and event.checkpoint:
         return event
     return None
 
@@ -85,6 +93,8 @@ def details(event: events.Event) -> str:
         return "\n".join(map(change_words, changes))
     if isinstance(event, events.SettingsActivated) and len(event.tensors) > NAMED:
         return "\n".join(event.tensors)
+    if isinstance(event, events.Corrected):
+        return "\n".join(event.notes)
     if isinstance(event, events.Failed):
         return event.traceback
     if isinstance(event, events.RecordFailed):

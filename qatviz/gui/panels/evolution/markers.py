@@ -5,6 +5,7 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 from qatviz.presentation.event_texts import DELAY_ENDED, change_words, non_finite_text, sentence
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset
+from qatviz.protocol.corrections import kind_of
 from qatviz.protocol.events import Change
 from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.timeline import LoggedEvent
@@ -107,7 +108,9 @@ def _marked(log: Sequence[LoggedEvent]) -> List[events.Event]:
         for logged in log
         if logged.survives
         and isinstance(logged.event, MARKED)
-        and (not isinstance(logged.event, events.CommandApplied) or (logged.event.changes and logged.event.checkpoint))
+        and (
+            not isinstance(logged.event, events.CommandApplied) or (logged.event.has_effect and logged.event.checkpoint)
+        )
     ]
 
 
@@ -137,6 +140,9 @@ def short(event: events.Event) -> str:
     assert isinstance(event, events.CommandApplied), "markers have no other events"
     if isinstance(event.command, ApplyPreset):
         return event.command.preset
+    correction = kind_of(event.command)
+    if correction is not None:
+        return correction.short
     alike = {(change.setting.rpartition(".")[2], repr(change.new)) for change in event.changes}
     texts = list(dict.fromkeys(_short_change(change) for change in event.changes))
     if len(texts) == 1:
@@ -170,6 +176,8 @@ def sentences(event: events.Event) -> List[str]:
         lines.append(sentence(event))
     elif isinstance(event, events.NonFinite):
         lines.append(f"step {event.step:,}: {non_finite_text(event)}; rewound and paused")
+    elif isinstance(event, events.CommandApplied) and kind_of(event.command) is not None:
+        lines.append(sentence(event))
     changes = getattr(event, "changes", ())
     lines += [change_words(change) for change in changes[:_MAX_LINES]]
     if len(changes) > _MAX_LINES:

@@ -1,0 +1,40 @@
+"""Trial of an equalization: what it would do to the range ratios of weights, before it is offered."""
+
+# Apart from the equalization, which a run also makes without a trial.
+
+from typing import Collection, Dict, Mapping
+
+import numpy as np
+
+from qatviz.analysis.channels import channel_ranges
+from qatviz.correction.equalization import changed_units, equalized
+from qatviz.correction.pairs import layer_pairs
+from qatviz.network.folding import folded
+from qatviz.network.graph import Network
+from qatviz.network.plan import QuantizationPlan
+
+
+def equalized_ratios(
+    network: Network, plan: QuantizationPlan, arrays: Mapping[str, np.ndarray], fixed: Collection[str] = ()
+) -> Dict[str, float]:
+    """Return the range ratio that each weight tensor would have after an equalization of all layers that allow it.
+
+    Parameters
+    ----------
+    arrays : mapping of str to np.ndarray
+        Parameters of the network.
+    fixed : collection of str
+        Parameters that must not change.
+
+    Returns
+    -------
+    dict of str to float
+        By tensor, of those that would change.
+    """
+    pairs, _ = layer_pairs(network, plan, fixed)
+    result, names = equalized(plan, pairs, arrays), changed_units(pairs)
+    return {
+        unit.weights: channel_ranges(plan.tensor(unit.weights), folded(plan, unit, result.arrays).weights).range_ratio
+        for unit in plan.units
+        if unit.name in names
+    }

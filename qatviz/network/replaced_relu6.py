@@ -1,0 +1,18 @@
+"""Replacement of ReLU6 by ReLU, which equalization requires."""
+
+# Apart from the graph, which knows no kinds of activations.
+
+from dataclasses import replace
+
+from qatviz.network.graph import Network
+from qatviz.network.layers import ReLU, ReLU6
+
+
+def with_relu(network: Network) -> Network:
+    """Return the network with a ReLU in place of each ReLU6, under the same names.
+
+    A ReLU6 clips all channels at the same value, so that their scales can't be changed; quantization clips outputs
+    at the end of their range anyway.
+    """
+    layers = tuple(ReLU(layer.name, layer.inputs) if isinstance(layer, ReLU6) else layer for layer in network.layers)
+    return replace(network, layers=layers)

@@ -1,0 +1,190 @@
+"""Graph for corrections of states of a run, beside that of the run: it exists only for runs that are corrected."""
+
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.correction.statistics import MeanError
+from qatviz.network.graph import WEIGHTED
+from qatviz.network.plan import Unit
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.quant import live_state
+from qatviz.quant.live import LiveQuantizers
+from qatviz.training.building import quick_building
+from qatviz.training.lowering.batch_norm import batch_statistics
+from qatviz.training.lowering.forward_pass import float_weights, folded_batch_norms, lowered_layers
+from qatviz.training.lowering.in_float import FloatTensors, InferenceLowering, Product
+from qatviz.training.lowering.layers import Parameters
+from qatviz.training.session import open_session
+from qatviz.training.variables import Loader, StateVariable
+
+#: Arrays of settings that only training uses.
+_UNUSED = ("collect",)
+
+
+class _Layer(NamedTuple):
+    """Layer with weights: its input in the quantized network, its output in float, before the activation, and means.
+
+    The means are those of the output in float and quantized, ``[channels]``.
+    """
+
+    input: tf.Tensor
+    output: tf.Tensor
+    means: Tuple[tf.Tensor, tf.Tensor]
+
+
+class CorrectionGraph:
+    """The network in float, quantized, and quantized with batch statistics; used by one thread at a time.
+
+    Parameters
+    ----------
+    spec : RunSpec
+
+    Attributes
+    ----------
+    units : tuple of Unit
+        Those with weights, in order.
+    """
+
+    def __init__(self, spec: RunSpec):
+        self._spec, self._positions = spec, live_state.layout(spec.plan)
+        self.units = tuple(unit for unit in spec.plan.units if isinstance(unit.op, WEIGHTED))
+        self._graph = tf.Graph()
+        with self._graph.as_default(), quick_building():
+            self._build()
+        self._graph.finalize()
+        # The session is local although the run's may not be: variables on a server are shared by name.
+        self._session = open_session(self._graph, replace(spec.placement, target="", device=""))
+        self._callables: Dict[str, Callable[..., Any]] = {}
+
+    def load(self, arrays: Mapping[str, np.ndarray], book: SettingsBook, step: int) -> None:
+        """Set the state to that of a checkpoint's arrays, under the settings ``book`` after ``step`` steps."""
+        settings = live_state.settings_arrays(self._positions, book.quantizers, book.run, step)
+        self._load(self._session, {**arrays, **settings})
+        self._load_reference(self._session, arrays)
+
+    def load_parameters(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Set the parameters of the quantized network; those in float, ranges and settings stay as they are."""
+        self._load_parameters(self._session, arrays)
+
+    def batch_statistics(self, indices: np.ndarray) -> List[Tuple[str, np.ndarray, np.ndarray]]:
+        """Return mean and unbiased variance of each batch norm for the training examples ``indices``, with its name."""
+        found = self._run("statistics", [(mean, variance) for _, mean, variance in self._statistics], indices)
+        return [(name, mean, variance) for (name, _, _), (mean, variance) in zip(self._statistics, found)]
+
+    def mean_error(self, unit: Unit, indices: np.ndarray) -> MeanError:
+        """Return the mean outputs of a layer for the training examples ``indices``."""
+        found = self._run("means " + unit.name, self._layers[unit.name].means, indices)
+        return MeanError(*(np.asarray(mean, np.float64) for mean in found))
+
+    def values(self, unit: Unit, indices: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """Return a layer's input in the quantized network, and its output in float before the activation, float32."""
+        layer = self._layers[unit.name]
+        found: Tuple[np.ndarray, np.ndarray] = self._run("values " + unit.name, [layer.input, layer.output], indices)
+        return found
+
+    def weight_grid(self, unit: Unit) -> Tuple[np.ndarray, np.ndarray]:
+        """Return scale, 0 if the quantizer is off, and zero point of a layer's weights, each ``[num_channels]``."""
+        scale, zero_point = self._session.run(self._grids[unit.name])
+        return scale, zero_point
+
+    def close(self) -> None:
+        """Release the session."""
+        self._session.close()
+
+    def _run(self, name: str, fetches: Any, indices: np.ndarray) -> Any:
+        if name not in self._callables:
+            self._callables[name] = self._session.make_callable(fetches, [self._examples])
+        return self._callables[name](self._scaled(indices))
+
+    def _scaled(self, indices: np.ndarray) -> np.ndarray:
+        data = self._spec.dataset
+        examples = np.asarray(data.x_train[indices], np.float32)
+        return examples if data.pixel_scale == 1.0 else examples * np.float32(data.pixel_scale)
+
+    def _build(self) -> None:
+        network, plan = self._spec.network, self._spec.plan
+        values = self._read_variables()
+        self._examples = tf.placeholder(tf.float32, [None, *self._spec.dataset.x_train.shape[1:]], "examples")
+        batch_norms = folded_batch_norms(plan, values, {})
+        weights = float_weights(network, plan, values, batch_norms)
+        quantizers = LiveQuantizers(plan, values, weights)
+        reference = self._read_reference()
+        of_reference = folded_batch_norms(plan, reference, {})
+        in_float = InferenceLowering(network, plan, reference, FloatTensors(plan), of_reference, dropout_seed=None)
+        quantized = InferenceLowering(network, plan, values, quantizers, batch_norms, dropout_seed=None)
+        normalized = StatisticsLowering(network, plan, values, quantizers, batch_norms, dropout_seed=None)
+        for lowering in (in_float, quantized, normalized):
+            lowered_layers(self._examples, lowering)
+        self._statistics = normalized.statistics
+        floating = {product.unit.name: product for product in in_float.products}
+        pairs: List[Tuple[Product, Product]] = [
+            (floating[product.unit.name], product) for product in quantized.products
+        ]
+        self._layers = {
+            two.unit.name: _Layer(two.input, one.result, (_channel_means(one.result), _channel_means(two.result)))
+            for one, two in pairs
+        }
+        self._grids = {}
+        for unit in self.units:
+            _, zero_point, _ = quantizers.code_parameters(unit.weights)
+            self._grids[unit.name] = [quantizers.channel_scales_in_use(unit.weights), zero_point]
+
+    def _read_variables(self) -> Parameters:
+        """Return the values of the parameters, ranges and settings, each in a variable that :meth:`load` sets."""
+        spec, positions = self._spec, self._positions
+        arrays = dict(live_state.initial_ranges(positions))
+        arrays.update(live_state.settings_arrays(positions, spec.book.quantizers, spec.book.run, 0))
+        kinds = {name: (array.dtype, array.shape) for name, array in arrays.items() if name not in _UNUSED}
+        parameters = {name: (np.float32, shape) for name, shape in spec.network.all_parameter_shapes().items()}
+        kinds.update(parameters)
+        variables = {name: StateVariable(name, dtype, shape) for name, (dtype, shape) in kinds.items()}
+        self._load, self._load_parameters = Loader(variables, sorted(variables)), Loader(variables, sorted(parameters))
+        return {name: variable.read() for name, variable in variables.items()}
+
+    def _read_reference(self) -> Parameters:
+        """Return the values of the parameters of the network in float, which a correction does not change."""
+        shapes = self._spec.network.all_parameter_shapes()
+        with tf.name_scope("reference"):
+            variables = {name: StateVariable(name, np.float32, shape) for name, shape in shapes.items()}
+            self._load_reference = Loader(variables, sorted(variables))
+            return {name: variable.read() for name, variable in variables.items()}
+
+
+def _channel_means(x: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(x, axis=list(range(x.shape.ndims - 1)))
+
+
+class StatisticsLowering(InferenceLowering):
+    """Quantized lowering in which each batch norm uses the statistics of its batch.
+
+    See :class:`qatviz.correction.statistics.BatchNormMeans`.
+
+    Attributes
+    ----------
+    statistics : list of (str, tf.Tensor, tf.Tensor)
+        Owner of each batch norm, with mean and unbiased variance of the batch, float32 ``[channels]``.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.statistics: List[Tuple[str, tf.Tensor, tf.Tensor]] = []
+
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
+        assert unit.batch_norm is not None
+        name = unit.batch_norm.owner
+        gamma, beta = self.parameters[name + ".gamma"], self.parameters[name + ".beta"]
+        epsilon = np.float32(unit.batch_norm.epsilon)
+        factor = gamma * tf.rsqrt(self.parameters[name + ".moving_variance"] + epsilon)
+        output = x / tf.where(tf.equal(factor, 0.0), tf.ones_like(factor), factor)
+        bias = self.parameters.get(unit.bias)
+        if bias is not None:
+            output = output + bias
+        mean, variance = batch_statistics(output)
+        self.statistics.append((name, mean, variance))
+        count = tf.cast(tf.size(output) // tf.size(gamma), tf.float32)
+        biased = variance * (count - 1.0) / count
+        return (output - mean) * gamma * tf.rsqrt(biased + epsilon) + beta
