@@ -209,6 +209,12 @@ class RunSettings(AugmentationSettings, OptimizationSettings):
         "Freeze batch norm",
         "Batch norm uses its moving statistics instead of the batch's, and does not update them, as in inference.",
     )
+    single_convolution: bool = declared(
+        False,
+        "Single convolution",
+        "Layers with batch norm compute the batch's statistics from their quantized weights. If off, they convolve a "
+        "second time with float weights for that, which takes longer.",
+    )
     evaluation_interval: int = declared(
         200,
         "Evaluate every",

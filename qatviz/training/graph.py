@@ -210,6 +210,7 @@ class TrainingGraph:
         arrays["trained"] = np.array([name not in untrained for name in self._trained], bool)
         frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
         arrays["freeze_batch_norm"] = np.array(frozen, bool)
+        arrays["single_convolution"] = np.array(run.single_convolution)
         parts = frozenset([COLLECT] if arrays["collect"].any() else [])
         self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
         self._settings_now: Arrays = arrays
@@ -349,6 +350,7 @@ class TrainingGraph:
         settings["trained"] = np.ones(len(self._trained), bool)
         self._batch_norms = [unit.batch_norm.owner for unit in self.plan.units if unit.batch_norm is not None]
         settings["freeze_batch_norm"] = np.zeros(len(self._batch_norms), bool)
+        settings["single_convolution"] = np.array(False)
         histograms = live_state.empty_histograms(self.layout)
         live = {
             name: StateVariable(name, value.dtype, value.shape)
@@ -374,7 +376,7 @@ class TrainingGraph:
             self._seed,
             telemetry,
         )
-        unused = {"hyper", "trained", "collect", *live_state.HISTOGRAMS}
+        unused = {"hyper", "trained", "collect", "single_convolution", *live_state.HISTOGRAMS}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in evaluated})

@@ -118,6 +118,7 @@ class TrainingCopy:
             values,
             training=True,
             freeze_batch_norm=values["freeze_batch_norm"],
+            single_convolution=values["single_convolution"],
             fixed=fixed,
             dropout_seed=tf.stack([tf.constant(seed % 2**31, tf.int32), step]),
         )

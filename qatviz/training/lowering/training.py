@@ -5,12 +5,13 @@ Biases are not rounded: a quantization step of their int32 grid is far smaller t
 
 # A separate module, as the counterpart of evaluation.py.
 
-from typing import Any, Callable, List, Optional, cast
+from typing import Any, List, Optional, cast
 
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.layers import Dropout
 from qatviz.network.plan import Unit
+from qatviz.training.lowering.batch_norm import Operation, Quantizer
 from qatviz.training.lowering.layers import LayerLowering
 
 
@@ -24,8 +25,8 @@ class TrainingLowering(LayerLowering):
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
         return self.parameters.get(unit.bias)
 
-    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
-        return self.batch_norms[unit.name].corrected(x, operation)
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Operation, quantizer: Quantizer) -> tf.Tensor:
+        return self.batch_norms[unit.name].normalized(x, operation, quantizer)
 
     def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
         return x

@@ -43,6 +43,7 @@ _TRAINING = (
     "label_smoothing",
     "keep_zeros",
     "freeze_batch_norm",
+    "single_convolution",
 )
 _AUGMENTATION = tuple(name for name in RUN_SETTINGS if name.startswith("augment_"))
 #: Total steps that the user has not changed; None is no limit.
