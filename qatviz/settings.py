@@ -15,6 +15,7 @@ from qatviz.class_weights import ALLOWED as CLASS_WEIGHTS_FORM
 from qatviz.class_weights import parse_class_weights
 from qatviz.errors import SettingError
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES, LOSSES
+from qatviz.low_bit_settings import LowBitSettings
 from qatviz.metric import METRIC_CHOICES, METRICS
 from qatviz.optimization_settings import OptimizationSettings
 from qatviz.own_functions import FORM, PATTERN
@@ -198,7 +199,7 @@ class QuantizerSettings(SettingsRecord):
 
 
 @dataclass(frozen=True)
-class RunSettings(AugmentationSettings, OptimizationSettings):
+class RunSettings(AugmentationSettings, LowBitSettings, OptimizationSettings):
     """Settings of the whole run that can change while it trains; values are checked."""
 
     freeze_ranges: bool = declared(

@@ -10,6 +10,7 @@ can thus be spread over many training steps, yet apply to one state.
 """
 
 import contextlib
+import itertools
 from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from qatviz.protocol.run_spec import Placement
 from qatviz.quant import live_state
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
-from qatviz.training import optimizers, probes
+from qatviz.training import distillation, optimizers, probes
 from qatviz.training.building import quick_building
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
@@ -101,7 +102,7 @@ class TrainingGraph:
         heads = tuple(heads) or (Head("", loss, 1.0, metric, class_weights),)
         self._heads = GraphHeads(network, dataset, heads, functions)
         self._callables: Dict[str, Callable[..., Any]] = {}
-        self._uses_histograms = False
+        self._uses_histograms, self._run_now = False, RunSettings()
         self._variant = Variant()  # of the next training step
         self._steps: Dict[Variant, Callable[..., Any]] = {}
         self._graph = tf.Graph()
@@ -211,10 +212,11 @@ class TrainingGraph:
         frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
         arrays["freeze_batch_norm"] = np.array(frozen, bool)
         arrays["single_convolution"] = np.array(run.single_convolution)
+        arrays[distillation.SETTINGS] = distillation.settings_array(run)
         parts = frozenset([COLLECT] if arrays["collect"].any() else [])
         self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
         self._settings_now: Arrays = arrays
-        self._run_now: RunSettings = run
+        self._run_now = run
         self._uses_histograms = bool(live_state.uses_histogram(self.layout, settings).any())
         self._load_settings(self._session, arrays)
 
@@ -227,23 +229,39 @@ class TrainingGraph:
         return dict(parameters, **slots, **live_state.initial_ranges(self.layout))
 
     def read_state(self) -> Arrays:
-        """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, histograms in use."""
+        """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, histograms and teacher in use."""
         # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
         state = {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
+        if self._run_now.has_teacher:
+            state.update(self._read_teacher())
         return {**state, **self.read_histograms()} if self._uses_histograms else state
 
     def write_state(self, arrays: Arrays) -> None:
         """Set parameters, optimizer slots, ranges and running histograms, which are empty if ``arrays`` lacks them."""
         self._load_state(self._session, arrays)
         self._load_histograms(self._session, {**live_state.empty_histograms(self.layout), **arrays})
+        if all(name in arrays for name in self._teacher):
+            self._load_teacher(self._session, arrays)
         self._forget_codes()
 
     def check_state(self, name: str, arrays: Arrays) -> None:
         """Raise RecordError if ``arrays`` of the checkpoint ``name`` do not match this network and optimizer."""
-        histograms = live_state.HISTOGRAMS if any(key in arrays for key in live_state.HISTOGRAMS) else ()
-        mismatch = first_mismatch({key: self._live[key] for key in (*self._load_state.names, *histograms)}, arrays)
+        optional = [names for names in (live_state.HISTOGRAMS, self._teacher) if any(key in arrays for key in names)]
+        known = {**self._live, **self._teacher}
+        wanted = {key: known[key] for key in itertools.chain(self._load_state.names, *optional)}
+        mismatch = first_mismatch(wanted, arrays)
         if mismatch:
             raise RecordError(f"checkpoint {name}: {mismatch} by this network and optimizer")
+
+    def write_teacher(self, parameters: Arrays) -> None:
+        """Set the teacher's parameters to those of ``parameters``, by ``layer.parameter``."""
+        self._load_teacher(
+            self._session, {name: parameters[name[len(distillation.PREFIX) :]] for name in self._teacher}
+        )
+
+    def _read_teacher(self) -> Arrays:
+        read = self._prepared("teacher", self._teacher_values)
+        return {name: np.array(value) for name, value in zip(self._teacher, read())}
 
     def publish(self) -> None:
         """Copy the current state and settings to the evaluation copy."""
@@ -351,6 +369,7 @@ class TrainingGraph:
         self._batch_norms = [unit.batch_norm.owner for unit in self.plan.units if unit.batch_norm is not None]
         settings["freeze_batch_norm"] = np.zeros(len(self._batch_norms), bool)
         settings["single_convolution"] = np.array(False)
+        settings[distillation.SETTINGS] = distillation.settings_array(RunSettings())
         histograms = live_state.empty_histograms(self.layout)
         live = {
             name: StateVariable(name, value.dtype, value.shape)
@@ -361,6 +380,9 @@ class TrainingGraph:
         self._load_settings = Loader(live, sorted(settings))
         self._load_held = Loader(live, live_state.HELD)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
+        self._teacher = distillation.teacher_variables(self.network)
+        self._load_teacher = Loader(self._teacher, self._teacher)
+        self._teacher_values = [variable.read() for variable in self._teacher.values()]
         self._values = {name: variable.read() for name, variable in live.items()}
         self._training = TrainingCopy(
             self.network,
@@ -375,8 +397,9 @@ class TrainingGraph:
             batch_size,
             self._seed,
             telemetry,
+            lambda examples: distillation.float_outputs(self.network, self.plan, examples, self._teacher),
         )
-        unused = {"hyper", "trained", "collect", "single_convolution", *live_state.HISTOGRAMS}
+        unused = {"hyper", "trained", "collect", "single_convolution", distillation.SETTINGS, *live_state.HISTOGRAMS}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in evaluated})

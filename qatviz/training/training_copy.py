@@ -4,13 +4,13 @@ All operations are built before the graph is finalized. A step fetches only thos
 method which is off costs nothing, and takes effect at the next step when it is switched on.
 """
 
-from typing import Any, Collection, Dict, FrozenSet, List, NamedTuple
+from typing import Any, Callable, Collection, Dict, FrozenSet, List, NamedTuple, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
-from qatviz.training import optimizers, probes
+from qatviz.training import distillation, optimizers, probes
 from qatviz.training.graph_data import TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
@@ -72,6 +72,8 @@ class TrainingCopy:
         Seed of dropout.
     telemetry : bool
         If True, steps return error measures.
+    teacher : callable
+        Returns the teacher's outputs for examples, see :func:`qatviz.training.distillation.distilled`.
 
     Attributes
     ----------
@@ -100,6 +102,7 @@ class TrainingCopy:
         batch_size: int,
         seed: int,
         telemetry: bool,
+        teacher: Callable[[tf.Tensor], Sequence[tf.Tensor]],
     ):
         indices = tf.placeholder(tf.int32, [batch_size], "indices")
         step = tf.placeholder(tf.int32, [], "step")
@@ -126,6 +129,9 @@ class TrainingCopy:
         heads.observe(quantizers, plan, self.inputs.labels)
         hyper = dict(zip(HYPER, tf.unstack(values["hyper"], num=len(HYPER))), learning_rate=rate)
         loss, losses = self.inputs.loss(heads, lowered.outputs, hyper["label_smoothing"])
+        loss = distillation.distilled(
+            loss, heads, lowered.outputs, lambda: teacher(self.inputs.examples), values[distillation.SETTINGS]
+        )
         finite = tf.check_numerics(loss, "loss", name=FINITE)
         gradients = dict(zip(trained, tf.gradients(finite, [values[name] for name in trained])))
         updates = dict(lowered.updates, **quantizers.range_updates())

@@ -35,6 +35,7 @@ CHANGES = {
     "run": (("run.learning_rate", 0.3), ("run.momentum", 0.2), ("run.beta1", 0.5), ("run.freeze_batch_norm", True)),
     "regularized": (("run.weight_decay", 0.5), ("run.gradient_clip", 0.05), ("*.activations.range_method", "mse")),
     "schedule": (("run.lr_schedule", "cosine"), ("run.lr_period", 40), ("run.warmup_steps", 35)),
+    "distillation": (("run.teacher", "start"), ("run.distillation_weight", 0.8), ("run.single_convolution", True)),
     "delay": (("*.quant_delay", 40),),
     "frozen": (("run.freeze_ranges", True), ("*.enabled", False)),
 }
