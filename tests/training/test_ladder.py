@@ -124,6 +124,6 @@ def test_the_ladder_is_a_part_of_the_state(tmp_path):
     reader = RunRecord.read(tmp_path / "run")
     arrays, meta = reader.load_checkpoint(driver.run.final.name)
     state = RunState.from_checkpoint("final", arrays, meta, run_spec.plan)
-    assert state.ladder == driver.run.final.ladder == LadderState(40, None)
+    assert state.ladder == driver.run.final.ladder == LadderState(40, state.ladder.reference)
     resumed = trained(replace(run_spec, start=state, steps=70))
     assert [step for step, _ in rungs(resumed.news)] == [60]
