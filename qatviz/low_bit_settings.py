@@ -5,7 +5,7 @@
 from dataclasses import dataclass
 from typing import Tuple
 
-from qatviz.setting_declaration import SettingsRecord, declared
+from qatviz.setting_declaration import SettingsRecord, declared, settings_of
 
 #: Teachers besides checkpoints, which are named.
 NO_TEACHER, START_TEACHER, MODEL_TEACHER = "none", "start", "model"
@@ -33,7 +33,7 @@ class LowBitSettings(SettingsRecord):
     )
     distillation_weight: float = declared(
         0.5,
-        "Teacher's weight",
+        "Distillation weight",
         "Weight of the teacher's answers in the loss; the rest is that of the labels.",
         low=0.0,
         high=1.0,
@@ -88,6 +88,14 @@ class LowBitSettings(SettingsRecord):
         return self.teacher != NO_TEACHER
 
     @property
+    def has_own_teacher(self) -> bool:
+        """Whether the teacher is the network of the run itself, with other weights."""
+        return self.teacher not in (NO_TEACHER, MODEL_TEACHER)
+
+    @property
     def unused_low_bit_settings(self) -> Tuple[str, ...]:
         """Names of the settings that have no effect with these settings."""
         return (*(() if self.has_teacher else TEACHER_SETTINGS), *(() if self.ladder else LADDER_SETTINGS))
+
+
+LOW_BIT_SETTINGS = settings_of(LowBitSettings)

@@ -24,7 +24,7 @@ from qatviz.memory import check_room_for_tensorflow
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.own_functions import OwnFunctions
-from qatviz.protocol.run_spec import Placement
+from qatviz.protocol.run_spec import Placement, Teacher
 from qatviz.quant import live_state
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
@@ -74,6 +74,8 @@ class TrainingGraph:
         What each output learns, if the network has several; the three before are not used then.
     functions : OwnFunctions
         Functions of the user among losses and metrics.
+    teacher : Teacher, optional
+        Keras model that the run setting ``teacher`` can choose.
     """
 
     def __init__(
@@ -92,13 +94,14 @@ class TrainingGraph:
         class_weights: str = "",
         heads: Sequence[Head] = (),
         functions: OwnFunctions = OwnFunctions(),
+        teacher: Optional[Teacher] = None,
     ):
         check_room_for_tensorflow()
         if placement.target:
             check_server(placement.target)  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
-        self._seed, self._fixed = seed, frozenset(fixed)
+        self._seed, self._fixed, self._model = seed, frozenset(fixed), teacher
         heads = tuple(heads) or (Head("", loss, 1.0, metric, class_weights),)
         self._heads = GraphHeads(network, dataset, heads, functions)
         self._callables: Dict[str, Callable[..., Any]] = {}
@@ -229,10 +232,10 @@ class TrainingGraph:
         return dict(parameters, **slots, **live_state.initial_ranges(self.layout))
 
     def read_state(self) -> Arrays:
-        """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, histograms and teacher in use."""
+        """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, histograms and teacher."""
         # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
         state = {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
-        if self._run_now.has_teacher:
+        if self._run_now.has_own_teacher:
             state.update(self._read_teacher())
         return {**state, **self.read_histograms()} if self._uses_histograms else state
 
@@ -255,9 +258,8 @@ class TrainingGraph:
 
     def write_teacher(self, parameters: Arrays) -> None:
         """Set the teacher's parameters to those of ``parameters``, by ``layer.parameter``."""
-        self._load_teacher(
-            self._session, {name: parameters[name[len(distillation.PREFIX) :]] for name in self._teacher}
-        )
+        named = distillation.named_parameters(parameters)
+        self._load_teacher(self._session, {name: named[name] for name in self._teacher})
 
     def _read_teacher(self) -> Arrays:
         read = self._prepared("teacher", self._teacher_values)
@@ -383,6 +385,8 @@ class TrainingGraph:
         self._teacher = distillation.teacher_variables(self.network)
         self._load_teacher = Loader(self._teacher, self._teacher)
         self._teacher_values = [variable.read() for variable in self._teacher.values()]
+        teachers = distillation.Teachers(self.network, self.plan, self._teacher, self._model)
+        self._load_model = Loader(teachers.model_variables, teachers.model_variables)
         self._values = {name: variable.read() for name, variable in live.items()}
         self._training = TrainingCopy(
             self.network,
@@ -397,7 +401,7 @@ class TrainingGraph:
             batch_size,
             self._seed,
             telemetry,
-            lambda examples: distillation.float_outputs(self.network, self.plan, examples, self._teacher),
+            teachers.outputs,
         )
         unused = {"hyper", "trained", "collect", "single_convolution", distillation.SETTINGS, *live_state.HISTOGRAMS}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
@@ -466,6 +470,8 @@ class TrainingGraph:
     def _prepare(self, dataset: Dataset) -> None:
         session = self._session
         self.load_data(dataset)
+        if self._model is not None:
+            self._load_model(session, distillation.named_parameters(self._model.parameters))
         self._load_codes(
             session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from qatviz.data import BatchSchedule
 from qatviz.errors import RunStateError
-from qatviz.low_bit_settings import START_TEACHER
+from qatviz.low_bit_settings import MODEL_TEACHER, START_TEACHER
 from qatviz.protocol.branches import BranchCursor, BranchPoint
 from qatviz.protocol.events import Event, SettingsActivated
 from qatviz.protocol.reasons import SaveReason
@@ -79,7 +79,7 @@ class LiveRun:
         self._write_settings()
         graph.write_state(start.arrays if start else graph.initial_state(self.book.run, spec.parameters))
         if start is None:
-            if self.book.run.has_teacher:
+            if self.book.run.has_own_teacher:
                 graph.write_teacher(self.teacher_parameters(self.book.run.teacher))
             graph.calibrate(self._batches.indices(0))
             self._adopt_ranges(None)
@@ -110,7 +110,7 @@ class LiveRun:
         ``teacher`` has the parameters of a teacher that is new in ``book``, None if there is none.
         """
         old, self.book = self.book, book
-        if teacher is not None:
+        if teacher:
             self.graph.write_teacher(teacher)
         self._write_settings()
         return self._adopt_ranges(old) or teacher is not None
@@ -120,6 +120,8 @@ class LiveRun:
     ) -> Dict[str, np.ndarray]:
         """Return the parameters of the teacher ``name``, see :class:`qatviz.low_bit_settings.LowBitSettings`.
 
+        They are empty for the Keras model, whose parameters the graph has.
+
         ``checkpoint`` returns a checkpoint of the run by its name.
 
         Raises
@@ -127,6 +129,10 @@ class LiveRun:
         RunStateError
             If there is no such teacher.
         """
+        if name == MODEL_TEACHER:
+            if self._spec.teacher is None:
+                raise RunStateError("there is no Keras model as teacher: state one when the run is started")
+            return {}
         if name != START_TEACHER:
             return checkpoint(name).arrays
         own = self._spec.parameters

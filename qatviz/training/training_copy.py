@@ -73,7 +73,7 @@ class TrainingCopy:
     telemetry : bool
         If True, steps return error measures.
     teacher : callable
-        Returns the teacher's outputs for examples, see :func:`qatviz.training.distillation.distilled`.
+        Returns the teacher's outputs: :meth:`qatviz.training.distillation.Teachers.outputs`.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class TrainingCopy:
         batch_size: int,
         seed: int,
         telemetry: bool,
-        teacher: Callable[[tf.Tensor], Sequence[tf.Tensor]],
+        teacher: Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]],
     ):
         indices = tf.placeholder(tf.int32, [batch_size], "indices")
         step = tf.placeholder(tf.int32, [], "step")
@@ -130,7 +130,11 @@ class TrainingCopy:
         hyper = dict(zip(HYPER, tf.unstack(values["hyper"], num=len(HYPER))), learning_rate=rate)
         loss, losses = self.inputs.loss(heads, lowered.outputs, hyper["label_smoothing"])
         loss = distillation.distilled(
-            loss, heads, lowered.outputs, lambda: teacher(self.inputs.examples), values[distillation.SETTINGS]
+            loss,
+            heads,
+            lowered.outputs,
+            lambda is_model: teacher(self.inputs.examples, is_model),
+            values[distillation.SETTINGS],
         )
         finite = tf.check_numerics(loss, "loss", name=FINITE)
         gradients = dict(zip(trained, tf.gradients(finite, [values[name] for name in trained])))

@@ -108,7 +108,7 @@ def test_undo_of_a_rung_waits_again():
         driver.send(ChangeSettings((("run.ladder", False),)))
         driver.send(Undo())  # of the switch
         answer = driver.send(Undo())
-        restored = [e for e in driver.events(events.Restored)][-1]
+        restored = driver.events(events.Restored)[-1]
         assert restored.step == 20 and answer.changes
         bits = {c.new for c in answer.changes if c.setting.endswith("num_bits")}
         assert bits == {8}

@@ -47,6 +47,8 @@ class PlotKind(NamedTuple):
         Names of the series of evaluations in the :data:`qatviz.metric.MODES`; empty for other plots.
     outputs : tuple of str
         Names of several outputs whose losses are plotted; empty for other plots.
+    is_setting : bool
+        Whether a series is a setting of its tensor, which is constant between changes.
     """
 
     key: str
@@ -59,6 +61,7 @@ class PlotKind(NamedTuple):
     waits_for: str = _FIRST_STEP
     mode_series: Tuple[str, ...] = ()
     outputs: Tuple[str, ...] = ()
+    is_setting: bool = False
 
     @property
     def is_evaluated(self) -> bool:
@@ -140,7 +143,7 @@ def score_kinds(scores: ScoreSeries) -> List[PlotKind]:
 
 def _kind(key: str, measure: str, pattern: str = "", waits_for: str = _FIRST_STEP) -> PlotKind:
     shown = MEASURES[measure]
-    is_sampled = pattern.startswith("{}") and measure not in ("scale", "zero_point")
+    is_sampled = pattern.startswith("{}") and measure not in ("scale", "zero_point", "num_bits")
     about = shown.help + (_SAMPLED if is_sampled else "")
     return PlotKind(
         key, shown.short or shown.label, shown.axis_title, about, shown.axis, shown.text, pattern, waits_for
@@ -156,6 +159,7 @@ KINDS = (
     _kind("zero_point", "zero_point", "{}/zero_point"),
     _kind("flip_rate", "flip_rate", "snapshot:{}/flip_rate", "Waiting for a second snapshot to compare with"),
     _kind(RATE, "learning_rate"),
+    _kind("bits", "num_bits", "{}.num_bits")._replace(is_setting=True),
 )
 DEFAULT_SHOWN = (LOSS, SCORE, "sqnr")
 

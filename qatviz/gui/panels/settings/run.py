@@ -17,6 +17,7 @@ from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.rate_curve import RateCurve
 from qatviz.gui.widgets.theme import Theme
+from qatviz.low_bit_settings import LOW_BIT_SETTINGS
 from qatviz.metric import METRICS
 from qatviz.presentation.score_texts import lead_of
 from qatviz.protocol import events
@@ -45,6 +46,7 @@ _TRAINING = (
     "freeze_batch_norm",
     "single_convolution",
 )
+_LOW_BITS = tuple(LOW_BIT_SETTINGS)
 _AUGMENTATION = tuple(name for name in RUN_SETTINGS if name.startswith("augment_"))
 #: Total steps that the user has not changed; None is no limit.
 _UNCHANGED = object()
@@ -74,9 +76,9 @@ class RunSettingsPanel(Panel):
         self.empty = EmptyText(self)
         self.controls = {
             name: SettingControl(RUN_SETTINGS[name], self.theme)
-            for name in (*_TRAINING, *_AUGMENTATION, *_INTERVALS, *_BEST)
+            for name in (*_TRAINING, *_LOW_BITS, *_AUGMENTATION, *_INTERVALS, *_BEST)
         }
-        titles = ("Training", "Augmentation", "Intervals", "Length", "Actions")
+        titles = ("Training", "Low bits", "Augmentation", "Intervals", "Length", "Actions")
         self.headings = {title: Heading(title, self.theme) for title in titles}
         self.rates = RateCurve(self.theme)
         self.steps = StepsControl(self.theme)
@@ -102,6 +104,8 @@ class RunSettingsPanel(Panel):
                 *(self.controls[name] for name in _TRAINING[: _TRAINING.index(_SCHEDULE[-1]) + 1]),
                 self.rates,
                 *(self.controls[name] for name in _TRAINING[_TRAINING.index(_SCHEDULE[-1]) + 1 :]),
+                self.headings["Low bits"],
+                *(self.controls[name] for name in _LOW_BITS),
                 self.headings["Augmentation"],
                 *(self.controls[name] for name in _AUGMENTATION),
                 self.headings["Intervals"],
@@ -148,6 +152,8 @@ class RunSettingsPanel(Panel):
         others -= set(OPTIMIZER_SETTINGS.get(self.model.optimizer, others))
         wanted = self.edits.pending_book() or book
         others.update(wanted.run.unused_schedule_settings)
+        others.update(wanted.run.unused_low_bit_settings)
+        self.controls["teacher"].offer(self.model.checkpoints())
         if self.model.network is not None:
             others.update(wanted.run.unused_augmentation(self.model.network.input_shape))
         if not wanted.run.keep_best and not wanted.run.patience:
