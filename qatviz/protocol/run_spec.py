@@ -298,7 +298,8 @@ class RunSpec:
 def _check_teacher(network: Network, teacher: Teacher) -> None:
     """Raise NetworkError unless a teacher has the inputs and outputs of ``network``."""
     own, other = (
-        (tuple(each.input_shape), tuple(map(tuple, each.output_shapes))) for each in (network, teacher.network)
+        (tuple(each.input_shape), tuple(tuple(shape) for shape in each.output_shapes))
+        for each in (network, teacher.network)
     )
     if own != other:
         raise NetworkError.of_field(

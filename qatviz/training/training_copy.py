@@ -4,6 +4,7 @@ All operations are built before the graph is finalized. A step fetches only thos
 method which is off costs nothing, and takes effect at the next step when it is switched on.
 """
 
+from functools import partial
 from typing import Any, Callable, Collection, Dict, FrozenSet, List, NamedTuple, Sequence
 
 import tensorflow.compat.v1 as tf
@@ -129,13 +130,8 @@ class TrainingCopy:
         heads.observe(quantizers, plan, self.inputs.labels)
         hyper = dict(zip(HYPER, tf.unstack(values["hyper"], num=len(HYPER))), learning_rate=rate)
         loss, losses = self.inputs.loss(heads, lowered.outputs, hyper["label_smoothing"])
-        loss = distillation.distilled(
-            loss,
-            heads,
-            lowered.outputs,
-            lambda is_model: teacher(self.inputs.examples, is_model),
-            values[distillation.SETTINGS],
-        )
+        answers = partial(teacher, self.inputs.examples)
+        loss = distillation.distilled(loss, heads, lowered.outputs, answers, values[distillation.SETTINGS])
         finite = tf.check_numerics(loss, "loss", name=FINITE)
         gradients = dict(zip(trained, tf.gradients(finite, [values[name] for name in trained])))
         updates = dict(lowered.updates, **quantizers.range_updates())

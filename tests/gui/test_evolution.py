@@ -448,6 +448,7 @@ def test_bits_are_a_staircase_that_a_rewind_takes_back(context, panel, staged):
     assert plot.table()["conv1.weights.num_bits"].tolist() == [8, 8, 6, 6, 4, 4]
     assert plot.canvas.note == ""
     run.send(Undo())
+    run.advance(0, snapshot=False)
     train(context, run, 5)
     shown.refresh()
     assert corners() == [(0, 8), (first, 8), (first, 6), (run.step, 6)]

@@ -107,8 +107,8 @@ class FoldedBatchNorm:
 
     def normalized(self, x: tf.Tensor, operation: Operation, quantizer: Quantizer) -> tf.Tensor:
         """Return the training output of ``operation`` for ``x``: normalized, with bias; see the module's docstring."""
-        mode = self._mode
-        assert mode is not None
+        assert self._mode is not None, "evaluation does not normalize by batches"
+        mode: BatchNormMode = self._mode
         x, x_of_second = _gated(x, mode.double)
         output = operation(x, self.weights, lambda weights: self._unscaled(quantizer(weights), mode))
         # Only large operations are in conditionals, which add several operations for each one, and for its gradient.

@@ -1,6 +1,6 @@
 """Panel that changes the run: optimizer settings, intervals, total steps, evaluation and checkpoints on request."""
 
-from typing import Any, Optional, Set, Tuple
+from typing import Any, List, Optional, Set, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -17,7 +17,7 @@ from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.rate_curve import RateCurve
 from qatviz.gui.widgets.theme import Theme
-from qatviz.low_bit_settings import LOW_BIT_SETTINGS
+from qatviz.low_bit_settings import LOW_BIT_SETTINGS, MODEL_TEACHER
 from qatviz.metric import METRICS
 from qatviz.presentation.score_texts import lead_of
 from qatviz.protocol import events
@@ -153,7 +153,7 @@ class RunSettingsPanel(Panel):
         wanted = self.edits.pending_book() or book
         others.update(wanted.run.unused_schedule_settings)
         others.update(wanted.run.unused_low_bit_settings)
-        self.controls["teacher"].offer(self.model.checkpoints())
+        self.controls["teacher"].offer(self._teachers())
         if self.model.network is not None:
             others.update(wanted.run.unused_augmentation(self.model.network.input_shape))
         if not wanted.run.keep_best and not wanted.run.patience:
@@ -174,6 +174,12 @@ class RunSettingsPanel(Panel):
         self.steps.show_steps(self._steps_wanted if is_wanted else self.model.total_steps, is_wanted, unavailable)
         for button in (self.evaluate, self.checkpoint):
             button.setEnabled(not unavailable)
+
+    def _teachers(self) -> List[str]:
+        """Return the values of the setting ``teacher`` that the run allows: it may have no Keras model."""
+        has_model = self.model.run is not None and "teacher" in self.model.run.description
+        words = [word for word in RUN_SETTINGS["teacher"].words if word != MODEL_TEACHER or has_model]
+        return [*words, *self.model.checkpoints()]
 
     def apply_theme(self) -> None:
         controls = [*self.controls.values(), self.steps.control]

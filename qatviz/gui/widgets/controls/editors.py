@@ -68,8 +68,8 @@ class ChoiceEditor(Editor):
     def __init__(self, setting: Setting, kind: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         assert setting.choices is not None, f"{setting.name} needs choices to be edited in a list"
-        self._declared, self._text = tuple(setting.choices[kind]), setting.text
-        self._choices = list(self._declared)
+        self._text = setting.text
+        self._choices = list(setting.choices[kind])
         self.box = _ComboBox(self)
         self.box.setPlaceholderText(MIXED)
         self.box.setFocusPolicy(QtCore.Qt.StrongFocus)
@@ -83,8 +83,8 @@ class ChoiceEditor(Editor):
         self._shown = -1
 
     def offer(self, words: Sequence[str]) -> None:
-        """Offer ``words`` besides the declared choices; a shown value stays in the list."""
-        known = [*self._declared, *words]
+        """Offer these values instead of the declared ones; a shown value stays in the list."""
+        known = list(words)
         known += [self._choices[self._shown]] if self._shown >= 0 and self._choices[self._shown] not in known else []
         if known == self._choices or self.is_busy():
             return

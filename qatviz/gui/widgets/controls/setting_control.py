@@ -91,7 +91,7 @@ class SettingControl(QtWidgets.QWidget):
             self._explain()
 
     def offer(self, words: Sequence[str]) -> None:
-        """Offer values in the drop-down list besides those of the declaration."""
+        """Offer these values in the drop-down list instead of those of the declaration."""
         assert isinstance(self.editor, ChoiceEditor), f"{self.setting.name} is not chosen from a list"
         self.editor.offer(words)
 
