@@ -304,7 +304,7 @@ def _check_teacher(network: Network, teacher: Teacher) -> None:
     if own != other:
         raise NetworkError.of_field(
             "teacher_model",
-            f"{teacher.network.name!r} has inputs and outputs of shapes {other}: expected those of the network, {own}",
+            f"{teacher.network.name!r} has an input and outputs of shapes {other}: expected those of the network, {own}",
         )
     _check_parameters(teacher.network, teacher.parameters)
 

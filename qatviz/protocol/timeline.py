@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional, Tuple
 
 from qatviz.protocol.branches import UNPLACED, BranchCursor, BranchPath, BranchPoint
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings
 from qatviz.protocol.events import CommandApplied, Event
 from qatviz.protocol.settings_book import SettingsBook
 
@@ -80,6 +81,7 @@ class Timeline:
             for logged in self.log
             # A rewind continues from the values that the events before its state had led to.
             if logged.survives and isinstance(logged.event, CommandApplied)
+            if isinstance(logged.event.command, (ApplyPreset, ChangeSettings))
             for change in logged.event.changes
             if change.setting == path
         ]
