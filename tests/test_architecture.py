@@ -99,6 +99,7 @@ KNOWN_TO_GUI = (
     "qatviz.augmentation_settings",
     "qatviz.settings",
     "qatviz.optimization_settings",
+    "qatviz.low_bit_settings",
     "qatviz.setting_declaration",
     "qatviz.presets",
     "qatviz.errors",

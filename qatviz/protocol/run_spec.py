@@ -298,13 +298,12 @@ class RunSpec:
 def _check_teacher(network: Network, teacher: Teacher) -> None:
     """Raise NetworkError unless a teacher has the inputs and outputs of ``network``."""
     own, other = (
-        (tuple(each.input_shape), tuple(tuple(shape) for shape in each.output_shapes))
-        for each in (network, teacher.network)
+        [tuple(shape) for shape in (each.input_shape, *each.output_shapes)] for each in (network, teacher.network)
     )
     if own != other:
         raise NetworkError.of_field(
             "teacher_model",
-            f"{teacher.network.name!r} has an input and outputs of shapes {other}: expected those of the network, {own}",
+            f"{teacher.network.name!r} has inputs and outputs of shapes {other}: expected the network's, {own}",
         )
     _check_parameters(teacher.network, teacher.parameters)
 
