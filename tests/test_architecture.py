@@ -49,6 +49,7 @@ THIRD_PARTY = [
     ("qatviz.number_format", STANDARD_LIBRARY_ONLY),
     ("qatviz.settings", STANDARD_LIBRARY_ONLY),
     ("qatviz.optimization_settings", STANDARD_LIBRARY_ONLY),
+    ("qatviz.low_bit_settings", STANDARD_LIBRARY_ONLY),
     ("qatviz.setting_declaration", STANDARD_LIBRARY_ONLY),
     ("qatviz.task", STANDARD_LIBRARY_ONLY),
     ("qatviz.presets", STANDARD_LIBRARY_ONLY),
