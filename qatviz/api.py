@@ -81,7 +81,10 @@ _SAME_NAMES = (
 #: Keywords that are no fields of a request.
 _NO_FIELDS = ("max_examples", "recipe")
 #: Other keywords, and the fields that they set.
-_OTHER_NAMES = {"weights_path": "model_weights", "changes": "changes", "corrections": "corrections"}
+_OTHER_NAMES = {
+    "weights_path": "model_weights",
+    **{name: name for name in ("changes", "corrections", "teacher_model")},
+}
 
 
 #: Keywords that state what each output learns, by name or index, and what they state; single values are for one output.
@@ -256,6 +259,8 @@ def train(
         Fraction of the examples that is held out if the data has no part to hold out.
     weights_path, allow_code
         For a model's file; see :func:`qatviz.network.keras_import.load_model_file`.
+    teacher_model : tf.keras.Model, str or path
+        Trained model whose answers training imitates besides the labels: the ``teacher`` "model".
     task : str
         "classification", "multilabel", "segmentation" or "regression"; by default that of the data, else inferred from
         ``y``, see :func:`qatviz.data.targets.infer_task`.
@@ -398,7 +403,9 @@ def _split_heads(options: Mapping[str, Any]) -> Tuple[Dict[str, Any], Dict[str, 
 def _prepare(
     model: Any, data: Any, out: Optional[str], options: Dict[str, Any], shown: bool = False, quiet: bool = False
 ) -> Prepared:
-    options, functions = given_functions(options)
+    is_object = not isinstance(options.get("teacher_model"), (str, os.PathLike, type(None)))
+    teacher = options["teacher_model"] if is_object else None  # callable, as functions are
+    options, functions = given_functions({k: v for k, v in options.items() if not (is_object and v is teacher)})
     request = request_of(model, data, out, options)
     request.check()
     given_model = None if isinstance(model, (str, os.PathLike)) else model
@@ -417,4 +424,4 @@ def _prepare(
             print_notice(notice)
         notices.append(notice)
 
-    return begin(request, shown, notify, given_model, given_data, functions)._replace(notices=tuple(notices))
+    return begin(request, shown, notify, given_model, given_data, functions, teacher)._replace(notices=tuple(notices))

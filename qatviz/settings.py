@@ -15,6 +15,7 @@ from qatviz.class_weights import ALLOWED as CLASS_WEIGHTS_FORM
 from qatviz.class_weights import parse_class_weights
 from qatviz.errors import SettingError
 from qatviz.losses import AUTOMATIC, LOSS_CHOICES, LOSSES
+from qatviz.low_bit_settings import LowBitSettings
 from qatviz.metric import METRIC_CHOICES, METRICS
 from qatviz.optimization_settings import OptimizationSettings
 from qatviz.oscillation_settings import OscillationSettings
@@ -302,7 +303,7 @@ class QuantizerSettings(SettingsRecord):
 
 
 @dataclass(frozen=True)
-class RunSettings(AugmentationSettings, OscillationSettings, OptimizationSettings, StrengthSettings):
+class RunSettings(AugmentationSettings, LowBitSettings, OscillationSettings, OptimizationSettings, StrengthSettings):
     """Settings of the whole run that can change while it trains; values are checked."""
 
     freeze_ranges: bool = declared(
@@ -318,6 +319,12 @@ class RunSettings(AugmentationSettings, OscillationSettings, OptimizationSetting
         "Round biases",
         "Training rounds biases as exports do, to whole numbers of input scale × weight scale: at 8 bits it makes no "
         "difference, at 2 bits the network learns with the large rounding errors that it will have.",
+    )
+    single_convolution: bool = declared(
+        False,
+        "Single convolution",
+        "Layers with batch norm compute the batch's statistics from their quantized weights. If off, they convolve a "
+        "second time with float weights for that, which takes longer.",
     )
     evaluation_interval: int = declared(
         200,

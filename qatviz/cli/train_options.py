@@ -50,6 +50,7 @@ _FIXED = (
     "network",
     "model",
     "model_weights",
+    "teacher_model",
     "quant_delay",
     "batch_size",
     "optimizer",
@@ -119,6 +120,11 @@ def _add_network_and_data(group: Any) -> None:
         "--model", metavar="PATH", help=f"instead of a network: {MODEL_FORMATS}, which requires --allow-code"
     )
     group.add_argument("--model-weights", metavar="PATH", help=f"weights for a .json model: {WEIGHTS_FORMATS}")
+    group.add_argument(
+        "--teacher-model",
+        metavar="PATH",
+        help="trained Keras model in one of these forms, whose answers training imitates besides the labels: --teacher",
+    )
     group.add_argument(
         "--allow-code",
         action="store_true",

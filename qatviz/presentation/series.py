@@ -1,6 +1,6 @@
 """Series of a run for drawing: reduced to the points that there is room for, with extremes, over steps or seconds."""
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -88,6 +88,23 @@ def thin(series: Series, width: int) -> Points:
     return Points(first, (first + last) / 2.0, low, high, mean, count)
 
 
+def staircase(values: Sequence[Tuple[int, float]], newest: int) -> Points:
+    """Return a value that is constant between changes, as a line with steps.
+
+    Parameters
+    ----------
+    values : sequence of (int, float)
+        Step of each change, ascending, and the value from then on; NaN for no value.
+    newest : int
+        Step at which the line ends.
+    """
+    steps = [step for step, _ in values]
+    ends = [*steps[1:], max(newest, steps[-1])]
+    first = np.array([step for pair in zip(steps, ends) for step in pair], np.int64)
+    mean = np.repeat(np.array([value for _, value in values], np.float64), 2)
+    return Points(first, first.astype(np.float64), mean, mean, mean, np.isfinite(mean).astype(np.int64))
+
+
 def width_for(steps: float, points: float) -> int:
     """Return the number of steps per point, a power of two, so that ``steps`` need at most ``points`` points."""
     width = 1
@@ -118,7 +135,7 @@ class SeriesReader:
         """
         chunk = _ALIGNMENT * width
         begin, end = int(max(start, 0) // chunk) * chunk, int(stop // chunk + 1) * chunk
-        known_width, known_begin, known = self._read.get(name, (0, 0, _NO_POINTS))
+        known_width, known_begin, known = self._read.get(name, (0, 0, NO_POINTS))
         if (known_width, known_begin) != (width, begin) or not len(known.first):
             points = thin(self._history.series(name, *self._with_neighbours(name, begin, end, width)), width)
         else:
@@ -152,7 +169,7 @@ def _is_same_point(fresh: Points, known: Points) -> bool:
     return bool((count, step) == old[:2] and (mean == old[2] or (np.isnan(mean) and np.isnan(old[2]))))
 
 
-_NO_POINTS = Points(*(np.zeros(0) for _ in Points._fields))
+NO_POINTS = Points(*(np.zeros(0) for _ in Points._fields))
 
 
 def smooth(points: Points, steps: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Specification of a run: immutable, and JSON-able except for the data."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, FrozenSet, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, NamedTuple, Optional, Sequence, Tuple
 
 from qatviz import __version__
 from qatviz.data import Dataset
@@ -44,6 +44,13 @@ class Placement:
     device: str = ""
     intra_op_threads: int = 0
     inter_op_threads: int = 0
+
+
+class Teacher(NamedTuple):
+    """Another network whose answers training can imitate, in float: see :mod:`qatviz.training.distillation`."""
+
+    network: Network
+    parameters: Arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +96,13 @@ class RunSpec:
         first one then. Empty for a single output.
     functions : OwnFunctions
         Functions of the user among losses and metrics.
+    teacher : Teacher, optional
+        Keras model that the setting ``teacher`` can choose.
 
     Raises
     ------
     NetworkError
-        If network, data and parameters do not match, or the network needs more memory than there is.
+        If network, data, parameters and teacher do not match, or the network needs more memory than there is.
     SettingError
         If a setting or a scheduled change is not allowed.
     """
@@ -117,6 +126,7 @@ class RunSpec:
     metric_name: str = START_SETTINGS["metric"].default
     heads: Tuple[Head, ...] = ()
     functions: OwnFunctions = OwnFunctions()
+    teacher: Optional[Teacher] = None
 
     def __post_init__(self) -> None:
         StartSettings(
@@ -147,6 +157,8 @@ class RunSpec:
         _check_memory(self.network, min(self.batch_size, len(self.dataset.x_train)))
         if self.parameters is not None:
             _check_parameters(self.network, self.parameters)
+        if self.teacher is not None:
+            _check_teacher(self.network, self.teacher)
         book = self.book
         object.__setattr__(self, "schedule", with_ids(self.schedule))
         for item in self.schedule:  # report invalid changes now, not at their steps
@@ -235,6 +247,8 @@ class RunSpec:
             description["class_weights"] = self.class_weights
         if self.functions.functions:
             description["functions"] = self.functions.to_dict()
+        if self.teacher is not None:
+            description["teacher"] = self.teacher.network.to_dict()
         if self.keras is not None:
             description["keras"] = self.keras.to_dict()
         return description
@@ -279,6 +293,19 @@ class RunSpec:
         except (TypeError, ValueError) as error:
             raise RecordError(f"the description of the run is incomplete or damaged: {error}") from error
         return replace(spec, **changes)
+
+
+def _check_teacher(network: Network, teacher: Teacher) -> None:
+    """Raise NetworkError unless a teacher has the inputs and outputs of ``network``."""
+    own, other = (
+        [tuple(shape) for shape in (each.input_shape, *each.output_shapes)] for each in (network, teacher.network)
+    )
+    if own != other:
+        raise NetworkError.of_field(
+            "teacher_model",
+            f"{teacher.network.name!r} has inputs and outputs of shapes {other}: expected the network's, {own}",
+        )
+    _check_parameters(teacher.network, teacher.parameters)
 
 
 def metrics_of(heads: Sequence[Head], dataset: Dataset) -> Tuple[OutputMetric, ...]:

@@ -35,6 +35,21 @@ class BestEvaluation(NamedTuple):
     quantization: str
 
 
+class LadderState(NamedTuple):
+    """State of a bit ladder.
+
+    Attributes
+    ----------
+    since : int
+        Number of training steps complete when its newest rung was taken, or the ladder was switched on.
+    reference : float or None
+        Best quantized result while the ladder is on; None before the first evaluation.
+    """
+
+    since: int
+    reference: Optional[float]
+
+
 @dataclass(frozen=True, eq=False)
 class RunState:
     """State of a run after ``step`` training steps.
@@ -61,6 +76,8 @@ class RunState:
         Number of earlier events on that branch; see :class:`qatviz.protocol.branches.BranchPoint`.
     best : BestEvaluation or None
         None before the first evaluation, and while no setting requires it.
+    ladder : LadderState or None
+        None while there is no bit ladder.
     """
 
     step: int
@@ -72,6 +89,7 @@ class RunState:
     branch: int = 0
     position: Optional[int] = None
     best: Optional[BestEvaluation] = None
+    ladder: Optional[LadderState] = None
 
     @property
     def point(self) -> BranchPoint:
@@ -98,6 +116,7 @@ class RunState:
             "branch": self.branch,
             "position": self.position,
             **({} if self.best is None else {"best": list(self.best)}),
+            **({} if self.ladder is None else {"ladder": list(self.ladder)}),
         }
 
     @classmethod
@@ -120,6 +139,7 @@ class RunState:
                 int(meta.get("branch", 0)),
                 None if meta.get("position") is None else int(meta["position"]),
                 _best_from(meta.get("best")),
+                _ladder_from(meta.get("ladder")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"checkpoint {name}: its metadata is incomplete: {error!r}") from error
@@ -130,3 +150,10 @@ def _best_from(row: Any) -> Optional[BestEvaluation]:
         return None
     step, score, waited, quantization = row
     return BestEvaluation(int(step), float(score), int(waited), str(quantization))
+
+
+def _ladder_from(row: Any) -> Optional[LadderState]:
+    if row is None:
+        return None
+    since, reference = row
+    return LadderState(int(since), None if reference is None else float(reference))

@@ -1,10 +1,11 @@
 """Events of a run, each marked as leading to its current state or as abandoned by a rewind."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from qatviz.protocol.branches import UNPLACED, BranchCursor, BranchPath, BranchPoint
-from qatviz.protocol.events import Event
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings
+from qatviz.protocol.events import CommandApplied, Event
 from qatviz.protocol.settings_book import SettingsBook
 
 
@@ -69,6 +70,23 @@ class Timeline:
             # If a setting was changed several times, its value before the first change counts.
             old.update((change.setting, change.old) for change in reversed(getattr(logged.event, "changes", ())))
         return present.change(list(old.items()))[0] if old else present
+
+    def values_of(self, path: str, present: Any) -> List[Tuple[int, Any]]:
+        """Return the steps before which a setting changed on the way to the current state, each with its new value.
+
+        The first pair has the value before all changes, and the step 0. ``present`` is the value after the last event.
+        """
+        changes = [
+            (logged.event.step, change)
+            for logged in self.log
+            # A rewind continues from the values that the events before its state had led to.
+            if logged.survives and isinstance(logged.event, CommandApplied)
+            if isinstance(logged.event.command, (ApplyPreset, ChangeSettings))
+            for change in logged.event.changes
+            if change.setting == path
+        ]
+        first = changes[0][1].old if changes else present
+        return [(0, first), *((step, change.new) for step, change in changes)]
 
     def _number_before(self, point: BranchPoint) -> int:
         """Return the number of events up to the last one that changed settings on the way to ``point``."""

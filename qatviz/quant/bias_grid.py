@@ -9,6 +9,8 @@ Forward:  ``b' = floor(b / (s_in * s_w) + 0.5) * s_in * s_w`` with the scales in
 Gradient: ``db = db'`` (straight-through estimator).
 """
 
+from typing import Tuple
+
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
@@ -52,5 +54,5 @@ def _rounding_error(bias: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
 
 
 @tf.RegisterGradient(_GRADIENT)  # type: ignore[misc]  # untyped decorator
-def _pass_through(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> tuple:
+def _pass_through(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> Tuple[None, tf.Tensor]:
     return None, gradient

@@ -29,6 +29,7 @@ from qatviz.session.own_code import read_functions, with_absolute_functions
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
 from qatviz.session.run_heads import head_fields
+from qatviz.session.teachers import with_teacher, write_teacher
 from qatviz.session.timed_corrections import TimedCorrection
 from qatviz.settings import RunSettings
 from qatviz.task import REGRESSION, SEGMENTATION
@@ -52,6 +53,7 @@ def begin(
     model: Any = None,
     dataset: Optional[Dataset] = None,
     functions: Optional[Mapping[str, Any]] = None,
+    teacher: Any = None,
 ) -> Prepared:
     """Prepare a new run; other parameters and errors are those of :func:`qatviz.session.prepare.prepare`.
 
@@ -63,6 +65,8 @@ def begin(
         Data set that replaces that of the request.
     functions : mapping of str to callable, optional
         Losses and metrics that a script passes, by path and name.
+    teacher : tf.keras.Model, optional
+        Model that replaces the ``teacher_model`` of the request.
     """
     request.check()
     request = with_absolute_functions(request)
@@ -97,6 +101,8 @@ def begin(
             steps=request.total_steps,
             placement=placement,
         )
+    with about("teacher_model"):
+        spec = with_teacher(spec, request, teacher, notify)
     with about("changes"):
         for change in request.changes:
             if change.step is None:
@@ -212,7 +218,13 @@ def new_record(
     """
     description = dict(spec.description(), **about_run)
     path = os.path.expanduser(directory)
-    return RunRecord.create(path, description, parameters=spec.parameters, write_before=write_before)
+
+    def write(folder: Path) -> None:
+        if write_before is not None:
+            write_before(folder)
+        write_teacher(folder, spec)
+
+    return RunRecord.create(path, description, parameters=spec.parameters, write_before=write)
 
 
 def _recorded_options(options: DataOptions) -> Dict[str, Any]:

@@ -217,6 +217,8 @@ class NewRunRequest(TrainingRequest):
     quant_delay : int
         Training steps in float before quantization starts.
     run : RunSettings
+    teacher_model : str, optional
+        Path of a Keras model's file, or ``path.py:function``: the teacher "model" of :attr:`run`.
     out : str, optional
         Directory to record to; None: the run is not recorded.
     """
@@ -244,6 +246,7 @@ class NewRunRequest(TrainingRequest):
     heads: Mapping[str, Any] = field(default_factory=dict)
     quant_delay: int = QUANTIZER_SETTINGS["quant_delay"].default
     run: RunSettings = RunSettings()
+    teacher_model: Optional[str] = None
     out: Optional[str] = None
 
     @property
@@ -264,12 +267,15 @@ class NewRunRequest(TrainingRequest):
             yield "network", self._check_network
         yield "model", self._check_model
         if self.network is not None:
-            of_models = ("model_weights", *(() if self.uses_functions else ("allow_code",)), "from_scratch")
+            has_code = self.uses_functions or self.teacher_model is not None
+            of_models = ("model_weights", *(() if has_code else ("allow_code",)), "from_scratch")
             for name in of_models:
                 if getattr(self, name):
                     yield name, partial(_refuse_for_zoo, name)
         if self.model_weights is not None:
             yield "model_weights", lambda: _check_text("model_weights", self.model_weights, "the path of a file")
+        if self.teacher_model is not None:
+            yield "teacher_model", lambda: _check_text("teacher_model", self.teacher_model, "the path of a file")
         if self.task is not None:
             yield "task", lambda: check_task(self.task)
         if self.scaling is not None:

@@ -32,6 +32,7 @@ from qatviz.session.request import (
     ForkRequest,
     ResumeRequest,
 )
+from qatviz.session.teachers import recorded_teacher
 from qatviz.settings import KINDS, RUN
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles
@@ -121,6 +122,7 @@ def _continued_spec(reader: RecordReader, request: ContinuationRequest, notify: 
             data_spec=absolute_source(source),
             placement=placement,
             parameters=reader.initial_parameters(),
+            teacher=recorded_teacher(reader),
             functions=recorded_functions(description, request.allow_code, notify),
             **plan._asdict(),
         )

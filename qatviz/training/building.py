@@ -37,4 +37,5 @@ def graph_arguments(spec: RunSpec) -> Tuple[Any, ...]:
         spec.class_weights,
         spec.heads,
         spec.functions,
+        spec.teacher,
     )

@@ -14,7 +14,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.quant.live import LiveQuantizers
 from qatviz.training.building import quick_building
-from qatviz.training.lowering.batch_norm import batch_statistics
+from qatviz.training.lowering.batch_norm import Operation, Quantizer, batch_statistics
 from qatviz.training.lowering.forward_pass import float_weights, folded_batch_norms, lowered_layers
 from qatviz.training.lowering.in_float import FloatTensors, InferenceLowering, Product
 from qatviz.training.lowering.layers import Parameters
@@ -173,13 +173,15 @@ class StatisticsLowering(InferenceLowering):
         super().__init__(*arguments, **options)
         self.statistics: List[Tuple[str, tf.Tensor, tf.Tensor]] = []
 
-    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Operation, quantizer: Quantizer) -> tf.Tensor:
         assert unit.batch_norm is not None
         name = unit.batch_norm.owner
         gamma, beta = self.parameters[name + ".gamma"], self.parameters[name + ".beta"]
         epsilon = np.float32(unit.batch_norm.epsilon)
         factor = gamma * tf.rsqrt(self.parameters[name + ".moving_variance"] + epsilon)
-        output = x / tf.where(tf.equal(factor, 0.0), tf.ones_like(factor), factor)
+        output = operation(x, self.batch_norms[unit.name].weights, quantizer) / tf.where(
+            tf.equal(factor, 0.0), tf.ones_like(factor), factor
+        )
         bias = self.parameters.get(unit.bias)
         if bias is not None:
             output = output + bias

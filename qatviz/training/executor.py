@@ -12,7 +12,7 @@ from qatviz.protocol import events
 from qatviz.protocol.commands import Schedule
 from qatviz.protocol.events import Change
 from qatviz.protocol.reasons import PauseReason, RestoreReason, SaveKind, SaveReason
-from qatviz.protocol.run_state import RunState
+from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.schedule import changed
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.telemetry.collector import Collector, Rewind
@@ -110,7 +110,9 @@ class CommandExecutor:
                     self._postponed.append(sent)
                     continue
                 if isinstance(sent.command, (c.ChangeSettings, c.ApplyPreset)):
-                    book, changes = changed(book, sent.command)
+                    after, changes = changed(book, sent.command)
+                    self._new_teacher(after)  # raises an error if there is no such teacher
+                    book = after
                     replies.append((sent, changes))
                     continue
                 self._apply_settings(book, replies)
@@ -234,9 +236,9 @@ class CommandExecutor:
     def _replace_book(self, book: SettingsBook, before: RunState) -> None:
         """Apply ``book``, and propose the resulting state for recovery; ``before`` is the state before it."""
         live = self._live
-        ranges_changed = live.apply_settings(book)
+        have_changed = live.apply_settings(book, self._new_teacher(book))
         # A rewind after a bad step should not revert a change after which steps succeeded.
-        arrays = live.graph.read_state() if ranges_changed else before.arrays
+        arrays = live.graph.read_state() if have_changed else before.arrays
         after = replace(before, book=book, arrays=arrays, name="good", reason=SaveReason(SaveKind.LAST_GOOD))
         self._recovery.propose(after)
         now = time.perf_counter()
@@ -245,6 +247,19 @@ class CommandExecutor:
             self._measuring.is_snapshot_wanted = True
             self._measuring.schedule_soon()
         self._checkpointer.shorten_interval(now, book.run.checkpoint_interval)
+
+    def _new_teacher(self, book: SettingsBook) -> Optional[Arrays]:
+        """Return the parameters of the teacher of ``book`` if it is not the present one, otherwise None.
+
+        Raises
+        ------
+        RunStateError
+            If there is no such checkpoint.
+        """
+        name = book.run.teacher
+        if not book.run.has_teacher or name == self._live.book.run.teacher:
+            return None
+        return self._live.teacher_parameters(name, self._find)
 
     def _applied(self, sent: Sent, changes: Tuple[Change, ...] = (), checkpoint: str = "") -> None:
         self._live.emit(events.CommandApplied(self._live.step, sent.id, sent.command, changes, checkpoint))

@@ -10,6 +10,7 @@ can thus be spread over many training steps, yet apply to one state.
 """
 
 import contextlib
+import itertools
 from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -23,12 +24,12 @@ from qatviz.memory import check_room_for_tensorflow
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.own_functions import OwnFunctions
-from qatviz.protocol.run_spec import Placement
+from qatviz.protocol.run_spec import Placement, Teacher
 from qatviz.protocol.snapshots import NO_LOSSES
 from qatviz.quant import live_state, oscillation
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
-from qatviz.training import optimizers, probes
+from qatviz.training import distillation, optimizers, probes
 from qatviz.training.building import quick_building
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
@@ -86,6 +87,8 @@ class TrainingGraph:
         What each output learns, if the network has several; the three before are not used then.
     functions : OwnFunctions
         Functions of the user among losses and metrics.
+    teacher : Teacher, optional
+        Keras model that the run setting ``teacher`` can choose.
     """
 
     def __init__(
@@ -104,17 +107,19 @@ class TrainingGraph:
         class_weights: str = "",
         heads: Sequence[Head] = (),
         functions: OwnFunctions = OwnFunctions(),
+        teacher: Optional[Teacher] = None,
     ):
         check_room_for_tensorflow()
         if placement.target:
             check_server(placement.target)  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
-        self._seed, self._fixed = seed, frozenset(fixed)
+        self._seed, self._fixed, self._model = seed, frozenset(fixed), teacher
         heads = tuple(heads) or (Head("", loss, 1.0, metric, class_weights),)
         self._heads = GraphHeads(network, dataset, heads, functions)
         self._callables: Dict[str, Callable[..., Any]] = {}
         self._optional: Tuple[str, ...] = ()  # arrays that checkpoints have only with the settings in effect
+        self._run_now = RunSettings()
         self._variant = Variant()  # of the next training step
         self._steps: Dict[Variant, Callable[..., Any]] = {}
         self._graph = tf.Graph()
@@ -245,12 +250,14 @@ class TrainingGraph:
         arrays["trained"] = np.array([name not in untrained for name in self._trained], bool)
         frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
         arrays["freeze_batch_norm"] = np.array(frozen, bool)
+        arrays["single_convolution"] = np.array(run.single_convolution)
+        arrays[distillation.SETTINGS] = distillation.settings_array(run)
         wanted = {COLLECT: arrays["collect"], LEARN: arrays["learn"], MAPS: arrays["any_map"], TRACK: arrays["tracked"]}
         wanted[STEADY] = (arrays["dampening"] > 0) | arrays["freezes"]
         parts = frozenset(part for part, switches in wanted.items() if switches.any())
         self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
         self._settings_now: Arrays = arrays
-        self._run_now: RunSettings = run
+        self._run_now = run
         self._optional = live_state.optional_arrays(self.layout, settings, run, step)
         self._load_settings(self._session, arrays)
 
@@ -266,6 +273,8 @@ class TrainingGraph:
         """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, what else is in use."""
         # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
         state = {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
+        if self._run_now.has_own_teacher:
+            state.update(self._read_teacher())
         return {**state, **self._read_optional(self._optional)} if self._optional else state
 
     def write_state(self, arrays: Arrays) -> None:
@@ -273,14 +282,27 @@ class TrainingGraph:
         self._load_state(self._session, arrays)
         empty = live_state.empty_optional(self.layout)
         self._load_optional(self._session, {**empty, **arrays})
+        if all(name in arrays for name in self._teacher):
+            self._load_teacher(self._session, arrays)
         self._forget_codes()
 
     def check_state(self, name: str, arrays: Arrays) -> None:
         """Raise RecordError if ``arrays`` of the checkpoint ``name`` do not match this network and optimizer."""
-        optional = [key for names in live_state.OPTIONAL if any(name in arrays for name in names) for key in names]
-        mismatch = first_mismatch({key: self._live[key] for key in (*self._load_state.names, *optional)}, arrays)
+        optional = [names for names in (*live_state.OPTIONAL, self._teacher) if any(key in arrays for key in names)]
+        known = {**self._live, **self._teacher}
+        wanted = {key: known[key] for key in itertools.chain(self._load_state.names, *optional)}
+        mismatch = first_mismatch(wanted, arrays)
         if mismatch:
             raise RecordError(f"checkpoint {name}: {mismatch} by this network and optimizer")
+
+    def write_teacher(self, parameters: Arrays) -> None:
+        """Set the teacher's parameters to those of ``parameters``, by ``layer.parameter``."""
+        named = distillation.named_parameters(parameters)
+        self._load_teacher(self._session, {name: named[name] for name in self._teacher})
+
+    def _read_teacher(self) -> Arrays:
+        read = self._prepared("teacher", self._teacher_values)
+        return {name: np.array(value) for name, value in zip(self._teacher, read())}
 
     def publish(self) -> None:
         """Copy the current state and settings to the evaluation copy."""
@@ -402,6 +424,8 @@ class TrainingGraph:
         settings["trained"] = np.ones(len(self._trained), bool)
         self._batch_norms = [unit.batch_norm.owner for unit in self.plan.units if unit.batch_norm is not None]
         settings["freeze_batch_norm"] = np.zeros(len(self._batch_norms), bool)
+        settings["single_convolution"] = np.array(False)
+        settings[distillation.SETTINGS] = distillation.settings_array(RunSettings())
         optional = live_state.empty_optional(self.layout)
         live = {
             name: StateVariable(name, value.dtype, value.shape)
@@ -414,6 +438,11 @@ class TrainingGraph:
         self._load_optional, self._load_learned = Loader(live, optional), Loader(live, live_state.LEARNED_STATE)
         self._load_oscillation = Loader(live, oscillation.STATE)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
+        self._teacher = distillation.teacher_variables(self.network)
+        self._load_teacher = Loader(self._teacher, self._teacher)
+        self._teacher_values = [variable.read() for variable in self._teacher.values()]
+        teachers = distillation.Teachers(self.network, self.plan, self._teacher, self._model)
+        self._load_model = Loader(teachers.model_variables, teachers.model_variables)
         self._values = {name: variable.read() for name, variable in live.items()}
         self._training = TrainingCopy(
             self.network,
@@ -428,8 +457,10 @@ class TrainingGraph:
             batch_size,
             self._seed,
             telemetry,
+            teachers.outputs,
         )
-        unused = {"hyper", "trained", "round_biases", *live_state.TRAINING_ONLY}
+        training = ("round_biases", "single_convolution", distillation.SETTINGS, *live_state.TRAINING_ONLY)
+        unused = {"hyper", "trained", *training}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
             self._build_evaluation({name: live[name] for name in evaluated})
@@ -454,7 +485,9 @@ class TrainingGraph:
         self._build_snapshot(lowered.quantizers)
         edges = [self._edges[self.layout.leaders[group].name] for group in self.layout.weights]
         levels, frequency = values[oscillation.FROZEN_LEVELS], self._values["oscillation_frequency"]
-        self._oscillation_fetches = OscillationProbe(lowered.quantizers, edges, levels, frequency).fetches
+        self._oscillation_fetches: Sequence[Any] = OscillationProbe(
+            lowered.quantizers, edges, levels, frequency
+        ).fetches
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
         previous = {
@@ -504,6 +537,8 @@ class TrainingGraph:
     def _prepare(self, dataset: Dataset) -> None:
         session = self._session
         self.load_data(dataset)
+        if self._model is not None:
+            self._load_model(session, distillation.named_parameters(self._model.parameters))
         self._load_codes(
             session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
         )

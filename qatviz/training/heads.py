@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 from qatviz.data import Dataset
 from qatviz.data.example_weights import example_weights
 from qatviz.heads import Head
-from qatviz.losses import loss_for
+from qatviz.losses import BINARY_CROSS_ENTROPY, loss_for
 from qatviz.metric import Metric
 from qatviz.network.graph import Network
 from qatviz.network.layers import Softmax
@@ -15,7 +15,8 @@ from qatviz.network.plan import QuantizationPlan
 from qatviz.own_functions import OwnFunctions, is_function
 from qatviz.protocol.run_spec import metrics_of
 from qatviz.quant.live import LiveQuantizers
-from qatviz.training.objective import OBJECTIVES, objective_for
+from qatviz.task import MULTILABEL, REGRESSION
+from qatviz.training.objective import OBJECTIVES, imitation_loss, objective_for
 from qatviz.training.own_functions import activation_of, own_objective, own_scoring
 from qatviz.training.scoring import SCORINGS, Scoring
 
@@ -56,6 +57,7 @@ class GraphHeads:
             else objective_for(loss_for(head.loss, own.task, shape[-1]), own.task)
             for head, own, shape, end in choices
         ]
+        self._tasks = [own.task for own in dataset.heads]
         place = {head.output: index for index, head in enumerate(heads)}
 
         def scoring(index: int, metric: Metric) -> Scoring:
@@ -86,6 +88,22 @@ class GraphHeads:
                 self._objectives, outputs, labels, weights or [None] * len(self._objectives)
             )
         ]
+
+    def imitation(
+        self, outputs: Sequence[tf.Tensor], answers: Sequence[tf.Tensor], temperature: tf.Tensor
+    ) -> tf.Tensor:
+        """Return the weighted sum of the outputs' losses for the ``answers`` of a teacher, float32 scalar.
+
+        See :mod:`qatviz.training.distillation`.
+        """
+        losses = []
+        for head, task, objective, output, answer in zip(self._heads, self._tasks, self._objectives, outputs, answers):
+            if task == REGRESSION:
+                losses.append(tf.reduce_mean(objective.loss(output, answer)))
+            else:
+                is_sigmoid = head.loss == BINARY_CROSS_ENTROPY or task == MULTILABEL or output.shape[-1] == 1
+                losses.append(imitation_loss(output, answer, temperature, bool(is_sigmoid)))
+        return self.total(losses)
 
     def total(self, losses: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return the loss that training minimizes, float32 scalar: the weighted sum of the losses of the outputs."""

@@ -7,6 +7,8 @@ from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Tu
 import numpy as np
 
 from qatviz.data import BatchSchedule
+from qatviz.errors import RunStateError
+from qatviz.low_bit_settings import MODEL_TEACHER, START_TEACHER
 from qatviz.protocol.branches import BranchCursor, BranchPoint
 from qatviz.protocol.events import Event, SettingsActivated
 from qatviz.protocol.reasons import SaveReason
@@ -15,6 +17,7 @@ from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state, oscillation
 from qatviz.training.graph import TrainingGraph
+from qatviz.training.parameters import initial_parameters
 from qatviz.training.range_policy import (
     KEEP,
     SEARCH,
@@ -34,6 +37,10 @@ from qatviz.training.range_policy import (
 
 #: Number of the last batches from which the first range is found when a method that needs a histogram is chosen.
 CALIBRATION_BATCHES = 8
+
+
+def _no_checkpoint(name: str) -> RunState:
+    raise RunStateError(f"no teacher {name!r}: the run has no checkpoints yet")
 
 
 class LiveRun:
@@ -59,10 +66,11 @@ class LiveRun:
         Settings in effect.
     best : BestEvaluation or None
         See :class:`qatviz.protocol.run_state.RunState`.
+    ladder : LadderState or None
     """
 
     def __init__(self, graph: TrainingGraph, spec: RunSpec, cursor: BranchCursor, put: Callable[[Event], None]):
-        self.graph, self.plan = graph, spec.plan
+        self.graph, self.plan, self._spec = graph, spec.plan, spec
         self._cursor, self._put = cursor, put
         self._layout = graph.layout
         self._batches = BatchSchedule(len(spec.dataset.x_train), spec.batch_size, spec.seed)
@@ -72,9 +80,12 @@ class LiveRun:
         self.step, self.seconds = (start.step, start.seconds) if start else (0, 0.0)
         self.book = start.book if start else spec.book
         self.best = start.best if start else None
+        self.ladder = start.ladder if start else None
         self._write_settings()
         graph.write_state(start.arrays if start else graph.initial_state(self.book.run, spec.parameters))
         if start is None:
+            if self.book.run.has_own_teacher:
+                graph.write_teacher(self.teacher_parameters(self.book.run.teacher))
             graph.calibrate(self._batches.indices(0))
             self._adopt_ranges(None)
 
@@ -100,12 +111,40 @@ class LiveRun:
         self.seconds += time.perf_counter() - started
         return result
 
-    def apply_settings(self, book: SettingsBook) -> bool:
-        """Apply ``book`` before the next training step; return whether other arrays may have changed."""
+    def apply_settings(self, book: SettingsBook, teacher: Optional[Dict[str, np.ndarray]] = None) -> bool:
+        """Apply ``book`` before the next training step; return whether arrays of the state may have changed.
+
+        ``teacher`` has the parameters of a teacher that is new in ``book``, None if there is none.
+        """
         old, self.book = self.book, book
+        if teacher:
+            self.graph.write_teacher(teacher)
         self._write_settings()
-        have_changed = self._adopt_oscillation(old)
+        have_changed = self._adopt_oscillation(old) or teacher is not None
         return self._adopt_ranges(old) or have_changed
+
+    def teacher_parameters(
+        self, name: str, checkpoint: Callable[[str], RunState] = _no_checkpoint
+    ) -> Dict[str, np.ndarray]:
+        """Return the parameters of the teacher ``name``, see :class:`qatviz.low_bit_settings.LowBitSettings`.
+
+        They are empty for the Keras model, whose parameters the graph has.
+
+        ``checkpoint`` returns a checkpoint of the run by its name.
+
+        Raises
+        ------
+        RunStateError
+            If there is no such teacher.
+        """
+        if name == MODEL_TEACHER:
+            if self._spec.teacher is None:
+                raise RunStateError("there is no Keras model as teacher: state one when the run is started")
+            return {}
+        if name != START_TEACHER:
+            return checkpoint(name).arrays
+        own = self._spec.parameters
+        return initial_parameters(self._spec.network, self._spec.seed) if own is None else own
 
     @contextmanager
     def with_settings(self, book: SettingsBook) -> Iterator[None]:
@@ -132,12 +171,17 @@ class LiveRun:
             Tensors whose ranges are found anew, frozen ones included: in running histograms where the range method uses
             these; otherwise as means over CALIBRATION_BATCHES batches, in float.
         """
+        if oscillation.FROZEN_LEVELS in arrays:  # the levels of other weights
+            arrays = {**arrays, **live_state.untracked(self._layout)}
         self.graph.write_state(arrays)
         held = [action if self._names(group, weights) else KEEP for group, action in held_anew(self._layout, self.book)]
         self._update_held_ranges(held)
         concerned = np.array([self._names(group, activations) for group in self._layout.activations], bool)
         if concerned.any():
             self._calibrate_anew(concerned)
+        changed = [self._names(group, {*weights, *activations}) for group in range(len(self._layout.leaders))]
+        learned = live_state.learns(self._layout, self.book.quantizers) & np.array(changed, bool)
+        self._begin_learning(learned, learned)
 
     def _names(self, group: int, names: Collection[str]) -> bool:
         """Return whether a group has a tensor with one of the names."""
@@ -164,21 +208,16 @@ class LiveRun:
             self.graph.collect(batches, counted)
             self._adopt_found_ranges(counted, self.graph.read_histograms())
 
-    def _last_batches(self) -> List[Tuple[int, np.ndarray]]:
-        """Return the last batches for a calibration: their steps, and the indices of their examples."""
-        steps = range(max(0, self.step - CALIBRATION_BATCHES), max(self.step, 1))
-        return [(step, self._batches.indices(step)) for step in steps]
-
     def capture(self, name: str, reason: SaveReason) -> RunState:
         """Return a copy of the current state."""
         branch, step, position = self.point
-        return RunState(
-            step, self.seconds, self.book, self.graph.read_state(), name, reason, branch, position, self.best
-        )
+        arrays = self.graph.read_state()
+        return RunState(step, self.seconds, self.book, arrays, name, reason, branch, position, self.best, self.ladder)
 
     def set_to(self, state: RunState) -> int:
         """Replace the current state; return the number of the new branch on which the run continues."""
         self.step, self.seconds, self.book, self.best = state.step, state.seconds, state.book, state.best
+        self.ladder = state.ladder
         self.graph.write_state(state.arrays)
         self._write_settings()
         return self._cursor.fork(state.point)

@@ -167,6 +167,20 @@ OBJECTIVES: Dict[str, Objective] = {
 }
 
 
+def imitation_loss(outputs: tf.Tensor, answers: tf.Tensor, temperature: tf.Tensor, is_sigmoid: bool) -> tf.Tensor:
+    """Return the cross-entropy of logits for those of a teacher, both divided by ``temperature``, times its square.
+
+    ``outputs`` and ``answers`` are float32 ``[..., outputs]``, each independent of the others if ``is_sigmoid``; the
+    result is the mean, a float32 scalar. The equations are in :mod:`qatviz.training.distillation`.
+    """
+    logits, teacher = outputs / temperature, answers / temperature
+    if is_sigmoid:
+        terms = tf.nn.sigmoid_cross_entropy_with_logits(logits=logits, labels=tf.nn.sigmoid(teacher))
+    else:
+        terms = tf.nn.softmax_cross_entropy_with_logits_v2(logits=logits, labels=tf.nn.softmax(teacher))
+    return tf.square(temperature) * tf.reduce_mean(terms)
+
+
 def objective_for(loss: str, task: str) -> Objective:
     """Return the objective of a loss, a name of :data:`qatviz.losses.LOSSES`, for labels of a task."""
     return _of_pixels(OBJECTIVES[loss]) if task == SEGMENTATION else OBJECTIVES[loss]

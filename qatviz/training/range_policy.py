@@ -53,7 +53,8 @@ def held_anew(layout: Layout, book: SettingsBook) -> List[Tuple[int, int]]:
     for group in layout.weights:
         method = book.quantizers[group].range_method
         is_held = book.run.freeze_ranges or method == FROZEN
-        actions.append((group, SEARCH if method in _SEARCHED else CAPTURE if is_held else KEEP))
+        searches = method in (*_SEARCHED, *LEARNED_METHODS)
+        actions.append((group, SEARCH if searches else CAPTURE if is_held else KEEP))
     return actions
 
 

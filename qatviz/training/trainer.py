@@ -12,6 +12,7 @@ from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import NO_LOSSES
 from qatviz.telemetry.collector import Collector, RawStep
 from qatviz.telemetry.record.run_record import RunRecord
@@ -24,6 +25,7 @@ from qatviz.training.executor import CommandExecutor
 from qatviz.training.graph import NonFiniteLoss, TrainingGraph
 from qatviz.training.heads import baseline_loss
 from qatviz.training.inbox import Inbox
+from qatviz.training.ladder import BitLadder
 from qatviz.training.live_run import LiveRun
 from qatviz.training.measuring import Measuring
 from qatviz.training.recovery import Recovery
@@ -99,7 +101,8 @@ class Trainer:
                 self._corrections,
             )
             self._best = BestKeeper(self._live, self._control, spec.metric, self._executor.keep)
-            self._measuring.on_result = self._best.compare
+            self._ladder = BitLadder(self._live, spec.metric)
+            self._measuring.on_result = self._compare
             self._control.report_state()
         except BaseException:
             self.close()
@@ -119,6 +122,8 @@ class Trainer:
             executor.execute(executor.due() + inbox.drain())
             if control.is_stopping:
                 break
+            if not (control.is_paused or control.is_done or executor.is_correcting):
+                executor.execute(self._ladder.due())
             if executor.is_correcting:
                 executor.advance_correction()
             elif control.is_paused:
@@ -142,6 +147,10 @@ class Trainer:
         for close in self._closing:
             close()
         gc.unfreeze()
+
+    def _compare(self, result: events.Evaluated, book: SettingsBook, state: Optional[RunState]) -> None:
+        self._best.compare(result, book, state)
+        self._ladder.compare(result, book, state)
 
     def _end(self) -> events.Event:
         """Take a final snapshot, save the final state and return the last event."""

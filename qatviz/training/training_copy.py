@@ -4,14 +4,15 @@ All operations are built before the graph is finalized. A step fetches only thos
 method which is off costs nothing, and takes effect at the next step when it is switched on.
 """
 
-from typing import Any, Collection, Dict, FrozenSet, List, NamedTuple
+from functools import partial
+from typing import Any, Callable, Collection, Dict, FrozenSet, List, NamedTuple, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.learned import trained_tensors
-from qatviz.training import optimizers, probes
+from qatviz.training import distillation, optimizers, probes
 from qatviz.training.graph_data import TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.learned_ranges import learned_updates
@@ -83,6 +84,8 @@ class TrainingCopy:
         Seed of dropout.
     telemetry : bool
         If True, steps return error measures.
+    teacher : callable
+        Returns the teacher's outputs: :meth:`qatviz.training.distillation.Teachers.outputs`.
 
     Attributes
     ----------
@@ -111,6 +114,7 @@ class TrainingCopy:
         batch_size: int,
         seed: int,
         telemetry: bool,
+        teacher: Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]],
     ):
         indices = tf.placeholder(tf.int32, [batch_size], "indices")
         step = tf.placeholder(tf.int32, [], "step")
@@ -130,6 +134,7 @@ class TrainingCopy:
             values,
             training=True,
             freeze_batch_norm=values["freeze_batch_norm"],
+            single_convolution=values["single_convolution"],
             fixed=fixed,
             dropout_seed=tf.stack([tf.constant(seed % 2**31, tf.int32), step]),
             strength=strength,
@@ -138,6 +143,8 @@ class TrainingCopy:
         heads.observe(quantizers, plan, self.inputs.labels)
         hyper = dict(zip(HYPER, tf.unstack(values["hyper"], num=len(HYPER))), learning_rate=rate)
         loss, losses = self.inputs.loss(heads, lowered.outputs, hyper["label_smoothing"])
+        answers = partial(teacher, self.inputs.examples)
+        loss = distillation.distilled(loss, heads, lowered.outputs, answers, values[distillation.SETTINGS])
         finite = tf.check_numerics(loss, "loss", name=FINITE)
         quantized = trained_tensors(quantizers)
         found = tf.gradients(finite, [*(values[name] for name in trained), *quantized.values()])

@@ -19,7 +19,7 @@ from qatviz.training.parameters import initial_parameters
 
 SEEDS = (0, 1, 2)
 #: dscnn needs longer: until its batch norm's averages have settled, results vary by more than a point.
-STEPS = {"mlp": 600, "lenet": 600, "dscnn": 1800}
+STEPS = {"mlp": 600, "lenet": 600, "dscnn": 1800, "resnet8": 600}
 #: Fraction of the steps after which the learning rate falls.
 SLOW_AFTER, LEARNING_RATE, SLOW_LEARNING_RATE = 2 / 3, 1e-3, 1e-4
 #: Steps between the last evaluations: enough for an evaluation, one batch per step, to finish.

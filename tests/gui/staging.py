@@ -8,6 +8,7 @@ import numpy as np
 
 from qatviz.correction.result import Correction
 from qatviz.errors import RunStateError
+from qatviz.low_bit_settings import START_TEACHER
 from qatviz.metric import ACCURACY, MODES, OutputMetric
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
@@ -261,13 +262,16 @@ class StagedRun(RunHandle):
 
     # As what is trained: see qatviz.training.live_run
 
-    def apply_settings(self, book):
+    def apply_settings(self, book, teacher=None):
         self.book = book
         self._next_switch_on = live_state.next_switch_on(book.quantizers, self.step)
         return False
 
     def correct(self, arrays, weights=(), activations=()):
         self._values = dict(arrays)
+
+    def teacher_parameters(self, name, checkpoint):
+        return {} if name == START_TEACHER else checkpoint(name).arrays
 
     def capture(self, name, reason):
         branch, step, position = self.point

@@ -13,7 +13,7 @@ from qatviz.gui.widgets.figures.svg import draw_widget
 from qatviz.gui.widgets.theme import LIGHT
 from qatviz.measures import MEASURES
 from qatviz.presentation.palette import series_role
-from qatviz.protocol.commands import RestoreCheckpoint, SaveCheckpoint
+from qatviz.protocol.commands import RestoreCheckpoint, SaveCheckpoint, Undo
 from qatviz.telemetry.record.refill import STEPS
 
 # Empty states
@@ -96,6 +96,8 @@ def test_every_plot_draws_the_values_of_the_history(context, panel, staged):
         "learning_rate": "learning_rate",
     }
     for kind in KINDS:
+        if kind.is_setting:
+            continue
         known = run.history.series(series[kind.key])
         wanted = known.mean.astype(np.float64) * kind.axis.factor
         drawn = curve(shown.plots[kind.key])
@@ -428,3 +430,30 @@ def test_plots_are_updated_in_turn_but_moved_together(context, panel, trained):
     assert not shown.is_due(), "all is drawn"
     shown.plots["loss"].canvas.boxed.emit(10.0, 30.0)
     assert all(plot.canvas.x_range == (10.0, 30.0) for plot in plots)
+
+
+def test_bits_are_a_staircase_that_a_rewind_takes_back(context, panel, staged):
+    run = staged(steps=5)
+    train(context, run, 20)
+    change(context, run, ("conv1.weights.num_bits", 6))
+    change(context, run, ("*.weights.num_bits", 4))
+    context.model.select(["conv1.weights"])
+    shown = panel("bits")
+    plot = shown.plots["bits"]
+
+    def corners():
+        (drawn,) = plot._drawn
+        return list(zip(drawn.points.step.astype(int).tolist(), drawn.points.mean.tolist()))
+
+    first = run.step - 20
+    assert corners() == [(0, 8), (first, 8), (first, 6), (first + 10, 6), (first + 10, 4), (run.step, 4)]
+    assert plot.table()["conv1.weights.num_bits"].tolist() == [8, 8, 6, 6, 4, 4]
+    assert plot.canvas.note == ""
+    run.send(Undo())
+    run.advance(0, snapshot=False)
+    train(context, run, 5)
+    shown.refresh()
+    assert corners() == [(0, 8), (first, 8), (first, 6), (run.step, 6)]
+    change(context, run, ("conv1.weights.enabled", False))
+    shown.refresh()
+    assert [np.isnan(value) for _, value in corners()] == [False] * 4 + [True] * 2

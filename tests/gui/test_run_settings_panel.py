@@ -185,3 +185,31 @@ def test_augmentation_is_shown_as_far_as_it_applies_to_the_examples(begin):
     panel.model.network = SimpleNamespace(input_shape=(13,))
     panel.refresh()
     assert not panel.controls["augment_rotation"].isVisible() and panel.controls["augment_mixup"].isVisible()
+
+
+def test_saved_checkpoints_are_offered_as_teachers(begin):
+    panel = begin()
+    control = panel.controls["teacher"]
+    hidden = ("distillation_weight", "distillation_temperature", "ladder_steps")
+
+    def offered():
+        return [control.editor.box.itemText(i) for i in range(control.editor.box.count())]
+
+    assert offered() == ["None", "Start of the run"]
+    assert not any(panel.controls[name].isVisible() for name in hidden)
+    panel.run.send(SaveCheckpoint("good"))
+    deliver(panel)
+    assert offered() == ["None", "Start of the run", "good"]
+    control.editor.box.activated.emit(2)
+    panel.edits.apply()
+    assert panel.run.sent[-1] == ChangeSettings((("run.teacher", "good"),))
+    deliver(panel)
+    assert control.editor.box.currentText() == "good"
+    assert [panel.controls[name].isVisible() for name in hidden] == [True, True, False]
+    panel.run.description["teacher"] = {}
+    panel.refresh()
+    assert offered() == ["None", "Start of the run", "Keras model", "good"]
+    assert control.editor.box.currentText() == "good"
+    panel.edits.edit(["run"], "ladder", True)
+    panel.refresh()
+    assert panel.controls["ladder_steps"].isVisible()

@@ -60,6 +60,7 @@ class LoweredNetwork:
         )
         normed = sum(unit.batch_norm is not None for unit in self.plan.units)
         self.frozen = tf.placeholder_with_default(np.zeros(normed, bool), [normed]) if training else None
+        self.single = tf.placeholder_with_default(False, [])
         self.step = tf.placeholder_with_default(0, [])
         self.lowered = lower(
             network,
@@ -71,6 +72,7 @@ class LoweredNetwork:
             self.frozen,
             tf.stack([7, self.step]) if training else None,
             self.modes,
+            single_convolution=self.single,
         )
         self.trainable = [name for name in parameters if is_trainable(name)]
 
@@ -80,6 +82,8 @@ class LoweredNetwork:
         fed.update({self.parameters[name]: value for name, value in (parameters or {}).items()})
         if "weights" in flags:
             fed.update({self.modes.weights: flags["weights"], self.modes.activations: flags["activations"]})
+        if "single" in flags:
+            fed[self.single] = flags["single"]
         if "frozen" in flags:
             fed[self.frozen] = np.full(self.frozen.shape.as_list(), flags["frozen"])
         return fed

@@ -56,9 +56,10 @@ def plain(case, parameters):
     return logits, moving
 
 
+@pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
-def test_in_float_folded_batch_norm_equals_batch_norm_with_gradients(kind, bias):
+def test_in_float_folded_batch_norm_equals_batch_norm_with_gradients(kind, bias, single):
     network = normalized(kind, bias)
     images = np.random.RandomState(1).standard_normal((7, *network.input_shape)).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
@@ -74,7 +75,7 @@ def test_in_float_folded_batch_norm_equals_batch_norm_with_gradients(kind, bias)
         ]
         expected = [expected_logits, expected_moving, tf.gradients(tf.reduce_sum(expected_logits * weight), sources)]
         state = state_arrays(case.plan, settings_of(case.plan, enabled=False))
-        found, expected = session.run([found, expected], case.feeds(images, state))
+        found, expected = session.run([found, expected], case.feeds(images, state, single=single))
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-4, atol=1e-4)
     assert sorted(found[1]) == sorted(expected[1])
     for name in expected[1]:
@@ -152,6 +153,106 @@ def test_quantized_weights_are_folded_with_moving_statistics(kind):
     grid = affine.choose_grid(quantized.source.min(), quantized.source.max(), 3, symmetric=True)
     np.testing.assert_array_equal(quantized.values, affine.fake_quant(quantized.source, grid))
     assert len(np.unique(quantized.values)) <= 8
+
+
+def single_convolution(network, parameters, quantized, images):
+    """Return activations and moving statistics of a Conv2D that convolves once, in NumPy (float64)."""
+    layer = network.layer("layer")
+    factor = parameters["bn.gamma"] / np.sqrt(parameters["bn.moving_variance"].astype(np.float64) + EPSILON)
+    weights = np.where(factor == 0, parameters["layer.weights"], quantized / np.where(factor == 0, 1, factor))
+    rows, columns = (-(-size // stride) for size, stride in zip(images.shape[1:3], layer.strides))
+    padding = [
+        (count - 1) * stride + kernel - size
+        for count, stride, kernel, size in zip((rows, columns), layer.strides, weights.shape, images.shape[1:3])
+    ]
+    padded = np.pad(images, ((0, 0), *((p // 2, p - p // 2) for p in np.maximum(padding, 0)), (0, 0)), "constant")
+    z = np.zeros((len(images), rows, columns, weights.shape[-1]))
+    for i in range(weights.shape[0]):
+        for j in range(weights.shape[1]):
+            reached = padded[:, i : i + rows * layer.strides[0] : layer.strides[0]]
+            reached = reached[:, :rows, j : j + columns * layer.strides[1] : layer.strides[1]][:, :, :columns]
+            z += reached @ weights[i, j]
+    z += parameters["layer.bias"]
+    mean, variance, count = z.mean((0, 1, 2)), z.var((0, 1, 2)), z[..., 0].size
+    y = parameters["bn.gamma"] * (z - mean) / np.sqrt(variance + EPSILON) + parameters["bn.beta"]
+    found = {"mean": mean, "variance": variance * count / (count - 1)}
+    moving = {name: parameters["bn.moving_" + name] * MOMENTUM + found[name] * (1 - MOMENTUM) for name in found}
+    return y, moving
+
+
+@pytest.mark.parametrize("settings", [{"num_bits": 3, "symmetric": True}, {"num_bits": 4, "per_channel": True}])
+def test_single_convolution_equals_its_definition(settings):
+    """Channel 1 has a gamma of 0: its folded weights are 0, and its float weights are normalized instead."""
+    network = normalized(Conv2D, True)
+    parameters = random_parameters(network)
+    parameters["bn.gamma"][1] = 0
+    parameters["bn.gamma"][2] *= -1
+    images = np.random.RandomState(1).standard_normal((7, *network.input_shape)).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        case = LoweredNetwork(network, training=True)
+        state = state_arrays(case.plan, settings_of(case.plan, weights=settings, activations={"enabled": False}))
+        tensors = case.lowered.quantizers.quantized
+        gamma = tf.gradients(tf.reduce_sum(case.lowered.logits[:, 0]), case.parameters["bn.gamma"])[0]
+        feeds = case.feeds(images, state, parameters, single=True)
+        found, quantized, updates, slope = session.run(
+            [tensors["layer.activations"].source, tensors["layer.weights"].values, case.lowered.updates, gamma], feeds
+        )
+        by_two = session.run(tensors["layer.activations"].source, case.feeds(images, state, parameters))
+    expected, moving = single_convolution(network, parameters, quantized, images.astype(np.float64))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    for name, value in moving.items():
+        np.testing.assert_allclose(updates["bn.moving_" + name], value, rtol=1e-4, atol=1e-5)
+    assert np.abs(found - by_two).max() > 0.02  # the statistics of float weights differ
+    assert np.isfinite(slope).all() and np.abs(slope).min() > 1e-3
+
+
+def test_gradients_of_a_single_convolution_are_those_of_finite_differences():
+    network = normalized(Conv2D, False)
+    images = np.random.RandomState(1).standard_normal((7, *network.input_shape)).astype(np.float32)
+    parameters = random_parameters(network)
+    with tf.Graph().as_default(), tf.Session() as session:
+        case = LoweredNetwork(network, training=True)
+        weight = tf.constant(np.random.RandomState(2).standard_normal((7, 3)).astype(np.float32))
+        loss = tf.reduce_sum(case.lowered.logits * weight)
+        names = ("layer.weights", "bn.gamma", "bn.beta")
+        gradients = tf.gradients(loss, [case.parameters[name] for name in names])
+        state = state_arrays(case.plan, settings_of(case.plan, enabled=False))
+        found = session.run(gradients, case.feeds(images, state, single=True))
+        for name, gradient in zip(names, found):
+            direction = np.random.RandomState(3).standard_normal(gradient.shape).astype(np.float32)
+            ends = [
+                session.run(
+                    loss, case.feeds(images, state, {name: parameters[name] + sign * 1e-2 * direction}, single=True)
+                )
+                for sign in (1, -1)
+            ]
+            expected = (float(ends[0]) - float(ends[1])) / 2e-2
+            assert np.sum(gradient * direction) == pytest.approx(expected, rel=2e-2, abs=2e-2), name
+
+
+def test_single_convolution_is_switched_in_the_finalized_graph():
+    """A step with it changes the state as in a graph that always had it, and as without it after it is off again."""
+    network, data = separable(), dataset((8, 8, 2), train=32, test=16)
+    graph = TrainingGraph(network, quantization_plan(network), data, 8, "adam")
+    settings = [quantizer_settings(t.kind, num_bits=4) for t in graph.layout.leaders]
+    indices, states = np.arange(8, dtype=np.int32), []
+    try:
+        initial = graph.initial_state(RunSettings())
+        for single, frozen in ((False, False), (True, False), (False, True), (True, True), (False, False)):
+            graph.write_settings(settings, RunSettings(single_convolution=single, freeze_batch_norm=frozen), 0)
+            graph.write_state(initial)
+            graph.calibrate(indices)
+            graph.step(indices, 0)
+            states.append(graph.read_state())
+    finally:
+        graph.close()
+
+    def differ(one, other):
+        return [name for name in states[one] if not np.array_equal(states[one][name], states[other][name])]
+
+    assert differ(0, 4) == [] and differ(2, 3) == []
+    assert "conv_bn.moving_mean" in differ(0, 1) and "conv.weights" in differ(0, 1)
+    assert "conv_bn.moving_mean" in differ(0, 2)
 
 
 def separable():

@@ -44,6 +44,7 @@ CHANGES = {
     "stochastic": (("*.weights.stochastic_rounding", True), ("*.weights.num_bits", 4)),
     "ewgs": (("*.gradient_scaling", 5.0), ("*.num_bits", 3)),
     "ramp": (("run.ramp_start", 20), ("run.ramp_end", 60), ("*.num_bits", 3)),
+    "distillation": (("run.teacher", "start"), ("run.distillation_weight", 0.8), ("run.single_convolution", True)),
     "delay": (("*.quant_delay", 40),),
     "frozen": (("run.freeze_ranges", True), ("*.enabled", False)),
 }

@@ -18,6 +18,7 @@ from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import Command
+from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues, phase
 from qatviz.protocol.timeline import LoggedEvent, Timeline
@@ -288,6 +289,17 @@ class RunModel(ShownMoments, WatchedResults):
         """Return the settings in effect at an earlier state of the shown run, on any branch."""
         assert self.book is not None, "a state is that of a run"
         return self._timeline.settings_at(point, self.book)
+
+    def values_of(self, path: str) -> List[Tuple[int, Any]]:
+        """Return the values of a setting over the run, see :meth:`.Timeline.values_of`."""
+        assert self.book is not None, "only a run has settings"
+        return self._timeline.values_of(path, self.book.value(path))
+
+    def checkpoints(self) -> List[str]:
+        """Return the names of the checkpoints that the user or the run saved, newest first."""
+        kinds = (SaveKind.REQUESTED, SaveKind.BEST)
+        saved = [logged.event for logged in self.log if isinstance(logged.event, events.CheckpointSaved)]
+        return list(dict.fromkeys(event.name for event in reversed(saved) if event.reason.kind in kinds))
 
     def set_chip(self, found: Optional[ChipEstimate], problem: str = "") -> None:
         """Set the estimate for a chip, or the reason why there is none."""

@@ -1,7 +1,7 @@
 """Forward pass of the quantized network as exported: its codes equal those of integer arithmetic."""
 
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, Optional, cast
+from typing import Any, Dict, List, Optional, cast
 
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import switch
@@ -16,6 +16,7 @@ from qatviz.quant.exact_sums import FINE_UNIT, MEAN_BIAS, MEAN_WEIGHT, WIDE_FINE
 from qatviz.quant.int16_kernels import LARGEST_PRODUCT
 from qatviz.quant.interpolation import interpolation_weights, pixel_positions, position_unit
 from qatviz.quant.matrix_products import can_round_twice
+from qatviz.training.lowering.batch_norm import Operation, Quantizer
 from qatviz.training.lowering.exact import (
     codes_of,
     exact_value,
@@ -54,8 +55,9 @@ class EvaluationLowering(LayerLowering):
         bias = self.parameters.get(unit.bias)
         return bias if bias is None else self._on_bias_grid(unit, bias)
 
-    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
-        return tf.nn.bias_add(x, self._on_bias_grid(unit, self.batch_norms[unit.name].bias))
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Operation, quantizer: Quantizer) -> tf.Tensor:
+        folded = self.batch_norms[unit.name]
+        return tf.nn.bias_add(operation(x, folded.weights, quantizer), self._on_bias_grid(unit, folded.bias))
 
     def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
         """Snap a sum of products and its bias, a whole number of ``scale_in * scale_weights``, to its exact code."""

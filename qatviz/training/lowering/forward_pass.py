@@ -7,11 +7,10 @@ import tensorflow.compat.v1 as tf
 from qatviz.errors import NetworkError
 from qatviz.inputs import input_parts
 from qatviz.network.graph import WITH_WEIGHTS, Network
-from qatviz.network.layers import BatchNorm
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.gradients import TrainingRounding
 from qatviz.quant.live import LiveQuantizers, Modes
-from qatviz.training.lowering.batch_norm import FoldedBatchNorm
+from qatviz.training.lowering.batch_norm import BatchNormMode, FoldedBatchNorm
 from qatviz.training.lowering.evaluation import EvaluationLowering
 from qatviz.training.lowering.layers import LayerLowering, Parameters
 from qatviz.training.lowering.training import TrainingLowering
@@ -55,6 +54,7 @@ def lower(
     modes: Optional[Modes] = None,
     fixed: Collection[str] = (),
     strength: Optional[tf.Tensor] = None,
+    single_convolution: Optional[tf.Tensor] = None,
 ) -> Lowered:
     """Build the forward pass.
 
@@ -80,6 +80,8 @@ def lower(
         training, too.
     strength : tf.Tensor, optional
         float32 scalar, for training: strength of quantization (:mod:`qatviz.quant.gradients`).
+    single_convolution : tf.Tensor, optional
+        bool scalar, for training: layers with batch norm convolve once, see :mod:`.batch_norm`.
 
     Raises
     ------
@@ -87,11 +89,13 @@ def lower(
         If no layer has weights.
     """
     normed = [unit for unit in plan.units if unit.batch_norm is not None]
-    flags: Dict[str, Optional[tf.Tensor]] = {unit.name: None for unit in normed}
+    modes_of_norms: Dict[str, BatchNormMode] = {}
     if training and freeze_batch_norm is not None and normed:
-        flags.update(zip(flags, tf.unstack(freeze_batch_norm, num=len(normed))))
-    frozen = {unit.name: _frozen(unit.batch_norm, flags[unit.name], fixed) for unit in normed if unit.batch_norm}
-    batch_norms = folded_batch_norms(plan, parameters, frozen)
+        is_fixed = [unit.batch_norm.owner + ".moving_mean" in fixed for unit in normed if unit.batch_norm]
+        frozen = tf.logical_or(freeze_batch_norm, is_fixed) if any(is_fixed) else freeze_batch_norm
+        rows = BatchNormMode.of(frozen, single_convolution).each(len(normed))
+        modes_of_norms = {unit.name: mode for unit, mode in zip(normed, rows)}
+    batch_norms = folded_batch_norms(plan, parameters, modes_of_norms)
     sources = float_weights(network, plan, parameters, batch_norms)
     methods = None if strength is None or dropout_seed is None else TrainingRounding(strength, dropout_seed)
     quantizers = LiveQuantizers(plan, state, sources, modes, methods)
@@ -109,17 +113,17 @@ def lower(
 
 
 def folded_batch_norms(
-    plan: QuantizationPlan, parameters: Parameters, frozen: Mapping[str, Optional[tf.Tensor]]
+    plan: QuantizationPlan, parameters: Parameters, modes: Mapping[str, BatchNormMode]
 ) -> Dict[str, FoldedBatchNorm]:
     """Return the folded batch norm of each unit that has one; units that share all of its parameters share it.
 
-    ``frozen`` has the argument of :class:`FoldedBatchNorm` by unit; None where it is missing.
+    ``modes`` has the mode of each unit in training.
     """
     batch_norms: Dict[str, FoldedBatchNorm] = {}
     for unit in plan.units:
         if unit.batch_norm is not None:
             shared = batch_norms.get(unit.op.owner)
-            batch_norms[unit.name] = shared or FoldedBatchNorm(unit, parameters, frozen.get(unit.name))
+            batch_norms[unit.name] = shared or FoldedBatchNorm(unit, parameters, modes.get(unit.name))
     return batch_norms
 
 
@@ -164,8 +168,3 @@ def _inputs(network: Network, examples: tf.Tensor) -> Parameters:
         part.name: tf.reshape(examples[:, part.start : part.stop], (-1, *part.shape))
         for part in input_parts(network.inputs)
     }
-
-
-def _frozen(batch_norm: BatchNorm, flag: Optional[tf.Tensor], fixed: Collection[str]) -> Optional[tf.Tensor]:
-    """Return whether a batch norm uses its moving statistics in training, bool scalar; None in evaluation."""
-    return tf.constant(True) if flag is not None and batch_norm.owner + ".moving_mean" in fixed else flag

@@ -8,6 +8,7 @@ from qatviz.network.embedding import Embedding
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers
+from qatviz.training.lowering.batch_norm import Operation, Quantizer
 from qatviz.training.lowering.forward_pass import float_weights, folded_batch_norms, lowered_outputs
 from qatviz.training.lowering.layers import Parameters, linear
 from qatviz.training.lowering.training import TrainingLowering
@@ -102,8 +103,9 @@ class InferenceLowering(TrainingLowering):
     def _rounded(self, unit: Unit, x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         return x
 
-    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
-        return tf.nn.bias_add(x, self.batch_norms[unit.name].bias)
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Operation, quantizer: Quantizer) -> tf.Tensor:
+        folded = self.batch_norms[unit.name]
+        return tf.nn.bias_add(operation(x, folded.weights, quantizer), folded.bias)
 
     def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
         self.products.append(Product(unit, self._input, x))

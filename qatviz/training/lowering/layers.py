@@ -4,7 +4,7 @@ Layers with weights go through the public functions of :mod:`qatviz.quant`.
 """
 
 from abc import ABC, abstractmethod
-from typing import Callable, Dict, List, Optional, Sequence, cast
+from typing import Dict, List, Optional, Sequence, cast
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -33,12 +33,9 @@ from qatviz.network.matmul import MatMul
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.operations import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
-from qatviz.training.lowering.batch_norm import FoldedBatchNorm
+from qatviz.training.lowering.batch_norm import FoldedBatchNorm, Operation, Quantizer
 
 Parameters = Dict[str, tf.Tensor]
-Quantizer = Callable[[tf.Tensor], tf.Tensor]
-#: Layer with weights: input, weights and their quantizer to output.
-Operation = Callable[[tf.Tensor, tf.Tensor, Quantizer], tf.Tensor]
 
 
 class LayerLowering(ABC):
@@ -76,8 +73,8 @@ class LayerLowering(ABC):
         """Return the bias that is added by a layer without batch norm."""
 
     @abstractmethod
-    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
-        """Return the batch-normalized output of a layer; ``x`` is its output with folded weights, without bias."""
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Operation, quantizer: Quantizer) -> tf.Tensor:
+        """Return the batch-normalized output of a layer with input ``x``."""
 
     @abstractmethod
     def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
@@ -184,12 +181,7 @@ class LayerLowering(ABC):
             if bias is not None:
                 result = tf.nn.bias_add(result, bias)
         else:
-            result = operation(x, self.batch_norms[unit.name].weights, quantizer)
-            result = self._batch_normalized(
-                unit,
-                result,
-                lambda: operation(x, self.parameters[unit.weights], lambda weights: weights),
-            )
+            result = self._batch_normalized(unit, x, operation, quantizer)
         return self._finish(unit, self._products(unit, result))
 
     def _finish(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:

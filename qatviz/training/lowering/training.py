@@ -6,13 +6,14 @@ grid is far smaller than the update of a training step.
 
 # A separate module, as the counterpart of evaluation.py.
 
-from typing import Any, Callable, List, Optional, cast
+from typing import Any, List, Optional, cast
 
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.layers import Dropout
 from qatviz.network.plan import Unit
 from qatviz.quant.bias_grid import with_rounded_bias
+from qatviz.training.lowering.batch_norm import Operation, Quantizer
 from qatviz.training.lowering.layers import LayerLowering
 
 
@@ -27,10 +28,10 @@ class TrainingLowering(LayerLowering):
         bias = self.parameters.get(unit.bias)
         return bias if bias is None else self._rounded(unit, bias, bias)
 
-    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable[[], tf.Tensor]) -> tf.Tensor:
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Operation, quantizer: Quantizer) -> tf.Tensor:
         # The exported bias is that of the moving statistics, and so is its rounding error.
         folded = self.batch_norms[unit.name]
-        return self._rounded(unit, folded.corrected(x, operation), folded.bias)
+        return self._rounded(unit, folded.normalized(x, operation, quantizer), folded.bias)
 
     def _rounded(self, unit: Unit, x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """Return ``x`` as if ``bias``, which it contains, were rounded as in exports, if the setting is on."""

@@ -48,6 +48,8 @@ class PlotKind(NamedTuple):
         Names of the series of evaluations in the :data:`qatviz.metric.MODES`; empty for other plots.
     outputs : tuple of str
         Names of several outputs whose losses are plotted; empty for other plots.
+    is_setting : bool
+        Whether a series is a setting of its tensor, which is constant between changes.
     """
 
     key: str
@@ -60,6 +62,7 @@ class PlotKind(NamedTuple):
     waits_for: str = _FIRST_STEP
     mode_series: Tuple[str, ...] = ()
     outputs: Tuple[str, ...] = ()
+    is_setting: bool = False
 
     @property
     def is_evaluated(self) -> bool:
@@ -141,7 +144,7 @@ def score_kinds(scores: ScoreSeries) -> List[PlotKind]:
 
 def _kind(key: str, measure: str, pattern: str = "", waits_for: str = _FIRST_STEP) -> PlotKind:
     shown = MEASURES[measure]
-    is_sampled = pattern.startswith("{}") and measure not in ("scale", "scale_gradient", "zero_point")
+    is_sampled = pattern.startswith("{}") and measure not in ("scale", "scale_gradient", "zero_point", "num_bits")
     about = shown.help + (_SAMPLED if is_sampled else "")
     return PlotKind(
         key, shown.short or shown.label, shown.axis_title, about, shown.axis, shown.text, pattern, waits_for
@@ -163,6 +166,7 @@ KINDS = (
     _kind("frozen_weights", "frozen_weights", "snapshot:{}/frozen_weights", "Waiting for a freezing threshold"),
     _kind(RATE, "learning_rate"),
     _kind(STRENGTH, STRENGTH),
+    _kind("bits", "num_bits", "{}.num_bits")._replace(is_setting=True),
 )
 DEFAULT_SHOWN = (LOSS, SCORE, "sqnr")
 

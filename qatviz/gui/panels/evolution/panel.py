@@ -1,6 +1,7 @@
 """Panel with the run over time: loss, evaluations, quantization measures of tensors, and a marker for every change."""
 
-from typing import Callable, Iterable, List, Optional, Sequence, Set, Tuple
+import math
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtWidgets
@@ -21,7 +22,7 @@ from qatviz.gui.widgets.panel import Panel, PanelKeys
 from qatviz.presentation.chart import PLAIN, SELECTED
 from qatviz.presentation.chart import Marker as ChartMarker
 from qatviz.presentation.moments import OTHER_ROLE, SHOWN_ROLE
-from qatviz.presentation.series import Clock, SeriesReader
+from qatviz.presentation.series import Clock, Points, SeriesReader, staircase
 from qatviz.presentation.strength_series import HistoryWithStrength, strengths
 from qatviz.protocol import events
 from qatviz.telemetry.history import History
@@ -296,7 +297,18 @@ class EvolutionPanel(Panel):
             frozenset(self._hidden),
             self.plots[LOSS].smoothing.steps,
             None if model.moment is None else model.moment.step,
+            self._setting,
         )
+
+    def _setting(self, path: str) -> Points:
+        """Return the values of a tensor's setting over the run; none where it is not quantized."""
+        model, end = self.model, self.model.step
+        tensor = path.rpartition(".")[0]
+        enabled = model.values_of(tensor + ".enabled")
+        values = model.values_of(path)
+        steps = sorted({step for step, _ in (*values, *enabled)})
+        shown = [(at, _last(values, at) if _last(enabled, at) else math.nan) for at in steps]
+        return staircase(shown, end)
 
     def _show_plots(self) -> None:
         shown = self.bar.shown
@@ -465,3 +477,8 @@ class EvolutionPanel(Panel):
     def _on_curve_toggled(self, key: str) -> None:
         self._hidden.symmetric_difference_update([key])
         self._redraw()
+
+
+def _last(values: Sequence[Tuple[int, Any]], step: int) -> Any:
+    """Return the value of a setting at ``step``, which is not before the first one."""
+    return [value for at, value in values if at <= step][-1]

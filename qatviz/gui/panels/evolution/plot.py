@@ -1,7 +1,7 @@
 """Plot of the evolution panel: heading, and the visible parts of the curves, read from the history."""
 
 import time
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -20,7 +20,7 @@ from qatviz.presentation.chart import Axis, Curve, curve_of, plot_axis
 from qatviz.presentation.figure_caption import Caption
 from qatviz.presentation.palette import series_role
 from qatviz.presentation.scene import DASHED, DOTTED, Stroke
-from qatviz.presentation.series import Clock, Points, SeriesReader, estimates, smooth, width_for
+from qatviz.presentation.series import NO_POINTS, Clock, Points, SeriesReader, estimates, smooth, width_for
 from qatviz.telemetry.history import History
 
 #: Maximum number of points of a curve, and of all faint curves of a plot together.
@@ -39,6 +39,7 @@ class View(NamedTuple):
 
     ``tensors`` are drawn in colour, ``current`` among them with a wider line, and ``others`` faintly; ``hidden`` are
     the keys of curves that the legend hides. ``moment`` is the step of the past that is shown; None: the newest.
+    ``setting`` returns the values of a tensor's setting over the run.
     """
 
     history: History
@@ -51,6 +52,11 @@ class View(NamedTuple):
     hidden: FrozenSet[str]
     smoothed_steps: int
     moment: Optional[int] = None
+    setting: Callable[[str], Points] = lambda _: NO_POINTS
+
+    def points(self, kind: PlotKind, name: str, start: float, stop: float, width: int) -> Points:
+        """Return the series ``name`` of a plot, see :meth:`.SeriesReader.points`."""
+        return self.setting(name) if kind.is_setting else self.reader.points(name, start, stop, width)
 
     def x_of(self, steps: np.ndarray) -> np.ndarray:
         return self.clock.seconds(steps) if self.axis.unit == "seconds" else np.asarray(steps, np.float64)
@@ -189,7 +195,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         room = max(min(self.canvas.plot_rect.width() / 2, _MAX_POINTS), 50)
         lead = _LEAD * view.smoothed_steps if self.kind.key == LOSS else 0
         width = width_for(stop - start, room)
-        points = [view.reader.points(spec.series, start - lead, stop, width) for spec in shown]
+        points = [view.points(self.kind, spec.series, start - lead, stop, width) for spec in shown]
         x_range, log = (view.axis.low, view.axis.high), self.log.isChecked()
         inputs = (
             x_range,
@@ -222,7 +228,7 @@ class EvolutionPlot(QtWidgets.QWidget):
 
     def _empty_note(self, view: View, shown: Sequence[CurveSpec]) -> str:
         """Return the reason why no curve is visible; empty if all are hidden by the user."""
-        if any(len(view.history.series(spec.series).mean) for spec in shown):
+        if not self.kind.is_setting and any(len(view.history.series(spec.series).mean) for spec in shown):
             return "No values in this part of the run"
         return self.kind.waits_for if shown else ""
 
@@ -274,6 +280,9 @@ class EvolutionPlot(QtWidgets.QWidget):
         start, stop = (int(view.step_at(x)) for x in (view.axis.low, view.axis.high))
         for drawn in self._drawn:
             name = drawn.spec.series
+            if self.kind.is_setting:
+                columns[name + " step"], columns[name] = drawn.points.step, drawn.points.mean
+                continue
             series, errors = estimates(view.history, name, start, stop + 1)
             columns.setdefault("step", series.last_step)
             columns[name] = series.mean * np.float32(self.kind.axis.factor)
@@ -288,7 +297,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         if not self.kind.pattern or not view.others:
             return []
         width = width_for(stop - start, min(room, max(_MAX_FAINT_POINTS / len(view.others), 30)))
-        return [view.reader.points(self.kind.pattern.format(name), start, stop, width) for name in view.others]
+        return [view.points(self.kind, self.kind.pattern.format(name), start, stop, width) for name in view.others]
 
     def _is_off(self, spec: CurveSpec, hidden: FrozenSet[str]) -> bool:
         """Return whether a curve is a part of the error of a hidden tensor."""
@@ -323,7 +332,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         if index < 0:
             return self.kind.text(None)
         value = float(drawn.values[index])
-        if drawn.values is not points.mean:
+        if drawn.values is not points.mean or self.kind.is_setting:
             return self.kind.text(value)
         first, last = int(points.first[index]), int(2 * points.step[index] - points.first[index])
         series, errors = estimates(view.history, drawn.spec.series, first, min(last, int(step)))

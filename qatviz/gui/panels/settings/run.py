@@ -1,6 +1,6 @@
 """Panel that changes the run: optimizer settings, intervals, total steps, evaluation and checkpoints on request."""
 
-from typing import Any, Optional, Set, Tuple
+from typing import Any, List, Optional, Set, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -17,6 +17,7 @@ from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.rate_curve import RateCurve
 from qatviz.gui.widgets.theme import Theme
+from qatviz.low_bit_settings import LOW_BIT_SETTINGS, MODEL_TEACHER
 from qatviz.metric import METRICS
 from qatviz.oscillation_settings import OscillationSettings
 from qatviz.presentation.score_texts import lead_of
@@ -48,9 +49,11 @@ _TRAINING = (
     "keep_zeros",
     "freeze_batch_norm",
     "round_biases",
+    "single_convolution",
     "ramp_start",
     "ramp_end",
 )
+_LOW_BITS = tuple(LOW_BIT_SETTINGS)
 _OSCILLATION = tuple(settings_of(OscillationSettings))
 _AUGMENTATION = tuple(name for name in RUN_SETTINGS if name.startswith("augment_"))
 #: Total steps that the user has not changed; None is no limit.
@@ -81,9 +84,9 @@ class RunSettingsPanel(Panel):
         self.empty = EmptyText(self)
         self.controls = {
             name: SettingControl(RUN_SETTINGS[name], self.theme)
-            for name in (*_TRAINING, *_OSCILLATION, *_AUGMENTATION, *_INTERVALS, *_BEST)
+            for name in (*_TRAINING, *_LOW_BITS, *_OSCILLATION, *_AUGMENTATION, *_INTERVALS, *_BEST)
         }
-        titles = ("Training", "Oscillation", "Augmentation", "Intervals", "Length", "Actions")
+        titles = ("Training", "Low bits", "Oscillation", "Augmentation", "Intervals", "Length", "Actions")
         self.headings = {title: Heading(title, self.theme) for title in titles}
         self.rates = RateCurve(self.theme)
         self.steps = StepsControl(self.theme)
@@ -109,6 +112,8 @@ class RunSettingsPanel(Panel):
                 *(self.controls[name] for name in _TRAINING[: _TRAINING.index(_SCHEDULE[-1]) + 1]),
                 self.rates,
                 *(self.controls[name] for name in _TRAINING[_TRAINING.index(_SCHEDULE[-1]) + 1 :]),
+                self.headings["Low bits"],
+                *(self.controls[name] for name in _LOW_BITS),
                 self.headings["Oscillation"],
                 *(self.controls[name] for name in _OSCILLATION),
                 self.headings["Augmentation"],
@@ -158,6 +163,8 @@ class RunSettingsPanel(Panel):
         wanted = self.edits.pending_book() or book
         others.update(wanted.run.unused_schedule_settings)
         others.update(wanted.run.unused_oscillation_settings)
+        others.update(wanted.run.unused_low_bit_settings)
+        self.controls["teacher"].offer(self._teachers())
         if self.model.network is not None:
             others.update(wanted.run.unused_augmentation(self.model.network.input_shape))
         others.update(wanted.unused_run_settings)
@@ -181,6 +188,12 @@ class RunSettingsPanel(Panel):
         self.steps.show_steps(self._steps_wanted if is_wanted else self.model.total_steps, is_wanted, unavailable)
         for button in (self.evaluate, self.checkpoint):
             button.setEnabled(not unavailable)
+
+    def _teachers(self) -> List[str]:
+        """Return the values of the setting ``teacher`` that the run allows: it may have no Keras model."""
+        has_model = self.model.run is not None and "teacher" in self.model.run.description
+        words = [word for word in RUN_SETTINGS["teacher"].words if word != MODEL_TEACHER or has_model]
+        return [*words, *self.model.checkpoints()]
 
     def apply_theme(self) -> None:
         controls = [*self.controls.values(), self.steps.control]

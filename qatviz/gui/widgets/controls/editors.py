@@ -68,6 +68,7 @@ class ChoiceEditor(Editor):
     def __init__(self, setting: Setting, kind: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         assert setting.choices is not None, f"{setting.name} needs choices to be edited in a list"
+        self._text = setting.text
         self._choices = list(setting.choices[kind])
         self.box = _ComboBox(self)
         self.box.setPlaceholderText(MIXED)
@@ -81,7 +82,23 @@ class ChoiceEditor(Editor):
         self.setFocusProxy(self.box)
         self._shown = -1
 
+    def offer(self, words: Sequence[str]) -> None:
+        """Offer these values instead of the declared ones; a shown value stays in the list."""
+        known = list(words)
+        known += [self._choices[self._shown]] if self._shown >= 0 and self._choices[self._shown] not in known else []
+        if known == self._choices or self.is_busy():
+            return
+        shown = self._choices[self._shown] if self._shown >= 0 else None
+        self._choices = known
+        self.box.clear()
+        self.box.addItems([self._text(choice) for choice in known])
+        self._shown = -1 if shown is None else known.index(shown)
+        self.box.setCurrentIndex(self._shown)
+
     def set_values(self, values: Sequence[Any]) -> None:
+        if len(set(values)) == 1 and values[0] not in self._choices:
+            self._choices.append(values[0])
+            self.box.addItem(self._text(values[0]))
         self._shown = self._choices.index(values[0]) if len(set(values)) == 1 else -1
         self.box.setCurrentIndex(self._shown)
 

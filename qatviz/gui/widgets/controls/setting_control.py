@@ -5,7 +5,7 @@ from typing import Any, Iterable, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.widgets.controls.editors import SwitchEditor, editor_for
+from qatviz.gui.widgets.controls.editors import ChoiceEditor, SwitchEditor, editor_for
 from qatviz.gui.widgets.controls.state_mark import StateMark, explain_state
 from qatviz.gui.widgets.controls.values import default_of, notches
 from qatviz.gui.widgets.labels import Label
@@ -89,6 +89,11 @@ class SettingControl(QtWidgets.QWidget):
         self.mark.show_state(pending, applied_step)
         if is_other:
             self._explain()
+
+    def offer(self, words: Sequence[str]) -> None:
+        """Offer these values in the drop-down list instead of those of the declaration."""
+        assert isinstance(self.editor, ChoiceEditor), f"{self.setting.name} is not chosen from a list"
+        self.editor.offer(words)
 
     def set_disabled_reason(self, reason: str) -> None:
         """Disable the control with ``reason`` in its tooltip, or enable it if ``reason`` is empty."""

@@ -1,0 +1,123 @@
+"""Distillation: training imitates the outputs of a teacher, a network in float, besides the labels.
+
+The loss of an output with logits ``z``, teacher's logits ``t``, weight ``a`` and temperature ``T`` is
+
+    L = (1 - a) * L(z, labels) + a * T**2 * CE(softmax(t / T), softmax(z / T)),
+    dL/dz = (1 - a) * dL(z, labels)/dz + a * T * (softmax(z / T) - softmax(t / T)) / n
+
+for ``n`` examples. ``T**2`` keeps the size of the gradient while ``T`` changes. Independent answers (several labels, or
+a single logit) have a sigmoid in place of the softmax; for numbers to predict, the teacher's take the place of the
+targets in the output's own loss, without a temperature.
+
+Sources: Hinton, Vinyals and Dean 2015 (arXiv:1503.02531), section 2; Kim et al. 2019, "QKD" (arXiv:1911.12491).
+"""
+
+from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.low_bit_settings import MODEL_TEACHER
+from qatviz.network.graph import Network
+from qatviz.network.plan import QuantizationPlan, quantization_plan
+from qatviz.protocol.run_spec import Teacher
+from qatviz.settings import RunSettings
+from qatviz.training.heads import GraphHeads
+from qatviz.training.lowering.in_float import lower_in_float
+from qatviz.training.variables import StateVariable
+
+#: Prefix of the names of the teacher's parameters among the arrays of a state.
+PREFIX = "teacher/"
+#: Name of the array of its settings.
+SETTINGS = "distillation"
+
+
+def teacher_variables(network: Network) -> Dict[str, StateVariable]:
+    """Return variables for the parameters of a teacher by their names in a state; they take no memory until set."""
+    return {
+        PREFIX + name: StateVariable(PREFIX + name, np.float32, shape)
+        for name, shape in network.all_parameter_shapes().items()
+    }
+
+
+def named_parameters(parameters: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """Return the parameters of a teacher by their names in a state."""
+    return {PREFIX + name: value for name, value in parameters.items()}
+
+
+def settings_array(run: RunSettings) -> np.ndarray:
+    """Return weight, temperature, and 1 if the teacher is a Keras model, float32 ``[3]``.
+
+    The weight is 0 without a teacher.
+    """
+    weight = run.distillation_weight if run.has_teacher else 0.0
+    return np.array([weight, run.distillation_temperature, run.teacher == MODEL_TEACHER], np.float32)
+
+
+class Teachers:
+    """Teachers in the graph: the network of the run with other weights, and a Keras model, if there is one.
+
+    Parameters
+    ----------
+    network : Network
+    plan : QuantizationPlan
+    own : dict of str to StateVariable
+        :func:`teacher_variables` of the network.
+    model : Teacher or None
+
+    Attributes
+    ----------
+    model_variables : dict of str to StateVariable
+        :func:`teacher_variables` of the model; empty without one.
+    """
+
+    def __init__(
+        self, network: Network, plan: QuantizationPlan, own: Dict[str, StateVariable], model: Optional[Teacher]
+    ):
+        self._network, self._plan, self._own, self._model = network, plan, own, model
+        self.model_variables = {} if model is None else teacher_variables(model.network)
+
+    def outputs(self, examples: tf.Tensor, is_model: tf.Tensor) -> Tuple[tf.Tensor, ...]:
+        """Return the outputs for ``examples``, those of a Softmax as logits; ``is_model`` chooses the Keras model."""
+
+        def own() -> Tuple[tf.Tensor, ...]:
+            return _float_outputs(self._network, self._plan, examples, self._own)
+
+        model = self._model
+        if model is None:
+            return own()
+        chosen = tf.cond(
+            is_model,
+            lambda: _float_outputs(model.network, quantization_plan(model.network), examples, self.model_variables),
+            own,
+            strict=True,
+        )
+        return tuple(chosen)
+
+
+def _float_outputs(
+    network: Network, plan: QuantizationPlan, examples: tf.Tensor, variables: Dict[str, StateVariable]
+) -> Tuple[tf.Tensor, ...]:
+    parameters = {name[len(PREFIX) :]: variable.read() for name, variable in variables.items()}
+    return tuple(map(tf.identity, lower_in_float(network, plan, examples, parameters).outputs))
+
+
+def distilled(
+    loss: tf.Tensor,
+    heads: GraphHeads,
+    outputs: Sequence[tf.Tensor],
+    teacher_outputs: Callable[[tf.Tensor], Sequence[tf.Tensor]],
+    settings: tf.Tensor,
+) -> tf.Tensor:
+    """Return the loss of a batch with distillation, float32 scalar; the plain ``loss`` while the weight is 0.
+
+    ``teacher_outputs`` builds the teacher, which runs only if the weight is above 0, for whether it is a Keras model;
+    ``settings`` is :func:`settings_array`.
+    """
+    weight, temperature, is_model = tf.unstack(settings, num=3)
+
+    def with_teacher() -> tf.Tensor:
+        answers = [tf.stop_gradient(output) for output in teacher_outputs(is_model > 0.0)]
+        return (1.0 - weight) * loss + weight * heads.imitation(outputs, answers, temperature)
+
+    return tf.cond(weight > 0.0, with_teacher, lambda: tf.identity(loss))
