@@ -246,10 +246,10 @@ class HistogramScene:
             return []
         if shown.levels is None or shown.level_edges is None or shown.level_heights is None:
             x = self._x(shown.edges)
-            shapes: List[Shape] = [self._steps(x, self._height(shown.quantized), _OUTLINE_FILL, _OUTLINE)]
+            outline: List[Shape] = [self._steps(x, self._height(shown.quantized), _OUTLINE_FILL, _OUTLINE)]
             if shown.frozen is not None:
-                shapes.append(self._steps(x, visible(self._height(shown.frozen), shown.frozen), _FROZEN))
-            return shapes
+                outline.append(self._steps(x, visible(self._height(shown.frozen), shown.frozen), _FROZEN))
+            return outline
         low, high = self._x(shown.level_edges[:, 0]), self._x(shown.level_edges[:, 1])
         is_wide = high - low >= SPIKE_SPACING_PX
         heights = self._level_pixels(shown.level_heights)
