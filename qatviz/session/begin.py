@@ -13,7 +13,7 @@ from qatviz.data import Dataset
 from qatviz.data.data_input import arrays_of_inputs
 from qatviz.data.masks import void_of
 from qatviz.data_options import DataOptions
-from qatviz.errors import RecordError, about
+from qatviz.errors import RecordError, about, require_tensorflow
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.commands import Schedule, ScheduledCommand
@@ -33,6 +33,7 @@ from qatviz.task import REGRESSION, SEGMENTATION
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.tensorflow_presence import TRAINING
 from qatviz.training.handle import Run
 from qatviz.training.parameters import kept_layers
 from qatviz.training.server import check_reachable
@@ -63,6 +64,7 @@ def begin(
         Losses and metrics that a script passes, by path and name.
     """
     request.check()
+    require_tensorflow(TRAINING)
     request = with_absolute_functions(request)
     placement = placement_of(request)
     chosen, loaded = load_model_and_data(request, model, dataset)

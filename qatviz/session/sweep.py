@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from qatviz.atomic_files import write_file
-from qatviz.errors import QatvizError, RecordError, SettingError
+from qatviz.errors import QatvizError, RecordError, SettingError, require_tensorflow
 from qatviz.protocol import values
 from qatviz.session.processes import child_environment
 from qatviz.session.sweep_request import (
@@ -33,6 +33,7 @@ from qatviz.session.sweep_request import (
     Report,
     SweepRun,
 )
+from qatviz.tensorflow_presence import TRAINING
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.labels import LONGEST_TAG, read_labels, write_labels
 from qatviz.telemetry.record.run_record import RunRecord
@@ -156,6 +157,7 @@ def open_plan(directory: str, plan: Optional[SweepPlan]) -> SweepPlan:
     RecordError
         If the stored plan is damaged, or can't be written.
     """
+    require_tensorflow(TRAINING)
     path = Path(directory) / PLAN_NAME
     if path.exists():
         known = _read_plan(path)

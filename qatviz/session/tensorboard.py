@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from qatviz.errors import require_tensorflow
 from qatviz.safe_text import shell_word
 from qatviz.telemetry.record.run_record import RunRecord
+
+#: What needs TensorFlow here, as a gerund.
+_WRITING = "writing TensorBoard files"
 
 
 def write_recorded(directory: str, out: Optional[str] = None) -> Any:
@@ -21,6 +25,7 @@ def write_recorded(directory: str, out: Optional[str] = None) -> Any:
     ExportError
         If the files can't be written.
     """
+    require_tensorflow(_WRITING)
     reader = RunRecord.read(directory)
     from qatviz.export.run_series import recorded_series
     from qatviz.export.tensorboard import write_series  # imports TensorFlow
@@ -34,6 +39,7 @@ def tensorboard_job(model: Any, directory: str) -> Callable[[], str]:
     The function returns a message for the user. ``model`` is a :class:`qatviz.gui.model.run_model.RunModel` of the
     current thread; its data is copied at once.
     """
+    require_tensorflow(_WRITING)
     history, snapshots, log = model.history, list(model.snapshots), list(model.log)
 
     def write() -> str:
