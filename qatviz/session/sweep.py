@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from qatviz import tensorflow_presence
 from qatviz.atomic_files import write_file
 from qatviz.errors import QatvizError, RecordError, SettingError, require_tensorflow
 from qatviz.protocol import values
@@ -33,7 +34,6 @@ from qatviz.session.sweep_request import (
     Report,
     SweepRun,
 )
-from qatviz.tensorflow_presence import TRAINING
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.labels import LONGEST_TAG, read_labels, write_labels
 from qatviz.telemetry.record.run_record import RunRecord
@@ -157,7 +157,7 @@ def open_plan(directory: str, plan: Optional[SweepPlan]) -> SweepPlan:
     RecordError
         If the stored plan is damaged, or can't be written.
     """
-    require_tensorflow(TRAINING)
+    require_tensorflow(tensorflow_presence.TRAINING)
     path = Path(directory) / PLAN_NAME
     if path.exists():
         known = _read_plan(path)
