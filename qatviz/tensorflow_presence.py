@@ -6,6 +6,7 @@ import platform
 
 #: Work that needs TensorFlow, as :func:`missing_text` names it. An export is proven against the evaluation graph.
 TRAINING, EVALUATING, EXPORTING = "training", "evaluating the network", "exporting"
+WRITING_EVENTS = "writing TensorBoard files"
 #: Machines, as `platform.machine` names them in lower case, that TensorFlow 1.15 has wheels for.
 X86_64 = ("x86_64", "amd64")
 

@@ -6,9 +6,7 @@ from typing import Any, Callable, Optional
 from qatviz.errors import require_tensorflow
 from qatviz.safe_text import shell_word
 from qatviz.telemetry.record.run_record import RunRecord
-
-#: What needs TensorFlow here, as a gerund.
-_WRITING = "writing TensorBoard files"
+from qatviz.tensorflow_presence import WRITING_EVENTS
 
 
 def write_recorded(directory: str, out: Optional[str] = None) -> Any:
@@ -25,7 +23,7 @@ def write_recorded(directory: str, out: Optional[str] = None) -> Any:
     ExportError
         If the files can't be written.
     """
-    require_tensorflow(_WRITING)
+    require_tensorflow(WRITING_EVENTS)
     reader = RunRecord.read(directory)
     from qatviz.export.run_series import recorded_series
     from qatviz.export.tensorboard import write_series  # imports TensorFlow
@@ -39,7 +37,7 @@ def tensorboard_job(model: Any, directory: str) -> Callable[[], str]:
     The function returns a message for the user. ``model`` is a :class:`qatviz.gui.model.run_model.RunModel` of the
     current thread; its data is copied at once.
     """
-    require_tensorflow(_WRITING)
+    require_tensorflow(WRITING_EVENTS)
     history, snapshots, log = model.history, list(model.snapshots), list(model.log)
 
     def write() -> str:
