@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import replace
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union, cast
+from typing import Any, Dict, List, Mapping, Optional, Tuple, cast
 
 from qatviz.background_run import BackgroundRun
 from qatviz.class_weights import class_weights_text

@@ -211,13 +211,14 @@ class BackgroundRun:
                 return event.step >= step and self._timeline.settings_at(event.point, self._outcome.book) == book
 
             return dict(self._answer(c.Evaluate(), events.Evaluated, is_of_present).scores)
-        wanted, assignments = self.book, []
+        wanted = self.book
+        assignments: Tuple[Tuple[str, Any], ...] = ()
         for change in map(parse_change, changes):
             if change.step is not None:
                 raise SettingError.of_field("changes", f"{change.text!r}: an evaluation has no steps: omit the step")
             wanted = check_change(wanted, change)
-            assignments += change.assignments
-        command = c.EvaluateSettings(tuple(assignments))
+            assignments += tuple(change.assignments)
+        command = c.EvaluateSettings(assignments)
         found = self._answer(command, SettingsEvaluated, lambda event, _: event.book == wanted)
         if found.result is None:
             raise RunStateError("the evaluation has no result: its state was abandoned")
@@ -333,12 +334,12 @@ class BackgroundRun:
         number = self._run.send(command)
         self._until(lambda: number in self._replies)
         with self._news:
-            reply, counts = self._replies.pop(number, (None, {}))
-        if reply is None:
+            found = self._replies.pop(number, None)
+        if found is None:
             raise RunStateError(f"{type(command).__name__} had no effect: {self._ended_text()}")
-        if isinstance(reply, events.CommandRejected):
-            raise refusal(reply.message)
-        return reply, counts
+        if isinstance(found[0], events.CommandRejected):
+            raise refusal(found[0].message)
+        return found
 
     def _answer(self, command: c.Command, kind: Type[_News], is_answer: Callable[[_News, int], bool]) -> _News:
         """Send a command; return the first news of a kind after its reply that ``is_answer`` at the reply's step."""

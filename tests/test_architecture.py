@@ -438,7 +438,7 @@ def test_no_generated_file_is_tracked():
 
     assert tracked("--cached", "--ignored", "--exclude-standard") == []
     folders = {name.partition("/")[0] for name in tracked() if "/" in name}
-    assert folders == {".ci", ".github", "assets", "qatviz", "tests"}
+    assert folders == {".ci", ".github", "assets", "examples", "qatviz", "tests"}
 
 
 def test_test_files_have_distinct_names():
