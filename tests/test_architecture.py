@@ -405,6 +405,15 @@ def test_modules_below_the_window_load_no_qt():
     assert not loaded_after_importing(names) & WINDOW
 
 
+def test_window_records_report_and_commands_import_where_tensorflow_is_missing():
+    packages = ("qatviz.gui", "qatviz.app", "qatviz.session", "qatviz.report", "qatviz.cli", "qatviz.api")
+    names = [name for name in sorted(MODULES) if any(is_within(name, package) for package in packages)]
+    program = "import importlib, sys\nsys.modules['tensorflow'] = None\n"
+    program += "for name in sys.argv[1:]: importlib.import_module(name)"
+    done = subprocess.run([sys.executable, "-c", program, *names], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_window_loads_no_tensorflow():
     names = [name for name in sorted(MODULES) if is_within(name, "qatviz.gui")]
     assert not loaded_after_importing(names) & TENSORFLOW
