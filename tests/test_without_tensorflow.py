@@ -97,7 +97,7 @@ def test_commands_that_need_it_say_so_in_one_sentence(record, tmp_path, command)
 
 
 def test_sizes_of_formats_that_it_writes_are_not_computed_and_others_are(record, tmp_path):
-    done = qatviz(tmp_path, "export", record, "--dry-run")
+    done = qatviz(tmp_path, "export", record, "--dry-run", "--data", str(RECORDS / "pairs.npz"))
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
     assert done.returncode == 0, done.stderr
     assert SENTENCE in lines["savedmodel"] and SENTENCE in lines["keras"] and "kB" in lines["npz"]
