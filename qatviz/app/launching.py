@@ -82,7 +82,7 @@ class AppLauncher(Launcher):
         self._drifts: WeakKeyDictionary[RunHandle, DriftFinder] = WeakKeyDictionary()
         self._evaluators_lock = threading.Lock()
 
-    def refusal(self, work: str) -> str:
+    def obstacle(self, work: str) -> str:
         return "" if has_tensorflow() else missing_text(work)
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:

@@ -38,7 +38,7 @@ def test_an_action_is_refused_with_its_sentence(staged_window, app, monkeypatch,
     monkeypatch.setattr(QtWidgets.QFileDialog, "getExistingDirectory", refuse)
     monkeypatch.setattr(QtWidgets.QInputDialog, "getItem", refuse)
     before = windows(app)
-    window.launcher.refusals[work] = missing_text(work)
+    window.launcher.obstacles[work] = missing_text(work)
     window.named[name].setEnabled(True)
     window.named[name].trigger()
     app.processEvents()
@@ -48,7 +48,7 @@ def test_an_action_is_refused_with_its_sentence(staged_window, app, monkeypatch,
 
 def test_dropped_data_is_refused_and_a_run_opens(staged_window, app):
     window, _, _ = staged_window
-    window.launcher.refusals[TRAINING] = missing_text(TRAINING)
+    window.launcher.obstacles[TRAINING] = missing_text(TRAINING)
     window.launcher.kinds.update({"/data": "data", "/model": "model", "/run": "run"})
     for path in ("/data", "/model"):
         window.banner.hide()
@@ -109,4 +109,4 @@ def test_a_recorded_run_and_its_recipe_need_no_tensorflow(launcher, tmp_path, qt
     launcher.begin(OpenRequest(str(tmp_path / "run")))
     qtbot.waitUntil(lambda: bool(prepared))
     assert recipe_of(prepared[0].book).rules and launcher.said == []
-    assert launcher.refusal(window_actions.TRAINING).startswith("training needs TensorFlow 1.15")
+    assert launcher.obstacle(window_actions.TRAINING).startswith("training needs TensorFlow 1.15")

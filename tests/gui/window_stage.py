@@ -24,10 +24,10 @@ class StagedLauncher(Launcher):
         self.predicted, self.examples = [], []
         self.compared, self.written_comparisons = [], []
         self.sweeps, self.stopped_sweeps = [], []
-        self.refusals = {}
+        self.obstacles = {}
 
-    def refusal(self, work):
-        return self.refusals.get(work, "")
+    def obstacle(self, work):
+        return self.obstacles.get(work, "")
 
     def begin(self, request, new_window=False):
         self.begun.append((request, new_window))

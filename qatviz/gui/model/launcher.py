@@ -86,7 +86,7 @@ class Launcher(QtCore.QObject):
     #: Emitted with the :class:`qatviz.presentation.example_pictures.ExamplePictures` of held-out examples.
     examples_read = QtCore.pyqtSignal(object)
 
-    def refusal(self, work: str) -> str:
+    def obstacle(self, work: str) -> str:
         """Return why work of :mod:`qatviz.tensorflow_presence` is impossible here, as a sentence; empty if it is not.
 
         Asked before dialogs that lead to it.

@@ -336,7 +336,7 @@ class WindowActions:
 
     def _is_refused(self, work: str) -> bool:
         """Return whether work is impossible here; the window then shows the reason."""
-        reason = self._window.launcher.refusal(work)
+        reason = self._window.launcher.obstacle(work)
         if reason:
             self._window.show_failure(reason)
         return bool(reason)
