@@ -1,5 +1,7 @@
 """Summary of a run for a notebook: its state, curves and tensors, without details by tensor."""
 
+# Apart from page.py: a notebook shows it again and again while the run trains, and it reads no files.
+
 from qatviz.report import headline, sections, tensor_sections
 from qatviz.report.markup import Markup, element
 from qatviz.report.page import document
