@@ -22,7 +22,22 @@ def version():
     return re.search(r'^__version__ = "([^"]+)"$', read("qatviz/__init__.py"), re.MULTILINE).group(1)
 
 
-ONNX = ["onnx>=1.14,<1.15", "onnxruntime>=1.10,<1.11"]
+# Where TensorFlow 1.15 can be installed: its wheels are for x86-64 and CPython 3.5 to 3.7, the code is for 3.7 on.
+# Elsewhere, qatviz shows runs, records and reports, and says what needs TensorFlow.
+WITH_TENSORFLOW = (
+    'python_version == "3.7" and platform_python_implementation == "CPython" and platform_machine in "x86_64 AMD64"'
+)
+WITHOUT_TENSORFLOW = (
+    'python_version != "3.7" or platform_python_implementation != "CPython" or platform_machine not in "x86_64 AMD64"'
+)
+
+
+def where(marker, *requirements):
+    """Return requirements that hold where an environment marker does."""
+    return [f"{requirement}; {marker}" for requirement in requirements]
+
+
+ONNX = where(WITH_TENSORFLOW, "onnx>=1.14,<1.15", "onnxruntime>=1.10,<1.11")
 
 setup(
     name="qatviz",
@@ -45,13 +60,12 @@ setup(
         "Operating System :: MacOS :: MacOS X",
         "Operating System :: Microsoft :: Windows",
         "Operating System :: POSIX :: Linux",
-        "Programming Language :: Python :: 3.7",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(7, 14)),
         "Programming Language :: Python :: Implementation :: CPython",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Topic :: Scientific/Engineering :: Visualization",
     ],
-    # TensorFlow 1.15 has wheels for CPython 3.5 to 3.7; the code uses 3.7's dataclasses.
-    python_requires=">=3.7,<3.8",
+    python_requires=">=3.7",
     packages=[*find_packages(include=["qatviz", "qatviz.*"]), "qatviz.assets"],
     # The bundled data lives at the top of the checkout and is installed inside the package.
     package_dir={"qatviz.assets": "assets"},
@@ -64,11 +78,9 @@ setup(
         "qatviz.report": ["*.css"],
     },
     install_requires=[
-        "tensorflow==1.15.*",
         # TensorFlow 1.15 sets no upper bounds; these are the last series of each that it works with.
-        "numpy>=1.16,<1.19",
-        "protobuf<3.21",
-        "h5py<3",
+        *where(WITH_TENSORFLOW, "tensorflow==1.15.*", "numpy>=1.16,<1.19", "protobuf<3.21", "h5py<3"),
+        *where(WITHOUT_TENSORFLOW, "numpy>=1.17", "h5py>=2.10"),
         "PyQt5>=5.15,<5.16",
         "MarkupSafe>=2",
         "platformdirs>=3",
@@ -84,9 +96,14 @@ setup(
         "test": [
             *ONNX,
             "coverage[toml]>=7",
+            # The packaging test reads metadata, which the standard library of CPython 3.7 can't.
+            "importlib-metadata>=4",
+            # Notebooks are executed by a test.
+            "ipykernel>=6",
+            "nbclient>=0.7",
             "hypothesis>=6",
             # What the window's drawing is compared with in a benchmark.
-            "pyqtgraph>=0.12,<0.13",
+            "pyqtgraph>=0.12",
             "mypy>=1.4",
             "pytest>=7",
             "pytest-cov>=4",

@@ -2,26 +2,20 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
+from typing import Any, Dict, List, Mapping, Optional, Tuple, cast
 
+from qatviz.background_run import BackgroundRun
 from qatviz.class_weights import class_weights_text
 from qatviz.data import Dataset
 from qatviz.data_options import AUTO, DATA_OPTIONS, DataOptions
 from qatviz.errors import RunStateError, SettingError, about, did_you_mean
 from qatviz.heads import CLASS_WEIGHTS, LOSS, LOSS_WEIGHT, METRIC, TASK, by_output, class_weights_by_output
-from qatviz.metric import ACCURACY
-from qatviz.network.graph import Network
-from qatviz.protocol.recipe import Recipe, recipe_of
-from qatviz.protocol.run_spec import RunSpec
-from qatviz.protocol.run_state import RunState
 from qatviz.recorded_api import advise, channels, drift, evaluate, predictions, print_notice, sensitivity
 from qatviz.scaling import joined_scalings
 from qatviz.session.begin import begin
 from qatviz.session.changes import parse_change, recipe_changes
 from qatviz.session.chip import chip
 from qatviz.session.comparison import compare_runs as compare
-from qatviz.session.evaluation import Evaluator, SettingsEvaluation, evaluate_changes
 from qatviz.session.folders import new_run_directory
 from qatviz.session.own_code import given_functions
 from qatviz.session.prepared import Notice, Prepared
@@ -36,12 +30,13 @@ from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.run_handle import FAILED
-from qatviz.training.checkpointer import BEST, FINAL
+from qatviz.trained import Trained
 from qatviz.training.handle import Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 __all__ = [
     "DATA_FILE",
+    "BackgroundRun",
     "Trained",
     "ab",
     "advise",
@@ -91,126 +86,15 @@ _OTHER_NAMES = {
 _BY_OUTPUT = {"loss": LOSS, "metric": METRIC, "task": TASK, "loss_weights": LOSS_WEIGHT}
 
 
-class Trained:
-    """Result of a run that has ended.
-
-    Attributes
-    ----------
-    network : Network
-    outcome : Outcome
-        ``step``, ``loss``, ``evaluations`` (step, and the metric in four modes), ``tensors()``, ``to_dict()``.
-    directory : str or None
-        Directory of its record; None if it was not recorded.
-    final_state : RunState
-        ``arrays`` by name, ``book`` (settings).
-    best_state : RunState or None
-        State of the best evaluation, of a run with ``keep_best``.
-    notices : tuple of Notice
-        Notes on data and model, and warnings, each with its ``text``: those that are printed without ``quiet``.
-    """
-
-    def __init__(
-        self,
-        spec: RunSpec,
-        outcome: Outcome,
-        final_state: RunState,
-        directory: Optional[str],
-        notices: Tuple[Notice, ...] = (),
-        best_state: Optional[RunState] = None,
-    ):
-        self._spec = spec
-        self.network: Network = spec.network
-        self.outcome, self.final_state, self.directory = outcome, final_state, directory
-        self.notices, self.best_state = notices, best_state
-
-    @property
-    def recipe(self) -> Recipe:
-        """Settings of the quantizers in :attr:`final_state`, for ``recipe=`` of another run; ``to_json()``."""
-        return recipe_of(self.final_state.book)
-
-    @property
-    def moment(self) -> RunState:
-        """Name of :attr:`final_state` in version 0.1."""
-        return self.final_state
-
-    @property
-    def scores(self) -> Dict[str, float]:
-        """Results of the last evaluation: "float", "weights_only", "activations_only", "quantized"; empty without one.
-
-        ``outcome.metric`` is their metric, by default the accuracy, or the root-mean-square error of a regression.
-        """
-        evaluations = self.outcome.evaluations
-        return {name: value for name, value in evaluations[-1].items() if name != "step"} if evaluations else {}
-
-    @property
-    def accuracy(self) -> Dict[str, float]:
-        """Scores of a classification; empty for regression."""
-        return self.scores if self.outcome.metric is ACCURACY else {}
-
-    def export(
-        self,
-        path: Union[str, Path],
-        format: str = "tflite",
-        examples: Optional[int] = None,
-        state: str = FINAL,
-        **options: Any,
-    ) -> Any:
-        """Export a state for another runtime, with a proof that the file computes the same outputs.
-
-        Parameters
-        ----------
-        path : str or Path
-        format : str
-            A name of :data:`qatviz.export.formats.FORMATS`.
-        examples : int, optional
-            Number of held-out examples to run the file on.
-        state : str
-            "final", or "best": the state of the best evaluation, of a run with ``keep_best``.
-        **options
-            Options of the format.
-
-        Returns
-        -------
-        qatviz.export.formats.Written
-            ``paths``, and ``report``: ``to_text()``, ``faults``, ``as_expected``.
-
-        Raises
-        ------
-        ExportError
-            If the format does not support the network or its settings, or a file cannot be written.
-        """
-        from qatviz.export.formats import format_named  # not needed for training
-        from qatviz.session.export import state_source
-
-        if state not in (FINAL, BEST):
-            raise SettingError.of_field("state", f"is {state!r}: expected {FINAL!r} or {BEST!r}")
-        if state == BEST and self.best_state is None:
-            raise RunStateError("the run has no best state: train with keep_best=True, and evaluate")
-        chosen = self.final_state if state == FINAL or self.best_state is None else self.best_state
-        source = state_source(self._spec, chosen, examples)
-        return format_named(format).export(source, path, options)
-
-    def evaluate(
-        self,
-        changes: Sequence[str] = (),
-        preset: Optional[str] = None,
-        more_bits: bool = False,
-        recipe: Union[str, "os.PathLike[str]", Recipe, None] = None,
-    ) -> SettingsEvaluation:
-        """Evaluate the final state under other settings, without training; see :func:`evaluate`."""
-        evaluator = Evaluator(replace(self._spec, start=self.final_state))
-        try:
-            recorded = self.outcome.evaluations
-            parsed = (*recipe_changes(recipe), *map(parse_change, changes))
-            return evaluate_changes(evaluator, preset, parsed, recorded, print_notice, more_bits=more_bits)
-        finally:
-            evaluator.close()
-
-
 def train(
-    model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = None, quiet: bool = False, **options: Any
-) -> Trained:
-    """Train with quantization, in the terminal.
+    model: Any = "lenet",
+    data: Any = "mnist-5k",
+    out: Optional[str] = None,
+    quiet: bool = False,
+    block: bool = True,
+    **options: Any,
+) -> Any:
+    """Train with quantization, in the terminal, or in the background of a notebook.
 
     Parameters
     ----------
@@ -229,6 +113,8 @@ def train(
         Directory to record the run to; by default it is not recorded.
     quiet : bool
         If True, only warnings are printed, neither progress nor notes.
+    block : bool
+        False to train in the background and return at once, without progress.
     steps, batch_size, optimizer, loss, metric, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C. ``loss``
         and ``metric`` may be functions (y_true, y_pred) as in Keras, see :mod:`qatviz.training.own_functions`; or
@@ -278,7 +164,8 @@ def train(
 
     Returns
     -------
-    Trained
+    Trained or BackgroundRun
+        The result; with ``block=False`` the run in progress, whose ``wait()`` returns it.
 
     Raises
     ------
@@ -292,6 +179,8 @@ def train(
     prepared = _prepare(model, data, out, options, quiet=quiet)
     run = cast(Run, prepared.run)
     outcome = prepared.outcome or Outcome(run.spec.book, run.spec.metric)
+    if not block:
+        return BackgroundRun(run, outcome, out, prepared.notices)
     watch = Watch(run, outcome, progress_for(quiet, run.spec.network.name, 0, run.spec.steps))
     watch.follow()
     if watch.failed is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Iterable, Iterator, Mapping, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
 from qatviz.memory import memory_shortage
+from qatviz.tensorflow_presence import has_tensorflow, missing_text
 
 Value = Union[bool, int, float, str]
 _Error = TypeVar("_Error", bound="QatvizError")
@@ -96,6 +97,16 @@ class OutputError(QatvizError):
 
 class RunStateError(QatvizError):
     """A command is not possible in the current state of the run."""
+
+
+class TensorFlowMissing(QatvizError):
+    """Something needs TensorFlow 1.15, which is not installed; the message names the remedy."""
+
+
+def require_tensorflow(what: str) -> None:
+    """Raise TensorFlowMissing if TensorFlow 1.15 is not installed; ``what`` needs it: "training", a gerund."""
+    if not has_tensorflow():
+        raise TensorFlowMissing(missing_text(what))
 
 
 class SettingChange(NamedTuple):
@@ -210,7 +221,12 @@ def prefixed(where: str) -> Iterator[None]:
 
 
 def explanation(error: BaseException) -> Optional[str]:
-    """Return the message for the user: of a QatvizError, or for a lack of memory; None for an error in the program."""
+    """Return the message for the user: of a QatvizError, or for a lack of memory or of TensorFlow.
+
+    None for an error in the program.
+    """
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "tensorflow":
+        return missing_text("this")
     return str(error) if isinstance(error, QatvizError) else memory_shortage(error)
 
 

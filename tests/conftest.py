@@ -1,12 +1,16 @@
 """Fixtures for every test: TensorFlow is quiet, no time-out decides, and no test leaves a thread running."""
 
 import os
+import sys
 import threading
 
 import hypothesis
 import pytest
+from tensorflow_needed import REASON
 from thread_leaks import still_running
 from waiting import ENDLESS_S
+
+from qatviz.tensorflow_presence import has_tensorflow
 
 # Before any import of TensorFlow, whose C++ side reads it once: errors only.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -31,6 +35,30 @@ def pytest_collection_modifyitems(config, items):
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+class WithoutTensorFlow:
+    """Finder that skips each test module that imports TensorFlow, or ONNX for exports, where it is not installed.
+
+    Later imports fail as they would without it: a test in a function says itself that it needs TensorFlow, see
+    :mod:`tensorflow_needed`, so that no test of the window or of records is skipped by mistake.
+    """
+
+    def __init__(self):
+        self.is_collecting = True
+
+    def find_spec(self, name, path=None, target=None):
+        if self.is_collecting and name.split(".")[0] in ("tensorflow", "onnx", "onnxruntime"):
+            pytest.skip(REASON, allow_module_level=True)
+
+
+_FINDER = WithoutTensorFlow()
+if not has_tensorflow():
+    sys.meta_path.insert(0, _FINDER)
+
+
+def pytest_collection_finish():
+    _FINDER.is_collecting = False
 
 
 def pytest_configure():

@@ -53,6 +53,7 @@ THIRD_PARTY = [
     ("qatviz.low_bit_settings", STANDARD_LIBRARY_ONLY),
     ("qatviz.setting_declaration", STANDARD_LIBRARY_ONLY),
     ("qatviz.task", STANDARD_LIBRARY_ONLY),
+    ("qatviz.tensorflow_presence", STANDARD_LIBRARY_ONLY),
     ("qatviz.presets", STANDARD_LIBRARY_ONLY),
     ("qatviz.bootstrapping", STANDARD_LIBRARY_ONLY),
     ("qatviz.quant.affine", NUMERIC),
@@ -122,6 +123,7 @@ KNOWN_TO_GUI = (
     "qatviz.number_format",
     "qatviz.safe_text",
     "qatviz.telemetry",
+    "qatviz.tensorflow_presence",
     "qatviz.protocol",
     "qatviz.presentation",
     "qatviz.session.folders",
@@ -409,6 +411,15 @@ def test_modules_below_the_window_load_no_qt():
     assert not loaded_after_importing(names) & WINDOW
 
 
+def test_window_records_report_and_commands_import_where_tensorflow_is_missing():
+    packages = ("qatviz.gui", "qatviz.app", "qatviz.session", "qatviz.report", "qatviz.cli", "qatviz.api")
+    names = [name for name in sorted(MODULES) if any(is_within(name, package) for package in packages)]
+    program = "import importlib, sys\nsys.modules['tensorflow'] = None\n"
+    program += "for name in sys.argv[1:]: importlib.import_module(name)"
+    done = subprocess.run([sys.executable, "-c", program, *names], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_window_loads_no_tensorflow():
     names = [name for name in sorted(MODULES) if is_within(name, "qatviz.gui")]
     assert not loaded_after_importing(names) & TENSORFLOW
@@ -442,7 +453,7 @@ def test_no_generated_file_is_tracked():
 
     assert tracked("--cached", "--ignored", "--exclude-standard") == []
     folders = {name.partition("/")[0] for name in tracked() if "/" in name}
-    assert folders == {".ci", ".github", "assets", "qatviz", "tests"}
+    assert folders == {".ci", ".github", "assets", "examples", "qatviz", "tests"}
 
 
 def test_test_files_have_distinct_names():

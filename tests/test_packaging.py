@@ -7,17 +7,35 @@ import sys
 import zipfile
 from email.parser import Parser
 
-import importlib_metadata
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tensorflow_needed import needs_tensorflow
 
 import qatviz
+
+try:
+    import importlib_metadata
+except ImportError:  # part of the standard library since 3.8
+    import importlib.metadata as importlib_metadata
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NOT_IN_A_CLONE = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", "runs", "*.egg-info", "__pycache__", ".*cache"
 )
+#: Where TensorFlow 1.15 can be installed, whose versions constraints.txt pins; and some of the others.
+WITH_TENSORFLOW = {"python_version": "3.7", "platform_python_implementation": "CPython", "platform_machine": "x86_64"}
+ELSEWHERE = [
+    dict(WITH_TENSORFLOW, **change)
+    for change in (
+        {"python_version": "3.8"},
+        {"python_version": "3.11"},
+        {"python_version": "3.13"},
+        {"platform_machine": "aarch64"},
+        {"platform_machine": "arm64", "python_version": "3.12"},
+        {"platform_python_implementation": "PyPy"},
+    )
+]
 PLATFORMS = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}
 
 
@@ -85,7 +103,7 @@ def test_an_installed_wheel_finds_and_loads_its_own_data(wheel, tmp_path):
 def test_the_wheel_has_its_metadata(wheel, metadata):
     assert metadata["Name"] == "qatviz"
     assert metadata["Version"] == qatviz.__version__
-    assert metadata["Requires-Python"] == ">=3.7,<3.8"
+    assert metadata["Requires-Python"] == ">=3.7"
     assert metadata["License"] == "Apache-2.0"
     assert metadata.get_payload().startswith("# qatviz")
     with zipfile.ZipFile(wheel) as archive:
@@ -137,10 +155,11 @@ def pinned_on(platform):
 
 
 def applicable(requirements, platform, extra=""):
-    """Yield those requirements, given as text, that hold on a platform."""
+    """Yield those requirements, given as text, that hold on a platform where TensorFlow can be installed."""
+    system = {"sys_platform": platform, "platform_system": PLATFORMS[platform], "extra": extra}
     for text in requirements:
         requirement = Requirement(text)
-        environment = {"sys_platform": platform, "platform_system": PLATFORMS[platform], "extra": extra}
+        environment = dict(WITH_TENSORFLOW, **system)
         if requirement.marker is None or requirement.marker.evaluate(environment):
             yield requirement
 
@@ -161,6 +180,31 @@ def requirements_of(name):
         return ()
 
 
+@pytest.mark.parametrize("environment", ELSEWHERE)
+@pytest.mark.parametrize("extra", ["", "test"])
+def test_no_tensorflow_is_required_elsewhere(metadata, environment, extra):
+    required = {}
+    for requirement in map(Requirement, metadata.get_all("Requires-Dist")):
+        if requirement.marker is None or requirement.marker.evaluate(dict(environment, extra=extra)):
+            required.setdefault(canonicalize_name(requirement.name), []).append(requirement.specifier)
+    assert {"pyqt5", "numpy", "h5py", "pillow"} <= set(required)
+    assert not {"tensorflow", "protobuf", "onnx", "onnxruntime"} & set(required)
+    for name, version in (("numpy", "2.3.0"), ("numpy", "1.21.6"), ("h5py", "3.12.0")):
+        (specifier,) = required[name]
+        assert version in specifier
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "AMD64"])
+def test_tensorflow_is_required_where_it_exists(metadata, machine):
+    environment = dict(WITH_TENSORFLOW, platform_machine=machine, extra="")
+    for text in metadata.get_all("Requires-Dist"):
+        if Requirement(text).name == "tensorflow":
+            assert Requirement(text).marker.evaluate(environment)
+            return
+    raise AssertionError("TensorFlow is not required")
+
+
+@needs_tensorflow
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_every_package_that_gets_installed_is_pinned(metadata, platform):
     pins, seen = pinned_on(platform), set()

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from PyQt5 import QtCore
 
 from qatviz.analysis.drift import DriftQuestion
-from qatviz.errors import explanation
+from qatviz.errors import explanation, require_tensorflow
 from qatviz.export.progress import Progress
 from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.launcher import Launcher
@@ -24,6 +24,7 @@ from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.session.sweep_request import Begun, SweepRequest
 from qatviz.telemetry.run_handle import RunHandle
+from qatviz.tensorflow_presence import EXPORTING, has_tensorflow, missing_text
 
 if TYPE_CHECKING:
     from qatviz.analysis.chip.graph import ChipGraph
@@ -80,6 +81,9 @@ class AppLauncher(Launcher):
         self._evaluators: WeakKeyDictionary[RunHandle, Evaluator] = WeakKeyDictionary()
         self._drifts: WeakKeyDictionary[RunHandle, DriftFinder] = WeakKeyDictionary()
         self._evaluators_lock = threading.Lock()
+
+    def obstacle(self, work: str) -> str:
+        return "" if has_tensorflow() else missing_text(work)
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
         self._newest += 0 if new_window else 1
@@ -313,6 +317,7 @@ class AppLauncher(Launcher):
     def export_command(self, request: ExportRequest) -> ExportCommand:
         from qatviz.session.checkpoints import keep_checkpoint
 
+        require_tensorflow(EXPORTING)
         assert request.checkpoint is not None, "the window has saved the present state"
         checkpoint = keep_checkpoint(request.directory, request.checkpoint)  # permanent, so that the export can read it
         arguments = ["export", request.directory, "--progress"]

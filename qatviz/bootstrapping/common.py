@@ -1,5 +1,6 @@
 """Paths, messages to the user and subprocess calls shared by the modules of this package."""
 
+import glob
 import os
 import subprocess
 import sys
@@ -75,7 +76,11 @@ def environment_python(folder: Optional[str] = None) -> str:
 
 def packages_folder() -> str:
     """Return the path of the environment's site-packages."""
-    return os.path.join(ENVIRONMENT, *(["Lib"] if ON_WINDOWS else ["lib", "python3.7"]), "site-packages")
+    if ON_WINDOWS:
+        return os.path.join(ENVIRONMENT, "Lib", "site-packages")
+    library = os.path.join(ENVIRONMENT, "lib")
+    found = sorted(glob.glob(os.path.join(glob.escape(library), "python3.*")))
+    return os.path.join(found[0] if found else os.path.join(library, "python3.7"), "site-packages")
 
 
 def pip_install(folder: str, arguments: List[str], **options: Any) -> int:

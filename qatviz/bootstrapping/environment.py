@@ -30,6 +30,8 @@ from qatviz.bootstrapping.common import (
 )
 from qatviz.bootstrapping.interpreter import find_python
 from qatviz.bootstrapping.network import advice, connection_fault, index_url
+from qatviz.bootstrapping.viewer import can_have_tensorflow, viewer_choice
+from qatviz.tensorflow_presence import X86_64
 
 STAMP = os.path.join(ENVIRONMENT, "qatviz-stamp.json")
 #: Characters that the path of an environment can't contain, with the reason.
@@ -126,9 +128,10 @@ def ensure_environment() -> None:
             os.unlink(ENVIRONMENT) if os.path.islink(ENVIRONMENT) else shutil.rmtree(ENVIRONMENT)
         inherit = {} if ON_WINDOWS else {"pass_fds": [lock.fileno()]}
         if not os.path.lexists(ENVIRONMENT):
-            python = find_python()
+            found = find_python()
+            python, options = viewer_choice() if found is None else (found, [])
             log("creating .venv with " + python)
-            make = [python, "-m", "venv", ENVIRONMENT]
+            make = [python, "-m", "venv", *options, ENVIRONMENT]
             code, out, err = run_captured(make, timeout=None, env=clean_environment(), **inherit)
             if code:
                 raise BootstrapError(f"{python} could not create {ENVIRONMENT}:\n{err or out}")
@@ -142,8 +145,7 @@ def find_environment_fault() -> Optional[str]:
     After an interrupted installation, pip takes incomplete packages for installed ones. Therefore the files of each
     package are compared with its own list of files.
     """
-    question = [environment_python(), "-c", "import pip, sys; print(*sys.version_info[:2])"]
-    if run_captured(question, env=clean_environment())[:2] != (0, "3 7"):
+    if not environment_facts() or not (is_for_tensorflow() or is_viewer()):
         return "its Python does not start or is not 3.7 with pip"
     packages = packages_folder()
     entries = os.listdir(packages)
@@ -154,6 +156,24 @@ def find_environment_fault() -> Optional[str]:
     if not any(entry.startswith("pip-") and entry.endswith(".dist-info") for entry in entries):
         return "the installation of pip was interrupted"
     return None
+
+
+def environment_facts() -> List[str]:
+    """Return major and minor version and processor of the environment's Python; empty if it does not start with pip."""
+    question = "import pip, platform, sys; print(*sys.version_info[:2], platform.machine().lower())"
+    code, out, _ = run_captured([environment_python(), "-c", question], env=clean_environment())
+    return [] if code else out.split()
+
+
+def is_for_tensorflow() -> bool:
+    """Return whether the environment's Python is one that TensorFlow 1.15 can be installed for."""
+    facts = environment_facts()
+    return facts[:2] == ["3", "7"] and facts[-1] in X86_64
+
+
+def is_viewer() -> bool:
+    """Return whether the environment is one without TensorFlow, which the machine's processor has no wheels of."""
+    return not can_have_tensorflow() and not is_for_tensorflow()
 
 
 def is_complete(packages: str, entry: str) -> bool:
@@ -201,21 +221,27 @@ def install(inherit: Dict[str, Any]) -> None:
     BootstrapError
         If pip fails, or TensorFlow cannot be imported afterwards.
     """
-    log("installing qatviz with TensorFlow 1.15 and Qt into .venv; the first time, this downloads about 200 MB")
-    options = ["--no-warn-script-location", "-c", "constraints.txt"]
+    options, without = ["--no-warn-script-location"], is_viewer()
+    if without:
+        log("installing qatviz with Qt, without TensorFlow, into .venv; the first time, this downloads about 100 MB")
+    else:
+        log("installing qatviz with TensorFlow 1.15 and Qt into .venv; the first time, this downloads about 200 MB")
+        options += ["-c", "constraints.txt"]  # the pins are versions for CPython 3.7
     if not sys.stderr.isatty():
         options += ["--progress-bar", "off"]
     # Without isolation, the package is built by the pinned setuptools instead of the newest.
     tools = ["--upgrade", "pip", "setuptools", "wheel"]
     for step in (tools, ["--no-build-isolation", "--use-pep517", "-e", ".[test]"]):
         if pip_install(ENVIRONMENT, options + step, cwd=ROOT, **inherit):
-            missing = missing_packages()
+            missing = [] if without else missing_packages()
             names = ", ".join(missing[:SHOWN_PACKAGES]) + (", …" if len(missing) > SHOWN_PACKAGES else "")
             raise BootstrapError(
                 f"pip could not install qatviz (for the reason above); missing in .venv: {names or 'qatviz itself'}"
                 f"{advice(connection_fault(index_url()))}.\nCall bootstrap.py again to continue"
             )
-    if subprocess.call([environment_python(), "-W", "ignore", "-c", "import tensorflow"], env=clean_environment()):
+    if without:
+        log("the viewer is ready: open a run with bootstrap.py run open RUN")
+    elif subprocess.call([environment_python(), "-W", "ignore", "-c", "import tensorflow"], env=clean_environment()):
         raise BootstrapError(
             "TensorFlow 1.15 cannot be imported (for the reason above; if there is none, the processor lacks the AVX "
             "instructions that its wheels need)"

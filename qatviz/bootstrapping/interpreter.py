@@ -5,12 +5,11 @@ import functools
 import glob
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Iterator, List, Mapping, Set
+from typing import Iterator, List, Mapping, Optional, Set
 
 from qatviz.bootstrapping.common import (
     ENVIRONMENT,
@@ -23,6 +22,8 @@ from qatviz.bootstrapping.common import (
 )
 from qatviz.bootstrapping.network import advice, connection_fault, index_url
 from qatviz.bootstrapping.system import install_with_apt
+from qatviz.bootstrapping.viewer import can_have_tensorflow
+from qatviz.tensorflow_presence import X86_64
 
 PROBE_TIMEOUT_S = 30
 UV = "uv==0.6.17"  # uv 0.7 no longer offers CPython 3.7.
@@ -72,7 +73,7 @@ def probe(path: str) -> str:
         raise UnsuitableInterpreter("is Python {}.{}.{}".format(*version))
     if implementation != "CPython":
         raise UnsuitableInterpreter("is " + implementation)
-    if bits != 64 or machine.lower() not in ("x86_64", "amd64"):
+    if bits != 64 or machine.lower() not in X86_64:
         raise UnsuitableInterpreter(f"is built for {machine} with {bits} bits, not for 64-bit x86")
     if base:
         return probe(python_path(base))
@@ -139,8 +140,11 @@ def candidates(environ: Mapping[str, str] = os.environ, home: str = os.path.expa
             yield python_path(found)
 
 
-def find_python() -> str:
-    """Return the path of a CPython 3.7; install one if the machine has none."""
+def find_python() -> Optional[str]:
+    """Return the path of a CPython 3.7; install one if the machine has none.
+
+    None if it has none and TensorFlow 1.15 has no wheels for its processor.
+    """
     chosen = os.environ.get("QATVIZ_PYTHON")
     if chosen:
         try:
@@ -158,20 +162,18 @@ def find_python() -> str:
             return probe(path)
         except UnsuitableInterpreter as reason:
             refused.append(f"  {path} {reason}")
+    if not can_have_tensorflow():
+        return None
     log("no CPython 3.7 found among:\n" + "\n".join(refused))
     return fetch_python()
 
 
 def fetch_python() -> str:
     """Install CPython 3.7 with a temporary copy of uv from PyPI, and return its path."""
-    on_apple_arm = sys.platform == "darwin" and platform.machine() == "arm64"
-    if platform.machine().lower() not in ("x86_64", "amd64") and not on_apple_arm:
-        raise BootstrapError("TensorFlow 1.15 exists for x86-64 only; this machine is " + platform.machine())
-    wanted = "cpython-3.7-macos-x86_64-none" if on_apple_arm else "cpython-3.7"
     with tempfile.TemporaryDirectory(prefix="qatviz-uv-") as scratch:
         log("downloading uv from PyPI to install CPython 3.7 for the current user")
         uv = fetch_uv(scratch)
-        if subprocess.call([uv, "python", "install", wanted], stdout=sys.stderr, env=clean_environment()):
+        if subprocess.call([uv, "python", "install", "cpython-3.7"], stdout=sys.stderr, env=clean_environment()):
             fault = connection_fault(os.environ.get("UV_PYTHON_INSTALL_MIRROR") or RELEASES)
             raise BootstrapError(
                 f"uv could not install CPython 3.7 (for the reason above).\n{fault and fault + '. '}{BY_HAND}"

@@ -7,8 +7,8 @@ import sys
 from typing import List, Optional
 
 from qatviz.cli.messages import FAILED, USER_ERROR, print_problem
-from qatviz.errors import OutputError, QatvizError
-from qatviz.memory import check_room_for_numpy, memory_shortage
+from qatviz.errors import OutputError, QatvizError, explanation
+from qatviz.memory import check_room_for_numpy
 from qatviz.option_names import option_name
 from qatviz.terminal import open_closed_streams
 
@@ -56,8 +56,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     except SystemExit as ended:  # argparse, after --help and --version
         return int(ended.code or 0)
     except Exception as error:
-        shortage = memory_shortage(error)
-        if shortage is None:
+        explained = explanation(error)
+        if explained is None:
             raise
-        print_problem(f"error: {shortage}")
+        print_problem(f"error: {explained}")
         return FAILED

@@ -9,13 +9,14 @@ from qatviz.cli.export_sizes import print_sizes
 from qatviz.cli.followed import Followed, followed
 from qatviz.cli.messages import FAILED, OK, print_message, print_notice, print_output, print_problem
 from qatviz.cli.recorded_run import add_checkpoint_and_data, add_recorded_run
-from qatviz.errors import SettingError
+from qatviz.errors import SettingError, require_tensorflow
 from qatviz.export.formats import FORMATS, Format
 from qatviz.export.proof.files import proof_record
 from qatviz.memory import exit_on_native_shortage
 from qatviz.option_names import option_name
 from qatviz.session.export import export, source_of
 from qatviz.session.record_requests import DEFAULT_FORMAT, ExportRequest, RecordedStateRequest
+from qatviz.tensorflow_presence import EXPORTING
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 
@@ -28,6 +29,7 @@ def export_run(options: argparse.Namespace) -> int:
         return _print_sizes(options)
     if options.out is None:
         raise SettingError("--out is missing: expected the path of the export; --dry-run writes none")
+    require_tensorflow(EXPORTING)  # before the data is read
     options.format = options.format or DEFAULT_FORMAT
     with followed() if options.progress else contextlib.nullcontext(Followed()) as follower:
         given = format_options(options, FORMATS[options.format])

@@ -9,9 +9,8 @@ import threading
 import traceback
 from typing import Any, Dict, Iterator, NamedTuple
 
-from qatviz.errors import QatvizError
+from qatviz.errors import QatvizError, explanation
 from qatviz.export.progress import Progress
-from qatviz.memory import memory_shortage
 from qatviz.terminal import print_line
 
 #: Smallest increase of the completed fraction for which a line is written; a change of activity is always written.
@@ -53,9 +52,9 @@ def followed() -> Iterator[Followed]:
         _write_error(error, str(error), error.field)
         raise
     except Exception as error:
-        shortage = memory_shortage(error)
-        details = "" if shortage else traceback.format_exc()
-        _write_error(error, shortage or f"{type(error).__name__}: {error}", "", details)
+        explained = explanation(error)
+        details = "" if explained else traceback.format_exc()
+        _write_error(error, explained or f"{type(error).__name__}: {error}", "", details)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -9,7 +9,7 @@ from typing import Any, Callable, Tuple, Union
 
 from qatviz.cli.messages import FAILED, OK, print_message, print_output, print_problem
 from qatviz.cli.recorded_run import add_recorded_run
-from qatviz.errors import QatvizError, SettingError
+from qatviz.errors import QatvizError, SettingError, require_tensorflow
 from qatviz.garbage_collection import garbage_collection_paused
 from qatviz.memory import exit_on_native_shortage
 from qatviz.option_names import option_name
@@ -23,6 +23,7 @@ from qatviz.session.request import (
     stem_of,
 )
 from qatviz.settings import START_SETTINGS
+from qatviz.tensorflow_presence import TRAINING
 
 #: Default number of training steps after which the window of a new run is drawn.
 SCREENSHOT_STEPS = 300
@@ -54,6 +55,7 @@ def window(options: argparse.Namespace) -> int:
     _need_display()
     request = request_of(options.train_options)
     request.check()  # errors are reported before a window opens
+    require_tensorflow(TRAINING)
     return _open(_recorded(request))
 
 

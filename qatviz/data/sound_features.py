@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterator, Tuple
 import numpy as np
 
 from qatviz.data_options import MFCC, MICRO, WAVEFORM
+from qatviz.errors import require_tensorflow
 
 #: Length of a window and distance between the starts of two windows, in milliseconds, and features of a window.
 WINDOW_MS, STEP_MS, CHANNELS = 30, 20, 40
@@ -57,6 +58,7 @@ def feature_extractor(kind: str, samples: int, rate: int) -> Iterator[Compute]:
     if kind == WAVEFORM:
         yield lambda sound: (sound.astype(np.float32) / np.float32(32768))[:, np.newaxis]
         return
+    require_tensorflow(f"computing the features {kind!r} of sounds")
     import tensorflow.compat.v1 as tf
 
     with tf.Graph().as_default() as graph:

@@ -35,7 +35,7 @@ from qatviz.data.inputs import from_inputs
 from qatviz.data.split_names import TRAIN, check_random_split, held_out_part, part_of_name
 from qatviz.data.streamed import READ_WITH_SAMPLE, Array, StreamedArray, is_streamed
 from qatviz.data_options import TEST, VALIDATION, DataOptions
-from qatviz.errors import DataError
+from qatviz.errors import DataError, require_tensorflow
 from qatviz.number_format import names_text
 from qatviz.task import TASKS
 
@@ -246,6 +246,7 @@ class _Records:
 
     def contents(self) -> Iterator[bytes]:
         """Yield the content of each record, with its checksum verified; a `DataError` names a damaged record."""
+        require_tensorflow("reading TFRecord files")
         import tensorflow.compat.v1 as tf
 
         compression = tf.python_io.TFRecordCompressionType

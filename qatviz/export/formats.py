@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from qatviz.errors import ExportError, Refusal
+from qatviz.errors import ExportError, Refusal, require_tensorflow
 from qatviz.export import limits
 from qatviz.export.c import limits as c_limits
 from qatviz.export.encodings import limits as encodings_limits
@@ -21,6 +21,7 @@ from qatviz.export.tflite import limits as tflite_limits
 from qatviz.network.graph import Network
 from qatviz.presentation.export_sizes import WeightStorage
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.tensorflow_presence import EXPORTING
 
 Options = Dict[str, Any]
 
@@ -138,6 +139,7 @@ class Format:
             If the format does not support the network or its settings, or a file can't be written; then none is.
         Cancelled
         """
+        require_tensorflow(EXPORTING)
         values = self.with_defaults(options)
         refusals = self.refusals(source.network, source.book, source.step, values)
         refusals += limits.softmax_of_labels(source.dataset.task, values)

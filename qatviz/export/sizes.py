@@ -7,6 +7,7 @@ included. TensorFlow is imported only for the formats that it writes itself, onc
 
 from typing import Callable, Dict
 
+from qatviz.errors import ExportError, TensorFlowMissing, require_tensorflow
 from qatviz.export.c.calls import plan
 from qatviz.export.encodings.tensors import encoded_tensors
 from qatviz.export.encodings.torch_format import files_of
@@ -88,7 +89,16 @@ def _onnx_float(source: ExportSource) -> Sizer:
     return lambda options: len(onnx_float.shipped_file(model, source, options).content)
 
 
+def _require_tensorflow() -> None:
+    """Raise ExportError if TensorFlow, which writes the format, is not installed."""
+    try:
+        require_tensorflow("computing the size")
+    except TensorFlowMissing as error:
+        raise ExportError(str(error)) from error
+
+
 def _savedmodel(source: ExportSource) -> Sizer:
+    _require_tensorflow()
     from qatviz.export.graphs.export import graph_nbytes
     from qatviz.export.graphs.savedmodel import packed
 
@@ -96,6 +106,7 @@ def _savedmodel(source: ExportSource) -> Sizer:
 
 
 def _frozen(source: ExportSource) -> Sizer:
+    _require_tensorflow()
     from qatviz.export.graphs.export import graph_nbytes
     from qatviz.export.graphs.frozen import packed
 
@@ -103,6 +114,7 @@ def _frozen(source: ExportSource) -> Sizer:
 
 
 def _keras(source: ExportSource) -> Sizer:
+    _require_tensorflow()
     from qatviz.export.keras.export import keras_nbytes
 
     return lambda options: keras_nbytes(source, options)

@@ -1,7 +1,7 @@
 """Measurements of the training thread: immutable records with read-only arrays."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 import numpy as np
@@ -106,7 +106,7 @@ class StepRecord:
     loss: float
     learning_rate: float
     values: np.ndarray
-    losses: np.ndarray = NO_LOSSES
+    losses: np.ndarray = field(default_factory=lambda: NO_LOSSES)
 
 
 @dataclass(frozen=True)

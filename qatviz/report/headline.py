@@ -21,17 +21,21 @@ _MAX_LISTED = 6
 
 def state(run: RunData) -> str:
     """Return the number of steps done and whether, and how, the run ended."""
-    outcome = run.outcome
-    steps = count(outcome.step, "step")
-    of = "" if run.total_steps is None or run.total_steps == outcome.step else f" of {run.total_steps:,}"
+    outcome, steps = run.outcome, steps_done(run)
     if outcome.ending == "finished":
-        return f"{steps}{of}: finished"
+        return f"{steps}: finished"
     if outcome.ending == "failed":
         failure = [h.event for h in run.log if isinstance(h.event, events.Failed)]
-        return f"{steps}{of}: failed{': ' + failure[-1].message if failure else ''}"
+        return f"{steps}: failed{': ' + failure[-1].message if failure else ''}"
     if outcome.ending:
-        return f"{steps}{of}: {outcome.ending}"
-    return f"{steps}{of}; still running, or interrupted"
+        return f"{steps}: {outcome.ending}"
+    return f"{steps}; still running, or interrupted"
+
+
+def steps_done(run: RunData) -> str:
+    """Return the number of steps done, and of those planned if it is another."""
+    steps = count(run.outcome.step, "step")
+    return steps if run.total_steps in (None, run.outcome.step) else f"{steps} of {run.total_steps:,}"
 
 
 def sentences(run: RunData, rows: Sequence[TensorRow]) -> List[str]:

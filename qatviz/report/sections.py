@@ -34,13 +34,13 @@ _UNKNOWN = "unknown"
 _MODE_HEADS = [Head(MODE_NAMES[mode].capitalize(), is_number=True) for mode in MODES]
 
 
-def summary(run: RunData, rows: Sequence[TensorRow]) -> Markup:
-    """Return the verdict, the tensors with the worst verdicts, and the evaluations."""
+def summary(run: RunData, rows: Sequence[TensorRow], are_linked: bool = True) -> Markup:
+    """Return the verdict, the tensors with the worst verdicts (linked to their details), and the evaluations."""
     verdict = [element("p", text) for text in headline.sentences(run, rows)]
     worst = [
         join(
             element("b", row.symbol + " ", class_=LEVEL_STYLES[row.verdict.level]),
-            element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)),
+            tensor_name(run, row.tensor.name, are_linked),
             ": ",
             row.advice,
         )
@@ -261,6 +261,11 @@ def _limited(rows: List[Row]) -> List[Row]:
 
 def _named(label: str, about: str) -> Markup:
     return element("abbr", label, title=about)
+
+
+def tensor_name(run: RunData, tensor: str, is_linked: bool) -> Content:
+    """Return the name of a tensor, as a link to its section if there is one."""
+    return element("a", tensor, href="#" + anchor(run, tensor)) if is_linked else tensor
 
 
 def anchor(run: RunData, tensor: str) -> str:

@@ -11,15 +11,15 @@ from qatviz.report.histogram import SIZE, common_axis, histogram, legend, shown_
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.network_picture import network_picture
 from qatviz.report.run_data import RunData
-from qatviz.report.sections import anchor
+from qatviz.report.sections import anchor, tensor_name
 from qatviz.report.tables import Cell, Head, Row, facts, folded, scrolling, table
 from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, TensorRow, sizes
 
 _KEY = f"{LEVEL_KEY}. Verdicts are rules of thumb for where to look first; what counts is the result on held-out data."
 
 
-def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
-    """Return the table of all tensors with their verdicts."""
+def tensor_table(run: RunData, rows: Sequence[TensorRow], are_linked: bool = True) -> Markup:
+    """Return the table of all tensors with their verdicts, linked to their details."""
     now, in_float, mean_bits = sizes(rows)
     when = "settings only, no histograms yet" if run.last is None else f"after step {run.last.step:,}"
     heads = (
@@ -32,7 +32,7 @@ def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     )
     shown: List[Row] = [
         [
-            element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)),
+            tensor_name(run, row.tensor.name, are_linked),
             _symbol(row),
             *(Cell(c.text(row), _level_style(row, c.key)) for c in COLUMNS),
             row.advice,

@@ -13,7 +13,7 @@ from qatviz.data import Dataset
 from qatviz.data.data_input import arrays_of_inputs
 from qatviz.data.masks import void_of
 from qatviz.data_options import DataOptions
-from qatviz.errors import RecordError, SettingError, about
+from qatviz.errors import RecordError, SettingError, about, require_tensorflow
 from qatviz.network.plan import quantization_plan
 from qatviz.network.replaced_relu6 import with_relu
 from qatviz.presets import DEFAULT_PRESET
@@ -36,6 +36,7 @@ from qatviz.task import REGRESSION, SEGMENTATION
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.tensorflow_presence import TRAINING
 from qatviz.training.handle import Run
 from qatviz.training.parameters import kept_layers
 from qatviz.training.server import check_reachable
@@ -69,6 +70,7 @@ def begin(
         Model that replaces the ``teacher_model`` of the request.
     """
     request.check()
+    require_tensorflow(TRAINING)
     request = with_absolute_functions(request)
     placement = placement_of(request)
     chosen, loaded = load_model_and_data(request, model, dataset)

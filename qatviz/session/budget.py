@@ -33,7 +33,7 @@ from qatviz.protocol.events import Evaluated
 from qatviz.protocol.recipe import Recipe, recipe_of_bits
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.budget_request import BYTES, MAC_BITS, SECONDS, Budget, BudgetRequest
-from qatviz.session.checkpoints import recorded_state
+from qatviz.session.checkpoints import evaluable_state
 from qatviz.session.chip import network_graph
 from qatviz.session.evaluation import Evaluator
 from qatviz.session.export import state_source
@@ -251,7 +251,7 @@ def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[P
     Cancelled
     """
     progress = progress or Progress()
-    reader, spec = recorded_state(request.directory, request.checkpoint, request.data, notify)
+    reader, spec = evaluable_state(request.directory, request.checkpoint, request.data, notify)
     assert spec.start is not None, "a recorded state is the start of its spec"
     state, book = spec.start, spec.start.book
     unit = _unit(request)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 from qatviz.atomic_files import atomic_file
-from qatviz.errors import RecordError, about
+from qatviz.errors import RecordError, about, require_tensorflow
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import events
@@ -28,6 +28,7 @@ from qatviz.telemetry.record.own_files import CHECKPOINTS
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
+from qatviz.tensorflow_presence import EVALUATING
 from qatviz.training.checkpointer import BEST, is_temporary
 
 #: Prefix of the names of copies for exports.
@@ -70,6 +71,14 @@ def starting_point(
     at = state.point if state else BranchPoint(0, 0, 0)
     since = outcome.commands_from(state.book if state else book, at)
     return state, tuple(ScheduledCommand(step, command) for step, command in since)  # type: ignore[arg-type]
+
+
+def evaluable_state(
+    directory: str, checkpoint: Optional[str] = None, data: Optional[str] = None, notify: Notify = ignore
+) -> Tuple[RecordReader, RunSpec]:
+    """Return :func:`recorded_state` for an evaluation; raise TensorFlowMissing at once if that is impossible here."""
+    require_tensorflow(EVALUATING)
+    return recorded_state(directory, checkpoint, data, notify)
 
 
 def recorded_state(

@@ -7,7 +7,7 @@ from qatviz.analysis.drift import Drift, DriftQuestion, FeatureMaps, RunDrift
 from qatviz.errors import SettingError
 from qatviz.export.progress import Progress
 from qatviz.protocol.run_spec import RunSpec
-from qatviz.session.checkpoints import recorded_state
+from qatviz.session.checkpoints import evaluable_state
 from qatviz.session.prepared import Notify, ignore
 from qatviz.session.record_requests import DriftRequest
 
@@ -79,7 +79,7 @@ def drift_of_record(request: DriftRequest, notify: Notify = ignore, progress: Op
         If there are no such held-out examples.
     Cancelled
     """
-    _, spec = recorded_state(request.directory, request.checkpoint, request.data, notify)
+    _, spec = evaluable_state(request.directory, request.checkpoint, request.data, notify)
     question, number = request.question, len(spec.dataset.x_test)
     if question.example is not None and not 0 <= question.example < number:
         raise SettingError.of_field("example", f"is {question.example}: expected 0 to {number - 1:,}")

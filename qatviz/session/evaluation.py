@@ -16,7 +16,7 @@ from qatviz.protocol.events import Change, Evaluated, FurtherScores
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook, training_only
 from qatviz.session.changes import CHANGES, TimedChange, check_change
-from qatviz.session.checkpoints import recorded_state
+from qatviz.session.checkpoints import evaluable_state
 from qatviz.session.more_bits import MoreBits, try_more_bits
 from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.session.record_requests import EvaluationRequest
@@ -179,7 +179,7 @@ def evaluate(
     SettingError
         If a setting is not allowed.
     """
-    reader, spec = recorded_state(request.directory, request.checkpoint, request.data, notify)
+    reader, spec = evaluable_state(request.directory, request.checkpoint, request.data, notify)
     evaluator = Evaluator(spec)
     state = evaluator.state
     past = read_outcome(reader).evaluations if reader.is_surviving(state.point) else []
@@ -279,4 +279,4 @@ def ended_spec(run: RunHandle, directory: str) -> RunSpec:
         return replace(run.spec, start=run.final)
     if not directory:
         raise RunStateError("this run has failed and is not recorded: it has no state to evaluate")
-    return recorded_state(directory)[1]
+    return evaluable_state(directory)[1]

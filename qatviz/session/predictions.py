@@ -8,7 +8,7 @@ from qatviz.errors import RecordError, about
 from qatviz.export.progress import Progress
 from qatviz.presentation.example_pictures import ExamplePictures, PicturedPredictions, pictures_of_examples
 from qatviz.protocol.run_spec import RunSpec
-from qatviz.session.checkpoints import recorded_state
+from qatviz.session.checkpoints import evaluable_state
 from qatviz.session.evaluation import Evaluator
 from qatviz.session.prepared import Notify, ignore
 from qatviz.session.record_requests import PredictionsRequest
@@ -38,7 +38,7 @@ def recorded_spec(request: PredictionsRequest, notify: Notify = ignore) -> RunSp
     checkpoint = request.checkpoint
     if request.step is not None:
         checkpoint = _checkpoint_at(request.directory, request.step)
-    return recorded_state(request.directory, checkpoint, request.data, notify)[1]
+    return evaluable_state(request.directory, checkpoint, request.data, notify)[1]
 
 
 def predictions_of(spec: RunSpec, at_most: Optional[int] = None, progress: Optional[Progress] = None) -> RunPredictions:

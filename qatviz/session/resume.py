@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, List, Tuple
 
-from qatviz.errors import RecordError, SettingError, about
+from qatviz.errors import RecordError, SettingError, about, require_tensorflow
 from qatviz.network.graph import Network
 from qatviz.network.replaced_relu6 import with_relu
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, ScheduledCommand, SettingsCommand
@@ -39,6 +39,7 @@ from qatviz.telemetry.record.checkpoint_files import CheckpointFiles
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading
+from qatviz.tensorflow_presence import TRAINING
 
 #: Entries of a run's description that say how its data was read, which a fork shares.
 _KEPT = ("validation_fraction", "data_options")
@@ -52,6 +53,7 @@ def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore)
     request.check()
     if request.replace_relu6:
         raise SettingError.of_field("replace_relu6", "can't change in a resumed run: fork it instead")
+    require_tensorflow(TRAINING)
     with about("directory"):
         record = RunRecord.open(os.path.expanduser(request.directory))
     try:
@@ -70,6 +72,7 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
     Parameters and errors are those of :func:`qatviz.session.prepare.prepare`.
     """
     request.check()
+    require_tensorflow(TRAINING)
     with about("directory"):
         reader = RunRecord.read(os.path.expanduser(request.directory))
     spec = _continued_spec(reader, request, notify)

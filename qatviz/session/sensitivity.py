@@ -5,7 +5,7 @@ from typing import Optional, TypeVar
 from qatviz.analysis.sensitivity import MeasuredSensitivity, RunSensitivity, Sensitivity
 from qatviz.export.progress import Progress
 from qatviz.protocol.run_spec import RunSpec
-from qatviz.session.checkpoints import recorded_state
+from qatviz.session.checkpoints import evaluable_state
 from qatviz.session.prepared import Notify, ignore
 from qatviz.session.record_requests import SensitivityRequest
 from qatviz.training.pieces import PiecewiseJob
@@ -29,7 +29,7 @@ def sensitivity_of_record(
         If its data can't be read.
     Cancelled
     """
-    _, spec = recorded_state(request.directory, request.checkpoint, request.data, notify)
+    _, spec = evaluable_state(request.directory, request.checkpoint, request.data, notify)
     return sensitivity_of(spec, request.measured, progress)
 
 

@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from qatviz import tensorflow_presence
 from qatviz.atomic_files import write_file
-from qatviz.errors import QatvizError, RecordError, SettingError
+from qatviz.errors import QatvizError, RecordError, SettingError, require_tensorflow
 from qatviz.protocol import values
 from qatviz.session.processes import child_environment
 from qatviz.session.sweep_request import (
@@ -156,6 +157,7 @@ def open_plan(directory: str, plan: Optional[SweepPlan]) -> SweepPlan:
     RecordError
         If the stored plan is damaged, or can't be written.
     """
+    require_tensorflow(tensorflow_presence.TRAINING)
     path = Path(directory) / PLAN_NAME
     if path.exists():
         known = _read_plan(path)

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from qatviz.errors import require_tensorflow
 from qatviz.safe_text import shell_word
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.tensorflow_presence import WRITING_EVENTS
 
 
 def write_recorded(directory: str, out: Optional[str] = None) -> Any:
@@ -21,6 +23,7 @@ def write_recorded(directory: str, out: Optional[str] = None) -> Any:
     ExportError
         If the files can't be written.
     """
+    require_tensorflow(WRITING_EVENTS)
     reader = RunRecord.read(directory)
     from qatviz.export.run_series import recorded_series
     from qatviz.export.tensorboard import write_series  # imports TensorFlow
@@ -34,6 +37,7 @@ def tensorboard_job(model: Any, directory: str) -> Callable[[], str]:
     The function returns a message for the user. ``model`` is a :class:`qatviz.gui.model.run_model.RunModel` of the
     current thread; its data is copied at once.
     """
+    require_tensorflow(WRITING_EVENTS)
     history, snapshots, log = model.history, list(model.snapshots), list(model.log)
 
     def write() -> str:

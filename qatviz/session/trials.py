@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from qatviz.analysis.comparison import Comparison
 from qatviz.analysis.paired import PairedEffect, Pairs, effect_of, matched_runs, pairs_of
-from qatviz.errors import RecordError, RunStateError, SettingError, about
+from qatviz.errors import RecordError, RunStateError, SettingError, about, require_tensorflow
 from qatviz.presets import PRESETS
 from qatviz.session.changes import check_change, parse_change
 from qatviz.session.checkpoints import keep_checkpoint, readable_checkpoints, settings_at
@@ -20,6 +20,7 @@ from qatviz.session.request import check_choice
 from qatviz.session.sweep import Side, SweepPlan, Variation, open_plan, parse_variation, run_sweep, runs_of
 from qatviz.session.sweep_request import FAILED, PRESET, A, B, Report, SweepRequest, SweepRun
 from qatviz.settings import setting_text
+from qatviz.tensorflow_presence import TRAINING
 
 _SET = "--set"
 
@@ -45,6 +46,7 @@ def fork_point(directory: str, checkpoint: Optional[str] = None) -> Fork:
     RecordError
         If there is no run, or it has no such checkpoint.
     """
+    require_tensorflow(TRAINING)
     directory = os.path.abspath(os.path.expanduser(directory))
     with about("checkpoint"):
         if checkpoint is None:

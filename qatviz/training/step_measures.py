@@ -17,8 +17,8 @@ from qatviz.training.step_maps import StepMaps, values_on_grid
 
 #: Largest number of training steps that are decoded at a time, and of values in a work array, which fits in a cache.
 _STEPS_AT_ONCE, _VALUES_AT_ONCE = 32, 262144
-#: np.count_nonzero without its dispatch, which takes longer than the count of a sample.
-_count_nonzero = np.core.multiarray.count_nonzero
+#: np.count_nonzero without its dispatch, which takes longer than the count of a sample. NumPy 2 renamed its module.
+_count_nonzero = (np._core if hasattr(np, "_core") else np.core).multiarray.count_nonzero
 #: Power ratio e in dB.
 _DB = 10 / np.log(10)
 

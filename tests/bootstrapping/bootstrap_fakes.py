@@ -37,7 +37,7 @@ def make_installer(path):
 def copy_bootstrap(checkout):
     """Copy bootstrap.py and what it imports and reads into a folder."""
     shutil.copytree(os.path.join(ROOT, "qatviz", "bootstrapping"), str(checkout / "qatviz" / "bootstrapping"))
-    for name in ("__init__.py", "atomic_files.py"):
+    for name in ("__init__.py", "atomic_files.py", "tensorflow_presence.py"):
         shutil.copy(os.path.join(ROOT, "qatviz", name), str(checkout / "qatviz"))
     for name in ("bootstrap.py", "constraints.txt", "setup.py"):
         shutil.copy(os.path.join(ROOT, name), str(checkout))

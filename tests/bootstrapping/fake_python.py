@@ -114,7 +114,7 @@ def main(interpreter, *arguments):
     elif "-c" in arguments and "import pip" in arguments[1]:
         if not os.path.exists(os.path.join(packages_of(folder), "pip", "__init__.py")):
             return 1
-        print("3 7")
+        print("3 7 x86_64")
     elif "-c" in arguments:  # the probe for a CPython 3.7
         print(json.dumps([interpreter, [3, 7, 16], "CPython", 64, "x86_64", True, ""]))
     else:

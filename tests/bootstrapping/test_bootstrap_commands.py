@@ -162,6 +162,7 @@ def started(monkeypatch):
     monkeypatch.setattr(bootstrap, "ON_LINUX", True)
     monkeypatch.setattr(bootstrap, "exec_python", exec_python)
     monkeypatch.setattr(bootstrap, "check", lambda: 0)
+    monkeypatch.setattr(bootstrap, "is_viewer", lambda: False)
     monkeypatch.setattr(bootstrap, "ensure_qt", lambda qt_platform, environ: calls.qt.append(qt_platform))
     return calls
 

@@ -166,7 +166,7 @@ def test_an_environment_that_cannot_be_created_is_an_error_with_the_reason(check
 @pytest.fixture
 def distribution(checkout, monkeypatch):
     """Return the folder of an installed distribution with one module of 5 bytes; its environment's Python starts."""
-    monkeypatch.setattr(environment, "run_captured", lambda command, **options: (0, "3 7", ""))
+    monkeypatch.setattr(environment, "run_captured", lambda command, **options: (0, "3 7 x86_64", ""))
     information = checkout / PACKAGES / "thing-1.0.dist-info"
     information.mkdir()
     (checkout / PACKAGES / "pip-24.0.dist-info").mkdir()
@@ -198,7 +198,7 @@ def test_every_trace_of_an_interrupted_installation_is_a_fault(distribution, dam
     assert "was interrupted" in find_environment_fault()
 
 
-@pytest.mark.parametrize("answer", [(127, "", "no such file"), (1, "", "No module named pip"), (0, "3 11", "")])
+@pytest.mark.parametrize("answer", [(127, "", "no such file"), (1, "", "No module named pip"), (0, "3 11 x86_64", "")])
 def test_an_environment_with_an_unsuitable_python_is_faulty(distribution, monkeypatch, answer):
     monkeypatch.setattr(environment, "run_captured", lambda command, **options: answer)
     assert "is not 3.7 with pip" in find_environment_fault()
@@ -253,7 +253,7 @@ with exclusive_lock() as lock:
 def test_the_lock_is_held_until_its_holder_and_its_children_have_ended(tmp_path, monkeypatch):
     copy = str(tmp_path / "qatviz" / "bootstrapping")  # A real bootstrap may hold the checkout's own lock.
     shutil.copytree(os.path.join(ROOT, "qatviz", "bootstrapping"), copy)
-    for name in ("__init__.py", "atomic_files.py"):
+    for name in ("__init__.py", "atomic_files.py", "tensorflow_presence.py"):
         shutil.copy(os.path.join(ROOT, "qatviz", name), str(tmp_path / "qatviz"))
     monkeypatch.setattr(environment, "__file__", os.path.join(copy, "environment.py"))
     holder = subprocess.Popen(

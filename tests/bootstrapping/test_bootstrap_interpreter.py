@@ -6,7 +6,7 @@ import sys
 import pytest
 from bootstrap_fakes import make_interpreter, make_program
 
-from qatviz.bootstrapping import common, interpreter
+from qatviz.bootstrapping import common, interpreter, viewer
 from qatviz.bootstrapping.common import BootstrapError
 from qatviz.bootstrapping.interpreter import UnsuitableInterpreter, candidates, find_python, probe
 
@@ -171,7 +171,6 @@ def uv(tmp_path, monkeypatch):
         script = f'case "$2" in install) {install} ;; dir) echo "{tmp_path / "pythons"}" ;; esac'
         path = make_program(tmp_path / "uv", script)
         monkeypatch.setattr(interpreter, "fetch_uv", lambda scratch: path)
-        monkeypatch.setattr(interpreter.platform, "machine", lambda: "x86_64")
 
     return make
 
@@ -195,11 +194,15 @@ def test_an_installation_without_an_interpreter_is_an_error(uv):
         interpreter.fetch_python()
 
 
-def test_a_machine_without_tensorflow_wheels_is_an_error(monkeypatch):
-    monkeypatch.setattr(interpreter.platform, "machine", lambda: "aarch64")
-    monkeypatch.setattr(interpreter.sys, "platform", "linux")
-    with pytest.raises(BootstrapError, match="x86-64 only; this machine is aarch64"):
-        interpreter.fetch_python()
+@pytest.mark.parametrize("processor", ["aarch64", "arm64", "ARM64"])
+def test_a_machine_without_tensorflow_wheels_uses_a_suitable_interpreter_or_none(
+    tmp_path, machine, monkeypatch, processor
+):
+    monkeypatch.setattr(viewer.platform, "machine", lambda: processor)
+    machine.append(make_interpreter(tmp_path / "own" / "python3.7", machine=processor))
+    assert find_python() is None
+    machine.append(make_interpreter(tmp_path / "translated" / "python3.7"))  # as under Apple's Rosetta
+    assert find_python() == machine[-1]
 
 
 def test_uv_is_installed_from_pypi_in_a_separate_environment(tmp_path, monkeypatch):

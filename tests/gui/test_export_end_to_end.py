@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from PyQt5 import QtCore
+from tensorflow_needed import needs_tensorflow
 from waiting import communicate, run_process
 
 from qatviz.app.launching import AppLauncher
@@ -23,6 +24,7 @@ from qatviz.session.recorded import open_recorded
 from qatviz.telemetry.record.own_files import CHECKPOINTS
 from qatviz.telemetry.record.run_record import RunRecord
 
+pytestmark = needs_tensorflow
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ENVIRON = dict(os.environ, PYTHONPATH=ROOT)
 FOLLOWED = """

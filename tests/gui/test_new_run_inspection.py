@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from processor_time import slowness
 from PyQt5 import QtCore, QtWidgets
+from tensorflow_needed import needs_tensorflow
 from waiting import join, wait_for
 
 from qatviz.app.launching import AppLauncher
@@ -21,6 +22,7 @@ from qatviz.session.inspection import ModelInspector, inspect_data, is_data
 from qatviz.session.model_info import DataQuestion, ModelQuestion
 from qatviz.session.prepare import prepare
 
+pytestmark = needs_tensorflow
 HERE = os.path.dirname(os.path.abspath(__file__))
 #: Processor time, on the machine of tests/processor_time.py.
 QUICK_S = 1.0

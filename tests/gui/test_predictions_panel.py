@@ -6,6 +6,7 @@ from prediction_samples import NAMES, TASKS, of_task, predictions
 from PyQt5 import QtCore, QtTest, QtWidgets
 from small_runs import dataset
 from staging import StagedRun
+from tensorflow_needed import needs_tensorflow
 from window_stage import draw, prepared_of
 
 from qatviz import data
@@ -333,6 +334,7 @@ def test_the_window_passes_the_requests(staged_window, app):
     assert "Step 9" in panel.note.text() and panel.predict_button.isVisible()
 
 
+@needs_tensorflow
 def test_a_recorded_run_is_predicted_in_the_background(app, qtbot, tmp_path, monkeypatch):
     """By the real launcher, with the pictures of its held-out examples."""
     images = dataset((6, 6, 1), classes=2)

@@ -6,8 +6,10 @@ import sys
 
 import pytest
 from exhaustive import tries
+from tensorflow_needed import needs_tensorflow
 from waiting import run_process
 
+pytestmark = needs_tensorflow
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 #: Training steps that may end once the closing window has asked the run to stop: the present one, and those until the

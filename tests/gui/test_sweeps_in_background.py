@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.app.launching import AppLauncher
 from qatviz.session import sweep
 from qatviz.session.sweep_request import FINISHED, STARTED, STOPPED, SweepRequest
 
+pytestmark = needs_tensorflow
 RECORDS = Path(__file__).resolve().parents[1] / "golden" / "records"
 
 

@@ -5,6 +5,7 @@ import pytest
 from PyQt5 import QtCore
 from small_runs import dataset
 from staging import StagedRun
+from tensorflow_needed import needs_tensorflow
 from window_stage import draw, prepared_of
 
 from qatviz import data
@@ -217,6 +218,7 @@ def test_a_lack_of_memory_is_no_error_in_the_program(launcher, monkeypatch, stag
     qtbot.waitUntil(lambda: failures[1:] == [("there is not enough memory", "")])
 
 
+@needs_tensorflow
 def test_a_recorded_run_is_evaluated_end_to_end(context, recorded, launcher, show, app, qtbot):
     prepared = open_recorded(recorded)
     context.model.set_run(*prepared[:5], prepared.log, prepared.snapshots)
@@ -245,6 +247,7 @@ def test_a_recorded_run_is_evaluated_end_to_end(context, recorded, launcher, sho
     assert set(panel.what_if.result.scores.values()) == {before["float"]} and not panel.what_if.is_busy
 
 
+@needs_tensorflow
 def test_missing_data_is_reported(recorded, launcher, qtbot, monkeypatch):
     def load(*_, **__):
         raise DataError("/gone.npz: no such file")

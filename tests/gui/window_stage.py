@@ -24,6 +24,10 @@ class StagedLauncher(Launcher):
         self.predicted, self.examples = [], []
         self.compared, self.written_comparisons = [], []
         self.sweeps, self.stopped_sweeps = [], []
+        self.obstacles = {}
+
+    def obstacle(self, work):
+        return self.obstacles.get(work, "")
 
     def begin(self, request, new_window=False):
         self.begun.append((request, new_window))

@@ -86,6 +86,13 @@ class Launcher(QtCore.QObject):
     #: Emitted with the :class:`qatviz.presentation.example_pictures.ExamplePictures` of held-out examples.
     examples_read = QtCore.pyqtSignal(object)
 
+    def obstacle(self, work: str) -> str:
+        """Return why work of :mod:`qatviz.tensorflow_presence` is impossible here, as a sentence; empty if it is not.
+
+        Asked before dialogs that lead to it.
+        """
+        raise NotImplementedError
+
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
         """Prepare the requested run in the background; ``prepared`` or ``failed`` follows."""
         raise NotImplementedError

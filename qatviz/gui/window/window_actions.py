@@ -26,6 +26,7 @@ from qatviz.protocol.recipe import read_recipe, recipe_of, write_recipe
 from qatviz.session.folders import new_run_directory
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
 from qatviz.telemetry.run_handle import PAUSED, RUNNING
+from qatviz.tensorflow_presence import EXPORTING, TRAINING, WRITING_EVENTS
 
 #: Number of training steps that "Train longer" adds to a finished run.
 MORE_STEPS = 2000
@@ -52,6 +53,8 @@ class WindowActions:
     # Files
 
     def new_run(self, data: str = "", model: str = "") -> None:
+        if self._is_refused(TRAINING):
+            return
         from qatviz.gui.dialogs.new_run.dialog import NewRunDialog  # imported late, so that the window opens sooner
 
         window = self._window
@@ -103,6 +106,8 @@ class WindowActions:
             self._window.close_run()
 
     def export(self) -> None:
+        if self._is_refused(EXPORTING):
+            return
         self._exports.open()
 
     def save_picture(self) -> None:
@@ -132,6 +137,8 @@ class WindowActions:
         )
 
     def tensorboard(self) -> None:
+        if self._is_refused(WRITING_EVENTS):
+            return
         settings = self._window.settings
         folder = start_folder(settings, TENSORBOARD, self._window.directory, folder_of_runs(settings))
         path = QtWidgets.QFileDialog.getExistingDirectory(self._window, "Folder for TensorBoard files", folder)
@@ -241,7 +248,7 @@ class WindowActions:
     def fork(self) -> None:
         """Ask for a checkpoint, then start a second run from it in a new window."""
         window, network = self._window, self._window.model.network
-        if network is None:
+        if network is None or self._is_refused(TRAINING):
             return
         directory = window.directory
         try:
@@ -268,9 +275,13 @@ class WindowActions:
         window.launcher.begin(request, True)
 
     def fork_both(self) -> None:
+        if self._is_refused(TRAINING):
+            return
         self._records.fork_both()
 
     def sweep(self) -> None:
+        if self._is_refused(TRAINING):
+            return
         self._records.sweep()
 
     # The window
@@ -340,6 +351,13 @@ class WindowActions:
         return bool(self._window.directory) or self._may_end("Close qatviz")
 
     # Implementation
+
+    def _is_refused(self, work: str) -> bool:
+        """Return whether work is impossible here; the window then shows the reason."""
+        reason = self._window.launcher.obstacle(work)
+        if reason:
+            self._window.show_failure(reason)
+        return bool(reason)
 
     def _may_end(self, title: str) -> bool:
         """Return whether the run can be ended; ask the user if it trains."""

@@ -183,11 +183,11 @@ def _convert(
 
 def _load_with_keras(path: str, weights_path: Optional[str], input_shape: Optional[InputShape]) -> ImportedModel:
     """Load the model with Keras, which runs the file's code."""
-    import tensorflow.compat.v1 as tf
-
     from qatviz.network.keras_import.objects import import_model
 
     with isolated_keras():
+        import tensorflow.compat.v1 as tf
+
         if weights_path is None:
             model = tf.keras.models.load_model(path, compile=False)
         else:

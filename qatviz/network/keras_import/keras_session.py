@@ -3,10 +3,13 @@
 import contextlib
 from typing import Any, Iterator
 
+from qatviz.errors import require_tensorflow
+
 
 @contextlib.contextmanager
 def isolated_keras() -> Iterator[Any]:
     """Make a new graph and session the default, yield the session, and close it at the end."""
+    require_tensorflow("running the code of a model")
     import tensorflow.compat.v1 as tf
     from tensorflow.python.keras.layers import core
 

@@ -1,0 +1,33 @@
+"""Presence of TensorFlow 1.15. Where it can't be installed, qatviz shows runs and records but trains none."""
+
+import importlib.util
+import os
+import platform
+
+#: Work that needs TensorFlow, as :func:`missing_text` names it. An export is proven against the evaluation graph.
+TRAINING, EVALUATING, EXPORTING = "training", "evaluating the network", "exporting"
+WRITING_EVENTS = "writing TensorBoard files"
+#: Machines, as `platform.machine` names them in lower case, that TensorFlow 1.15 has wheels for.
+X86_64 = ("x86_64", "amd64")
+
+
+def has_tensorflow() -> bool:
+    """Return whether TensorFlow 1.15 is installed, without importing it; other versions do not count."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return False
+    # Its package since 1.15; TensorFlow 2 has no `contrib` in it.
+    core = importlib.util.find_spec("tensorflow_core")
+    folders = (core.submodule_search_locations or ()) if core is not None else ()
+    return any(os.path.isdir(os.path.join(folder, "contrib")) for folder in folders)
+
+
+def missing_text(what: str) -> str:
+    """Return the sentence that ``what`` ("training", a gerund) needs TensorFlow, with the remedy on this machine."""
+    if platform.machine().lower() in X86_64:
+        remedy = (
+            "install qatviz in an environment of CPython 3.7 (bootstrap.py makes one), or do this on a computer that "
+            "has one and open the record here"
+        )
+    else:
+        remedy = "it exists for x86-64 only, so do this on such a computer and open the record here"
+    return f"{what} needs TensorFlow 1.15, which is not installed here: {remedy}"
