@@ -20,7 +20,7 @@ from qatviz.gui.model.run_model import RunModel
 from qatviz.option_names import option_name
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.processes import python_path
-from qatviz.session.record_requests import ExportRequest
+from qatviz.session.record_requests import ExportRequest, PredictionsRequest
 from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.session.sweep_request import Begun, SweepRequest
 from qatviz.telemetry.run_handle import RunHandle
@@ -287,6 +287,17 @@ class AppLauncher(Launcher):
 
             progress = Progress(lambda _, done: self.predictions_progressed.emit(done), lambda: not is_wanted())
             return self._evaluator(run, directory).predict(book, LARGEST_EXAMPLES, progress)
+
+        self._start_newest(PREDICTING, work, self.predictions_found.emit, self.predictions_failed.emit)
+
+    def predict_past(self, run: RunHandle, directory: str, checkpoint: str) -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.session.predictions import predictions_of_record
+            from qatviz.training.predictions import LARGEST_EXAMPLES
+
+            progress = Progress(lambda _, done: self.predictions_progressed.emit(done), lambda: not is_wanted())
+            request = PredictionsRequest(directory, checkpoint, at_most=LARGEST_EXAMPLES)
+            return predictions_of_record(request, progress=progress)
 
         self._start_newest(PREDICTING, work, self.predictions_found.emit, self.predictions_failed.emit)
 

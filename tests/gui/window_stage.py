@@ -55,6 +55,9 @@ class StagedLauncher(Launcher):
     def predict(self, run, directory, book):
         self.predicted.append((run, directory, book))
 
+    def predict_past(self, run, directory, checkpoint):
+        self.predicted.append((run, directory, checkpoint))
+
     def read_examples(self, run, directory, number):
         self.examples.append((run, directory, number))
 

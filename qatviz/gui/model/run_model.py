@@ -116,6 +116,8 @@ class RunModel(ShownMoments, WatchedResults):
     current : str
         Name of the tensor in the Tensor panel; empty without a run.
     failure : events.Failed or None
+    is_recorded : bool
+        Whether the run has a record, so that states of its past can be read.
     ended : bool
         Whether the run can no longer train: it has ended, or was opened from its record.
     """
@@ -164,7 +166,7 @@ class RunModel(ShownMoments, WatchedResults):
         self.moment: Optional[Snapshot] = None
         self.other_moment: Optional[Snapshot] = None
         self.failure: Optional[events.Failed] = None
-        self.ended = False
+        self.ended = self.is_recorded = False
 
     # The shown run
 
@@ -178,8 +180,12 @@ class RunModel(ShownMoments, WatchedResults):
         log: Sequence[LoggedEvent] = (),
         snapshots: Sequence[Snapshot] = (),
         notes: Sequence[str] = (),
+        directory: str = "",
     ) -> None:
-        """Show another run; ``log`` and ``snapshots`` are its recorded past, on all branches, by branch and step."""
+        """Show another run; ``log`` and ``snapshots`` are its recorded past, on all branches, by branch and step.
+
+        ``directory`` is that of its record; empty if it is not recorded.
+        """
         self._clear()
         self.run, self.network, self.plan, self.book = run, network, book.plan, book
         self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch
@@ -187,6 +193,7 @@ class RunModel(ShownMoments, WatchedResults):
         description = run.description
         self.total_steps, self.optimizer = description.get("steps"), description.get("optimizer", "")
         self.ended = run.state not in ACTIVE_STATES
+        self.is_recorded = bool(directory)
         self._recall(log, snapshots)
         weights = [t.name for t in self.plan.tensors if t.kind == "weights"]
         self.current = (weights or [t.name for t in self.plan.tensors])[0]

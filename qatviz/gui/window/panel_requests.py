@@ -1,12 +1,12 @@
 """Requests of panels for results on the shown run, which the launcher computes in the background."""
 
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from PyQt5 import QtCore
 
 from qatviz.analysis.drift import RunDrift
-from qatviz.analysis.predictions import Predictions
+from qatviz.analysis.predictions import Predictions, RunPredictions
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.gui.window.base import RunWindow
 from qatviz.protocol import events
@@ -58,6 +58,7 @@ class PanelRequests(QtCore.QObject):
         launcher.channels_found.connect(lambda found: self._process([found]))
         launcher.channels_failed.connect(channels.finish)
         predictions.wanted.connect(partial(self._request, launcher.predict))
+        predictions.past_wanted.connect(partial(self._request, launcher.predict_past))
         predictions.cancelled.connect(launcher.cancel_predictions)
         predictions.pictures_wanted.connect(partial(self._request, launcher.read_examples))
         launcher.predictions_progressed.connect(predictions.show_progress)
@@ -91,6 +92,6 @@ class PanelRequests(QtCore.QObject):
     def _on_drift(self, found: RunDrift) -> None:
         self._process([found.drift, *([] if found.maps is None else [found.maps])])
 
-    def _on_predictions(self, found: Predictions) -> None:
+    def _on_predictions(self, found: Union[Predictions, RunPredictions]) -> None:
         self._panels["predictions"].finish()
         self._process([found])
