@@ -51,6 +51,7 @@ PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 EVALUATING = "Evaluating settings…"
 FINDING_SENSITIVITY = "Computing sensitivities…"
 FINDING_DRIFT, FINDING_CHANNELS = "Measuring the errors of all layers…", "Measuring the channels of all weights…"
+READING_FORKS = "Reading the forks of the run…"
 PREDICTING, READING_EXAMPLES = "Predicting held-out examples…", "Reading held-out examples…"
 READING_RUNS = "Reading the records of the runs…"
 #: Milliseconds that a wait in Qt may keep Python from handling a signal.
@@ -289,6 +290,16 @@ class AppLauncher(Launcher):
             return self._evaluator(run, directory).predict(book, LARGEST_EXAMPLES, progress)
 
         self._start_newest(PREDICTING, work, self.predictions_found.emit, self.predictions_failed.emit)
+
+    def read_forks(self, run: RunHandle, directory: str) -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.session.forks import evaluations_of_forks
+
+            return evaluations_of_forks(directory, lambda done, of: is_wanted())
+
+        self._start_newest(
+            READING_FORKS, work, lambda found: self.forks_read.emit(directory, found), lambda message: None
+        )
 
     def predict_past(self, run: RunHandle, directory: str, checkpoint: str) -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:

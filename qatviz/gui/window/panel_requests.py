@@ -1,7 +1,7 @@
 """Requests of panels for results on the shown run, which the launcher computes in the background."""
 
 from functools import partial
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Tuple, Union
 
 from PyQt5 import QtCore
 
@@ -11,7 +11,7 @@ from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.gui.window.base import RunWindow
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.trials import SettingsEvaluated
+from qatviz.protocol.trials import ForkEvaluation, SettingsEvaluated
 
 
 class PanelRequests(QtCore.QObject):
@@ -39,6 +39,8 @@ class PanelRequests(QtCore.QObject):
         launcher.evaluation_failed.connect(what_if.fail)
         launcher.evaluation_failed.connect(budget.fail_trial)
         budget.trial_wanted.connect(self._evaluate_instead)
+        budget.forks.wanted.connect(partial(self._request, launcher.read_forks))
+        launcher.forks_read.connect(self._on_forks)
         budget.trial_cancelled.connect(launcher.cancel_evaluation)
 
     def _connect_analyses(self) -> None:
@@ -84,6 +86,10 @@ class PanelRequests(QtCore.QObject):
         self._panels["quantization"].what_if.finish(result)
         if self._evaluated_book is not None:
             self._process([SettingsEvaluated(self._evaluated_book, result)])
+
+    def _on_forks(self, directory: str, found: Tuple[ForkEvaluation, ...]) -> None:
+        if directory == self._window.directory:
+            self._window.model.show_forks(found)
 
     def _on_sensitivity(self, found: RunSensitivity) -> None:
         self._panels["sensitivity"].finish()

@@ -22,6 +22,7 @@ from qatviz.gui.model.run_model import EXAMPLE, RUN, SETTINGS, STATE
 from qatviz.gui.model.watching import PREDICTIONS
 from qatviz.gui.panels.predictions.gallery import ExampleView, Gallery
 from qatviz.gui.panels.predictions.groups import GroupTable
+from qatviz.gui.panels.predictions.past import distance_text, nearest_checkpoint, show_checkpoint
 from qatviz.gui.panels.predictions.plots import MatrixView, ScatterView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.flow_layout import FlowLayout
@@ -39,7 +40,6 @@ from qatviz.presentation.prediction_texts import (
     summary_text,
 )
 from qatviz.protocol.commands import Predict
-from qatviz.protocol.events import CheckpointSaved
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.task import MULTILABEL, REGRESSION, SEGMENTATION
 
@@ -52,8 +52,6 @@ _REFRESH_TIP = "Predict the held-out examples in the present state, while traini
 _PREDICT_TIP = "Predict the held-out examples in float and quantized, under the settings shown: pending ones included"
 _WAITING = "Predicting held-out examples…"
 _PAST = "No predictions of the shown moment are known. “Predict” computes those of the nearest checkpoint."
-_PAST_TIP = "Predict the held-out examples in the state of the checkpoint nearest to the shown moment"
-_NO_CHECKPOINT_TIP = "There is no checkpoint of this run in its record, so that no past state can be predicted"
 _ENDED = "“Predict” compares the network in float and quantized on held-out examples."
 
 
@@ -342,7 +340,7 @@ class PredictionsPanel(Panel):
         predictions, moment = self.predictions, self.model.moment
         assert predictions is not None, "there are predictions"
         summary = summary_text(predictions, found, comparison)
-        about = self._settings_text() if moment is None else _distance_text(predictions.step, moment.step)
+        about = self._settings_text() if moment is None else distance_text(predictions.step, moment.step)
         parts = [f"Step {predictions.step:,}{about}: {summary}"]
         pictures = self.model.example_pictures
         if pictures is not None and pictures.note:
@@ -366,7 +364,7 @@ class PredictionsPanel(Panel):
         self.refresh_button.setVisible(is_run and not ended and not is_past)
         self.predict_button.setVisible(is_run and (ended or is_past) and not self._is_busy)
         if is_past:
-            self._show_checkpoint()
+            show_checkpoint(self.predict_button, self.model)
         else:
             pending = len(self.edits.pending)
             self.predict_button.setText("Predict" + (f" with {count(pending, 'pending change')}" if pending else ""))
@@ -376,22 +374,6 @@ class PredictionsPanel(Panel):
             widget.setVisible(self._is_busy)
         self.progress.setValue(int(self._fraction * self.progress.maximum()))
         self.note.setVisible(self.found is not None)
-
-    def _show_checkpoint(self) -> None:
-        """Show on the button which checkpoint it predicts."""
-        saved = self._checkpoint()
-        self.predict_button.setEnabled(saved is not None)
-        self.predict_button.setText("Predict" if saved is None else f"Predict step {saved.step:,}")
-        self.predict_button.setToolTip(_NO_CHECKPOINT_TIP if saved is None else f"{_PAST_TIP}: {saved.name}")
-
-    def _checkpoint(self) -> Optional[CheckpointSaved]:
-        """Return the recorded checkpoint nearest to the shown moment; None if there is none."""
-        moment = self.model.moment
-        if moment is None or not self.model.is_recorded:
-            return None
-        shown, events = moment.step, [logged.event for logged in self.model.log if logged.survives]
-        saved = [event for event in events if isinstance(event, CheckpointSaved)]
-        return min(saved, key=lambda event: abs(event.step - shown)) if saved else None
 
     # Work by the window: on a run that has ended, or on a checkpoint
 
@@ -453,7 +435,7 @@ class PredictionsPanel(Panel):
             self.model.send(Predict())
 
     def _on_predict(self) -> None:
-        saved = self._checkpoint()
+        saved = nearest_checkpoint(self.model)
         self._is_past = self.model.moment is not None
         self._is_busy, self._fraction, self._message = True, 0.0, ""
         if saved is not None:
@@ -487,11 +469,6 @@ class PredictionsPanel(Panel):
         blocker = QtCore.QSignalBlocker(self.group_box)
         self.group_box.setCurrentIndex(0)
         blocker.unblock()
-
-
-def _distance_text(step: int, shown: int) -> str:
-    """Return a note on predictions of another step than the shown one; empty if it is the same."""
-    return "" if step == shown else f", the nearest to step {shown:,} that was predicted"
 
 
 def _page(chooser: QtWidgets.QWidget, view: QtWidgets.QWidget) -> QtWidgets.QWidget:
