@@ -20,7 +20,7 @@ from qatviz.gui.model.run_model import RunModel
 from qatviz.option_names import option_name
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.processes import python_path
-from qatviz.session.record_requests import ExportRequest
+from qatviz.session.record_requests import ExportRequest, PredictionsRequest
 from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.session.sweep_request import Begun, SweepRequest
 from qatviz.telemetry.run_handle import RunHandle
@@ -52,6 +52,7 @@ PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 EVALUATING = "Evaluating settings…"
 FINDING_SENSITIVITY = "Computing sensitivities…"
 FINDING_DRIFT, FINDING_CHANNELS = "Measuring the errors of all layers…", "Measuring the channels of all weights…"
+READING_FORKS = "Reading the forks of the run…"
 PREDICTING, READING_EXAMPLES = "Predicting held-out examples…", "Reading held-out examples…"
 READING_RUNS = "Reading the records of the runs…"
 #: Milliseconds that a wait in Qt may keep Python from handling a signal.
@@ -291,6 +292,27 @@ class AppLauncher(Launcher):
 
             progress = Progress(lambda _, done: self.predictions_progressed.emit(done), lambda: not is_wanted())
             return self._evaluator(run, directory).predict(book, LARGEST_EXAMPLES, progress)
+
+        self._start_newest(PREDICTING, work, self.predictions_found.emit, self.predictions_failed.emit)
+
+    def read_forks(self, run: RunHandle, directory: str) -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.session.forks import evaluations_of_forks
+
+            return evaluations_of_forks(directory, lambda done, of: is_wanted())
+
+        self._start_newest(
+            READING_FORKS, work, lambda found: self.forks_read.emit(directory, found), lambda message: None
+        )
+
+    def predict_past(self, run: RunHandle, directory: str, checkpoint: str) -> None:
+        def work(is_wanted: Callable[[], bool]) -> Any:
+            from qatviz.session.predictions import predictions_of_record
+            from qatviz.training.predictions import LARGEST_EXAMPLES
+
+            progress = Progress(lambda _, done: self.predictions_progressed.emit(done), lambda: not is_wanted())
+            request = PredictionsRequest(directory, checkpoint, at_most=LARGEST_EXAMPLES)
+            return predictions_of_record(request, progress=progress)
 
         self._start_newest(PREDICTING, work, self.predictions_found.emit, self.predictions_failed.emit)
 

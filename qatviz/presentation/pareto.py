@@ -30,12 +30,16 @@ FRONT, _PREDICTED = Stroke("good", 1.5), Stroke("float_values", 1.5)
 
 
 class Dot(NamedTuple):
-    """Evaluation: cost, metric, whether it led to the present state of the run, or is of settings not in effect."""
+    """Evaluation: cost and metric, and whether it led to the run's present state.
+
+    ``is_trial``: of settings that are not in effect; ``is_fork``: of a fork.
+    """
 
     cost: float
     value: float
     survives: bool = True
     is_trial: bool = False
+    is_fork: bool = False
 
 
 class ParetoScene(NamedTuple):
@@ -98,12 +102,14 @@ def pareto_scene(
     x = factor * np.array([dot.cost for dot in dots], np.float64)
     kept, is_selected = np.array([dot.survives for dot in dots], bool), np.arange(len(dots)) == selected
     is_trial = np.array([dot.is_trial for dot in dots], bool)
+    is_fork = np.array([dot.is_fork for dot in dots], bool)
     plots: List[_Plot] = []
     if dots:
         marks = [
             _Marks(x[is_selected], values[is_selected], "text", SELECTED_RADIUS),
             _Marks(x[~kept], values[~kept], "muted"),
-            _Marks(x[kept & ~is_trial], values[kept & ~is_trial], "in_range"),
+            _Marks(x[is_fork], values[is_fork], "float_values"),
+            _Marks(x[kept & ~is_trial & ~is_fork], values[kept & ~is_trial & ~is_fork], "in_range"),
             _Marks(x[is_trial], values[is_trial], "ghost"),
         ]
         plots.append(_Plot(axis, chart.Curve(x[list(front)], values[list(front)], None, None, FRONT), marks))

@@ -49,9 +49,9 @@ def context(app, tmp_path):
 def staged(context):
     """Show a staged run: ``staged(network)`` returns it after a few steps and a snapshot."""
 
-    def begin(network="lenet", steps=3, **options):
+    def begin(network="lenet", steps=3, directory="", **options):
         run = StagedRun(network, **options)
-        context.model.set_run(run, run.network, run.book, network)
+        context.model.set_run(run, run.network, run.book, network, directory=directory)
         run.advance(steps)
         context.model.process(run.drain())
         return run

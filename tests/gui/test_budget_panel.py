@@ -1,13 +1,17 @@
 """The budget panel: bits within a budget as pending settings, and evaluations by cost."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtTest, QtWidgets
+from recorded_samples import record_run
+from staging import StagedRun
 
 from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
 from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
+from qatviz.app.launching import AppLauncher
 from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.model.ghost import ghost_of
 from qatviz.gui.model.watching import SENSITIVITY
@@ -19,7 +23,7 @@ from qatviz.metric import MODES
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Evaluate, EvaluateSettings, RestoreCheckpoint, WatchSensitivity
 from qatviz.protocol.reasons import SaveKind, SaveReason
-from qatviz.protocol.trials import SettingsEvaluated
+from qatviz.protocol.trials import ForkEvaluation, SettingsEvaluated
 
 
 def sensitivity(run, step=3):
@@ -348,3 +352,46 @@ def test_no_parts_overlap_where_there_is_little_room(context, staged, show, app,
     halves = panel.findChildren(Scrolled)
     assert len(halves) == 2 and all(half.verticalScrollBar().isVisible() == (height < 400) for half in halves)
     assert panel.minimumSizeHint().width() < 320
+
+
+def test_evaluations_of_forks_are_dots_that_name_their_fork(context, staged, show):
+    run = staged(directory="runs/lenet")
+    context.model.process([sensitivity(run)])
+    panel, asked = BudgetPanel(context), []
+    panel.forks.wanted.connect(lambda: asked.append(run))
+    show(panel, 900, 400)
+    panel.refresh()
+    panel.refresh()
+    assert len(asked) == 1, "they are read again after a while only"
+    run.send(Evaluate())
+    run.advance(1)
+    context.model.process(run.drain())
+    own = context.model.evaluation
+    book, _ = run.book.change([("*.weights.num_bits", 4)])
+    context.model.show_forks((ForkEvaluation("runs/lenet-2", "lenet-2", book, replace(own, step=own.step + 9)),))
+    panel.refresh()
+    assert [evaluation.fork for evaluation in panel.shown] == ["", "lenet-2"]
+    assert panel.shown[1].cost == panel.shown[0].cost / 2
+    panel._on_selected(1)
+    panel.refresh()
+    assert "of the fork lenet-2" in panel.details.text()
+    assert not panel.restore_button.isEnabled() and panel.use_button.isEnabled()
+    panel.use_button.click()
+    run.advance(1)
+    context.model.process(run.drain())
+    assert context.model.settings_of("conv1.weights").num_bits == 4, "the settings of the fork are used here"
+    panel.hide()
+    panel.forks._on_time()
+    assert len(asked) == 1 and not panel.forks._timer.isActive()
+
+
+def test_the_window_reads_the_forks_of_a_recorded_run(context, tmp_path, app, qtbot):
+    record_run(tmp_path / "parent", steps=10, run_id="parent")
+    origin = {"run_id": "parent", "directory": str(tmp_path / "parent"), "checkpoint": "c", "step": 10}
+    record_run(tmp_path / "fork", steps=20, first=10, run_id="fork", forked_from=origin)
+    launcher = AppLauncher()
+    with qtbot.waitSignal(launcher.forks_read) as read:
+        launcher.read_forks(StagedRun(), str(tmp_path / "parent"))
+    directory, found = read.args
+    assert directory == str(tmp_path / "parent") and {each.name for each in found} == {"fork"}
+    launcher.wait()

@@ -13,18 +13,21 @@ from qatviz import data
 from qatviz.analysis.predictions import (
     OutputPredictions,
     PredictionFailure,
+    RunPredictions,
     compare,
     group_scores,
     ordered,
     predicted_classes,
 )
 from qatviz.app.launching import AppLauncher
+from qatviz.gui.model import kept_predictions
+from qatviz.gui.model.kept_predictions import KeptPredictions
 from qatviz.gui.model.run_model import EXAMPLE
 from qatviz.gui.panels.predictions.panel import GROUPS, MATRIX, SAMPLES, SCATTER, PredictionsPanel
 from qatviz.gui.panels.sensitivity.panel import SensitivityPanel
 from qatviz.presentation.confusion import IN_FLOAT, MatrixCell
 from qatviz.presentation.example_pictures import ExamplePictures
-from qatviz.protocol.commands import Predict, WatchPredictions
+from qatviz.protocol.commands import Predict, SaveCheckpoint, WatchPredictions
 from qatviz.protocol.events import Finished
 from qatviz.session.prepare import prepare
 from qatviz.session.recorded import open_recorded
@@ -363,3 +366,71 @@ def test_a_prepared_run_is_drawn(window, app):
     window.model.process([predictions(), IMAGES])
     draw(window, app)
     assert window.panels["predictions"].gallery.view.shown is not None
+
+
+def test_the_time_slider_shows_the_predictions_of_the_past(panel, context, staged):
+    run = staged("lenet")
+    made = panel()
+    kept = []
+    for _ in range(3):
+        kept.append(predictions(step=run.step))
+        context.model.process([kept[-1], IMAGES])
+        run.advance(4)
+        context.model.process(run.drain())
+    made.refresh()
+    assert made.found is kept[-1].outputs[0]
+    shown = context.model.snapshots[0].step
+    context.model.look_back(shown)
+    made.refresh()
+    assert made.found is kept[0].outputs[0]
+    assert made.note.text().startswith(f"Step {kept[0].step}")
+    assert not made.refresh_button.isVisible(), "it computes those of the present"
+    context.model.look_back(None)
+    made.refresh()
+    assert made.found is kept[-1].outputs[0] and made.refresh_button.isVisible()
+
+
+def test_the_nearest_checkpoint_is_predicted_on_request(panel, context, staged):
+    run = staged("lenet", directory="runs/lenet")
+    made, asked = panel(), []
+    made.past_wanted.connect(asked.append)
+    context.model.send(SaveCheckpoint("early"))
+    early = run.step
+    for _ in range(2):
+        run.advance(6)
+        context.model.process(run.drain())
+    context.model.look_back(early)
+    made.refresh()
+    assert made.predict_button.isEnabled() and made.predict_button.text() == f"Predict step {early}"
+    made.predict_button.click()
+    assert asked == ["early"] and made.progress.isVisible()
+    made.finish()
+    found = predictions(step=early)
+    context.model.process([RunPredictions("early", found)])
+    made.refresh()
+    assert made.found is found.outputs[0] and context.model.predictions is None
+    assert not made.progress.isVisible()
+
+
+def test_without_a_record_no_past_state_can_be_predicted(panel, context, staged):
+    run = staged("lenet")
+    made = panel()
+    context.model.send(SaveCheckpoint("early"))
+    run.advance(9)
+    context.model.process(run.drain())
+    context.model.look_back(context.model.snapshots[0].step)
+    made.refresh()
+    assert not made.predict_button.isEnabled() and "no checkpoint" in made.predict_button.toolTip()
+
+
+def test_old_predictions_are_thinned_when_they_need_too_much_memory(monkeypatch):
+    kept = KeptPredictions()
+    one = predictions(step=0)
+    size = sum(each.in_float.nbytes + each.quantized.nbytes + each.targets.nbytes for each in one.outputs)
+    monkeypatch.setattr(kept_predictions, "LARGEST_SIZE", 4 * size)
+    for step in range(9):
+        kept.add(predictions(step=step))
+        assert kept.nearest(100).step == step and len(kept) <= 4
+    assert kept.nearest(0).step == 0, "the past stays covered"
+    kept.drop_after(3.0)
+    assert kept.nearest(100) is None or kept.nearest(100).step <= 3

@@ -21,7 +21,7 @@ class StagedLauncher(Launcher):
         self.evaluations, self.cancellations = [], 0
         self.read, self.deleted, self.sensitivities = [], [], []
         self.drifts, self.channels = [], []
-        self.predicted, self.examples = [], []
+        self.predicted, self.examples, self.forks_wanted = [], [], []
         self.compared, self.written_comparisons = [], []
         self.sweeps, self.stopped_sweeps = [], []
         self.obstacles = {}
@@ -58,6 +58,12 @@ class StagedLauncher(Launcher):
 
     def predict(self, run, directory, book):
         self.predicted.append((run, directory, book))
+
+    def read_forks(self, run, directory):
+        self.forks_wanted.append((run, directory))
+
+    def predict_past(self, run, directory, checkpoint):
+        self.predicted.append((run, directory, checkpoint))
 
     def read_examples(self, run, directory, number):
         self.examples.append((run, directory, number))

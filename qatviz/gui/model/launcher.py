@@ -77,9 +77,13 @@ class Launcher(QtCore.QObject):
     #: Emitted with the reason why it could not be computed.
     channels_failed = QtCore.pyqtSignal(str)
 
+    #: Emitted with the directory of a run, and the evaluations of its forks as
+    #: :class:`qatviz.protocol.trials.ForkEvaluation`.
+    forks_read = QtCore.pyqtSignal(str, object)
     #: Emitted with the fraction done of the predictions of a run that has ended, 0 to 1.
     predictions_progressed = QtCore.pyqtSignal(float)
-    #: Emitted with its :class:`qatviz.analysis.predictions.Predictions`.
+    #: Emitted with its :class:`qatviz.analysis.predictions.Predictions`, or with the
+    #: :class:`qatviz.analysis.predictions.RunPredictions` of a checkpoint.
     predictions_found = QtCore.pyqtSignal(object)
     #: Emitted with the reason why it could not be predicted.
     predictions_failed = QtCore.pyqtSignal(str)
@@ -211,6 +215,17 @@ class Launcher(QtCore.QObject):
 
         ``directory`` is empty if it is not recorded. ``predictions_found`` or ``predictions_failed`` follows, unless it
         is cancelled.
+        """
+        raise NotImplementedError
+
+    def read_forks(self, run: RunHandle, directory: str) -> None:
+        """Read the evaluations of the recorded forks of a run, in the background; ``forks_read`` follows."""
+        raise NotImplementedError
+
+    def predict_past(self, run: RunHandle, directory: str, checkpoint: str) -> None:
+        """Predict held-out examples of a run in the state of a checkpoint, in the background, also while it trains.
+
+        ``predictions_found`` or ``predictions_failed`` follows, unless it is cancelled.
         """
         raise NotImplementedError
 

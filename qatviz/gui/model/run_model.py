@@ -22,7 +22,7 @@ from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues, phase
 from qatviz.protocol.timeline import LoggedEvent, Timeline
-from qatviz.protocol.trials import SettingsEvaluated
+from qatviz.protocol.trials import ForkEvaluation, SettingsEvaluated
 from qatviz.settings import QuantizerSettings
 from qatviz.telemetry.history import History
 from qatviz.telemetry.run_handle import (
@@ -103,6 +103,8 @@ class RunModel(ShownMoments, WatchedResults):
         Estimate for the chosen chip under the settings in effect; None before it is known, and if there is none.
     chip_problem : str
         Reason why there is no estimate; empty if there is one, or it is not known yet.
+    fork_evaluations : tuple of ForkEvaluation
+        Evaluations of the run's recorded forks, once a panel has requested them.
     trials : list of SettingsEvaluated
         Evaluations of settings that were not in effect, oldest first.
     selected_example : int
@@ -116,6 +118,8 @@ class RunModel(ShownMoments, WatchedResults):
     current : str
         Name of the tensor in the Tensor panel; empty without a run.
     failure : events.Failed or None
+    is_recorded : bool
+        Whether the run has a record, so that states of its past can be read.
     ended : bool
         Whether the run can no longer train: it has ended, or was opened from its record.
     """
@@ -156,6 +160,7 @@ class RunModel(ShownMoments, WatchedResults):
         self.chip: Optional[ChipEstimate] = None
         self.chip_problem = ""
         self.trials: List[SettingsEvaluated] = []
+        self.fork_evaluations: Tuple[ForkEvaluation, ...] = ()
         self._timeline = Timeline()
         self.evaluation: Optional[events.Evaluated] = None
         self.applied_at: Dict[Tuple[str, str], int] = {}
@@ -164,7 +169,7 @@ class RunModel(ShownMoments, WatchedResults):
         self.moment: Optional[Snapshot] = None
         self.other_moment: Optional[Snapshot] = None
         self.failure: Optional[events.Failed] = None
-        self.ended = False
+        self.ended = self.is_recorded = False
 
     # The shown run
 
@@ -178,8 +183,12 @@ class RunModel(ShownMoments, WatchedResults):
         log: Sequence[LoggedEvent] = (),
         snapshots: Sequence[Snapshot] = (),
         notes: Sequence[str] = (),
+        directory: str = "",
     ) -> None:
-        """Show another run; ``log`` and ``snapshots`` are its recorded past, on all branches, by branch and step."""
+        """Show another run; ``log`` and ``snapshots`` are its recorded past, on all branches, by branch and step.
+
+        ``directory`` is that of its record; empty if it is not recorded.
+        """
         self._clear()
         self.run, self.network, self.plan, self.book = run, network, book.plan, book
         self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch
@@ -187,6 +196,7 @@ class RunModel(ShownMoments, WatchedResults):
         description = run.description
         self.total_steps, self.optimizer = description.get("steps"), description.get("optimizer", "")
         self.ended = run.state not in ACTIVE_STATES
+        self.is_recorded = bool(directory)
         self._recall(log, snapshots)
         weights = [t.name for t in self.plan.tensors if t.kind == "weights"]
         self.current = (weights or [t.name for t in self.plan.tensors])[0]
@@ -284,6 +294,14 @@ class RunModel(ShownMoments, WatchedResults):
         if self._book_at is None or self._book_at[:2] != (key, snapshot):
             self._book_at = key, snapshot, self._timeline.settings_at(snapshot.point, self.book)
         return self._book_at[2]
+
+    def show_forks(self, found: Tuple[ForkEvaluation, ...]) -> None:
+        """Set the evaluations of the run's forks."""
+        if [(each.directory, each.result) for each in found] != [
+            (each.directory, each.result) for each in self.fork_evaluations
+        ]:
+            self.fork_evaluations = found
+            self.changed.emit(TRIALS)
 
     def book_at_point(self, point: BranchPoint) -> SettingsBook:
         """Return the settings in effect at an earlier state of the shown run, on any branch."""

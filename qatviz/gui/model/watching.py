@@ -6,9 +6,10 @@ from typing import Any, Callable, Dict, Optional, Set, Tuple, Type, Union
 
 from qatviz.analysis.channels import ChannelsOverview
 from qatviz.analysis.drift import Drift, FeatureMaps
-from qatviz.analysis.predictions import PredictionFailure, Predictions
+from qatviz.analysis.predictions import PredictionFailure, Predictions, RunPredictions
 from qatviz.analysis.sensitivity import MeasuredSensitivity, Sensitivity, SensitivityProgress
 from qatviz.errors import RunStateError
+from qatviz.gui.model.kept_predictions import KeptPredictions
 from qatviz.presentation.example_pictures import ExamplePictures
 from qatviz.protocol.commands import Command, WatchChannels, WatchDrift, WatchPredictions, WatchSensitivity
 from qatviz.protocol.corrections import CorrectionProgress
@@ -76,6 +77,8 @@ class WatchedResults:
         That of the measurement in progress, or of the last one if it was cancelled or has failed.
     predictions : Predictions or None
         The newest predictions of held-out examples.
+    kept_predictions : KeptPredictions
+        Those of the run's past states, as far as they are known.
     prediction_failure : str
         Reason why there are no newer ones; empty if there was no failure.
     example_pictures : ExamplePictures or None
@@ -92,7 +95,10 @@ class WatchedResults:
         By topic: reason why there are no newer results; missing if there was no failure.
     """
 
+    ended: bool
+
     def _clear_results(self) -> None:
+        self.kept_predictions = KeptPredictions()
         self.sensitivity: Optional[Sensitivity] = None
         self.measured_sensitivity: Optional[MeasuredSensitivity] = None
         self.sensitivity_progress: Optional[SensitivityProgress] = None
@@ -123,6 +129,10 @@ class WatchedResults:
     def _keep_predictions(self, item: Any) -> str:
         if isinstance(item, Predictions):
             self.predictions, self.prediction_failure = item, ""
+            if not self.ended:  # a run that has ended is also predicted under other settings
+                self.kept_predictions.add(item)
+        elif isinstance(item, RunPredictions):  # of a checkpoint
+            self.kept_predictions.add(item.found)
         elif isinstance(item, PredictionFailure):
             self.prediction_failure = item.message
         elif isinstance(item, ExamplePictures):
@@ -149,6 +159,7 @@ class WatchedResults:
 
     def _drop_results_after(self, step: float) -> None:
         """Drop results of abandoned states."""
+        self.kept_predictions.drop_after(step)
         for name in ("sensitivity", "measured_sensitivity", "predictions", "drift", "feature_maps", "channels"):
             found = getattr(self, name)
             if found is not None and found.step > step:

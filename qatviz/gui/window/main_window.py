@@ -143,6 +143,7 @@ class MainWindow(RunWindow):
             prepared.log,
             prepared.snapshots,
             [notice.labelled for notice in notices],
+            prepared.directory,
         )
         if prepared.run.state == NEW:
             prepared.run.start()

@@ -1,17 +1,17 @@
 """Requests of panels for results on the shown run, which the launcher computes in the background."""
 
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple, Union
 
 from PyQt5 import QtCore
 
 from qatviz.analysis.drift import RunDrift
-from qatviz.analysis.predictions import Predictions
+from qatviz.analysis.predictions import Predictions, RunPredictions
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.gui.window.base import RunWindow
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.trials import SettingsEvaluated
+from qatviz.protocol.trials import ForkEvaluation, SettingsEvaluated
 
 
 class PanelRequests(QtCore.QObject):
@@ -39,6 +39,8 @@ class PanelRequests(QtCore.QObject):
         launcher.evaluation_failed.connect(what_if.fail)
         launcher.evaluation_failed.connect(budget.fail_trial)
         budget.trial_wanted.connect(self._evaluate_instead)
+        budget.forks.wanted.connect(partial(self._request, launcher.read_forks))
+        launcher.forks_read.connect(self._on_forks)
         budget.trial_cancelled.connect(launcher.cancel_evaluation)
 
     def _connect_analyses(self) -> None:
@@ -58,6 +60,7 @@ class PanelRequests(QtCore.QObject):
         launcher.channels_found.connect(lambda found: self._process([found]))
         launcher.channels_failed.connect(channels.finish)
         predictions.wanted.connect(partial(self._request, launcher.predict))
+        predictions.past_wanted.connect(partial(self._request, launcher.predict_past))
         predictions.cancelled.connect(launcher.cancel_predictions)
         predictions.pictures_wanted.connect(partial(self._request, launcher.read_examples))
         launcher.predictions_progressed.connect(predictions.show_progress)
@@ -84,6 +87,10 @@ class PanelRequests(QtCore.QObject):
         if self._evaluated_book is not None:
             self._process([SettingsEvaluated(self._evaluated_book, result)])
 
+    def _on_forks(self, directory: str, found: Tuple[ForkEvaluation, ...]) -> None:
+        if directory == self._window.directory:
+            self._window.model.show_forks(found)
+
     def _on_sensitivity(self, found: RunSensitivity) -> None:
         self._panels["sensitivity"].finish()
         self._process([found.estimated, *([] if found.measured is None else [found.measured])])
@@ -91,6 +98,6 @@ class PanelRequests(QtCore.QObject):
     def _on_drift(self, found: RunDrift) -> None:
         self._process([found.drift, *([] if found.maps is None else [found.maps])])
 
-    def _on_predictions(self, found: Predictions) -> None:
+    def _on_predictions(self, found: Union[Predictions, RunPredictions]) -> None:
         self._panels["predictions"].finish()
         self._process([found])

@@ -17,7 +17,7 @@ QUANTIZED = "quantized"
 class Evaluation(NamedTuple):
     """Evaluation, and the settings that it is of; ``survives`` as in :class:`qatviz.protocol.timeline.LoggedEvent`.
 
-    ``is_trial`` is True if the settings were not in effect.
+    ``is_trial`` is True if the settings were not in effect; ``fork`` is the name of the fork that it is of, else empty.
     """
 
     event: Evaluated
@@ -25,11 +25,14 @@ class Evaluation(NamedTuple):
     cost: int
     survives: bool
     is_trial: bool = False
+    fork: str = ""
 
     @property
     def dot(self) -> Dot:
         """Dot of a picture."""
-        return Dot(self.cost, self.event.scores.get(QUANTIZED, float("nan")), self.survives, self.is_trial)
+        return Dot(
+            self.cost, self.event.scores.get(QUANTIZED, float("nan")), self.survives, self.is_trial, bool(self.fork)
+        )
 
     def text(self, unit: CostUnit) -> str:
         """Return step, metric, cost and bits in lines."""
@@ -40,6 +43,8 @@ class Evaluation(NamedTuple):
             f"step {self.event.step:,}: {score}",
             widths_text(tensors, [bits_of(self.book, name) for name in tensors]),
         ]
+        if self.fork:
+            lines.append(f"of the fork {self.fork}")
         if self.is_trial:
             lines.append("measured without training with these bits")
         return "\n".join(lines + ([] if self.survives else ["on an abandoned branch"]))
@@ -64,7 +69,7 @@ class Evaluations:
         self._costs.clear()
 
     def of_run(self, unit: CostUnit) -> List[Evaluation]:
-        """Return all evaluations with the metric of the newest one, on all branches, then those of settings."""
+        """Return all evaluations with the metric of the newest one, on all branches, of settings, and of forks."""
         newest = self._model.evaluation
         found = []
         for logged in self._model.log:
@@ -77,11 +82,14 @@ class Evaluations:
         for trial in self._model.trials:
             if trial.result is not None and (newest is None or trial.result.metric == newest.metric):
                 found.append(Evaluation(trial.result, trial.book, self._cost(unit, trial.book), True, True))
+        for other in self._model.fork_evaluations:
+            if newest is not None and other.result.metric == newest.metric:
+                found.append(Evaluation(other.result, other.book, self._cost(unit, other.book), True, fork=other.name))
         return found
 
     def checkpoint_of(self, evaluation: Evaluation) -> Optional[str]:
         """Return the name of a checkpoint with the state that was evaluated; None if there is none."""
-        if evaluation.is_trial:
+        if evaluation.is_trial or evaluation.fork:
             return None
         point = evaluation.event.point
         for logged in reversed(self._model.log):

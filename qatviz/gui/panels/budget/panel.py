@@ -15,6 +15,7 @@ from qatviz.gui.model.run_model import CHIP, EVENTS, RUN, SELECTION, SETTINGS, S
 from qatviz.gui.model.watching import SENSITIVITY
 from qatviz.gui.panels.budget.constraints import ConstraintsButton
 from qatviz.gui.panels.budget.evaluations import Evaluation, Evaluations
+from qatviz.gui.panels.budget.forks import ForkReading
 from qatviz.gui.panels.budget.plot import ParetoPlot
 from qatviz.gui.panels.budget.trials import Trials
 from qatviz.gui.widgets.empty_text import EmptyText
@@ -117,7 +118,7 @@ class BudgetPanel(Panel):
             "Apply", toolTip="Apply the chosen bits as one change; undo reverts it"
         )
         self.discard_button = QtWidgets.QPushButton("Discard", toolTip="Discard the chosen bits")
-        self.trials = Trials(self.model, self)
+        self.trials, self.forks = Trials(self.model, self), ForkReading(self)
         #: Emitted with settings to evaluate for a run that has ended, and when that is no longer wanted.
         self.trial_wanted, self.trial_cancelled = self.trials.wanted, self.trials.cancelled
         self.measure_button = QtWidgets.QPushButton("Measure", toolTip=_MEASURE_TIP)
@@ -234,6 +235,7 @@ class BudgetPanel(Panel):
             self.empty.show_text(self.model.no_run_text("No run. Its bits can be chosen here once there is one."))
             return
         self.empty.show_text("")
+        self.forks.begin()
         present = self._variable_selection()
         self.constraints.show_selected({name: self.model.settings_of(name).num_bits for name in present})
         self._pose()
@@ -376,6 +378,7 @@ class BudgetPanel(Panel):
     def _on_run(self) -> None:
         self.chosen, self.selection, self._inputs, self._mode_before = None, -1, None, ""
         self.evaluations.clear()
+        self.forks.restart()
         self.constraints.reset()
 
     def _on_rules(self) -> None:

@@ -17,10 +17,12 @@ from qatviz.analysis.predictions import (
     ordered,
 )
 from qatviz.errors import RunStateError
+from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import EXAMPLE, RUN, SETTINGS, STATE
 from qatviz.gui.model.watching import PREDICTIONS
 from qatviz.gui.panels.predictions.gallery import ExampleView, Gallery
 from qatviz.gui.panels.predictions.groups import GroupTable
+from qatviz.gui.panels.predictions.past import distance_text, nearest_checkpoint, show_checkpoint
 from qatviz.gui.panels.predictions.plots import MatrixView, ScatterView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.flow_layout import FlowLayout
@@ -49,6 +51,7 @@ _LONGEST_NAME = 30
 _REFRESH_TIP = "Predict the held-out examples in the present state, while training continues"
 _PREDICT_TIP = "Predict the held-out examples in float and quantized, under the settings shown: pending ones included"
 _WAITING = "Predicting held-out examples…"
+_PAST = "No predictions of the shown moment are known. “Predict” computes those of the nearest checkpoint."
 _ENDED = "“Predict” compares the network in float and quantized on held-out examples."
 
 
@@ -59,7 +62,7 @@ class PredictionsPanel(Panel):
     about = "What quantization breaks: the held-out examples whose prediction flips, and the classes that lose most."
     needs = PREDICTIONS
     group = DECIDE
-    topics = (RUN, STATE, SETTINGS, PREDICTIONS, EXAMPLE)
+    topics = (RUN, STATE, SETTINGS, PREDICTIONS, EXAMPLE, MOMENT)
     keys = (
         PanelKeys(("Left", "Right", "Up", "Down"), "select another example or cell"),
         PanelKeys(("PgUp", "PgDown", "Home", "End"), "go a page away, to the first, to the last"),
@@ -67,6 +70,8 @@ class PredictionsPanel(Panel):
     )
     #: Emitted with the settings under which a run that has ended is to be predicted.
     wanted = QtCore.pyqtSignal(object)
+    #: Emitted with the name of the checkpoint that is to be predicted.
+    past_wanted = QtCore.pyqtSignal(str)
     #: Emitted when that, or the pictures, are no longer wanted.
     cancelled = QtCore.pyqtSignal()
     #: Emitted with the number of held-out examples whose pictures are needed.
@@ -104,6 +109,7 @@ class PredictionsPanel(Panel):
         self._drawn: Tuple[Any, ...] = ()
         self._pictures_of: Optional[Predictions] = None
         self._is_busy, self._fraction, self._message = False, 0.0, ""  # of the work on a run that has ended
+        self._is_past = False  # that work is on a checkpoint
         self._asked: Optional[SettingsBook] = None
         self._book: Optional[SettingsBook] = None  # settings of the newest result of that work
 
@@ -181,9 +187,15 @@ class PredictionsPanel(Panel):
     # Display
 
     @property
+    def predictions(self) -> Optional[Predictions]:
+        """Predictions of the shown moment: the newest, or those known that are nearest to a moment of the past."""
+        moment = self.model.moment
+        return self.model.predictions if moment is None else self.model.kept_predictions.nearest(moment.step)
+
+    @property
     def found(self) -> Optional[OutputPredictions]:
         """Predictions of the chosen output; None while there are none."""
-        predictions = self.model.predictions
+        predictions = self.predictions
         if predictions is None or not predictions.outputs:
             return None
         return predictions.outputs[min(max(self.output_box.currentIndex(), 0), len(predictions.outputs) - 1)]
@@ -256,7 +268,7 @@ class PredictionsPanel(Panel):
         return "pixel" if found.task == SEGMENTATION else "example"
 
     def _fill_outputs(self) -> None:
-        predictions = self.model.predictions
+        predictions = self.predictions
         names = [] if predictions is None else [each.output for each in predictions.outputs]
         if [self.output_box.itemText(index) for index in range(self.output_box.count())] != names:
             blocker = QtCore.QSignalBlocker(self.output_box)
@@ -312,9 +324,11 @@ class PredictionsPanel(Panel):
         failure = self._message or self.model.prediction_failure
         if failure:
             return f"Not predicted: {failure}"
-        if self.model.ended:
-            return _WAITING if self._is_busy else _ENDED
-        return _WAITING
+        if self._is_busy:
+            return _WAITING
+        if self.model.moment is not None:
+            return _PAST
+        return _ENDED if self.model.ended else _WAITING
 
     def _nothing_text(self, found: OutputPredictions) -> str:
         word = flipped_word(found.task)
@@ -323,10 +337,11 @@ class PredictionsPanel(Panel):
         return "There is no such example."
 
     def _note(self, found: OutputPredictions, comparison: Comparison) -> str:
-        predictions = self.model.predictions
+        predictions, moment = self.predictions, self.model.moment
         assert predictions is not None, "there are predictions"
         summary = summary_text(predictions, found, comparison)
-        parts = [f"Step {predictions.step:,}{self._settings_text()}: {summary}"]
+        about = self._settings_text() if moment is None else distance_text(predictions.step, moment.step)
+        parts = [f"Step {predictions.step:,}{about}: {summary}"]
         pictures = self.model.example_pictures
         if pictures is not None and pictures.note:
             parts.append(pictures.note)
@@ -345,16 +360,22 @@ class PredictionsPanel(Panel):
 
     def _show_work(self) -> None:
         is_run, ended = self.model.run is not None, self.model.ended
-        self.refresh_button.setVisible(is_run and not ended)
-        self.predict_button.setVisible(is_run and ended and not self._is_busy)
-        pending = len(self.edits.pending)
-        self.predict_button.setText("Predict" + (f" with {count(pending, 'pending change')}" if pending else ""))
+        is_past = self.model.moment is not None
+        self.refresh_button.setVisible(is_run and not ended and not is_past)
+        self.predict_button.setVisible(is_run and (ended or is_past) and not self._is_busy)
+        if is_past:
+            show_checkpoint(self.predict_button, self.model)
+        else:
+            pending = len(self.edits.pending)
+            self.predict_button.setText("Predict" + (f" with {count(pending, 'pending change')}" if pending else ""))
+            self.predict_button.setToolTip(_PREDICT_TIP)
+            self.predict_button.setEnabled(True)
         for widget in (self.progress, self.cancel_button):
             widget.setVisible(self._is_busy)
         self.progress.setValue(int(self._fraction * self.progress.maximum()))
         self.note.setVisible(self.found is not None)
 
-    # Work on a run that has ended, by the window
+    # Work by the window: on a run that has ended, or on a checkpoint
 
     def show_progress(self, fraction: float) -> None:
         """Show the fraction of the work that is done, 0 to 1."""
@@ -365,7 +386,7 @@ class PredictionsPanel(Panel):
     def finish(self, message: str = "") -> None:
         """End the work: its result is in the model, or ``message`` is the reason why there is none."""
         self._is_busy, self._message = False, message
-        if not message:
+        if not message and not self._is_past:
             self._book = self._asked
         self.mark_due()
         self._show_work()
@@ -382,7 +403,7 @@ class PredictionsPanel(Panel):
 
     def _request_pictures(self) -> None:
         """Request the pictures of the predicted examples, once for each run or number of examples."""
-        predictions, known = self.model.predictions, self.model.example_pictures
+        predictions, known = self.predictions, self.model.example_pictures
         assert predictions is not None, "there are predictions"
         asked = self._pictures_of
         if (known is None or known.number < predictions.examples) and (
@@ -414,9 +435,14 @@ class PredictionsPanel(Panel):
             self.model.send(Predict())
 
     def _on_predict(self) -> None:
-        self._asked = self._wanted_book()
+        saved = nearest_checkpoint(self.model)
+        self._is_past = self.model.moment is not None
         self._is_busy, self._fraction, self._message = True, 0.0, ""
-        self.wanted.emit(self._asked)
+        if saved is not None:
+            self.past_wanted.emit(saved.name)
+        else:
+            self._asked = self._wanted_book()
+            self.wanted.emit(self._asked)
         self.mark_now()
 
     def _show_cell(self, cell: Optional[MatrixCell]) -> None:
