@@ -16,6 +16,7 @@ from qatviz.protocol.timeline import LoggedEvent
 from qatviz.remote import telemetry as t
 from qatviz.remote.backfill import missing_frames
 from qatviz.remote.frames import encode
+from qatviz.remote.handshake import Viewer
 from qatviz.remote.link import Link
 from qatviz.session.prepared import Prepared
 from qatviz.session.recorded import read_past
@@ -35,13 +36,6 @@ _LOOK_S = 0.05
 _REMEMBERED = 10_000
 #: Seconds for which the record may take to be up to date with the run.
 _FLUSH_S = 10.0
-
-
-class Viewer(NamedTuple):
-    """Window that shows a run: an id, which it keeps when it reconnects, and its name."""
-
-    id: str
-    name: str
 
 
 class _Steps(NamedTuple):
@@ -75,9 +69,14 @@ class Subscription:
         #: Tensors whose histograms the viewer shows; None: all.
         self.visible: Optional[Set[str]] = None
         self._pending: Deque[Any] = deque()
+        self._status: Dict[str, Any] = {}
         self._missing: Optional[Iterator[Any]] = None
         self._tail: Optional[t.Tail] = tail
         self._lock = threading.Lock()
+
+    def show(self, tensors: Optional[Set[str]]) -> None:
+        """Send histograms only of ``tensors``; of all with None."""
+        self.visible = tensors
 
     def fill(self, tail: t.Tail) -> None:
         """Send what the history of the viewer lacks after ``tail``, from the record."""
@@ -91,10 +90,18 @@ class Subscription:
             if not self._pending:
                 self._pending.extend(self.channel.drain())
             if not self._pending:
-                return self._next_missing()
+                return self._next_status() or self._next_missing()
             part = self._next_part()
             if part is not None:
                 return self._encoded(part)
+
+    def _next_status(self) -> Optional[bytes]:
+        """Return a frame with the state of the run if that has changed."""
+        status = self.run.status
+        if status == self._status:
+            return None
+        self._status = status
+        return self._encoded((status, {}))
 
     def _encoded(self, part: Tuple[Dict[str, Any], Dict[str, np.ndarray]]) -> bytes:
         header, arrays = part
@@ -117,8 +124,6 @@ class Subscription:
             return self._visible_part(first)
         if isinstance(first, t.SnapshotRow):
             return t.row_frame(first)
-        if isinstance(first, dict):  # the state of the run
-            return first, {}
         return t.result_frame(first)
 
     def _continues(self, branch: int, record: StepRecord) -> bool:
@@ -172,7 +177,8 @@ class HostedRun:
         self._asking: Optional[Viewer] = None
         self._known: Set[str] = set()
         self._known_order: Deque[str] = deque()
-        self._status: Dict[str, Any] = {}
+        #: State of the run, its viewers and the one that steers; replaced by another dict.
+        self.status: Dict[str, Any] = {}
         self.began = False
         self._quit = threading.Event()
         self.idle_since = time.monotonic()
@@ -381,8 +387,7 @@ class HostedRun:
             "steering": None if self._steering is None else list(self._steering),
             "asking": None if self._asking is None else list(self._asking),
         }
-        if status != self._status:
-            self._status = status
+        if status != self.status:
+            self.status = status
             for subscription in self._subscriptions:
-                subscription.channel.put_event(status)
                 subscription.link.notify()
