@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from typing import Any, Deque, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Deque, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 import numpy as np
 
@@ -48,6 +48,12 @@ class _Numbered(NamedTuple):
 
     number: int
     event: Event
+
+
+class _Again(NamedTuple):
+    """Newest snapshot, for a viewer that may have it already."""
+
+    snapshot: Snapshot
 
 
 class Subscription:
@@ -120,8 +126,8 @@ class Subscription:
             while self._pending and isinstance(self._pending[0], _Numbered):
                 found.append(self._pending.popleft())
             return {"t": t.EVENTS, "first": first.number, "events": [item.event.to_dict() for item in found]}, {}
-        if isinstance(first, Snapshot):
-            return self._visible_part(first)
+        if isinstance(first, (Snapshot, _Again)):
+            return self._snapshot_part(first)
         if isinstance(first, t.SnapshotRow):
             return t.row_frame(first)
         return t.result_frame(first)
@@ -130,10 +136,13 @@ class Subscription:
         item = self._pending[0]
         return isinstance(item, _Steps) and item.branch == branch and item.record.step == record.step + 1
 
-    def _visible_part(self, snapshot: Snapshot) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
+    def _snapshot_part(self, item: Union[Snapshot, _Again]) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
         if self.visible is not None and not self.visible:
             return None
-        return t.snapshot_frame(snapshot)
+        if isinstance(item, Snapshot):
+            return t.snapshot_frame(item)
+        header, arrays = t.snapshot_frame(item.snapshot)
+        return dict(header, again=True), arrays
 
     def _next_missing(self) -> Optional[bytes]:
         """Return the next frame of the missing part of the history, if there is one."""
@@ -230,7 +239,7 @@ class HostedRun:
             if self._newest_step is not None:
                 subscription.channel.put(self._newest_step)
             if self._newest is not None:
-                subscription.channel.put_snapshot(self._newest)
+                subscription.channel.put_snapshot(_Again(self._newest))
             self._subscriptions.append(subscription)
             if self._steering is None:
                 self._steering = viewer

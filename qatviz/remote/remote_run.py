@@ -255,7 +255,6 @@ class RemoteRun(RunHandle):
             event = event_from(values.mapping(row, "event"))
             self._received = number
             self._mirror.put_event(event)
-            self._step = event.step if not event.is_report else self._step
             self._channel.put_event(event)
             if isinstance(event, events.ENDINGS):
                 self._ending = type(event).__name__
@@ -263,7 +262,7 @@ class RemoteRun(RunHandle):
 
     def _on_snapshot(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         snapshot = t.snapshot_of(header, arrays, self._tensors)
-        if snapshot.point != self._seen_snapshot:
+        if not header.get("again") or snapshot.point != self._seen_snapshot:
             self._seen_snapshot = snapshot.point
             self._channel.put_snapshot(snapshot)
 
