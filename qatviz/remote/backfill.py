@@ -33,7 +33,10 @@ def missing_frames(reader: RecordReader, tail: t.Tail) -> Iterator[Part]:
     for branch in range(tail.branch, tree.newest + 1):
         parent = tree.parent_of(branch)
         events = [event.to_dict() for event in evaluations.get(branch, ())]
-        yield {"t": t.BRANCH, "branch": branch, "parent": None if parent is None else list(parent), "events": events}, {}
+        yield (
+            {"t": t.BRANCH, "branch": branch, "parent": None if parent is None else list(parent), "events": events},
+            {},
+        )
         for number, piece in pieces.of(branch):
             after = tail.step if number == tail.branch else -1
             wanted = piece.steps > after
@@ -58,5 +61,3 @@ def _frames_of(branch: int, piece: StepSeries) -> Iterator[Part]:
                 "losses": piece.losses[part],
             }
             yield {"t": t.STEPS, "branch": branch, "fills": True}, arrays
-
-

@@ -6,11 +6,40 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.analysis.channels import ChannelsOverview
+from qatviz.analysis.comparison import Comparison
+from qatviz.analysis.predictions import Predictions
+from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.export.progress import Progress
+from qatviz.presentation.example_pictures import ExamplePictures
+from qatviz.presentation.export_sizes import ExportSize
+from qatviz.presentation.previews import DataInfo
 from qatviz.remote.errors import FrameError
 from qatviz.remote.forms import Arrays, form_of, value_of
+from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.workplace import Workplace
+from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.run_handle import RunHandle
+from qatviz.telemetry.run_summary import Catalogue
+
+#: Names in the workplace's type hints, which its module imports for type checks only.
+_NAMES: Dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        Catalogue,
+        ChannelsOverview,
+        CheckpointInfo,
+        Comparison,
+        DataInfo,
+        DataQuestion,
+        ExamplePictures,
+        ExportSize,
+        ModelInfo,
+        ModelQuestion,
+        Predictions,
+        RunSensitivity,
+    )
+}
 
 #: Methods that are called as they are; the others need work on both sides.
 PLAIN = (
@@ -47,7 +76,7 @@ class Signature(NamedTuple):
 
 def _signature(name: str) -> Signature:
     method = getattr(Workplace, name)
-    hints = typing.get_type_hints(method)
+    hints = typing.get_type_hints(method, None, _NAMES)
     kinds = [hints[parameter] for parameter in inspect.signature(method).parameters if parameter != "self"]
     plain = tuple(kind for kind in kinds if kind is not Progress)
     return Signature(plain, hints["return"], len(plain) < len(kinds))

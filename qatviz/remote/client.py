@@ -1,7 +1,11 @@
 """Connection of a window to a server: it is made again when it is lost, and carries runs and calls."""
 
+import contextlib
+import getpass
 import itertools
+import socket
 import threading
+import uuid
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
@@ -10,9 +14,10 @@ from qatviz.errors import QatvizError
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.protocol import values
 from qatviz.remote import telemetry as t
+from qatviz.remote.address import connector, parse_address
 from qatviz.remote.errors import FrameError, LinkError, error_of
 from qatviz.remote.frames import FROM_SERVER
-from qatviz.remote.handshake import VIEWER_S, Greeted, Viewer, greet, within
+from qatviz.remote.handshake import LONGEST_NAME, VIEWER_S, Greeted, Viewer, greet, within
 from qatviz.remote.link import Link
 from qatviz.remote.remote_run import RemoteRun
 from qatviz.remote.streams import Stream
@@ -248,6 +253,22 @@ class Client:
             call.done.set()
         else:
             raise FrameError(f"a frame of the unknown kind {kind!r}")
+
+
+def client_of(address: str, remote_command: str, token: str) -> Tuple[Client, str]:
+    """Return a client for an address, not connected, and the run of the address, which may be empty.
+
+    Raises
+    ------
+    SettingError
+        If the address, or the command, is invalid.
+    """
+    parsed = parse_address(address)
+    user = "someone"
+    with contextlib.suppress(Exception):  # getpass raises whatever the system's functions do
+        user = getpass.getuser()
+    viewer = Viewer(uuid.uuid4().hex, f"{user}@{socket.gethostname() or 'a window'}"[:LONGEST_NAME])
+    return Client(connector(parsed, remote_command), parsed.place, viewer, token), parsed.run
 
 
 def _pauses() -> Iterator[float]:

@@ -9,7 +9,7 @@ import collections.abc
 import typing
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple, Type, Union
 
 import numpy as np
 
@@ -255,4 +255,3 @@ _OWN_FORMS: Dict[Type[Any], _Form] = {
     RunRequest: _Form(lambda value, _: value.to_dict(), lambda form, _: RunRequest.from_dict(form)),
     Snapshot: _Form(_snapshot_form, _snapshot_back),
 }
-

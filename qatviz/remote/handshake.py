@@ -19,7 +19,8 @@ _LONGEST_PRELUDE = 1 << 16
 #: Seconds that a greeting may take; a viewer's also includes the start of the server, and of ssh, which may ask the
 #: user for a password.
 STRANGER_S, VIEWER_S = 10.0, 120.0
-_LONGEST_NAME = 200
+#: Longest name of a viewer or a machine.
+LONGEST_NAME = 200
 
 
 class Viewer(NamedTuple):
@@ -84,7 +85,9 @@ def welcome(stream: Stream, instance: str, host: str, versions: Any = VERSIONS) 
     theirs = _versions_in(header)
     common = set(theirs) & set(versions)
     if not common:
-        message = f"qatviz {__version__} there speaks {_listed(versions)} of the connection, but the window {_listed(theirs)}"
+        message = (
+            f"qatviz {__version__} there speaks {_listed(versions)} of the connection, but the window {_listed(theirs)}"
+        )
         stream.write(encode({"t": "refused", "message": message + ": install the same version of qatviz on both"}))
         raise FrameError(message)
     viewer = Viewer(_name_in(header, "viewer"), _name_in(header, "name"))
@@ -141,7 +144,7 @@ def _versions_in(header: Dict[str, Any]) -> List[int]:
 
 def _name_in(header: Dict[str, Any], key: str) -> str:
     name = header.get(key)
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
         raise FrameError(f"{key} is missing or too long")
     return name
 

@@ -83,7 +83,7 @@ class RemoteRun(RunHandle):
         self._received, self._dropped_there = received, 0
         self._seen: Tuple[int, int] = (-1, -1)  # branch and step of the newest step record
         self._seen_snapshot: Optional[BranchPoint] = None
-        self._unanswered: "OrderedDict[str, Command]" = OrderedDict()
+        self._unanswered: OrderedDict[str, Command] = OrderedDict()
         self._origin, self._number = new_id(), 0
         self._visible: Optional[Set[str]] = None
         self._ending: Optional[str] = None

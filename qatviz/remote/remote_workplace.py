@@ -25,10 +25,11 @@ from qatviz.remote.client import QUICK_S, Client
 from qatviz.remote.errors import FrameError, LinkError
 from qatviz.remote.forms import form_of, value_of
 from qatviz.remote.remote_run import RemoteRun
+from qatviz.session.folder_entries import Folder
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.prepared import Notice, Notify, Prepared
 from qatviz.session.request import RunRequest
-from qatviz.session.workplace import Folder, Workplace
+from qatviz.session.workplace import Workplace
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.telemetry.run_summary import Catalogue
@@ -55,9 +56,9 @@ class RemoteWorkplace(Workplace):
             notify(notice)
         return prepared
 
-    def newest_training(self) -> Optional[Prepared]:
-        """Return the newest run that trains there; None if there is none."""
-        found, arrays = self.client.call("attachable", [], [])
+    def open_run(self, run: str) -> Optional[Prepared]:
+        """Return a run by its path or name there; with an empty one the newest that trains, None if there is none."""
+        found, arrays = self.client.call("open", [run], [])
         return None if found is None else self._prepared(found, arrays)
 
     def _prepared(self, found: Any, arrays: Sequence[np.ndarray]) -> Prepared:
@@ -70,9 +71,7 @@ class RemoteWorkplace(Workplace):
         network: Network = value_of(Network, row["network"], arrays)
         book: SettingsBook = value_of(SettingsBook, row["book"], arrays)
         log = tuple(value_of(LoggedEvent, item, arrays) for item in values.sequence(row["log"], "log"))
-        snapshots = tuple(
-            value_of(Snapshot, item, arrays) for item in values.sequence(row["snapshots"], "snapshots")
-        )
+        snapshots = tuple(value_of(Snapshot, item, arrays) for item in values.sequence(row["snapshots"], "snapshots"))
         notices = tuple(value_of(Notice, item, arrays) for item in values.sequence(row["notices"], "notices"))
         tracks = {
             name: [values.text(series, "series") for series in values.sequence(listed, "series")]
@@ -184,5 +183,3 @@ class RemoteWorkplace(Workplace):
     def keep_checkpoint(self, directory: str, checkpoint: str) -> str:
         name: str = self._call("keep_checkpoint", directory, checkpoint)
         return name
-
-

@@ -14,11 +14,12 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from qatviz.errors import QatvizError, RunStateError
+from qatviz.errors import QatvizError, RecordError, RunStateError, SettingError
 from qatviz.export.progress import Progress
 from qatviz.protocol import values
 from qatviz.protocol.commands import Command
 from qatviz.remote import telemetry as t
+from qatviz.remote.address import candidates
 from qatviz.remote.calls import SIGNATURES, arguments_of
 from qatviz.remote.errors import FrameError, LinkError, error_form
 from qatviz.remote.forms import Arrays, form_of, value_of
@@ -27,6 +28,7 @@ from qatviz.remote.handshake import STRANGER_S, Viewer, admit, welcome, within
 from qatviz.remote.hosted_run import HostedRun, Subscription
 from qatviz.remote.link import Link
 from qatviz.remote.streams import Stream
+from qatviz.session.folders import runs_folder
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.recorded import RecordedRun
 from qatviz.session.request import OpenRequest, RunRequest
@@ -307,9 +309,7 @@ class Session:
         if cancelled is not None:
             cancelled.set()
 
-    def _call(
-        self, number: int, name: str, rows: Any, arrays: List[np.ndarray], cancelled: threading.Event
-    ) -> None:
+    def _call(self, number: int, name: str, rows: Any, arrays: List[np.ndarray], cancelled: threading.Event) -> None:
         """Execute a call, and send its result or error."""
         own: Arrays = []
         try:
@@ -330,8 +330,8 @@ class Session:
         own: Arrays = []
         if name == "prepare":
             return self._prepare(rows, own), own
-        if name == "attachable":
-            return self._attachable(rows, own), own
+        if name == "open":
+            return self._open(rows, own), own
         given = arguments_of(name, rows, arrays, self._server.handles(), _NO_RUN)
         signature = SIGNATURES[name]
         if signature.has_progress:
@@ -352,10 +352,20 @@ class Session:
             hosted = self._server.add(self._server.workplace.prepare(request, notices.append))
         return prepared_form(hosted, notices, arrays)
 
-    def _attachable(self, rows: Any, arrays: Arrays) -> Any:
-        """Return the newest run that trains; None if there is none."""
-        training = self._server.training()
-        return prepared_form(training[-1], [], arrays) if training else None
+    def _open(self, rows: Any, arrays: Arrays) -> Any:
+        """Open a run by its path or name; with an empty one the newest that trains, None if there is none."""
+        (run,) = values.sequence(rows, "arguments")
+        if not values.name(run, "run"):
+            training = self._server.training()
+            return prepared_form(training[-1], [], arrays) if training else None
+        folder = None
+        with contextlib.suppress(SettingError):  # there is no home directory
+            folder = runs_folder()
+        paths = candidates(run, folder)
+        found = next((path for path in paths if os.path.isdir(path)), None)
+        if found is None:
+            raise RecordError(f"there is no run {run!r}: none of the directories {', '.join(paths)} exists")
+        return self._prepare([OpenRequest(found).to_dict()], arrays)
 
 
 def prepared_form(hosted: HostedRun, notices: List[Notice], arrays: Arrays) -> Dict[str, Any]:

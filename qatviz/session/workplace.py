@@ -7,47 +7,33 @@ thread. The types of their parameters and results are also those of the calls to
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple
 from weakref import WeakKeyDictionary
 
-from qatviz.analysis.channels import ChannelsOverview
-from qatviz.analysis.comparison import Comparison
 from qatviz.analysis.drift import DriftQuestion, RunDrift
-from qatviz.analysis.predictions import Predictions
-from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import QatvizError
 from qatviz.export.progress import Progress
-from qatviz.presentation.example_pictures import ExamplePictures
-from qatviz.presentation.export_sizes import ExportSize
-from qatviz.presentation.previews import DataInfo
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
+from qatviz.session.folder_entries import Folder, FolderEntry
 from qatviz.session.prepared import Notify, Prepared
 from qatviz.session.request import RunRequest
-from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.run_handle import RunHandle
-from qatviz.telemetry.run_summary import Catalogue
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they import data and records, which would delay the window
+    from qatviz.analysis.channels import ChannelsOverview
+    from qatviz.analysis.comparison import Comparison
+    from qatviz.analysis.predictions import Predictions
+    from qatviz.analysis.sensitivity import RunSensitivity
+    from qatviz.presentation.example_pictures import ExamplePictures
+    from qatviz.presentation.export_sizes import ExportSize
+    from qatviz.presentation.previews import DataInfo
     from qatviz.session.drift import DriftFinder
     from qatviz.session.evaluation import Evaluator
     from qatviz.session.inspection import ModelInspector
-
-
-class FolderEntry(NamedTuple):
-    """File or folder: its name, whether it is a folder, and whether it is a run."""
-
-    name: str
-    is_folder: bool
-    is_run: bool = False
-
-
-class Folder(NamedTuple):
-    """Content of a folder: its absolute path, and its entries, folders first."""
-
-    path: str
-    entries: Tuple[FolderEntry, ...]
+    from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
+    from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
+    from qatviz.telemetry.run_summary import Catalogue
 
 
 class Workplace:
@@ -77,7 +63,7 @@ class Workplace:
         """Return the path of a new directory for a run; with an empty ``folder`` in the folder of runs."""
         raise NotImplementedError
 
-    def checkpoints(self, directory: str) -> Tuple[CheckpointInfo, ...]:
+    def checkpoints(self, directory: str) -> Tuple["CheckpointInfo", ...]:
         """Return the readable checkpoints of a recorded run, by step."""
         raise NotImplementedError
 
@@ -85,11 +71,11 @@ class Workplace:
         """Return the names of data sets, with descriptions."""
         raise NotImplementedError
 
-    def check_data(self, question: DataQuestion) -> DataInfo:
+    def check_data(self, question: "DataQuestion") -> "DataInfo":
         """Inspect a data set; raise QatvizError if it can't be used."""
         raise NotImplementedError
 
-    def check_model(self, question: ModelQuestion) -> ModelInfo:
+    def check_model(self, question: "ModelQuestion") -> "ModelInfo":
         """Inspect a model; raise QatvizError if it can't be used."""
         raise NotImplementedError
 
@@ -97,7 +83,7 @@ class Workplace:
         """Cancel the inspections of models in progress."""
         raise NotImplementedError
 
-    def read_runs(self, folder: str, progress: Progress) -> Catalogue:
+    def read_runs(self, folder: str, progress: Progress) -> "Catalogue":
         """Return the recorded runs of a folder; with an empty path of the folder of runs."""
         raise NotImplementedError
 
@@ -105,7 +91,7 @@ class Workplace:
         """Move a recorded run to the trash; raise QatvizError if that fails."""
         raise NotImplementedError
 
-    def compare(self, directories: Tuple[str, ...]) -> Comparison:
+    def compare(self, directories: Tuple[str, ...]) -> "Comparison":
         """Return the comparison of recorded runs."""
         raise NotImplementedError
 
@@ -113,7 +99,7 @@ class Workplace:
         """Evaluate settings on a run that has ended; ``directory`` is empty if it is not recorded."""
         raise NotImplementedError
 
-    def sensitivity(self, run: RunHandle, directory: str, measured: bool, progress: Progress) -> RunSensitivity:
+    def sensitivity(self, run: RunHandle, directory: str, measured: bool, progress: Progress) -> "RunSensitivity":
         """Return the sensitivity of a run that has ended."""
         raise NotImplementedError
 
@@ -121,15 +107,15 @@ class Workplace:
         """Return the errors of the layers of a run that has ended."""
         raise NotImplementedError
 
-    def channels(self, run: RunHandle, directory: str, progress: Progress) -> ChannelsOverview:
+    def channels(self, run: RunHandle, directory: str, progress: Progress) -> "ChannelsOverview":
         """Return the channels of the weights of a run that has ended."""
         raise NotImplementedError
 
-    def predict(self, run: RunHandle, directory: str, book: SettingsBook, progress: Progress) -> Predictions:
+    def predict(self, run: RunHandle, directory: str, book: SettingsBook, progress: Progress) -> "Predictions":
         """Predict held-out examples of a run that has ended under settings."""
         raise NotImplementedError
 
-    def pictures(self, run: RunHandle, directory: str, number: int) -> ExamplePictures:
+    def pictures(self, run: RunHandle, directory: str, number: int) -> "ExamplePictures":
         """Return the pictures of the first ``number`` held-out examples of a run."""
         raise NotImplementedError
 
@@ -145,7 +131,7 @@ class Workplace:
         step: Optional[int],
         form: str,
         options: Mapping[str, Any],
-    ) -> ExportSize:
+    ) -> "ExportSize":
         """Return the size of an export, which is not written; as `qatviz.session.sizes.size_at`."""
         raise NotImplementedError
 
@@ -165,7 +151,7 @@ class LocalWorkplace(Workplace):
 
     def __init__(self, move_to_trash: Callable[[str], None]):
         self._move_to_trash = move_to_trash
-        self._lock = threading.Lock()
+        self._lock, self._inspector_lock = threading.Lock(), threading.Lock()
         self._inspector: Optional[ModelInspector] = None
         #: Graphs of the runs that are still shown.
         self._evaluators: WeakKeyDictionary[RunHandle, Evaluator] = WeakKeyDictionary()
@@ -205,7 +191,7 @@ class LocalWorkplace(Workplace):
 
         return new_run_directory(network, folder or None)
 
-    def checkpoints(self, directory: str) -> Tuple[CheckpointInfo, ...]:
+    def checkpoints(self, directory: str) -> Tuple["CheckpointInfo", ...]:
         from qatviz.session.checkpoints import readable_checkpoints
 
         return tuple(readable_checkpoints(directory))
@@ -215,13 +201,13 @@ class LocalWorkplace(Workplace):
 
         return tuple((named.name, named.help) for named in NAMED_DATA)
 
-    def check_data(self, question: DataQuestion) -> DataInfo:
+    def check_data(self, question: "DataQuestion") -> "DataInfo":
         from qatviz.session.inspection import inspect_data
 
         return inspect_data(question)
 
-    def check_model(self, question: ModelQuestion) -> ModelInfo:
-        with self._lock:
+    def check_model(self, question: "ModelQuestion") -> "ModelInfo":
+        with self._inspector_lock:
             if self._inspector is None:
                 from qatviz.session.inspection import ModelInspector
 
@@ -232,7 +218,7 @@ class LocalWorkplace(Workplace):
         if self._inspector is not None:
             self._inspector.cancel()
 
-    def read_runs(self, folder: str, progress: Progress) -> Catalogue:
+    def read_runs(self, folder: str, progress: Progress) -> "Catalogue":
         from qatviz.errors import SettingError
         from qatviz.export.progress import Cancelled
         from qatviz.session.catalogue import read_catalogue
@@ -254,7 +240,7 @@ class LocalWorkplace(Workplace):
 
         delete_run(directory, self._move_to_trash)
 
-    def compare(self, directories: Tuple[str, ...]) -> Comparison:
+    def compare(self, directories: Tuple[str, ...]) -> "Comparison":
         from qatviz.session.comparison import read_comparison
 
         return read_comparison(directories)
@@ -271,7 +257,7 @@ class LocalWorkplace(Workplace):
                 self._evaluators[run] = evaluator_of(run, directory)
             return self._evaluators[run]
 
-    def sensitivity(self, run: RunHandle, directory: str, measured: bool, progress: Progress) -> RunSensitivity:
+    def sensitivity(self, run: RunHandle, directory: str, measured: bool, progress: Progress) -> "RunSensitivity":
         from qatviz.session.evaluation import ended_spec
         from qatviz.session.sensitivity import sensitivity_of
 
@@ -286,17 +272,17 @@ class LocalWorkplace(Workplace):
                 self._drifts[run] = DriftFinder(ended_spec(run, directory))
         return self._drifts[run].find(question, progress)
 
-    def channels(self, run: RunHandle, directory: str, progress: Progress) -> ChannelsOverview:
+    def channels(self, run: RunHandle, directory: str, progress: Progress) -> "ChannelsOverview":
         from qatviz.session.channels import channels_of_ended
 
         return channels_of_ended(run, directory, progress)
 
-    def predict(self, run: RunHandle, directory: str, book: SettingsBook, progress: Progress) -> Predictions:
+    def predict(self, run: RunHandle, directory: str, book: SettingsBook, progress: Progress) -> "Predictions":
         from qatviz.training.predictions import LARGEST_EXAMPLES
 
         return self._evaluator(run, directory).predict(book, LARGEST_EXAMPLES, progress)
 
-    def pictures(self, run: RunHandle, directory: str, number: int) -> ExamplePictures:
+    def pictures(self, run: RunHandle, directory: str, number: int) -> "ExamplePictures":
         from qatviz.session.predictions import held_out_pictures
 
         return held_out_pictures(run, lambda: self._evaluator(run, directory), number)
@@ -314,7 +300,7 @@ class LocalWorkplace(Workplace):
         step: Optional[int],
         form: str,
         options: Mapping[str, Any],
-    ) -> ExportSize:
+    ) -> "ExportSize":
         from qatviz.session.sizes import size_at
 
         return size_at(directory, checkpoint, book, step, form, options)

@@ -29,11 +29,13 @@ from qatviz.telemetry.run_handle import (
     BUILDING,
     FAILED,
     FINISHED,
+    HERE,
     NEW,
     PAUSED,
     RECORDED,
     RUNNING,
     STOPPED,
+    Connection,
     RunHandle,
 )
 
@@ -205,7 +207,7 @@ class RunModel(ShownMoments, WatchedResults):
         if self.run is None:
             return _NO_RUN
         if not self.ended and self.state in ACTIVE_STATES:
-            return ""
+            return self.run.connection.obstacle
         return _ENDED.get(self.state, _ENDED[STOPPED])
 
     def no_run_text(self, text: str) -> str:
@@ -353,6 +355,21 @@ class RunModel(ShownMoments, WatchedResults):
         them, if the watcher does not need the default.
         """
         self._watching.watch(None if self.ended else self.run, topic, watcher, is_on, request)
+
+    @property
+    def connection(self) -> Connection:
+        """Connection of the shown run."""
+        return HERE if self.run is None else self.run.connection
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether the shown run is in progress and accepts commands of this window."""
+        return self.run is not None and self.state in ACTIVE_STATES and not self.run.connection.obstacle
+
+    def leave_run(self) -> None:
+        """Show the run no longer; one that no other window can show is stopped."""
+        if self.run is not None:
+            self.run.leave()
 
     def request_stop(self) -> None:
         """Stop the shown run, if there is one and it has not ended."""

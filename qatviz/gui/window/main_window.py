@@ -89,6 +89,8 @@ class MainWindow(RunWindow):
 
     #: Emitted with a Prepared run to show in a new window.
     window_wanted = QtCore.pyqtSignal(object)
+    #: Emitted with the address of a machine to connect, how qatviz is called there, and the token of its server.
+    connection_wanted = QtCore.pyqtSignal(str, str, str)
     #: Emitted when the window has closed.
     closed = QtCore.pyqtSignal()
 
@@ -103,6 +105,7 @@ class MainWindow(RunWindow):
         self.frames = Frames(self)
         self.bridge = Bridge(self.model, self.frames, self)
         self._is_closed = False
+        self._asks_to_steer = ""  # name of the window whose request to steer is shown
         #: The state after the last change of settings, until a snapshot of it, or of a later one, is shown.
         self._unseen: Optional[BranchPoint] = None
         self._has_record_failed = False
@@ -113,7 +116,7 @@ class MainWindow(RunWindow):
         self._ending: List[RunHandle] = []
         self.recent = Recent(settings)
         self.chip = ChipUpdates(self.model, launcher, settings, self)
-        self.context = Context(self.model, self.edits, theme, settings)
+        self.context = Context(self.model, self.edits, theme, settings, launcher)
         self.panels = {kind.name: kind(self.context) for kind in PANELS}
         for panel in self.panels.values():
             self.frames.add(panel)
@@ -165,7 +168,7 @@ class MainWindow(RunWindow):
 
     def _leave_run(self) -> None:
         """Stop the shown run, if there is one, and drop its messages."""
-        self.model.request_stop()
+        self.model.leave_run()
         if self.model.run is not None:
             self._ending = [run for run in (*self._ending, self.model.run) if not run.wait(0)]
         self.banner.dismiss()
@@ -190,7 +193,7 @@ class MainWindow(RunWindow):
         self.banner.has_message.connect(banner_action.setVisible)
         self.banner.has_message.connect(holder.setVisible)
         self.banner.dismiss()
-        self.setStatusBar(StatusBar(self.model, self.frames, self.theme))
+        self.setStatusBar(StatusBar(self.model, self.frames, self.theme, self.launcher.place))
         self.docks = Docks(self, list(self.panels.values()))
         self._make_menus()
         self.resize(DEFAULT_SIZE)
@@ -252,6 +255,7 @@ class MainWindow(RunWindow):
         self.edits.refused.connect(lambda text: self.banner.show_message(text, WARNING))
         self.launcher.prepared.connect(self._on_prepared)
         self.launcher.failed.connect(self.show_failure)
+        self.launcher.connected.connect(self._on_connected)
         self.launcher.busy.connect(self.model.await_run)
         self.launcher.busy.connect(self.statusBar().show_busy)
         self.launcher.written.connect(lambda text: self.banner.show_message(text, GOOD))
@@ -284,7 +288,7 @@ class MainWindow(RunWindow):
 
     def _on_state(self) -> None:
         state, named = self.model.state, self.named
-        is_active = state in ACTIVE_STATES
+        is_active, connection = self.model.is_steered, self.model.connection
         for name in (
             "pause",
             "step",
@@ -299,7 +303,7 @@ class MainWindow(RunWindow):
         for name in ("evaluate", "more_bits", "fewer_bits"):
             named[name].setEnabled(is_active or self.model.ended)
             named[name].setToolTip(a.tooltip(name, "" if self.model.ended else self.model.unavailable_text()))
-        named["resume"].setEnabled(bool(self.directory) and not is_active)
+        named["resume"].setEnabled(bool(self.directory) and state not in ACTIVE_STATES)
         for name in ("fork", "fork_both", "sweep"):
             named[name].setEnabled(bool(self.directory))
         for name in ("close_run", "export", "report", "tensorboard", "load_recipe", "save_recipe"):
@@ -308,9 +312,27 @@ class MainWindow(RunWindow):
         named["pause"].setText(a.menu_text("pause", "Continue" if paused else "Pause"))
         named["pause"].setIconText("Continue" if paused else "Pause")
         named["pause"].setIcon(self._icon("play" if paused else "pause"))
-        title = self.model.title
-        self.setWindowTitle(f"{title} – qatviz" if title else "qatviz")
+        self.setWindowTitle(" – ".join(filter(None, [self.model.title, self.launcher.place, "qatviz"])))
+        named["steer"].setEnabled(bool(connection.steers) and not connection.has_asked and not connection.problem)
+        if connection.asks != self._asks_to_steer:
+            self._asks_to_steer = connection.asks
+            self._show_request_to_steer(connection.asks)
         self._on_edits()
+
+    def _show_request_to_steer(self, name: str) -> None:
+        """Show that another window asks to steer the run."""
+        run = self.model.run
+        if run is None or not name:
+            self.banner.dismiss()
+            return
+        text = f"{name} asks to steer this run. This window then only shows it."
+        self.banner.show_message(text, NOTE, "", "Hand over", lambda: run.answer(True))
+
+    def _on_connected(self) -> None:
+        text = (
+            f"Connected to {self.launcher.place}, where no run is in progress: start one with “New run…”, or open one."
+        )
+        self.banner.show_message(text, NOTE)
 
     def _icon(self, name: str) -> QtGui.QIcon:
         return icons.icon(name, self.theme.color("text"), self.theme.color("line"))
@@ -419,7 +441,7 @@ class MainWindow(RunWindow):
         runs = self._ending + ([self.model.run] if self.model.run is not None else [])
         deadline = time.monotonic() + timeout_s
         for run in runs:
-            run.request_stop()
+            run.leave()
         have_ended = [run.wait(max(0.0, deadline - time.monotonic())) for run in runs]
         return all(have_ended)
 

@@ -17,7 +17,17 @@ from qatviz.presentation.chip_texts import FLASH_HELP, RAM_HELP, TIME_HELP, brie
 from qatviz.presentation.evaluation_time import present_fraction, time_text
 from qatviz.presentation.score_texts import evaluation_lines, metric_title, of_output
 from qatviz.protocol import events
-from qatviz.telemetry.run_handle import BUILDING, FAILED, FINISHED, NEW, PAUSED, RECORDED, RUNNING, STOPPED
+from qatviz.telemetry.run_handle import (
+    BUILDING,
+    FAILED,
+    FINISHED,
+    NEW,
+    PAUSED,
+    RECORDED,
+    RUNNING,
+    STOPPED,
+    Connection,
+)
 
 REFRESH_MS = 250
 _LEFT_TIP = "Time until the last training step at the present speed, with evaluations."
@@ -51,17 +61,32 @@ STATE_TEXTS = {
 }
 
 
+#: Shown in place of the state while there is no connection to the run.
+CONNECTION_LOST = "connection lost"
+
+
 class StatusBar(QtWidgets.QStatusBar):
     """Status bar that shows the present numbers four times a second."""
 
-    def __init__(self, model: RunModel, frames: Frames, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self,
+        model: RunModel,
+        frames: Frames,
+        theme: Theme,
+        place: str = "",
+        parent: Optional[QtWidgets.QWidget] = None,
+    ):
         super().__init__(parent)
+        self._place = place
         self._model, self._frames, self._theme = model, frames, theme
         self.setSizeGripEnabled(False)
         self.setContentsMargins(0, 0, _GAP, 0)
         self.setMinimumWidth(1)  # fields are hidden where there is no room
         self.state = RichLabel()
         self.addWidget(self.state)
+        self.viewers = Label()
+        self.viewers.setToolTip("Windows that show this run, and the one that steers it.")
+        self.addWidget(self.viewers)
         self.busy = Label()
         self.busy.setToolTip("Work in the background.")
         self.addWidget(self.busy)
@@ -93,10 +118,14 @@ class StatusBar(QtWidgets.QStatusBar):
         """Show the present numbers."""
         model = self._model
         state = model.state
-        text = "● " + STATE_TEXTS.get(state, state)
-        color = getattr(self._theme.colors, _STATE_COLORS.get(state, "muted"))
-        self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {escape(model.title)}")
-        self.state.setToolTip(plain_tip("\n\n".join(["State of the run.", *model.notes])))
+        connection = model.connection
+        text = "● " + (CONNECTION_LOST if connection.problem else STATE_TEXTS.get(state, state))
+        color = getattr(self._theme.colors, "bad" if connection.problem else _STATE_COLORS.get(state, "muted"))
+        text += f" on {self._place}" if self._place else ""
+        self.state.setText(f"<span style='color:{color}'>{escape(text)}</span>&nbsp; {escape(model.title)}")
+        about = ["State of the run.", connection_text(connection), *model.notes]
+        self.state.setToolTip(plain_tip("\n\n".join(filter(None, about))))
+        self.viewers.setText(viewers_text(connection))
         running = state == RUNNING
         speed = model.steps_per_second() if running else math.nan
         interval = model.book.run.evaluation_interval if model.book is not None else 0
@@ -177,6 +206,26 @@ class StatusBar(QtWidgets.QStatusBar):
         if model.applied_at:
             lines.append(f"The last change of settings took effect at step {max(model.applied_at.values()):,}.")
         return "\n".join(lines)
+
+
+def viewers_text(connection: Connection) -> str:
+    """Return the number of windows that show a run on another machine, and which of them steers it."""
+    if not connection.viewers:
+        return ""
+    steers = f"{connection.steers} steers" if connection.steers else "this one steers"
+    return f"{len(connection.viewers)} windows, {steers}"
+
+
+def connection_text(connection: Connection) -> str:
+    """Return where a run is and who shows it; empty for a run in this process."""
+    if not connection.place:
+        return ""
+    lines = [f"The run is on {connection.place}: its files are there, and it goes on without a window."]
+    if connection.problem:
+        lines.append(f"The connection is lost: {connection.problem}. It is made again as soon as possible.")
+    if connection.viewers:
+        lines.append(f"Windows: {', '.join(connection.viewers)}.")
+    return "\n".join(lines)
 
 
 def time_left_text(seconds: float) -> str:

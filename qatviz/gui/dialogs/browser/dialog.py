@@ -9,6 +9,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.browser.labels import LabelsForm
 from qatviz.gui.dialogs.browser.table import RunsTable
+from qatviz.gui.dialogs.files_there import ask_folder
 from qatviz.gui.dialogs.records_window import READING, RecordsWindow, push_button
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.folders import folder_of_runs
@@ -38,7 +39,7 @@ class RunsDialog(RecordsWindow):
 
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(context, launcher, "runs", _SIZE, -_FORM_WIDTH, parent)
-        self.setWindowTitle("Runs – qatviz")
+        self.setWindowTitle(" – ".join(filter(None, ["Runs", launcher.place, "qatviz"])))
         self._folder = folder_of_runs(context.settings)
         self._catalogue: Optional[Catalogue] = None
         self._setup_ui()
@@ -128,7 +129,7 @@ class RunsDialog(RecordsWindow):
         self._update()
 
     def _on_choose(self) -> None:
-        folder = QtWidgets.QFileDialog.getExistingDirectory(self, "Folder of runs", self._folder)
+        folder = ask_folder(self, "Folder of runs", self._folder)
         if folder:
             self.show_folder(folder)
 

@@ -139,7 +139,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.augment_flip.setToolTip(FLIP.help)
         self.rates = RateCurve(self._theme)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
-        self.steps, self.out = StepsField(), OutField(self._settings)
+        self.steps, self.out = StepsField(), OutField(self._settings, context.launcher)
         widgets: Dict[str, QtWidgets.QWidget] = {**self.numbers, **self.data_options.widgets}
         widgets.update({name: getattr(self, name) for name in LABELS if name not in widgets})
         self.fields: Dict[str, Field] = {name: Field(widgets[name], self._theme) for name in LABELS}
