@@ -282,8 +282,10 @@ class RemoteRun(RunHandle):
                 values.whole(branch, "branch"), values.step(step), values.optional_whole(position, "position")
             )
         self._mirror.fill(NewBranch(values.whole(header["branch"], "branch"), parent))
-        for event in values.sequence(header["events"], "events"):
-            self._mirror.fill(event_from(values.mapping(event, "event")))
+        for item in values.sequence(header["events"], "events"):
+            found = event_from(values.mapping(item, "event"))
+            if isinstance(found, events.Evaluated):
+                self._mirror.fill(found)
 
     def _on_filled(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         self._mirror.end_filling(values.whole(header["step"], "step", -1))

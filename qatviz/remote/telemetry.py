@@ -105,7 +105,8 @@ class StepRows(NamedTuple):
         """Return the step records."""
         rows = zip(self.steps.tolist(), self.scalars.tolist(), self.values, self.losses)
         return [
-            StepRecord(step, *scalars, read_only(measures), read_only(own)) for step, scalars, measures, own in rows
+            StepRecord(step, seconds, loss, rate, read_only(measures), read_only(own))
+            for step, (seconds, loss, rate), measures, own in rows
         ]
 
 

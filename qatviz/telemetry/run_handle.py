@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import Any, Collection, List, Mapping, NamedTuple, Optional, Tuple
 
+from qatviz.errors import RunStateError
 from qatviz.protocol.commands import Command
 from qatviz.telemetry.history import History
 
@@ -133,10 +134,22 @@ class RunHandle(ABC):
         self.request_stop()
 
     def show_only(self, tensors: Optional[Collection[str]]) -> None:
-        """Request histograms in snapshots only for ``tensors``; for all with None. A run in this process sends all."""
+        """Request histograms in snapshots only for ``tensors``; for all with None.
+
+        By default, a run sends all, which costs nothing in its own process.
+        """
+        return
 
     def ask_to_steer(self) -> None:
-        """Ask the window that steers the run to hand over to this one."""
+        """Ask the window that steers the run to hand over to this one.
+
+        Raises
+        ------
+        RunStateError
+            If no other window can show the run.
+        """
+        raise RunStateError("no other window shows this run")
 
     def answer(self, hands_over: bool) -> None:
-        """Hand over to the window that asks to steer, or refuse."""
+        """Hand over to the window that asks to steer, or refuse; raises like :meth:`ask_to_steer`."""
+        raise RunStateError("no other window shows this run")

@@ -325,8 +325,9 @@ class MainWindow(RunWindow):
         if run is None or not name:
             self.banner.dismiss()
             return
+        answer = run.answer
         text = f"{name} asks to steer this run. This window then only shows it."
-        self.banner.show_message(text, NOTE, "", "Hand over", lambda: run.answer(True))
+        self.banner.show_message(text, NOTE, "", "Hand over", lambda: answer(True))
 
     def _on_connected(self) -> None:
         text = (
