@@ -5,21 +5,23 @@ Modules are imported on first use, so that the window opens early.
 
 import sys
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from PyQt5 import QtCore
 
 from qatviz.analysis.drift import DriftQuestion
+from qatviz.app.export_there import ExportThere
 from qatviz.app.trash import move_to_trash
+from qatviz.atomic_files import atomic_file
 from qatviz.errors import explanation
 from qatviz.export.progress import Progress
 from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
-from qatviz.option_names import option_name
+from qatviz.session.export_process import export_arguments, export_environment
 from qatviz.session.folder_entries import Folder
 from qatviz.session.prepared import Notice, Prepared
-from qatviz.session.processes import python_path
 from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.session.sweep_request import Begun, SweepRequest
@@ -36,15 +38,8 @@ if TYPE_CHECKING:
     from qatviz.remote.remote_workplace import RemoteWorkplace
     from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
+    from qatviz.telemetry.record.labels import RunLabels
 
-#: Variables that limit computing libraries to one thread in an export; training uses the others.
-_ONE_THREAD = (
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-)
 #: Shown while a run is prepared, or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 EVALUATING = "Evaluating settings…"
@@ -148,6 +143,9 @@ class AppLauncher(Launcher):
     def delete_run(self, directory: str) -> None:
         self.workplace.delete_run(directory)
 
+    def write_labels(self, directory: str, labels: "RunLabels") -> "RunLabels":
+        return self.workplace.write_labels(directory, labels)
+
     def read_comparison(self, directories: Sequence[str]) -> None:
         chosen = tuple(directories)
         if chosen in self._comparing:  # it is read already
@@ -215,13 +213,25 @@ class AppLauncher(Launcher):
         self._start("Writing TensorBoard files…", tensorboard_job(model, directory), self.written.emit)
 
     def write_report(self, model: RunModel, directory: str, path: str) -> None:
-        from qatviz.session.report import report_job
+        from qatviz.session.report import known_results, report_job
 
-        self._start(
-            "Writing the report…",
-            report_job(model, directory, path),
-            lambda written: self.report_written.emit(str(written.path)),
-        )
+        if self.place:
+            known, goal = known_results(model), None if model.chip is None else model.chip.target
+
+            def write_page() -> str:
+                page = self.workplace.report(directory, known, goal)
+                with atomic_file(path) as file:
+                    file.write(page)
+                return path
+
+            job: Callable[[], Any] = write_page
+        else:
+            job = report_job(model, directory, path)
+
+        def deliver(written: Any) -> None:
+            self.report_written.emit(str(getattr(written, "path", written)))
+
+        self._start("Writing the report…", job, deliver)
 
     def evaluate(self, run: RunHandle, directory: str, book: "SettingsBook") -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
@@ -287,17 +297,12 @@ class AppLauncher(Launcher):
         return tuple(FORMATS.values())
 
     def export_command(self, request: ExportRequest) -> ExportCommand:
-        from qatviz.session.checkpoints import keep_checkpoint
-
         assert request.checkpoint is not None, "the window has saved the present state"
-        checkpoint = keep_checkpoint(request.directory, request.checkpoint)  # permanent, so that the export can read it
-        arguments = ["export", request.directory, "--progress"]
-        named = {"format": request.format, "out": request.out, "checkpoint": checkpoint, "examples": request.examples}
-        for name, value in {**named, **request.options}.items():
-            if value is not None and value is not False:
-                arguments += [option_name(name)] if value is True else [option_name(name), str(value)]
-        environment = dict(dict.fromkeys(_ONE_THREAD, "1"), PYTHONPATH=python_path())
-        return ExportCommand(sys.executable, ["-m", "qatviz", *arguments], environment)
+        # Permanent, so that the export can read it.
+        kept = replace(request, checkpoint=self.workplace.keep_checkpoint(request.directory, request.checkpoint))
+        if self.place:
+            return ExportThere(lambda progress: self.workplace.export(kept, progress))
+        return ExportCommand(sys.executable, export_arguments(kept), export_environment())
 
     def settings_at(self, directory: str, checkpoint: str) -> Tuple["SettingsBook", int]:
         return self.workplace.settings_at(directory, checkpoint)

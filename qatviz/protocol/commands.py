@@ -231,6 +231,8 @@ class UnknownCommand(Command):
     name: str
 
 
+#: Commands that do not change a run: any of its viewers may send them.
+HARMLESS = (TakeSnapshot, InspectTensor)
 #: Commands that can be scheduled.
 SettingsCommand = Union[ChangeSettings, ApplyPreset]
 #: Classes of commands by the names that their JSON-able forms have.

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from qatviz.analysis.channels import ChannelsOverview
+from qatviz.analysis.chip.targets import Target
 from qatviz.analysis.comparison import Comparison
 from qatviz.analysis.predictions import Predictions
 from qatviz.analysis.sensitivity import RunSensitivity
@@ -16,9 +17,11 @@ from qatviz.presentation.export_sizes import ExportSize
 from qatviz.presentation.previews import DataInfo
 from qatviz.remote.errors import FrameError
 from qatviz.remote.forms import Arrays, form_of, value_of
+from qatviz.report.run_data import KnownResults
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.workplace import Workplace
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
+from qatviz.telemetry.record.labels import RunLabels
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.telemetry.run_summary import Catalogue
 
@@ -34,10 +37,13 @@ _NAMES: Dict[str, Any] = {
         DataQuestion,
         ExamplePictures,
         ExportSize,
+        KnownResults,
         ModelInfo,
         ModelQuestion,
         Predictions,
+        RunLabels,
         RunSensitivity,
+        Target,
     )
 }
 
@@ -63,6 +69,8 @@ PLAIN = (
     "settings_at",
     "export_size",
     "keep_checkpoint",
+    "write_labels",
+    "report",
 )
 
 

@@ -59,6 +59,9 @@ def form_of(value: Any, arrays: Arrays) -> Any:
     if isinstance(value, np.ndarray):
         arrays.append(value)
         return len(arrays) - 1
+    if isinstance(value, bytes):
+        arrays.append(np.frombuffer(value, np.uint8))
+        return len(arrays) - 1
     for kind, form in _OWN_FORMS.items():
         if isinstance(value, kind):
             return form.to(value, arrays)
@@ -111,6 +114,8 @@ def _value(kind: Any, form: Any, arrays: Sequence[np.ndarray]) -> Any:
         return _plain(values.mapping(form, "mapping"))
     if kind is np.ndarray:
         return arrays[values.whole(form, "number of an array", 0, len(arrays) - 1)]
+    if kind is bytes:
+        return arrays[values.whole(form, "number of an array", 0, len(arrays) - 1)].tobytes()
     if kind in _PLAIN:
         return _PLAIN[kind](form)
     for known, own in _OWN_FORMS.items():

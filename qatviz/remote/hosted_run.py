@@ -8,7 +8,7 @@ from typing import Any, Deque, Dict, Iterator, List, NamedTuple, Optional, Set, 
 import numpy as np
 
 from qatviz.errors import QatvizError, RunStateError
-from qatviz.protocol.commands import Command
+from qatviz.protocol.commands import HARMLESS, Command
 from qatviz.protocol.events import Event
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot, StepRecord
@@ -231,8 +231,9 @@ class HostedRun:
 
     def subscribe(self, viewer: Viewer, link: Link, received: int, tail: t.Tail) -> Subscription:
         """Pass all that follows, and the events after the first ``received`` ones, to a viewer."""
-        subscription = Subscription(self, viewer, link, tail)
         with self._lock:
+            viewer = viewer._replace(name=self._distinct_name(viewer))
+            subscription = Subscription(self, viewer, link, tail)
             self._subscriptions = [known for known in self._subscriptions if known.viewer.id != viewer.id]
             for number, logged in enumerate(self._log[received:], received + 1):
                 subscription.channel.put_event(_Numbered(number, logged.event))
@@ -246,6 +247,14 @@ class HostedRun:
             self._announce()
         link.add_feed(subscription.next_frame)
         return subscription
+
+    def _distinct_name(self, viewer: Viewer) -> str:
+        """Return the name of a viewer, with a number if others of the same name show the run."""
+        taken = {known.viewer.name for known in self._subscriptions if known.viewer.id != viewer.id}
+        if self._steering is not None and self._steering.id != viewer.id:
+            taken.add(self._steering.name)
+        names = [viewer.name, *(f"{viewer.name} ({number})" for number in range(2, len(taken) + 2))]
+        return next(name for name in names if name not in taken)
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Pass nothing more to a viewer, whose connection has ended or which has closed the run."""
@@ -325,7 +334,8 @@ class HostedRun:
         with self._lock:
             if id in self._known:
                 return
-            if self._steering is not None and self._steering.id != viewer.id:
+            steers = self._steering is None or self._steering.id == viewer.id
+            if self._steering is not None and not steers and not isinstance(command, HARMLESS):
                 raise RunStateError(f"{self._steering.name} steers this run")
             self.run.send(command, id)
             self._known.add(id)

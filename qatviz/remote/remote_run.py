@@ -9,7 +9,7 @@ import numpy as np
 from qatviz.errors import RunStateError
 from qatviz.protocol import events, values
 from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.commands import Command, Stop, new_id
+from qatviz.protocol.commands import HARMLESS, Command, Stop, new_id
 from qatviz.protocol.events import event_from
 from qatviz.remote import telemetry as t
 from qatviz.remote.errors import FrameError
@@ -141,7 +141,7 @@ class RemoteRun(RunHandle):
             if self._ended.is_set():
                 raise RunStateError(f"{type(command).__name__}: the run has ended")
             steers = self.connection.steers
-            if steers:
+            if steers and not isinstance(command, HARMLESS):
                 raise RunStateError(f"{steers} steers this run")
             self._number += 1
             id = id or f"{self._origin}-{self._number}"

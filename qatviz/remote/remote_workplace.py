@@ -1,11 +1,12 @@
 """Workplace on another machine: its methods are calls to a server there."""
 
 import contextlib
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.analysis.channels import ChannelsOverview
+from qatviz.analysis.chip.targets import Target
 from qatviz.analysis.comparison import Comparison
 from qatviz.analysis.drift import DriftQuestion, RunDrift
 from qatviz.analysis.predictions import Predictions
@@ -23,14 +24,18 @@ from qatviz.protocol.timeline import LoggedEvent
 from qatviz.remote.calls import SIGNATURES, arguments_form
 from qatviz.remote.client import QUICK_S, Client
 from qatviz.remote.errors import FrameError, LinkError
+from qatviz.remote.exports import fetched_export
 from qatviz.remote.forms import form_of, value_of
 from qatviz.remote.remote_run import RemoteRun
+from qatviz.report.run_data import KnownResults
 from qatviz.session.folder_entries import Folder
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.prepared import Notice, Notify, Prepared
+from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import RunRequest
 from qatviz.session.workplace import Workplace
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
+from qatviz.telemetry.record.labels import RunLabels
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.telemetry.run_summary import Catalogue
 
@@ -179,6 +184,18 @@ class RemoteWorkplace(Workplace):
     ) -> ExportSize:
         found: ExportSize = self._call("export_size", directory, checkpoint, book, step, form, options)
         return found
+
+    def write_labels(self, directory: str, labels: RunLabels) -> RunLabels:
+        written: RunLabels = self._call("write_labels", directory, labels, timeout_s=QUICK_S)
+        return written
+
+    def report(self, directory: str, known: KnownResults, goal: Optional[Target]) -> bytes:
+        page: bytes = self._call("report", directory, known, goal)
+        return page
+
+    def export(self, request: ExportRequest, progress: Progress) -> Dict[str, Any]:
+        """Export there, then fetch the files and write them here."""
+        return fetched_export(self.client, request, progress)
 
     def keep_checkpoint(self, directory: str, checkpoint: str) -> str:
         name: str = self._call("keep_checkpoint", directory, checkpoint)

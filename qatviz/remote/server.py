@@ -22,6 +22,7 @@ from qatviz.remote import telemetry as t
 from qatviz.remote.address import candidates
 from qatviz.remote.calls import SIGNATURES, arguments_of
 from qatviz.remote.errors import FrameError, LinkError, error_form
+from qatviz.remote.exports import ExportedFiles
 from qatviz.remote.forms import Arrays, form_of, value_of
 from qatviz.remote.frames import FROM_VIEWER
 from qatviz.remote.handshake import STRANGER_S, Viewer, admit, welcome, within
@@ -185,6 +186,7 @@ class Session:
         self._subscriptions: Dict[str, Subscription] = {}
         self._calls: Dict[int, threading.Thread] = {}
         self._cancelled: Dict[int, threading.Event] = {}
+        self._exports = ExportedFiles()
         self._handlers = {
             "call": self._on_call,
             "cancel": self._on_cancel,
@@ -209,6 +211,7 @@ class Session:
             calls = list(self._calls.values())
         for thread in calls:
             thread.join()
+        self._exports.close()
 
     def _on_end(self, reason: str) -> None:
         with self._lock:
@@ -217,6 +220,7 @@ class Session:
                 cancelled.set()
         for subscription in subscriptions:
             subscription.run.unsubscribe(subscription)
+        self._exports.close()
         self._server.left(self)
 
     def _on_frame(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
@@ -281,7 +285,8 @@ class Session:
         self._subscription(header).show(visible)
 
     def _on_steer(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        self._subscription(header).run.ask_to_steer(self.viewer)
+        subscription = self._subscription(header)
+        subscription.run.ask_to_steer(subscription.viewer)
 
     def _on_answer(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         self._subscription(header).run.answer(self.viewer, values.boolean(header["hands_over"], "hands_over"))
@@ -332,6 +337,13 @@ class Session:
             return self._prepare(rows, own), own
         if name == "open":
             return self._open(rows, own), own
+        if name == "export":
+            return self._exports.export(self._server.workplace, rows, progress), own
+        if name == "read":
+            return form_of(self._exports.read(rows), own), own
+        if name == "forget":
+            self._exports.forget(rows)
+            return None, own
         given = arguments_of(name, rows, arrays, self._server.handles(), _NO_RUN)
         signature = SIGNATURES[name]
         if signature.has_progress:

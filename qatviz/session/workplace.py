@@ -6,8 +6,9 @@ thread. The types of their parameters and results are also those of the calls to
 
 import contextlib
 import os
+import tempfile
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
 from weakref import WeakKeyDictionary
 
 from qatviz.analysis.drift import DriftQuestion, RunDrift
@@ -17,22 +18,26 @@ from qatviz.protocol.events import Evaluated
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.folder_entries import Folder, FolderEntry
 from qatviz.session.prepared import Notify, Prepared
+from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import RunRequest
 from qatviz.telemetry.run_handle import RunHandle
 
 if TYPE_CHECKING:  # they import data and records, which would delay the window
     from qatviz.analysis.channels import ChannelsOverview
+    from qatviz.analysis.chip.targets import Target
     from qatviz.analysis.comparison import Comparison
     from qatviz.analysis.predictions import Predictions
     from qatviz.analysis.sensitivity import RunSensitivity
     from qatviz.presentation.example_pictures import ExamplePictures
     from qatviz.presentation.export_sizes import ExportSize
     from qatviz.presentation.previews import DataInfo
+    from qatviz.report.run_data import KnownResults
     from qatviz.session.drift import DriftFinder
     from qatviz.session.evaluation import Evaluator
     from qatviz.session.inspection import ModelInspector
     from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
+    from qatviz.telemetry.record.labels import RunLabels
     from qatviz.telemetry.run_summary import Catalogue
 
 
@@ -133,6 +138,18 @@ class Workplace:
         options: Mapping[str, Any],
     ) -> "ExportSize":
         """Return the size of an export, which is not written; as `qatviz.session.sizes.size_at`."""
+        raise NotImplementedError
+
+    def write_labels(self, directory: str, labels: "RunLabels") -> "RunLabels":
+        """Write the labels of a recorded run, and return them in their normal form."""
+        raise NotImplementedError
+
+    def report(self, directory: str, known: "KnownResults", goal: Optional["Target"]) -> bytes:
+        """Return the report of a recorded run, an HTML file, with results that are known; ``goal`` is the chip."""
+        raise NotImplementedError
+
+    def export(self, request: ExportRequest, progress: Progress) -> Dict[str, Any]:
+        """Export a checkpoint to a path on the machine of the caller, and return the record of the proof."""
         raise NotImplementedError
 
     def keep_checkpoint(self, directory: str, checkpoint: str) -> str:
@@ -304,6 +321,25 @@ class LocalWorkplace(Workplace):
         from qatviz.session.sizes import size_at
 
         return size_at(directory, checkpoint, book, step, form, options)
+
+    def write_labels(self, directory: str, labels: "RunLabels") -> "RunLabels":
+        from qatviz.telemetry.record.labels import write_labels
+
+        return write_labels(directory, labels)
+
+    def report(self, directory: str, known: "KnownResults", goal: Optional["Target"]) -> bytes:
+        from qatviz.session.report import write_recorded
+
+        with tempfile.TemporaryDirectory(prefix="qatviz-") as folder:
+            path = os.path.join(folder, "report.html")
+            write_recorded(directory, path, known=known, goal=goal)
+            with open(path, "rb") as file:
+                return file.read()
+
+    def export(self, request: ExportRequest, progress: Progress) -> Dict[str, Any]:
+        from qatviz.session.export_process import run_export
+
+        return run_export(request, progress)
 
     def keep_checkpoint(self, directory: str, checkpoint: str) -> str:
         from qatviz.session.checkpoints import keep_checkpoint

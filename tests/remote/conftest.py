@@ -6,7 +6,8 @@ import sys
 import pytest
 from remote_stage import Stage
 
-sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "gui"))
+_TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.append(os.path.join(_TESTS, "gui"))
 
 
 @pytest.fixture

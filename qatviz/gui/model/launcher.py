@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # they import data and records, which would delay the window
     from qatviz.session.folder_entries import Folder
     from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
+    from qatviz.telemetry.record.labels import RunLabels
 
 
 class Launcher(QtCore.QObject):
@@ -139,6 +140,10 @@ class Launcher(QtCore.QObject):
 
     def delete_run(self, directory: str) -> None:
         """Move a recorded run to the trash; raise QatvizError if that fails."""
+        raise NotImplementedError
+
+    def write_labels(self, directory: str, labels: "RunLabels") -> "RunLabels":
+        """Write the labels of a recorded run, and return them in their normal form; raise QatvizError if that fails."""
         raise NotImplementedError
 
     def read_comparison(self, directories: Sequence[str]) -> None:

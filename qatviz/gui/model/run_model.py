@@ -18,7 +18,7 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.commands import Command
+from qatviz.protocol.commands import HARMLESS, Command
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues, phase
 from qatviz.protocol.timeline import LoggedEvent, Timeline
@@ -342,6 +342,8 @@ class RunModel(ShownMoments, WatchedResults):
         """
         if self.run is None:
             raise RunStateError("no run is open")
+        if self.run.connection.steers and not isinstance(command, HARMLESS):
+            raise RunStateError(self.run.connection.obstacle)
         self.sending.emit(command)
         try:
             return self.run.send(command)

@@ -72,6 +72,8 @@ PANELS: Tuple[Type[Panel], ...] = (
 #: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
 #: waited for at the end of the program.
 CLOSING_S = 2.5
+#: Reason why several runs can't be trained at once from a window on another machine.
+_ONLY_HERE = "Several runs at once are begun on {0} itself: qatviz ab, qatviz sweep. “Browse runs…” shows them."
 DEFAULT_SIZE = QtCore.QSize(1280, 800)
 
 
@@ -304,8 +306,12 @@ class MainWindow(RunWindow):
             named[name].setEnabled(is_active or self.model.ended)
             named[name].setToolTip(a.tooltip(name, "" if self.model.ended else self.model.unavailable_text()))
         named["resume"].setEnabled(bool(self.directory) and state not in ACTIVE_STATES)
-        for name in ("fork", "fork_both", "sweep"):
-            named[name].setEnabled(bool(self.directory))
+        named["fork"].setEnabled(bool(self.directory))
+        for name in ("fork_both", "sweep"):
+            named[name].setEnabled(bool(self.directory) and not self.launcher.place)
+            named[name].setToolTip(
+                a.tooltip(name, _ONLY_HERE.format(self.launcher.place) if self.launcher.place else "")
+            )
         for name in ("close_run", "export", "report", "tensorboard", "load_recipe", "save_recipe"):
             named[name].setEnabled(self.prepared is not None)
         paused = state == PAUSED
@@ -430,6 +436,10 @@ class MainWindow(RunWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QtGui.QDropEvent) -> None:
+        if self.launcher.place:
+            text = f"This window shows files of {self.launcher.place}: files of this machine can't be opened in it."
+            self.banner.show_message(text, WARNING)
+            return
         self.handlers.open_path(event.mimeData().urls()[0].toLocalFile())
 
     def close_without_asking(self) -> None:

@@ -77,7 +77,7 @@ class StatusBar(QtWidgets.QStatusBar):
         parent: Optional[QtWidgets.QWidget] = None,
     ):
         super().__init__(parent)
-        self._place = place
+        self._place, self._state_text = place, ""
         self._model, self._frames, self._theme = model, frames, theme
         self.setSizeGripEnabled(False)
         self.setContentsMargins(0, 0, _GAP, 0)
@@ -122,10 +122,15 @@ class StatusBar(QtWidgets.QStatusBar):
         text = "● " + (CONNECTION_LOST if connection.problem else STATE_TEXTS.get(state, state))
         color = getattr(self._theme.colors, "bad" if connection.problem else _STATE_COLORS.get(state, "muted"))
         text += f" on {self._place}" if self._place else ""
-        self.state.setText(f"<span style='color:{color}'>{escape(text)}</span>&nbsp; {escape(model.title)}")
+        title = "" if self._place else f"&nbsp; {escape(model.title)}"  # the title bar has it, too
+        self.state.setText(f"<span style='color:{color}'>{escape(text)}</span>{title}")
         about = ["State of the run.", connection_text(connection), *model.notes]
         self.state.setToolTip(plain_tip("\n\n".join(filter(None, about))))
-        self.viewers.setText(viewers_text(connection))
+        shown = viewers_text(connection)
+        if self._place and (text, shown) != (self._state_text, self.viewers.text()):
+            self.viewers.setText(shown)
+            self._state_text = text
+            self._set_widths()
         running = state == RUNNING
         speed = model.steps_per_second() if running else math.nan
         interval = model.book.run.evaluation_interval if model.book is not None else 0
@@ -172,7 +177,10 @@ class StatusBar(QtWidgets.QStatusBar):
 
         Where there is no room for all fields, the first ones are hidden.
         """
-        metrics, room = self.fontMetrics(), self.width() - self.fontMetrics().horizontalAdvance(_STATE_ROOM) - _GAP
+        metrics = self.fontMetrics()
+        # Of a run on another machine, its place and who steers it come before numbers, and the title, which the window has.
+        stated = [f"{self._state_text}  {self.viewers.text()}" + 6 * " "] if self._place else []
+        room = self.width() - max(map(metrics.horizontalAdvance, [_STATE_ROOM, *stated])) - _GAP
         for name, _, widest in reversed(_FIELDS):
             width = max(metrics.horizontalAdvance(text) for text in (widest, self._longest.get(name, "")))
             room -= width + _GAP

@@ -128,7 +128,7 @@ class WindowActions:
         ask_for_file(
             window,
             "Save report",
-            os.path.join(directory or figures_folder(window.settings), "report.html"),
+            os.path.join((not window.launcher.place and directory) or figures_folder(window.settings), "report.html"),
             "HTML (*.html)",
             lambda path: window.launcher.write_report(window.model, directory, path),
         )

@@ -40,6 +40,7 @@ class RunsDialog(RecordsWindow):
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(context, launcher, "runs", _SIZE, -_FORM_WIDTH, parent)
         self.setWindowTitle(" – ".join(filter(None, ["Runs", launcher.place, "qatviz"])))
+        self._write_labels = launcher.write_labels if launcher.place else write_labels
         self._folder = folder_of_runs(context.settings)
         self._catalogue: Optional[Catalogue] = None
         self._setup_ui()
@@ -53,7 +54,7 @@ class RunsDialog(RecordsWindow):
         self.search = QtWidgets.QLineEdit(accessibleName="Search", clearButtonEnabled=True)
         self.search.setPlaceholderText("Search: words of names, networks, data, notes; #tag")
         self.table = RunsTable(self.context.theme)
-        self.form = LabelsForm()
+        self.form = LabelsForm(self._write_labels)
         self.empty = EmptyText(self.table.viewport())
         self.status = Label()
         self.choose = push_button("Folder…", "Show the runs of another folder")
@@ -201,7 +202,7 @@ class RunsDialog(RecordsWindow):
     def _on_renamed(self, run: RunSummary, name: str) -> None:
         is_default = name.strip() == os.path.basename(run.directory)
         try:
-            write_labels(run.directory, run.labels._replace(name="" if is_default else name))
+            self._write_labels(run.directory, run.labels._replace(name="" if is_default else name))
         except QatvizError as error:
             self.show_failure(str(error))
         self._read_again()
