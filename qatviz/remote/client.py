@@ -24,6 +24,8 @@ from qatviz.remote.streams import Stream
 
 #: Seconds before each attempt to connect again; the last one counts for all further ones.
 _PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+#: Seconds that the last frames, such as the command that starts a run, may take at the end.
+_FLUSH_S = 2.0
 #: Seconds between two looks at whether a call is still wanted.
 _LOOK_S = 0.1
 #: Seconds that a call on the window's thread may take.
@@ -99,6 +101,7 @@ class Client:
         with self._lock:
             link, threads = self._link, list(self._threads)
         if link is not None:
+            link.flush(_FLUSH_S)
             link.end()
             link.join()
         for thread in threads:

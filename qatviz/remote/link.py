@@ -64,7 +64,7 @@ class Link:
         self._sent = self._acknowledged = 0  # bytes of feeds
         self._received = self._unacknowledged = 0
         self._news = 0  # number of changes, so that none is missed between two looks
-        self._ended, self._reason = False, ""
+        self._ended, self._reason, self._is_writing = False, "", False
         self._heard = time.monotonic()
         self._quit = threading.Event()
         targets = (("reader", self._read), ("writer", self._write), ("watch", self._watch))
@@ -122,6 +122,11 @@ class Link:
         self._stream.close()
         self._on_end(reason)
 
+    def flush(self, timeout_s: float) -> None:
+        """Wait until all frames that were sent are written, at most ``timeout_s``."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or not (self._waiting or self._is_writing), timeout_s)
+
     def join(self) -> None:
         """Wait until the threads have ended; may not be called on one of them."""
         for thread in self._threads:
@@ -176,6 +181,9 @@ class Link:
                 if frame is None:
                     return
                 self._stream.write(frame)
+                with self._changed:
+                    self._is_writing = False
+                    self._notify()
         except OSError as error:
             self.end(self._stream.complaint() or f"the connection has ended: {error.strerror or error}")
         except Exception as error:
@@ -192,6 +200,7 @@ class Link:
                     frame = self._waiting.popleft()
                     self._waiting_bytes -= len(frame)
                     self._sent += len(frame)
+                    self._is_writing = True
                     return frame
                 news = self._news
                 feeds = list(self._feeds) if self._sent - self._acknowledged < WINDOW else []
