@@ -77,6 +77,7 @@ THIRD_PARTY = [
     ("qatviz.export.onnx.runtime", NUMERIC | {"onnxruntime"}),
     ("qatviz.gui", NUMERIC | WINDOW),
     ("qatviz.session.progress", TERMINAL),
+    ("qatviz.remote", NUMERIC),
     ("qatviz.session.folders", {"platformdirs"}),
     ("qatviz.session", NUMERIC),
     ("qatviz.app", WINDOW),
@@ -119,6 +120,7 @@ KNOWN_TO_GUI = (
     "qatviz.telemetry",
     "qatviz.protocol",
     "qatviz.presentation",
+    "qatviz.session.folder_entries",
     "qatviz.session.folders",
     "qatviz.session.model_info",
     "qatviz.session.prepared",
@@ -133,6 +135,7 @@ KNOWN_TO_GUI = (
 )
 # What modules may not import of the standard library and of qatviz, however deep in a function.
 FORBIDDEN = [
+    ("qatviz.remote", {"argparse", "qatviz.cli", "qatviz.api", "qatviz.app", "qatviz.gui"}),
     ("qatviz.session", {"argparse", "qatviz.cli", "qatviz.api", "qatviz.app", "qatviz.gui"}),
     ("qatviz.api", {"argparse", "qatviz.cli"}),
     ("qatviz.app", {"argparse", "qatviz.cli", "qatviz.api"}),

@@ -72,17 +72,20 @@ class Subscription:
         self.run, self.viewer, self.link = run, viewer, link
         steps = int(_STEPS_BYTES / (8 + 4 * 16 * max(1, run.num_tensors)))
         self.channel = Channel(max(_FEWEST_STEPS, min(steps, _MOST_STEPS)), _SNAPSHOTS)
-        #: Tensors whose histograms the viewer shows; None: all.
-        self.visible: Optional[Set[str]] = None
+        self.shows_histograms = True
         self._pending: Deque[Any] = deque()
         self._status: Dict[str, Any] = {}
         self._missing: Optional[Iterator[Any]] = None
         self._tail: Optional[t.Tail] = tail
         self._lock = threading.Lock()
 
-    def show(self, tensors: Optional[Set[str]]) -> None:
-        """Send histograms only of ``tensors``; of all with None."""
-        self.visible = tensors
+    def show(self, histograms: bool) -> None:
+        """Send snapshots, the newest at once, or only their measures for the history."""
+        was_hidden, self.shows_histograms = not self.shows_histograms, histograms
+        newest = self.run.newest
+        if was_hidden and histograms and newest is not None:
+            self.channel.put_snapshot(_Again(newest))
+            self.link.notify()
 
     def fill(self, tail: t.Tail) -> None:
         """Send what the history of the viewer lacks after ``tail``, from the record."""
@@ -137,7 +140,7 @@ class Subscription:
         return isinstance(item, _Steps) and item.branch == branch and item.record.step == record.step + 1
 
     def _snapshot_part(self, item: Union[Snapshot, _Again]) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
-        if self.visible is not None and not self.visible:
+        if not self.shows_histograms:
             return None
         if isinstance(item, Snapshot):
             return t.snapshot_frame(item)
@@ -180,7 +183,8 @@ class HostedRun:
         self._lock = threading.RLock()
         self._log: List[LoggedEvent] = []  # since the run is on the server
         self._subscriptions: List[Subscription] = []
-        self._newest: Optional[Snapshot] = prepared.snapshots[-1] if prepared.snapshots else None
+        #: The newest snapshot.
+        self.newest: Optional[Snapshot] = prepared.snapshots[-1] if prepared.snapshots else None
         self._newest_step: Optional[_Steps] = None
         self._steering: Optional[Viewer] = None
         self._asking: Optional[Viewer] = None
@@ -239,8 +243,8 @@ class HostedRun:
                 subscription.channel.put_event(_Numbered(number, logged.event))
             if self._newest_step is not None:
                 subscription.channel.put(self._newest_step)
-            if self._newest is not None:
-                subscription.channel.put_snapshot(_Again(self._newest))
+            if self.newest is not None:
+                subscription.channel.put_snapshot(_Again(self.newest))
             self._subscriptions.append(subscription)
             if self._steering is None:
                 self._steering = viewer
@@ -384,7 +388,7 @@ class HostedRun:
             if item.branch > self._branch:
                 self._branch, self.last_step, self._newest_step = item.branch, item.step, None
         elif isinstance(item, Snapshot):
-            self._newest = item
+            self.newest = item
         for subscription in self._subscriptions:
             channel = subscription.channel
             if isinstance(item, Event):

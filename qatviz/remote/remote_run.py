@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class RemoteRun(RunHandle):
         self._seen_snapshot: Optional[BranchPoint] = None
         self._unanswered: OrderedDict[str, Command] = OrderedDict()
         self._origin, self._number = new_id(), 0
-        self._visible: Optional[Set[str]] = None
+        self._shows_histograms = True
         self._ending: Optional[str] = None
         self._ended = threading.Event()
         self._is_started = state != NEW
@@ -169,12 +169,11 @@ class RemoteRun(RunHandle):
         self._client.detach(self)
         self._ended.set()
 
-    def show_only(self, tensors: Optional[Collection[str]]) -> None:
-        visible = None if tensors is None else set(tensors)
+    def show_histograms(self, is_on: bool) -> None:
         with self._lock:
-            if visible == self._visible:
+            if is_on == self._shows_histograms:
                 return
-            self._visible = visible
+            self._shows_histograms = is_on
         self._client.send(self._view_frame())
 
     def ask_to_steer(self) -> None:
@@ -197,7 +196,7 @@ class RemoteRun(RunHandle):
             self._mirror.expect_filling()
             begin = {"t": "attach", "run": self.hosted_id, "received": self._received, "tail": list(self._mirror.tail)}
             frames: List[Dict[str, Any]] = [begin]
-            if self._visible is not None:
+            if not self._shows_histograms:
                 frames.append(self._view_frame())
             if self._is_started and self._state == BUILDING:  # the first request may have been lost
                 frames.append({"t": "start", "run": self.hosted_id})
@@ -344,8 +343,7 @@ class RemoteRun(RunHandle):
         return {"t": "command", "run": self.hosted_id, "id": id, "command": command.to_dict()}
 
     def _view_frame(self) -> Dict[str, Any]:
-        visible = self._visible
-        return {"t": "view", "run": self.hosted_id, "tensors": None if visible is None else sorted(visible)}
+        return {"t": "view", "run": self.hosted_id, "histograms": self._shows_histograms}
 
 
 def _viewer(row: Any) -> Tuple[str, str]:

@@ -280,9 +280,7 @@ class Session:
             self._server.run(values.text(header["run"], "run")).start()
 
     def _on_view(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        names = header["tensors"]
-        visible = None if names is None else {values.text(name, "tensor") for name in values.sequence(names, "tensors")}
-        self._subscription(header).show(visible)
+        self._subscription(header).show(values.boolean(header["histograms"], "histograms"))
 
     def _on_steer(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         subscription = self._subscription(header)

@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from typing import Any, Collection, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from qatviz.errors import RunStateError
 from qatviz.protocol.commands import Command
@@ -133,10 +133,10 @@ class RunHandle(ABC):
         """Note that nobody reads from this handle any more; a run that no one else can show is stopped."""
         self.request_stop()
 
-    def show_only(self, tensors: Optional[Collection[str]]) -> None:
-        """Request histograms in snapshots only for ``tensors``; for all with None.
+    def show_histograms(self, is_on: bool) -> None:
+        """Note whether histograms are in view.
 
-        By default, a run sends all, which costs nothing in its own process.
+        By default, snapshots come in any case, which costs nothing in the process of the run.
         """
         return
 

@@ -279,6 +279,7 @@ class MainWindow(RunWindow):
         if topic == MOMENT:
             self._draw_soon()
         if topic == RUN:
+            self._show_histograms()
             self._unseen, self._has_record_failed = None, False
         if topic == SNAPSHOT and self._unseen is not None and _shows(self.model.snapshot, self._unseen):
             self._unseen = None
@@ -421,6 +422,20 @@ class MainWindow(RunWindow):
         handled = super().event(event)  # paints the updated panels
         self.frames.painted(effort.seconds)
         return handled
+
+    def changeEvent(self, event: QtCore.QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QtCore.QEvent.WindowStateChange:
+            self._show_histograms()
+
+    def showEvent(self, event: QtGui.QShowEvent) -> None:
+        super().showEvent(event)
+        self._show_histograms()
+
+    def _show_histograms(self) -> None:
+        """Request histograms of a run on another machine only while the window is in view."""
+        if self.model.run is not None:
+            self.model.run.show_histograms(self.isVisible() and not self.isMinimized())
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         """Trigger the action of a key that the focused widget has not used."""
