@@ -1,4 +1,4 @@
-"""System packages that wheels do not contain: the libraries of Qt's platform plugins; Xvfb and an SSH server for the tests."""
+"""System packages that wheels do not contain: libraries of Qt's plugins; Xvfb and an SSH server for tests."""
 
 import ctypes
 import functools

@@ -183,8 +183,8 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument(
         "directory",
         metavar="RUN",
-        help="the run's directory; ssh://[USER@]HOST[:PORT][/RUN] or tcp://HOST:PORT[/RUN] for a run on another machine: "
-        "its directory or name there, by default the newest that trains",
+        help="the run's directory; ssh://[USER@]HOST[:PORT][/RUN] or tcp://HOST:PORT[/RUN] for a run on another "
+        "machine: its directory or name there, by default the newest that trains",
     )
     parser.add_argument(
         "--remote-command",

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -314,7 +314,7 @@ class RemoteRun(RunHandle):
     def _on_gone(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         self.end_lost(values.text(header["message"], "message"))
 
-    _HANDLERS = {
+    _HANDLERS: ClassVar[Dict[str, Callable[..., None]]] = {
         t.STEPS: _on_steps,
         t.EVENTS: _on_events,
         t.SNAPSHOT: _on_snapshot,

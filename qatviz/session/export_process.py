@@ -60,7 +60,8 @@ def run_export(request: ExportRequest, progress: Progress) -> Dict[str, Any]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    assert process.stdout is not None and process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdin is not None
     result, reason, printed = None, "", ""
     try:
         for line in process.stdout:

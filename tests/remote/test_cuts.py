@@ -79,7 +79,9 @@ def cut_and_compare(stage, tmp_path, steps, cuts):
     assert losses.last_step.tolist() == recorded.steps.tolist()
     np.testing.assert_array_equal(losses.mean, recorded.loss.astype(np.float32))
     scale = run.history.series("dense1.weights/scale")
-    np.testing.assert_array_equal(scale.mean, recorded.values[:, 0, [t.name for t in reader_plan(run)].index(BITS[:-9])])
+    np.testing.assert_array_equal(
+        scale.mean, recorded.values[:, 0, [t.name for t in reader_plan(run)].index(BITS[:-9])]
+    )
     evaluations = [event.step for event in seen if isinstance(event, events.Evaluated)]
     first = run.history.names(EVALUATIONS)[0]
     assert sorted(set(evaluations)) == run.history.series(first).last_step.tolist()

@@ -107,7 +107,9 @@ def test_a_run_over_ssh_outlives_the_connection(ssh, tmp_path):
     late = again.open_run(name)
     assert late.book.value("dense1.weights.num_bits") == 4
     wait_until(lambda: late.run.history.last_step(STEPS) == 40)
-    assert late.run.history.series("loss").mean.tolist() == pytest.approx(RunRecord.read(directory).steps().loss.tolist())
+    assert late.run.history.series("loss").mean.tolist() == pytest.approx(
+        RunRecord.read(directory).steps().loss.tolist()
+    )
 
     out = tmp_path / "here" / "model.tflite"
     seen = []

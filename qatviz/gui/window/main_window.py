@@ -38,6 +38,7 @@ from qatviz.gui.window.base import Recent, RunWindow
 from qatviz.gui.window.docks import Docks
 from qatviz.gui.window.exports import Exports
 from qatviz.gui.window.panel_requests import PanelRequests
+from qatviz.gui.window.place import Place
 from qatviz.gui.window.scope_field import ScopeField
 from qatviz.gui.window.status import StatusBar
 from qatviz.gui.window.time_bar import TimeBar
@@ -72,8 +73,6 @@ PANELS: Tuple[Type[Panel], ...] = (
 #: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
 #: waited for at the end of the program.
 CLOSING_S = 2.5
-#: Reason why several runs can't be trained at once from a window on another machine.
-_ONLY_HERE = "Several runs at once are begun on {0} itself: qatviz ab, qatviz sweep. “Browse runs…” shows them."
 DEFAULT_SIZE = QtCore.QSize(1280, 800)
 
 
@@ -107,7 +106,6 @@ class MainWindow(RunWindow):
         self.frames = Frames(self)
         self.bridge = Bridge(self.model, self.frames, self)
         self._is_closed = False
-        self._asks_to_steer = ""  # name of the window whose request to steer is shown
         #: The state after the last change of settings, until a snapshot of it, or of a later one, is shown.
         self._unseen: Optional[BranchPoint] = None
         self._has_record_failed = False
@@ -126,6 +124,7 @@ class MainWindow(RunWindow):
         self.handlers = WindowActions(self, self.exports)
         self.named = a.make_actions(self, self.handlers.by_name())
         self._bare_keys = a.bare_key_map()
+        self.place = Place(self)
         self._setup_ui()
         self._connect()
         self.bridge.start()
@@ -257,7 +256,6 @@ class MainWindow(RunWindow):
         self.edits.refused.connect(lambda text: self.banner.show_message(text, WARNING))
         self.launcher.prepared.connect(self._on_prepared)
         self.launcher.failed.connect(self.show_failure)
-        self.launcher.connected.connect(self._on_connected)
         self.launcher.busy.connect(self.model.await_run)
         self.launcher.busy.connect(self.statusBar().show_busy)
         self.launcher.written.connect(lambda text: self.banner.show_message(text, GOOD))
@@ -279,7 +277,7 @@ class MainWindow(RunWindow):
         if topic == MOMENT:
             self._draw_soon()
         if topic == RUN:
-            self._show_histograms()
+            self.place.show_histograms()
             self._unseen, self._has_record_failed = None, False
         if topic == SNAPSHOT and self._unseen is not None and _shows(self.model.snapshot, self._unseen):
             self._unseen = None
@@ -291,7 +289,7 @@ class MainWindow(RunWindow):
 
     def _on_state(self) -> None:
         state, named = self.model.state, self.named
-        is_active, connection = self.model.is_steered, self.model.connection
+        is_active = self.model.is_steered
         for name in (
             "pause",
             "step",
@@ -308,39 +306,14 @@ class MainWindow(RunWindow):
             named[name].setToolTip(a.tooltip(name, "" if self.model.ended else self.model.unavailable_text()))
         named["resume"].setEnabled(bool(self.directory) and state not in ACTIVE_STATES)
         named["fork"].setEnabled(bool(self.directory))
-        for name in ("fork_both", "sweep"):
-            named[name].setEnabled(bool(self.directory) and not self.launcher.place)
-            named[name].setToolTip(
-                a.tooltip(name, _ONLY_HERE.format(self.launcher.place) if self.launcher.place else "")
-            )
         for name in ("close_run", "export", "report", "tensorboard", "load_recipe", "save_recipe"):
             named[name].setEnabled(self.prepared is not None)
         paused = state == PAUSED
         named["pause"].setText(a.menu_text("pause", "Continue" if paused else "Pause"))
         named["pause"].setIconText("Continue" if paused else "Pause")
         named["pause"].setIcon(self._icon("play" if paused else "pause"))
-        self.setWindowTitle(" – ".join(filter(None, [self.model.title, self.launcher.place, "qatviz"])))
-        named["steer"].setEnabled(bool(connection.steers) and not connection.has_asked and not connection.problem)
-        if connection.asks != self._asks_to_steer:
-            self._asks_to_steer = connection.asks
-            self._show_request_to_steer(connection.asks)
+        self.place.update()
         self._on_edits()
-
-    def _show_request_to_steer(self, name: str) -> None:
-        """Show that another window asks to steer the run."""
-        run = self.model.run
-        if run is None or not name:
-            self.banner.dismiss()
-            return
-        answer = run.answer
-        text = f"{name} asks to steer this run. This window then only shows it."
-        self.banner.show_message(text, NOTE, "", "Hand over", lambda: answer(True))
-
-    def _on_connected(self) -> None:
-        text = (
-            f"Connected to {self.launcher.place}, where no run is in progress: start one with “New run…”, or open one."
-        )
-        self.banner.show_message(text, NOTE)
 
     def _icon(self, name: str) -> QtGui.QIcon:
         return icons.icon(name, self.theme.color("text"), self.theme.color("line"))
@@ -426,16 +399,11 @@ class MainWindow(RunWindow):
     def changeEvent(self, event: QtCore.QEvent) -> None:
         super().changeEvent(event)
         if event.type() == QtCore.QEvent.WindowStateChange:
-            self._show_histograms()
+            self.place.show_histograms()
 
     def showEvent(self, event: QtGui.QShowEvent) -> None:
         super().showEvent(event)
-        self._show_histograms()
-
-    def _show_histograms(self) -> None:
-        """Request histograms of a run on another machine only while the window is in view."""
-        if self.model.run is not None:
-            self.model.run.show_histograms(self.isVisible() and not self.isMinimized())
+        self.place.show_histograms()
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         """Trigger the action of a key that the focused widget has not used."""

@@ -178,7 +178,7 @@ class StatusBar(QtWidgets.QStatusBar):
         Where there is no room for all fields, the first ones are hidden.
         """
         metrics = self.fontMetrics()
-        # Of a run on another machine, its place and who steers it come before numbers, and the title, which the window has.
+        # Of a run on another machine, its place and who steers it come before numbers.
         stated = [f"{self._state_text}  {self.viewers.text()}" + 6 * " "] if self._place else []
         room = self.width() - max(map(metrics.horizontalAdvance, [_STATE_ROOM, *stated])) - _GAP
         for name, _, widest in reversed(_FIELDS):

@@ -202,9 +202,12 @@ def test_one_viewer_steers_and_hands_over(stage):
     run.advance(1)
     for handle in (ana, bob):
         seen = []
-        wait_until(lambda seen=seen, handle=handle: seen.extend(handle.drain()) or any(
-            isinstance(item, events.CommandApplied) and isinstance(item.command, c.Pause) for item in seen
-        ))
+        wait_until(
+            lambda seen=seen, handle=handle: (
+                seen.extend(handle.drain())
+                or any(isinstance(item, events.CommandApplied) and isinstance(item.command, c.Pause) for item in seen)
+            )
+        )
 
 
 def test_a_command_that_another_viewer_may_not_send_is_rejected_by_the_server(stage):
@@ -381,5 +384,3 @@ def test_files_of_an_export_stay_at_its_path():
     for name in ("../x", "/etc/passwd", "a.tflite/../../x", "other", "a.tflite//x", ""):
         with pytest.raises(ValueError, match="file"):
             _checked_files([[name, 1]], "a.tflite")
-
-
