@@ -158,7 +158,7 @@ class Workplace:
 
 
 class LocalWorkplace(Workplace):
-    """This machine. Modules are imported on first use.
+    """Workplace on this machine. Modules are imported on first use.
 
     Parameters
     ----------

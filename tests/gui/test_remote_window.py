@@ -21,7 +21,7 @@ class PlacedLauncher(StagedLauncher):
     """Launcher of a window on the machine "box"."""
 
     place = "box"
-    folders = {
+    folders = {  # noqa: RUF012
         "": Folder("/home/ana", (FolderEntry("runs", True), FolderEntry("a.npz", False))),
         "/home/ana": Folder("/home/ana", (FolderEntry("runs", True), FolderEntry("a.npz", False))),
         "/home/ana/runs": Folder("/home/ana/runs", (FolderEntry("one", True, True),)),
