@@ -1,6 +1,7 @@
-"""A link with a round trip of 50 ms and 10 Mbit/s: by the kernel's netem, or by a relay that delays what it passes on."""
+"""A link with a round trip of 50 ms and 10 Mbit/s: by the kernel's netem, or by a relay that delays bytes."""
 
 import collections
+import contextlib
 import os
 import shutil
 import socket
@@ -23,7 +24,7 @@ def run(*command):
 
 
 class Namespace:
-    """Network namespace at the end of a cable with netem on both sides; the test is skipped where that is impossible."""
+    """Network namespace at the end of a cable with netem on both sides; skips the test where that is impossible."""
 
     def __init__(self):
         if os.geteuid() != 0:
@@ -74,10 +75,8 @@ class SlowRelay:
 
     def close(self):
         for known in [self._listener, *self._sockets]:
-            try:
+            with contextlib.suppress(OSError):  # it was not connected
                 known.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # it was not connected
             known.close()
         for thread in self._threads:
             thread.join()

@@ -1,9 +1,11 @@
 """Use of a run over a slow link: seconds from a click to its histogram, and updates of histograms per second."""
 
 import os
+import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 from waiting import wait_until
@@ -11,10 +13,14 @@ from waiting import wait_until
 from qatviz.protocol import commands as c
 from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.remote.client import Client
+from qatviz.remote.frames import encode
 from qatviz.remote.handshake import Viewer
 from qatviz.remote.remote_workplace import RemoteWorkplace
+from qatviz.remote.server import Server
 from qatviz.remote.serving import running_server
-from qatviz.remote.streams import connect_tcp
+from qatviz.remote.streams import SocketStream, connect_tcp
+from qatviz.remote.telemetry import snapshot_frame
+from qatviz.session.prepared import Prepared
 from qatviz.session.request import NewRunRequest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -38,6 +44,58 @@ class ServerProcess:
     def close(self):
         self._process.terminate()
         self._process.wait()
+
+
+def measure_transport(network):
+    """Return what the link and the frames alone take, with a staged run, whose steps are not counted.
+
+    They are the median seconds from a click to its histogram, the bytes of a snapshot and the most snapshots per
+    second that arrive.
+    """
+    from remote_stage import StagedWorkplace
+    from slow_link import SlowRelay
+    from staging import StagedRun
+
+    run, workplace, listener = StagedRun(network), StagedWorkplace(), socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(4)
+    server, relay = Server(workplace, "box"), SlowRelay(listener.getsockname()[1])
+    client = Client(lambda: connect_tcp("127.0.0.1", relay.port, 30.0), "slow", Viewer("v", "ana"))
+    accepting = threading.Thread(target=lambda: server.serve(SocketStream(listener.accept()[0])))
+    accepting.start()
+    try:
+        client.open()
+        workplace.prepared.append(Prepared(run, run.network, run.book, network, 1.0))
+        remote = RemoteWorkplace(client).prepare(NewRunRequest(), lambda notice: None).run
+        tensor = next(known.name for known in run.plan.tensors if known.kind == "weights")
+        index, clicks = run.plan.index(tensor), []
+        for number in range(CLICKS):
+            bits, sent, began = 3 + number % 4, len(run.sent), time.perf_counter()
+            remote.send(c.ChangeSettings(((f"{tensor}.num_bits", bits),)))
+            wait_until(lambda sent=sent: len(run.sent) > sent, pause=lambda: time.sleep(0.0005))
+            arrived = time.perf_counter()
+            run.advance(1)
+            advanced = time.perf_counter()
+            wait_until(
+                lambda bits=bits: any(
+                    isinstance(item, Snapshot) and item.num_bits[index] == bits for item in remote.drain()
+                ),
+                pause=lambda: remote.wait_for_news(0.001),
+            )
+            clicks.append(time.perf_counter() - began - (advanced - arrived))
+        snapshot, received, ends = run.take_snapshot(), 0, time.perf_counter() + WATCHED_S
+        while time.perf_counter() < ends:
+            run.put(snapshot)
+            received += sum(isinstance(item, Snapshot) for item in remote.drain())
+            time.sleep(0.02)
+        size = len(encode(*snapshot_frame(snapshot)))
+        return {"click_s": statistics.median(clicks), "bytes": size, "updates_per_s": received / WATCHED_S}
+    finally:
+        client.close()
+        relay.close()
+        accepting.join()
+        listener.close()
+        server.close()
 
 
 def measure(server, host, port, network, data):

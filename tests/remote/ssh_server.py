@@ -58,7 +58,8 @@ class SshServer:
         )
         self.home = folder / "home"
         self.home.mkdir()
-        self.command = f"env PYTHONPATH={ROOT} XDG_DATA_HOME={self.home} TF_CPP_MIN_LOG_LEVEL=2 {sys.executable} -W ignore -m qatviz"
+        paths = f"PYTHONPATH={ROOT} XDG_DATA_HOME={self.home} TF_CPP_MIN_LOG_LEVEL=2"
+        self.command = f"env {paths} {sys.executable} -W ignore -m qatviz"
         self.program = f"ssh -F {folder / 'ssh_config'}"
         self._log = open(folder / "sshd.log", "wb")  # noqa: SIM115 (closed at the end)
         self._process = subprocess.Popen(

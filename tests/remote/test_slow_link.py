@@ -1,8 +1,8 @@
 """Over a link of 50 ms and 10 Mbit/s, a click is answered and histograms are renewed as fast as a user expects."""
 
 import pytest
-from slow_link import HERE, THERE, Namespace, SlowRelay
-from slow_link_use import ServerProcess, measure
+from slow_link import HERE, THERE, Namespace
+from slow_link_use import ServerProcess, measure, measure_transport
 
 #: Seconds from a click to its histogram besides a step; updates of histograms per second, by network.
 CLICK_S, UPDATES = 0.25, {"lenet": 4.0, "mobilenet": 1.0}
@@ -19,16 +19,6 @@ def netem(tmp_path):
     namespace.close()
 
 
-@pytest.fixture
-def relay(tmp_path):
-    """A server behind a relay that delays."""
-    server = ServerProcess(tmp_path)
-    relay = SlowRelay(server.port)
-    yield server, "127.0.0.1", relay.port
-    relay.close()
-    server.close()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("network", sorted(UPDATES))
 def test_the_bars_hold_with_netem(netem, network):
@@ -37,8 +27,8 @@ def test_the_bars_hold_with_netem(netem, network):
     assert found["updates_per_s"] >= UPDATES[network], found
 
 
-def test_a_run_is_used_over_a_slow_link(relay):
-    """Whatever the machine is busy with, each click is answered and histograms arrive; speeds are for the benchmark."""
-    found = measure(*relay, "lenet", DATA["lenet"])
-    assert found["updates_per_s"] > 0 and found["click_s"] > 0.05, found
-    assert found["snapshots_known"] > 0, found
+def test_a_click_is_answered_over_a_slow_link():
+    """Whatever the machine is busy with, clicks are answered and histograms arrive; speeds are for the benchmark."""
+    found = measure_transport("lenet")
+    assert found["click_s"] > 0.05, found  # the link was in between
+    assert found["updates_per_s"] > 0, found
