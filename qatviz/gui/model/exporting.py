@@ -27,6 +27,17 @@ class ExportCommand(NamedTuple):
     arguments: List[str]
     environment: Optional[Dict[str, str]] = None
 
+    def process(self, parent: QtCore.QObject) -> QtCore.QProcess:
+        """Return the process, not started."""
+        process = QtCore.QProcess(parent)
+        environment = QtCore.QProcessEnvironment.systemEnvironment()
+        for name, value in (self.environment or {}).items():
+            environment.insert(name, value)
+        process.setProcessEnvironment(environment)
+        process.setProgram(self.program)
+        process.setArguments(self.arguments)
+        return process
+
 
 class EndedExport(NamedTuple):
     """Outcome of an export: the ``record`` of its proof, or an error ``message``; neither if it was cancelled.
@@ -174,16 +185,12 @@ class Exporter(QtCore.QObject):
             self._end(message=str(error))
             return
         self._report("starting", 0.0)
-        process = self._process = QtCore.QProcess(self)
-        environment = QtCore.QProcessEnvironment.systemEnvironment()
-        for name, value in (command.environment or {}).items():
-            environment.insert(name, value)
-        process.setProcessEnvironment(environment)
+        process = self._process = command.process(self)
         process.readyReadStandardOutput.connect(self._on_output)
         process.readyReadStandardError.connect(self._on_errors)
         process.finished.connect(self._on_finished)
         process.errorOccurred.connect(self._on_process_error)
-        process.start(command.program, command.arguments)
+        process.start()
 
     def _on_output(self) -> None:
         if self._process is None:

@@ -17,7 +17,7 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.commands import Command
+from qatviz.protocol.commands import HARMLESS, Command
 from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues, phase
@@ -29,11 +29,13 @@ from qatviz.telemetry.run_handle import (
     BUILDING,
     FAILED,
     FINISHED,
+    HERE,
     NEW,
     PAUSED,
     RECORDED,
     RUNNING,
     STOPPED,
+    Connection,
     RunHandle,
 )
 
@@ -215,7 +217,7 @@ class RunModel(ShownMoments, WatchedResults):
         if self.run is None:
             return _NO_RUN
         if not self.ended and self.state in ACTIVE_STATES:
-            return ""
+            return self.run.connection.obstacle
         return _ENDED.get(self.state, _ENDED[STOPPED])
 
     def no_run_text(self, text: str) -> str:
@@ -369,6 +371,8 @@ class RunModel(ShownMoments, WatchedResults):
         """
         if self.run is None:
             raise RunStateError("no run is open")
+        if self.run.connection.steers and not isinstance(command, HARMLESS):
+            raise RunStateError(self.run.connection.obstacle)
         self.sending.emit(command)
         try:
             return self.run.send(command)
@@ -382,6 +386,21 @@ class RunModel(ShownMoments, WatchedResults):
         them, if the watcher does not need the default.
         """
         self._watching.watch(None if self.ended else self.run, topic, watcher, is_on, request)
+
+    @property
+    def connection(self) -> Connection:
+        """Connection of the shown run."""
+        return HERE if self.run is None else self.run.connection
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether the shown run is in progress and accepts commands of this window."""
+        return self.run is not None and self.state in ACTIVE_STATES and not self.run.connection.obstacle
+
+    def leave_run(self) -> None:
+        """Show the run no longer; one that no other window can show is stopped."""
+        if self.run is not None:
+            self.run.leave()
 
     def request_stop(self) -> None:
         """Stop the shown run, if there is one and it has not ended."""

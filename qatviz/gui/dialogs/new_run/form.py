@@ -79,7 +79,7 @@ class NewRunForm(QtWidgets.QWidget):
         self, context: Context, data_names: Sequence[Tuple[str, str]], parent: Optional[QtWidgets.QWidget] = None
     ):
         super().__init__(parent)
-        self._theme, self._settings = context.theme, context.settings
+        self._theme, self._settings, self._launcher = context.theme, context.settings, context.launcher
         self._has_weights = True  # whether the shown model has weights of its own
         self._data_names = [name for name, _ in data_names]
         self._applicable: Set[str] = set()  # names of the data options that apply to the data
@@ -139,7 +139,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.augment_flip.setToolTip(FLIP.help)
         self.rates = RateCurve(self._theme)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
-        self.steps, self.out = StepsField(), OutField(self._settings)
+        self.steps, self.out = StepsField(), OutField(self._settings, self._launcher)
         widgets: Dict[str, QtWidgets.QWidget] = {**self.numbers, **self.data_options.widgets}
         widgets.update({name: getattr(self, name) for name in LABELS if name not in widgets})
         self.fields: Dict[str, Field] = {name: Field(widgets[name], self._theme) for name in LABELS}
