@@ -246,13 +246,10 @@ class HistogramScene:
             return []
         if shown.levels is None or shown.level_edges is None or shown.level_heights is None:
             x = self._x(shown.edges)
-            outline = [self._steps(x, self._height(shown.quantized), _OUTLINE_FILL, _OUTLINE)]
-            frozen = shown.frozen
-            return (
-                outline
-                if frozen is None
-                else [*outline, self._steps(x, visible(self._height(frozen), frozen), _FROZEN)]
-            )
+            outline: List[Shape] = [self._steps(x, self._height(shown.quantized), _OUTLINE_FILL, _OUTLINE)]
+            if shown.frozen is not None:
+                outline.append(self._steps(x, visible(self._height(shown.frozen), shown.frozen), _FROZEN))
+            return outline
         low, high = self._x(shown.level_edges[:, 0]), self._x(shown.level_edges[:, 1])
         is_wide = high - low >= SPIKE_SPACING_PX
         heights = self._level_pixels(shown.level_heights)
