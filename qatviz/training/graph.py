@@ -485,9 +485,8 @@ class TrainingGraph:
         self._build_snapshot(lowered.quantizers)
         edges = [self._edges[self.layout.leaders[group].name] for group in self.layout.weights]
         levels, frequency = values[oscillation.FROZEN_LEVELS], self._values["oscillation_frequency"]
-        self._oscillation_fetches: Sequence[Any] = OscillationProbe(
-            lowered.quantizers, edges, levels, frequency
-        ).fetches
+        probe = OscillationProbe(lowered.quantizers, edges, levels, frequency)
+        self._oscillation_fetches: List[tf.Tensor] = probe.fetches
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
         previous = {
