@@ -25,8 +25,7 @@ class BatchNormMeans:
     and stay. Where all weights of a channel are rounded to zero, its output is constant, and its variance stays: with a
     variance of 0, the folded weights of this channel would become larger than all others.
 
-    Source: AIMET's ``reestimate_bn_stats``; Sun et al. 2019, "Hybrid 8-bit Floating Point Training and Inference for
-    Deep Neural Networks", 3.2.
+    Source: AIMET's ``reestimate_bn_stats``.
     """
 
     def __init__(self) -> None:
