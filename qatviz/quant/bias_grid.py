@@ -11,6 +11,8 @@ Gradient: ``db = db'`` (straight-through estimator).
 
 # A separate module, because its custom gradient and the equations above concern nothing else.
 
+from typing import Tuple
+
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
@@ -54,5 +56,5 @@ def _rounding_error(bias: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
 
 
 @tf.RegisterGradient(_GRADIENT)  # type: ignore[misc]  # untyped decorator
-def _pass_through(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> tuple:
+def _pass_through(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> Tuple[None, tf.Tensor]:
     return None, gradient
