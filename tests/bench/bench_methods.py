@@ -8,12 +8,18 @@ A part is selected by the name, and by variables: ``QATVIZ_BENCH_SEEDS`` (0,1,2)
 ``QATVIZ_BENCH_STEPS`` (600). A method is a set of settings: an entry of :data:`METHODS`.
 """
 
+import json
 import os
-from functools import lru_cache
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
-from live_graph import run_spec
+from live_graph import dataset, run_spec, schedule
+from live_graph import network as zoo_network
 
 from qatviz.network.ends import end_tensors
 from qatviz.protocol import events
@@ -21,6 +27,13 @@ from qatviz.protocol.commands import ChangeSettings
 from qatviz.settings import ACTIVATIONS, WEIGHTS
 from qatviz.training.handle import Run
 
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "export"))
+
+import newer_python  # noqa: E402
+
+#: Adam's rate in PyTorch.
+TORCH_LEARNING_RATE = 1e-3
 SEEDS = tuple(map(int, os.environ.get("QATVIZ_BENCH_SEEDS", "0,1,2").split(",")))
 FLOAT_STEPS, STEPS = (int(os.environ.get("QATVIZ_BENCH_" + name, "600")) for name in ("FLOAT_STEPS", "STEPS"))
 NETWORKS = ("dscnn", "resnet8", "mobilenet")
@@ -80,14 +93,26 @@ METHODS = {
         keeps_ends=True,
     ),
 }
-NAMES = tuple(f"methods/{network}/{method}/{bits}" for network in NETWORKS for method in METHODS for bits in BITS)
+#: An independent LSQ in PyTorch (torch_lsq.py), in the Python that this variable names, or the first one on PATH that
+#: has it; for networks whose layers that program knows.
+TORCH, TORCH_PYTHON, TORCH_NETWORKS = "torch_lsq", "QATVIZ_TORCH_PYTHON", ("dscnn", "resnet8")
+NAMES = tuple(
+    f"methods/{network}/{method}/{bits}"
+    for network in NETWORKS
+    for method in (*METHODS, *([TORCH] if network in TORCH_NETWORKS else []))
+    for bits in BITS
+)
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:
     """Measure the figures ``names``."""
     for name in names:
         _, network, method, bits = name.split("/")
-        found = [100 * trained(network, method, bits, seed) for seed in SEEDS]
+        if method == TORCH and newer_python.find(TORCH_PYTHON, "torch") is None:
+            yield {"name": name, "skipped": f"no Python has PyTorch; {TORCH_PYTHON} can name one"}
+            continue
+        measure = _trained_by_torch if method == TORCH else partial(trained, method=method)
+        found = [100 * measure(network=network, bits=bits, seed=seed) for seed in SEEDS]
         in_float = [100 * _in_float(network, seed) for seed in SEEDS]
         yield {
             "name": name,
@@ -124,6 +149,26 @@ def trained(network: str, method: str, bits: str, seed: int) -> float:
         schedule=chosen.schedule(STEPS),
     )
     return _final(finished)["quantized"]
+
+
+def _trained_by_torch(network: str, bits: str, seed: int) -> float:
+    """Return the accuracy of PyTorch's LSQ from the same parameters, on the same batches."""
+    newer, data = newer_python.find(TORCH_PYTHON, "torch"), dataset()
+    assert newer is not None
+    batches = schedule(data, seed)
+    arrays = dict(float_parameters(network, seed), y_train=data.y_train, y_test=data.y_test)
+    for part in ("x_train", "x_test"):
+        arrays[part] = getattr(data, part).astype(np.float32) * np.float32(data.pixel_scale)
+    arrays["batches"] = np.stack([batches.indices(step) for step in range(STEPS)])
+    layers = zoo_network(network, data).to_dict()["layers"]
+    setup = {"layers": layers, "bits": BITS[bits], "learning_rate": TORCH_LEARNING_RATE}
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "setup.json").write_text(json.dumps(setup), encoding="utf-8")
+        np.savez(str(Path(folder, "data.npz")), **arrays)
+        command = [newer.python, str(HERE / "torch_lsq.py"), folder]
+        environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=environment)
+    return float(done.stdout)
 
 
 @lru_cache(maxsize=None)
