@@ -3,8 +3,8 @@
     python torch_lsq.py FOLDER
 
 FOLDER holds ``setup.json`` (layers of the network as its description has them, bits of weights and activations,
-learning rate) and ``data.npz`` (float parameters as ``layer.parameter``, training and held-out examples, and the indices
-of the batches). It prints the accuracy on the held-out examples.
+learning rate) and ``data.npz`` (float parameters as ``layer.parameter``, training and held-out examples, and the
+indices of the batches). It prints the accuracy on the held-out examples.
 
 Weights have a scale for each output channel, inputs of layers one; those of the first layer are in float, the last
 layer has 8 bits. Batch norm follows the quantized layer. Adam trains scales like weights, at a rate that falls along a
@@ -65,11 +65,8 @@ class Network(torch.nn.Module):
             if layer["kind"] == "BatchNorm":
                 norm = torch.nn.BatchNorm2d(len(arrays[name + ".gamma"]), layer["epsilon"])
                 pairs = zip((norm.weight, norm.bias), ("gamma", "beta"))
-                for parameter, key in (
-                    *pairs,
-                    (norm.running_mean, "moving_mean"),
-                    (norm.running_var, "moving_variance"),
-                ):
+                statistics = ((norm.running_mean, "moving_mean"), (norm.running_var, "moving_variance"))
+                for parameter, key in (*pairs, *statistics):
                     parameter.data.copy_(torch.from_numpy(arrays[f"{name}.{key}"]))
                 self.norms[name] = norm
             elif name in weighted:
