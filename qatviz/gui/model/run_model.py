@@ -16,7 +16,7 @@ from qatviz.gui.model.watching import WatchedResults, Watching
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol import events
-from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.branches import BranchPath, BranchPoint
 from qatviz.protocol.commands import HARMLESS, Command
 from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.settings_book import SettingsBook
@@ -240,6 +240,11 @@ class RunModel(ShownMoments, WatchedResults):
     def log(self) -> List[LoggedEvent]:
         """All events; a new list after a change of branch has abandoned or restored some."""
         return self._timeline.log
+
+    @property
+    def path(self) -> BranchPath:
+        """Path to the current state of the run."""
+        return self._timeline.path
 
     def close_run(self) -> None:
         """Show no run."""
