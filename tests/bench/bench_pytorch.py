@@ -1,7 +1,8 @@
 """Time of a training step, relative to PyTorch's quantization-aware training (FX graph mode) of the same network.
 
-PyTorch runs in a newer Python (QATVIZ_PYTORCH_PYTHON, or the first one on PATH that has torch), with the same batch size and
-number of threads; steps of both alternate. With batch norm, qatviz normalizes as PyTorch does, with a single convolution.
+PyTorch runs in a newer Python (QATVIZ_PYTORCH_PYTHON, or the first one on PATH that has torch), with the same batch
+size and number of threads; steps of both alternate. With batch norm, qatviz normalizes as PyTorch does, with a single
+convolution.
 """
 
 import json

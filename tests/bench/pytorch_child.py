@@ -17,7 +17,7 @@ from torch.ao.quantization.quantize_fx import prepare_qat_fx
 
 
 class Net(nn.Module):
-    """The layers of a network of qatviz, with the same arithmetic; examples are ``[batch, channels, rows, columns]``."""
+    """The layers of a network of qatviz; examples are ``[batch, channels, rows, columns]``."""
 
     def __init__(self, described):
         super().__init__()
