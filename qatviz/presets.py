@@ -54,8 +54,8 @@ PRESETS = {
     ),
     "low-bit": Preset(
         "4-bit weights and activations with learned scales, per channel for weights; 8 bits at the input and in the "
-        "last layer, biases rounded in training, batch statistics of the quantized layers, and a cosine schedule of the "
-        "learning rate",
+        "last layer, biases rounded in training, batch statistics of the quantized layers, and a cosine schedule of "
+        "the learning rate",
         {"symmetric": True, "num_bits": 4, "range_method": LEARNED},
         {"num_bits": 4, "range_method": LEARNED},
         _ALL,
