@@ -7,7 +7,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
 from PyQt5 import QtCore
 
 from qatviz.errors import QatvizError
-from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, RunModel
+from qatviz.gui.model.availability import ACTIVE_STATES
+from qatviz.gui.model.run_model import RUN, RunModel
 from qatviz.protocol import events
 from qatviz.protocol.commands import SaveCheckpoint
 from qatviz.protocol.reasons import RecordPart

@@ -11,6 +11,7 @@ from PyQt5 import QtCore
 
 from qatviz.analysis.chip.estimate import ChipEstimate
 from qatviz.errors import RunStateError
+from qatviz.gui.model.availability import ACTIVE_STATES, obstacle_of
 from qatviz.gui.model.moments import ShownMoments
 from qatviz.gui.model.watching import WatchedResults, Watching
 from qatviz.network.graph import Network
@@ -26,15 +27,7 @@ from qatviz.protocol.trials import ForkEvaluation, SettingsEvaluated
 from qatviz.settings import QuantizerSettings
 from qatviz.telemetry.history import History
 from qatviz.telemetry.run_handle import (
-    BUILDING,
-    FAILED,
-    FINISHED,
     HERE,
-    NEW,
-    PAUSED,
-    RECORDED,
-    RUNNING,
-    STOPPED,
     Connection,
     RunHandle,
 )
@@ -59,16 +52,6 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, CHIP, TRIALS, SELECTION, 
 #: Maximum number of snapshots kept for distributions over time. If there are more, every other one is dropped, except
 #: the first of each phase of the run (`phase`).
 SNAPSHOTS_KEPT = 240
-#: States in which a run accepts commands.
-ACTIVE_STATES = (NEW, BUILDING, RUNNING, PAUSED)
-#: Reasons why controls are disabled: without a run, and by the state of a run that accepts no commands.
-_NO_RUN = "There is no run: start one with “New run…”, or open a recorded one."
-_ENDED = {
-    RECORDED: "This run is recorded and not in progress: “Resume this run” continues it, “Fork…” starts another.",
-    STOPPED: "The run has been stopped: “Resume this run” continues a recorded run.",
-    FINISHED: "The run has done all its steps: “Train longer” or “Resume this run” continues a recorded run.",
-    FAILED: "The run has failed: “Resume this run” continues a recorded run from its last checkpoint.",
-}
 _SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
 
@@ -214,11 +197,7 @@ class RunModel(ShownMoments, WatchedResults):
 
     def unavailable_text(self) -> str:
         """Return the reason why the run can't be changed, for every control that is then disabled; empty if it can."""
-        if self.run is None:
-            return _NO_RUN
-        if not self.ended and self.state in ACTIVE_STATES:
-            return self.run.connection.obstacle
-        return _ENDED.get(self.state, _ENDED[STOPPED])
+        return obstacle_of(self.run, self.ended)
 
     def no_run_text(self, text: str) -> str:
         """Return the text of a panel without a run: that of :meth:`await_run`, else ``text``."""

@@ -5,6 +5,7 @@ from typing import List, Optional, Tuple, Type
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.gui.model.availability import ACTIVE_STATES
 from qatviz.gui.model.bridge import Bridge
 from qatviz.gui.model.chip import ChipUpdates
 from qatviz.gui.model.context import Context
@@ -12,7 +13,7 @@ from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.frames import Effort, Frames
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.moments import MOMENT
-from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SELECTION, SNAPSHOT, STATE, RunModel
+from qatviz.gui.model.run_model import RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.budget.panel import BudgetPanel
 from qatviz.gui.panels.channels.panel import ChannelsPanel
 from qatviz.gui.panels.chip.panel import ChipPanel
