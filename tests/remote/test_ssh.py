@@ -19,6 +19,10 @@ from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import NewRunRequest
 from qatviz.telemetry.record.refill import STEPS
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.run_handle import PAUSED
+
+#: Training steps of the run: enough for a command to arrive before their end.
+STEPS_DONE = 400
 
 
 @pytest.mark.parametrize(
@@ -88,14 +92,15 @@ def test_a_run_over_ssh_outlives_the_connection(ssh, tmp_path):
     place, _ = workplace_at(f"ssh://{HOST}", ssh.command)
     directory = place.new_run_directory("lenet", "")
     assert directory.startswith(str(ssh.home))
-    prepared = place.prepare(NewRunRequest(network="mlp", steps=40, out=directory), lambda notice: None)
+    prepared = place.prepare(NewRunRequest(network="mlp", steps=STEPS_DONE, out=directory), lambda notice: None)
     run = prepared.run
     run.start()
+    run.send(c.Pause())
     assert run.connection.place == HOST
-    wait_until(lambda: run.step >= 3)
+    wait_until(lambda: run.state == PAUSED)
     run.send(c.ChangeSettings((("dense1.weights.num_bits", 4),)))
     place.client._link._stream._process.kill()  # as if the laptop was closed
-    wait_until(lambda: run.connection.problem or run.step >= 20 or run.wait(0))
+    run.send(c.Resume())
     wait_for(run)
     news = run.drain()
     assert any(isinstance(item, events.CommandApplied) for item in news), "the command was sent again"
@@ -106,7 +111,7 @@ def test_a_run_over_ssh_outlives_the_connection(ssh, tmp_path):
     again, name = workplace_at(f"ssh://{HOST}/{os.path.basename(directory)}", ssh.command)
     late = again.open_run(name)
     assert late.book.value("dense1.weights.num_bits") == 4
-    wait_until(lambda: late.run.history.last_step(STEPS) == 40)
+    wait_until(lambda: late.run.history.last_step(STEPS) == STEPS_DONE)
     assert late.run.history.series("loss").mean.tolist() == pytest.approx(
         RunRecord.read(directory).steps().loss.tolist()
     )
