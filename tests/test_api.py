@@ -144,7 +144,7 @@ def test_a_model_that_ends_in_a_softmax_is_refused_for_regression(in_graph):
         ({"stepz": 5}, SettingError, "there is no option 'stepz'; there are activations, allow_code"),
         ({"data": 7}, DataError, r"data is of the type int; expected \(x, y\)"),
         ({"changes": ["5:nose.weights.num_bits=3"]}, SettingError, "nose"),
-        ({"weights": {"num_bits": 1}}, SettingError, "num_bits"),
+        ({"weights": {"num_bits": 0}}, SettingError, "num_bits"),
         ({"model": "lenot"}, NetworkError, "lenot"),
         ({"model": "missing.h5"}, NetworkError, "missing.h5"),
         ({"model": 5}, NetworkError, "the model's class is builtins.int"),
