@@ -33,8 +33,9 @@ from qatviz.training.graph_data import TEST, TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
-from qatviz.training.session import check_server, device_types, open_session
+from qatviz.training.session import check_server, device_types, open_session, replica_kind, session_target
 from qatviz.training.step_measures import RawMeasures
+from qatviz.training.towers import towers_of
 from qatviz.training.training_copy import COLLECT, FINITE, HYPER, TrainingCopy, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
@@ -93,8 +94,8 @@ class TrainingGraph:
         functions: OwnFunctions = OwnFunctions(),
     ):
         check_room_for_tensorflow()
-        if placement.target:
-            check_server(placement.target)  # before the graph is built, which takes longer
+        if session_target(placement):
+            check_server(session_target(placement))  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed = seed, frozenset(fixed)
@@ -105,10 +106,12 @@ class TrainingGraph:
         self._variant = Variant()  # of the next training step
         self._steps: Dict[Variant, Callable[..., Any]] = {}
         self._graph = tf.Graph()
-        with self._graph.as_default(), tf.device(placement.device), quick_building():
+        self._towers = towers_of(placement, batch_size, replica_kind(placement))
+        device = self._towers[0].device if placement.num_towers > 1 or placement.workers else placement.device
+        with self._graph.as_default(), tf.device(device), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
             self._data = GraphData(dataset, batch_size, [head.class_weights for head in heads])
-            self._build(batch_size, telemetry)
+            self._build(batch_size, telemetry, placement)
         self._graph.finalize()
         self._session = open_session(self._graph, placement)
         self._prepare(dataset)
@@ -336,7 +339,7 @@ class TrainingGraph:
 
     # Construction
 
-    def _build(self, batch_size: int, telemetry: bool) -> None:
+    def _build(self, batch_size: int, telemetry: bool, placement: Placement) -> None:
         state = self.initial_state(
             RunSettings(),
             {name: np.zeros(shape, np.float32) for name, shape in self.network.all_parameter_shapes().items()},
@@ -360,6 +363,7 @@ class TrainingGraph:
         self._load_held = Loader(live, live_state.HELD)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._values = {name: variable.read() for name, variable in live.items()}
+        towers = self._towers if placement.num_towers > 1 else []
         self._training = TrainingCopy(
             self.network,
             self.plan,
@@ -373,6 +377,9 @@ class TrainingGraph:
             batch_size,
             self._seed,
             telemetry,
+            towers,
+            self._data.copied_to(towers) if towers else (),
+            placement.tower_moments,
         )
         unused = {"hyper", "trained", "collect", *live_state.HISTOGRAMS}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots

@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.errors import SettingError
 from qatviz.protocol.run_spec import Placement
+from qatviz.training.towers import JOB
 from qatviz.training.server import CALL_TIMEOUT_S, SESSION_TIMEOUT_S, check_reachable
 
 
@@ -16,11 +17,30 @@ def open_session(graph: tf.Graph, placement: Placement) -> tf.Session:
         inter_op_parallelism_threads=placement.inter_op_threads,
         allow_soft_placement=True,
     )
+    if placement.workers:
+        job = config.cluster_def.job.add(name=JOB)
+        for index, address in enumerate(placement.workers):
+            job.tasks[index] = address
+    elif placement.replicas > 1:
+        config.device_count["CPU"] = placement.replicas
     # The graph rewriter delays the start, without a measurable effect on the speed of steps.
     config.graph_options.rewrite_options.disable_meta_optimizer = True
-    if placement.target:
+    target = session_target(placement)
+    if target:
         config.operation_timeout_in_ms = int(CALL_TIMEOUT_S * 1000)
-    return tf.Session(placement.target, graph=graph, config=config)
+    return tf.Session(target, graph=graph, config=config)
+
+
+def session_target(placement: Placement) -> str:
+    """Return the target of a placement's session; empty: this process."""
+    return placement.target or (f"grpc://{placement.workers[0]}" if placement.workers else "")
+
+
+def replica_kind(placement: Placement) -> str:
+    """Return the type of the devices for replicas: "gpu" if this process has enough of them, else "cpu"."""
+    if placement.replicas < 2:
+        return "cpu"
+    return "gpu" if len(tf.config.experimental.list_physical_devices("GPU")) >= placement.replicas else "cpu"
 
 
 def check_server(target: str) -> None:

@@ -4,18 +4,21 @@ All operations are built before the graph is finalized. A step fetches only thos
 method which is off costs nothing, and takes effect at the next step when it is switched on.
 """
 
-from typing import Any, Collection, Dict, FrozenSet, List, NamedTuple
+from typing import Any, Collection, Dict, FrozenSet, List, NamedTuple, Sequence, Union
 
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
+from qatviz.quant.live import LiveQuantizers
 from qatviz.training import optimizers, probes
 from qatviz.training.graph_data import TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
+from qatviz.training.replication import TowerInputs, replicated_step, step_samples
 from qatviz.training.step_inputs import StepInputs
 from qatviz.training.step_measures import measure_interval
+from qatviz.training.towers import Tower
 from qatviz.training.variables import StateVariable
 
 Variables = Dict[str, StateVariable]
@@ -72,6 +75,12 @@ class TrainingCopy:
         Seed of dropout.
     telemetry : bool
         If True, steps return error measures.
+    towers : sequence of Tower
+        Towers that share each batch; none: one device.
+    tower_data : sequence of dict of str to StateVariable
+        Training data on the device of each tower.
+    tower_moments : bool
+        That of :class:`qatviz.protocol.run_spec.Placement`.
 
     Attributes
     ----------
@@ -100,33 +109,59 @@ class TrainingCopy:
         batch_size: int,
         seed: int,
         telemetry: bool,
+        towers: Sequence[Tower] = (),
+        tower_data: Sequence[Variables] = (),
+        tower_moments: bool = False,
     ):
         indices = tf.placeholder(tf.int32, [batch_size], "indices")
         step = tf.placeholder(tf.int32, [], "step")
         rate = tf.placeholder(tf.float32, [], "learning_rate")
-        self.inputs = StepInputs(data, indices, bool(network.id_counts))
+        self.inputs: Union[StepInputs, TowerInputs]
+        if towers:
+            self.inputs = TowerInputs(data, indices, bool(network.id_counts), towers, tower_data)
+        else:
+            self.inputs = StepInputs(data, indices, bool(network.id_counts))
         self.examples_feeds = [indices, step, *data.feeds(TRAIN)]
         self._feeds = {
             False: [indices, step, rate, *data.feeds(TRAIN)],
             True: [indices, step, rate, *self.inputs.feeds],
         }
-        lowered = lower(
-            network,
-            plan,
-            self.inputs.examples,
-            values,
-            values,
-            training=True,
-            freeze_batch_norm=values["freeze_batch_norm"],
-            fixed=fixed,
-            dropout_seed=tf.stack([tf.constant(seed % 2**31, tf.int32), step]),
-        )
-        quantizers = lowered.quantizers
-        heads.observe(quantizers, plan, self.inputs.labels)
+        dropout_seed = tf.stack([tf.constant(seed % 2**31, tf.int32), step])
         hyper = dict(zip(HYPER, tf.unstack(values["hyper"], num=len(HYPER))), learning_rate=rate)
-        loss, losses = self.inputs.loss(heads, lowered.outputs, hyper["label_smoothing"])
-        finite = tf.check_numerics(loss, "loss", name=FINITE)
-        gradients = dict(zip(trained, tf.gradients(finite, [values[name] for name in trained])))
+        all_quantizers: List[LiveQuantizers] = []
+        if isinstance(self.inputs, TowerInputs):
+            lowered, loss, losses, finite, gradients, all_quantizers = replicated_step(
+                network,
+                plan,
+                heads,
+                self.inputs,
+                towers,
+                values,
+                trained,
+                fixed,
+                dropout_seed,
+                step,
+                hyper["label_smoothing"],
+                FINITE,
+                tower_moments,
+            )
+        else:
+            lowered = lower(
+                network,
+                plan,
+                self.inputs.examples,
+                values,
+                values,
+                training=True,
+                freeze_batch_norm=values["freeze_batch_norm"],
+                fixed=fixed,
+                dropout_seed=dropout_seed,
+            )
+            heads.observe(lowered.quantizers, plan, self.inputs.labels)
+            loss, losses = self.inputs.loss(heads, lowered.outputs, hyper["label_smoothing"])
+            finite = tf.check_numerics(loss, "loss", name=FINITE)
+            gradients = dict(zip(trained, tf.gradients(finite, [values[name] for name in trained])))
+        quantizers = lowered.quantizers
         updates = dict(lowered.updates, **quantizers.range_updates())
         histograms = quantizers.histogram_updates(step)
         with tf.control_dependencies([finite]):  # a step that fails changes nothing
@@ -137,7 +172,11 @@ class TrainingCopy:
         if telemetry:
             tensors = [quantizers.quantized[tensor.name] for tensor in plan.tensors]
             is_measured = tf.equal(step % measure_interval(plan, network.macs, batch_size), 0)
-            measures = [*quantizers.step_grids(), probes.step_samples(tensors, is_measured), *losses]
+            if all_quantizers:
+                samples = step_samples(plan, all_quantizers, towers, is_measured)
+            else:
+                samples = probes.step_samples(tensors, is_measured)
+            measures = [*quantizers.step_grids(), samples, *losses]
         self._results = [loss, *measures]
         low, high = quantizers.observed_ranges()
         self.calibrate = tf.group(live["range_min"].assign(low), live["range_max"].assign(high))

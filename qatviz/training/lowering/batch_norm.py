@@ -22,6 +22,8 @@ from qatviz.training.variables import scope_name
 _STATISTICS_GRADIENT = "QatvizBatchStatistics"
 #: A number that is known when the graph is built, or a tensor.
 Number = Union[np.float32, np.ndarray, tf.Tensor]
+#: Mean, unbiased variance and count of a part of a batch to those of the whole batch.
+Moments = Callable[[tf.Tensor, tf.Tensor, Number], Tuple[tf.Tensor, tf.Tensor, Number]]
 _ONE = np.float32(1)
 
 
@@ -37,6 +39,8 @@ class FoldedBatchNorm:
     frozen : tf.Tensor or None
         bool scalar: True to use the moving statistics, as in inference, and to leave them unchanged. None for
         evaluation, without :meth:`corrected`.
+    moments : callable (mean, variance, count), optional
+        Returns these three for the whole batch from those of a tower's part; ``variance`` is unbiased.
 
     Attributes
     ----------
@@ -48,8 +52,15 @@ class FoldedBatchNorm:
         New moving statistics, after :meth:`corrected`.
     """
 
-    def __init__(self, unit: Unit, parameters: Dict[str, tf.Tensor], frozen: Optional[tf.Tensor]):
+    def __init__(
+        self,
+        unit: Unit,
+        parameters: Dict[str, tf.Tensor],
+        frozen: Optional[tf.Tensor],
+        moments: Optional[Moments] = None,
+    ):
         assert unit.batch_norm is not None
+        self._moments = moments
         self._batch_norm, self._frozen = unit.batch_norm, frozen
         name = self._batch_norm.owner
         self._gamma, self._beta = parameters[name + ".gamma"], parameters[name + ".beta"]
@@ -80,6 +91,8 @@ class FoldedBatchNorm:
             lambda: batch_statistics(float_output()),
         )
         count = _count(output)
+        if self._moments is not None:
+            mean, variance, count = self._moments(mean, variance, count)
         variance = variance * _filled_like((count - _ONE) / count, variance)
         sigma_squared = variance + self._epsilon
         ratio = tf.rsqrt(sigma_squared) * tf.sqrt(self._sigma_squared)

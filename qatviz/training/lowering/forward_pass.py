@@ -10,10 +10,10 @@ from qatviz.network.graph import WITH_WEIGHTS, Network
 from qatviz.network.layers import BatchNorm
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.live import LiveQuantizers, Modes
-from qatviz.training.lowering.batch_norm import FoldedBatchNorm
+from qatviz.training.lowering.batch_norm import FoldedBatchNorm, Moments
 from qatviz.training.lowering.evaluation import EvaluationLowering
 from qatviz.training.lowering.layers import LayerLowering, Parameters
-from qatviz.training.lowering.training import TrainingLowering
+from qatviz.training.lowering.training import BatchPart, TrainingLowering
 from qatviz.training.variables import scope_name
 
 
@@ -50,6 +50,7 @@ def lower(
     dropout_seed: Optional[tf.Tensor] = None,
     modes: Optional[Modes] = None,
     fixed: Collection[str] = (),
+    part: Optional[BatchPart] = None,
 ) -> Lowered:
     """Build the forward pass.
 
@@ -73,6 +74,8 @@ def lower(
     fixed : collection of str
         Parameters ``layer.parameter`` that are not trained. A batch norm whose statistics are among them uses these in
         training, too.
+    part : BatchPart, optional
+        The part of the batch that ``images`` are, for training with several towers.
 
     Raises
     ------
@@ -84,12 +87,14 @@ def lower(
     if training and freeze_batch_norm is not None and normed:
         flags.update(zip(flags, tf.unstack(freeze_batch_norm, num=len(normed))))
     frozen = {unit.name: _frozen(unit.batch_norm, flags[unit.name], fixed) for unit in normed if unit.batch_norm}
-    batch_norms = folded_batch_norms(plan, parameters, frozen)
+    batch_norms = folded_batch_norms(plan, parameters, frozen, part.moments if part is not None else None)
     sources = float_weights(network, plan, parameters, batch_norms)
     quantizers = LiveQuantizers(plan, state, sources, modes)
     lowering: LayerLowering
     if training:
-        lowering = TrainingLowering(network, plan, parameters, quantizers, batch_norms, dropout_seed=dropout_seed)
+        lowering = TrainingLowering(
+            network, plan, parameters, quantizers, batch_norms, dropout_seed=dropout_seed, part=part
+        )
     else:
         lowering = EvaluationLowering(network, plan, parameters, quantizers, batch_norms)
     outputs = lowered_outputs(images, lowering)
@@ -100,17 +105,23 @@ def lower(
 
 
 def folded_batch_norms(
-    plan: QuantizationPlan, parameters: Parameters, frozen: Mapping[str, Optional[tf.Tensor]]
+    plan: QuantizationPlan,
+    parameters: Parameters,
+    frozen: Mapping[str, Optional[tf.Tensor]],
+    moments: Optional[Moments] = None,
 ) -> Dict[str, FoldedBatchNorm]:
     """Return the folded batch norm of each unit that has one; units that share all of its parameters share it.
 
-    ``frozen`` has the argument of :class:`FoldedBatchNorm` by unit; None where it is missing.
+    ``frozen`` has the argument of :class:`FoldedBatchNorm` by unit, None where it is missing; ``moments`` is the same for
+    all.
     """
     batch_norms: Dict[str, FoldedBatchNorm] = {}
     for unit in plan.units:
         if unit.batch_norm is not None:
             shared = batch_norms.get(unit.op.owner)
-            batch_norms[unit.name] = shared or FoldedBatchNorm(unit, parameters, frozen.get(unit.name))
+            batch_norms[unit.name] = shared or FoldedBatchNorm(
+                unit, parameters, frozen.get(unit.name), moments
+            )
     return batch_norms
 
 
