@@ -23,6 +23,9 @@ JOB = "worker"
 LARGEST_MESSAGE = 2**20
 
 
+_RECEIVED_GRADIENT = "QatvizReceivedGradient"
+
+
 class Tower(NamedTuple):
     """Place of a tower, and the examples of the batch that it gets.
 
@@ -159,7 +162,11 @@ class Exchange:
             for local, counts, results in zip(self._local, self._counts, self._results):
                 combined = combined_moments(local, counts)
                 for operation in results:
-                    operation._update_input(0, combined)
+                    # TensorFlow adds gradients of one device first, so that the order would depend on the devices: each
+                    # tower has an operation here, by whose gradient all of them are on this device.
+                    with tf.get_default_graph().gradient_override_map({"Identity": _RECEIVED_GRADIENT}):
+                        sent = tf.identity(combined)
+                    operation._update_input(0, sent)
 
 
 def combined_moments(parts: Sequence[tf.Tensor], counts: Sequence[np.float32]) -> tf.Tensor:
@@ -194,3 +201,9 @@ def parts_of(towers: Sequence[Tower], exchange: Exchange, tower_moments: bool) -
         BatchPart(tower.start, tower.stop, size, None if tower_moments else exchange.moments_for(index))
         for index, tower in enumerate(towers)
     ]
+
+
+@tf.RegisterGradient(_RECEIVED_GRADIENT)  # type: ignore[misc]  # untyped decorator
+def _received(_: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
+    """Return the gradient as the output of an operation on the device of the forward operation."""
+    return tf.identity(gradient)
