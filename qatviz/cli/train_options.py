@@ -220,6 +220,30 @@ def _add_device(group: Any) -> None:
     group.add_argument(
         "--threads", type=int, default=0, metavar="N", help="number of TensorFlow's threads (default: one per core)"
     )
+    group.add_argument(
+        "--workers",
+        default="",
+        metavar="HOST:PORT,...",
+        help="`qatviz worker` processes that share each batch (default: those of TF_CONFIG, if it is set)",
+    )
+    group.add_argument(
+        "--replicas", type=int, default=1, metavar="N", help="number of devices of this machine that share each batch"
+    )
+    group.add_argument(
+        "--towers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number of parts of each batch, on which results depend by rounding only (default: one for each worker)",
+    )
+    group.add_argument(
+        "--tower-moments",
+        action="store_true",
+        help="batch norm uses mean and variance of each part instead of those of the whole batch",
+    )
+    group.add_argument(
+        "--elastic", action="store_true", help="continue at once with the other workers if some don't answer"
+    )
 
 
 def examples() -> str:
@@ -356,6 +380,11 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         "session_target": options.session_target,
         "device": options.device,
         "threads": options.threads,
+        "workers": options.workers,
+        "replicas": options.replicas,
+        "towers": options.towers,
+        "tower_moments": options.tower_moments,
+        "elastic": options.elastic,
         **_given(options, ("data", "steps", "preset")),
     }
     run = _given(options, RUN_SETTINGS)

@@ -36,6 +36,8 @@ from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import Run
 from qatviz.training.parameters import kept_layers
 from qatviz.training.server import check_reachable
+from qatviz.training.worker import workers_from_environment
+from qatviz.worker_addresses import parse_workers
 
 #: Size limit of the copy of a script's arrays in the record's directory.
 DATA_FILE_BYTES = 2**30
@@ -138,7 +140,23 @@ def placement_of(request: TrainingRequest) -> Placement:
     if request.session_target:
         with about("session_target"):
             check_reachable(request.session_target)
-    return Placement(request.session_target, request.device, request.threads, request.threads)
+    workers = parse_workers(request.workers)
+    if not workers and not request.session_target and request.replicas == 1:
+        workers = workers_from_environment()
+    for address in workers:
+        with about("workers"):
+            check_reachable(f"grpc://{address}")
+    return Placement(
+        request.session_target,
+        request.device,
+        request.threads,
+        request.threads,
+        workers,
+        request.replicas,
+        request.towers,
+        request.tower_moments,
+        request.elastic,
+    )
 
 
 def schedule_of(changes: Sequence[TimedChange], spec: RunSpec, notify: Notify) -> Schedule:

@@ -34,6 +34,7 @@ from qatviz.settings import (
     quantizer_setting,
 )
 from qatviz.task import check_task
+from qatviz.worker_addresses import parse_workers
 
 DEFAULT_NETWORK, DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
 #: Total steps of a run without a limit.
@@ -138,6 +139,16 @@ class TrainingRequest(RunRequest):
         Device such as ``/gpu:0``; empty: TensorFlow's choice.
     threads : int
         Threads that TensorFlow may use; 0: one for each core.
+    workers : str
+        Addresses ``host:port,host:port`` of `qatviz worker` processes that share each batch; empty: none.
+    replicas : int
+        Number of devices of this machine that share each batch.
+    towers : int
+        Number of parts of each batch; 0: one for each worker or replica.
+    tower_moments : bool
+        If True, batch norm normalizes each part of a batch by its own mean and variance.
+    elastic : bool
+        If True, a run that loses workers continues with the others at once.
     """
 
     data: Optional[str] = None
@@ -149,6 +160,11 @@ class TrainingRequest(RunRequest):
     session_target: str = ""
     device: str = ""
     threads: int = 0
+    workers: str = ""
+    replicas: int = 1
+    towers: int = 0
+    tower_moments: bool = False
+    elastic: bool = False
 
     @property
     def total_steps(self) -> Optional[int]:
@@ -166,10 +182,17 @@ class TrainingRequest(RunRequest):
             yield "data", lambda: _check_text("data", self.data, "a name, or the path of a file or folder")
         yield "threads", self._check_threads
         yield "device", self._check_device
+        yield "workers", self._check_workers
+        for name, least in (("replicas", 1), ("towers", 0)):
+            yield name, partial(_check_number, name, getattr(self, name), least)
+
+    def _check_workers(self) -> None:
+        if parse_workers(self.workers) and (self.session_target or self.replicas != 1):
+            other = "session_target" if self.session_target else "replicas"
+            raise SettingError.of_field("workers", f"are stated, and {other}, too: expected one of them")
 
     def _check_threads(self) -> None:
-        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 0:
-            raise _refused("threads", self.threads, "a whole number of at least 0")
+        _check_number("threads", self.threads, 0)
 
     def _check_device(self) -> None:
         if self.device and not _DEVICE.fullmatch(self.device):
@@ -431,6 +454,11 @@ def _check_setting(setting: Setting, value: Any) -> None:
     # Floats are refused in place of whole numbers, which are recorded unchanged.
     if checked is None or (setting.type is int and not isinstance(value, int)):
         raise _refused(setting.name, value, setting.allowed())
+
+
+def _check_number(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise _refused(name, value, f"a whole number of at least {least}")
 
 
 def _check_text(name: str, value: Any, expected: str) -> None:

@@ -66,6 +66,16 @@ def cluster_from_environment() -> Optional[ClusterTask]:
     return ClusterTask(workers, own)
 
 
+def workers_from_environment() -> Tuple[str, ...]:
+    """Return the workers of TF_CONFIG, after starting that of this process if it is one of them; none without it."""
+    cluster = cluster_from_environment()
+    if cluster is None:
+        return ()
+    if cluster.own:
+        start_worker(int(cluster.own.rpartition(":")[2]), ALL_INTERFACES)
+    return cluster.workers
+
+
 def _addresses(tasks: Any) -> List[str]:
     """Return the addresses of a job's tasks, a list or a dict by index."""
     return [str(tasks[key]) for key in sorted(tasks, key=int)] if isinstance(tasks, dict) else [str(t) for t in tasks]
