@@ -13,7 +13,6 @@ from tensorflow.python.ops.control_flow_ops import merge, switch
 from qatviz.network.graph import Network
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizationPlan
-from qatviz.protocol.snapshots import STEP_SAMPLE
 from qatviz.quant.constants import shared_constant
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.live_state import HISTOGRAMS

@@ -6,8 +6,8 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.errors import SettingError
 from qatviz.protocol.run_spec import Placement
-from qatviz.training.towers import JOB
 from qatviz.training.server import CALL_TIMEOUT_S, SESSION_TIMEOUT_S, check_reachable
+from qatviz.training.towers import JOB
 
 
 def open_session(graph: tf.Graph, placement: Placement) -> tf.Session:

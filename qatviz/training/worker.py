@@ -100,6 +100,8 @@ def start_worker(port: int, host: str = LOOPBACK, threads: int = 0) -> Any:
     """
     import tensorflow.compat.v1 as tf
 
+    from qatviz.training.lowering import python_calls  # noqa: F401  # functions that evaluations of a run call here
+
     tf.logging.set_verbosity(tf.logging.ERROR)
     config = tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=0)
     try:
