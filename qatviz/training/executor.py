@@ -71,6 +71,21 @@ class CommandExecutor:
         #: Name of the saved state before the last change of settings; empty if the run was set to another state since.
         self._before_change = ""
         self._is_snapshot_requested = False
+        #: Commands in execution by their identity.
+        self._unanswered: Dict[int, Sent] = {}
+
+    def take_unanswered(self) -> List[Sent]:
+        """Return the commands whose execution an error has interrupted, to be executed again."""
+        taken, self._unanswered = list(self._unanswered.values()), {}
+        return taken
+
+    def answer(self, sent: Sent) -> None:
+        """Report a command without changes as applied."""
+        self._applied(sent)
+
+    def refuse(self, sent: Sent) -> None:
+        """Report a command as rejected, because the run has ended."""
+        self._live.emit(events.CommandRejected(self._live.step, sent.id, sent.command, "the run has ended"))
 
     def due(self) -> List[Sent]:
         """Return the scheduled commands that have become due since the last call."""
@@ -89,6 +104,7 @@ class CommandExecutor:
         """
         if not waiting:
             return
+        self._unanswered = {id(sent): sent for sent in waiting}
         book: SettingsBook = self._live.book
         replies: List[Reply] = []
         for sent in waiting:
@@ -152,6 +168,7 @@ class CommandExecutor:
             self._replace_book(book, before)
         for sent, outcome in replies:
             if isinstance(outcome, QatvizError):
+                self._unanswered.pop(id(sent), None)
                 live.emit(events.CommandRejected(live.step, sent.id, sent.command, str(outcome)))
             else:
                 self._applied(sent, outcome, name if outcome else "")
@@ -172,6 +189,7 @@ class CommandExecutor:
         self._checkpointer.shorten_interval(now, book.run.checkpoint_interval)
 
     def _applied(self, sent: Sent, changes: Tuple[Change, ...] = (), checkpoint: str = "") -> None:
+        self._unanswered.pop(id(sent), None)
         self._live.emit(events.CommandApplied(self._live.step, sent.id, sent.command, changes, checkpoint))
 
     # Handlers, one for each kind of command
@@ -259,6 +277,9 @@ class CommandExecutor:
         self._applied(sent)
         self._live.emit(events.Planned(self._live.step, steps))
 
+    def _on_continue_without(self, sent: Sent) -> None:
+        raise RunStateError("ContinueWithout: no workers are lost")
+
     def _on_stop(self, sent: Sent) -> None:
         self._control.is_stopping = True
         self._applied(sent)
@@ -282,6 +303,7 @@ class CommandExecutor:
         c.Undo: _on_undo,
         c.Redo: _on_redo,
         c.SetSteps: _on_set_steps,
+        c.ContinueWithout: _on_continue_without,
         c.Stop: _on_stop,
     }
 

@@ -29,13 +29,14 @@ from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import optimizers, probes
 from qatviz.training.building import quick_building
+from qatviz.training.cluster_session import ClusterSession
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
 from qatviz.training.session import check_server, device_types, open_session, replica_kind, session_target
 from qatviz.training.step_measures import RawMeasures
-from qatviz.training.towers import towers_of
+from qatviz.training.towers import Tower, towers_of
 from qatviz.training.training_copy import COLLECT, FINITE, HYPER, TrainingCopy, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
@@ -101,20 +102,12 @@ class TrainingGraph:
         self._seed, self._fixed = seed, frozenset(fixed)
         heads = tuple(heads) or (Head("", loss, 1.0, metric, class_weights),)
         self._heads = GraphHeads(network, dataset, heads, functions)
-        self._callables: Dict[str, Callable[..., Any]] = {}
         self._uses_histograms = False
         self._variant = Variant()  # of the next training step
-        self._steps: Dict[Variant, Callable[..., Any]] = {}
-        self._graph = tf.Graph()
-        self._towers = towers_of(placement, batch_size, replica_kind(placement))
-        device = self._towers[0].device if placement.num_towers > 1 or placement.workers else placement.device
-        with self._graph.as_default(), tf.device(device), quick_building():
-            tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
-            self._data = GraphData(dataset, batch_size, [head.class_weights for head in heads])
-            self._build(batch_size, telemetry, placement)
-        self._graph.finalize()
-        self._session = open_session(self._graph, placement)
-        self._prepare(dataset)
+        self._dataset, self._batch_size, self._telemetry = dataset, batch_size, telemetry
+        self._class_weights = [head.class_weights for head in heads]
+        self._construct(placement)
+        self._connect()
 
     # Methods for the trainer
 
@@ -335,11 +328,43 @@ class TrainingGraph:
 
     def load_data(self, dataset: Dataset) -> None:
         """Set the data to that of another data set with arrays of the same types and shapes."""
+        self._dataset = dataset
         self._data.load(self._session, dataset)
 
     # Construction
 
-    def _build(self, batch_size: int, telemetry: bool, placement: Placement) -> None:
+    def reconnect(self, placement: Placement) -> None:
+        """Open a new session in place of one whose workers are lost; its variables have no values but the data.
+
+        The graph is built again if ``placement`` has other workers.
+        """
+        self._session.close()
+        if placement != self._placement:
+            self._data.close()
+            self._construct(placement)
+        self._connect()
+
+    def _construct(self, placement: Placement) -> None:
+        """Build the graph."""
+        self._placement, self._graph = placement, tf.Graph()
+        towers = towers_of(placement, self._batch_size, replica_kind(placement))
+        device = towers[0].device if len(towers) > 1 or placement.workers else placement.device
+        with self._graph.as_default(), tf.device(device), quick_building():
+            tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
+            self._data = GraphData(self._dataset, self._batch_size, self._class_weights)
+            self._build(self._batch_size, self._telemetry, towers if len(towers) > 1 else [])
+        self._graph.finalize()
+
+    def _connect(self) -> None:
+        """Open the session, and send the data to it."""
+        self._callables: Dict[str, Callable[..., Any]] = {}
+        self._steps: Dict[Variant, Callable[..., Any]] = {}
+        self._inspect: Dict[str, Callable[..., np.ndarray]] = {}
+        placement = self._placement
+        self._session = (ClusterSession if placement.workers else open_session)(self._graph, placement)
+        self._prepare(self._dataset)
+
+    def _build(self, batch_size: int, telemetry: bool, towers: Sequence[Tower]) -> None:
         state = self.initial_state(
             RunSettings(),
             {name: np.zeros(shape, np.float32) for name, shape in self.network.all_parameter_shapes().items()},
@@ -363,7 +388,6 @@ class TrainingGraph:
         self._load_held = Loader(live, live_state.HELD)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._values = {name: variable.read() for name, variable in live.items()}
-        towers = self._towers if placement.num_towers > 1 else []
         self._training = TrainingCopy(
             self.network,
             self.plan,
@@ -379,7 +403,7 @@ class TrainingGraph:
             telemetry,
             towers,
             self._data.copied_to(towers) if towers else (),
-            placement.tower_moments,
+            self._placement.tower_moments,
         )
         unused = {"hyper", "trained", "collect", *live_state.HISTOGRAMS}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
@@ -418,7 +442,6 @@ class TrainingGraph:
         self._snapshot_fetches = [field for fetch in probe.fetches for field in fetch] + [tf.group(*probe.remember)]
         self._forget_op = probe.forget
         self._snapshot_sources = probe.sources
-        self._inspect: Dict[str, Callable[..., np.ndarray]] = {}
         self._code_variables = dict(previous, known=known)
         self._load_codes = Loader(self._code_variables, self._code_variables)
 

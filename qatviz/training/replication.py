@@ -108,9 +108,8 @@ def replicated_step(
     tower_moments: bool,
 ) -> ReplicatedStep:
     """Build the forward and backward passes of all towers; arguments are those of :class:`.TrainingCopy`."""
-    needed = {
-        name: value for name, value in values.items() if "|" not in name and name not in {*HISTOGRAMS, "hyper", "trained"}
-    }
+    unused = {*HISTOGRAMS, "hyper", "trained"}
+    needed = {name: value for name, value in values.items() if "|" not in name and name not in unused}
     parameters = Packed({name: needed.pop(name) for name in trained})
     others = Packed({**needed, "dropout seed": dropout_seed, "step": step, "label smoothing": label_smoothing})
     exchange = Exchange(towers)
@@ -148,8 +147,8 @@ def replicated_step(
     vectors = [vector for own in copies for vector in own]
     found = tf.gradients(finite, vectors, colocate_gradients_with_ops=True)
     with tf.device(towers[0].device), tf.name_scope("sum_of_gradients"):
-        rows = [found[start : start + len(parameters.vectors)] for start in range(0, len(found), len(parameters.vectors))]
-        gradients = parameters.unpacked([tf.add_n(parts) for parts in zip(*rows)])
+        number = len(parameters.vectors)
+        gradients = parameters.unpacked([tf.add_n(found[index::number]) for index in range(number)])
         updates = _mean_updates(results, towers) if tower_moments else results[0].updates
     for tower, own_quantizers in zip(towers[1:], quantizers[1:]):
         quantizers[0].observers.append(_observer(tower, own_quantizers))
@@ -184,9 +183,9 @@ def step_samples(
         with tf.device(tower.device), tf.name_scope(f"samples_{rank}"):
             is_on = tf.identity(is_measured)
             for index in order:
-                first, last = (0, sizes[index]) if is_weights[index] else (tower.start * inner[index], tower.stop * inner[index])
-                if is_weights[index] and rank:
-                    continue
+                first, last = tower.start * inner[index], tower.stop * inner[index]
+                if is_weights[index]:  # those of the first tower
+                    first, last = 0, 0 if rank else sizes[index]
                 within = np.flatnonzero((chosen[index] >= first) & (chosen[index] < last))
                 if not len(within):
                     continue

@@ -2,6 +2,8 @@
 
 # Apart from the graph of a run, because it knows servers and devices, but no network.
 
+import socket
+
 import tensorflow.compat.v1 as tf
 
 from qatviz.errors import SettingError
@@ -46,18 +48,33 @@ def replica_kind(placement: Placement) -> str:
 def check_server(target: str) -> None:
     """Raise SettingError unless a TensorFlow server at ``target`` creates a session within the time limit."""
     check_reachable(target)
-    graph = tf.Graph()
-    with graph.as_default():
-        anything = tf.constant(0)
-    config = tf.ConfigProto(operation_timeout_in_ms=int(SESSION_TIMEOUT_S * 1000))
     try:
-        with tf.Session(target, graph=graph, config=config) as session:
-            session.run(anything)
+        _run_anything(target, SESSION_TIMEOUT_S)
     except tf.errors.OpError as error:
         raise SettingError(
             f"session target {target}: no TensorFlow server answers there, or not all of its workers are up: "
             f"{error.message}"
         ) from error
+
+
+def answers(address: str, timeout_s: float) -> bool:
+    """Return whether a TensorFlow server at ``host:port`` creates a session within the time limit."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
+        _run_anything(f"grpc://{address}", timeout_s)
+    except (OSError, tf.errors.OpError):
+        return False
+    return True
+
+
+def _run_anything(target: str, timeout_s: float) -> None:
+    graph = tf.Graph()
+    with graph.as_default():
+        anything = tf.constant(0)
+    config = tf.ConfigProto(operation_timeout_in_ms=int(timeout_s * 1000))
+    with tf.Session(target, graph=graph, config=config) as session:
+        session.run(anything)
 
 
 def device_types(session: tf.Session) -> str:

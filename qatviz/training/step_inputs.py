@@ -67,9 +67,7 @@ class StepInputs:
         losses = self.losses(heads, outputs, label_smoothing)
         return heads.total(losses), [tf.stack(losses)] if len(losses) > 1 else []
 
-    def losses(
-        self, heads: GraphHeads, outputs: Sequence[tf.Tensor], label_smoothing: tf.Tensor
-    ) -> List[tf.Tensor]:
+    def losses(self, heads: GraphHeads, outputs: Sequence[tf.Tensor], label_smoothing: tf.Tensor) -> List[tf.Tensor]:
         """Return the loss of each output, as :meth:`loss` does, float32 scalars."""
 
         def plain() -> List[tf.Tensor]:

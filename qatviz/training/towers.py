@@ -188,9 +188,7 @@ def combined_moments(parts: Sequence[tf.Tensor], counts: Sequence[np.float32]) -
     means, variances = zip(*[tf.unstack(part, num=2) for part in parts])
     mean = tf.add_n([own * np.float32(count / number) for own, count in zip(means, counts)])
     terms = [own * np.float32(max(count - 1, 0) / max(number - 1, 1)) for own, count in zip(variances, counts)]
-    terms += [
-        tf.square(own - mean) * np.float32(count / max(number - 1, 1)) for own, count in zip(means, counts)
-    ]
+    terms += [tf.square(own - mean) * np.float32(count / max(number - 1, 1)) for own, count in zip(means, counts)]
     return tf.stack([mean, tf.add_n(terms)])
 
 

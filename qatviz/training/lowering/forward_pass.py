@@ -112,16 +112,14 @@ def folded_batch_norms(
 ) -> Dict[str, FoldedBatchNorm]:
     """Return the folded batch norm of each unit that has one; units that share all of its parameters share it.
 
-    ``frozen`` has the argument of :class:`FoldedBatchNorm` by unit, None where it is missing; ``moments`` is the same for
-    all.
+    ``frozen`` has the argument of :class:`FoldedBatchNorm` by unit, None where it is missing; all have the same
+    ``moments``.
     """
     batch_norms: Dict[str, FoldedBatchNorm] = {}
     for unit in plan.units:
         if unit.batch_norm is not None:
             shared = batch_norms.get(unit.op.owner)
-            batch_norms[unit.name] = shared or FoldedBatchNorm(
-                unit, parameters, frozen.get(unit.name), moments
-            )
+            batch_norms[unit.name] = shared or FoldedBatchNorm(unit, parameters, frozen.get(unit.name), moments)
     return batch_norms
 
 

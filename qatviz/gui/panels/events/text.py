@@ -12,7 +12,7 @@ from qatviz.protocol.reasons import SaveKind
 ALL, CHANGES, EVALUATIONS = "all", "changes", "evaluations"
 _CHANGES = (events.CommandApplied, events.CommandRejected, events.SettingsActivated, events.Restored, events.NonFinite)
 #: Events that every filter shows.
-_ERRORS = (events.Failed, events.NonFinite, events.RecordFailed)
+_ERRORS = (events.Failed, events.NonFinite, events.WorkersLost, events.RecordFailed)
 #: Maximum number of changes or tensors in a tooltip.
 _IN_TOOLTIP = 20
 #: Modes of evaluation, in the order of the details.
@@ -39,6 +39,8 @@ _MARKS = {
     events.Planned: Mark("▸", "muted"),
     events.StoppedEarly: Mark("▸", "good"),
     events.NonFinite: Mark("▲", "bad"),
+    events.WorkersLost: Mark("▲", "bad"),
+    events.WorkersBack: Mark("▶", "good"),
     events.RecordFailed: Mark("▲", "bad"),
     events.Finished: Mark("■", "good"),
     events.Stopped: Mark("■", "muted"),
