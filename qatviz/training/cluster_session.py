@@ -103,7 +103,7 @@ class ClusterSession:
                 silent = silent_workers(self._workers)
                 if silent and not future.done():
                     self._abandon()
-                    self._lost = WorkersLost(silent, f"no answer for {PATIENCE_S + ANSWER_S:.0f} s")
+                    self._lost = WorkersLost(silent, "no answer")
                     raise self._lost from None
             except _OF_LOSS as error:
                 silent = silent_workers(self._workers)
