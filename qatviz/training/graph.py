@@ -35,6 +35,7 @@ from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
 from qatviz.training.session import check_server, device_types, open_session, replica_kind, session_target
+from qatviz.training.spread_evaluation import spread_evaluation
 from qatviz.training.step_measures import RawMeasures
 from qatviz.training.towers import Tower, towers_of
 from qatviz.training.training_copy import COLLECT, FINITE, HYPER, TrainingCopy, Variant
@@ -265,8 +266,12 @@ class TrainingGraph:
         ``indices`` are int32; ``weights`` and ``activations`` are True if they are to be quantized; the results are
         float64. :func:`.scoring.scores_of` computes the metric from the results for all examples.
         """
-        held_out = self._data.values(TEST, indices)
-        return [np.array(part, np.float64) for part in self._evaluate(indices, weights, activations, *held_out)]
+        spread = self._spread
+        if spread is not None and len(indices) >= spread.number:
+            run, fed = self._prepared("spread", spread.fetch, spread.feeds), spread.fed(indices, weights, activations)
+        else:
+            run, fed = self._evaluate, (indices, weights, activations, *self._data.values(TEST, indices))
+        return [np.array(part, np.float64) for part in run(*fed)]
 
     def enable_published(self, enabled: np.ndarray) -> None:
         """Switch the quantizers of the published state on or off, bool ``[G]``, until a state is published again."""
@@ -388,6 +393,7 @@ class TrainingGraph:
         self._load_held = Loader(live, live_state.HELD)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._values = {name: variable.read() for name, variable in live.items()}
+        tower_data = self._data.copied_to(towers) if towers else []
         self._training = TrainingCopy(
             self.network,
             self.plan,
@@ -402,15 +408,15 @@ class TrainingGraph:
             self._seed,
             telemetry,
             towers,
-            self._data.copied_to(towers) if towers else (),
+            tower_data,
             self._placement.tower_moments,
         )
         unused = {"hyper", "trained", "collect", *live_state.HISTOGRAMS}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
-            self._build_evaluation({name: live[name] for name in evaluated})
+            self._build_evaluation({name: live[name] for name in evaluated}, towers, tower_data)
 
-    def _build_evaluation(self, live: Variables) -> None:
+    def _build_evaluation(self, live: Variables, towers: Sequence[Tower], tower_data: Sequence[Variables]) -> None:
         copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
         self._publish_op = tf.group(*[copies[name].assign(self._values[name]) for name in live])
         self._enable_op = copies["enabled"].assign(live["enabled"].feed)
@@ -428,6 +434,10 @@ class TrainingGraph:
         self._eval_fetch = self._heads.scores(lowered.outputs, labels)
         self._eval_loss = self._heads.total(self._heads.losses(lowered.outputs, labels))
         self._build_snapshot(lowered.quantizers)
+        parts = (self.network, self.plan, self._data, self._heads)
+        self._spread = spread_evaluation(
+            parts, values, self._modes, (indices, lowered.outputs), towers, tower_data, bool(self._dataset.streamed)
+        )
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
         previous = {

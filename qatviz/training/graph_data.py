@@ -61,13 +61,13 @@ class GraphData:
         return [self._stored(name, indices) if name in self._variables else None for name in names]
 
     def copied_to(self, towers: Sequence[Tower]) -> List[Dict[str, StateVariable]]:
-        """Return the variables with the arrays of training examples for each tower; :meth:`load` sets them, too."""
-        originals = {name: own for name, own in self._variables.items() if not name.startswith(("x_test", "y_test"))}
+        """Return the variables with the arrays that each tower needs; :meth:`load` sets them, too."""
+        originals = {name: own for name, own in self._variables.items() if not name.startswith("y_test")}
         self._tower_data = TowerData(towers, originals)
         return self._tower_data.variables
 
     def part(self, variables: Dict[str, StateVariable], rows: slice) -> "GraphData":
-        """Return the same data for a part of each training batch, whose examples are its ``rows``.
+        """Return the same data for a part of each batch, whose examples are its ``rows``.
 
         Their arrays are in ``variables``, which :meth:`copied_to` returns.
         """

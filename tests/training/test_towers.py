@@ -139,6 +139,20 @@ def test_moments_of_towers_differ_from_those_of_the_batch():
         live.graph.close()
 
 
+def test_evaluations_are_spread_and_give_the_scores_of_one_device():
+    lives = [live_run(Placement(towers=3)), live_run(Placement(replicas=3))]
+    for indices in (np.arange(40, dtype=np.int32), np.arange(2, dtype=np.int32)):
+        for modes in ((True, True), (False, False), (True, False)):
+            for live in lives:
+                live.graph.publish()
+            (one,), (other,) = [live.graph.score_part(indices, *modes) for live in lives]
+            assert one.tolist() == other.tolist()
+    used = {op.device for op in lives[1].graph._spread.fetch[0].graph.get_operations() if "/copy_" in op.name}
+    assert used == {"/device:CPU:1", "/device:CPU:2"}
+    for live in lives:
+        live.graph.close()
+
+
 def test_undo_is_exact():
     live = live_run(Placement(replicas=2), mlp())
     for _ in range(4):
