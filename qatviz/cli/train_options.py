@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterable, Optional, Tuple, Union
 
 from qatviz.augmentation_settings import AUGMENTATION_SETTINGS
 from qatviz.class_weights import parse_class_weights
+from qatviz.cli.device_options import add_device
 from qatviz.data import NAMED_DATA
 from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import QatvizError, SettingError, did_you_mean
@@ -107,7 +108,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for setting in RUN_SETTINGS.values():
         _add_setting(run, setting)
     _add_record_and_output(parser.add_argument_group("record and output"))
-    _add_device(parser.add_argument_group("device"))
+    add_device(parser.add_argument_group("device"))
 
 
 def _add_network_and_data(group: Any) -> None:
@@ -204,45 +205,6 @@ def _add_record_and_output(group: Any) -> None:
     group.add_argument("--json", action="store_true", help="print the result as one line of JSON, the last on stdout")
     group.add_argument(
         "--quiet", action="store_true", help="print no progress, notes and table; errors and warnings are still printed"
-    )
-
-
-def _add_device(group: Any) -> None:
-    group.add_argument(
-        "--session-target",
-        default="",
-        metavar="URL",
-        help="TensorFlow server to run on, such as grpc://host:2222 (default: in this process)",
-    )
-    group.add_argument(
-        "--device", default="", metavar="NAME", help="device such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)"
-    )
-    group.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="number of TensorFlow's threads (default: one per core)"
-    )
-    group.add_argument(
-        "--workers",
-        default="",
-        metavar="HOST:PORT,...",
-        help="`qatviz worker` processes that share each batch (default: those of TF_CONFIG, if it is set)",
-    )
-    group.add_argument(
-        "--replicas", type=int, default=1, metavar="N", help="number of devices of this machine that share each batch"
-    )
-    group.add_argument(
-        "--towers",
-        type=int,
-        default=0,
-        metavar="N",
-        help="number of parts of each batch, on which results depend by rounding only (default: one for each worker)",
-    )
-    group.add_argument(
-        "--tower-moments",
-        action="store_true",
-        help="batch norm uses mean and variance of each part instead of those of the whole batch",
-    )
-    group.add_argument(
-        "--elastic", action="store_true", help="continue at once with the other workers if some don't answer"
     )
 
 

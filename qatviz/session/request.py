@@ -4,7 +4,6 @@ The command line, the window and the API turn their input into the same requests
 Checks that need to read files are made when the run is prepared. Nothing here imports TensorFlow.
 """
 
-import math
 import os
 import re
 from dataclasses import dataclass, field, fields
@@ -21,15 +20,14 @@ from qatviz.own_functions import is_function
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.scaling import check_wanted_scaling
 from qatviz.session.changes import TimedChange
+from qatviz.session.request_json import NO_LIMIT, from_json, to_json
 from qatviz.setting_declaration import Setting
 from qatviz.settings import (
-    ACTIVATIONS,
     KINDS,
     OPTIMIZERS,
     QUANTIZER_SETTINGS,
     RUN_SETTINGS,
     START_SETTINGS,
-    WEIGHTS,
     RunSettings,
     quantizer_setting,
 )
@@ -37,8 +35,6 @@ from qatviz.task import check_task
 from qatviz.worker_addresses import parse_workers
 
 DEFAULT_NETWORK, DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
-#: Total steps of a run without a limit.
-NO_LIMIT = math.inf
 #: TensorFlow's names of devices; TensorFlow itself refuses an invalid one only when the graph is built.
 _DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
 _OF_NEW_RUNS = (
@@ -88,7 +84,7 @@ class RunRequest:
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the JSON-able form."""
-        return dict({f.name: _to_json(getattr(self, f.name)) for f in fields(self)}, kind=self.kind)
+        return dict({f.name: to_json(getattr(self, f.name)) for f in fields(self)}, kind=self.kind)
 
     @staticmethod
     def from_dict(row: Mapping[str, Any]) -> "RunRequest":
@@ -111,7 +107,7 @@ class RunRequest:
                 raise SettingError.of_field(
                     name, f"is not a field of a request of the kind {request.kind!r}.{did_you_mean(name, known)}"
                 )
-        return request(**{name: _from_json(request, name, value) for name, value in given.items()})
+        return request(**{name: from_json(name, value, request is NewRunRequest) for name, value in given.items()})
 
     def _checks(self) -> Iterable[Tuple[str, _Check]]:
         return ()
@@ -476,42 +472,3 @@ def _check_run_setting(name: str, value: Any) -> None:
     if name not in RUN_SETTINGS:
         raise SettingError.of_field(name, f"is not a setting of the run.{did_you_mean(name, RUN_SETTINGS)}")
     _check_setting(RUN_SETTINGS[name], value)
-
-
-# The JSON form
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, RunSettings):
-        return value.to_dict()
-    if isinstance(value, DataOptions):
-        return value.given()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, tuple):
-        return [{"step": change.step, "assignments": [list(pair) for pair in change.assignments]} for change in value]
-    return "inf" if value == NO_LIMIT else value  # strict JSON has no infinity
-
-
-def _from_json(request: Type[RunRequest], name: str, value: Any) -> Any:
-    try:
-        if name == "changes":
-            return tuple(_timed_change(row["step"], row["assignments"]) for row in value)
-        if name == "run" and request is NewRunRequest:
-            with about(name):
-                return RunSettings(**value)
-        if name == "data_options":
-            return DataOptions(**value)
-        if name in (WEIGHTS, ACTIVATIONS, "run", "heads"):
-            return dict(value)
-    except (TypeError, KeyError, ValueError, OverflowError) as error:
-        raise SettingError.of_field(name, f"is {value!r}: expected the form that to_dict returns") from error
-    return NO_LIMIT if name == "steps" and value == "inf" else value
-
-
-def _timed_change(step: Any, assignments: Any) -> TimedChange:
-    pairs = tuple((path, new) for path, new in assignments)
-    is_step = step is None or (isinstance(step, int) and not isinstance(step, bool) and step >= 0)
-    if not is_step or not all(isinstance(path, str) for path, _ in pairs):
-        raise ValueError(f"a change at step {step!r}")
-    return TimedChange(step, pairs)

@@ -162,21 +162,23 @@ class Trainer:
         """Take a final snapshot, save the final state and return the last event."""
         try:
             self._measuring.drop_evaluation()
-            self._end_connected()
+            final = self._capture_connected()
         except WorkersLost:
-            reason = SaveReason(SaveKind.END)
-            self.final = replace(self._recovery.newest, name=checkpoint_name(FINAL, self._live.step), reason=reason)
-        self._checkpointer.save(self.final)
+            name = checkpoint_name(FINAL, self._live.step)
+            final = replace(self._recovery.newest, name=name, reason=SaveReason(SaveKind.END))
+        self.final = final
+        self._checkpointer.save(final)
         step = self._live.step
         return events.Stopped(step) if self._control.is_stopping else events.Finished(step)
 
-    def _end_connected(self) -> None:
-        """Take a final snapshot and the final state; WorkersLost if that is not possible."""
-        self.final = self._capture_final()
-        if not self.final.is_finite:
+    def _capture_connected(self) -> RunState:
+        """Take a final snapshot, and return the final state; WorkersLost if that is not possible."""
+        final = self._capture_final()
+        if not final.is_finite:
             self._recover(NonFiniteValue.STATE)
-            self.final = self._capture_final()
+            final = self._capture_final()
         self._measuring.take_snapshot()
+        return final
 
     def _capture_final(self) -> RunState:
         return self._live.capture(checkpoint_name(FINAL, self._live.step), SaveReason(SaveKind.END))

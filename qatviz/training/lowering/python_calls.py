@@ -69,6 +69,10 @@ def _probabilities() -> Function:
     return probabilities
 
 
+def _matrix_constants(factor: float) -> Function:
+    return lambda first, second, output: np.stack(matrix_constants(first, second, output, factor))
+
+
 def _grid(scale: np.ndarray, zero_point: np.ndarray, half: np.ndarray) -> AffineGrid:
     """Return the grid with this scale, zero point ``[1]`` and ``2**(num_bits - 1)``."""
     return AffineGrid(np.float32(scale), np.int32(zero_point[0]), int(half).bit_length(), False)
@@ -83,7 +87,7 @@ _MAKERS: Dict[str, Callable[..., Function]] = {
     "probabilities": _probabilities,
     "sum_constants": lambda: lambda *given: np.stack(int16_kernels.sum_constants(given[:-1], given[-1])),
     "product_constants": lambda: lambda *given: np.stack(int16_kernels.product_constants(*given)),
-    "matrix_constants": lambda factor: lambda *given: np.stack(matrix_constants(*given, factor)),
+    "matrix_constants": _matrix_constants,
 }
 
 
