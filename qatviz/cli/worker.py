@@ -50,6 +50,7 @@ def worker(options: argparse.Namespace) -> int:
         )
     print_output(f"worker at {host or LOOPBACK}:{port}, ready")
     signal.sigwait(_ENDING)
+    del server  # now, as its end fails while the interpreter ends
     return OK
 
 

@@ -41,6 +41,8 @@ from qatviz.worker_addresses import parse_workers
 
 #: Size limit of the copy of a script's arrays in the record's directory.
 DATA_FILE_BYTES = 2**30
+#: Seconds that workers of TF_CONFIG have to start: all tasks of such a cluster start at about the same time.
+START_WAIT_S = 120.0
 #: Name in the record of data that a script passed as arrays.
 ARRAYS = "arrays of a script"
 
@@ -140,12 +142,12 @@ def placement_of(request: TrainingRequest) -> Placement:
     if request.session_target:
         with about("session_target"):
             check_reachable(request.session_target)
-    workers = parse_workers(request.workers)
+    workers, wait_s = parse_workers(request.workers), 0.0
     if not workers and not request.session_target and request.replicas == 1:
-        workers = workers_from_environment()
+        workers, wait_s = workers_from_environment(), START_WAIT_S
     for address in workers:
         with about("workers"):
-            check_reachable(f"grpc://{address}")
+            check_reachable(f"grpc://{address}", wait_s)
     return Placement(
         request.session_target,
         request.device,

@@ -13,7 +13,7 @@ from tensorflow.python.ops.control_flow_ops import merge, switch
 from qatviz.network.graph import Network
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizationPlan
-from qatviz.quant.constants import shared_constant
+from qatviz.quant.constants import share_by_device, shared_constant
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.live_state import HISTOGRAMS
 from qatviz.quant.running_histogram import STEP_VALUES
@@ -108,6 +108,7 @@ def replicated_step(
     tower_moments: bool,
 ) -> ReplicatedStep:
     """Build the forward and backward passes of all towers; arguments are those of :class:`.TrainingCopy`."""
+    share_by_device()
     unused = {*HISTOGRAMS, "hyper", "trained"}
     needed = {name: value for name, value in values.items() if "|" not in name and name not in unused}
     parameters = Packed({name: needed.pop(name) for name in trained})

@@ -78,7 +78,7 @@ def test_a_killed_worker_is_named_and_the_run_continues_when_it_is_back(undistur
         lost = driver.until_event(events.WorkersLost)
         assert time.monotonic() - killed < LIMIT_S
         assert lost.workers == (started[1].address,) and started[1].address in lost.message
-        driver.run.send(ChangeSettings((("*.weights.narrow_range", True),)))  # is executed later
+        driver.run.send(ChangeSettings((("*.weights.num_bits", 6),)))  # is executed later
         started[1].start()
         assert driver.until_event(events.WorkersBack).workers == tuple(worker.address for worker in started)
         assert driver.finish().step == STEPS
