@@ -26,7 +26,8 @@ from qatviz.session.folders import new_run_directory
 from qatviz.session.own_code import given_functions
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.progress import progress_for
-from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model
+from qatviz.session.request import NewRunRequest, names_model
+from qatviz.session.request_json import NO_LIMIT
 from qatviz.session.script_data import dataset_of, uses_options
 from qatviz.session.trials import ab, sweep
 from qatviz.session.watch import Watch

@@ -26,11 +26,11 @@ from qatviz.session.request import (
     DEFAULT_DATA,
     DEFAULT_NETWORK,
     DEFAULT_VALIDATION_FRACTION,
-    NO_LIMIT,
     ForkRequest,
     NewRunRequest,
     ResumeRequest,
 )
+from qatviz.session.request_json import NO_LIMIT
 from qatviz.setting_declaration import Setting
 from qatviz.settings import (
     KINDS,

@@ -51,7 +51,8 @@ from qatviz.scaling import (
     STANDARD_HELP,
     STANDARD_LABEL,
 )
-from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
+from qatviz.session.request import NewRunRequest, names_model, stem_of
+from qatviz.session.request_json import NO_LIMIT
 from qatviz.setting_declaration import Setting
 from qatviz.settings import OPTIMIZERS, START_SETTINGS, run_settings_for
 from qatviz.task import TASK_HELP, TASK_TEXTS
