@@ -102,14 +102,14 @@ class ClusterSession:
             except TimeoutError:
                 silent = silent_workers(self._workers)
                 if silent and not future.done():
-                    self._abandon()
+                    self._abandon(silent)
                     self._lost = WorkersLost(silent, "no answer")
                     raise self._lost from None
             except _OF_LOSS as error:
                 silent = silent_workers(self._workers)
                 if isinstance(error, _OF_PROGRAM) and not silent:
                     raise
-                self._abandon()
+                self._abandon(silent)
                 self._lost = WorkersLost(silent, "the connection ended" if silent else "it was restarted")
                 raise self._lost from error
 
@@ -127,12 +127,16 @@ class ClusterSession:
                 future.set_result(result)
             del item, future, function
 
-    def _abandon(self) -> None:
-        """End the thread after the call in progress, and never delete the session."""
+    def _abandon(self, silent: Sequence[str] = ()) -> None:
+        """End the thread after the call in progress, and never delete the session; ``silent`` workers are lost."""
         self._calls.put(None)
         session = self._session
-        if session not in _ABANDONED:
-            _ABANDONED.append(session)
+        if session in _ABANDONED:
+            return
+        _ABANDONED.append(session)
+        if self._workers[0] in silent:
+            session._closed = True  # otherwise, deleted callables would wait for the worker
+        else:
             threading.Thread(target=_close, args=(session,), name="qatviz-close", daemon=True).start()
 
 
