@@ -31,14 +31,17 @@ from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import distillation, optimizers, probes
 from qatviz.training.building import quick_building
+from qatviz.training.cluster_session import ClusterSession
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.oscillation import OscillationArrays, OscillationProbe
 from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
-from qatviz.training.session import check_server, device_types, open_session
+from qatviz.training.session import check_server, device_types, open_session, replica_kind, session_target
+from qatviz.training.spread_evaluation import spread_evaluation
 from qatviz.training.step_maps import StepMaps
 from qatviz.training.step_measures import RawMeasures
+from qatviz.training.towers import Tower, towers_of
 from qatviz.training.training_copy import (
     COLLECT,
     FINITE,
@@ -110,26 +113,20 @@ class TrainingGraph:
         teacher: Optional[Teacher] = None,
     ):
         check_room_for_tensorflow()
-        if placement.target:
-            check_server(placement.target)  # before the graph is built, which takes longer
+        if session_target(placement):
+            check_server(session_target(placement))  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed, self._model = seed, frozenset(fixed), teacher
         heads = tuple(heads) or (Head("", loss, 1.0, metric, class_weights),)
         self._heads = GraphHeads(network, dataset, heads, functions)
-        self._callables: Dict[str, Callable[..., Any]] = {}
         self._optional: Tuple[str, ...] = ()  # arrays that checkpoints have only with the settings in effect
         self._run_now = RunSettings()
         self._variant = Variant()  # of the next training step
-        self._steps: Dict[Variant, Callable[..., Any]] = {}
-        self._graph = tf.Graph()
-        with self._graph.as_default(), tf.device(placement.device), quick_building():
-            tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
-            self._data = GraphData(dataset, batch_size, [head.class_weights for head in heads])
-            self._build(batch_size, telemetry)
-        self._graph.finalize()
-        self._session = open_session(self._graph, placement)
-        self._prepare(dataset)
+        self._dataset, self._batch_size, self._telemetry = dataset, batch_size, telemetry
+        self._class_weights = [head.class_weights for head in heads]
+        self._construct(placement)
+        self._connect()
 
     # Methods for the trainer
 
@@ -329,8 +326,12 @@ class TrainingGraph:
         ``indices`` are int32; ``weights`` and ``activations`` are True if they are to be quantized; the results are
         float64. :func:`.scoring.scores_of` computes the metric from the results for all examples.
         """
-        held_out = self._data.values(TEST, indices)
-        return [np.array(part, np.float64) for part in self._evaluate(indices, weights, activations, *held_out)]
+        spread = self._spread
+        if spread is not None and len(indices) >= spread.number:
+            run, fed = self._prepared("spread", spread.fetch, spread.feeds), spread.fed(indices, weights, activations)
+        else:
+            run, fed = self._evaluate, (indices, weights, activations, *self._data.values(TEST, indices))
+        return [np.array(part, np.float64) for part in run(*fed)]
 
     def enable_published(self, enabled: np.ndarray) -> None:
         """Switch the quantizers of the published state on or off, bool ``[G]``, until a state is published again."""
@@ -407,11 +408,43 @@ class TrainingGraph:
 
     def load_data(self, dataset: Dataset) -> None:
         """Set the data to that of another data set with arrays of the same types and shapes."""
+        self._dataset = dataset
         self._data.load(self._session, dataset)
 
     # Construction
 
-    def _build(self, batch_size: int, telemetry: bool) -> None:
+    def reconnect(self, placement: Placement) -> None:
+        """Open a new session in place of one whose workers are lost; its variables have no values but the data.
+
+        The graph is built again if ``placement`` has other workers.
+        """
+        self._session.close()
+        if placement != self._placement:
+            self._data.close()
+            self._construct(placement)
+        self._connect()
+
+    def _construct(self, placement: Placement) -> None:
+        """Build the graph."""
+        self._placement, self._graph = placement, tf.Graph()
+        towers = towers_of(placement, self._batch_size, replica_kind(placement))
+        device = towers[0].device if len(towers) > 1 or placement.workers else placement.device
+        with self._graph.as_default(), tf.device(device), quick_building():
+            tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
+            self._data = GraphData(self._dataset, self._batch_size, self._class_weights)
+            self._build(self._batch_size, self._telemetry, towers if len(towers) > 1 else [])
+        self._graph.finalize()
+
+    def _connect(self) -> None:
+        """Open the session, and send the data to it."""
+        self._callables: Dict[str, Callable[..., Any]] = {}
+        self._steps: Dict[Variant, Callable[..., Any]] = {}
+        self._inspect: Dict[str, Callable[..., np.ndarray]] = {}
+        placement = self._placement
+        self._session = (ClusterSession if placement.workers else open_session)(self._graph, placement)
+        self._prepare(self._dataset)
+
+    def _build(self, batch_size: int, telemetry: bool, towers: Sequence[Tower]) -> None:
         state = self.initial_state(
             RunSettings(),
             {name: np.zeros(shape, np.float32) for name, shape in self.network.all_parameter_shapes().items()},
@@ -444,6 +477,7 @@ class TrainingGraph:
         teachers = distillation.Teachers(self.network, self.plan, self._teacher, self._model)
         self._load_model = Loader(teachers.model_variables, teachers.model_variables)
         self._values = {name: variable.read() for name, variable in live.items()}
+        tower_data = self._data.copied_to(towers) if towers else []
         self._training = TrainingCopy(
             self.network,
             self.plan,
@@ -457,15 +491,18 @@ class TrainingGraph:
             batch_size,
             self._seed,
             telemetry,
-            teachers.outputs,
+            teachers,
+            towers,
+            tower_data,
+            self._placement.tower_moments,
         )
         training = ("round_biases", "single_convolution", distillation.SETTINGS, *live_state.TRAINING_ONLY)
         unused = {"hyper", "trained", *training}
         evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
-            self._build_evaluation({name: live[name] for name in evaluated})
+            self._build_evaluation({name: live[name] for name in evaluated}, towers, tower_data)
 
-    def _build_evaluation(self, live: Variables) -> None:
+    def _build_evaluation(self, live: Variables, towers: Sequence[Tower], tower_data: Sequence[Variables]) -> None:
         copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
         self._publish_op = tf.group(*[copies[name].assign(self._values[name]) for name in live])
         self._enable_op = copies["enabled"].assign(live["enabled"].feed)
@@ -488,6 +525,10 @@ class TrainingGraph:
         self._oscillation_fetches: Sequence[Any] = OscillationProbe(
             lowered.quantizers, edges, levels, frequency
         ).fetches
+        parts = (self.network, self.plan, self._data, self._heads)
+        self._spread = spread_evaluation(
+            parts, values, self._modes, (indices, lowered.outputs), towers, tower_data, bool(self._dataset.streamed)
+        )
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
         previous = {
@@ -503,7 +544,6 @@ class TrainingGraph:
         self._forget_op = probe.forget
         self._snapshot_sources = probe.sources
         self._edges = {tensor.name: fetch.edges for tensor, fetch in zip(self.plan.tensors, probe.fetches)}
-        self._inspect: Dict[str, Callable[..., np.ndarray]] = {}
         self._code_variables = dict(previous, known=known)
         self._load_codes = Loader(self._code_variables, self._code_variables)
 

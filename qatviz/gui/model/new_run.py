@@ -52,6 +52,7 @@ LABELS = {
     "batch_size": BATCH_SIZE.label,
     "seed": SEED.label,
     "steps": STEPS.label,
+    "workers": "Workers",
     "out": "Record",
 }
 #: Fields of the dialog by fields of a request, where their names differ.
