@@ -88,6 +88,12 @@ class LowBitSettings(SettingsRecord):
         return self.teacher != NO_TEACHER
 
     @property
+    def distillation(self) -> Tuple[object, ...]:
+        """What the loss depends on; empty without a teacher."""
+        settings = (self.teacher, self.distillation_weight, self.distillation_temperature)
+        return settings if self.has_teacher else ()
+
+    @property
     def has_own_teacher(self) -> bool:
         """Whether the teacher is the network of the run itself, with other weights."""
         return self.teacher not in (NO_TEACHER, MODEL_TEACHER)

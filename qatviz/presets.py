@@ -54,12 +54,19 @@ PRESETS = {
     ),
     "low-bit": Preset(
         "4-bit weights and activations with learned scales, per channel for weights; 8 bits at the input and in the "
-        "last layer, biases rounded in training, and a cosine schedule of the learning rate",
+        "last layer, biases rounded in training, batch statistics of the quantized layers, and a cosine schedule of "
+        "the learning rate",
         {"symmetric": True, "num_bits": 4, "range_method": LEARNED},
         {"num_bits": 4, "range_method": LEARNED},
         _ALL,
         {"num_bits": 8},
-        {"lr_schedule": COSINE, "lr_factor": 0.0, "scale_learning_rate": 3.0, "round_biases": True},
+        {
+            "lr_schedule": COSINE,
+            "lr_factor": 0.0,
+            "scale_learning_rate": 3.0,
+            "round_biases": True,
+            "single_convolution": True,
+        },
     ),
     "float": Preset("Nothing is quantized", {"enabled": False}, {"enabled": False}),
 }

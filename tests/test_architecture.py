@@ -82,6 +82,7 @@ THIRD_PARTY = [
     ("qatviz.export.onnx.runtime", NUMERIC | {"onnxruntime"}),
     ("qatviz.gui", NUMERIC | WINDOW),
     ("qatviz.session.progress", TERMINAL),
+    ("qatviz.remote", NUMERIC),
     ("qatviz.session.folders", {"platformdirs"}),
     ("qatviz.session", NUMERIC),
     ("qatviz.app", WINDOW),
@@ -126,6 +127,7 @@ KNOWN_TO_GUI = (
     "qatviz.tensorflow_presence",
     "qatviz.protocol",
     "qatviz.presentation",
+    "qatviz.session.folder_entries",
     "qatviz.session.folders",
     "qatviz.session.model_info",
     "qatviz.session.prepared",
@@ -141,6 +143,7 @@ KNOWN_TO_GUI = (
 )
 # What modules may not import of the standard library and of qatviz, however deep in a function.
 FORBIDDEN = [
+    ("qatviz.remote", {"argparse", "qatviz.cli", "qatviz.api", "qatviz.app", "qatviz.gui"}),
     ("qatviz.session", {"argparse", "qatviz.cli", "qatviz.api", "qatviz.app", "qatviz.gui"}),
     ("qatviz.api", {"argparse", "qatviz.cli"}),
     ("qatviz.app", {"argparse", "qatviz.cli", "qatviz.api"}),

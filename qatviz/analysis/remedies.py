@@ -48,10 +48,10 @@ class TriedRemedy(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The change and its effect: "Freezing threshold 0.02: accuracy 86.1 % → 86.4 % before training"."""
+        """The change and its effect: "Freezing threshold 0.02: 86.1 % → 86.4 %"."""
         metric = METRICS[self.metric]
         change = " → ".join(metric.text(score) for score in (self.before, self.after))
-        return f"{Remedy(self.setting, self.value).change}: {metric.title} {change} before training"
+        return f"{Remedy(self.setting, self.value).change}: {metric.lead}{change}"
 
 
 def remedies(

@@ -4,25 +4,28 @@ Modules are imported on first use, so that the window opens early.
 """
 
 import sys
-import threading
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
-from weakref import WeakKeyDictionary
 
 from PyQt5 import QtCore
 
 from qatviz.analysis.drift import DriftQuestion
+from qatviz.app.export_there import ExportThere
+from qatviz.app.trash import move_to_trash
+from qatviz.atomic_files import atomic_file
 from qatviz.errors import explanation, require_tensorflow
 from qatviz.export.progress import Progress
 from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
-from qatviz.option_names import option_name
+from qatviz.session.export_process import export_arguments, export_environment
+from qatviz.session.folder_entries import Folder
 from qatviz.session.prepared import Notice, Prepared
-from qatviz.session.processes import python_path
-from qatviz.session.record_requests import ExportRequest, PredictionsRequest
+from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.session.sweep_request import Begun, SweepRequest
+from qatviz.session.workplace import LocalWorkplace, Workplace
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.tensorflow_presence import EXPORTING, has_tensorflow, missing_text
 
@@ -33,20 +36,11 @@ if TYPE_CHECKING:
     from qatviz.presentation.export_sizes import ExportSize
     from qatviz.presentation.previews import DataInfo
     from qatviz.protocol.settings_book import SettingsBook
-    from qatviz.session.drift import DriftFinder
-    from qatviz.session.evaluation import Evaluator
-    from qatviz.session.inspection import ModelInspector
+    from qatviz.remote.remote_workplace import RemoteWorkplace
     from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
+    from qatviz.telemetry.record.labels import RunLabels
 
-#: Variables that limit computing libraries to one thread in an export; training uses the others.
-_ONE_THREAD = (
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-)
 #: Shown while a run is prepared, or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 EVALUATING = "Evaluating settings…"
@@ -60,13 +54,21 @@ _SIGNALS_MS = 100
 
 
 class AppLauncher(Launcher):
-    """Launcher that prepares runs; the result of a request is dropped if there is a newer one."""
+    """Launcher that prepares runs; the result of a request is dropped if there is a newer one.
+
+    Parameters
+    ----------
+    workplace : Workplace, optional
+        Machine on which everything is done; by default this one.
+    """
 
     #: Emitted, on any thread, with the description of background work when it has ended.
     _done = QtCore.pyqtSignal(str)
 
-    def __init__(self, parent: QtCore.QObject = None):
+    def __init__(self, workplace: Optional[Workplace] = None, parent: QtCore.QObject = None):
         super().__init__(parent)
+        self.workplace = workplace or LocalWorkplace(move_to_trash)
+        self.place = self.workplace.place
         self._newest = 0  # number of the newest request for this window
         self._has_ended = False
         self._comparing: Set[Tuple[str, ...]] = set()  # runs whose comparison is being read
@@ -75,26 +77,18 @@ class AppLauncher(Launcher):
         self._sweep_pool = QtCore.QThreadPool(self)  # of its own, because a sweep takes hours
         self._doing: List[str] = []
         self._done.connect(self._on_done)
-        self._lock = threading.Lock()
-        self._inspector: Optional[ModelInspector] = None
         self._numbers: Dict[str, int] = {}  # of the newest job of each description, or of its cancellation
-        #: Graphs of the runs that are still shown.
-        self._evaluators: WeakKeyDictionary[RunHandle, Evaluator] = WeakKeyDictionary()
-        self._drifts: WeakKeyDictionary[RunHandle, DriftFinder] = WeakKeyDictionary()
-        self._evaluators_lock = threading.Lock()
 
     def obstacle(self, work: str) -> str:
-        return "" if has_tensorflow() else missing_text(work)
+        return "" if self.place or has_tensorflow() else missing_text(work)
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
         self._newest += 0 if new_window else 1
         number = self._newest
 
         def prepare() -> Prepared:
-            from qatviz.session.prepare import prepare
-
             notices: List[Notice] = []
-            return prepare(request, shown=True, notify=notices.append)._replace(notices=tuple(notices))
+            return self.workplace.prepare(request, notices.append)._replace(notices=tuple(notices))
 
         def deliver(prepared: Prepared) -> None:
             if not self._has_ended and (new_window or number == self._newest):
@@ -104,51 +98,58 @@ class AppLauncher(Launcher):
 
         self._start(READING if isinstance(request, OpenRequest) else PREPARING, prepare, deliver)
 
-    def kind_of(self, path: str) -> str:
-        from qatviz.session.inspection import kind_of
+    def open_remote(self, workplace: "RemoteWorkplace", run: str) -> None:
+        """Connect, and show a run there, by default the newest that trains; ``prepared`` or ``connected`` follows."""
 
-        return kind_of(path)
+        def work() -> Optional[Prepared]:
+            workplace.client.open()
+            return workplace.open_run(run)
+
+        def deliver(prepared: Optional[Prepared]) -> None:
+            if prepared is None:
+                self.connected.emit()
+            elif self._has_ended:
+                prepared.run.discard()
+            else:
+                self.prepared.emit(prepared, False)
+
+        self._start(f"Connecting to {self.place}…", work, deliver)
+
+    def new_run_directory(self, network: str, folder: str) -> str:
+        return self.workplace.new_run_directory(network, folder)
+
+    def folder(self, path: str) -> Folder:
+        return self.workplace.folder(path)
+
+    def kind_of(self, path: str) -> str:
+        return self.workplace.kind_of(path)
 
     def checkpoints(self, directory: str) -> Sequence["CheckpointInfo"]:
-        from qatviz.session.checkpoints import readable_checkpoints
-
-        return readable_checkpoints(directory)
+        return self.workplace.checkpoints(directory)
 
     def data_names(self) -> Sequence[Tuple[str, str]]:
-        from qatviz.data import NAMED_DATA
-
-        return [(named.name, named.help) for named in NAMED_DATA]
+        return self.workplace.data_names()
 
     def check_data(self, question: "DataQuestion") -> "DataInfo":
-        from qatviz.session.inspection import inspect_data
-
-        return inspect_data(question)
+        return self.workplace.check_data(question)
 
     def check_model(self, question: "ModelQuestion") -> "ModelInfo":
-        with self._lock:
-            if self._inspector is None:
-                from qatviz.session.inspection import ModelInspector
-
-                self._inspector = ModelInspector()
-        return self._inspector.inspect(question)
+        return self.workplace.check_model(question)
 
     def cancel_checks(self) -> None:
-        if self._inspector is not None:
-            self._inspector.cancel()
+        self.workplace.cancel_checks()
 
     def read_runs(self, folder: str) -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
-            from qatviz.session.catalogue import read_catalogue
-
-            return read_catalogue(folder, lambda done, of: is_wanted())
+            return self.workplace.read_runs(folder, Progress(is_cancelled=lambda: not is_wanted()))
 
         self._start_newest(READING_RUNS, work, self.runs_read.emit, self.runs_failed.emit)
 
     def delete_run(self, directory: str) -> None:
-        from qatviz.app.trash import move_to_trash
-        from qatviz.session.catalogue import delete_run
+        self.workplace.delete_run(directory)
 
-        delete_run(directory, move_to_trash)
+    def write_labels(self, directory: str, labels: "RunLabels") -> "RunLabels":
+        return self.workplace.write_labels(directory, labels)
 
     def read_comparison(self, directories: Sequence[str]) -> None:
         chosen = tuple(directories)
@@ -157,9 +158,7 @@ class AppLauncher(Launcher):
         self._comparing.add(chosen)
 
         def work() -> Any:
-            from qatviz.session.comparison import read_comparison
-
-            return read_comparison(chosen)
+            return self.workplace.compare(chosen)
 
         def end() -> None:
             self._comparing.discard(chosen)
@@ -177,9 +176,8 @@ class AppLauncher(Launcher):
     def write_comparison(self, directories: Sequence[str], path: str) -> None:
         def work() -> Any:
             from qatviz.report.comparison_page import write_comparison
-            from qatviz.session.comparison import read_comparison
 
-            return write_comparison(read_comparison(directories), path)
+            return write_comparison(self.workplace.compare(tuple(directories)), path)
 
         self._start("Writing the comparison…", work, lambda written: self.report_written.emit(str(written.path)))
 
@@ -220,40 +218,40 @@ class AppLauncher(Launcher):
         self._start("Writing TensorBoard files…", tensorboard_job(model, directory), self.written.emit)
 
     def write_report(self, model: RunModel, directory: str, path: str) -> None:
-        from qatviz.session.report import report_job
+        from qatviz.session.report import known_results, report_job
 
-        self._start(
-            "Writing the report…",
-            report_job(model, directory, path),
-            lambda written: self.report_written.emit(str(written.path)),
-        )
+        if self.place:
+            known, goal = known_results(model), None if model.chip is None else model.chip.target
+
+            def write_page() -> str:
+                page = self.workplace.report(directory, known, goal)
+                with atomic_file(path) as file:
+                    file.write(page)
+                return path
+
+            job: Callable[[], Any] = write_page
+        else:
+            job = report_job(model, directory, path)
+
+        def deliver(written: Any) -> None:
+            self.report_written.emit(str(getattr(written, "path", written)))
+
+        self._start("Writing the report…", job, deliver)
 
     def evaluate(self, run: RunHandle, directory: str, book: "SettingsBook") -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
             progress = Progress(self.evaluation_progressed.emit, lambda: not is_wanted())
-            return self._evaluator(run, directory).evaluate(book, progress)
+            return self.workplace.evaluate(run, directory, book, progress)
 
         self._start_newest(EVALUATING, work, self.evaluated.emit, self.evaluation_failed.emit)
-
-    def _evaluator(self, run: RunHandle, directory: str) -> "Evaluator":
-        """Return the evaluator of a run that has ended, which all its evaluations and predictions share."""
-        from qatviz.session.evaluation import evaluator_of
-
-        with self._evaluators_lock:
-            if run not in self._evaluators:
-                self._evaluators[run] = evaluator_of(run, directory)
-            return self._evaluators[run]
 
     def cancel_evaluation(self) -> None:
         self._supersede(EVALUATING)
 
     def find_sensitivity(self, run: RunHandle, directory: str, measured: bool) -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
-            from qatviz.session.evaluation import ended_spec
-            from qatviz.session.sensitivity import sensitivity_of
-
             progress = Progress(lambda _, done: self.sensitivity_progressed.emit(done), lambda: not is_wanted())
-            return sensitivity_of(ended_spec(run, directory), measured, progress)
+            return self.workplace.sensitivity(run, directory, measured, progress)
 
         self._start_newest(FINDING_SENSITIVITY, work, self.sensitivity_found.emit, self.sensitivity_failed.emit)
 
@@ -262,21 +260,13 @@ class AppLauncher(Launcher):
 
     def find_drift(self, run: RunHandle, directory: str, question: DriftQuestion) -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
-            from qatviz.session.drift import DriftFinder
-            from qatviz.session.evaluation import ended_spec
-
-            with self._evaluators_lock:
-                if run not in self._drifts:
-                    self._drifts[run] = DriftFinder(ended_spec(run, directory))
-            return self._drifts[run].find(question, Progress(is_cancelled=lambda: not is_wanted()))
+            return self.workplace.drift(run, directory, question, Progress(is_cancelled=lambda: not is_wanted()))
 
         self._start_newest(FINDING_DRIFT, work, self.drift_found.emit, self.drift_failed.emit)
 
     def find_channels(self, run: RunHandle, directory: str) -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
-            from qatviz.session.channels import channels_of_ended
-
-            return channels_of_ended(run, directory, Progress(is_cancelled=lambda: not is_wanted()))
+            return self.workplace.channels(run, directory, Progress(is_cancelled=lambda: not is_wanted()))
 
         self._start_newest(FINDING_CHANNELS, work, self.channels_found.emit, self.channels_failed.emit)
 
@@ -288,18 +278,14 @@ class AppLauncher(Launcher):
 
     def predict(self, run: RunHandle, directory: str, book: "SettingsBook") -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
-            from qatviz.training.predictions import LARGEST_EXAMPLES
-
             progress = Progress(lambda _, done: self.predictions_progressed.emit(done), lambda: not is_wanted())
-            return self._evaluator(run, directory).predict(book, LARGEST_EXAMPLES, progress)
+            return self.workplace.predict(run, directory, book, progress)
 
         self._start_newest(PREDICTING, work, self.predictions_found.emit, self.predictions_failed.emit)
 
     def read_forks(self, run: RunHandle, directory: str) -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
-            from qatviz.session.forks import evaluations_of_forks
-
-            return evaluations_of_forks(directory, lambda done, of: is_wanted())
+            return self.workplace.forks(directory, Progress(is_cancelled=lambda: not is_wanted()))
 
         self._start_newest(
             READING_FORKS, work, lambda found: self.forks_read.emit(directory, found), lambda message: None
@@ -307,20 +293,14 @@ class AppLauncher(Launcher):
 
     def predict_past(self, run: RunHandle, directory: str, checkpoint: str) -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
-            from qatviz.session.predictions import predictions_of_record
-            from qatviz.training.predictions import LARGEST_EXAMPLES
-
             progress = Progress(lambda _, done: self.predictions_progressed.emit(done), lambda: not is_wanted())
-            request = PredictionsRequest(directory, checkpoint, at_most=LARGEST_EXAMPLES)
-            return predictions_of_record(request, progress=progress)
+            return self.workplace.predict_past(directory, checkpoint, progress)
 
         self._start_newest(PREDICTING, work, self.predictions_found.emit, self.predictions_failed.emit)
 
     def read_examples(self, run: RunHandle, directory: str, number: int) -> None:
         def work(is_wanted: Callable[[], bool]) -> Any:
-            from qatviz.session.predictions import held_out_pictures
-
-            return held_out_pictures(run, lambda: self._evaluator(run, directory), number)
+            return self.workplace.pictures(run, directory, number)
 
         def refuse(message: str) -> None:
             self.failed.emit(message, "")
@@ -337,23 +317,17 @@ class AppLauncher(Launcher):
         return tuple(FORMATS.values())
 
     def export_command(self, request: ExportRequest) -> ExportCommand:
-        from qatviz.session.checkpoints import keep_checkpoint
-
-        require_tensorflow(EXPORTING)
+        if not self.place:
+            require_tensorflow(EXPORTING)
         assert request.checkpoint is not None, "the window has saved the present state"
-        checkpoint = keep_checkpoint(request.directory, request.checkpoint)  # permanent, so that the export can read it
-        arguments = ["export", request.directory, "--progress"]
-        named = {"format": request.format, "out": request.out, "checkpoint": checkpoint, "examples": request.examples}
-        for name, value in {**named, **request.options}.items():
-            if value is not None and value is not False:
-                arguments += [option_name(name)] if value is True else [option_name(name), str(value)]
-        environment = dict(dict.fromkeys(_ONE_THREAD, "1"), PYTHONPATH=python_path())
-        return ExportCommand(sys.executable, ["-m", "qatviz", *arguments], environment)
+        # Permanent, so that the export can read it.
+        kept = replace(request, checkpoint=self.workplace.keep_checkpoint(request.directory, request.checkpoint))
+        if self.place:
+            return ExportThere(lambda progress: self.workplace.export(kept, progress))
+        return ExportCommand(sys.executable, export_arguments(kept), export_environment())
 
     def settings_at(self, directory: str, checkpoint: str) -> Tuple["SettingsBook", int]:
-        from qatviz.session.checkpoints import settings_at
-
-        return settings_at(directory, checkpoint)
+        return self.workplace.settings_at(directory, checkpoint)
 
     def export_size(
         self,
@@ -364,9 +338,7 @@ class AppLauncher(Launcher):
         form: str,
         options: Mapping[str, Any],
     ) -> "ExportSize":
-        from qatviz.session.sizes import size_at
-
-        return size_at(directory, checkpoint, book, step, form, options)
+        return self.workplace.export_size(directory, checkpoint, book, step, form, options)
 
     def chip_graph(self, network: "Network", book: "SettingsBook") -> "ChipGraph":
         from qatviz.session.chip import network_graph

@@ -7,20 +7,25 @@ import sys
 import time
 import traceback
 from types import TracebackType
-from typing import Any, List, Optional, Type
+from typing import TYPE_CHECKING, Any, List, Optional, Type
 
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz import __version__
 from qatviz.app.launching import PREPARING, READING, AppLauncher
+from qatviz.errors import QatvizError
 from qatviz.garbage_collection import garbage_collection_paused
-from qatviz.gui.model.user_settings import UserSettings
+from qatviz.gui.model.user_settings import PlaceSettings, UserSettings
 from qatviz.gui.widgets.theme import SYSTEM, THEMES, Theme
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.session.prepared import Prepared
 from qatviz.session.request import OpenRequest, RunRequest
+from qatviz.session.workplace import Workplace
 from qatviz.terminal import END_NOTICE_S, print_end_notice, stop_signals
 from qatviz.training.quiet import keep_tensorflow_quiet
+
+if TYPE_CHECKING:
+    from qatviz.remote.remote_workplace import RemoteWorkplace
 
 #: Seconds that a thread may keep the interpreter lock while another waits for it. Python's 5 ms cause noticeable lag:
 #: one key press acquires the lock a dozen times.
@@ -65,12 +70,23 @@ class Application:
         self.windows: List[MainWindow] = []
         self._opened: List[MainWindow] = []  # closed ones included: they are deleted at the end
         self.launchers: List[AppLauncher] = []
+        self._places: List[RemoteWorkplace] = []  # machines that were connected
 
-    def open_window(self, awaited: str = "") -> MainWindow:
-        """Open a window without a run; ``awaited`` is the text that it shows until there is one."""
-        launcher = AppLauncher()
-        window = MainWindow(self.theme, self.settings, launcher)
-        window.window_wanted.connect(self._open_with)
+    def open_window(self, awaited: str = "", workplace: Optional[Workplace] = None) -> MainWindow:
+        """Open a window without a run.
+
+        Parameters
+        ----------
+        awaited : str
+            Text that it shows until there is one.
+        workplace : Workplace, optional
+            Machine of the window's runs; by default this one.
+        """
+        launcher = AppLauncher(workplace)
+        settings = PlaceSettings(self.settings, launcher.place) if launcher.place else self.settings
+        window = MainWindow(self.theme, settings, launcher)
+        window.window_wanted.connect(lambda prepared: self.open_window("", launcher.workplace).show_prepared(prepared))
+        window.connection_wanted.connect(self.open_remote_window)
         window.closed.connect(lambda: self.windows.remove(window))
         self.windows.append(window)
         self._opened.append(window)
@@ -79,6 +95,31 @@ class Application:
         window.show()
         window.frames.draw_all()
         return window
+
+    def open_remote_window(self, address: str, remote_command: str, token: str) -> None:
+        """Open a window on another machine.
+
+        Parameters
+        ----------
+        address : str
+            As :func:`qatviz.remote.address.parse_address` reads it.
+        remote_command : str
+            How qatviz is called there, over ssh.
+        token : str
+            Token of a server that listens on a port.
+        """
+        from qatviz.remote.client import client_of  # not needed by windows on this machine
+        from qatviz.remote.remote_workplace import RemoteWorkplace
+
+        try:
+            client, run = client_of(address, remote_command, token)
+        except QatvizError as error:
+            (self.windows[-1] if self.windows else self.open_window()).show_failure(str(error))
+            return
+        workplace = RemoteWorkplace(client)
+        self._places.append(workplace)
+        window = self.open_window(f"Connecting to {client.place}…", workplace)
+        window.launcher.open_remote(workplace, run)
 
     def report(self, kind: Type[BaseException], error: BaseException, trace: Optional[TracebackType]) -> None:
         """Show an uncaught error, for which PyQt5 would end the process."""
@@ -108,6 +149,8 @@ class Application:
         if not self._end_runs(began + END_NOTICE_S):
             print_end_notice()
             self._end_runs(began + END_S)
+        for workplace in self._places:
+            workplace.close()
         for window in self._opened:
             window.deleteLater()
         self.app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
@@ -127,9 +170,6 @@ class Application:
             window.close_without_asking()
         self.app.quit()  # a dialog may be open
 
-    def _open_with(self, prepared: Prepared) -> None:
-        self.open_window().show_prepared(prepared)
-
 
 def open_window(request: RunRequest) -> int:
     """Open a window with the requested run, and end the process when the last window is closed."""
@@ -138,6 +178,18 @@ def open_window(request: RunRequest) -> int:
         first = application.open_window(READING if isinstance(request, OpenRequest) else PREPARING)
         application.app.processEvents()  # paint the window first
     first.launcher.begin(request)
+    return _run(application)
+
+
+def open_remote_window(address: str, remote_command: str, token: str) -> int:
+    """Open a window on another machine, and end the process when the last window is closed."""
+    with garbage_collection_paused():
+        application = Application()
+        application.open_remote_window(address, remote_command, token)
+    return _run(application)
+
+
+def _run(application: Application) -> int:
     code = INTERRUPTED
     with contextlib.suppress(KeyboardInterrupt):
         code = application.run()

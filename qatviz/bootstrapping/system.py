@@ -1,4 +1,4 @@
-"""System packages that wheels do not contain: the libraries of Qt's platform plugins, and Xvfb for the tests."""
+"""System packages that wheels do not contain: libraries of Qt's plugins; Xvfb and an SSH server for tests."""
 
 import ctypes
 import functools
@@ -52,11 +52,22 @@ def install_with_apt(packages: Iterable[str]) -> bool:
     return False
 
 
-def install_missing_libraries(with_xvfb: bool = False) -> bool:
-    """Install the libraries that Qt lacks on this Linux, and on request Xvfb; return whether anything was installed."""
+def has_ssh_server() -> bool:
+    """Return whether OpenSSH's server is installed, which is in no user's PATH; tests connect to one of their own."""
+    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]
+    return shutil.which("sshd", path=os.pathsep.join(places)) is not None
+
+
+def install_missing_libraries(for_tests: bool = False) -> bool:
+    """Install the libraries that Qt lacks on this Linux; return whether anything was installed.
+
+    ``for_tests``: also Xvfb and OpenSSH's server.
+    """
     missing = {"Qt's " + name: debian_package(name) for name in missing_libraries()}
-    if with_xvfb and not shutil.which("Xvfb"):
+    if for_tests and not shutil.which("Xvfb"):
         missing["Xvfb"] = "xvfb"
+    if for_tests and not has_ssh_server():
+        missing["the OpenSSH server"] = "openssh-server"
     if missing:
         log("missing on this system: " + ", ".join(missing))
     return bool(missing) and install_with_apt(missing.values())

@@ -18,6 +18,7 @@ from qatviz.cli import (
     reports,
     runs,
     sensitivity,
+    serve,
     show,
     sweep,
     train,
@@ -112,6 +113,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     chip.add_commands(functools.partial(_command, commands))
     drift.add_commands(functools.partial(_command, commands))
     worker.add_commands(functools.partial(_command, commands))
+    serve.add_commands(functools.partial(_command, commands))
     word = argv[0].partition("=")[0] if argv else ""
     if word in commands.choices["train"]._option_string_actions and word not in parser._option_string_actions:
         given = " ".join(argv)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, Callable, Tuple, Union
 
 from qatviz.cli.messages import FAILED, OK, print_message, print_output, print_problem
-from qatviz.cli.recorded_run import add_recorded_run
 from qatviz.errors import QatvizError, SettingError, require_tensorflow
 from qatviz.garbage_collection import garbage_collection_paused
 from qatviz.memory import exit_on_native_shortage
@@ -25,6 +24,9 @@ from qatviz.session.request import (
 from qatviz.settings import START_SETTINGS
 from qatviz.tensorflow_presence import TRAINING
 
+#: Environment variable with the token of a server that listens on a port.
+TOKEN_VARIABLE = "QATVIZ_TOKEN"
+_LONGEST_TOKEN = 1024
 #: Default number of training steps after which the window of a new run is drawn.
 SCREENSHOT_STEPS = 300
 DEFAULT_PICTURE = "qatviz.png"
@@ -60,9 +62,31 @@ def window(options: argparse.Namespace) -> int:
 
 
 def open_record(options: argparse.Namespace) -> int:
-    """Open the window with a recorded run."""
+    """Open the window with a recorded run, or with a run on another machine."""
     _need_display()
+    if "://" in options.directory:
+        return _open_remote(options)
     return _open(OpenRequest(os.path.abspath(options.directory)))
+
+
+def _open_remote(options: argparse.Namespace) -> int:
+    from qatviz.remote.address import TCP, parse_address
+
+    address = parse_address(options.directory)  # errors are reported before a window opens
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if address.scheme == TCP and options.token_file is not None:
+        try:
+            with open(os.path.expanduser(options.token_file), encoding="utf-8") as file:
+                token = file.read(_LONGEST_TOKEN).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError.of_field("token_file", f"is {options.token_file!r}: {error}") from error
+    if address.scheme == TCP and not token:
+        raise SettingError(
+            f"the server's token is missing: expected --token-file FILE, or the variable {TOKEN_VARIABLE}"
+        )
+    with garbage_collection_paused():
+        from qatviz.app.main import open_remote_window
+    return open_remote_window(options.directory, options.remote_command, token)
 
 
 def _open(request: RunRequest) -> int:
@@ -157,8 +181,24 @@ def add_commands(add: Callable[..., Any]) -> None:
 
     parser = add("window", window, "open the window with a new run; accepts the options of qatviz train")
     parser.set_defaults(takes_train_options=True)
-    parser = add("open", open_record, "show a recorded run in the window")
-    add_recorded_run(parser)
+    parser = add("open", open_record, "show a recorded run, or runs on another machine, in the window")
+    parser.add_argument(
+        "directory",
+        metavar="RUN",
+        help="the run's directory; ssh://[USER@]HOST[:PORT][/RUN] or tcp://HOST:PORT[/RUN] for a run on another "
+        "machine: its directory or name there, by default the newest that trains",
+    )
+    parser.add_argument(
+        "--remote-command",
+        metavar="COMMAND",
+        default="qatviz",
+        help="how qatviz is called on the other machine, such as ~/qatviz/.venv/bin/qatviz (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help=f"file with the token that qatviz serve --listen has printed (default: the variable {TOKEN_VARIABLE})",
+    )
     parser = add("screenshot", screenshot, "draw the window of a run to a PNG file, without a display")
     parser.add_argument("--out", default=DEFAULT_PICTURE, metavar="PNG", help="picture (default: %(default)s)")
     parser.add_argument("--size", default="1280x800", metavar="WxH", help="size of the window (default: %(default)s)")

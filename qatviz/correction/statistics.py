@@ -7,6 +7,8 @@ import numpy as np
 from qatviz.network.plan import Unit
 
 Arrays = Dict[str, np.ndarray]
+#: Ratio of variances below which an output counts as constant.
+_CONSTANT = np.float32(1e-6)
 
 
 class BatchNormMeans:
@@ -20,10 +22,10 @@ class BatchNormMeans:
     While they are measured, each layer is normalized by the statistics of its batch, as in training, so that all layers
     are measured in one pass. Weights and activations are quantized: a layer's output is that of its quantized, folded
     weights, unfolded, ``conv(x, Q(w gamma / sigma)) sigma / gamma``. Where gamma is 0, the statistics have no effect,
-    and stay.
+    and stay. Where all weights of a channel are rounded to zero, its output is constant, and its variance stays: with a
+    variance of 0, the folded weights of this channel would become larger than all others.
 
-    Source: AIMET's ``reestimate_bn_stats``; Sun et al. 2019, "Hybrid 8-bit Floating Point Training and Inference for
-    Deep Neural Networks", 3.2.
+    Source: AIMET's ``reestimate_bn_stats``.
     """
 
     def __init__(self) -> None:
@@ -40,11 +42,12 @@ class BatchNormMeans:
         """Return ``arrays`` with the means as moving statistics."""
         changed = dict(arrays)
         for batch_norm, sums in self._sums.items():
+            mean, variance = ((total / self._counts[batch_norm]).astype(np.float32) for total in sums)
+            mean_key, variance_key = batch_norm + ".moving_mean", batch_norm + ".moving_variance"
             is_used = arrays[batch_norm + ".gamma"] != 0
-            for name, total in zip(("moving_mean", "moving_variance"), sums):
-                key = f"{batch_norm}.{name}"
-                mean = (total / self._counts[batch_norm]).astype(np.float32)
-                changed[key] = np.where(is_used, mean, arrays[key])
+            is_varied = variance > _CONSTANT * arrays[variance_key]
+            changed[mean_key] = np.where(is_used, mean, arrays[mean_key])
+            changed[variance_key] = np.where(is_used & is_varied, variance, arrays[variance_key])
         return changed
 
 

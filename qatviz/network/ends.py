@@ -1,5 +1,7 @@
 """Tensors at the ends of a network, which low-bit presets quantize with more bits (Esser et al. 2020, section 3)."""
 
+# A separate module: presets are declared without networks, and the plan knows no presets.
+
 from typing import FrozenSet
 
 from qatviz.network.graph import WITH_WEIGHTS

@@ -4,7 +4,7 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.protocol.branches import UNPLACED, BranchPoint
+from qatviz.protocol.branches import BranchPath, BranchPoint
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.settings import RUN, RunSettings
@@ -17,9 +17,9 @@ _PATHS = frozenset(f"{RUN}.{name}" for name in STRENGTH_SETTINGS)
 
 
 def strengths(
-    steps: np.ndarray, log: Sequence[LoggedEvent], book_at: Callable[[BranchPoint], SettingsBook]
+    steps: np.ndarray, log: Sequence[LoggedEvent], path: BranchPath, book_at: Callable[[BranchPoint], SettingsBook]
 ) -> np.ndarray:
-    """Return the strength in the training steps of a run's current branch, float32 ``[n]``.
+    """Return the strength in training steps on the path to a run's current state, float32 ``[n]``.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ def strengths(
         int64 ``[n]``: steps complete after each of the training steps.
     log : sequence of LoggedEvent
         Events of the run.
+    path : BranchPath
+        Path to the current state.
     book_at : callable
         Returns the settings at a state of the run.
     """
@@ -34,11 +36,17 @@ def strengths(
     segments = np.searchsorted(marks, steps - 1, side="right")
     found = np.ones(len(steps), np.float32)
     for segment in np.unique(segments):
-        run: RunSettings = book_at(BranchPoint(UNPLACED, marks[segment - 1] if segment else -1)).run
+        run: RunSettings = book_at(_place(path, marks[segment - 1] if segment else -1)).run
         if run.has_ramp:
             own = segments == segment
             found[own] = [run.strength_at(step) for step in (steps[own] - 1).tolist()]
     return found
+
+
+def _place(path: BranchPath, step: int) -> BranchPoint:
+    """Return the state after all events at ``step`` on a path."""
+    branch = next(branch for branch, limit in path.pieces if limit is None or step < limit.step)
+    return BranchPoint(branch, step)
 
 
 def _changes_ramp(event: Any) -> bool:

@@ -298,6 +298,8 @@ class UnknownCommand(Command):
     name: str
 
 
+#: Commands that do not change a run: any of its viewers may send them.
+HARMLESS = (TakeSnapshot, InspectTensor)
 #: Commands that change settings, and those that correct the network; both can be scheduled.
 SettingsCommand = Union[ChangeSettings, ApplyPreset]
 CorrectionCommand = Union[ReestimateBatchNorm, EqualizeLayers, CorrectBias, AdaRound]

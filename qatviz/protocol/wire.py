@@ -44,7 +44,7 @@ _BITS = QUANTIZER_SETTINGS["num_bits"]
 #: Permitted array types, little endian. NumPy evaluates parts of other type names as Python, which would be unsafe.
 _TYPE_NAME = re.compile(r"\|b1|[|<][iu][1248]|<f[248]")
 #: Name, type, shape and size of an array that the header of a blob lists.
-_Listed = Tuple[str, np.dtype, List[int], int]
+Listed = Tuple[str, np.dtype, List[int], int]
 _HISTOGRAM_ARRAYS = (
     "edges",
     "float_counts",
@@ -74,14 +74,20 @@ def pack(header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> bytes:
     """Return header and arrays as one blob; arrays must be of bool, integer or float type."""
     listed, parts = [], []
     for name, array in arrays.items():
-        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        if _TYPE_NAME.fullmatch(little.dtype.str) is None:
-            raise TypeError(f"array {name!r} has the type {array.dtype}, expected bool, integer or float")
+        little = little_endian(name, array)
         listed.append([name, little.dtype.str, list(array.shape)])
         parts.append(little.reshape(-1).view(np.uint8).reshape(-1, little.itemsize).T.tobytes())
     payload = b"".join(parts)
     encoded = to_json({**header, "arrays": listed}).encode("utf-8")
     return _PREFIX.pack(len(encoded), len(payload)) + encoded + zlib.compress(payload, 1)
+
+
+def little_endian(name: str, array: np.ndarray) -> np.ndarray:
+    """Return an array in C order and little endian; TypeError unless it is of bool, integer or float type."""
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    if _TYPE_NAME.fullmatch(little.dtype.str) is None:
+        raise TypeError(f"array {name!r} has the type {array.dtype}, expected bool, integer or float")
+    return little
 
 
 def unpack(blob: bytes) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
@@ -110,21 +116,21 @@ def unpack_first(blob: bytes, number: int) -> Dict[str, np.ndarray]:
     return _arrays_in(payload, listed[:number])
 
 
-def _read_header(blob: bytes) -> Tuple[Dict[str, Any], List[_Listed], int, int]:
+def _read_header(blob: bytes) -> Tuple[Dict[str, Any], List[Listed], int, int]:
     """Return the header of a blob without its arrays, these arrays, and length and beginning of the payload."""
     header_length, payload_length = _PREFIX.unpack_from(blob)
     if payload_length > _MAX_PAYLOAD:
         raise ValueError(f"payload of {payload_length} bytes, at most {_MAX_PAYLOAD} are allowed")
     start = _PREFIX.size + header_length
     header = values.mapping(json.loads(blob[_PREFIX.size : start].decode("utf-8")), "header")
-    listed = [_described_array(row) for row in values.sequence(header.pop("arrays"), "arrays")]
+    listed = [described_array(row) for row in values.sequence(header.pop("arrays"), "arrays")]
     described = sum(size * dtype.itemsize for _, dtype, _, size in listed)
     if described != payload_length:
         raise ValueError(f"payload of {payload_length} bytes, but its arrays have {described}")
     return header, listed, payload_length, start
 
 
-def _arrays_in(payload: bytes, listed: List[_Listed]) -> Dict[str, np.ndarray]:
+def _arrays_in(payload: bytes, listed: List[Listed]) -> Dict[str, np.ndarray]:
     """Return the read-only arrays that a payload consists of."""
     arrays, offset = {}, 0
     for name, dtype, shape, size in listed:
@@ -134,7 +140,7 @@ def _arrays_in(payload: bytes, listed: List[_Listed]) -> Dict[str, np.ndarray]:
     return arrays
 
 
-def _described_array(row: Any) -> _Listed:
+def described_array(row: Any) -> Listed:
     """Return name, type, shape and size of an array that the header of a blob lists."""
     name, type_name, shape = values.sequence(row, "array")
     name = values.text(name, "name of an array")
@@ -209,6 +215,11 @@ def _step_columns(arrays: Dict[str, np.ndarray]) -> Tuple[np.ndarray, np.ndarray
 
 def pack_snapshot(snapshot: Snapshot) -> bytes:
     """Return a snapshot with all its histograms as one blob, without its branch, which the record stores."""
+    return pack(*snapshot_parts(snapshot))
+
+
+def snapshot_parts(snapshot: Snapshot) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    """Return header and arrays of a snapshot, without its branch."""
     header = {
         "step": snapshot.step,
         "seconds": snapshot.seconds,
@@ -224,12 +235,16 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
             array = getattr(histogram, field)
             if array is not None:
                 arrays[f"{i}.{field}"] = array
-    return pack(header, arrays)
+    return header, arrays
 
 
 def unpack_snapshot(blob: bytes) -> Snapshot:
     """Return the snapshot in a blob made by `pack_snapshot`; raises like `unpack`."""
-    header, arrays = unpack(blob)
+    return snapshot_of_parts(*unpack(blob))
+
+
+def snapshot_of_parts(header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> Snapshot:
+    """Return the snapshot of which :func:`snapshot_parts` made header and arrays; raises like `unpack`."""
     histograms = {}
     listed = values.sequence(header["histograms"], "histograms")
     value_counts = values.sequence(header.get("value_counts", [[None, None]] * len(listed)), "value_counts")

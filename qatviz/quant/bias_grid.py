@@ -9,6 +9,8 @@ Forward:  ``b' = floor(b / (s_in * s_w) + 0.5) * s_in * s_w`` with the scales in
 Gradient: ``db = db'`` (straight-through estimator).
 """
 
+# A separate module, because its custom gradient and the equations above concern nothing else.
+
 from typing import Tuple
 
 import tensorflow.compat.v1 as tf

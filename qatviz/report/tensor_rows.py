@@ -162,7 +162,7 @@ COLUMNS = (
             "zero_point",
         ),
     ),
-    *map(_setting, ("symmetric", "narrow_range", "per_channel", "power_of_two", "range_method", "weight_map")),
+    *map(_setting, ("symmetric", "narrow_range", "per_channel", "power_of_two", "range_method")),
     Column("size", MEASURES["size"].header, MEASURES["size"].help, _size),
 )
 

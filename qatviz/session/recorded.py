@@ -40,7 +40,7 @@ class RecordedRun(RunHandle):
     def start(self) -> None:
         raise RunStateError("this run is only shown from its record: resume it first")
 
-    def send(self, command: Command) -> str:
+    def send(self, command: Command, id: str = "") -> str:
         raise RunStateError(
             f"{type(command).__name__}: a run opened from its record does not execute commands: resume it first"
         )

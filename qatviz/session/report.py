@@ -135,7 +135,7 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     callable
         Raises QatvizError.
     """
-    results, known_chip = _known_results(model), model.chip
+    results, known_chip = known_results(model), model.chip
     if directory:
         goal = None if known_chip is None else known_chip.target
         return lambda: write_recorded(directory, path, known=results, goal=goal)
@@ -158,7 +158,7 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
     return write
 
 
-def _known_results(model: Any) -> KnownResults:
+def known_results(model: Any) -> KnownResults:
     """Return the newest results in the model of a window; the drift only if it is not that of a single example."""
     sensitivity, drift, channels = model.sensitivity, model.drift, None
     if model.channels is not None:

@@ -5,8 +5,6 @@ from collections import deque
 from operator import itemgetter
 from typing import Any, Deque, List, Sequence, Tuple
 
-from qatviz.protocol.events import Event
-
 #: Largest number of unread snapshots: two seconds' worth at the default interval.
 DEFAULT_SNAPSHOT_CAPACITY = 8
 
@@ -87,8 +85,8 @@ class Channel:
             self._snapshots.make_room()
             self._append(self._snapshots.queue, record)
 
-    def put_event(self, event: Event) -> None:
-        """Add an event, which is never dropped."""
+    def put_event(self, event: Any) -> None:
+        """Add an event, or anything else that must never be dropped."""
         with self._arrived:
             self._append(self._events, event)
 

@@ -95,6 +95,11 @@ class History:
     def __contains__(self, name: str) -> bool:
         return name in self._columns
 
+    @property
+    def tracks(self) -> Tuple[str, ...]:
+        """Names of the tracks."""
+        return tuple(self._names)
+
     def names(self, track: str) -> Tuple[str, ...]:
         """Return the names of the series of ``track``, in the order of its values."""
         return self._names[track]

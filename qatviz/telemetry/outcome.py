@@ -16,7 +16,7 @@ from qatviz.telemetry.record.refill import recorded_metric
 from qatviz.telemetry.record.schema import reading
 
 #: Settings in the rows of :meth:`Outcome.tensors`.
-_ROW_SETTINGS = ("num_bits", "symmetric", "narrow_range", "per_channel", "power_of_two", "weight_map")
+_ROW_SETTINGS = ("num_bits", "symmetric", "narrow_range", "per_channel", "power_of_two")
 #: Measures in the rows of :meth:`Outcome.tensors`: those of a snapshot except the ranges (they follow from the grid)
 #: and the flip rate (it depends on the interval between snapshots).
 _ROW_MEASURES = tuple(name for name in SNAPSHOT_MEASURES if name not in ("range_min", "range_max", "flip_rate"))

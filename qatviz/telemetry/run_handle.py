@@ -1,8 +1,10 @@
 """Interface of a run's handle for its readers, such as the window and the terminal."""
 
+import time
 from abc import ABC, abstractmethod
-from typing import Any, List, Mapping, Optional
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
+from qatviz.errors import RunStateError
 from qatviz.protocol.commands import Command
 from qatviz.telemetry.history import History
 
@@ -13,16 +15,62 @@ FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
 RECORDED = "recorded"
 
 
+#: Seconds between two looks for news of a run that does not announce them.
+_LOOK_S = 0.005
+
+
+class Connection(NamedTuple):
+    """Connection of a handle to its run.
+
+    Attributes
+    ----------
+    place : str
+        Machine on which the run is; empty for this one.
+    problem : str
+        Reason why there is no connection at present; empty if there is one.
+    viewers : tuple of str
+        Names of all windows that show the run, this one included; empty if only this one can.
+    steers : str
+        Name of the window that steers the run; empty for this one.
+    asks : str
+        Name of the window that has asked to steer; empty if there is none.
+    has_asked : bool
+        Whether this window has asked to steer and waits for an answer.
+    """
+
+    place: str = ""
+    problem: str = ""
+    viewers: Tuple[str, ...] = ()
+    steers: str = ""
+    asks: str = ""
+    has_asked: bool = False
+
+    @property
+    def obstacle(self) -> str:
+        """Reason why this window can't change a run in progress; empty if it can."""
+        if self.problem:
+            return f"The connection to {self.place} is lost: {self.problem}"
+        if self.steers:
+            return f"{self.steers} steers this run: “Ask to steer” in the menu Run asks to hand over."
+        return ""
+
+
+#: Connection of a run in this process.
+HERE = Connection()
+
+
 class RunHandle(ABC):
     """Handle of a run. Its methods may be called from any thread, and none but :meth:`wait` blocks.
 
     Attributes
     ----------
+    connection : Connection
     history : History
         All series so far, see :func:`qatviz.telemetry.record.refill.history_names`.
     """
 
     history: History
+    connection: Connection = HERE
 
     @property
     @abstractmethod
@@ -49,8 +97,10 @@ class RunHandle(ABC):
         """Start training; raise :class:`qatviz.errors.RunStateError` unless the run is new."""
 
     @abstractmethod
-    def send(self, command: Command) -> str:
+    def send(self, command: Command, id: str = "") -> str:
         """Send a command; return its id, which the reply (CommandApplied, CommandRejected) carries.
+
+        ``id`` is an id that is unique among the commands of the run; by default a new one.
 
         Raises
         ------
@@ -73,3 +123,33 @@ class RunHandle(ABC):
     @abstractmethod
     def discard(self) -> None:
         """Close the record of a run that will not be started."""
+
+    def wait_for_news(self, timeout_s: float) -> bool:
+        """Block until :meth:`drain` may return something, at most ``timeout_s``; return False if there is nothing."""
+        time.sleep(min(timeout_s, _LOOK_S))
+        return True
+
+    def leave(self) -> None:
+        """Note that nobody reads from this handle any more; a run that no one else can show is stopped."""
+        self.request_stop()
+
+    def show_histograms(self, is_on: bool) -> None:
+        """Note whether histograms are in view.
+
+        By default, snapshots come in any case, which costs nothing in the process of the run.
+        """
+        return
+
+    def ask_to_steer(self) -> None:
+        """Ask the window that steers the run to hand over to this one.
+
+        Raises
+        ------
+        RunStateError
+            If no other window can show the run.
+        """
+        raise RunStateError("no other window shows this run")
+
+    def answer(self, hands_over: bool) -> None:
+        """Hand over to the window that asks to steer, or refuse; raises like :meth:`ask_to_steer`."""
+        raise RunStateError("no other window shows this run")

@@ -25,7 +25,7 @@ _WAIT_S = 0.02
 
 
 #: Command of a correction that has ended, and its result or the reason why there is none.
-Outcome = Tuple[Sent, Union[Correction, QatvizError]]
+Ended = Tuple[Sent, Union[Correction, QatvizError]]
 
 
 class Corrections:
@@ -79,7 +79,7 @@ class Corrections:
         """End the correction in progress without an outcome; return its command, None if there is none."""
         return self._end(RunStateError("withdrawn"))[0] if self.is_active else None
 
-    def advance(self) -> Optional[Outcome]:
+    def advance(self) -> Optional[Ended]:
         """Compute a piece; return the outcome after the last one, otherwise None."""
         assert self._sent is not None, "a correction was begun"
         try:
@@ -125,7 +125,7 @@ class Corrections:
         first = max(0, self._live.step - number)
         return [self._batches.indices(step) for step in range(first, first + number)]
 
-    def _end(self, result: Union[Correction, QatvizError]) -> Outcome:
+    def _end(self, result: Union[Correction, QatvizError]) -> Ended:
         assert self._sent is not None
         self._report(None)
         sent, self._sent, self._pieces, self._reason = self._sent, None, None, ""

@@ -167,6 +167,8 @@ class CommandExecutor:
         """Set the run to another state, from which it continues on a new branch; the caller reports it."""
         self._measuring.drop_evaluation()  # it evaluates the state that is abandoned
         self._before_change = ""
+        if state.book.run.distillation != self._live.book.run.distillation:
+            self._recovery.forget_loss()
         self._recovery.restart(state)
         branch = self._live.set_to(state)
         # Scheduled changes at this step were made in the abandoned state; the rewind must not repeat them.
@@ -259,6 +261,8 @@ class CommandExecutor:
     def _replace_book(self, book: SettingsBook, before: RunState) -> None:
         """Apply ``book``, and propose the resulting state for recovery; ``before`` is the state before it."""
         live = self._live
+        if book.run.distillation != before.book.run.distillation:
+            self._recovery.forget_loss()
         have_changed = live.apply_settings(book, self._new_teacher(book))
         # A rewind after a bad step should not revert a change after which steps succeeded.
         arrays = live.graph.read_state() if have_changed else before.arrays

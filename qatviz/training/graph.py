@@ -522,9 +522,8 @@ class TrainingGraph:
         self._build_snapshot(lowered.quantizers)
         edges = [self._edges[self.layout.leaders[group].name] for group in self.layout.weights]
         levels, frequency = values[oscillation.FROZEN_LEVELS], self._values["oscillation_frequency"]
-        self._oscillation_fetches: Sequence[Any] = OscillationProbe(
-            lowered.quantizers, edges, levels, frequency
-        ).fetches
+        probe = OscillationProbe(lowered.quantizers, edges, levels, frequency)
+        self._oscillation_fetches: List[tf.Tensor] = probe.fetches
         parts = (self.network, self.plan, self._data, self._heads)
         self._spread = spread_evaluation(
             parts, values, self._modes, (indices, lowered.outputs), towers, tower_data, bool(self._dataset.streamed)

@@ -108,8 +108,8 @@ class Run(RunHandle):
         except RuntimeError as error:  # there is no memory for another thread
             self._fail_to_start(error)
 
-    def send(self, command: c.Command) -> str:
-        return self._inbox.send(command)
+    def send(self, command: c.Command, id: str = "") -> str:
+        return self._inbox.send(command, id)
 
     def drain(self) -> List[Any]:
         return self._channel.drain()

@@ -25,8 +25,8 @@ class Inbox:
         self._origin, self._number = new_id(), 0
         self._closed = False
 
-    def send(self, command: Command) -> str:
-        """Add a command; return its id.
+    def send(self, command: Command, id: str = "") -> str:
+        """Add a command; return its id, by default a new one.
 
         Raises
         ------
@@ -39,7 +39,7 @@ class Inbox:
             if self._closed:
                 raise RunStateError(f"{type(command).__name__}: the run has ended")
             self._number += 1
-            sent = Sent(self._number, f"{self._origin}-{self._number}", command)
+            sent = Sent(self._number, id or f"{self._origin}-{self._number}", command)
             self._waiting.append(sent)
             self._arrived.notify_all()
             return sent.id

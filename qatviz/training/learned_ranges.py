@@ -1,5 +1,7 @@
 """Updates of learned ranges in a training step, by the optimizer of the run."""
 
+# A separate module: optimizers.py knows no quantizers, and quant/learned.py no optimizers.
+
 from typing import Dict, Tuple
 
 import tensorflow.compat.v1 as tf

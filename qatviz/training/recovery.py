@@ -53,6 +53,10 @@ class Recovery:
             self._good.append(self._candidate)
             self._candidate = None
 
+    def forget_loss(self) -> None:
+        """Take the loss of the next step as the first one: it is computed in another way from now on."""
+        self._loss_limit = None
+
     def propose(self, state: RunState) -> bool:
         """Make ``state`` the next recovery state once it is confirmed; return False if it is not finite."""
         is_finite = state.is_finite

@@ -8,16 +8,32 @@ A part is selected by the name, and by variables: ``QATVIZ_BENCH_SEEDS`` (0,1,2)
 ``QATVIZ_BENCH_STEPS`` (600). A method is a set of settings: an entry of :data:`METHODS`.
 """
 
+import json
 import os
-from functools import lru_cache
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
-from live_graph import run_spec
+from live_graph import dataset, run_spec, schedule
+from live_graph import network as zoo_network
 
+from qatviz.network.ends import end_tensors
 from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.settings import ACTIVATIONS, WEIGHTS
 from qatviz.training.handle import Run
 
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "export"))
+
+import newer_python  # noqa: E402
+
+#: Adam's rate in PyTorch.
+TORCH_LEARNING_RATE = 1e-3
 SEEDS = tuple(map(int, os.environ.get("QATVIZ_BENCH_SEEDS", "0,1,2").split(",")))
 FLOAT_STEPS, STEPS = (int(os.environ.get("QATVIZ_BENCH_" + name, "600")) for name in ("FLOAT_STEPS", "STEPS"))
 NETWORKS = ("dscnn", "resnet8", "mobilenet")
@@ -26,14 +42,24 @@ BITS = {"w4a4": (4, 4), "w3a3": (3, 3), "w2a2": (2, 2), "w2a8": (2, 8), "w4a8": 
 #: Settings of all runs: only the final state is evaluated.
 _COMMON: Tuple[Tuple[str, Any], ...] = (("run.evaluation_interval", 0), ("run.learning_rate", 1e-3))
 
+#: Fraction of the steps after which the recommended combination freezes batch norm: at few bits, its moving statistics
+#: are not those of the last weights, which oscillate between two codes.
+_FREEZE_AFTER = 7 / 12
+
 Settings = List[Tuple[str, Any]]
+Schedule = Tuple[Tuple[int, ChangeSettings], ...]
 
 
 class Method(NamedTuple):
-    """Preset of a run, and the settings on top of it, by the number of its steps."""
+    """Preset of a run, and by the number of its steps settings on top of it, and scheduled changes of settings.
+
+    ``keeps_ends``: the ends of the network keep the preset's bits.
+    """
 
     preset: str
     settings: Callable[[int], Settings] = lambda steps: []
+    schedule: Callable[[int], Schedule] = lambda steps: ()
+    keeps_ends: bool = False
 
 
 def _with(*settings: Tuple[str, Any]) -> Callable[[int], Settings]:
@@ -44,21 +70,49 @@ def _cosine(steps: int) -> Settings:
     return [("run.lr_schedule", "cosine"), ("run.lr_period", steps), ("run.lr_factor", 0.0)]
 
 
+def _frozen_in_the_end(steps: int) -> Schedule:
+    return ((int(steps * _FREEZE_AFTER), ChangeSettings((("run.freeze_batch_norm", True),))),)
+
+
 #: Methods by name: alone, on top of symmetric weights per channel with min–max ranges, activations with averages.
 METHODS = {
     "min_max": Method("int4"),
     "mse": Method("int4", _with(("*.range_method", "mse"))),
     "cosine": Method("int4", _cosine),
     "learned": Method("int4", _with(("*.range_method", "learned"))),
+    "learned_range": Method(
+        "int4", _with(("*.weights.range_method", "learned"), ("*.activations.range_method", "learned_range"))
+    ),
+    "learned_clip": Method("int4", _with(("*.activations.range_method", "learned_clip"))),
+    "power_of_two": Method("int4", _with(("*.range_method", "learned"), ("*.power_of_two", True))),
+    "round_biases": Method("int4", _with(("run.round_biases", True))),
+    "low_bit": Method(
+        "low-bit",
+        lambda steps: [*_cosine(steps), ("run.learning_rate", 3e-3)],
+        _frozen_in_the_end,
+        keeps_ends=True,
+    ),
 }
-NAMES = tuple(f"methods/{network}/{method}/{bits}" for network in NETWORKS for method in METHODS for bits in BITS)
+#: An independent LSQ in PyTorch (torch_lsq.py), in the Python that this variable names, or the first one on PATH that
+#: has it; for networks whose layers that program knows.
+TORCH, TORCH_PYTHON, TORCH_NETWORKS = "torch_lsq", "QATVIZ_TORCH_PYTHON", ("dscnn", "resnet8")
+NAMES = tuple(
+    f"methods/{network}/{method}/{bits}"
+    for network in NETWORKS
+    for method in (*METHODS, *([TORCH] if network in TORCH_NETWORKS else []))
+    for bits in BITS
+)
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:
     """Measure the figures ``names``."""
     for name in names:
         _, network, method, bits = name.split("/")
-        found = [100 * trained(network, method, bits, seed) for seed in SEEDS]
+        if method == TORCH and newer_python.find(TORCH_PYTHON, "torch") is None:
+            yield {"name": name, "skipped": f"no Python has PyTorch; {TORCH_PYTHON} can name one"}
+            continue
+        measure = _trained_by_torch if method == TORCH else partial(trained, method=method)
+        found = [100 * measure(network=network, bits=bits, seed=seed) for seed in SEEDS]
         in_float = [100 * _in_float(network, seed) for seed in SEEDS]
         yield {
             "name": name,
@@ -72,20 +126,49 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
         }
 
 
-def settings_of(method: str, bits: str) -> Settings:
+def settings_of(network: str, method: str, bits: str) -> Settings:
     """Return the settings of a run on top of the method's preset."""
-    weights, activations = BITS[bits]
-    widths = [("*.weights.num_bits", weights), ("*.activations.num_bits", activations)]
+    plan = run_spec(network).plan
+    kept = end_tensors(plan) if METHODS[method].keeps_ends else ()
+    numbers = dict(zip((WEIGHTS, ACTIVATIONS), BITS[bits]))
+    widths = [(f"{t.name}.num_bits", numbers[t.kind]) for t in plan.tensors if t.name not in kept]
     return [*widths, *_COMMON, *METHODS[method].settings(STEPS)]
 
 
 @lru_cache(maxsize=None)
 def trained(network: str, method: str, bits: str, seed: int) -> float:
     """Return the quantized accuracy of a run by a method, from the parameters of the float run."""
-    settings = tuple(settings_of(method, bits))
-    return _final(_finished(network, METHODS[method].preset, settings, seed, STEPS, float_parameters(network, seed)))[
-        "quantized"
-    ]
+    chosen = METHODS[method]
+    finished = _finished(
+        network,
+        chosen.preset,
+        tuple(settings_of(network, method, bits)),
+        seed,
+        STEPS,
+        parameters=float_parameters(network, seed),
+        schedule=chosen.schedule(STEPS),
+    )
+    return _final(finished)["quantized"]
+
+
+def _trained_by_torch(network: str, bits: str, seed: int) -> float:
+    """Return the accuracy of PyTorch's LSQ from the same parameters, on the same batches."""
+    newer, data = newer_python.find(TORCH_PYTHON, "torch"), dataset()
+    assert newer is not None
+    batches = schedule(data, seed)
+    arrays = dict(float_parameters(network, seed), y_train=data.y_train, y_test=data.y_test)
+    for part in ("x_train", "x_test"):
+        arrays[part] = getattr(data, part).astype(np.float32) * np.float32(data.pixel_scale)
+    arrays["batches"] = np.stack([batches.indices(step) for step in range(STEPS)])
+    layers = zoo_network(network, data).to_dict()["layers"]
+    setup = {"layers": layers, "bits": BITS[bits], "learning_rate": TORCH_LEARNING_RATE}
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "setup.json").write_text(json.dumps(setup), encoding="utf-8")
+        np.savez(str(Path(folder, "data.npz")), **arrays)
+        command = [newer.python, str(HERE / "torch_lsq.py"), folder]
+        environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=environment)
+    return float(done.stdout)
 
 
 @lru_cache(maxsize=None)
@@ -100,11 +183,12 @@ def float_parameters(network: str, seed: int) -> Dict[str, np.ndarray]:
 def _in_float(network: str, seed: int) -> float:
     """Return the accuracy of float training that goes on for as many steps as the methods take."""
     settings = (*_COMMON, *_cosine(STEPS))
-    return _final(_finished(network, "float", settings, seed, STEPS, float_parameters(network, seed)))["float"]
+    parameters = float_parameters(network, seed)
+    return _final(_finished(network, "float", settings, seed, STEPS, parameters=parameters))["float"]
 
 
-def _finished(network: str, preset: str, settings: Tuple, seed: int, steps: int, parameters: Any = None) -> Run:
-    found = Run(run_spec(network, preset, settings, seed=seed, steps=steps, parameters=parameters))
+def _finished(network: str, preset: str, settings: Tuple, seed: int, steps: int, **changes: Any) -> Run:
+    found = Run(run_spec(network, preset, settings, seed=seed, steps=steps, **changes))
     found.start()
     while not found.wait(1.0):
         pass

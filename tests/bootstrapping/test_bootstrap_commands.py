@@ -201,6 +201,7 @@ def test_qt_finds_its_own_plugins_before_those_of_the_user(started, monkeypatch,
 
 def test_tests_run_under_a_virtual_display_if_available(started, monkeypatch):
     monkeypatch.setattr(bootstrap.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(bootstrap, "has_ssh_server", lambda: True)
     monkeypatch.setattr(bootstrap, "start_xvfb", lambda: ":77")
     bootstrap.test(["-k", "some"])
     arguments, environ, cwd = started[0]
@@ -211,7 +212,7 @@ def test_tests_run_under_a_virtual_display_if_available(started, monkeypatch):
 def test_tests_run_without_a_display_if_xvfb_is_not_available(started, monkeypatch):
     supplied = []
     monkeypatch.setattr(bootstrap.shutil, "which", lambda name: None)
-    monkeypatch.setattr(bootstrap, "install_missing_libraries", lambda with_xvfb: supplied.append(with_xvfb))
+    monkeypatch.setattr(bootstrap, "install_missing_libraries", lambda for_tests: supplied.append(for_tests))
     bootstrap.test([])
     assert supplied == [True]
     assert "DISPLAY" not in started[0][1]

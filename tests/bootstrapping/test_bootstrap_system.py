@@ -129,17 +129,19 @@ def test_on_a_system_without_apt_the_package_names_are_printed(programs, capfd):
 def test_missing_packages_are_listed_and_installed_at_once(programs, monkeypatch, capfd):
     monkeypatch.setattr(system.os, "geteuid", lambda: 0)
     monkeypatch.setattr(system, "missing_libraries", lambda: ["libGL.so.1"])
+    monkeypatch.setattr(system, "has_ssh_server", lambda: False)
     programs("apt-get")
-    assert install_missing_libraries(with_xvfb=True)
-    assert "Qt's libGL.so.1, Xvfb" in capfd.readouterr().err
-    assert programs.calls() == ["apt-get install -y --no-install-recommends libgl1 xvfb"]
+    assert install_missing_libraries(for_tests=True)
+    assert "Qt's libGL.so.1, Xvfb, the OpenSSH server" in capfd.readouterr().err
+    assert programs.calls() == ["apt-get install -y --no-install-recommends libgl1 openssh-server xvfb"]
 
 
 def test_if_nothing_is_missing_nothing_is_installed(programs, monkeypatch, capfd):
     monkeypatch.setattr(system, "missing_libraries", list)
     programs("apt-get")
     programs("Xvfb")
-    assert not install_missing_libraries(with_xvfb=True)
+    programs("sshd")
+    assert not install_missing_libraries(for_tests=True)
     assert (programs.calls(), capfd.readouterr().err) == ([], "")
 
 

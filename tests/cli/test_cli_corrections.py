@@ -5,6 +5,7 @@ import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import call, write_data
 
+from qatviz import api
 from qatviz.errors import SettingError
 from qatviz.protocol import events
 from qatviz.protocol.commands import (
@@ -16,6 +17,7 @@ from qatviz.protocol.commands import (
     command_from,
 )
 from qatviz.protocol.corrections import CORRECTION_KINDS, correction_text, parse_correction
+from qatviz.session.request import NewRunRequest
 from qatviz.session.timed_corrections import TimedCorrection, parse_timed_correction
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -157,6 +159,16 @@ def test_exported_codes_are_those_of_the_evaluation(folder, correction):
     assert found.code == 0, found.err
     outputs = found.json["outputs"]
     assert outputs and all(agreement["identical"] == 1.0 for agreement in outputs.values()), outputs
+
+
+def test_scripts_state_corrections_as_the_command_line_does():
+    options = {"corrections": ["5:adaround", "equalize-layers"], "replace_relu6": True}
+    request = api.request_of("mobilenet", "mnist-5k", None, options)
+    assert request.corrections == (TimedCorrection(5, AdaRound()), TimedCorrection(None, EqualizeLayers()))
+    assert request.replace_relu6
+    assert NewRunRequest.from_dict(request.to_dict()) == request
+    with pytest.raises(SettingError, match="corrections"):
+        api.request_of("mobilenet", "mnist-5k", None, {"corrections": ["5:adarond"]})
 
 
 def test_relu6_is_replaced_in_a_new_run_and_in_a_fork(folder):

@@ -124,8 +124,8 @@ class StagedRun(RunHandle):
     def start(self):
         raise RunStateError(f"the run is {self.state}: it can be started once")
 
-    def send(self, command):
-        command_id = self._inbox.send(command)
+    def send(self, command, id=""):
+        command_id = self._inbox.send(command, id)
         self.sent.append(command)
         return command_id
 

@@ -15,6 +15,7 @@ from qatviz.gui.panels.evolution.strip import MarkerStrip
 from qatviz.gui.panels.evolution.time_axis import TimeAxis
 from qatviz.presentation.chart import SELECTED, Axis, Curve, Marker
 from qatviz.presentation.scene import Stroke
+from qatviz.presentation.strength_series import STRENGTH
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Undo
@@ -131,7 +132,7 @@ def test_every_series_of_every_plot_is_in_the_history():
     for kind in KINDS:
         for chosen in (tensors[:1], tensors):
             specs = curves_of(kind, chosen, tensors[0])
-            assert specs and {spec.series for spec in specs} <= known
+            assert specs and {spec.series for spec in specs} <= known | {STRENGTH}
             shown = [spec.key for spec in specs if spec.in_legend]
             assert len(shown) == len(set(shown))
 

@@ -146,7 +146,7 @@ def test_a_drag_is_applied_continuously_and_undone_as_one_change(panel, app, adv
     move(slider.width() // 2)
     send()
     move(1)
-    assert edits.pending == {("conv1.weights", "num_bits"): 2}
+    assert edits.pending == {("conv1.weights", "num_bits"): 1}
     send()
     assert len(changes(panel.run)) == 2 and slider.is_held
     QtTest.QTest.mouseRelease(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(1, y))
@@ -276,7 +276,7 @@ def test_a_refusal_is_shown_until_the_next_success(panel, app, advance_run):
     panel.edits.edit(["conv1.weights"], "num_bits", 99)  # as no control would
     panel.edits.apply()
     advance_run()
-    assert panel.refusal.isVisible() and "99" in panel.refusal.text() and "2 to 16" in panel.refusal.text()
+    assert panel.refusal.isVisible() and "99" in panel.refusal.text() and "1 to 16" in panel.refusal.text()
     assert control(panel, "num_bits").editor.box.text() == "8"
     control(panel, "num_bits").edited.emit(4)
     panel.edits.apply()

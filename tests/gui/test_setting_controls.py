@@ -125,7 +125,7 @@ def test_losing_focus_commits_typed_text(make):
         assert told == expected, "separators of thousands only"
 
 
-@pytest.mark.parametrize("text", ["17", "1", "4.5", "four", "-"])
+@pytest.mark.parametrize("text", ["17", "0", "4.5", "four", "-"])
 def test_invalid_text_is_not_committed(make, text):
     control, told = make("num_bits", WEIGHTS)
     control.show_values([8])
@@ -133,7 +133,7 @@ def test_invalid_text_is_not_committed(make, text):
     box.selectAll()
     QtTest.QTest.keyClicks(box, text)
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return)
-    assert box.text() == text and "from 2 to 16" in QtWidgets.QToolTip.text()
+    assert box.text() == text and "from 1 to 16" in QtWidgets.QToolTip.text()
     box.clearFocus()
     assert told == [] and box.text() == "8"
 
@@ -210,12 +210,12 @@ def test_a_drag_emits_each_value_and_blocks_updates(make):
     QtTest.QTest.mousePress(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(slider.width() - 2, y))
     assert held == [True] and told == [16]
     drag(slider, QtCore.QPoint(1, y))
-    assert told[-1] == 2 and box.text() == "2"
+    assert told[-1] == 1 and box.text() == "1"
     control.show_values([8])
-    assert box.text() == "2" and slider.value() == 0
-    control.show_values([2], pending=True)
+    assert box.text() == "1" and slider.value() == 0
+    control.show_values([1], pending=True)
     QtTest.QTest.mouseRelease(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(1, y))
-    assert held == [True, False] and box.text() == "2"
+    assert held == [True, False] and box.text() == "1"
 
 
 def test_a_click_on_a_mixed_slider_sets_the_value(make):
@@ -223,7 +223,7 @@ def test_a_click_on_a_mixed_slider_sets_the_value(make):
     control.show_values([2, 8])
     slider = control.editor.slider
     QtTest.QTest.mouseClick(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(1, slider.height() // 2))
-    assert told == [2] and control.editor.box.text() == "2"
+    assert told == [1] and control.editor.box.text() == "1"
 
 
 def test_disabling_a_control_ends_its_drag(make):

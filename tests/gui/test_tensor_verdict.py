@@ -97,7 +97,7 @@ def test_freezing_is_tried_on_held_out_data_offered_applied_and_undone(context, 
     run.waiting_trials = [own, own.change([(f"{NAME}.freeze_threshold", 0.02)])[0]]
     evaluate(context, run, 0.861, 0.8642)
     assert panel.verdict.button.isVisible()
-    assert panel.verdict.button.text() == "Freezing threshold 0.02: accuracy 86.1 % → 86.4 % before training"
+    assert panel.verdict.button.text() == "Freezing threshold 0.02: 86.1 % → 86.4 %"
     panel.verdict.button.click()
     qtbot.waitUntil(lambda: not context.edits.unsent)
     advance_and_draw(context, run, panel)

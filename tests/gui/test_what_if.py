@@ -239,7 +239,7 @@ def test_a_recorded_run_is_evaluated_end_to_end(context, recorded, launcher, sho
     bar.evaluate.click()
     qtbot.waitUntil(lambda: not panel.what_if.is_busy)
     assert set(panel.what_if.result.scores.values()) == {before["float"]}
-    assert len(launcher._evaluators) == 1  # one graph for all
+    assert len(launcher.workplace._evaluators) == 1  # one graph for all
     bar.evaluate.click()
     bar.cancel.click()
     launcher._pool.waitForDone()

@@ -18,6 +18,7 @@ from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import FIRST_SNAPSHOT_MEASURES
 from qatviz.protocol.wire import (
     pack,
     pack_snapshot,
@@ -172,3 +173,21 @@ def test_to_json_accepts_numpy_values():
     }
     with pytest.raises(TypeError, match="object"):
         to_json(object())
+
+
+def test_frozen_weights_are_a_part_of_the_values_and_older_snapshots_have_no_measures_of_them():
+    whole = snapshot(3)
+    name = next(name for name, known in whole.histograms.items() if known.code_counts is not None)
+    known = whole.histograms[name]
+    frozen = dataclasses.replace(known, frozen_counts=known.code_counts // 2, frozen_bins=known.quantized_counts // 3)
+    packed = pack_snapshot(dataclasses.replace(whole, histograms={**whole.histograms, name: frozen}))
+    found = unpack_snapshot(packed).histograms
+    np.testing.assert_array_equal(found[name].frozen_counts, frozen.frozen_counts)
+    np.testing.assert_array_equal(found[name].frozen_bins, frozen.frozen_bins)
+    assert all(other.frozen_bins is None for key, other in found.items() if key != name)
+    more = dataclasses.replace(known, frozen_counts=known.code_counts + 1)
+    with pytest.raises(ValueError, match="no part of code_counts"):
+        unpack_snapshot(pack_snapshot(dataclasses.replace(whole, histograms={**whole.histograms, name: more})))
+    older = dataclasses.replace(whole, values=whole.values[: len(FIRST_SNAPSHOT_MEASURES)])
+    values = unpack_snapshot(pack_snapshot(older)).values
+    assert values.shape == whole.values.shape and np.isnan(values[len(FIRST_SNAPSHOT_MEASURES) :]).all()

@@ -17,19 +17,31 @@ CHANGES = st.lists(st.builds(e.Change, TEXTS, VALUES, VALUES), max_size=3).map(t
 ASSIGNMENTS = st.lists(st.tuples(TEXTS, VALUES), max_size=3).map(tuple)
 
 SETTINGS_COMMANDS = st.one_of(st.builds(c.ChangeSettings, ASSIGNMENTS), st.builds(c.ApplyPreset, TEXTS))
+CORRECTIONS = st.one_of(
+    st.builds(c.ReestimateBatchNorm, st.integers(1, 999)),
+    st.builds(c.EqualizeLayers, st.lists(TEXTS, max_size=3).map(tuple)),
+    st.builds(c.CorrectBias, st.integers(1, 999)),
+    st.builds(c.AdaRound, st.integers(1, 999), st.integers(1, 999)),
+)
 COMMANDS = st.one_of(
     SETTINGS_COMMANDS,
+    CORRECTIONS,
     st.builds(c.ChangeSettings, ASSIGNMENTS, st.booleans()),
     *(
         st.builds(kind)
-        for kind in (c.Pause, c.Resume, c.Evaluate, c.TakeSnapshot, c.Undo, c.Redo, c.ContinueWithout, c.Stop)
+        for kind in (
+            *(c.Pause, c.Resume, c.Evaluate, c.TakeSnapshot, c.Undo, c.Redo, c.ContinueWithout, c.Stop),
+            c.CancelCorrection,
+        )
     ),
     st.builds(c.SingleStep, st.integers()),
     st.builds(c.SetSteps, st.one_of(st.none(), STEPS)),
     st.builds(c.WatchDrift, st.booleans(), st.one_of(st.none(), STEPS), st.integers(1, 999), TEXTS, STEPS),
     *(st.builds(kind, TEXTS) for kind in (c.InspectTensor, c.SaveCheckpoint, c.RestoreCheckpoint)),
 )
-SCHEDULES = st.lists(st.builds(c.ScheduledCommand, STEPS, SETTINGS_COMMANDS, TEXTS), max_size=3).map(tuple)
+SCHEDULES = st.lists(
+    st.builds(c.ScheduledCommand, STEPS, st.one_of(SETTINGS_COMMANDS, CORRECTIONS), TEXTS), max_size=3
+).map(tuple)
 SAVE_REASONS = st.builds(SaveReason, st.sampled_from(SaveKind), st.one_of(st.none(), COMMANDS), TEXTS)
 POINTS = st.builds(BranchPoint, st.integers(0, 99), STEPS, st.one_of(st.none(), st.integers(0, 99)))
 SCORES = st.fixed_dictionaries(dict.fromkeys(MODES, NUMBERS))
@@ -44,6 +56,7 @@ FURTHER = st.lists(
 KINDS = {
     e.Started: st.builds(e.Started, STEPS, DURATIONS, TEXTS),
     e.CommandApplied: st.builds(e.CommandApplied, STEPS, TEXTS, COMMANDS, CHANGES, TEXTS),
+    e.Corrected: st.builds(e.Corrected, STEPS, TEXTS, st.lists(TEXTS, max_size=3).map(tuple)),
     e.CommandRejected: st.builds(e.CommandRejected, STEPS, TEXTS, COMMANDS, TEXTS),
     e.SettingsActivated: st.builds(e.SettingsActivated, STEPS, st.lists(TEXTS, max_size=3).map(tuple)),
     e.Paused: st.builds(e.Paused, STEPS, st.sampled_from(PauseReason)),

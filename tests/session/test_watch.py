@@ -294,7 +294,7 @@ def test_quiet_prints_nothing(capsys):
 
 
 def test_long_corrections_show_how_much_is_done(monkeypatch):
-    seconds = iter((100.0, 104.0, 106.0, 106.0, 107.0))
+    seconds = iter((100.0, 104.0, 106.0, 106.0, 107.0, 108.0))
     monkeypatch.setattr(watch.time, "monotonic", lambda: next(seconds))
     fractions = (0.0, 0.25, 0.5, 0.75, None)
     news = [CorrectionProgress(7, "AdaRound", fraction) for fraction in fractions]

@@ -71,14 +71,14 @@ def four_bits(network=None, **settings):
     return spec(network or separable(), weights={"num_bits": 4, "per_channel": False}, **settings)
 
 
-def unequal_parameters(network, seed=0):
-    """Return initial parameters with channels of very different ranges."""
+def unequal_parameters(network, seed=0, widest=1):
+    """Return initial parameters with channels of very different ranges; the first is ``widest`` times as wide."""
     random = np.random.RandomState(seed)
     found = initial_parameters(network, seed)
     for name, array in found.items():
         if name.endswith(".gamma"):
             found[name] = np.exp(random.uniform(-2, 2, array.shape)).astype(np.float32)
-            found[name][0] *= 20
+            found[name][0] *= widest
     return found
 
 
@@ -320,7 +320,7 @@ def test_stop_during_a_correction_rejects_it_and_what_waits(graphs):
 
 def test_watched_channels_try_an_equalization_and_are_renewed_after_it(graphs):
     network = separable()
-    run_spec = spec(network, parameters=unequal_parameters(network), weights={"per_channel": False})
+    run_spec = spec(network, parameters=unequal_parameters(network, widest=20), weights={"per_channel": False})
     with Driver(run_spec, paused=True) as driver:
         driver.run.send(WatchChannels())
         found = driver.until_event(ChannelsOverview)

@@ -10,7 +10,7 @@ from training_cases import Driver, assert_same_arrays, graph_of
 from qatviz.errors import RecordError
 from qatviz.export.integers.lowering import integer_model
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings, SaveCheckpoint, SingleStep, Undo
+from qatviz.protocol.commands import ChangeSettings, EvaluateSettings, SaveCheckpoint, SingleStep, Undo
 from qatviz.protocol.run_state import RunState
 from qatviz.quant import affine, oscillation, ranges
 from qatviz.quant.oscillation import FROZEN_LEVELS, NO_LEVEL, STATE, Tracking
@@ -259,3 +259,16 @@ def test_activations_have_no_such_settings(paused):
     run = paused(mlp())
     answer = run.driver.send(ChangeSettings((("*.activations.freeze_threshold", 0.1),)))
     assert isinstance(answer, events.CommandRejected) and WEIGHTS not in answer.message
+
+
+def test_a_threshold_that_is_only_evaluated_freezes_nothing_afterwards(paused):
+    run = paused(mlp(), run=dict(FAST, track_oscillation=True), weights=UNSTEADY)
+    run.step(20)
+    before, since = run.graph.read_state(), len(run.driver.news)
+    trial = (("*.weights.freeze_threshold", 0.006),)
+    run.driver.send(EvaluateSettings(()))
+    run.driver.send(EvaluateSettings(trial))
+    books = [run.book, run.book.change(trial)[0]]
+    found = [run.driver.until(lambda item: getattr(item, "book", None) == book, since) for book in books]
+    assert all(item.result is not None for item in found)
+    assert_same_arrays(run.graph.read_state(), before)

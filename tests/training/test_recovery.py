@@ -94,3 +94,11 @@ def test_a_restored_state_is_finite_and_not_in_the_future(actions):
             assert good.is_finite and good.step <= step
             step = good.step
             made.restart(good)
+
+
+def test_a_loss_that_is_computed_in_another_way_confirms_states():
+    made = recovery(10)
+    made.propose(state(20))
+    made.forget_loss()
+    made.accept(3 * GOOD_LOSS_FACTOR)  # of a teacher at a high temperature
+    assert made.fall_back(LOSS).step == 20

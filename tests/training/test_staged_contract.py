@@ -1,4 +1,4 @@
-"""The staged run of the window's tests and the real run answer the same script of commands equally.
+"""The staged run of the window's tests, the real run, and the same on another machine answer a script equally.
 
 Both go in lockstep: commands are sent, then each goes through the same number of rounds, in which it carries out what
 waits and takes a step unless it is paused. What comes out is compared item by item: its type, its order among all
@@ -25,9 +25,12 @@ from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS
 from qatviz.training.handle import Run
 
 GUI_TESTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "gui")
-sys.path.append(GUI_TESTS)
+sys.path[:0] = [GUI_TESTS, os.path.join(os.path.dirname(GUI_TESTS), "remote")]
+from remote_stage import Stage, until_answered  # noqa: E402
 from staging import StagedRun  # noqa: E402
 
+#: A step that no run of these tests reaches.
+NO_STEP = 10**6
 #: Rounds that an evaluation takes: one for each of the four ways, of few examples.
 EVALUATION = 4
 #: Fields whose values differ between runs: times and results of training.
@@ -109,10 +112,15 @@ ENDINGS = {
 
 
 class Lockstep:
-    """A real run whose training thread advances by a given number of rounds, then waits."""
+    """A real run whose training thread advances by a given number of rounds, then waits.
 
-    def __init__(self, run_spec, monkeypatch):
-        self.run = Run(run_spec)
+    With a ``stage``, its handle is that of a viewer of a server which has the run.
+    """
+
+    def __init__(self, run_spec, monkeypatch, stage=None):
+        self.run = self.handle = Run(run_spec)
+        if stage is not None:
+            self.handle = stage.host(self.run, run_spec.network, run_spec.book).run
         self._rounds, self._is_waiting = 0, False
         drain = self.run._inbox.drain
 
@@ -134,7 +142,7 @@ class Lockstep:
         monkeypatch.setattr("qatviz.training.measuring.Measuring.is_snapshot_due", lambda self, now: False)
 
     def __enter__(self):
-        self.run.start()
+        self.handle.start()
         self._until_it_waits()
         return self
 
@@ -143,16 +151,22 @@ class Lockstep:
         self._rounds = 10**6
         wait_for(self.run)
 
+    def send(self, command):
+        command_id = self.handle.send(command)
+        if self.handle is not self.run:
+            until_answered(self.handle)
+        return command_id
+
     def advance(self, rounds):
         self._rounds = rounds
         self._until_it_waits()
 
     def drain(self):
         """Return the items of the rounds so far, after the telemetry thread has passed on all of them."""
-        news, mark = [], events.Resumed(-1)
+        news, mark = [], events.Resumed(NO_STEP)
         self._collector.put(mark)
-        wait_until(lambda: news.extend(self.run.drain()) or mark in news)
-        return [item for item in news if item is not mark]
+        wait_until(lambda: news.extend(self.handle.drain()) or mark in news)
+        return [item for item in news if item != mark]
 
     def _until_it_waits(self):
         patience = Patience(lambda: f"the end of a round; the run is {self.run.state}")
@@ -221,28 +235,43 @@ def curves(history):
     return tracks, history.series(history.names(EVALUATIONS)[0]).last_step.tolist(), history.branch
 
 
+@pytest.fixture(params=["here", "there"])
+def stage(request, monkeypatch):
+    """None for a run in this process, or a server that drops nothing although it is read late."""
+    if request.param == "here":
+        yield None
+        return
+    monkeypatch.setattr("qatviz.remote.hosted_run._FEWEST_STEPS", 2000)
+    monkeypatch.setattr("qatviz.remote.hosted_run._SNAPSHOTS", 2000)
+    with Stage() as stage:
+        yield stage
+
+
 @pytest.mark.parametrize("ending", sorted(ENDINGS))
-def test_staged_and_real_run_have_the_same_answers_and_events(ending, monkeypatch):
+def test_staged_and_real_run_have_the_same_answers_and_events(ending, stage, monkeypatch):
     run_spec = spec(mlp())
     staged, seen = StagedRun(run_spec.network), []
     staged.apply_settings(run_spec.book)
-    with Lockstep(run_spec, monkeypatch) as real:
+    with Lockstep(run_spec, monkeypatch, stage) as real:
         last, news = ENDINGS[ending][0], []
         for commands, rounds in [*SCRIPT, ENDINGS[ending]]:
-            ids = [(real.run.send(command), staged.send(command)) for command in commands]
+            ids = [(real.send(command), staged.send(command)) for command in commands]
             assert len({one.rpartition("-")[2] for pair in ids for one in pair}) == len(commands)
             real.advance(rounds)
             staged.advance(rounds, snapshot=False)
-            seen.append((real.run.state, staged.state))
             news += real.drain() if commands is not last else []
-            assert seen[-1][0] == seen[-1][1] and real.run.step == staged.step, (commands, seen[-1])
-        wait_for(real.run)
-        first, *news = news + real.run.drain()
+            if stage is not None:
+                wait_until(lambda: (real.handle.state, real.handle.step) == (real.run.state, real.run.step))
+            seen.append((real.handle.state, staged.state))
+            assert seen[-1][0] == seen[-1][1] and real.handle.step == staged.step, (commands, seen[-1])
+        wait_for(real.handle)
+        first, *news = news + real.handle.drain()
         assert isinstance(first, events.Started)
         assert_alike(news, staged.drain())
-        assert curves(real.run.history) == curves(staged.history)
+        wait_until(lambda: stage is None or curves(real.handle.history) == curves(real.run.history))
+        assert curves(real.handle.history) == curves(staged.history)
         assert real.run.final.book == staged.book
-        for run in (real.run, staged):
+        for run in (real.handle, staged):
             with pytest.raises(RunStateError, match="Pause: the run has ended"):
                 run.send(c.Pause())
             run.request_stop()

@@ -5,8 +5,11 @@ from typing import Any, Iterable, NamedTuple, Optional, TypeVar
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.gui.dialogs.files_there import ask_folder
 from qatviz.gui.model.folders import folder_of_runs, remember_folder_of_runs
+from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.new_run import STEPS
+from qatviz.gui.model.user_settings import place_of
 from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.labels import Label
@@ -153,9 +156,14 @@ class OutField(QtWidgets.QWidget):
 
     changed = QtCore.pyqtSignal()
 
-    def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self,
+        settings: QtCore.QSettings,
+        launcher: Optional[Launcher] = None,
+        parent: Optional[QtWidgets.QWidget] = None,
+    ):
         super().__init__(parent)
-        self._settings, self._is_suggested = settings, True
+        self._settings, self._launcher, self._is_suggested = settings, launcher, True
         self.record = CheckBox("Record to folder")
         self.record.setToolTip("Record the run, so that it can be opened, resumed and forked")
         self.path = QtWidgets.QLineEdit()
@@ -183,13 +191,17 @@ class OutField(QtWidgets.QWidget):
         """Suggest a new directory for the network, unless the user has typed one."""
         if self._is_suggested:
             parent = folder_of_runs(self._settings)
-            self.path.setText(new_run_directory(network, parent) if parent else "")
+            if self._launcher is not None and self._launcher.place:
+                self.path.setText(self._launcher.new_run_directory(network, parent))
+            else:
+                self.path.setText(new_run_directory(network, parent) if parent else "")
 
     def remember(self) -> None:
         out = self.out()
         self._settings.setValue("new_run/record", out is not None)
         if out is not None:
-            remember_folder_of_runs(self._settings, os.path.dirname(os.path.abspath(os.path.expanduser(out))))
+            here = out if place_of(self._settings) else os.path.abspath(os.path.expanduser(out))
+            remember_folder_of_runs(self._settings, os.path.dirname(here))
 
     def _on_typed(self) -> None:
         self._is_suggested = False
@@ -200,9 +212,7 @@ class OutField(QtWidgets.QWidget):
         self.changed.emit()
 
     def _on_choose(self) -> None:
-        parent = QtWidgets.QFileDialog.getExistingDirectory(
-            self, "Record to a new folder in", folder_of_runs(self._settings)
-        )
+        parent = ask_folder(self, "Record to a new folder in", folder_of_runs(self._settings))
         if parent:
             self.path.setText(os.path.join(parent, os.path.basename(self.path.text()) or "run"))
             self._is_suggested = False

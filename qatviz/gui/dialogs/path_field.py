@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.dialogs.fields import ComboBox
+from qatviz.gui.dialogs.files_there import ask_file, ask_folder
 from qatviz.gui.model.folders import start_folder
 from qatviz.gui.model.new_run import DATA_FILES
 from qatviz.gui.model.user_settings import remembered_paths
@@ -110,10 +111,10 @@ class PathField(QtWidgets.QWidget):
         return start_folder(self._settings, self._key + "_place")
 
     def browse_file(self, kinds: str) -> None:
-        self.choose(QtWidgets.QFileDialog.getOpenFileName(self, self._title, self.place(), kinds)[0])
+        self.choose(ask_file(self, self._title, self.place(), kinds))
 
     def browse_folder(self) -> None:
-        self.choose(QtWidgets.QFileDialog.getExistingDirectory(self, self._title, self.place()))
+        self.choose(ask_folder(self, self._title, self.place()))
 
     def _set_tip(self, first: str, names: Sequence[Tuple[str, str]], last: str) -> None:
         """Set the tooltip: names with their descriptions, between two texts."""

@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.frames import TICK_MS, Frames
 from qatviz.gui.model.run_model import STATE, RunModel
-from qatviz.telemetry.run_handle import RunHandle
+from qatviz.telemetry.run_handle import HERE, RunHandle
 
 
 class Bridge(QtCore.QObject):
@@ -24,7 +24,7 @@ class Bridge(QtCore.QObject):
         super().__init__(parent)
         self._model, self._frames = model, frames
         self._run: Optional[RunHandle] = None
-        self._state = ""
+        self._state, self._connection = "", HERE
         self._pointer: Any = None
         self._timer = QtCore.QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self.tick)
@@ -40,8 +40,9 @@ class Bridge(QtCore.QObject):
         run = self._model.run
         if run is not None:
             self._model.process(run.drain())
-        if (run, self._model.state) != (self._run, self._state):
-            self._run, self._state = run, self._model.state
+        connection = HERE if run is None else run.connection
+        if (run, self._model.state, connection) != (self._run, self._state, self._connection):
+            self._run, self._state, self._connection = run, self._model.state, connection
             self._model.changed.emit(STATE)
         self._detect_interaction()
         self._frames.tick()

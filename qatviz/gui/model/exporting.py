@@ -7,7 +7,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
 from PyQt5 import QtCore
 
 from qatviz.errors import QatvizError
-from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, RunModel
+from qatviz.gui.model.availability import ACTIVE_STATES
+from qatviz.gui.model.run_model import RUN, RunModel
 from qatviz.protocol import events
 from qatviz.protocol.commands import SaveCheckpoint
 from qatviz.protocol.reasons import RecordPart
@@ -26,6 +27,17 @@ class ExportCommand(NamedTuple):
     program: str
     arguments: List[str]
     environment: Optional[Dict[str, str]] = None
+
+    def process(self, parent: QtCore.QObject) -> QtCore.QProcess:
+        """Return the process, not started."""
+        process = QtCore.QProcess(parent)
+        environment = QtCore.QProcessEnvironment.systemEnvironment()
+        for name, value in (self.environment or {}).items():
+            environment.insert(name, value)
+        process.setProcessEnvironment(environment)
+        process.setProgram(self.program)
+        process.setArguments(self.arguments)
+        return process
 
 
 class EndedExport(NamedTuple):
@@ -174,16 +186,12 @@ class Exporter(QtCore.QObject):
             self._end(message=str(error))
             return
         self._report("starting", 0.0)
-        process = self._process = QtCore.QProcess(self)
-        environment = QtCore.QProcessEnvironment.systemEnvironment()
-        for name, value in (command.environment or {}).items():
-            environment.insert(name, value)
-        process.setProcessEnvironment(environment)
+        process = self._process = command.process(self)
         process.readyReadStandardOutput.connect(self._on_output)
         process.readyReadStandardError.connect(self._on_errors)
         process.finished.connect(self._on_finished)
         process.errorOccurred.connect(self._on_process_error)
-        process.start(command.program, command.arguments)
+        process.start()
 
     def _on_output(self) -> None:
         if self._process is None:

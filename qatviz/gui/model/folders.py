@@ -5,11 +5,14 @@ import os
 from PyQt5 import QtCore
 
 from qatviz.errors import SettingError
+from qatviz.gui.model.user_settings import place_of
 from qatviz.session.folders import runs_folder
 
 #: Keys of the remembered folders: of new runs, saved pictures and tables, TensorBoard files, data sets, and recipes.
 RUNS, FIGURES, TENSORBOARD, DATA = "new_run/place", "figures/directory", "tensorboard/directory", "new_run/data_place"
 RECIPES = "recipe/directory"
+#: Those that are on the machine of the window, if that is another one.
+_ON_PLACE = (RUNS, DATA, "new_run/model_place", "new_run/weights_place")
 #: Key of the default folder of runs in place of which the user chose another one.
 _INSTEAD_OF = "new_run/place_instead_of"
 
@@ -18,8 +21,10 @@ def folder_of_runs(settings: QtCore.QSettings) -> str:
     """Return the folder in which the user last recorded a new run, else the default one.
 
     A new default (``QATVIZ_RUNS``) takes precedence over an earlier choice. The result is empty if there is neither a
-    choice nor, without a home directory, a default.
+    choice nor, without a home directory, a default; and for another machine, which decides on its default.
     """
+    if place_of(settings):
+        return settings.value(RUNS, "")
     try:
         default = runs_folder()
     except SettingError:
@@ -29,6 +34,9 @@ def folder_of_runs(settings: QtCore.QSettings) -> str:
 
 def remember_folder_of_runs(settings: QtCore.QSettings, folder: str) -> None:
     """Remember the folder that the user has chosen for new runs."""
+    if place_of(settings):
+        settings.setValue(RUNS, folder)
+        return
     try:
         default = runs_folder()
     except SettingError:
@@ -39,7 +47,12 @@ def remember_folder_of_runs(settings: QtCore.QSettings, folder: str) -> None:
 
 
 def start_folder(settings: QtCore.QSettings, key: str, *defaults: str) -> str:
-    """Return the remembered folder, else one of ``defaults``, else the home directory: the first that exists."""
+    """Return the remembered folder, else one of ``defaults``, else the home directory: the first that exists.
+
+    For a path on another machine, the result is empty in place of the home directory, and may not exist.
+    """
+    if place_of(settings) and key in _ON_PLACE:
+        return settings.value(key, "")
     known = [settings.value(key, ""), *defaults]
     return next((folder for folder in known if folder and os.path.isdir(folder)), os.path.expanduser("~"))
 

@@ -18,18 +18,30 @@ if TYPE_CHECKING:  # they import data and records, which would delay the window
     from qatviz.analysis.chip.graph import ChipGraph
     from qatviz.presentation.export_sizes import ExportSize
     from qatviz.presentation.previews import DataInfo
+    from qatviz.session.folder_entries import Folder
     from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
+    from qatviz.telemetry.record.labels import RunLabels
 
 
 class Launcher(QtCore.QObject):
     """Preparation of and work on runs in the background.
 
     The application implements it, so that the window imports neither TensorFlow nor the modules that read files.
+
+    Attributes
+    ----------
+    place : str
+        Name of the machine on which runs are prepared, trained and computed with, and whose files all paths name; empty
+        for this one.
     """
+
+    place = ""
 
     #: Emitted with a :class:`qatviz.session.prepared.Prepared`, and whether it opens a window of its own.
     prepared = QtCore.pyqtSignal(object, bool)
+    #: Emitted when a machine is connected on which no run is in progress.
+    connected = QtCore.pyqtSignal()
     #: Emitted with a text on work in the background ("Preparing the run…"); empty when it is done.
     busy = QtCore.pyqtSignal(str)
     #: Emitted with a message for the user, and details (which may be empty).
@@ -101,6 +113,14 @@ class Launcher(QtCore.QObject):
         """Prepare the requested run in the background; ``prepared`` or ``failed`` follows."""
         raise NotImplementedError
 
+    def new_run_directory(self, network: str, folder: str) -> str:
+        """Return the path of a new directory for a run of a network; with an empty ``folder`` in the folder of runs."""
+        raise NotImplementedError
+
+    def folder(self, path: str) -> "Folder":
+        """Return the content of a folder; an empty path is the home directory. QatvizError if it can't be read."""
+        raise NotImplementedError
+
     def kind_of(self, path: str) -> str:
         """Return the kind of a path: "run", "model" or "data"; raise QatvizError for anything else."""
         raise NotImplementedError
@@ -131,6 +151,10 @@ class Launcher(QtCore.QObject):
 
     def delete_run(self, directory: str) -> None:
         """Move a recorded run to the trash; raise QatvizError if that fails."""
+        raise NotImplementedError
+
+    def write_labels(self, directory: str, labels: "RunLabels") -> "RunLabels":
+        """Write the labels of a recorded run, and return them in their normal form; raise QatvizError if that fails."""
         raise NotImplementedError
 
     def read_comparison(self, directories: Sequence[str]) -> None:

@@ -66,14 +66,17 @@ def field_of(name: str, default: str = "network") -> str:
     return field if field in LABELS else default
 
 
-def problems_of(request: NewRunRequest) -> Dict[str, str]:
-    """Return the errors of a request, by the dialog's field."""
+def problems_of(request: NewRunRequest, is_here: bool = True) -> Dict[str, str]:
+    """Return the errors of a request, by the dialog's field.
+
+    Whether the run can be recorded to its folder is only known if that is on this machine (``is_here``).
+    """
     found: Dict[str, str] = {}
     for name, error in request.problems().items():
         field = field_of(name)
         label = LABELS.get(error.field, LABELS[field]) if field == "heads" else LABELS[field]
         found.setdefault(field, error.worded(label))
-    if request.out is not None:
+    if request.out is not None and is_here:
         problem = directory_problem(request.out)
         if problem:
             found["out"] = problem

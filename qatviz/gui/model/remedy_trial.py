@@ -66,7 +66,7 @@ class RemedyTrial(QtCore.QObject):
     def _result(self, book: SettingsBook) -> Optional[Evaluated]:
         """Return the newest evaluation of ``book`` since the trial began; None before it is complete."""
         for trial in reversed(self._model.trials[self._number :]):
-            if trial.book == book and trial.result is not None:
+            if (trial.book.quantizers, trial.book.run) == (book.quantizers, book.run) and trial.result is not None:
                 return trial.result
         return None
 

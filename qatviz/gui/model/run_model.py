@@ -11,13 +11,14 @@ from PyQt5 import QtCore
 
 from qatviz.analysis.chip.estimate import ChipEstimate
 from qatviz.errors import RunStateError
+from qatviz.gui.model.availability import ACTIVE_STATES, obstacle_of
 from qatviz.gui.model.moments import ShownMoments
 from qatviz.gui.model.watching import WatchedResults, Watching
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol import events
-from qatviz.protocol.branches import BranchPoint
-from qatviz.protocol.commands import Command
+from qatviz.protocol.branches import BranchPath, BranchPoint
+from qatviz.protocol.commands import HARMLESS, Command
 from qatviz.protocol.reasons import SaveKind
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues, phase
@@ -26,14 +27,8 @@ from qatviz.protocol.trials import ForkEvaluation, SettingsEvaluated
 from qatviz.settings import QuantizerSettings
 from qatviz.telemetry.history import History
 from qatviz.telemetry.run_handle import (
-    BUILDING,
-    FAILED,
-    FINISHED,
-    NEW,
-    PAUSED,
-    RECORDED,
-    RUNNING,
-    STOPPED,
+    HERE,
+    Connection,
     RunHandle,
 )
 
@@ -57,16 +52,6 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, CHIP, TRIALS, SELECTION, 
 #: Maximum number of snapshots kept for distributions over time. If there are more, every other one is dropped, except
 #: the first of each phase of the run (`phase`).
 SNAPSHOTS_KEPT = 240
-#: States in which a run accepts commands.
-ACTIVE_STATES = (NEW, BUILDING, RUNNING, PAUSED)
-#: Reasons why controls are disabled: without a run, and by the state of a run that accepts no commands.
-_NO_RUN = "There is no run: start one with “New run…”, or open a recorded one."
-_ENDED = {
-    RECORDED: "This run is recorded and not in progress: “Resume this run” continues it, “Fork…” starts another.",
-    STOPPED: "The run has been stopped: “Resume this run” continues a recorded run.",
-    FINISHED: "The run has done all its steps: “Train longer” or “Resume this run” continues a recorded run.",
-    FAILED: "The run has failed: “Resume this run” continues a recorded run from its last checkpoint.",
-}
 _SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
 
@@ -212,11 +197,7 @@ class RunModel(ShownMoments, WatchedResults):
 
     def unavailable_text(self) -> str:
         """Return the reason why the run can't be changed, for every control that is then disabled; empty if it can."""
-        if self.run is None:
-            return _NO_RUN
-        if not self.ended and self.state in ACTIVE_STATES:
-            return ""
-        return _ENDED.get(self.state, _ENDED[STOPPED])
+        return obstacle_of(self.run, self.ended)
 
     def no_run_text(self, text: str) -> str:
         """Return the text of a panel without a run: that of :meth:`await_run`, else ``text``."""
@@ -238,6 +219,11 @@ class RunModel(ShownMoments, WatchedResults):
     def log(self) -> List[LoggedEvent]:
         """All events; a new list after a change of branch has abandoned or restored some."""
         return self._timeline.log
+
+    @property
+    def path(self) -> BranchPath:
+        """Path to the current state of the run."""
+        return self._timeline.path
 
     def close_run(self) -> None:
         """Show no run."""
@@ -369,6 +355,8 @@ class RunModel(ShownMoments, WatchedResults):
         """
         if self.run is None:
             raise RunStateError("no run is open")
+        if self.run.connection.steers and not isinstance(command, HARMLESS):
+            raise RunStateError(self.run.connection.obstacle)
         self.sending.emit(command)
         try:
             return self.run.send(command)
@@ -382,6 +370,21 @@ class RunModel(ShownMoments, WatchedResults):
         them, if the watcher does not need the default.
         """
         self._watching.watch(None if self.ended else self.run, topic, watcher, is_on, request)
+
+    @property
+    def connection(self) -> Connection:
+        """Connection of the shown run."""
+        return HERE if self.run is None else self.run.connection
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether the shown run is in progress and accepts commands of this window."""
+        return self.run is not None and self.state in ACTIVE_STATES and not self.run.connection.obstacle
+
+    def leave_run(self) -> None:
+        """Show the run no longer; one that no other window can show is stopped."""
+        if self.run is not None:
+            self.run.leave()
 
     def request_stop(self) -> None:
         """Stop the shown run, if there is one and it has not ended."""

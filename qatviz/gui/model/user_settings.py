@@ -4,6 +4,9 @@ from typing import Any, List
 
 from PyQt5 import QtCore
 
+#: Beginnings of the keys of paths on the machine of a window.
+_OF_PATHS = ("recent/", "new_run/", "sweep/")
+
 
 class UserSettings(QtCore.QSettings):
     """Settings in which a value of another type than that of its default counts as not remembered."""
@@ -18,6 +21,38 @@ class UserSettings(QtCore.QSettings):
         except TypeError:  # it can't be converted
             return default
         return found if isinstance(found, expected) else default
+
+
+class PlaceSettings(UserSettings):
+    """Settings of a window on another machine: paths there are remembered apart from those of this machine.
+
+    Parameters
+    ----------
+    settings : QSettings
+        Settings of the windows on this machine, with which all other values are shared.
+    place : str
+        Name of the machine.
+    """
+
+    def __init__(self, settings: QtCore.QSettings, place: str):
+        super().__init__(settings.fileName(), settings.format())
+        self.place = place
+
+    def value(self, key: str, default: Any = None, type: Any = None) -> Any:
+        return super().value(self._key(key), default, type)
+
+    def setValue(self, key: str, value: Any) -> None:
+        super().setValue(self._key(key), value)
+
+    def _key(self, key: str) -> str:
+        place = self.place.replace("/", "_").replace("\\", "_")
+        return f"places/{place}/{key}" if key.startswith(_OF_PATHS) else key
+
+
+def place_of(settings: QtCore.QSettings) -> str:
+    """Return the machine whose paths settings remember; empty for this one."""
+    place: str = getattr(settings, "place", "")
+    return place
 
 
 def remembered_paths(settings: QtCore.QSettings, key: str) -> List[str]:

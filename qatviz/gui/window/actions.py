@@ -41,6 +41,11 @@ DECLARATIONS = {
     "open_run": Declaration(
         "Open run…", "Show a recorded run, which can then be resumed or forked.", ("Ctrl+O",), (), "Open"
     ),
+    "connect": Declaration(
+        "Connect…",
+        "Show and steer runs on another machine, in a new window: over ssh, or over a port of a server there.",
+        ("Ctrl+K",),
+    ),
     "runs": Declaration(
         "Browse runs…",
         "List all recorded runs with their results: search, sort, label, open, compare, delete them.",
@@ -105,6 +110,7 @@ DECLARATIONS = {
     "resume": Declaration(
         "Resume this run", "Continue training from the last checkpoint of the shown run.", ("Ctrl+R",)
     ),
+    "steer": Declaration("Ask to steer", "Ask the window that steers this run to hand over to this one."),
     "fork": Declaration(
         "Fork…", "Start a second run from a checkpoint of this run, in a new window.", ("Ctrl+Shift+N",)
     ),
@@ -160,6 +166,7 @@ MENUS = {
         "new_run",
         "open_run",
         "runs",
+        "connect",
         OPEN_RECENT,
         "open_data",
         "close_run",
@@ -203,6 +210,8 @@ MENUS = {
         "fork",
         "fork_both",
         "sweep",
+        SEPARATOR,
+        "steer",
     ),
     "&Correct": (*(kind.name for kind in CORRECTION_KINDS.values()), SEPARATOR, "cancel_correction"),
     "&View": (

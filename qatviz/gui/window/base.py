@@ -45,6 +45,9 @@ class RunWindow(QtWidgets.QMainWindow):
     panels : dict of str to Panel
     """
 
+    #: Emitted with the address of a machine to connect, how qatviz is called there, and the token of its server.
+    connection_wanted: QtCore.pyqtSignal
+
     theme: Theme
     settings: QtCore.QSettings
     launcher: Launcher

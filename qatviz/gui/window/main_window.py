@@ -5,6 +5,7 @@ from typing import List, Optional, Tuple, Type
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.gui.model.availability import ACTIVE_STATES
 from qatviz.gui.model.bridge import Bridge
 from qatviz.gui.model.chip import ChipUpdates
 from qatviz.gui.model.context import Context
@@ -12,7 +13,7 @@ from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.frames import Effort, Frames
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.moments import MOMENT
-from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SELECTION, SNAPSHOT, STATE, RunModel
+from qatviz.gui.model.run_model import RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.budget.panel import BudgetPanel
 from qatviz.gui.panels.channels.panel import ChannelsPanel
 from qatviz.gui.panels.chip.panel import ChipPanel
@@ -39,6 +40,7 @@ from qatviz.gui.window.correction_bar import CorrectionBar
 from qatviz.gui.window.docks import Docks
 from qatviz.gui.window.exports import Exports
 from qatviz.gui.window.panel_requests import PanelRequests
+from qatviz.gui.window.place import Place
 from qatviz.gui.window.scope_field import ScopeField
 from qatviz.gui.window.status import StatusBar
 from qatviz.gui.window.time_bar import TimeBar
@@ -90,6 +92,8 @@ class MainWindow(RunWindow):
 
     #: Emitted with a Prepared run to show in a new window.
     window_wanted = QtCore.pyqtSignal(object)
+    #: Emitted with the address of a machine to connect, how qatviz is called there, and the token of its server.
+    connection_wanted = QtCore.pyqtSignal(str, str, str)
     #: Emitted when the window has closed.
     closed = QtCore.pyqtSignal()
 
@@ -114,7 +118,7 @@ class MainWindow(RunWindow):
         self._ending: List[RunHandle] = []
         self.recent = Recent(settings)
         self.chip = ChipUpdates(self.model, launcher, settings, self)
-        self.context = Context(self.model, self.edits, theme, settings)
+        self.context = Context(self.model, self.edits, theme, settings, launcher)
         self.panels = {kind.name: kind(self.context) for kind in PANELS}
         for panel in self.panels.values():
             self.frames.add(panel)
@@ -122,6 +126,7 @@ class MainWindow(RunWindow):
         self.handlers = WindowActions(self, self.exports)
         self.named = a.make_actions(self, self.handlers.by_name())
         self._bare_keys = a.bare_key_map()
+        self.place = Place(self)
         self._setup_ui()
         self._connect()
         self.bridge.start()
@@ -167,7 +172,7 @@ class MainWindow(RunWindow):
 
     def _leave_run(self) -> None:
         """Stop the shown run, if there is one, and drop its messages."""
-        self.model.request_stop()
+        self.model.leave_run()
         if self.model.run is not None:
             self._ending = [run for run in (*self._ending, self.model.run) if not run.wait(0)]
         self.banner.dismiss()
@@ -192,7 +197,7 @@ class MainWindow(RunWindow):
         self.banner.has_message.connect(banner_action.setVisible)
         self.banner.has_message.connect(holder.setVisible)
         self.banner.dismiss()
-        self.setStatusBar(StatusBar(self.model, self.frames, self.theme))
+        self.setStatusBar(StatusBar(self.model, self.frames, self.theme, self.launcher.place))
         self.statusBar().addWidget(CorrectionBar(self, self.handlers.fork_with_relu))
         self.docks = Docks(self, list(self.panels.values()))
         self._make_menus()
@@ -276,6 +281,7 @@ class MainWindow(RunWindow):
         if topic == MOMENT:
             self._draw_soon()
         if topic == RUN:
+            self.place.show_histograms()
             self._unseen, self._has_record_failed = None, False
         if topic == SNAPSHOT and self._unseen is not None and _shows(self.model.snapshot, self._unseen):
             self._unseen = None
@@ -287,7 +293,7 @@ class MainWindow(RunWindow):
 
     def _on_state(self) -> None:
         state, named = self.model.state, self.named
-        is_active = state in ACTIVE_STATES
+        is_active = self.model.is_steered
         for name in (
             "pause",
             "step",
@@ -302,17 +308,15 @@ class MainWindow(RunWindow):
         for name in ("evaluate", "more_bits", "fewer_bits"):
             named[name].setEnabled(is_active or self.model.ended)
             named[name].setToolTip(a.tooltip(name, "" if self.model.ended else self.model.unavailable_text()))
-        named["resume"].setEnabled(bool(self.directory) and not is_active)
-        for name in ("fork", "fork_both", "sweep"):
-            named[name].setEnabled(bool(self.directory))
+        named["resume"].setEnabled(bool(self.directory) and state not in ACTIVE_STATES)
+        named["fork"].setEnabled(bool(self.directory))
         for name in ("close_run", "export", "report", "tensorboard", "load_recipe", "save_recipe"):
             named[name].setEnabled(self.prepared is not None)
         paused = state == PAUSED
         named["pause"].setText(a.menu_text("pause", "Continue" if paused else "Pause"))
         named["pause"].setIconText("Continue" if paused else "Pause")
         named["pause"].setIcon(self._icon("play" if paused else "pause"))
-        title = self.model.title
-        self.setWindowTitle(f"{title} – qatviz" if title else "qatviz")
+        self.place.update()
         self._on_edits()
 
     def _icon(self, name: str) -> QtGui.QIcon:
@@ -407,6 +411,15 @@ class MainWindow(RunWindow):
         self.frames.painted(effort.seconds)
         return handled
 
+    def changeEvent(self, event: QtCore.QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QtCore.QEvent.WindowStateChange:
+            self.place.show_histograms()
+
+    def showEvent(self, event: QtGui.QShowEvent) -> None:
+        super().showEvent(event)
+        self.place.show_histograms()
+
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         """Trigger the action of a key that the focused widget has not used."""
         key = QtGui.QKeySequence(int(event.modifiers() & ~QtCore.Qt.KeypadModifier) | event.key()).toString()
@@ -421,6 +434,10 @@ class MainWindow(RunWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QtGui.QDropEvent) -> None:
+        if self.launcher.place:
+            text = f"This window shows files of {self.launcher.place}: files of this machine can't be opened in it."
+            self.banner.show_message(text, WARNING)
+            return
         self.handlers.open_path(event.mimeData().urls()[0].toLocalFile())
 
     def close_without_asking(self) -> None:
@@ -433,7 +450,7 @@ class MainWindow(RunWindow):
         runs = self._ending + ([self.model.run] if self.model.run is not None else [])
         deadline = time.monotonic() + timeout_s
         for run in runs:
-            run.request_stop()
+            run.leave()
         have_ended = [run.wait(max(0.0, deadline - time.monotonic())) for run in runs]
         return all(have_ended)
 

@@ -17,7 +17,17 @@ from qatviz.presentation.chip_texts import FLASH_HELP, RAM_HELP, TIME_HELP, brie
 from qatviz.presentation.evaluation_time import present_fraction, time_text
 from qatviz.presentation.score_texts import evaluation_lines, metric_title, of_output
 from qatviz.protocol import events
-from qatviz.telemetry.run_handle import BUILDING, FAILED, FINISHED, NEW, PAUSED, RECORDED, RUNNING, STOPPED
+from qatviz.telemetry.run_handle import (
+    BUILDING,
+    FAILED,
+    FINISHED,
+    NEW,
+    PAUSED,
+    RECORDED,
+    RUNNING,
+    STOPPED,
+    Connection,
+)
 
 REFRESH_MS = 250
 _LEFT_TIP = "Time until the last training step at the present speed, with evaluations."
@@ -52,17 +62,32 @@ STATE_TEXTS = {
 }
 
 
+#: Shown in place of the state while there is no connection to the run.
+CONNECTION_LOST = "connection lost"
+
+
 class StatusBar(QtWidgets.QStatusBar):
     """Status bar that shows the present numbers four times a second."""
 
-    def __init__(self, model: RunModel, frames: Frames, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self,
+        model: RunModel,
+        frames: Frames,
+        theme: Theme,
+        place: str = "",
+        parent: Optional[QtWidgets.QWidget] = None,
+    ):
         super().__init__(parent)
+        self._place, self._state_text = place, ""
         self._model, self._frames, self._theme = model, frames, theme
         self.setSizeGripEnabled(False)
         self.setContentsMargins(0, 0, _GAP, 0)
         self.setMinimumWidth(1)  # fields are hidden where there is no room
         self.state = RichLabel()
         self.addWidget(self.state)
+        self.viewers = Label()
+        self.viewers.setToolTip("Windows that show this run, and the one that steers it.")
+        self.addWidget(self.viewers)
         self.busy = Label()
         self.busy.setToolTip("Work in the background.")
         self.addWidget(self.busy)
@@ -94,10 +119,19 @@ class StatusBar(QtWidgets.QStatusBar):
         """Show the present numbers."""
         model = self._model
         state = model.state
-        text = "● " + STATE_TEXTS.get(state, state)
-        color = getattr(self._theme.colors, _STATE_COLORS.get(state, "muted"))
-        self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {escape(model.title)}")
-        self.state.setToolTip(plain_tip("\n\n".join(["State of the run.", *model.notes])))
+        connection = model.connection
+        text = "● " + (CONNECTION_LOST if connection.problem else STATE_TEXTS.get(state, state))
+        color = getattr(self._theme.colors, "bad" if connection.problem else _STATE_COLORS.get(state, "muted"))
+        text += f" on {self._place}" if self._place else ""
+        title = "" if self._place else f"&nbsp; {escape(model.title)}"  # the title bar has it, too
+        self.state.setText(f"<span style='color:{color}'>{escape(text)}</span>{title}")
+        about = ["State of the run.", connection_text(connection), *model.notes]
+        self.state.setToolTip(plain_tip("\n\n".join(filter(None, about))))
+        shown = viewers_text(connection)
+        if self._place and (text, shown) != (self._state_text, self.viewers.text()):
+            self.viewers.setText(shown)
+            self._state_text = text
+            self._set_widths()
         running = state == RUNNING
         speed = model.steps_per_second() if running else math.nan
         interval = model.book.run.evaluation_interval if model.book is not None else 0
@@ -148,7 +182,10 @@ class StatusBar(QtWidgets.QStatusBar):
 
         Where there is no room for all fields, the first ones are hidden.
         """
-        metrics, room = self.fontMetrics(), self.width() - self.fontMetrics().horizontalAdvance(_STATE_ROOM) - _GAP
+        metrics = self.fontMetrics()
+        # Of a run on another machine, its place and who steers it come before numbers.
+        stated = [f"{self._state_text}  {self.viewers.text()}" + 6 * " "] if self._place else []
+        room = self.width() - max(map(metrics.horizontalAdvance, [_STATE_ROOM, *stated])) - _GAP
         for name, _, widest in reversed(_FIELDS):
             width = max(metrics.horizontalAdvance(text) for text in (widest, self._longest.get(name, "")))
             room -= width + _GAP
@@ -182,6 +219,26 @@ class StatusBar(QtWidgets.QStatusBar):
         if model.applied_at:
             lines.append(f"The last change of settings took effect at step {max(model.applied_at.values()):,}.")
         return "\n".join(lines)
+
+
+def viewers_text(connection: Connection) -> str:
+    """Return the number of windows that show a run on another machine, and which of them steers it."""
+    if not connection.viewers:
+        return ""
+    steers = f"{connection.steers} steers" if connection.steers else "this one steers"
+    return f"{len(connection.viewers)} windows, {steers}"
+
+
+def connection_text(connection: Connection) -> str:
+    """Return where a run is and who shows it; empty for a run in this process."""
+    if not connection.place:
+        return ""
+    lines = [f"The run is on {connection.place}: its files are there, and it goes on without a window."]
+    if connection.problem:
+        lines.append(f"The connection is lost: {connection.problem}. It is made again as soon as possible.")
+    if connection.viewers:
+        lines.append(f"Windows: {', '.join(connection.viewers)}.")
+    return "\n".join(lines)
 
 
 def time_left_text(seconds: float) -> str:

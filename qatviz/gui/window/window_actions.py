@@ -9,6 +9,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz import __version__
 from qatviz.errors import QatvizError, prefixed
 from qatviz.gui.dialogs.details import DetailsDialog
+from qatviz.gui.dialogs.files_there import ask_file, ask_folder
 from qatviz.gui.model.folders import DATA, FIGURES, RECIPES, TENSORBOARD, figures_folder, folder_of_runs, start_folder
 from qatviz.gui.model.new_run import DATA_FILES
 from qatviz.gui.widgets.banner import GOOD
@@ -69,9 +70,22 @@ class WindowActions:
 
     def open_run(self) -> None:
         folder = os.path.dirname(self._window.directory) or folder_of_runs(self._window.settings)
-        path = QtWidgets.QFileDialog.getExistingDirectory(self._window, "Open run directory", folder)
+        path = ask_folder(self._window, "Open run directory", folder)
         if path:
             self.open_path(path)
+
+    def connect(self) -> None:
+        from qatviz.gui.dialogs.connect import ConnectDialog
+
+        dialog = ConnectDialog(self._window.settings, self._window)
+        dialog.wanted.connect(self._window.connection_wanted)
+        dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        dialog.open()
+
+    def steer(self) -> None:
+        run = self._window.model.run
+        if run is not None:
+            run.ask_to_steer()
 
     def runs(self) -> None:
         self._records.show_list()
@@ -82,7 +96,7 @@ class WindowActions:
 
     def open_data(self) -> None:
         folder = start_folder(self._window.settings, DATA)
-        path, _ = QtWidgets.QFileDialog.getOpenFileName(self._window, "Open data set", folder, DATA_FILES)
+        path = ask_file(self._window, "Open data set", folder, DATA_FILES)
         if path:
             self.open_path(path)
 
@@ -122,7 +136,7 @@ class WindowActions:
         ask_for_file(
             window,
             "Save report",
-            os.path.join(directory or figures_folder(window.settings), "report.html"),
+            os.path.join((not window.launcher.place and directory) or figures_folder(window.settings), "report.html"),
             "HTML (*.html)",
             lambda path: window.launcher.write_report(window.model, directory, path),
         )
@@ -267,7 +281,15 @@ class WindowActions:
             window, "Fork", "Start a second run from this checkpoint:", names, len(names) - 1, False
         )
         if accepted:
-            out = new_run_directory(network.name, folder_of_runs(window.settings) or None)
+            folder = folder_of_runs(window.settings)
+            try:
+                if window.launcher.place:
+                    out = window.launcher.new_run_directory(network.name, folder)
+                else:
+                    out = new_run_directory(network.name, folder or None)
+            except QatvizError as error:
+                window.show_failure(str(error))
+                return
             window.launcher.begin(ForkRequest(directory=directory, checkpoint=name, out=out), True)
 
     def fork_with_relu(self) -> None:
@@ -367,7 +389,7 @@ class WindowActions:
         """Return whether the run can be ended; ask the user if it trains."""
         window = self._window
         run = window.model.run
-        if run is None or run.state not in (RUNNING, PAUSED) or not run.step:
+        if run is None or run.state not in (RUNNING, PAUSED) or not run.step or run.connection.place:
             return True
         if window.directory:
             text = f"Training will be stopped after step {run.step:,}; the run can be resumed. Close it?"

@@ -41,6 +41,8 @@ _SNAPSHOTS_AT_ONCE = 16
 
 #: Subdirectory and name of the initial parameters, if the run was given any.
 PARAMETERS = "parameters"
+#: Branch and step before all others.
+_START = (-1, -1)
 
 
 class StepSeries(NamedTuple):
@@ -224,9 +226,14 @@ class RecordReader:
             previous = piece.steps[-1]
             yield piece
 
-    def iter_branch_steps(self, surviving_only: bool = False) -> Iterator[Tuple[int, StepSeries]]:
-        """Yield pieces like `iter_steps`, each with its branch, for all branches or for the surviving timeline."""
-        yield from self._iter_pieces(self._limits() if surviving_only else None, None, None)
+    def iter_branch_steps(
+        self, surviving_only: bool = False, after: Tuple[int, int] = _START
+    ) -> Iterator[Tuple[int, StepSeries]]:
+        """Yield pieces like `iter_steps`, each with its branch, for all branches or for the surviving timeline.
+
+        Blocks that end at or before the branch and step ``after`` are not read.
+        """
+        yield from self._iter_pieces(self._limits() if surviving_only else None, None, None, after)
 
     def losses(self, most_blocks: int) -> LossSeries:
         """Return the losses of the surviving timeline; of a long run, those of ``most_blocks`` blocks spread over it.
@@ -297,15 +304,20 @@ class RecordReader:
         rows = sorted((item for item in rows if (item.row in ids) == surviving), key=lambda item: item[2:])
         yield from self._iter_bodies([rows[index] for index in _spread(rows, most)])
 
-    def iter_branch_snapshots(self, surviving_only: bool = False) -> Iterator[Snapshot]:
-        """Yield the snapshots of all branches, or of the surviving timeline, like `iter_snapshots`."""
+    def iter_branch_snapshots(
+        self, surviving_only: bool = False, after: Tuple[int, int] = _START
+    ) -> Iterator[Snapshot]:
+        """Yield the snapshots of all branches, or of the surviving timeline, like `iter_snapshots`.
+
+        Of all branches, those at or before the branch and step ``after`` are omitted.
+        """
         if surviving_only:
             yield from self.iter_snapshots()
             return
         with open_for_reading(self.path) as connection:
             rows = self._snapshot_rows(connection)
         yield from self._iter_bodies(
-            [_SnapshotRow(row, body_crc, branch, step) for row, branch, step, body_crc in rows]
+            [_SnapshotRow(row, crc, branch, step) for row, branch, step, crc in rows if (branch, step) > after]
         )
 
     def load_checkpoint(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
@@ -340,7 +352,11 @@ class RecordReader:
             return _surviving(connection, self._state(connection))
 
     def _iter_pieces(
-        self, limits: Optional[Dict[int, float]], start: Optional[int], stop: Optional[int]
+        self,
+        limits: Optional[Dict[int, float]],
+        start: Optional[int],
+        stop: Optional[int],
+        after: Tuple[int, int] = _START,
     ) -> Iterator[Tuple[int, StepSeries]]:
         """Yield branch and steps of the blocks present at the start; ``limits`` None: of all branches."""
         with open_for_reading(self.path) as connection:
@@ -350,7 +366,7 @@ class RecordReader:
         done = 0
         while done < state.blocks:
             with open_for_reading(self.path) as connection:
-                pieces, done = self._read_blocks(connection, done, state, first, last, limits)
+                pieces, done = self._read_blocks(connection, done, state, first, last, limits, after)
             yield from pieces
 
     def _read_blocks(
@@ -361,6 +377,7 @@ class RecordReader:
         first: float,
         last: float,
         limits: Optional[Dict[int, float]],
+        after: Tuple[int, int],
     ) -> Tuple[List[Tuple[int, StepSeries]], int]:
         """Return branch and requested steps of the next blocks after the id ``done``, and the new ``done``."""
         end = min(done + _BLOCKS_AT_ONCE, state.blocks)
@@ -369,7 +386,7 @@ class RecordReader:
         pieces = []
         for block, branch, first_step, last_step, body_crc in rows:
             limit = last if limits is None else min(limits.get(branch, -np.inf), last)
-            if first_step > limit or last_step < first:
+            if first_step > limit or last_step < first or (branch, last_step) <= after:
                 continue
             columns = unpack_steps(read_body(connection, "blocks", block, body_crc))
             if columns[4].shape[1:] != state.shape:

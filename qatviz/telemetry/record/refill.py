@@ -161,8 +161,8 @@ def refill(
     for logged in reader.log()[0]:
         if isinstance(logged.event, Evaluated) and (logged.survives or not surviving_only):
             evaluations.setdefault(logged.event.branch, []).append(logged.event)
-    pieces = _ByBranch(reader.iter_branch_steps(surviving_only), lambda item: item[0])
-    snapshots = _ByBranch(reader.iter_branch_snapshots(surviving_only), lambda snapshot: snapshot.branch)
+    pieces = ByBranch(reader.iter_branch_steps(surviving_only), lambda item: item[0])
+    snapshots = ByBranch(reader.iter_branch_snapshots(surviving_only), lambda snapshot: snapshot.branch)
     for branch in range(tree.newest + 1):
         enter_branches(history, tree, branch)
         stop = last if branch == tree.newest else None
@@ -187,7 +187,7 @@ def _extend_up_to(history: History, piece: "StepSeries", stop: Optional[int]) ->
         extend_steps(history, piece.steps[:n], scalars, piece.values[:n], piece.losses[:n])
 
 
-class _ByBranch:
+class ByBranch:
     """Iterator over items of ascending branches, branch by branch."""
 
     def __init__(self, items: Iterator[Any], branch_of: Callable[[Any], int]):

@@ -9,6 +9,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.browser.labels import LabelsForm
 from qatviz.gui.dialogs.browser.table import RunsTable
+from qatviz.gui.dialogs.files_there import ask_folder
 from qatviz.gui.dialogs.records_window import READING, RecordsWindow, push_button
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.folders import folder_of_runs
@@ -38,7 +39,8 @@ class RunsDialog(RecordsWindow):
 
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(context, launcher, "runs", _SIZE, -_FORM_WIDTH, parent)
-        self.setWindowTitle("Runs – qatviz")
+        self.setWindowTitle(" – ".join(filter(None, ["Runs", launcher.place, "qatviz"])))
+        self._write_labels = launcher.write_labels if launcher.place else write_labels
         self._folder = folder_of_runs(context.settings)
         self._catalogue: Optional[Catalogue] = None
         self._setup_ui()
@@ -52,7 +54,7 @@ class RunsDialog(RecordsWindow):
         self.search = QtWidgets.QLineEdit(accessibleName="Search", clearButtonEnabled=True)
         self.search.setPlaceholderText("Search: words of names, networks, data, notes; #tag")
         self.table = RunsTable(self.context.theme)
-        self.form = LabelsForm()
+        self.form = LabelsForm(self._write_labels)
         self.empty = EmptyText(self.table.viewport())
         self.status = Label()
         self.choose = push_button("Folder…", "Show the runs of another folder")
@@ -128,7 +130,7 @@ class RunsDialog(RecordsWindow):
         self._update()
 
     def _on_choose(self) -> None:
-        folder = QtWidgets.QFileDialog.getExistingDirectory(self, "Folder of runs", self._folder)
+        folder = ask_folder(self, "Folder of runs", self._folder)
         if folder:
             self.show_folder(folder)
 
@@ -200,7 +202,7 @@ class RunsDialog(RecordsWindow):
     def _on_renamed(self, run: RunSummary, name: str) -> None:
         is_default = name.strip() == os.path.basename(run.directory)
         try:
-            write_labels(run.directory, run.labels._replace(name="" if is_default else name))
+            self._write_labels(run.directory, run.labels._replace(name="" if is_default else name))
         except QatvizError as error:
             self.show_failure(str(error))
         self._read_again()

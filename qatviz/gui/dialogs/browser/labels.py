@@ -1,6 +1,6 @@
 """Form with the labels of the selected runs: name and notes of one, tags of several."""
 
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -19,8 +19,13 @@ class LabelsForm(QtWidgets.QWidget):
     changed = QtCore.pyqtSignal(list)
     failed = QtCore.pyqtSignal(str)
 
-    def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self,
+        write: Callable[[str, RunLabels], RunLabels] = write_labels,
+        parent: Optional[QtWidgets.QWidget] = None,
+    ):
         super().__init__(parent)
+        self._write = write
         self._runs: List[RunSummary] = []
         self.name = QtWidgets.QLineEdit(accessibleName="Name", maxLength=LONGEST_NAME)
         self.tags = QtWidgets.QLineEdit(accessibleName="Tags", placeholderText="words, separated by spaces")
@@ -71,7 +76,7 @@ class LabelsForm(QtWidgets.QWidget):
             for run in runs:
                 labels = self._typed(run.labels, len(runs) == 1)
                 if labels != run.labels:
-                    written.append(run._replace(labels=write_labels(run.directory, labels)))
+                    written.append(run._replace(labels=self._write(run.directory, labels)))
         except QatvizError as error:
             self.failed.emit(str(error))
         if written:

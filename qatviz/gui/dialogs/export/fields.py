@@ -5,7 +5,9 @@ from typing import Any, List, Optional, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.gui.model.folders import figures_folder
 from qatviz.gui.model.path_check import path_problem
+from qatviz.gui.model.user_settings import place_of
 from qatviz.presentation.event_texts import save_text
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
@@ -130,7 +132,8 @@ class ExportPathField(QtWidgets.QWidget):
         self._settings.setValue(_PLACE, "" if self._is_in(place, self._directory) else place)
 
     def _place(self, directory: str) -> str:
-        return self._settings.value(_PLACE, "") or os.path.join(directory, _FOLDER)
+        default = figures_folder(self._settings) if place_of(self._settings) else directory  # written on this machine
+        return self._settings.value(_PLACE, "") or os.path.join(default, _FOLDER)
 
     @staticmethod
     def _is_in(place: str, directory: str) -> bool:

@@ -166,7 +166,7 @@ class NewRunDialog(QtWidgets.QDialog):
     def _update(self) -> None:
         """Update the previews and the error or note of each field."""
         wanted = self.form.request
-        problems = dict(problems_of(wanted), **self.form.refused)
+        problems = dict(problems_of(wanted, not self._launcher.place), **self.form.refused)
         self.form.show_augmentation(() if self.data is None else self.data.input_shape)
         self.data_preview.show_augmentation(self.data, wanted.run, wanted.seed)
         notes = {"preset": PRESETS[self.form.preset.currentData()].description, "data": self._data_note()}

@@ -80,7 +80,7 @@ class NewRunForm(QtWidgets.QWidget):
         self, context: Context, data_names: Sequence[Tuple[str, str]], parent: Optional[QtWidgets.QWidget] = None
     ):
         super().__init__(parent)
-        self._theme, self._settings = context.theme, context.settings
+        self._theme, self._settings, self._launcher = context.theme, context.settings, context.launcher
         self._has_weights = True  # whether the shown model has weights of its own
         self._data_names = [name for name, _ in data_names]
         self._applicable: Set[str] = set()  # names of the data options that apply to the data
@@ -143,7 +143,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.workers = QtWidgets.QLineEdit()
         self.workers.setPlaceholderText("None; or HOST:PORT, HOST:PORT, …")
         self.workers.setToolTip("Processes `qatviz worker`, also on other machines, that share each batch")
-        self.steps, self.out = StepsField(), OutField(self._settings)
+        self.steps, self.out = StepsField(), OutField(self._settings, self._launcher)
         widgets: Dict[str, QtWidgets.QWidget] = {**self.numbers, **self.data_options.widgets}
         widgets.update({name: getattr(self, name) for name in LABELS if name not in widgets})
         self.fields: Dict[str, Field] = {name: Field(widgets[name], self._theme) for name in LABELS}

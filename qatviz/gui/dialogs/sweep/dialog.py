@@ -9,10 +9,11 @@ from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.records_window import RecordsWindow, push_button
 from qatviz.gui.dialogs.sweep.form import ChangeBuilder, ChangesField, StartForm
 from qatviz.gui.dialogs.sweep.progress import ProgressTable
+from qatviz.gui.model.availability import ACTIVE_STATES
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.folders import folder_of_runs
 from qatviz.gui.model.launcher import Launcher
-from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, STATE
+from qatviz.gui.model.run_model import RUN, STATE
 from qatviz.gui.widgets.banner import GOOD, NOTE
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label

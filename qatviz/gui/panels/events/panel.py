@@ -7,7 +7,8 @@ from PyQt5.QtCore import Qt
 
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.details import DetailsDialog
-from qatviz.gui.model.run_model import ACTIVE_STATES, EVENTS, RUN, SETTINGS, STATE
+from qatviz.gui.model.availability import ACTIVE_STATES
+from qatviz.gui.model.run_model import EVENTS, RUN, SETTINGS, STATE
 from qatviz.gui.panels.events.model import MARK, STEP, EventsModel
 from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, as_change, details
 from qatviz.gui.widgets.empty_text import EmptyText

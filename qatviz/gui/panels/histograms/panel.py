@@ -6,10 +6,11 @@ import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.distribution import Distribution, distribution, extent, to_log2
+from qatviz.gui.model.availability import ACTIVE_STATES
 from qatviz.gui.model.frames import Effort
 from qatviz.gui.model.ghost import ghost_of, has_ghosts
 from qatviz.gui.model.moments import MOMENT
-from qatviz.gui.model.run_model import ACTIVE_STATES, RUN, SETTINGS, SNAPSHOT, STATE, VALUES
+from qatviz.gui.model.run_model import RUN, SETTINGS, SNAPSHOT, STATE, VALUES
 from qatviz.gui.model.run_model import SELECTION as SELECTION_TOPIC
 from qatviz.gui.panels.histograms.bar import BOTH, SELECTION, HistogramsBar
 from qatviz.gui.panels.histograms.canvas import HistogramCanvas

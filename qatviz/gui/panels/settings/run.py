@@ -19,11 +19,9 @@ from qatviz.gui.widgets.rate_curve import RateCurve
 from qatviz.gui.widgets.theme import Theme
 from qatviz.low_bit_settings import LOW_BIT_SETTINGS, MODEL_TEACHER
 from qatviz.metric import METRICS
-from qatviz.oscillation_settings import OscillationSettings
 from qatviz.presentation.score_texts import lead_of
 from qatviz.protocol import events
 from qatviz.protocol.commands import Command, Evaluate, SaveCheckpoint, SetSteps
-from qatviz.setting_declaration import settings_of
 from qatviz.settings import OPTIMIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS
 from qatviz.settings import RUN as RUN_PREFIX
 from qatviz.task import REGRESSION
@@ -54,7 +52,13 @@ _TRAINING = (
     "ramp_end",
 )
 _LOW_BITS = tuple(LOW_BIT_SETTINGS)
-_OSCILLATION = tuple(settings_of(OscillationSettings))
+_OSCILLATION = (
+    "track_oscillation",
+    "dampening_schedule",
+    "freeze_schedule",
+    "freeze_start",
+    "oscillation_period",
+)
 _AUGMENTATION = tuple(name for name in RUN_SETTINGS if name.startswith("augment_"))
 #: Total steps that the user has not changed; None is no limit.
 _UNCHANGED = object()

@@ -33,7 +33,7 @@ _ABOUT_OFFER = (
 )
 _ABOUT_REMEDY = (
     "Apply this change of settings, which acts on training. The network was evaluated on held-out data without it and "
-    "with it; Undo restores the settings."
+    "with it, before any training with it; Undo restores the settings."
 )
 
 

@@ -1,0 +1,130 @@
+"""Addresses of runs on other machines: ``ssh://[USER@]HOST[:PORT][/RUN]`` and ``tcp://HOST:PORT[/RUN]``."""
+
+import os
+import re
+import shlex
+from typing import Callable, List, NamedTuple, Optional
+from urllib.parse import unquote
+
+from qatviz.errors import SettingError
+from qatviz.remote.streams import ProcessStream, Stream, connect_tcp
+
+SSH, TCP = "ssh", "tcp"
+#: How qatviz is called on a machine that is reached by ssh, unless that is stated.
+DEFAULT_COMMAND = "qatviz"
+#: Environment variable with another program than ssh, and its arguments.
+SSH_VARIABLE = "QATVIZ_SSH"
+_CONNECT_S = 10.0
+_FORM = re.compile(r"(ssh|tcp)://(?:([^@/]*)@)?(\[[^\]/]*\]|[^:/@\[\]]*)(?::([^/]*))?(?:/(.*))?", re.DOTALL)
+#: Names of hosts and users: nothing that a shell, or ssh, could take for anything else.
+_HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
+_USER = re.compile(r"[A-Za-z0-9_.\\+-]+")
+_LARGEST_PORT = 65535
+
+
+class Address(NamedTuple):
+    """Address of a machine, and of a run there.
+
+    Attributes
+    ----------
+    scheme : str
+        :data:`SSH` or :data:`TCP`.
+    host : str
+    user : str
+        Empty for that of ssh's configuration.
+    port : int
+        0 for that of ssh's configuration.
+    run : str
+        Directory of a run, or its name in the folder of runs there; empty for none.
+    """
+
+    scheme: str
+    host: str
+    user: str = ""
+    port: int = 0
+    run: str = ""
+
+    @property
+    def place(self) -> str:
+        """Name of the machine in texts: ``ana@box``."""
+        user = f"{self.user}@" if self.user else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{user}{host}" + (f":{self.port}" if self.port else "")
+
+    @property
+    def text(self) -> str:
+        """The address without a run, as :func:`parse_address` reads it."""
+        return f"{self.scheme}://{self.place}"
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text has the form of an address, and not of a path."""
+    return "://" in text and text.partition("://")[0] in (SSH, TCP)
+
+
+def parse_address(text: str) -> Address:
+    """Return the address that a text stands for.
+
+    Raises
+    ------
+    SettingError
+        If it is none.
+    """
+    match = _FORM.fullmatch(text.strip())
+    if match is None:
+        raise _refused(text, "expected ssh://[USER@]HOST[:PORT][/RUN] or tcp://HOST:PORT[/RUN]")
+    scheme, user, host, port, run = match.groups()
+    host, user = host.strip("[]"), user or ""
+    if not _HOST.fullmatch(host) or host.startswith("-"):
+        raise _refused(text, f"{host!r} is not the name of a host")
+    if user and (not _USER.fullmatch(user) or user.startswith("-")):
+        raise _refused(text, f"{user!r} is not the name of a user")
+    if port is not None and not (port.isdigit() and 0 < int(port) <= _LARGEST_PORT):
+        raise _refused(text, f"{port!r} is not a port")
+    if scheme == TCP and (port is None or user):
+        raise _refused(text, "expected tcp://HOST:PORT[/RUN]")
+    return Address(scheme, host, user, int(port or 0), _path(unquote(run or "")))
+
+
+def connector(address: Address, remote_command: str = DEFAULT_COMMAND) -> Callable[[], Stream]:
+    """Return a function that connects to the server at an address, and raises LinkError if it can't.
+
+    Raises
+    ------
+    SettingError
+        If the command is invalid.
+    """
+    if address.scheme == TCP:
+        return lambda: connect_tcp(address.host, address.port, _CONNECT_S)
+    command = ssh_command(address, remote_command)
+    return lambda: ProcessStream(command)
+
+
+def ssh_command(address: Address, remote_command: str = DEFAULT_COMMAND) -> List[str]:
+    """Return the command line of the user's own ssh, with its keys, agent, configuration and jump hosts.
+
+    ``remote_command`` is executed by the user's shell on the other machine, as ssh does it.
+    """
+    if not remote_command.strip() or "\n" in remote_command or "\0" in remote_command:
+        raise SettingError.of_field("remote_command", f"is {remote_command!r}: expected how qatviz is called there")
+    program = shlex.split(os.environ.get(SSH_VARIABLE, "")) or ["ssh"]
+    port = ["-p", str(address.port)] if address.port else []
+    user = f"{address.user}@" if address.user else ""
+    return [*program, "-T", *port, "--", user + address.host, f"{remote_command.strip()} serve --stdio"]
+
+
+def _path(run: str) -> str:
+    """Return the run's path of an address: relative to the home directory with ``~``."""
+    return run.rstrip("/") if run.strip("/") else ""
+
+
+def _refused(text: str, reason: str) -> SettingError:
+    return SettingError(f"{text!r} is not the address of a machine: {reason}")
+
+
+def candidates(run: str, runs_folder: Optional[str]) -> List[str]:
+    """Return the paths that a run of an address can be, in order: absolute, below home, in the folder of runs."""
+    if run.startswith(("/", "~")) or os.path.isabs(run):
+        return [os.path.expanduser(run)]
+    found = ["/" + run, os.path.expanduser(os.path.join("~", run))]
+    return [*found, os.path.join(runs_folder, run)] if runs_folder else found

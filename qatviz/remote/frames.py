@@ -1,0 +1,134 @@
+"""Frames of the connection between a viewer and a server: a JSON header and raw little-endian arrays.
+
+A frame is ``uint32 stored length, uint8 flags`` and the body. The body is ``uint32 header length``, the header (JSON,
+UTF-8; its entry ``arrays`` lists name, dtype and shape) and the arrays one after another; with the flag
+:data:`_DEFLATED` it is compressed by zlib. Every length is checked against a limit before memory is used for it, and
+bytes are only stored as they arrive. Decoding executes no code: there are no pickles.
+"""
+
+import json
+import struct
+import zlib
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
+
+import numpy as np
+
+from qatviz.protocol import values, wire
+from qatviz.protocol.snapshots import read_only
+from qatviz.remote.errors import FrameError
+
+_PREFIX = struct.Struct("<IB")
+_HEADER_LENGTH = struct.Struct("<I")
+_DEFLATED = 1
+#: Shortest body that is compressed, in bytes; shorter ones gain nothing.
+_SHORTEST_DEFLATED = 512
+#: Largest number of bytes that is requested from a stream at once.
+CHUNK = 1 << 16
+
+
+class Limits(NamedTuple):
+    """Largest sizes of a received frame in bytes: stored, after decompression, and of its header."""
+
+    stored: int
+    body: int
+    header: int
+
+
+#: Limits of what a server accepts before a viewer has shown its token, and after that; and of what a viewer accepts,
+#: a hundred times a large snapshot.
+STRANGER = Limits(1 << 12, 1 << 12, 1 << 12)
+FROM_VIEWER = Limits(1 << 22, 1 << 23, 1 << 22)
+FROM_SERVER = Limits(1 << 27, 1 << 28, 1 << 25)
+
+Frame = Tuple[Dict[str, Any], Dict[str, np.ndarray]]
+
+
+def encode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] = {}) -> bytes:
+    """Return a frame; arrays must be of bool, integer or float type."""
+    listed, parts = [], []
+    for name, array in arrays.items():
+        little = wire.little_endian(name, array)
+        listed.append([name, little.dtype.str, list(array.shape)])
+        parts.append(little.tobytes())
+    encoded = wire.to_json({**header, "arrays": listed} if listed else header).encode("utf-8")
+    body = b"".join((_HEADER_LENGTH.pack(len(encoded)), encoded, *parts))
+    flags = 0
+    if len(body) >= _SHORTEST_DEFLATED:
+        deflated = zlib.compress(body, 1)
+        if len(deflated) < len(body):
+            body, flags = deflated, _DEFLATED
+    return _PREFIX.pack(len(body), flags) + body
+
+
+def read_frame(read: Callable[[int], bytes], limits: Limits) -> Tuple[Frame, int]:
+    """Return the next frame of a stream and its stored size in bytes.
+
+    Parameters
+    ----------
+    read : callable (int) -> bytes
+        Returns at least one and at most as many bytes as it is asked for; none at the end of the stream.
+    limits : Limits
+
+    Raises
+    ------
+    EOFError
+        If the stream ends, also within a frame.
+    FrameError
+        If the frame is invalid or too large; the stream can't be read any further.
+    """
+    length, flags = _PREFIX.unpack(read_exactly(read, _PREFIX.size))
+    if length > limits.stored:
+        raise FrameError(f"a frame of {length:,} bytes; at most {limits.stored:,} are accepted")
+    if flags & ~_DEFLATED:
+        raise FrameError(f"a frame with the unknown flags {flags}")
+    body = read_exactly(read, length)
+    try:
+        if flags & _DEFLATED:
+            body = _inflated(body, limits.body)
+        return _decoded(body, limits), length + _PREFIX.size
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error, zlib.error) as error:
+        raise FrameError(f"a frame that can't be decoded: {error}") from error
+
+
+def read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
+    """Return the next ``length`` bytes of a stream; EOFError if it ends before."""
+    parts, missing = [], length
+    while missing:
+        part = read(min(missing, CHUNK))
+        if not part:
+            raise EOFError("the stream has ended")
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def _inflated(body: bytes, limit: int) -> bytes:
+    inflate = zlib.decompressobj()
+    found = inflate.decompress(body, limit + 1)
+    if len(found) > limit:
+        raise ValueError(f"it has more than {limit:,} bytes after decompression")
+    if not inflate.eof:
+        raise ValueError("its compressed part is incomplete")
+    return found
+
+
+def _decoded(body: bytes, limits: Limits) -> Frame:
+    (header_length,) = _HEADER_LENGTH.unpack_from(body)
+    if header_length > limits.header:
+        raise ValueError(f"its header has {header_length:,} bytes; at most {limits.header:,} are accepted")
+    offset = _HEADER_LENGTH.size + header_length
+    if offset > len(body):
+        raise ValueError("its header is incomplete")
+    header = values.mapping(json.loads(body[_HEADER_LENGTH.size : offset].decode("utf-8")), "header")
+    arrays: Dict[str, np.ndarray] = {}
+    for row in values.sequence(header.pop("arrays", []), "arrays"):
+        name, dtype, shape, size = wire.described_array(row)
+        end = offset + size * dtype.itemsize
+        if end > len(body):
+            raise ValueError(f"array {name!r} of the shape {shape} is incomplete")
+        # Copied, so that an array that is kept does not keep the whole frame.
+        arrays[name] = read_only(np.frombuffer(body, dtype, size, offset).reshape(shape).copy())
+        offset = end
+    if offset != len(body):
+        raise ValueError(f"{len(body) - offset:,} bytes follow its arrays")
+    return header, arrays

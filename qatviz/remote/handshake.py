@@ -1,0 +1,153 @@
+"""Beginning of a connection: a line by which a server is recognized, the token, and the choice of a version."""
+
+import hmac
+import threading
+from typing import Any, Callable, Dict, List, NamedTuple
+
+from qatviz import __version__
+from qatviz.protocol import values
+from qatviz.remote.errors import FrameError, LinkError
+from qatviz.remote.frames import STRANGER, Limits, encode, read_exactly, read_frame
+from qatviz.remote.streams import Stream
+
+#: Versions of the frames that this program speaks, in ascending order.
+VERSIONS = (1,)
+#: First bytes that a server sends; before them, a remote shell may print anything, such as a greeting.
+GREETING = b"\x01qatviz serves\n"
+#: Largest number of bytes before the greeting.
+_LONGEST_PRELUDE = 1 << 16
+#: Seconds that a greeting may take; a viewer's also includes the start of the server, and of ssh, which may ask the
+#: user for a password.
+STRANGER_S, VIEWER_S = 10.0, 120.0
+#: Longest name of a viewer or a machine.
+LONGEST_NAME = 200
+
+
+class Viewer(NamedTuple):
+    """Window that shows a run: an id, which it keeps when it reconnects, and its name."""
+
+    id: str
+    name: str
+
+
+class Greeted(NamedTuple):
+    """What a viewer knows of the server: version of the frames, id of the server's process, names of the machine."""
+
+    version: int
+    instance: str
+    host: str
+
+
+def _frame(stream: Stream, limits: Limits) -> Dict[str, Any]:
+    return read_frame(stream.read, limits)[0][0]
+
+
+def within(stream: Stream, seconds: float, work: Callable[[], Any]) -> Any:
+    """Return the result of ``work``, which reads from the stream; after that time, the stream is closed."""
+    timer = threading.Timer(seconds, stream.close)
+    timer.daemon = True
+    timer.start()
+    try:
+        return work()
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def admit(stream: Stream, token: str) -> None:
+    """Greet a peer, and return if it shows the token; with an empty one at once.
+
+    Raises
+    ------
+    FrameError
+        If it does not.
+    OSError, EOFError
+    """
+    stream.write(GREETING)
+    if not token:
+        return
+    shown = _frame(stream, STRANGER).get("token")
+    if not isinstance(shown, str) or not hmac.compare_digest(shown.encode("utf-8"), token.encode("utf-8")):
+        stream.write(encode({"t": "refused", "message": "the token is not that of this server"}))
+        raise FrameError("a peer did not show the token")
+
+
+def welcome(stream: Stream, instance: str, host: str, versions: Any = VERSIONS) -> Viewer:
+    """Agree on a version with a viewer that was admitted, and return it.
+
+    Raises
+    ------
+    FrameError
+        If there is no common version, or the greeting is invalid.
+    OSError, EOFError
+    """
+    header = _frame(stream, STRANGER)
+    theirs = _versions_in(header)
+    common = set(theirs) & set(versions)
+    if not common:
+        message = (
+            f"qatviz {__version__} there speaks {_listed(versions)} of the connection, but the window {_listed(theirs)}"
+        )
+        stream.write(encode({"t": "refused", "message": message + ": install the same version of qatviz on both"}))
+        raise FrameError(message)
+    viewer = Viewer(_name_in(header, "viewer"), _name_in(header, "name"))
+    stream.write(encode({"t": "welcome", "version": max(common), "instance": instance, "host": host}))
+    return viewer
+
+
+def greet(stream: Stream, token: str, viewer: Viewer, versions: Any = VERSIONS) -> Greeted:
+    """Greet a server, with a token unless that is empty, because a program there shows it.
+
+    Raises
+    ------
+    LinkError
+        If there is no server, it refuses, or it speaks no common version.
+    """
+    try:
+        _skip_prelude(stream)
+        if token:
+            stream.write(encode({"t": "token", "token": token}))
+        stream.write(encode({"t": "hello", "versions": list(versions), "viewer": viewer.id, "name": viewer.name}))
+        header = _frame(stream, STRANGER)
+        if header.get("t") == "refused":
+            raise LinkError(values.text(header.get("message"), "message")[:_LONGEST_PRELUDE])
+        version = values.whole(header.get("version"), "version")
+        if version not in versions:
+            raise LinkError(f"the server speaks version {version} of the connection, this program {_listed(versions)}")
+        return Greeted(version, _name_in(header, "instance"), _name_in(header, "host"))
+    except (EOFError, OSError) as error:
+        raise LinkError(stream.complaint() or "the server has ended the connection") from error
+    except (ValueError, FrameError) as error:
+        raise LinkError(f"the peer is not a server of qatviz: {error}") from error
+
+
+def _skip_prelude(stream: Stream) -> None:
+    """Read up to the greeting; LinkError with what was printed if there is none."""
+    found = b""
+    while not found.endswith(GREETING):
+        try:
+            found += read_exactly(stream.read, 1)
+        except EOFError as error:
+            printed = found.decode("utf-8", "replace").strip()[:400]
+            raise LinkError(stream.complaint() or printed or "no server of qatviz answers there") from error
+        if len(found) > _LONGEST_PRELUDE:
+            raise LinkError("the program there is not qatviz: it has printed 64 kB without the greeting of a server")
+
+
+def _versions_in(header: Dict[str, Any]) -> List[int]:
+    try:
+        listed = values.sequence(header.get("versions"), "versions")
+        return [values.whole(version, "version", 0, 1 << 16) for version in listed]
+    except ValueError as error:
+        raise FrameError(str(error)) from error
+
+
+def _name_in(header: Dict[str, Any], key: str) -> str:
+    name = header.get(key)
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        raise FrameError(f"{key} is missing or too long")
+    return name
+
+
+def _listed(versions: Any) -> str:
+    return f"version{'s' if len(versions) != 1 else ''} {', '.join(map(str, versions)) or 'none'}"

@@ -1,0 +1,416 @@
+"""Run of a server: its reports are passed to all viewers, and one of them may send commands."""
+
+import threading
+import time
+from collections import deque
+from typing import Any, Deque, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
+
+import numpy as np
+
+from qatviz.errors import QatvizError, RunStateError
+from qatviz.protocol.commands import HARMLESS, Command
+from qatviz.protocol.events import Event
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import Snapshot, StepRecord
+from qatviz.protocol.timeline import LoggedEvent
+from qatviz.remote import telemetry as t
+from qatviz.remote.backfill import missing_frames
+from qatviz.remote.frames import encode
+from qatviz.remote.handshake import Viewer
+from qatviz.remote.link import Link
+from qatviz.session.prepared import Prepared
+from qatviz.session.recorded import read_past
+from qatviz.telemetry.channel import Channel
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.run_handle import RECORDED
+
+#: Bytes of step records, and number of snapshots, that wait for a viewer at most; more are dropped, the oldest first.
+_STEPS_BYTES, _SNAPSHOTS = 1 << 16, 2
+#: Smallest and largest number of step records that wait for a viewer.
+_FEWEST_STEPS, _MOST_STEPS = 16, 2000
+#: Bytes of step records in one frame at most.
+_FRAME_BYTES = 1 << 15
+#: Seconds between two looks at a run's state.
+_LOOK_S = 0.05
+#: Number of recent commands whose repetition after a lost connection is recognized.
+_REMEMBERED = 10_000
+#: Seconds for which the record may take to be up to date with the run.
+_FLUSH_S = 10.0
+
+
+class _Steps(NamedTuple):
+    branch: int
+    record: StepRecord
+
+
+class _Numbered(NamedTuple):
+    """Event with its number, from 1, among those since the run was begun on the server."""
+
+    number: int
+    event: Event
+
+
+class _Again(NamedTuple):
+    """Newest snapshot, for a viewer that may have it already."""
+
+    snapshot: Snapshot
+
+
+class Subscription:
+    """What one viewer has yet to receive of a run, in the order in which the run reported it.
+
+    Parameters
+    ----------
+    run : HostedRun
+    viewer : Viewer
+    link : Link
+    tail : telemetry.Tail
+        End of the history that the viewer has.
+    """
+
+    def __init__(self, run: "HostedRun", viewer: Viewer, link: Link, tail: t.Tail):
+        self.run, self.viewer, self.link = run, viewer, link
+        steps = int(_STEPS_BYTES / (8 + 4 * 16 * max(1, run.num_tensors)))
+        self.channel = Channel(max(_FEWEST_STEPS, min(steps, _MOST_STEPS)), _SNAPSHOTS)
+        self.shows_histograms = True
+        self._pending: Deque[Any] = deque()
+        self._status: Dict[str, Any] = {}
+        self._missing: Optional[Iterator[Any]] = None
+        self._tail: Optional[t.Tail] = tail
+        self._lock = threading.Lock()
+
+    def show(self, histograms: bool) -> None:
+        """Send snapshots, the newest at once, or only their measures for the history."""
+        was_hidden, self.shows_histograms = not self.shows_histograms, histograms
+        newest = self.run.newest
+        if was_hidden and histograms and newest is not None:
+            self.channel.put_snapshot(_Again(newest))
+            self.link.notify()
+
+    def fill(self, tail: t.Tail) -> None:
+        """Send what the history of the viewer lacks after ``tail``, from the record."""
+        with self._lock:
+            self._tail = tail
+        self.link.notify()
+
+    def next_frame(self) -> Optional[bytes]:
+        """Return the next frame; None if there is nothing new."""
+        while True:
+            if not self._pending:
+                self._pending.extend(self.channel.drain())
+            if not self._pending:
+                return self._next_status() or self._next_missing()
+            part = self._next_part()
+            if part is not None:
+                return self._encoded(part)
+
+    def _next_status(self) -> Optional[bytes]:
+        """Return a frame with the state of the run if that has changed."""
+        status = self.run.status
+        if status == self._status:
+            return None
+        self._status = status
+        return self._encoded((status, {}))
+
+    def _encoded(self, part: Tuple[Dict[str, Any], Dict[str, np.ndarray]]) -> bytes:
+        header, arrays = part
+        return encode({**header, "run": self.run.id, "dropped": self.channel.dropped + self.run.dropped}, arrays)
+
+    def _next_part(self) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
+        first = self._pending.popleft()
+        if isinstance(first, _Steps):
+            records = [first.record]
+            most = max(1, _FRAME_BYTES // max(1, first.record.values.nbytes))
+            while self._pending and len(records) < most and self._continues(first.branch, records[-1]):
+                records.append(self._pending.popleft().record)
+            return t.steps_frame(first.branch, records)
+        if isinstance(first, _Numbered):
+            found = [first]
+            while self._pending and isinstance(self._pending[0], _Numbered):
+                found.append(self._pending.popleft())
+            return {"t": t.EVENTS, "first": first.number, "events": [item.event.to_dict() for item in found]}, {}
+        if isinstance(first, (Snapshot, _Again)):
+            return self._snapshot_part(first)
+        if isinstance(first, t.SnapshotRow):
+            return t.row_frame(first)
+        return t.result_frame(first)
+
+    def _continues(self, branch: int, record: StepRecord) -> bool:
+        item = self._pending[0]
+        return isinstance(item, _Steps) and item.branch == branch and item.record.step == record.step + 1
+
+    def _snapshot_part(self, item: Union[Snapshot, _Again]) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
+        if not self.shows_histograms:
+            return None
+        if isinstance(item, Snapshot):
+            return t.snapshot_frame(item)
+        header, arrays = t.snapshot_frame(item.snapshot)
+        return dict(header, again=True), arrays
+
+    def _next_missing(self) -> Optional[bytes]:
+        """Return the next frame of the missing part of the history, if there is one."""
+        with self._lock:
+            tail, self._tail = self._tail, None
+        if tail is not None:
+            self._missing = self.run.missing(tail)
+        if self._missing is None:
+            return None
+        try:
+            return self._encoded(next(self._missing))
+        except StopIteration:
+            self._missing = None
+        except QatvizError as error:  # the record is damaged: live data goes on
+            self._missing = None
+            return self._encoded(({"t": t.FILLED, "step": self.run.last_step, "problem": str(error)}, {}))
+        return None
+
+
+class HostedRun:
+    """Run of a server with its viewers.
+
+    Parameters
+    ----------
+    id : str
+    prepared : Prepared
+    """
+
+    def __init__(self, id: str, prepared: Prepared):
+        self.id, self.prepared, self.run = id, prepared, prepared.run
+        self.num_tensors = len(prepared.book.plan.tensors)
+        self.book: SettingsBook = prepared.book
+        self.last_step = self.run.step
+        self._branch = self._first_branch()
+        self._lock = threading.RLock()
+        self._log: List[LoggedEvent] = []  # since the run is on the server
+        self._subscriptions: List[Subscription] = []
+        #: The newest snapshot.
+        self.newest: Optional[Snapshot] = prepared.snapshots[-1] if prepared.snapshots else None
+        self._newest_step: Optional[_Steps] = None
+        self._steering: Optional[Viewer] = None
+        self._asking: Optional[Viewer] = None
+        self._known: Set[str] = set()
+        self._known_order: Deque[str] = deque()
+        #: State of the run, its viewers and the one that steers; replaced by another dict.
+        self.status: Dict[str, Any] = {}
+        self.began = False
+        self._quit = threading.Event()
+        self.idle_since = time.monotonic()
+        self._thread = threading.Thread(target=self._pass_on, name="qatviz-hosted-run", daemon=True)
+        if self.run.state == RECORDED:
+            self._distribute(self.run.drain())
+        else:
+            self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        return self.run.dropped
+
+    @property
+    def directory(self) -> str:
+        return self.prepared.directory
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the run was started and has not ended."""
+        return self.began and not self.run.wait(0)
+
+    @property
+    def has_viewers(self) -> bool:
+        with self._lock:
+            return bool(self._subscriptions)
+
+    def close(self) -> None:
+        """End the thread; a run that was not started is discarded."""
+        self._quit.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if not self.began:
+            self.run.discard()
+
+    def _first_branch(self) -> int:
+        branch: int = getattr(getattr(self.run, "record", None), "branch", 0)
+        return branch
+
+    # Viewers
+
+    def subscribe(self, viewer: Viewer, link: Link, received: int, tail: t.Tail) -> Subscription:
+        """Pass all that follows, and the events after the first ``received`` ones, to a viewer."""
+        with self._lock:
+            viewer = viewer._replace(name=self._distinct_name(viewer))
+            subscription = Subscription(self, viewer, link, tail)
+            self._subscriptions = [known for known in self._subscriptions if known.viewer.id != viewer.id]
+            for number, logged in enumerate(self._log[received:], received + 1):
+                subscription.channel.put_event(_Numbered(number, logged.event))
+            if self._newest_step is not None:
+                subscription.channel.put(self._newest_step)
+            if self.newest is not None:
+                subscription.channel.put_snapshot(_Again(self.newest))
+            self._subscriptions.append(subscription)
+            if self._steering is None:
+                self._steering = viewer
+            self._announce()
+        link.add_feed(subscription.next_frame)
+        return subscription
+
+    def _distinct_name(self, viewer: Viewer) -> str:
+        """Return the name of a viewer, with a number if others of the same name show the run."""
+        taken = {known.viewer.name for known in self._subscriptions if known.viewer.id != viewer.id}
+        if self._steering is not None and self._steering.id != viewer.id:
+            taken.add(self._steering.name)
+        names = [viewer.name, *(f"{viewer.name} ({number})" for number in range(2, len(taken) + 2))]
+        return next(name for name in names if name not in taken)
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Pass nothing more to a viewer, whose connection has ended or which has closed the run."""
+        subscription.link.remove_feed(subscription.next_frame)
+        with self._lock:
+            if subscription in self._subscriptions:
+                self._subscriptions.remove(subscription)
+                self.idle_since = time.monotonic()
+                self._announce()
+
+    def ask_to_steer(self, viewer: Viewer) -> None:
+        """Ask the viewer that steers to hand over; if it is gone, ``viewer`` steers at once."""
+        with self._lock:
+            if self._steering is None or not self._is_present(self._steering):
+                self._steering, self._asking = viewer, None
+            elif self._steering.id != viewer.id:
+                self._asking = viewer
+            self._announce()
+
+    def answer(self, viewer: Viewer, hands_over: bool) -> None:
+        """Hand over to the viewer that asks, or refuse; only the one that steers may."""
+        with self._lock:
+            if self._steering is not None and self._steering.id == viewer.id and self._asking is not None:
+                if hands_over:
+                    self._steering = self._asking
+                self._asking = None
+                self._announce()
+
+    def _is_present(self, viewer: Viewer) -> bool:
+        return any(known.viewer.id == viewer.id for known in self._subscriptions)
+
+    def present(self) -> Tuple[Tuple[LoggedEvent, ...], SettingsBook, int, Tuple[Snapshot, ...]]:
+        """Return the events so far, the settings in effect, the number of events to continue from, and snapshots."""
+        with self._lock:
+            log = (*self.prepared.log, *self._log)
+            book, received = self.book, len(self._log)
+        return log, book, received, self._past_snapshots()
+
+    def _past_snapshots(self) -> Tuple[Snapshot, ...]:
+        if not self.directory:
+            return ()
+        self._flush()
+        return read_past(RunRecord.read(self.directory), surviving_only=False)[1]
+
+    def missing(self, tail: t.Tail) -> Iterator[Any]:
+        """Yield the frames of the history after ``tail``, then one that says up to which step it is complete."""
+        with self._lock:
+            step = self.last_step
+        if self.directory:
+            self._flush()
+            yield from missing_frames(RunRecord.read(self.directory), tail)
+        yield {"t": t.FILLED, "step": step}, {}
+
+    def _flush(self) -> None:
+        record = getattr(self.run, "record", None)
+        if record is not None:
+            record.flush(_FLUSH_S)
+
+    # Commands
+
+    def start(self) -> None:
+        """Start the run, once."""
+        with self._lock:
+            if self.began:
+                return
+            self.began = True
+        self.run.start()
+
+    def send(self, viewer: Viewer, command: Command, id: str) -> None:
+        """Send a command of a viewer to the run; one that was sent before, under the same id, is ignored.
+
+        Raises
+        ------
+        RunStateError
+            If another viewer steers, or the run has ended.
+        """
+        with self._lock:
+            if id in self._known:
+                return
+            steers = self._steering is None or self._steering.id == viewer.id
+            if self._steering is not None and not steers and not isinstance(command, HARMLESS):
+                raise RunStateError(f"{self._steering.name} steers this run")
+            self.run.send(command, id)
+            self._known.add(id)
+            self._known_order.append(id)
+            if len(self._known_order) > _REMEMBERED:
+                self._known.discard(self._known_order.popleft())
+
+    # News
+
+    def _pass_on(self) -> None:
+        """Pass the news of the run to all viewers, until it has ended and everything is read."""
+        while not self._quit.is_set():
+            has_ended = self.began and self.run.wait(0)
+            self.run.wait_for_news(_LOOK_S)
+            self._distribute(self.run.drain())
+            if has_ended:
+                return
+
+    def _distribute(self, items: List[Any]) -> None:
+        with self._lock:
+            steps: List[_Steps] = []
+            for item in items:
+                if isinstance(item, StepRecord):
+                    steps.append(_Steps(self._branch, item))
+                    continue
+                self._put_steps(steps)
+                steps = []
+                self._put(item)
+            self._put_steps(steps)
+            self._announce()
+
+    def _put_steps(self, steps: List[_Steps]) -> None:
+        if not steps:
+            return
+        self._newest_step, self.last_step = steps[-1], steps[-1].record.step
+        for subscription in self._subscriptions:
+            subscription.channel.put_all(steps)
+            subscription.link.notify()
+
+    def _put(self, item: Any) -> None:
+        if isinstance(item, Event):
+            self._log.append(LoggedEvent(item, True, time.time()))
+            changes = getattr(item, "changes", ())
+            if changes:
+                self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
+            if item.branch > self._branch:
+                self._branch, self.last_step, self._newest_step = item.branch, item.step, None
+        elif isinstance(item, Snapshot):
+            self.newest = item
+        for subscription in self._subscriptions:
+            channel = subscription.channel
+            if isinstance(item, Event):
+                channel.put_event(_Numbered(len(self._log), item))
+            elif isinstance(item, Snapshot):
+                channel.put_snapshot(item)
+                channel.put_event(t.SnapshotRow(item.branch, item.step, item.position, item.values))
+            else:
+                channel.put_snapshot(item)
+            subscription.link.notify()
+
+    def _announce(self) -> None:
+        """Tell all viewers the state of the run, and who steers it, if that has changed."""
+        status = {
+            "t": t.STATUS,
+            "state": self.run.state,
+            "step": self.run.step,
+            "viewers": [[known.viewer.id, known.viewer.name] for known in self._subscriptions],
+            "steering": None if self._steering is None else list(self._steering),
+            "asking": None if self._asking is None else list(self._asking),
+        }
+        if status != self.status:
+            self.status = status
+            for subscription in self._subscriptions:
+                subscription.link.notify()

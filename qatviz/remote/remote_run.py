@@ -1,0 +1,355 @@
+"""Handle of a run on another machine, with the surface of a run in this process."""
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.errors import RunStateError
+from qatviz.protocol import events, values
+from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.commands import HARMLESS, Command, Stop, new_id
+from qatviz.protocol.events import event_from
+from qatviz.remote import telemetry as t
+from qatviz.remote.errors import FrameError
+from qatviz.remote.history_mirror import HistoryMirror, NewBranch
+from qatviz.telemetry.channel import Channel
+from qatviz.telemetry.history import History
+from qatviz.telemetry.run_handle import (
+    BUILDING,
+    FAILED,
+    FINISHED,
+    NEW,
+    PAUSED,
+    RECORDED,
+    RUNNING,
+    STOPPED,
+    Connection,
+    RunHandle,
+)
+
+if TYPE_CHECKING:
+    from qatviz.remote.client import Client
+
+#: Largest number of step records that wait for the reader, as in a run in this process.
+_CAPACITY = 2000
+_ENDS = (FINISHED, STOPPED, FAILED)
+_STATES = (NEW, BUILDING, RUNNING, PAUSED, *_ENDS, RECORDED)
+
+
+class RemoteRun(RunHandle):
+    """Handle of a run of a server.
+
+    A command that is sent while the connection is lost is sent again when it is there again. What the run reports is
+    complete then, too: events continue after the last one received, and the history is filled from the record.
+
+    Parameters
+    ----------
+    client : qatviz.remote.client.Client
+    id : str
+        Id of the run on the server.
+    state, step
+        Present state of the run, and number of training steps.
+    description : mapping
+    tracks : mapping of str to sequence of str
+        Names of the series of its history.
+    tensors : int
+        Number of its quantized tensors.
+    received : int
+        Number of its events that are known already.
+    """
+
+    def __init__(
+        self,
+        client: "Client",
+        id: str,
+        state: str,
+        step: int,
+        description: Mapping[str, Any],
+        tracks: Dict[str, Sequence[str]],
+        tensors: int,
+        received: int,
+    ):
+        if state not in _STATES:
+            raise FrameError(f"a run in the unknown state {state!r}")
+        self._client, self.hosted_id = client, id
+        self._description, self._tensors = description, tensors
+        self._state, self._step = state, step
+        self.history = History(tracks)
+        self._mirror = HistoryMirror(self.history, self._request_missing)
+        self._channel = Channel(_CAPACITY)
+        self._lock = threading.RLock()
+        self._received, self._dropped_there = received, 0
+        self._seen: Tuple[int, int] = (-1, -1)  # branch and step of the newest step record
+        self._seen_snapshot: Optional[BranchPoint] = None
+        self._unanswered: OrderedDict[str, Command] = OrderedDict()
+        self._origin, self._number = new_id(), 0
+        self._shows_histograms = True
+        self._ending: Optional[str] = None
+        self._ended = threading.Event()
+        self._is_started = state != NEW
+        self._problem = ""
+        self._viewers: Tuple[Tuple[str, str], ...] = ()
+        self._steering: Optional[Tuple[str, str]] = None
+        self._asking: Optional[Tuple[str, str]] = None
+        if state in _ENDS or state == RECORDED:
+            self._ended.set()
+
+    # As a run in this process
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        return self._description
+
+    @property
+    def state(self) -> str:
+        return self._state
+
+    @property
+    def step(self) -> int:
+        return self._step
+
+    @property
+    def dropped(self) -> int:
+        return self._dropped_there + self._channel.dropped
+
+    @property
+    def connection(self) -> Connection:  # type: ignore[override]
+        own = self._client.viewer.id
+        steering, asking, viewers = self._steering, self._asking, self._viewers
+        return Connection(
+            self._client.place,
+            self._problem,
+            tuple(name for _, name in viewers) if len(viewers) > 1 else (),
+            "" if steering is None or steering[0] == own else steering[1],
+            "" if asking is None or asking[0] == own else asking[1],
+            asking is not None and asking[0] == own,
+        )
+
+    def start(self) -> None:
+        with self._lock:
+            if self._is_started:
+                raise RunStateError(f"the run is {self._state}: it can be started once")
+            self._is_started, self._state = True, BUILDING
+        self._client.send({"t": "start", "run": self.hosted_id})
+
+    def send(self, command: Command, id: str = "") -> str:
+        if not isinstance(command, Command):
+            raise RunStateError(f"{command!r} is not a command of qatviz.protocol.commands")
+        with self._lock:
+            if self._ended.is_set():
+                raise RunStateError(f"{type(command).__name__}: the run has ended")
+            steers = self.connection.steers
+            if steers and not isinstance(command, HARMLESS):
+                raise RunStateError(f"{steers} steers this run")
+            self._number += 1
+            id = id or f"{self._origin}-{self._number}"
+            self._unanswered[id] = command
+            self._client.send(self._frame(id, command))  # within the lock: commands keep their order
+        return id
+
+    def drain(self) -> List[Any]:
+        return self._channel.drain()
+
+    def wait_for_news(self, timeout_s: float) -> bool:
+        return self._channel.wait(timeout_s)
+
+    def request_stop(self) -> None:
+        if not self._ended.is_set() and not self.connection.steers:
+            self.send(Stop())
+
+    def wait(self, timeout_s: Optional[float] = None) -> bool:
+        return self._ended.wait(timeout_s)
+
+    def discard(self) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        self._client.detach(self)
+        self._ended.set()
+
+    def show_histograms(self, is_on: bool) -> None:
+        with self._lock:
+            if is_on == self._shows_histograms:
+                return
+            self._shows_histograms = is_on
+        self._client.send(self._view_frame())
+
+    def ask_to_steer(self) -> None:
+        self._client.send({"t": "steer", "run": self.hosted_id})
+
+    def answer(self, hands_over: bool) -> None:
+        self._client.send({"t": "answer", "run": self.hosted_id, "hands_over": hands_over})
+
+    @property
+    def has_unanswered(self) -> bool:
+        """Whether a command was sent whose arrival is not known yet."""
+        with self._lock:
+            return bool(self._unanswered)
+
+    # The connection, on the client's threads
+
+    def attach_frames(self) -> List[Dict[str, Any]]:
+        """Return the frames that a new connection begins with."""
+        with self._lock:
+            self._mirror.expect_filling()
+            begin = {"t": "attach", "run": self.hosted_id, "received": self._received, "tail": list(self._mirror.tail)}
+            frames: List[Dict[str, Any]] = [begin]
+            if not self._shows_histograms:
+                frames.append(self._view_frame())
+            if self._is_started and self._state == BUILDING:  # the first request may have been lost
+                frames.append({"t": "start", "run": self.hosted_id})
+            frames += [self._frame(id, command) for id, command in self._unanswered.items()]
+            return frames
+
+    def lose(self, problem: str) -> None:
+        """Note that the connection is lost; with an empty text that it is there again."""
+        self._problem = problem
+
+    def end_lost(self, message: str) -> None:
+        """End the run, because the program that trained it has ended without its last event."""
+        if not self._ended.is_set():
+            self._channel.put_event(events.Failed(self._step, message, "", explained=True))
+            self._state = FAILED
+            self._ended.set()
+
+    def process(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        """Process a frame of the run.
+
+        Raises
+        ------
+        FrameError
+            If it is invalid.
+        """
+        handler = self._HANDLERS.get(str(header.get("t")))
+        if handler is None:
+            raise FrameError(f"a frame of the unknown kind {header.get('t')!r}")
+        try:
+            with self._lock:
+                self._dropped_there = values.whole(header.get("dropped", self._dropped_there), "dropped")
+                handler(self, header, arrays)
+        except (ValueError, TypeError, KeyError) as error:
+            raise FrameError(f"an invalid frame of the kind {header.get('t')!r}: {error}") from error
+
+    def _on_steps(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        rows = t.steps_of(header, arrays, self._tensors)
+        if header.get("fills"):
+            self._mirror.fill(rows)
+            return
+        self._mirror.put(rows)
+        new = [record for record in rows.records() if (rows.branch, record.step) > self._seen]
+        if new:
+            self._seen = rows.branch, new[-1].step
+            self._step = new[-1].step
+            self._channel.put_all(new)
+
+    def _on_events(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        first = values.whole(header["first"], "number of an event", 1)
+        if first > self._received + 1:
+            raise FrameError(f"events {self._received + 1} to {first - 1} are missing")
+        for number, row in enumerate(values.sequence(header["events"], "events"), first):
+            if number <= self._received:
+                continue
+            event = event_from(values.mapping(row, "event"))
+            self._received = number
+            self._mirror.put_event(event)
+            self._channel.put_event(event)
+            if isinstance(event, events.ENDINGS):
+                self._ending = type(event).__name__
+        self._end_if_complete()
+
+    def _on_snapshot(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        snapshot = t.snapshot_of(header, arrays, self._tensors)
+        if not header.get("again") or snapshot.point != self._seen_snapshot:
+            self._seen_snapshot = snapshot.point
+            self._channel.put_snapshot(snapshot)
+
+    def _on_row(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        row = t.row_of(header, arrays, self._tensors)
+        (self._mirror.fill if header.get("fills") else self._mirror.put)(row)
+
+    def _on_result(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        self._channel.put_snapshot(t.result_of(header, arrays))
+
+    def _on_branch(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        row = header["parent"]
+        parent = None
+        if row is not None:
+            branch, step, position = values.sequence(row, "parent")
+            parent = BranchPoint(
+                values.whole(branch, "branch"), values.step(step), values.optional_whole(position, "position")
+            )
+        self._mirror.fill(NewBranch(values.whole(header["branch"], "branch"), parent))
+        for item in values.sequence(header["events"], "events"):
+            found = event_from(values.mapping(item, "event"))
+            if isinstance(found, events.Evaluated):
+                self._mirror.fill(found)
+
+    def _on_filled(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        self._mirror.end_filling(values.whole(header["step"], "step", -1))
+
+    def _on_status(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        state = header["state"]
+        if state not in _STATES:
+            raise values.refusal("state", state, ", ".join(_STATES))
+        self._viewers = tuple(_viewer(row) for row in values.sequence(header["viewers"], "viewers"))
+        self._steering, self._asking = _viewer_or_none(header["steering"]), _viewer_or_none(header["asking"])
+        self._step = values.step(header["step"])
+        if state in _ENDS and not self._ended.is_set():
+            self._ending_state = state
+            self._end_if_complete()
+        elif not (state == NEW and self._is_started) and not self._ended.is_set():
+            self._state = state
+
+    def _on_accepted(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        self._unanswered.pop(values.text(header["id"], "id"), None)
+
+    def _on_refused(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        id, message = values.text(header["id"], "id"), values.text(header["message"], "message")
+        command = self._unanswered.pop(id, None)
+        if command is not None:
+            self._channel.put_event(events.CommandRejected(self._step, id, command, message))
+
+    def _on_gone(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        self.end_lost(values.text(header["message"], "message"))
+
+    _HANDLERS: ClassVar[Dict[str, Callable[..., None]]] = {
+        t.STEPS: _on_steps,
+        t.EVENTS: _on_events,
+        t.SNAPSHOT: _on_snapshot,
+        t.ROW: _on_row,
+        t.RESULT: _on_result,
+        t.BRANCH: _on_branch,
+        t.FILLED: _on_filled,
+        t.STATUS: _on_status,
+        "accepted": _on_accepted,
+        "refused": _on_refused,
+        "gone": _on_gone,
+    }
+
+    _ending_state = ""
+
+    def _end_if_complete(self) -> None:
+        """End once both the last event and the state after it are known: everything is written there then."""
+        if self._ending is not None and self._ending_state:
+            self._state = self._ending_state
+            self._ended.set()
+
+    def _request_missing(self, tail: t.Tail) -> None:
+        self._client.send({"t": "fill", "run": self.hosted_id, "tail": list(tail)})
+
+    def _frame(self, id: str, command: Command) -> Dict[str, Any]:
+        return {"t": "command", "run": self.hosted_id, "id": id, "command": command.to_dict()}
+
+    def _view_frame(self) -> Dict[str, Any]:
+        return {"t": "view", "run": self.hosted_id, "histograms": self._shows_histograms}
+
+
+def _viewer(row: Any) -> Tuple[str, str]:
+    id, name = values.sequence(row, "viewer")
+    return values.text(id, "id of a viewer"), values.text(name, "name of a viewer")
+
+
+def _viewer_or_none(row: Any) -> Optional[Tuple[str, str]]:
+    return None if row is None else _viewer(row)

@@ -1,0 +1,400 @@
+"""Server of runs: it prepares, trains and analyses runs on this machine for viewers on any other.
+
+Runs go on without viewers. The server ends when it is told to, or if it is to end when idle, some time after the last
+viewer has left and the last run has ended.
+"""
+
+import contextlib
+import os
+import threading
+import time
+import traceback
+import uuid
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from qatviz.errors import QatvizError, RecordError, RunStateError, SettingError
+from qatviz.export.progress import Progress
+from qatviz.protocol import values
+from qatviz.protocol.commands import Command
+from qatviz.remote import telemetry as t
+from qatviz.remote.address import candidates
+from qatviz.remote.calls import SIGNATURES, arguments_of
+from qatviz.remote.errors import FrameError, LinkError, error_form
+from qatviz.remote.exports import ExportedFiles
+from qatviz.remote.forms import Arrays, form_of, value_of
+from qatviz.remote.frames import FROM_VIEWER
+from qatviz.remote.handshake import STRANGER_S, Viewer, admit, welcome, within
+from qatviz.remote.hosted_run import HostedRun, Subscription
+from qatviz.remote.link import Link
+from qatviz.remote.streams import Stream
+from qatviz.session.folders import runs_folder
+from qatviz.session.prepared import Notice, Prepared
+from qatviz.session.recorded import RecordedRun
+from qatviz.session.request import OpenRequest, RunRequest
+from qatviz.session.workplace import Workplace
+from qatviz.telemetry.history import History
+
+#: Seconds after which a run that was prepared but not started, or recorded, is dropped without viewers.
+_UNUSED_S = 120.0
+#: Largest number of calls of a viewer at the same time.
+_MOST_CALLS = 32
+#: Stands for a run that the server does not have: its record is used.
+_NO_RUN = RecordedRun({}, 0, History({}), [])
+
+
+class Server:
+    """Runs of this machine, for viewers.
+
+    Parameters
+    ----------
+    workplace : Workplace
+    host : str
+        Name of the machine, which windows show.
+    """
+
+    def __init__(self, workplace: Workplace, host: str):
+        self.workplace, self.host = workplace, host
+        self.instance = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._runs: Dict[str, HostedRun] = {}
+        self._sessions: List[Session] = []
+        self._threads: List[threading.Thread] = []
+        self._is_closed = False
+        self._left = time.monotonic()
+
+    def serve(self, stream: Stream, token: str = "") -> None:
+        """Serve a peer on threads of its own; with a token, only after it has shown that."""
+        thread = threading.Thread(target=self._begin, args=(stream, token), name="qatviz-session", daemon=True)
+        with self._lock:
+            self._threads = [known for known in self._threads if known.is_alive()]
+            self._threads.append(thread)
+        thread.start()
+
+    def _begin(self, stream: Stream, token: str) -> None:
+        def greet() -> Viewer:
+            admit(stream, token)
+            return welcome(stream, self.instance, self.host)
+
+        try:
+            viewer: Viewer = within(stream, STRANGER_S, greet)
+        except (QatvizError, OSError, EOFError):
+            stream.close()
+            return
+        session = Session(self, stream, viewer)
+        with self._lock:
+            is_late = self._is_closed
+            if not is_late:
+                self._sessions.append(session)
+        if is_late:
+            stream.close()
+        else:
+            session.start()
+
+    def left(self, session: "Session") -> None:
+        """Note that the connection of a session has ended."""
+        with self._lock:
+            if session in self._sessions:
+                self._sessions.remove(session)
+            self._left = time.monotonic()
+
+    # Runs
+
+    def add(self, prepared: Prepared) -> HostedRun:
+        """Add a prepared run, with a new id."""
+        hosted = HostedRun(uuid.uuid4().hex[:16], prepared)
+        with self._lock:
+            self._runs[hosted.id] = hosted
+        self._drop_unused()
+        return hosted
+
+    def run(self, id: str) -> HostedRun:
+        """Return the run with this id; RunStateError if there is none (any more)."""
+        with self._lock:
+            hosted = self._runs.get(id)
+        if hosted is None:
+            raise RunStateError("the program that trained this run has ended")
+        return hosted
+
+    def training(self) -> List[HostedRun]:
+        """Return the runs that train, in the order of their beginning."""
+        with self._lock:
+            return [hosted for hosted in self._runs.values() if hosted.is_training]
+
+    def handles(self) -> Dict[str, Any]:
+        """Return the handles of all runs by id."""
+        with self._lock:
+            return {id: hosted.run for id, hosted in self._runs.items()}
+
+    def hosted_at(self, directory: str) -> Optional[HostedRun]:
+        """Return the run that is trained in a directory; None if there is none."""
+        path = os.path.realpath(directory)
+        return next((run for run in self.training() if run.directory and os.path.realpath(run.directory) == path), None)
+
+    def _drop_unused(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            unused = [
+                hosted
+                for hosted in self._runs.values()
+                if not hosted.is_training and not hosted.has_viewers and now - hosted.idle_since > _UNUSED_S
+            ]
+            for hosted in unused:
+                del self._runs[hosted.id]
+        for hosted in unused:
+            hosted.close()
+
+    # End
+
+    def is_idle(self, seconds: float) -> bool:
+        """Return whether there was no viewer and no run in training for that time."""
+        self._drop_unused()
+        with self._lock:
+            if self._sessions:
+                return False
+            left = self._left
+        return not self.training() and time.monotonic() - left > seconds
+
+    def close(self) -> None:
+        """End all connections, and stop and end all runs, which save their states."""
+        with self._lock:
+            self._is_closed = True
+            sessions, threads = list(self._sessions), list(self._threads)
+        for session in sessions:
+            session.end()
+        for thread in threads:
+            thread.join()
+        with self._lock:
+            runs, self._runs = list(self._runs.values()), {}
+        for hosted in runs:
+            if hosted.began:
+                hosted.run.request_stop()
+        for hosted in runs:
+            if hosted.began:
+                hosted.run.wait()
+            hosted.close()
+
+
+class Session:
+    """Connection of one viewer."""
+
+    def __init__(self, server: Server, stream: Stream, viewer: Viewer):
+        self._server, self.viewer = server, viewer
+        self._link = Link(stream, FROM_VIEWER, self._on_frame, self._on_end, "server")
+        self._lock = threading.Lock()
+        self._subscriptions: Dict[str, Subscription] = {}
+        self._calls: Dict[int, threading.Thread] = {}
+        self._cancelled: Dict[int, threading.Event] = {}
+        self._exports = ExportedFiles()
+        self._handlers = {
+            "call": self._on_call,
+            "cancel": self._on_cancel,
+            "attach": self._on_attach,
+            "detach": self._on_detach,
+            "fill": self._on_fill,
+            "command": self._on_command,
+            "start": self._on_start,
+            "view": self._on_view,
+            "steer": self._on_steer,
+            "answer": self._on_answer,
+        }
+
+    def start(self) -> None:
+        self._link.start()
+
+    def end(self) -> None:
+        """End the connection, and wait until its work has ended."""
+        self._link.end()
+        self._link.join()
+        with self._lock:
+            calls = list(self._calls.values())
+        for thread in calls:
+            thread.join()
+        self._exports.close()
+
+    def _on_end(self, reason: str) -> None:
+        with self._lock:
+            subscriptions, self._subscriptions = list(self._subscriptions.values()), {}
+            for cancelled in self._cancelled.values():
+                cancelled.set()
+        for subscription in subscriptions:
+            subscription.run.unsubscribe(subscription)
+        self._exports.close()
+        self._server.left(self)
+
+    def _on_frame(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        handler = self._handlers.get(str(header.get("t")))
+        if handler is None:
+            raise FrameError(f"a frame of the unknown kind {header.get('t')!r}")
+        try:
+            handler(header, arrays)
+        except (ValueError, TypeError, KeyError) as error:
+            raise FrameError(f"an invalid frame of the kind {header.get('t')!r}: {error}") from error
+
+    # Runs
+
+    def _on_attach(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        id = values.text(header["run"], "run")
+        received = values.whole(header["received"], "number of events")
+        branch, step, snapshot = (values.whole(n, "tail", -1) for n in values.sequence(header["tail"], "tail"))
+        try:
+            hosted = self._server.run(id)
+        except RunStateError as error:
+            self._link.send({"t": "gone", "run": id, "message": str(error)})
+            return
+        tail = t.Tail(max(branch, 0), step, snapshot)
+        subscription = hosted.subscribe(self.viewer, self._link, received, tail)
+        with self._lock:
+            self._subscriptions[id] = subscription
+
+    def _on_detach(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        with self._lock:
+            subscription = self._subscriptions.pop(values.text(header["run"], "run"), None)
+        if subscription is not None:
+            subscription.run.unsubscribe(subscription)
+
+    def _subscription(self, header: Dict[str, Any]) -> Subscription:
+        with self._lock:
+            subscription = self._subscriptions.get(values.text(header["run"], "run"))
+        if subscription is None:
+            raise FrameError("the viewer does not show this run")
+        return subscription
+
+    def _on_fill(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        branch, step, snapshot = (values.whole(n, "tail", -1) for n in values.sequence(header["tail"], "tail"))
+        self._subscription(header).fill(t.Tail(max(branch, 0), step, snapshot))
+
+    def _on_command(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        id, run = values.name(header["id"], "id"), values.text(header["run"], "run")
+        command = value_of(Command, header["command"])
+        try:
+            self._server.run(run).send(self.viewer, command, id)
+        except RunStateError as error:
+            self._link.send({"t": "refused", "run": run, "id": id, "message": str(error)})
+        else:
+            self._link.send({"t": "accepted", "run": run, "id": id})
+
+    def _on_start(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        with contextlib.suppress(RunStateError):  # the viewer learns of it when it attaches
+            self._server.run(values.text(header["run"], "run")).start()
+
+    def _on_view(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        self._subscription(header).show(values.boolean(header["histograms"], "histograms"))
+
+    def _on_steer(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        subscription = self._subscription(header)
+        subscription.run.ask_to_steer(subscription.viewer)
+
+    def _on_answer(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        self._subscription(header).run.answer(self.viewer, values.boolean(header["hands_over"], "hands_over"))
+
+    # Calls
+
+    def _on_call(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        number, name = values.whole(header["id"], "id"), values.text(header["name"], "name")
+        cancelled = threading.Event()
+        thread = threading.Thread(
+            target=self._call,
+            args=(number, name, header.get("arguments"), t.numbered(arrays), cancelled),
+            name="qatviz-call",
+            daemon=True,
+        )
+        with self._lock:
+            if number in self._calls or len(self._calls) >= _MOST_CALLS:
+                raise FrameError("too many calls")
+            self._calls[number], self._cancelled[number] = thread, cancelled
+        thread.start()
+
+    def _on_cancel(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        with self._lock:
+            cancelled = self._cancelled.get(values.whole(header["id"], "id"))
+        if cancelled is not None:
+            cancelled.set()
+
+    def _call(self, number: int, name: str, rows: Any, arrays: List[np.ndarray], cancelled: threading.Event) -> None:
+        """Execute a call, and send its result or error."""
+        own: Arrays = []
+        try:
+            result, own = self._result(number, name, rows, arrays, cancelled)
+            answer: Dict[str, Any] = {"t": "result", "id": number, "value": result}
+        except Exception as error:  # the viewer shows it
+            answer = {"t": "error", "id": number, "error": error_form(error, traceback.format_exc())}
+        with self._lock:
+            self._calls.pop(number, None)
+            self._cancelled.pop(number, None)
+        with contextlib.suppress(LinkError):
+            self._link.send(answer, t.named(own))
+
+    def _result(
+        self, number: int, name: str, rows: Any, arrays: List[np.ndarray], cancelled: threading.Event
+    ) -> Tuple[Any, Arrays]:
+        progress = Progress(lambda what, done: self._report(number, what, done), cancelled.is_set)
+        own: Arrays = []
+        if name == "prepare":
+            return self._prepare(rows, own), own
+        if name == "open":
+            return self._open(rows, own), own
+        if name == "export":
+            return self._exports.export(self._server.workplace, rows, progress), own
+        if name == "read":
+            return form_of(self._exports.read(rows), own), own
+        if name == "forget":
+            self._exports.forget(rows)
+            return None, own
+        given = arguments_of(name, rows, arrays, self._server.handles(), _NO_RUN)
+        signature = SIGNATURES[name]
+        if signature.has_progress:
+            given.append(progress)
+        return form_of(getattr(self._server.workplace, name)(*given), own), own
+
+    def _report(self, number: int, what: str, fraction: float) -> None:
+        with contextlib.suppress(LinkError):
+            self._link.send({"t": "progress", "id": number, "what": what, "fraction": fraction})
+
+    def _prepare(self, rows: Any, arrays: Arrays) -> Any:
+        """Prepare a run; one that is trained here already is returned as it is if it is to be opened."""
+        (row,) = values.sequence(rows, "arguments")
+        request: RunRequest = value_of(RunRequest, row)
+        hosted = self._server.hosted_at(request.directory) if isinstance(request, OpenRequest) else None
+        notices: List[Notice] = []
+        if hosted is None:
+            hosted = self._server.add(self._server.workplace.prepare(request, notices.append))
+        return prepared_form(hosted, notices, arrays)
+
+    def _open(self, rows: Any, arrays: Arrays) -> Any:
+        """Open a run by its path or name; with an empty one the newest that trains, None if there is none."""
+        (run,) = values.sequence(rows, "arguments")
+        if not values.name(run, "run"):
+            training = self._server.training()
+            return prepared_form(training[-1], [], arrays) if training else None
+        folder = None
+        with contextlib.suppress(SettingError):  # there is no home directory
+            folder = runs_folder()
+        paths = candidates(run, folder)
+        found = next((path for path in paths if os.path.isdir(path)), None)
+        if found is None:
+            raise RecordError(f"there is no run {run!r}: none of the directories {', '.join(paths)} exists")
+        return self._prepare([OpenRequest(found).to_dict()], arrays)
+
+
+def prepared_form(hosted: HostedRun, notices: List[Notice], arrays: Arrays) -> Dict[str, Any]:
+    """Return the form of a run of the server, with all that a viewer needs to show it."""
+    log, book, received, snapshots = hosted.present()
+    prepared = hosted.prepared
+    return {
+        "run": hosted.id,
+        "state": hosted.run.state,
+        "step": hosted.run.step,
+        "received": received,
+        "description": dict(hosted.run.description),
+        "network": form_of(prepared.network, arrays),
+        "book": form_of(book, arrays),
+        "title": prepared.title,
+        "batches_per_epoch": prepared.batches_per_epoch,
+        "directory": prepared.directory,
+        "log": [form_of(logged, arrays) for logged in log],
+        "snapshots": [form_of(snapshot, arrays) for snapshot in snapshots],
+        "notices": [form_of(notice, arrays) for notice in notices],
+        "tracks": {track: list(hosted.run.history.names(track)) for track in hosted.run.history.tracks},
+    }

@@ -1,0 +1,191 @@
+"""Forms of what a run reports: frames of steps, snapshots, results and rows of its history."""
+
+import itertools
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
+
+import numpy as np
+
+from qatviz.analysis.channels import ChannelsOverview
+from qatviz.analysis.drift import Drift, FeatureMaps
+from qatviz.analysis.predictions import PredictionFailure, Predictions
+from qatviz.analysis.sensitivity import MeasuredSensitivity, Sensitivity, SensitivityProgress
+from qatviz.presentation.example_pictures import ExamplePictures
+from qatviz.protocol import values
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorValues, read_only
+from qatviz.protocol.trials import SettingsEvaluated
+from qatviz.protocol.watch_failure import WatchFailure
+from qatviz.remote.errors import FrameError
+from qatviz.remote.forms import form_of, value_of
+
+#: Kinds of frames of a run.
+STEPS, EVENTS, SNAPSHOT, RESULT, ROW, STATUS, BRANCH, FILLED = (
+    "steps",
+    "events",
+    "snapshot",
+    "result",
+    "row",
+    "status",
+    "branch",
+    "filled",
+)
+#: What a run reports besides steps, snapshots and events; none of it is recorded.
+_RESULTS: Dict[str, Type[Any]] = {
+    kind.__name__: kind
+    for kind in (
+        TensorValues,
+        Sensitivity,
+        MeasuredSensitivity,
+        SensitivityProgress,
+        Predictions,
+        PredictionFailure,
+        ExamplePictures,
+        Drift,
+        FeatureMaps,
+        ChannelsOverview,
+        SettingsEvaluated,
+        WatchFailure,
+    )
+}
+
+
+class Tail(NamedTuple):
+    """End of the part of a run's history that a viewer has: branch, and last steps of its steps and snapshots.
+
+    A last step is -1 if there is none.
+    """
+
+    branch: int = 0
+    step: int = -1
+    snapshot: int = -1
+
+
+class SnapshotRow(NamedTuple):
+    """Measures of a snapshot for the history: ``values`` is that of :class:`.snapshots.Snapshot`."""
+
+    branch: int
+    step: int
+    position: Optional[int]
+    values: np.ndarray
+
+
+def named(arrays: Sequence[np.ndarray]) -> Dict[str, np.ndarray]:
+    """Return arrays by their numbers, as a frame has them."""
+    return {str(number): array for number, array in enumerate(arrays)}
+
+
+def numbered(arrays: Mapping[str, np.ndarray]) -> List[np.ndarray]:
+    """Return the arrays of a frame in the order of their numbers."""
+    found = [arrays.get(str(number)) for number in range(len(arrays))]
+    if any(array is None for array in found):
+        raise FrameError("the arrays of a frame are not numbered")
+    return [array for array in found if array is not None]
+
+
+def steps_frame(branch: int, records: Sequence[StepRecord]) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    """Return header and arrays of consecutive steps of one branch."""
+    arrays = {
+        "steps": np.array([record.step for record in records], np.int64),
+        "scalars": np.array([(record.seconds, record.loss, record.learning_rate) for record in records], np.float64),
+        "values": np.stack([record.values for record in records]),
+        "losses": np.stack([record.losses for record in records]),
+    }
+    return {"t": STEPS, "branch": branch}, arrays
+
+
+class StepRows(NamedTuple):
+    """Steps of one branch in columns: steps ``[n]``, seconds, loss and learning rate ``[n, 3]``, values and losses."""
+
+    branch: int
+    steps: np.ndarray
+    scalars: np.ndarray
+    values: np.ndarray
+    losses: np.ndarray
+
+    def records(self) -> List[StepRecord]:
+        """Return the step records."""
+        rows = zip(self.steps.tolist(), self.scalars.tolist(), self.values, self.losses)
+        return [
+            StepRecord(step, seconds, loss, rate, read_only(measures), read_only(own))
+            for step, (seconds, loss, rate), measures, own in rows
+        ]
+
+
+def steps_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], tensors: int) -> StepRows:
+    """Return the steps of a frame of :func:`steps_frame`, of a run with that number of quantized tensors.
+
+    Raises
+    ------
+    FrameError
+        If they are invalid.
+    """
+    try:
+        steps = values.array(arrays["steps"], "steps", "i")
+        scalars = values.array(arrays["scalars"], "scalars", "f", 2)
+        measures = values.array(arrays["values"], "values", "f", 3)
+        losses = values.array(arrays["losses"], "losses", "f", 2)
+        n = len(steps)
+        expected = (n, len(STEP_MEASURES), tensors)
+        if measures.shape != expected or scalars.shape != (n, 3) or len(losses) != n:
+            raise ValueError(f"measures of the shape {measures.shape}: expected {expected}")
+        if not n or steps[0] < 0 or (np.diff(steps) != 1).any() or steps[-1] > values.LARGEST_STEP:
+            raise ValueError("steps are not consecutive")
+        return StepRows(values.whole(header["branch"], "branch"), steps, scalars, measures, losses)
+    except (ValueError, KeyError) as error:
+        raise FrameError(f"invalid steps: {error}") from error
+
+
+def runs_of_steps(steps: np.ndarray) -> List[Tuple[int, int]]:
+    """Return first and last index + 1 of the runs of consecutive numbers in ``steps``."""
+    breaks = [0, *(np.flatnonzero(np.diff(steps) != 1) + 1).tolist(), len(steps)]
+    return [(first, last) for first, last in zip(breaks, itertools.islice(breaks, 1, None)) if last > first]
+
+
+def snapshot_frame(snapshot: Snapshot) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    """Return header and arrays of a snapshot."""
+    arrays: List[np.ndarray] = []
+    return {"t": SNAPSHOT, "snapshot": form_of(snapshot, arrays)}, named(arrays)
+
+
+def snapshot_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], tensors: int) -> Snapshot:
+    """Return the snapshot of a frame; FrameError if it is invalid."""
+    found: Snapshot = value_of(Snapshot, header.get("snapshot"), numbered(arrays))
+    _check_measures(found.values, tensors)
+    return found
+
+
+def row_frame(row: SnapshotRow) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    """Return header and arrays of the measures of a snapshot."""
+    return {"t": ROW, "branch": row.branch, "step": row.step, "position": row.position}, {"values": row.values}
+
+
+def row_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], tensors: int) -> SnapshotRow:
+    """Return the measures of a snapshot in a frame; FrameError if they are invalid."""
+    try:
+        measures = values.array(arrays["values"], "values", "f", 2)
+        _check_measures(measures, tensors)
+        position = values.optional_whole(header["position"], "position")
+        return SnapshotRow(values.whole(header["branch"], "branch"), values.step(header["step"]), position, measures)
+    except (ValueError, KeyError) as error:
+        raise FrameError(f"invalid measures of a snapshot: {error}") from error
+
+
+def _check_measures(measures: np.ndarray, tensors: int) -> None:
+    if measures.shape != (len(SNAPSHOT_MEASURES), tensors):
+        raise FrameError(f"a snapshot has measures of the shape {measures.shape}: it is not of this run")
+
+
+def result_frame(result: Any) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    """Return header and arrays of anything else that a run reports; TypeError if that can't be sent."""
+    kind = type(result).__name__
+    if kind not in _RESULTS:
+        raise TypeError(f"{kind} has no form")
+    arrays: List[np.ndarray] = []
+    return {"t": RESULT, "kind": kind, "value": form_of(result, arrays)}, named(arrays)
+
+
+def result_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+    """Return the result in a frame; FrameError if it is invalid."""
+    kind = _RESULTS.get(str(header.get("kind")))
+    if kind is None:
+        raise FrameError(f"a result of the unknown kind {header.get('kind')!r}")
+    return value_of(kind, header.get("value"), numbered(arrays))

@@ -1,0 +1,227 @@
+"""A window on another machine says so, and asks for the steering of a run; its dialogs name files there."""
+
+import pytest
+from PyQt5 import QtCore, QtWidgets
+from staging import StagedRun
+from window_stage import StagedLauncher, make_window, prepared_of
+
+from qatviz.errors import QatvizError, RunStateError
+from qatviz.gui.dialogs.connect import ConnectDialog
+from qatviz.gui.dialogs.files_there import FilesThere, ask_folder
+from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
+from qatviz.gui.model.folders import folder_of_runs, remember_folder_of_runs, start_folder
+from qatviz.gui.model.user_settings import PlaceSettings
+from qatviz.gui.window.base import Recent
+from qatviz.protocol import commands as c
+from qatviz.session.folder_entries import Folder, FolderEntry
+from qatviz.telemetry.run_handle import Connection
+
+
+class PlacedLauncher(StagedLauncher):
+    """Launcher of a window on the machine "box"."""
+
+    place = "box"
+    folders = {  # noqa: RUF012
+        "": Folder("/home/ana", (FolderEntry("runs", True), FolderEntry("a.npz", False))),
+        "/home/ana": Folder("/home/ana", (FolderEntry("runs", True), FolderEntry("a.npz", False))),
+        "/home/ana/runs": Folder("/home/ana/runs", (FolderEntry("one", True, True),)),
+        "/home": Folder("/home", (FolderEntry("ana", True),)),
+    }
+
+    def folder(self, path):
+        if path not in self.folders:
+            raise QatvizError(f"{path}: No such file or directory")
+        return self.folders[path]
+
+    def new_run_directory(self, network, folder):
+        return f"{folder or '/home/ana/runs'}/1-{network}"
+
+
+class PlacedRun(StagedRun):
+    """Staged run with a connection that a test sets."""
+
+    connection = Connection("box")
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.calls = []
+
+    def leave(self):
+        self.calls.append("leave")
+
+    def ask_to_steer(self):
+        self.calls.append("ask")
+
+    def answer(self, hands_over):
+        self.calls.append(hands_over)
+
+    def show_histograms(self, is_on):
+        self.calls.append(("histograms", is_on))
+
+
+@pytest.fixture
+def placed(app, settings):
+    """A window on "box" with a run, and that run."""
+    window = make_window(PlaceSettings(settings, "box"), PlacedLauncher())
+    window.show()
+    run = PlacedRun("mlp")
+    window.show_prepared(prepared_of(run))
+    window.bridge.tick()
+    yield window, run
+    window.close_without_asking()
+    window.deleteLater()
+    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+
+
+def tick(window, run, **connection):
+    run.connection = Connection("box", **connection)
+    window.bridge.tick()
+    window.statusBar().refresh()
+
+
+def test_title_and_status_bar_name_the_machine(placed):
+    window, run = placed
+    assert window.windowTitle() == "mlp on digits – box – qatviz"
+    window.statusBar().refresh()
+    assert "training on box" in window.statusBar().state.text()
+    tick(window, run, viewers=("ana", "bob"), steers="bob")
+    assert window.statusBar().viewers.text() == "2 windows, bob steers"
+    tick(window, run, viewers=("ana", "bob"))
+    assert window.statusBar().viewers.text() == "2 windows, this one steers"
+    window.close_run()
+    assert window.windowTitle() == "box – qatviz"
+
+
+def test_a_lost_connection_is_shown_and_disables_the_actions(placed):
+    window, run = placed
+    assert window.named["pause"].isEnabled()
+    tick(window, run, problem="the network is down")
+    assert "connection lost on box" in window.statusBar().state.text()
+    assert not window.named["pause"].isEnabled() and "the network is down" in window.named["pause"].toolTip()
+    tick(window, run)
+    assert window.named["pause"].isEnabled()
+
+
+def test_a_window_that_does_not_steer_can_ask_and_change_nothing(placed):
+    window, run = placed
+    tick(window, run, viewers=("ana", "bob"), steers="bob")
+    assert not window.named["pause"].isEnabled() and "bob steers this run" in window.named["pause"].toolTip()
+    with pytest.raises(RunStateError, match="bob steers this run"):
+        window.model.send(c.Pause())
+    window.model.send(c.TakeSnapshot())
+    assert window.named["steer"].isEnabled()
+    window.named["steer"].trigger()
+    assert "ask" in run.calls
+    tick(window, run, viewers=("ana", "bob"), steers="bob", has_asked=True)
+    assert not window.named["steer"].isEnabled()
+
+
+def test_the_window_that_steers_hands_over(placed):
+    window, run = placed
+    assert not window.named["steer"].isEnabled()
+    tick(window, run, viewers=("ana", "bob"), asks="bob")
+    assert "bob asks to steer" in window.banner.text.text() and window.banner.isVisible()
+    window.banner._do.click()
+    assert run.calls[-1] is True and not window.banner.isVisible()
+
+
+def test_closing_leaves_the_run_and_does_not_stop_it(placed):
+    window, run = placed
+    window.close_run()
+    assert run.calls[-1] == "leave" and run.state == "running" and not [s for s in run.sent if isinstance(s, c.Stop)]
+
+
+def test_a_minimized_window_asks_for_no_histograms(placed, app):
+    window, run = placed
+    assert ("histograms", True) in run.calls
+    window.showMinimized()
+    app.processEvents()
+    assert run.calls[-1] == ("histograms", False)
+    window.showNormal()
+    app.processEvents()
+    assert run.calls[-1] == ("histograms", True)
+
+
+def test_files_of_this_machine_are_not_opened_there(placed):
+    window, _ = placed
+    mime = QtCore.QMimeData()
+    mime.setUrls([QtCore.QUrl.fromLocalFile("/here/a.npz")])
+
+    class Drop:
+        mimeData = staticmethod(lambda: mime)  # noqa: N815
+
+    window.dropEvent(Drop())
+    assert "box" in window.banner.text.text() and not window.launcher.begun
+
+
+def test_several_runs_at_once_are_begun_there(placed):
+    window, _ = placed
+    for name in ("sweep", "fork_both"):
+        assert not window.named[name].isEnabled() and "qatviz sweep" in window.named[name].toolTip()
+
+
+def test_paths_there_are_remembered_apart(settings):
+    there = PlaceSettings(settings, "ana@box")
+    Recent(there).add("/there/a")
+    Recent(settings).add("/here/b")
+    assert (Recent(there).paths(), Recent(settings).paths()) == (["/there/a"], ["/here/b"])
+    remember_folder_of_runs(there, "/there/runs")
+    assert folder_of_runs(there) == "/there/runs" != folder_of_runs(settings)
+    assert start_folder(there, "new_run/data_place") == ""
+    there.setValue("window/theme", "light")
+    there.sync()
+    settings.sync()
+    assert settings.value("window/theme") == "light"
+
+
+def test_a_new_run_is_recorded_there(placed):
+    window, _ = placed
+    dialog = NewRunDialog(window.context, window.launcher, window)
+    assert dialog.form.out.path.text().startswith("/home/ana/runs/1-")
+    dialog.reject()
+    dialog.deleteLater()
+
+
+def test_files_there_are_listed(placed, app):
+    window, _ = placed
+    dialog = FilesThere(window.launcher, "Open data set", "", False, window)
+    assert "box" in dialog.windowTitle()
+    texts = [dialog.list.item(row).text() for row in range(dialog.list.count())]
+    assert texts == ["runs", "a.npz"]
+    dialog.list.itemActivated.emit(dialog.list.item(0))
+    assert dialog.path.text() == "/home/ana/runs" and dialog.list.item(0).text() == "one (run)"
+    dialog.up.click()
+    assert dialog.path.text() == "/home/ana"
+    dialog.path.setText("/nowhere")
+    dialog._show("/nowhere")
+    assert "No such file" in dialog.problem.text()
+    dialog.list.itemActivated.emit(dialog.list.item(1))
+    assert dialog.chosen == "/home/ana/a.npz" and dialog.result() == QtWidgets.QDialog.Accepted
+
+
+def test_a_folder_there_is_chosen(placed):
+    window, _ = placed
+    QtCore.QTimer.singleShot(0, lambda: window.findChild(FilesThere).ok.click())
+    assert ask_folder(window.panels["tensor"], "Folder", "") == "/home/ana"
+
+
+def test_the_connect_dialog_makes_addresses_and_remembers_hosts(settings, show):
+    dialog, wanted = show(ConnectDialog(settings)), []
+    dialog.wanted.connect(lambda *given: wanted.append(given))
+    assert not dialog.ok.isEnabled() and dialog.command.isVisible() and not dialog.token.isVisible()
+    dialog.host.setEditText("ana@box")
+    dialog.run.setText("lenet-a")
+    dialog.command.setText("~/venv/bin/qatviz")
+    dialog.ok.click()
+    assert wanted == [("ssh://ana@box/lenet-a", "~/venv/bin/qatviz", "")]
+    again = show(ConnectDialog(settings))
+    assert (again.host.currentText(), again.command.text()) == ("ana@box", "~/venv/bin/qatviz")
+    again.wanted.connect(lambda *given: wanted.append(given))
+    again.via.setCurrentIndex(1)
+    assert again.token.isVisible() and not again.command.isVisible() and not again.ok.isEnabled()
+    again.host.setEditText("127.0.0.1:7077")
+    again.token.setText("secret")
+    again.ok.click()
+    assert wanted[1][::2] == ("tcp://127.0.0.1:7077", "secret")
+    assert ConnectDialog(settings).hosts() == ["127.0.0.1:7077", "ana@box"]
+    assert "secret" not in [str(settings.value(key)) for key in settings.allKeys()]

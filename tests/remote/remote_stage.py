@@ -1,0 +1,76 @@
+"""A server in this process, with clients over socket pairs whose connections a test can cut."""
+
+import socket
+
+from waiting import wait_until
+
+from qatviz.errors import QatvizError
+from qatviz.remote.client import Client
+from qatviz.remote.handshake import Viewer
+from qatviz.remote.remote_workplace import RemoteWorkplace
+from qatviz.remote.server import Server
+from qatviz.remote.streams import SocketStream
+from qatviz.session.prepared import Prepared
+from qatviz.session.workplace import LocalWorkplace
+
+
+def refuse_trash(path):
+    raise QatvizError(f"{path}: there is no trash here")
+
+
+class StagedWorkplace(LocalWorkplace):
+    """This machine, except that it prepares the runs that a test gives it."""
+
+    def __init__(self):
+        super().__init__(refuse_trash)
+        self.prepared = []
+
+    def prepare(self, request, notify):
+        return self.prepared.pop(0) if self.prepared else super().prepare(request, notify)
+
+
+class Stage:
+    """A server and its clients."""
+
+    def __init__(self):
+        self.workplace = StagedWorkplace()
+        self.server = Server(self.workplace, "box")
+        self.clients, self.streams = [], {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for client in self.clients:
+            client.close()
+        self.server.close()
+
+    def client(self, name="ana@laptop"):
+        """Return a connected client with the id and name ``name``."""
+
+        def connect():
+            there, here = socket.socketpair()
+            self.server.serve(SocketStream(there))
+            self.streams[name] = SocketStream(here)
+            return self.streams[name]
+
+        client = Client(connect, "box", Viewer(name, name))
+        client.open()
+        self.clients.append(client)
+        return client
+
+    def cut(self, name="ana@laptop"):
+        """Cut the connection of a client, which connects again by itself."""
+        self.streams[name].close()
+
+    def host(self, run, network, book, directory="", client=None):
+        """Return the prepared remote run for a handle of a run in this process."""
+        self.workplace.prepared.append(Prepared(run, network, book, "tiny on test", 12.0, directory))
+        from qatviz.session.request import NewRunRequest
+
+        return RemoteWorkplace(client or self.client()).prepare(NewRunRequest(), lambda notice: None)
+
+
+def until_answered(run):
+    """Wait until all commands of a remote run have arrived."""
+    wait_until(lambda: not run.has_unanswered)

@@ -1,0 +1,128 @@
+"""Cuts of the connection at random moments: nothing is lost, and the losses are bit for bit those without cuts."""
+
+import random
+
+import numpy as np
+import pytest
+from remote_stage import until_answered
+from small_runs import mlp, spec
+from waiting import wait_for, wait_until
+
+from qatviz.protocol import commands as c
+from qatviz.protocol import events
+from qatviz.protocol.snapshots import StepRecord
+from qatviz.session.begin import new_record, prepared_run
+from qatviz.telemetry.outcome import Outcome
+from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training.handle import Run
+
+BITS = "dense1.weights.num_bits"
+#: Changes at steps of the run, so that they take effect at the same steps with and without a viewer.
+SCHEDULE = ((40, c.ChangeSettings(((BITS, 4),))), (90, c.ChangeSettings((("run.learning_rate", 5e-3),))))
+
+
+def run_spec(steps):
+    run = {"evaluation_interval": 25, "snapshot_interval": 0.05}
+    return spec(mlp(), steps=steps, schedule=SCHEDULE, run=run)
+
+
+def undisturbed_losses(steps):
+    run = Run(run_spec(steps))
+    run.start()
+    wait_for(run)
+    return [item.loss for item in run.drain() if isinstance(item, StepRecord)]
+
+
+def hosted(stage, tmp_path, steps):
+    """Return a remote run that is recorded, and its directory."""
+    wanted = run_spec(steps)
+    record = new_record(wanted, str(tmp_path / "run"))
+    prepared = prepared_run(wanted, record, Outcome(wanted.book, wanted.metric), True)
+    return stage.host(prepared.run, wanted.network, wanted.book, prepared.directory).run, prepared.directory
+
+
+def cut_and_compare(stage, tmp_path, steps, cuts):
+    """Cut the connection ``cuts`` times while a run of ``steps`` steps trains, and compare all that arrives."""
+    moments = random.Random(0)
+    expected = undisturbed_losses(steps)
+    run, directory = hosted(stage, tmp_path, steps)
+    run.start()
+    news = []
+    for number in range(cuts):
+        # A paused run can't end before the last cut; a cut right after a command is the most likely to lose it.
+        run.send(c.Pause() if moments.random() < 0.5 else c.Resume())
+        target = moments.uniform(0, 0.06)
+        wait_until(lambda: moments.random() < 0.2 or target < 0.01)
+        stage.cut()
+        if number % 3 == 0:
+            run.send(c.Evaluate())
+        wait_until(lambda: not run.connection.problem)
+        news += run.drain()
+    run.send(c.Resume())
+    wait_for(run)
+    news += run.drain()
+    until_answered(run)
+
+    reader = RunRecord.read(directory)
+    recorded = reader.steps()
+    assert recorded.loss.tolist() == expected
+    # Events: each once, in order, as the record has them.
+    seen = [item for item in news if isinstance(item, events.Event)]
+    assert [event.to_dict() for event in seen] == [logged.event.to_dict() for logged in reader.log()[0]]
+    commands = [event for event in seen if isinstance(event, (events.CommandApplied, events.CommandRejected))]
+    assert len({event.id for event in commands}) == len(commands)
+    assert sum(isinstance(event.command, c.Evaluate) for event in commands) == len(range(0, cuts, 3))
+    # The history: complete, although telemetry was lost on the way.
+    wait_until(lambda: run.history.last_step(STEPS) == steps)
+    losses = run.history.series("loss")
+    assert losses.last_step.tolist() == recorded.steps.tolist()
+    np.testing.assert_array_equal(losses.mean, recorded.loss.astype(np.float32))
+    scale = run.history.series("dense1.weights/scale")
+    np.testing.assert_array_equal(
+        scale.mean, recorded.values[:, 0, [t.name for t in reader_plan(run)].index(BITS[:-9])]
+    )
+    evaluations = [event.step for event in seen if isinstance(event, events.Evaluated)]
+    first = run.history.names(EVALUATIONS)[0]
+    assert sorted(set(evaluations)) == run.history.series(first).last_step.tolist()
+    snapshots = run.history.series(run.history.names(SNAPSHOTS)[0]).last_step.tolist()
+    assert set(reader.snapshots()) <= set(snapshots)
+
+
+def reader_plan(run):
+    from qatviz.protocol.run_spec import described_plan
+
+    return described_plan(dict(run.description)).tensors
+
+
+def test_nothing_is_lost_when_the_connection_is_cut(stage, tmp_path):
+    cut_and_compare(stage, tmp_path, steps=150, cuts=5)
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_in_thirty_cuts(stage, tmp_path):
+    cut_and_compare(stage, tmp_path, steps=2000, cuts=30)
+
+
+def test_a_viewer_that_comes_later_gets_all(stage, tmp_path):
+    run, directory = hosted(stage, tmp_path, 60)
+    run.start()
+    wait_for(run)
+    from qatviz.remote.remote_workplace import RemoteWorkplace
+
+    late = RemoteWorkplace(stage.client("bob@desk")).open_run(directory)
+    reader = RunRecord.read(directory)
+    wait_until(lambda: late.run.history.last_step(STEPS) == 60)
+    np.testing.assert_array_equal(late.run.history.series("loss").mean, reader.steps().loss.astype(np.float32))
+    assert [logged.event.to_dict() for logged in late.log] == [logged.event.to_dict() for logged in reader.log()[0]]
+    assert late.book.value(BITS) == 4 and late.snapshots[-1].step == reader.snapshots()[-1]
+
+
+def test_training_goes_on_without_a_viewer(stage, tmp_path):
+    run, directory = hosted(stage, tmp_path, 120)
+    inner = next(iter(stage.server.handles().values()))
+    run.start()
+    run.leave()
+    stage.clients.pop().close()
+    wait_for(inner)
+    assert inner.state == "finished" and RunRecord.read(directory).last_step == 120
