@@ -38,12 +38,12 @@ from qatviz.settings import (
     OPTIMIZERS,
     QUANTIZER_SETTINGS,
     RUN_SETTINGS,
-    START_SETTINGS,
     RunSettings,
     quantizer_setting,
     run_settings_for,
     setting_text,
 )
+from qatviz.start_settings import START_SETTINGS
 from qatviz.task import TASK_HELP, TASKS, check_task
 
 #: Options that can't change in a continued run, by the name of their field of a request.

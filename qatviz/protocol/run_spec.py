@@ -26,7 +26,7 @@ from qatviz.protocol.commands import Schedule, schedule_from, schedule_rows, wit
 from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.schedule import changed
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.settings import START_SETTINGS, StartSettings
+from qatviz.start_settings import START_SETTINGS, StartSettings
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION
 
 #: Number of copies of the parameters in memory during training: values, gradients, and the values that are evaluated.

@@ -23,15 +23,8 @@ from qatviz.session.changes import TimedChange
 from qatviz.session.request_json import NO_LIMIT, from_json, to_json
 from qatviz.session.timed_corrections import TimedCorrection
 from qatviz.setting_declaration import Setting
-from qatviz.settings import (
-    KINDS,
-    OPTIMIZERS,
-    QUANTIZER_SETTINGS,
-    RUN_SETTINGS,
-    START_SETTINGS,
-    RunSettings,
-    quantizer_setting,
-)
+from qatviz.settings import KINDS, OPTIMIZERS, QUANTIZER_SETTINGS, RUN_SETTINGS, RunSettings, quantizer_setting
+from qatviz.start_settings import START_SETTINGS
 from qatviz.task import check_task
 from qatviz.worker_addresses import parse_workers
 

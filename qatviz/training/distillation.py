@@ -25,7 +25,7 @@ from qatviz.protocol.run_spec import Teacher
 from qatviz.settings import RunSettings
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.in_float import lower_in_float
-from qatviz.training.variables import StateVariable
+from qatviz.training.variables import Loader, StateVariable
 
 Tensors = Dict[str, tf.Tensor]
 
@@ -64,26 +64,37 @@ class Teachers:
     ----------
     network : Network
     plan : QuantizationPlan
-    own : dict of str to StateVariable
-        :func:`teacher_variables` of the network.
     model : Teacher or None
 
     Attributes
     ----------
-    model_variables : dict of str to StateVariable
-        :func:`teacher_variables` of the model; empty without one.
+    own : dict of str to StateVariable
+        :func:`teacher_variables` of the network.
+    values : list of tf.Tensor
+        Their values.
     """
 
-    def __init__(
-        self, network: Network, plan: QuantizationPlan, own: Dict[str, StateVariable], model: Optional[Teacher]
-    ):
-        self._network, self._plan, self._own, self._model = network, plan, own, model
-        self.model_variables = {} if model is None else teacher_variables(model.network)
+    def __init__(self, network: Network, plan: QuantizationPlan, model: Optional[Teacher]):
+        self._network, self._plan, self._model = network, plan, model
+        self.own = teacher_variables(network)
+        self._load = Loader(self.own, self.own)
+        self.values = [variable.read() for variable in self.own.values()]
+        self._of_model = {} if model is None else teacher_variables(model.network)
+        self._load_model = Loader(self._of_model, self._of_model)
+
+    def load(self, session: tf.Session, arrays: Mapping[str, np.ndarray]) -> None:
+        """Set the parameters of the teacher with the run's network to those of ``arrays``, by their names in a state."""
+        self._load(session, {name: arrays[name] for name in self.own})
+
+    def load_model(self, session: tf.Session) -> None:
+        """Set the parameters of the Keras model, if there is one."""
+        if self._model is not None:
+            self._load_model(session, named_parameters(self._model.parameters))
 
     @property
     def variables(self) -> List[Dict[str, StateVariable]]:
         """Variables of the run's network, and of the Keras model if there is one."""
-        return [self._own, self.model_variables] if self.model_variables else [self._own]
+        return [self.own, self._of_model] if self._of_model else [self.own]
 
     def outputs(
         self, examples: tf.Tensor, is_model: tf.Tensor, values: Sequence[Callable[[], Tensors]] = ()

@@ -45,6 +45,11 @@ class GraphData:
         self._tower_data: Optional[TowerData] = None
         self._readers: Dict[str, ReadAhead] = {}
 
+    @property
+    def is_streamed(self) -> bool:
+        """True if a part of the data is not in memory."""
+        return bool(self._dataset.streamed)
+
     def examples(self, part: str, indices: tf.Tensor) -> tf.Tensor:
         """Return examples as fed to the network, float32 ``[n] + input shape``; ``indices`` is int32 ``[n]``."""
         stored = tf.cast(self._stored("x_" + part, indices), tf.float32)

@@ -86,13 +86,12 @@ def spread_evaluation(
     first: Tuple[tf.Tensor, Sequence[tf.Tensor]],
     towers: Sequence[Tower],
     tower_data: Sequence[Dict[str, StateVariable]],
-    is_streamed: bool,
 ) -> Optional[SpreadEvaluation]:
     """Return the spread evaluation; None for one device, or for data that is not in memory.
 
     The other arguments are those of :class:`SpreadEvaluation`, with all towers.
     """
     number = len({tower.device for tower in towers})
-    if number < 2 or is_streamed:
+    if number < 2 or parts[2].is_streamed:
         return None
     return SpreadEvaluation(parts, published, modes, first, towers[:number], tower_data[:number])

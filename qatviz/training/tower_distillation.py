@@ -3,13 +3,15 @@
 The teacher's variables are on the first device. Others receive their values in the steps that need them.
 """
 
-from typing import Callable, List, Sequence, Tuple
+from functools import partial
+from typing import Dict, List, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from qatviz.training.distillation import Teachers, Tensors
+from qatviz.training.distillation import Teachers
 from qatviz.training.heads import GraphHeads
 from qatviz.training.towers import Packed, Tower
+from qatviz.training.variables import StateVariable
 
 
 class TowerTeachers:
@@ -29,16 +31,13 @@ class TowerTeachers:
         is_on, is_model = self._weight > 0.0, is_model > 0.0
         chosen = [is_on if len(teachers.variables) == 1 else tf.logical_and(is_on, tf.logical_not(is_model))]
         chosen.append(tf.logical_and(is_on, is_model))
-        self._sent = [
-            _sent(lambda own=own: {name: variable.read() for name, variable in own.items()}, is_wanted)
-            for own, is_wanted in zip(teachers.variables, chosen)
-        ]
+        self._sent = [_sent(own, is_wanted) for own, is_wanted in zip(teachers.variables, chosen)]
 
     def imitation(self, examples: tf.Tensor, outputs: Sequence[tf.Tensor], settings: tf.Tensor) -> tf.Tensor:
         """Return the loss of imitation of a tower, on its device; 0, without computation, while the weight is 0."""
         weight, temperature, is_model = tf.unstack(settings, num=3)
         received = [(packed, [tf.identity(vector) for vector in vectors]) for packed, vectors in self._sent]
-        values = [lambda own=own: own[0].unpacked(own[1]) for own in received]
+        values = [partial(packed.unpacked, vectors) for packed, vectors in received]
 
         def with_teacher() -> tf.Tensor:
             found = self._teachers.outputs(examples, is_model > 0.0, values)
@@ -56,12 +55,12 @@ class TowerTeachers:
         return tf.cond(self._weight > 0.0, mixture, lambda: tf.identity(loss))
 
 
-def _sent(read: Callable[[], Tensors], is_wanted: tf.Tensor) -> Tuple[Packed, List[tf.Tensor]]:
-    """Return values as vectors for other devices, which are empty unless ``is_wanted``."""
+def _sent(variables: Dict[str, StateVariable], is_wanted: tf.Tensor) -> Tuple[Packed, List[tf.Tensor]]:
+    """Return the values of variables as vectors for other devices, which are empty unless ``is_wanted``."""
     packed: List[Packed] = []
 
     def vectors() -> List[tf.Tensor]:
-        packed.append(Packed(read()))
+        packed.append(Packed({name: variable.read() for name, variable in variables.items()}))
         return packed[0].vectors
 
     sent = tf.cond(is_wanted, vectors, lambda: [tf.zeros([0], own.dtype) for own in packed[0].vectors], strict=True)

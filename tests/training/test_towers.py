@@ -147,7 +147,9 @@ def test_evaluations_are_spread_and_give_the_scores_of_one_device():
                 live.graph.publish()
             (one,), (other,) = [live.graph.score_part(indices, *modes) for live in lives]
             assert one.tolist() == other.tolist()
-    used = {op.device for op in lives[1].graph._spread.fetch[0].graph.get_operations() if "/copy_" in op.name}
+    used = {
+        op.device for op in lives[1].graph._evaluation.spread.fetch[0].graph.get_operations() if "/copy_" in op.name
+    }
     assert used == {"/device:CPU:1", "/device:CPU:2"}
     for live in lives:
         live.graph.close()

@@ -54,7 +54,8 @@ from qatviz.scaling import (
 from qatviz.session.request import NewRunRequest, names_model, stem_of
 from qatviz.session.request_json import NO_LIMIT
 from qatviz.setting_declaration import Setting
-from qatviz.settings import OPTIMIZERS, START_SETTINGS, run_settings_for
+from qatviz.settings import OPTIMIZERS, run_settings_for
+from qatviz.start_settings import START_SETTINGS
 from qatviz.task import TASK_HELP, TASK_TEXTS
 
 _RUN_NUMBERS = {"learning_rate": LEARNING_RATE, **SCHEDULE_NUMBERS, **AUGMENTATION_NUMBERS}
