@@ -83,7 +83,7 @@ class Teachers:
         self._load_model = Loader(self._of_model, self._of_model)
 
     def load(self, session: tf.Session, arrays: Mapping[str, np.ndarray]) -> None:
-        """Set the parameters of the teacher with the run's network to those of ``arrays``, by their names in a state."""
+        """Set the parameters of the teacher with the run's network to those of ``arrays`` by their names in a state."""
         self._load(session, {name: arrays[name] for name in self.own})
 
     def load_model(self, session: tf.Session) -> None:

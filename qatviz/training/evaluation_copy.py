@@ -11,10 +11,11 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
-from qatviz.quant import oscillation
+from qatviz.quant import live_state, oscillation
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS
 from qatviz.training import probes
+from qatviz.training.distillation import SETTINGS
 from qatviz.training.graph_data import TEST, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import lower
@@ -29,6 +30,10 @@ Variables = Dict[str, StateVariable]
 SNAPSHOT_EXAMPLES = 32
 
 
+#: Variables that evaluations do not read, besides those of the optimizer, whose names contain "|".
+_UNUSED = {"hyper", "trained", "round_biases", "single_convolution", SETTINGS, *live_state.TRAINING_ONLY}
+
+
 class EvaluationCopy:
     """Evaluation copy of a network, in the default graph.
 
@@ -39,9 +44,9 @@ class EvaluationCopy:
     data : GraphData
     heads : GraphHeads
     live : dict of str to StateVariable
-        Variables of the run that evaluations read, by name.
+        Variables of the run by name.
     values : dict of str to tf.Tensor
-        Values of all variables of the run.
+        Their values.
     towers : sequence of Tower
         Towers that share evaluations; none: one device.
     tower_data : sequence of dict of str to StateVariable
@@ -87,6 +92,7 @@ class EvaluationCopy:
         tower_data: Sequence[Variables],
     ):
         self._plan, self._data = plan, data
+        live = {name: variable for name, variable in live.items() if name not in _UNUSED and "|" not in name}
         copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
         self.publish = tf.group(*[copies[name].assign(values[name]) for name in live])
         self.enable = copies["enabled"].assign(live["enabled"].feed)

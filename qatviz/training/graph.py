@@ -33,6 +33,7 @@ from qatviz.training.building import quick_building
 from qatviz.training.cluster_session import ClusterSession
 from qatviz.training.evaluation_copy import EvaluationCopy
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
+from qatviz.training.graph_settings import GraphSettings
 from qatviz.training.heads import GraphHeads
 from qatviz.training.oscillation import OscillationArrays
 from qatviz.training.parameters import initial_parameters, is_trainable
@@ -422,19 +423,14 @@ class TrainingGraph:
         self._prepare(self._dataset)
 
     def _build(self, batch_size: int, telemetry: bool, towers: Sequence[Tower]) -> None:
-        state = self.initial_state(
-            RunSettings(),
-            {name: np.zeros(shape, np.float32) for name, shape in self.network.all_parameter_shapes().items()},
-        )
-        trained = sorted(filter(self._is_trained, self.network.all_parameter_shapes()))
+        shapes = self.network.all_parameter_shapes()
+        state = self.initial_state(RunSettings(), {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+        trained = sorted(filter(self._is_trained, shapes))
         self._settings = GraphSettings(self.plan, trained)
         settings = self._settings.default()
         optional = live_state.empty_optional(self.layout)
-        live = {
-            name: StateVariable(name, value.dtype, value.shape)
-            for name, value in {**state, **settings, **optional}.items()
-        }
-        self._live = live
+        arrays = {**state, **settings, **optional}
+        self._live = live = {name: StateVariable(name, value.dtype, value.shape) for name, value in arrays.items()}
         self._load_state = Loader(live, sorted(state))
         self._load_settings = Loader(live, sorted(settings))
         self._load_held = Loader(live, live_state.HELD)
@@ -444,11 +440,9 @@ class TrainingGraph:
         self._teachers = distillation.Teachers(self.network, self.plan, self._model)
         self._values = {name: variable.read() for name, variable in live.items()}
         tower_data = self._data.copied_to(towers) if towers else []
+        parts = (self.network, self.plan, self._data, self._heads)
         self._training = TrainingCopy(
-            self.network,
-            self.plan,
-            self._data,
-            self._heads,
+            *parts,
             live,
             self._values,
             self._optimizer,
@@ -462,20 +456,8 @@ class TrainingGraph:
             tower_data,
             self._placement.tower_moments,
         )
-        training = ("round_biases", "single_convolution", distillation.SETTINGS, *live_state.TRAINING_ONLY)
-        unused = {"hyper", "trained", *training}
-        evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
-            self._evaluation = EvaluationCopy(
-                self.network,
-                self.plan,
-                self._data,
-                self._heads,
-                {name: live[name] for name in evaluated},
-                self._values,
-                towers,
-                tower_data,
-            )
+            self._evaluation = EvaluationCopy(*parts, live, self._values, towers, tower_data)
 
     def _prepared(self, name: str, fetches: Any, feeds: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
         """Return the session's callable for ``fetches``, made at the first request for ``name``.
