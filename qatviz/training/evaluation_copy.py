@@ -28,8 +28,6 @@ Variables = Dict[str, StateVariable]
 
 #: Number of held-out examples measured by snapshots: always the first ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 32
-
-
 #: Variables that evaluations do not read, besides those of the optimizer, whose names contain "|".
 _UNUSED = {"hyper", "trained", "round_biases", "single_convolution", SETTINGS, *live_state.TRAINING_ONLY}
 

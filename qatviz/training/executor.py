@@ -133,6 +133,7 @@ class CommandExecutor:
                     continue
                 if isinstance(sent.command, (c.ChangeSettings, c.ApplyPreset)):
                     after, changes = changed(book, sent.command)
+                    self._live.check_book(after)
                     self._new_teacher(after)  # raises an error if there is no such teacher
                     book = after
                     replies.append((sent, changes))
@@ -439,6 +440,7 @@ class CommandExecutor:
         """Set the run to ``state`` on a command, and reply."""
         left = self._live.step
         changes = self._live.book.differences(state.book)
+        self._live.check_book(state.book)
         self.set_to(state)
         self._applied(sent, changes)
         self._live.emit(events.Restored(state.step, state.name, reason, left, changes))

@@ -4,9 +4,8 @@ The graph is built once and finalized. Everything that changes during a run (par
 settings) is in variables, each kind written by one prepared group of assignments. Only the thread that built the graph
 may use it.
 
-The graph contains two copies of the network. The *training* copy uses the live variables. The *evaluation* copy, in
-inference form, uses variables of its own, which :meth:`TrainingGraph.publish` sets to the live values: an evaluation
-can thus be spread over many training steps, yet apply to one state.
+It contains two copies of the network: that of :mod:`.training_copy` uses the live variables, that of
+:mod:`.evaluation_copy` variables of its own, which :meth:`TrainingGraph.publish` sets to the live values.
 """
 
 import contextlib
@@ -418,8 +417,8 @@ class TrainingGraph:
         self._callables: Dict[str, Callable[..., Any]] = {}
         self._steps: Dict[Variant, Callable[..., Any]] = {}
         self._inspect: Dict[str, Callable[..., np.ndarray]] = {}
-        placement = self._placement
-        self._session = (ClusterSession if placement.workers else open_session)(self._graph, placement)
+        opened = ClusterSession if self._placement.workers else open_session
+        self._session = opened(self._graph, self._placement)
         self._prepare(self._dataset)
 
     def _build(self, batch_size: int, telemetry: bool, towers: Sequence[Tower]) -> None:
@@ -428,14 +427,14 @@ class TrainingGraph:
         trained = sorted(filter(self._is_trained, shapes))
         self._settings = GraphSettings(self.plan, trained)
         settings = self._settings.default()
-        optional = live_state.empty_optional(self.layout)
-        arrays = {**state, **settings, **optional}
+        arrays = {**state, **settings, **live_state.empty_optional(self.layout)}
         self._live = live = {name: StateVariable(name, value.dtype, value.shape) for name, value in arrays.items()}
-        self._load_state = Loader(live, sorted(state))
-        self._load_settings = Loader(live, sorted(settings))
-        self._load_held = Loader(live, live_state.HELD)
-        self._load_optional, self._load_learned = Loader(live, optional), Loader(live, live_state.LEARNED_STATE)
-        self._load_oscillation = Loader(live, oscillation.STATE)
+        self._load_state, self._load_settings = Loader(live, sorted(state)), Loader(live, sorted(settings))
+        self._load_held, self._load_oscillation = Loader(live, live_state.HELD), Loader(live, oscillation.STATE)
+        self._load_optional, self._load_learned = (
+            Loader(live, itertools.chain(*live_state.OPTIONAL)),
+            Loader(live, live_state.LEARNED_STATE),
+        )
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._teachers = distillation.Teachers(self.network, self.plan, self._model)
         self._values = {name: variable.read() for name, variable in live.items()}

@@ -1,5 +1,7 @@
 """Settings as the training graph has them: arrays for its variables, and the variant of a training step."""
 
+# Apart from graph.py, which sends them to the session.
+
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np

@@ -13,7 +13,9 @@ import tensorflow.compat.v1 as tf
 from qatviz.errors import SettingError
 from qatviz.network.layer import element_count
 from qatviz.protocol.run_spec import Placement
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.oscillation import FROZEN_LEVELS
+from qatviz.settings import WEIGHTS
 from qatviz.training.lowering.batch_norm import Moments, Number
 from qatviz.training.lowering.training import BatchPart
 
@@ -73,6 +75,26 @@ def towers_of(placement: Placement, batch_size: int, replica_kind: str = "cpu") 
     devices = devices_of(placement, replica_kind)
     ends = [batch_size * index // number for index in range(number + 1)]
     return [Tower(*devices[index % len(devices)], ends[index], ends[index + 1]) for index in range(number)]
+
+
+def check_settings(book: SettingsBook, placement: Placement) -> None:
+    """Check that towers train with these settings as one device does.
+
+    The EWGS factor of weights multiplies the magnitude of a gradient: magnitudes of the gradients of parts do not add
+    up to that of the batch.
+
+    Raises
+    ------
+    SettingError
+        For EWGS of weights on several towers.
+    """
+    for group, members in enumerate(book.plan.groups):
+        tensor, scaling = book.plan.tensors[members[0]], book.quantizers[group].gradient_scaling
+        if placement.num_towers > 1 and tensor.kind == WEIGHTS and scaling > 0:
+            raise SettingError.of_field(
+                f"{tensor.name}.gradient_scaling",
+                f"is {scaling:g}: expected 0 for weights in a run on several workers or replicas",
+            )
 
 
 class Packed:

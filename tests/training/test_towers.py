@@ -155,6 +155,83 @@ def test_evaluations_are_spread_and_give_the_scores_of_one_device():
         live.graph.close()
 
 
+#: Settings of quantization and training, as keywords of :func:`live_run`.
+METHODS = {
+    "learned scales": {
+        "weights": {"range_method": "learned", "num_bits": 5, "per_channel": True},
+        "activations": {"range_method": "learned_range", "num_bits": 5},
+        "run": {"ramp_start": 2, "ramp_end": 6},
+    },
+    "learned clips": {
+        "weights": {"range_method": "learned", "stochastic_rounding": True},
+        "activations": {"range_method": "learned_clip", "gradient_scaling": 0.2},
+        "run": {"single_convolution": True, "round_biases": True},
+    },
+    "oscillation and distillation": {
+        "weights": {"weight_map": "tanh", "num_bits": 5, "dampening": 0.1, "freeze_threshold": 0.01},
+        "run": {
+            "track_oscillation": True,
+            "teacher": "start",
+            "distillation_weight": 0.5,
+            "distillation_temperature": 3.0,
+            "single_convolution": True,
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_train_as_on_one_device(method):
+    """Plain SGD: Adam divides the rounding errors of gradients near 0 by their own size."""
+    given = dict(METHODS[method], optimizer="sgd")
+    lives = [live_run(Placement(), **given), live_run(Placement(replicas=2), **given)]
+    start = lives[0].graph.read_state()
+    for _ in range(6):
+        (loss, raw), (shared_loss, shared_raw) = [live.train_step() for live in lives]
+        assert shared_loss == pytest.approx(loss, rel=1e-5)
+        np.testing.assert_allclose(shared_raw.gradients, raw.gradients, rtol=1e-2, atol=1e-5)
+    one, other = [live.graph.read_state() for live in lives]
+    assert one.keys() == other.keys()
+    assert any(np.abs(one[name] - start[name]).max() > 1e-4 for name in start if name.endswith("weights"))
+    for name in one:
+        np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-5, err_msg=name)
+    for live in lives:
+        live.graph.close()
+
+
+def test_methods_do_not_depend_on_the_number_of_devices():
+    """Bit for bit, switched on in a run one after the other."""
+    lives = [live_run(Placement(towers=2)), live_run(Placement(replicas=2, towers=2))]
+    changes = (
+        ("*.weights.range_method", "learned"),
+        ("*.activations.range_method", "learned_range"),
+        ("run.single_convolution", True),
+        ("run.teacher", "start"),
+        ("*.weights.freeze_threshold", 0.01),
+        ("*.weights.stochastic_rounding", True),
+    )
+    for step in range(18):
+        for live in lives:
+            if step % 3 == 0:
+                path, value = changes[step // 3]
+                book = live.book.change(((path, value),))[0]
+                live.apply_settings(book, live.teacher_parameters(value) if path == "run.teacher" else None)
+        losses = [live.train_step()[0] for live in lives]
+        assert losses[0] == losses[1]
+    assert_equal_states(*lives)
+    for live in lives:
+        live.graph.close()
+
+
+def test_ewgs_of_weights_is_refused_on_several_devices():
+    with pytest.raises(SettingError, match=r"conv\.weights\.gradient_scaling is 0\.5: expected 0 for weights"):
+        live_run(Placement(replicas=2), weights={"gradient_scaling": 0.5})
+    live = live_run(Placement(replicas=2), activations={"gradient_scaling": 0.5})
+    with pytest.raises(SettingError, match="expected 0 for weights"):
+        live.check_book(live.book.change((("*.weights.gradient_scaling", 0.5),))[0])
+    live.graph.close()
+
+
 def test_undo_is_exact():
     live = live_run(Placement(replicas=2), mlp())
     for _ in range(4):
