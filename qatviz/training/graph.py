@@ -329,10 +329,8 @@ class TrainingGraph:
 
         ``indices`` are int32 ``[n]``.
         """
-        held_out = self._data.values(TEST, indices)
-        return float(
-            self._prepared("loss", self._evaluation.loss, self._evaluation.feeds)(indices, True, True, *held_out)
-        )
+        run = self._prepared("loss", self._evaluation.loss, self._evaluation.feeds)
+        return float(run(indices, True, True, *self._data.values(TEST, indices)))
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
@@ -431,10 +429,8 @@ class TrainingGraph:
         self._live = live = {name: StateVariable(name, value.dtype, value.shape) for name, value in arrays.items()}
         self._load_state, self._load_settings = Loader(live, sorted(state)), Loader(live, sorted(settings))
         self._load_held, self._load_oscillation = Loader(live, live_state.HELD), Loader(live, oscillation.STATE)
-        self._load_optional, self._load_learned = (
-            Loader(live, itertools.chain(*live_state.OPTIONAL)),
-            Loader(live, live_state.LEARNED_STATE),
-        )
+        self._load_optional = Loader(live, itertools.chain(*live_state.OPTIONAL))
+        self._load_learned = Loader(live, live_state.LEARNED_STATE)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
         self._teachers = distillation.Teachers(self.network, self.plan, self._model)
         self._values = {name: variable.read() for name, variable in live.items()}
