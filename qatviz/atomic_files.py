@@ -61,6 +61,21 @@ def write_file(path: AnyPath, content: bytes) -> None:
         file.write(content)
 
 
+def write_private_file(path: AnyPath, content: bytes) -> None:
+    """Write one file that only the user can read, replacing an existing one, whatever its mode."""
+    path = Path(path)
+    temporary = _temporary_path(path, _NEW)
+    try:
+        with os.fdopen(os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(str(temporary), str(path))
+    finally:
+        _remove(temporary)
+    sync_directory(path.parent)
+
+
 def check_writable(path: AnyPath) -> None:
     """Raise the OSError that writing a file would, before the work that leads to its content."""
     path = Path(path)

@@ -26,8 +26,8 @@ def missing_text(what: str) -> str:
     if platform.machine().lower() in X86_64:
         remedy = (
             "install qatviz in an environment of CPython 3.7 (bootstrap.py makes one), or do this on a computer that "
-            "has one and open the record here"
+            "has one: qatviz open ssh://HOST shows and steers its runs here"
         )
     else:
-        remedy = "it exists for x86-64 only, so do this on such a computer and open the record here"
+        remedy = "it exists for x86-64 only, so do this on such a computer: qatviz open ssh://HOST shows its runs here"
     return f"{what} needs TensorFlow 1.15, which is not installed here: {remedy}"

@@ -20,6 +20,7 @@ from qatviz.atomic_files import (
     sync_directory,
     write_file,
     write_files,
+    write_private_file,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -329,3 +330,13 @@ def test_a_place_is_checked_before_there_is_content(tmp_path):
         check_writable(tmp_path)
     with pytest.raises(FileNotFoundError):
         check_writable(tmp_path / "missing" / "new.txt")
+
+
+@POSIX
+def test_a_private_file_is_so_from_its_first_byte_whatever_it_replaces(tmp_path):
+    path = tmp_path / "token"
+    path.write_text("old")
+    path.chmod(0o644)
+    write_private_file(path, b"secret")
+    assert path.read_bytes() == b"secret" and stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [found.name for found in tmp_path.iterdir()] == ["token"]

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from qatviz.atomic_files import write_private_file
 from qatviz.errors import QatvizError, RecordError, SettingError
 from qatviz.protocol import values
 from qatviz.remote.errors import LinkError
@@ -270,13 +271,8 @@ def _last_line(path: Path) -> str:
 
 def _write_private(path: Path, text: str) -> None:
     """Write a file that only the user can read, in place of any other."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.chmod(str(temporary), _PRIVATE)
-            file.write(text)
-        os.replace(str(temporary), str(path))
+        write_private_file(path, text.encode("utf-8"))
     except OSError as error:
         raise QatvizError(f"{path}: can't be written: {error.strerror or error}") from error
 

@@ -5,6 +5,7 @@ import pytest
 from export_cases import INT8, NETWORK, STATE, export_as
 from integer_cases import book_of
 
+from qatviz.errors import ExportError
 from qatviz.export.formats import FORMATS
 from qatviz.export.integers.frozen_state import folded
 from qatviz.export.integers.lowering import integer_model
@@ -47,10 +48,17 @@ def test_codes_of_the_integer_model_are_those_of_the_definition(name):
 
 
 @pytest.mark.parametrize("weights", MAPS)
-@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"encodings"}))
 def test_every_format_exports_them_without_a_difference(name, weights, tmp_path, dataset):
     if name == "onnx":
         for package in ("onnx", "onnxruntime"):
             pytest.importorskip(package)
     report = export_as(name, tmp_path / ("net" + FORMATS[name].suffix), dataset, MAPS[weights], examples=16).report
     assert report.as_expected and not report.faults, report.to_text()
+
+
+@pytest.mark.parametrize("weights, remedy", [("binary", "num_bits=2"), ("ternary", "weight_map=none")])
+def test_encodings_have_no_map(weights, remedy, tmp_path, dataset):
+    with pytest.raises(ExportError, match="with a map") as refused:
+        export_as("encodings", tmp_path / "net.encodings", dataset, MAPS[weights])
+    assert f"conv.weights.{remedy}" in str(refused.value) and not list(tmp_path.iterdir())

@@ -91,7 +91,9 @@ def test_notches_ascend_from_limit_to_limit_and_are_their_own_nearest(setting):
 
 
 def test_every_number_of_bits_has_a_notch_and_large_integers_have_none():
-    assert notches(QUANTIZER_SETTINGS["num_bits"]) == list(range(2, 17))
+    bits = QUANTIZER_SETTINGS["num_bits"]
+    assert notches(bits.of_kind(WEIGHTS)) == list(range(1, 17))
+    assert notches(bits.of_kind(ACTIVATIONS)) == list(range(2, 17))
     assert notches(RUN_SETTINGS["evaluation_interval"]) == []
 
 

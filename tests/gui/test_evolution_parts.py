@@ -132,7 +132,8 @@ def test_every_series_of_every_plot_is_in_the_history():
     for kind in KINDS:
         for chosen in (tensors[:1], tensors):
             specs = curves_of(kind, chosen, tensors[0])
-            assert specs and {spec.series for spec in specs} <= known | {STRENGTH}
+            settings = {kind.pattern.format(tensor) for tensor in tensors} if kind.is_setting else set()
+            assert specs and {spec.series for spec in specs} <= known | {STRENGTH} | settings
             shown = [spec.key for spec in specs if spec.in_legend]
             assert len(shown) == len(set(shown))
 

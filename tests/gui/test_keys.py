@@ -195,7 +195,7 @@ def test_escape_keeps_the_bits_and_an_invalid_number_is_refused(staged_window, t
     QtTest.QTest.keyClick(app.focusWidget(), "9")
     QtTest.QTest.keyClick(app.focusWidget(), Qt.Key_Return)
     app.processEvents()
-    assert not window.edits.pending and "2" in window.banner.text.text() and window.banner.isVisible()
+    assert not window.edits.pending and "1 to 16" in window.banner.text.text() and window.banner.isVisible()
 
 
 def test_rows_stay_while_bits_are_typed(staged_window, table, app):

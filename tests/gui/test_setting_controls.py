@@ -253,6 +253,7 @@ def test_choosing_an_item_emits_it(make):
         "Min–max",
         "Percentile",
         "Least squared error (MSE)",
+        "Learned scale (LSQ)",
         "Frozen",
     ]
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Down)

@@ -53,7 +53,8 @@ def test_a_path_names_tensors(path, expected):
 @pytest.mark.parametrize(
     "path, value, said",
     [
-        ("conv.weights.num_bits", 1, "2 to 16"),
+        ("conv.weights.num_bits", 0, "1 to 16"),
+        ("conv.activations.num_bits", 1, "2 to 16"),
         ("conv.weights.num_bits", 17, "conv.weights.num_bits is 17"),
         ("conv.weights.num_bits", 4.5, "whole number"),
         ("conv.weights.num_bits", True, "True"),
@@ -232,4 +233,4 @@ def test_assignments_are_parsed_from_text():
 @pytest.mark.parametrize("name", sorted(RUN_SETTINGS))
 def test_run_settings_are_checked_on_creation(name):
     with pytest.raises(SettingError, match="run." + name):
-        RunSettings(**{name: "nonsense"})
+        RunSettings(**{name: 5 if name == "teacher" else "nonsense"})  # a teacher is any checkpoint

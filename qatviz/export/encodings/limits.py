@@ -9,7 +9,7 @@ from qatviz.errors import Advice, OptionChange, Refusal, Remedy, SettingChange
 from qatviz.network.embedding import Embedding
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.settings import MIN_MAX, WEIGHTS
+from qatviz.settings import BINARY, MIN_MAX, NO_MAP, WEIGHTS
 
 #: Versions of the format, which list encodings, list them in terms of ONNX's QuantizeLinear, or have them by name.
 LISTS, ONNX_LIKE, DICTIONARIES = "1.0.0", "2.0.0", "0.6.1"
@@ -34,8 +34,19 @@ def encodings(network: Network, book: SettingsBook, step: Optional[int], options
         if isinstance(layer, Embedding)
     ]
     for tensor in book.plan.tensors:
-        name, s = tensor.name, book.of(tensor.name).on_grid()
+        name, s = tensor.name, book.of(tensor.name)
         if not s.is_active(step):
+            continue
+        if s.effective_map != NO_MAP:
+            is_binary = s.effective_map == BINARY
+            change = ("num_bits", min(BITS[version])) if is_binary else ("weight_map", NO_MAP)
+            refusals.append(
+                Refusal(
+                    f"{name}: weights with a map ({s.effective_map}), which encodings do not have: they are grids, to "
+                    "which AIMET rounds the weights of the model without it",
+                    (SettingChange(f"{name}.{change[0]}", change[1]), Advice("in all other formats")),
+                )
+            )
             continue
         if s.num_bits not in BITS[version]:
             nearest = min(BITS[version], key=lambda bits: (abs(bits - s.num_bits), -bits))

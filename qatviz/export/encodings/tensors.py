@@ -82,7 +82,7 @@ def _activations(state: PartlyQuantizedState, layer: str) -> EncodedTensor:
 def _weights(state: PartlyQuantizedState, unit: Unit) -> EncodedTensor:
     name = unit.weights
     grid = state.weight_grid(unit) if state.is_quantized(name) else None
-    return EncodedTensor(name, WEIGHTS, grid, state.book.of(name).on_grid().symmetric, _axis(unit, grid))
+    return EncodedTensor(name, WEIGHTS, grid, state.book.of(name).symmetric, _axis(unit, grid))
 
 
 def _bias(state: PartlyQuantizedState, unit: Unit, weights: Optional[AffineGrid]) -> EncodedTensor:

@@ -39,6 +39,8 @@ class CorrectionBar(QtWidgets.QWidget):
         self.progress.setMaximumHeight(self.fontMetrics().height() // 2)
         self.cancel = QtWidgets.QToolButton(text="Cancel", autoRaise=True)
         self.cancel.setToolTip(tooltip("cancel_correction"))
+        # As high as the status bar is, which would otherwise be higher, even while this is hidden.
+        self.cancel.setSizePolicy(QtWidgets.QSizePolicy.Fixed, QtWidgets.QSizePolicy.Ignored)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(8, 0, 0, 0)
         for widget in (self.text, self.progress, self.cancel):
