@@ -168,7 +168,13 @@ METHODS = {
         "run": {"single_convolution": True, "round_biases": True},
     },
     "oscillation and distillation": {
-        "weights": {"weight_map": "tanh", "num_bits": 5, "dampening": 0.1, "freeze_threshold": 0.01},
+        "weights": {
+            "range_method": "percentile",
+            "percentile": 97.0,
+            "num_bits": 5,
+            "dampening": 0.1,
+            "freeze_threshold": 0.01,
+        },
         "run": {
             "track_oscillation": True,
             "teacher": "start",
@@ -182,7 +188,10 @@ METHODS = {
 
 @pytest.mark.parametrize("method", METHODS)
 def test_methods_train_as_on_one_device(method):
-    """Plain SGD: Adam divides the rounding errors of gradients near 0 by their own size."""
+    """The same up to rounding errors, which plain SGD does not amplify, while Adam divides gradients by their own size.
+
+    No weight is at the end of a range, where a rounding error decides whether its gradient passes.
+    """
     given = dict(METHODS[method], optimizer="sgd")
     lives = [live_run(Placement(), **given), live_run(Placement(replicas=2), **given)]
     start = lives[0].graph.read_state()
