@@ -298,7 +298,7 @@ class QuantizerSettings(SettingsRecord):
 
 
 @dataclass(frozen=True)
-class RunSettings(AugmentationSettings, LowBitSettings, OscillationSettings, OptimizationSettings, StrengthSettings):
+class RunSettings(StrengthSettings, AugmentationSettings, LowBitSettings, OscillationSettings, OptimizationSettings):
     """Settings of the whole run that can change while it trains; values are checked."""
 
     freeze_ranges: bool = declared(

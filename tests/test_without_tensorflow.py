@@ -115,10 +115,7 @@ def absent(monkeypatch):
             "x86_64",
             "install qatviz in an environment of CPython 3.7 (bootstrap.py makes one), or do this on a computer",
         ),
-        (
-            "aarch64",
-            "it exists for x86-64 only, so do this on such a computer: qatviz open ssh://HOST shows its runs here",
-        ),
+        ("aarch64", "it exists for x86-64 only, so do this on such a computer: qatviz open ssh://HOST shows its runs"),
     ],
 )
 def test_the_sentence_names_the_remedy_on_this_machine(absent, monkeypatch, machine, remedy):

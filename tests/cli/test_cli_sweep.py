@@ -35,7 +35,7 @@ def test_invalid_options_are_refused_before_any_run_starts(tmp_path, data):
     assert "a sweep continues with --out DIR alone" in error_of("sweep", "--resume", tmp_path, *out)
     assert "is 'num_bits'" in error_of("sweep", "--vary", "num_bits", *out)
     for varied, said in (
-        ("*.weights.num_bits=4,99", "num_bits is 99: expected a whole number from 2 to 16"),
+        ("*.weights.num_bits=4,99", "num_bits is 99: expected a whole number from 1 to 16"),
         ("*.weights.num_bit=4", "there is no setting '*.weights.num_bit'. Did you mean num_bits?"),
         ("run.seed=1,2", "there is no setting 'run.seed'"),
     ):

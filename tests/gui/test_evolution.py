@@ -89,6 +89,7 @@ def test_every_plot_draws_the_values_of_the_history(context, panel, staged):
         "sqnr": "conv1.weights/sqnr_db",
         "error": "conv1.weights/mse",
         "scale": "conv1.weights/scale",
+        "scale_gradient": "conv1.weights/scale_gradient",
         "zero_point": "conv1.weights/zero_point",
         "flip_rate": "snapshot:conv1.weights/flip_rate",
         "oscillating": "snapshot:conv1.weights/oscillating",

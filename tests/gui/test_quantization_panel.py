@@ -143,15 +143,15 @@ def test_a_drag_is_applied_continuously_and_undone_as_one_change(panel, app, adv
         advance_run()
 
     QtTest.QTest.mousePress(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(slider.width() - 2, y))
-    move(slider.width() // 2)
+    move(slider.width() * 2 // 3)
     send()
     move(1)
     assert edits.pending == {("conv1.weights", "num_bits"): 1}
     send()
     assert len(changes(panel.run)) == 2 and slider.is_held
     QtTest.QTest.mouseRelease(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(1, y))
-    assert changes(panel.run)[1:] == [ChangeSettings((("conv1.weights.num_bits", 2),), continues=True)]
-    assert panel.edits.describe_undo() == "conv1.weights.num_bits 8 → 2" and panel.edits.pending == {}
+    assert changes(panel.run)[1:] == [ChangeSettings((("conv1.weights.num_bits", 1),), continues=True)]
+    assert panel.edits.describe_undo() == "conv1.weights.num_bits 8 → 1" and panel.edits.pending == {}
     panel.bar.undo.click()
     advance_run()
     assert panel.model.settings_of("conv1.weights").num_bits == 8 and not panel.bar.undo.isEnabled()

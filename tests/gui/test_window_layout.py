@@ -11,7 +11,7 @@ from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.panel import DECIDE
 from qatviz.gui.window.docks import largest_share
 from qatviz.gui.window.toolbar import RunToolBar
-from qatviz.presentation.histogram import PENDING
+from qatviz.presentation.histogram import FROZEN, PENDING
 
 
 def test_layout_is_remembered_and_can_be_reset(open_window, app):
@@ -180,7 +180,7 @@ def test_histograms_of_the_smallest_window_have_two_rows(staged_window, app):
     assert len(whole) >= 4 and not panel.hint.isVisible()
     window.resize(1600, 1000)
     draw(window, app)
-    legend = [part for key, part in panel.bar._samples.items() if key != PENDING]
+    legend = [part for key, part in panel.bar._samples.items() if key not in (PENDING, FROZEN)]
     assert all(part.isVisible() for part in legend)
     assert {part.font().pointSizeF() for part in legend} == {panel.bar.control("size").font().pointSizeF()}
 

@@ -83,8 +83,8 @@ def test_invalid_specs_are_refused(name, value, said):
 
 
 def test_scheduled_changes_are_checked_in_order_on_top_of_each_other():
-    changes = ((1, ChangeSettings((("*.weights.num_bits", 4),))), (2, ChangeSettings((("*.weights.num_bits", 1),))))
-    with pytest.raises(SettingError, match="num_bits is 1"):
+    changes = ((1, ChangeSettings((("*.weights.num_bits", 4),))), (2, ChangeSettings((("*.weights.num_bits", 0),))))
+    with pytest.raises(SettingError, match="num_bits is 0"):
         replace(SPEC, schedule=changes)
 
 

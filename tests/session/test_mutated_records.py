@@ -251,10 +251,10 @@ QUANTIZER = ("settings", "quantizers", "dense1.weights")
 @pytest.mark.parametrize(
     "path, value, message",
     [
-        ((*QUANTIZER, "num_bits"), 5000, "num_bits is 5000: expected a whole number from 2 to 16"),
-        ((*QUANTIZER, "num_bits"), 2**63, "expected a whole number from 2 to 16"),
+        ((*QUANTIZER, "num_bits"), 5000, "num_bits is 5000: expected a whole number from 1 to 16"),
+        ((*QUANTIZER, "num_bits"), 2**63, "expected a whole number from 1 to 16"),
         ((*QUANTIZER, "num_bits"), "8", "num_bits is '8': expected a whole number"),
-        ((*QUANTIZER, "num_bits"), int("9" * 400), "expected a whole number from 2 to 16"),
+        ((*QUANTIZER, "num_bits"), int("9" * 400), "expected a whole number from 1 to 16"),
         (("settings",), ..., "'settings'"),
         (("created",), 1e300, "created is 1e[+]300: expected a finite number from 0 to"),
         (("data",), 3, "data is 3: expected text"),
@@ -293,7 +293,7 @@ def test_a_snapshot_with_invalid_bits_or_other_tensors_is_refused(run):
         return fields, wire.pack({**header, "num_bits": [2**31] * len(header["num_bits"])}, arrays)
 
     rewrite(run, "snapshots", with_bits, row=-1)
-    with pytest.raises(QatvizError, match="num_bits is 2147483648: expected a whole number from 2 to 16"):
+    with pytest.raises(QatvizError, match="num_bits is 2147483648: expected a whole number from 1 to 16"):
         READERS["report"](run)
 
 

@@ -68,7 +68,7 @@ def changes(*texts):
         ({"network": None, "model": "nowhere.h5"}, "model", "nowhere.h5"),
         ({"batch_size": 0}, "batch_size", "is 0"),
         ({"changes": changes("5:dense9.weights.num_bits=3")}, "changes", "'5:dense9.weights.num_bits=3'"),
-        ({"changes": changes("dense1.weights.num_bits=99")}, "changes", "from 2 to 16"),
+        ({"changes": changes("dense1.weights.num_bits=99")}, "changes", "from 1 to 16"),
         ({"session_target": "grpc://127.0.0.1:1"}, "session_target", "127.0.0.1:1"),
     ],
 )
@@ -117,7 +117,7 @@ def test_discarding_an_unstarted_run_releases_its_record(new, tmp_path):
         ({"steps": 19}, "steps", "is 19: expected at least 20, the number of steps done"),
         ({"data": "nowhere.npz"}, "data", "nowhere.npz"),
         ({"changes": changes("5:*.weights.num_bits=3")}, "changes", "the run continues from step 20"),
-        ({"weights": {"num_bits": 1}}, "weights", "weights.num_bits is 1"),
+        ({"weights": {"num_bits": 0}}, "weights", "weights.num_bits is 0"),
         ({"run": {"learning_rate": -1}}, "learning_rate", "is -1"),
     ],
 )
