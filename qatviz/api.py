@@ -20,7 +20,8 @@ from qatviz.session.folders import new_run_directory
 from qatviz.session.own_code import given_functions
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.progress import progress_for
-from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model
+from qatviz.session.request import NewRunRequest, names_model
+from qatviz.session.request_json import NO_LIMIT
 from qatviz.session.script_data import dataset_of, uses_options
 from qatviz.session.timed_corrections import parse_timed_correction
 from qatviz.session.trials import ab, sweep
@@ -72,6 +73,11 @@ _SAME_NAMES = (
     "validation_fraction",
     "task",
     "scaling",
+    "workers",
+    "replicas",
+    "towers",
+    "tower_moments",
+    "elastic",
 )
 #: Keywords that are no fields of a request.
 _NO_FIELDS = ("max_examples", "recipe")
@@ -159,6 +165,10 @@ def train(
     max_examples : int
         Largest number of examples to read from a generator or data set; by default, 1.07 GB of one without a length,
         and all of any other.
+    workers : str or list of str
+        Addresses ``host:port`` of `qatviz worker` processes that share each batch; by default those of TF_CONFIG.
+    replicas, towers, tower_moments, elastic
+        As in :class:`qatviz.protocol.run_spec.Placement`.
     **run_settings
         Settings of the run, such as ``learning_rate`` (``qatviz settings`` describes all).
 
@@ -248,6 +258,8 @@ def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any
     for kind in KINDS:
         fields[kind] = dict(fields.get(kind) or {})
     fields.update((field, options[name]) for name, field in _OTHER_NAMES.items() if name in options)
+    if isinstance(fields.get("workers"), (list, tuple)):
+        fields["workers"] = ",".join(map(str, fields["workers"]))
     if isinstance(fields.get("scaling"), Mapping):
         fields["scaling"] = joined_scalings(fields["scaling"])
     fields["class_weights"] = class_weights_text(fields.get("class_weights"))

@@ -2,8 +2,8 @@
 
 A setting is a field of one of three frozen dataclasses, and its declaration is the field's metadata:
 :class:`QuantizerSettings` (one for each quantized tensor), :class:`RunSettings` (of the run; they can change while it
-trains) and :class:`StartSettings` (of the run; fixed at its start). The command line, the window and the trainer use
-these names, bounds, defaults and help texts, and all values are validated by
+trains) and :class:`qatviz.start_settings.StartSettings` (of the run; fixed at its start). The command line, the window
+and the trainer use these names, bounds, defaults and help texts, and all values are validated by
 :meth:`qatviz.setting_declaration.Setting.check`.
 """
 
@@ -11,15 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from qatviz.augmentation_settings import AugmentationSettings
-from qatviz.class_weights import ALLOWED as CLASS_WEIGHTS_FORM
-from qatviz.class_weights import parse_class_weights
 from qatviz.errors import SettingError
-from qatviz.losses import AUTOMATIC, LOSS_CHOICES, LOSSES
 from qatviz.low_bit_settings import LowBitSettings
-from qatviz.metric import METRIC_CHOICES, METRICS
 from qatviz.optimization_settings import OptimizationSettings
 from qatviz.oscillation_settings import OscillationSettings
-from qatviz.own_functions import FORM, PATTERN
 from qatviz.setting_declaration import Setting, SettingsRecord, declared, settings_of, switch_text
 from qatviz.strength_settings import StrengthSettings
 
@@ -383,85 +378,8 @@ class RunSettings(StrengthSettings, AugmentationSettings, LowBitSettings, Oscill
             object.__setattr__(self, name, setting.check(getattr(self, name), f"{RUN}.{name}"))
 
 
-@dataclass(frozen=True)
-class StartSettings(SettingsRecord):
-    """Settings of the whole run that are fixed at its start, except the number of steps; values are checked.
-
-    ``steps`` may be None: no limit.
-    """
-
-    batch_size: int = declared(
-        64,
-        "Batch size",
-        "Number of examples in one training step; it also affects the activation ranges.",
-        low=1,
-        high=65536,
-        unit="examples",
-    )
-    optimizer: str = declared(
-        OPTIMIZERS[0],
-        "Optimizer",
-        "Method that computes updates of the weights from gradients.",
-        choices={"": OPTIMIZERS},
-        labels={"adam": "Adam", "adamw": "AdamW", "momentum": "Momentum", "rmsprop": "RMSprop", "sgd": "SGD"},
-    )
-    loss: str = declared(
-        AUTOMATIC,
-        "Loss",
-        "Number that training minimizes; by default, cross-entropy for classes, binary with a single output, and mean "
-        "squared error for regression. A function of a Python file gets (y_true, y_pred) as in Keras.",
-        choices={"": LOSS_CHOICES},
-        pattern=PATTERN,
-        form=FORM,
-        labels={AUTOMATIC: "By the task", **{name: loss.title for name, loss in LOSSES.items()}},
-    )
-    class_weights: str = declared(
-        "",
-        "Class weights",
-        "Factors of the losses of a class' examples: balanced gives all classes the same weight in sum, whatever their "
-        "number of examples; empty: 1.",
-        form=CLASS_WEIGHTS_FORM,
-    )
-    metric: str = declared(
-        AUTOMATIC,
-        "Metric",
-        "Number that evaluations on held-out data compute; by default, the accuracy for classes, the mean IoU "
-        "for masks and the RMSE for regression. Top-5 accuracy needs more than 5 classes, AUC needs 2. "
-        "A function of a Python file gets (y_true, y_pred) as in Keras; its results are averaged.",
-        choices={"": METRIC_CHOICES},
-        pattern=PATTERN,
-        form=FORM,
-        labels={AUTOMATIC: "By the task", **{name: metric.capitalized_title for name, metric in METRICS.items()}},
-    )
-    seed: int = declared(
-        0,
-        "Seed",
-        "Determines initial weights, batches and dropout: the same seed gives the same run.",
-        low=0,
-        high=2**32 - 1,
-    )
-    steps: Optional[int] = declared(
-        2000,
-        "Total steps",
-        "Number of training steps after which the run ends, counted from its start.",
-        low=0,
-        high=10**9,
-    )
-
-    def __post_init__(self) -> None:
-        for name, setting in START_SETTINGS.items():
-            value = getattr(self, name)
-            if name == "steps" and value is None:
-                continue
-            # Other types are refused: these values are recorded unchanged.
-            if type(setting.check(value, name)) is not type(value):
-                raise setting.refusal(value, name)
-        parse_class_weights(self.class_weights)
-
-
 QUANTIZER_SETTINGS = settings_of(QuantizerSettings)
 RUN_SETTINGS = settings_of(RunSettings)
-START_SETTINGS = settings_of(StartSettings)
 
 
 def quantizer_setting(name: str, kind: str, path: str = "") -> Setting:

@@ -17,15 +17,14 @@ from qatviz.settings import (
     PERCENTILE,
     QUANTIZER_SETTINGS,
     RUN_SETTINGS,
-    START_SETTINGS,
     WEIGHTS,
     QuantizerSettings,
     RunSettings,
-    StartSettings,
     quantizer_settings,
     setting_text,
     value_text,
 )
+from qatviz.start_settings import START_SETTINGS, StartSettings
 
 DECLARED = ((QuantizerSettings, QUANTIZER_SETTINGS), (RunSettings, RUN_SETTINGS), (StartSettings, START_SETTINGS))
 SETTINGS = [setting for _, known in DECLARED for setting in known.values()]

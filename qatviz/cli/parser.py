@@ -24,6 +24,7 @@ from qatviz.cli import (
     train,
     train_options,
     window,
+    worker,
 )
 from qatviz.cli.messages import print_output
 from qatviz.cli.recorded_run import add_recorded_run
@@ -111,6 +112,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     advise.add_commands(functools.partial(_command, commands))
     chip.add_commands(functools.partial(_command, commands))
     drift.add_commands(functools.partial(_command, commands))
+    worker.add_commands(functools.partial(_command, commands))
     serve.add_commands(functools.partial(_command, commands))
     word = argv[0].partition("=")[0] if argv else ""
     if word in commands.choices["train"]._option_string_actions and word not in parser._option_string_actions:

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterable, Optional, Tuple, Union
 from qatviz.augmentation_settings import AUGMENTATION_SETTINGS
 from qatviz.class_weights import parse_class_weights
 from qatviz.cli.correction_options import add_corrections, corrections_help
+from qatviz.cli.device_options import add_device
 from qatviz.data import NAMED_DATA
 from qatviz.data_options import DATA_OPTIONS, DataOptions
 from qatviz.errors import QatvizError, SettingError, did_you_mean
@@ -26,23 +27,23 @@ from qatviz.session.request import (
     DEFAULT_DATA,
     DEFAULT_NETWORK,
     DEFAULT_VALIDATION_FRACTION,
-    NO_LIMIT,
     ForkRequest,
     NewRunRequest,
     ResumeRequest,
 )
+from qatviz.session.request_json import NO_LIMIT
 from qatviz.setting_declaration import Setting
 from qatviz.settings import (
     KINDS,
     OPTIMIZERS,
     QUANTIZER_SETTINGS,
     RUN_SETTINGS,
-    START_SETTINGS,
     RunSettings,
     quantizer_setting,
     run_settings_for,
     setting_text,
 )
+from qatviz.start_settings import START_SETTINGS
 from qatviz.task import TASK_HELP, TASKS, check_task
 
 #: Options that can't change in a continued run, by the name of their field of a request.
@@ -111,7 +112,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     for setting in RUN_SETTINGS.values():
         _add_setting(run, setting)
     _add_record_and_output(parser.add_argument_group("record and output"))
-    _add_device(parser.add_argument_group("device"))
+    add_device(parser.add_argument_group("device"))
 
 
 def _add_network_and_data(group: Any) -> None:
@@ -214,21 +215,6 @@ def _add_record_and_output(group: Any) -> None:
     group.add_argument("--json", action="store_true", help="print the result as one line of JSON, the last on stdout")
     group.add_argument(
         "--quiet", action="store_true", help="print no progress, notes and table; errors and warnings are still printed"
-    )
-
-
-def _add_device(group: Any) -> None:
-    group.add_argument(
-        "--session-target",
-        default="",
-        metavar="URL",
-        help="TensorFlow server to run on, such as grpc://host:2222 (default: in this process)",
-    )
-    group.add_argument(
-        "--device", default="", metavar="NAME", help="device such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)"
-    )
-    group.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="number of TensorFlow's threads (default: one per core)"
     )
 
 
@@ -368,6 +354,11 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         "session_target": options.session_target,
         "device": options.device,
         "threads": options.threads,
+        "workers": options.workers,
+        "replicas": options.replicas,
+        "towers": options.towers,
+        "tower_moments": options.tower_moments,
+        "elastic": options.elastic,
         **_given(options, ("data", "steps", "preset")),
     }
     run = _given(options, RUN_SETTINGS)

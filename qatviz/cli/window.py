@@ -21,7 +21,7 @@ from qatviz.session.request import (
     RunRequest,
     stem_of,
 )
-from qatviz.settings import START_SETTINGS
+from qatviz.start_settings import START_SETTINGS
 from qatviz.tensorflow_presence import TRAINING
 
 #: Environment variable with the token of a server that listens on a port.

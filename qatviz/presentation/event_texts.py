@@ -174,6 +174,8 @@ _SENTENCES: Dict[Type[events.Event], Callable[[Any], str]] = {
     events.Planned: _planned,
     events.StoppedEarly: _stopped_early,
     events.NonFinite: lambda e: f"{non_finite_text(e)}; rewound to step {e.restored_step:,}",
+    events.WorkersLost: lambda e: "workers lost: " + e.message,
+    events.WorkersBack: lambda e: f"continues on {', '.join(e.workers)}",
     events.RecordFailed: lambda e: _RECORDING[e.part] + e.message,
     events.Finished: lambda e: "finished: all steps are done",
     events.Stopped: lambda e: "stopped",

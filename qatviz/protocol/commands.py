@@ -282,6 +282,11 @@ class SetSteps(Command):
 
 
 @dataclass(frozen=True)
+class ContinueWithout(Command):
+    """Continue a run without the workers that it has lost."""
+
+
+@dataclass(frozen=True)
 class Stop(Command):
     """End the run after the current training step; everything is saved."""
 

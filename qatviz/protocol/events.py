@@ -352,6 +352,21 @@ class NonFinite(Event):
 
 
 @dataclass(frozen=True)
+class WorkersLost(Event):
+    """Workers died or hang, for the reason in ``message``; the run is paused until they answer, or goes on without."""
+
+    workers: Tuple[str, ...] = field(metadata=_json_form(list, _texts_from))
+    message: str
+
+
+@dataclass(frozen=True)
+class WorkersBack(Event):
+    """The run continues on ``workers``, from its last good state."""
+
+    workers: Tuple[str, ...] = field(metadata=_json_form(list, _texts_from))
+
+
+@dataclass(frozen=True)
 class RecordFailed(Event):
     """A part of the recording failed, for the reason in ``message``; the run continues."""
 

@@ -16,6 +16,7 @@ class PauseReason(Enum):
     REQUESTED = "asked to"
     SINGLE_STEPS = "single step"
     BAD_STEP = "bad step"
+    WORKERS_LOST = "workers lost"
 
 
 class RestoreReason(Enum):
@@ -26,6 +27,7 @@ class RestoreReason(Enum):
     CHECKPOINT = "restored"
     RESUMED = "resumed"
     BAD_STEP = "bad step"
+    WORKERS_LOST = "workers lost"
 
 
 class NonFiniteValue(Enum):

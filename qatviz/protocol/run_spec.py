@@ -26,7 +26,7 @@ from qatviz.protocol.commands import Schedule, schedule_from, schedule_rows, wit
 from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.schedule import changed
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.settings import START_SETTINGS, StartSettings
+from qatviz.start_settings import START_SETTINGS, StartSettings
 from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION
 
 #: Number of copies of the parameters in memory during training: values, gradients, and the values that are evaluated.
@@ -35,15 +35,41 @@ _COPIES = 3
 
 @dataclass(frozen=True)
 class Placement:
-    """Session target, device and threads on which the graph runs.
+    """Session target, devices and threads on which the graph runs.
 
-    ``target`` is ``grpc://host:port``; empty: this process. 0 threads: one per core.
+    Attributes
+    ----------
+    target : str
+        ``grpc://host:port``; empty: this process, or the first of ``workers``.
+    device : str
+    intra_op_threads, inter_op_threads : int
+        0: one per core.
+    workers : tuple of str
+        Addresses ``host:port`` of TensorFlow servers that share each batch; the first has the variables.
+    replicas : int
+        Number of devices of this process that share each batch.
+    towers : int
+        Number of parts of a batch; 0: one for each worker or replica. More of them are distributed over these in order.
+    tower_moments : bool
+        If True, batch norm normalizes each part by its own mean and variance, instead of those of the whole batch.
+    elastic : bool
+        If True, a run that loses workers continues with the others.
     """
 
     target: str = ""
     device: str = ""
     intra_op_threads: int = 0
     inter_op_threads: int = 0
+    workers: Tuple[str, ...] = ()
+    replicas: int = 1
+    towers: int = 0
+    tower_moments: bool = False
+    elastic: bool = False
+
+    @property
+    def num_towers(self) -> int:
+        """Number of parts of a batch; 1: the batch is not shared."""
+        return self.towers or max(len(self.workers), self.replicas)
 
 
 class Teacher(NamedTuple):

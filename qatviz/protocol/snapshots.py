@@ -186,7 +186,7 @@ class Snapshot:
     """Measures and histograms of all quantized tensors after ``step`` training steps.
 
     All values of weights are measured, and the activations of the first held-out examples, the same ones each time:
-    :data:`qatviz.training.graph.SNAPSHOT_EXAMPLES`, or for a large tensor as many as have at most
+    :data:`qatviz.training.evaluation_copy.SNAPSHOT_EXAMPLES`, or for a large tensor as many as have at most
     :data:`qatviz.training.probes.SNAPSHOT_VALUES` values, at least one.
 
     Attributes

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Union
 
 import numpy as np
 
-from qatviz.settings import START_SETTINGS
+from qatviz.start_settings import START_SETTINGS
 
 #: Largest number of training steps of a run.
 LARGEST_STEP = int(START_SETTINGS["steps"].high or 0)

@@ -7,6 +7,8 @@ import tensorflow.compat.v1 as tf
 
 #: Type, shape and content of a constant.
 _Key = Tuple[str, Tuple[int, ...], bytes]
+#: Name of the graph's attribute that is True if devices don't share constants.
+_BY_DEVICE = "_qatviz_constants_by_device"
 
 
 def shared_constant(value: Any, dtype: Any = np.float32) -> tf.Tensor:
@@ -30,9 +32,27 @@ def all_axes(x: tf.Tensor) -> tf.Tensor:
 
 def _shared(key: _Key, make: Callable[[], tf.Tensor]) -> tf.Tensor:
     # Stored in the graph, so that they are freed with it.
-    known: Dict[_Key, tf.Tensor] = vars(tf.get_default_graph()).setdefault("_qatviz_constants", {})
-    if key not in known:
+    graph = tf.get_default_graph()
+    known: Dict[Any, tf.Tensor] = vars(graph).setdefault("_qatviz_constants", {})
+    place = (*key, _current_device(graph)) if vars(graph).get(_BY_DEVICE) else key
+    if place not in known:
         # Without the control dependencies in effect: other operations use the constant, too.
         with tf.control_dependencies(None):
-            known[key] = make()
-    return known[key]
+            known[place] = make()
+    return known[place]
+
+
+def share_by_device() -> None:
+    """Make each device of the default graph have constants of its own from now on.
+
+    A constant of another device would be sent at each step.
+    """
+    vars(tf.get_default_graph())[_BY_DEVICE] = True
+
+
+def _current_device(graph: tf.Graph) -> str:
+    """Return the device of operations that are created now."""
+    colocated = list(graph._colocation_stack.peek_objs())
+    if colocated:
+        return str(colocated[0].device)  # the innermost
+    return " ".join(str(device.display_name) for device in graph._device_function_stack.peek_objs())

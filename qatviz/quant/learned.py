@@ -63,8 +63,27 @@ class LearnedGradients(NamedTuple):
     is_log: tf.Tensor
 
 
+class GradientSums(NamedTuple):
+    """Sums over all examples from which the gradients of ranges are computed, float32 ``[K]`` each.
+
+    Those of parts of a batch add up to those of the batch: they are linear in the gradients of quantized values.
+
+    Attributes
+    ----------
+    products : tf.Tensor
+        ``u``.
+    outside, above : tf.Tensor
+        ``o``, and the part of values above the upper end. They are 0 for weights, and computed only while an activation
+        learns a range or a clip.
+    """
+
+    products: tf.Tensor
+    outside: tf.Tensor
+    above: tf.Tensor
+
+
 def trained_tensors(quantizers: LiveQuantizers) -> Dict[str, tf.Tensor]:
-    """Return the quantized values, by tensor, whose gradients :func:`learned_gradients` needs."""
+    """Return the quantized values, by tensor, whose gradients :func:`gradient_sums` needs."""
     return {
         name: quantized.values
         for name, quantized in quantizers.quantized.items()
@@ -75,7 +94,7 @@ def trained_tensors(quantizers: LiveQuantizers) -> Dict[str, tf.Tensor]:
 def learned_gradients(
     quantizers: LiveQuantizers,
     state: Dict[str, tf.Tensor],
-    gradients: Dict[str, Optional[tf.Tensor]],
+    sums: GradientSums,
     batch_size: int,
     clip_decay: tf.Tensor,
 ) -> LearnedGradients:
@@ -87,15 +106,15 @@ def learned_gradients(
         Those of a forward pass.
     state : dict of str to tf.Tensor
         Arrays of :mod:`qatviz.quant.live_state`.
-    gradients : dict of str to tf.Tensor
-        Gradient of the loss with respect to each of :func:`trained_tensors`; None where it does not depend on it.
+    sums : GradientSums
+        Those of all examples of the batch.
     batch_size : int
         Number of examples in the batch.
     clip_decay : tf.Tensor
         float32 scalar: L2 decay of the ends of a clip.
     """
     positions = quantizers.positions
-    products, outside, above = _sums(quantizers, gradients, state["learn"])
+    products, outside, above = sums
     scale, minimum, maximum = _in_order(positions, quantizers)
     spec = tf.gather(state["spec"], _groups(positions), axis=1)
     unsigned_min, unsigned_max, _, _, power_of_two = tf.unstack(spec, num=len(GridSpec._fields))
@@ -202,12 +221,18 @@ def _value_counts(positions: Layout, batch_size: int) -> np.ndarray:
     return np.float32([*whole, *repeated, *activations])
 
 
-def _sums(
+def gradient_sums(
     quantizers: LiveQuantizers, gradients: Dict[str, Optional[tf.Tensor]], learn: tf.Tensor
-) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return ``u``, ``o`` and the gradient of values above the upper end, float32 ``[K]`` each.
+) -> GradientSums:
+    """Return the sums over the examples of a forward pass.
 
-    The last two are 0 for weights, and computed only while an activation learns a range or a clip.
+    Parameters
+    ----------
+    quantizers : LiveQuantizers
+    gradients : dict of str to tf.Tensor
+        Gradient of the loss with respect to each of :func:`trained_tensors`; None where it does not depend on it.
+    learn : tf.Tensor
+        Array of :mod:`qatviz.quant.live_state`.
     """
     positions = quantizers.positions
     members: Dict[int, List[Tuple[QuantizedTensor, Quantized, tf.Tensor]]] = {}
@@ -234,7 +259,7 @@ def _sums(
         outside.append(_added([part for part, _ in ends], []))
         above.append(_added([part for _, part in ends], []))
     rest = tf.zeros([len(positions.weights) + positions.num_channels])
-    return (
+    return GradientSums(
         tf.concat([tf.stack(whole), *by_channel, tf.stack(products)], 0),
         tf.concat([rest, tf.stack(outside)], 0),
         tf.concat([rest, tf.stack(above)], 0),

@@ -75,6 +75,9 @@ class LiveQuantizers:
         Grid of every group, ``[G]``; for a tensor quantized per channel, the grid it would have as a whole.
     channel_grid : Grid
         Grid of every channel of all weights, ``[C]``; computed only while a tensor is quantized per channel.
+    observers : list of callable
+        Return the minima and maxima that quantizers of other parts of the batch observe, ``[A]`` each; they count in
+        :meth:`observed_ranges`.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class LiveQuantizers:
         self._observed_min: Dict[int, List[tf.Tensor]] = {}
         self._observed_max: Dict[int, List[tf.Tensor]] = {}
         self._observed: Dict[int, List[tf.Tensor]] = {}
+        self.observers: List[Callable[[], Tuple[tf.Tensor, tf.Tensor]]] = []
         with tf.name_scope("grids"):
             self._all_enabled = self._enabled_in(modes)
             self._enabled = tf.unstack(self._all_enabled, num=len(self.positions.leaders))
@@ -213,7 +217,16 @@ class LiveQuantizers:
         """Return minimum and maximum of this batch by activation group, widened to contain 0: two tensors ``[A]``."""
         low = [_combine(tf.minimum, self._observed_min[g]) for g in self.positions.activations]
         high = [_combine(tf.maximum, self._observed_max[g]) for g in self.positions.activations]
-        return tf.minimum(tf.stack(low), 0.0), tf.maximum(tf.stack(high), 0.0)
+        lows, highs = [tf.minimum(tf.stack(low), 0.0)], [tf.maximum(tf.stack(high), 0.0)]
+        for observed in self.observers:
+            further_low, further_high = observed()
+            lows.append(further_low)
+            highs.append(further_high)
+        return _combine(tf.minimum, lows), _combine(tf.maximum, highs)
+
+    def observed_values(self) -> Dict[int, List[tf.Tensor]]:
+        """Return the observed values of each activation group, to be counted in its running histogram."""
+        return self._observed
 
     def histogram_updates(self, step: tf.Tensor) -> Dict[str, tf.Tensor]:
         """Return the arrays of running histograms after this batch, that of training step ``step`` (int32 scalar).

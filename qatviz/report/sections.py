@@ -21,7 +21,8 @@ from qatviz.report.run_data import ChangePoint, RunData
 from qatviz.report.tables import Cell, Head, Heads, Row, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 from qatviz.scaling import formula_text
-from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS, applicable, value_text
+from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable, value_text
+from qatviz.start_settings import START_SETTINGS
 
 #: Maximum number of rows of a table; in a longer one, the number of the rows that are not shown replaces the middle.
 MAX_ROWS = 1000

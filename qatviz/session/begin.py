@@ -40,9 +40,13 @@ from qatviz.tensorflow_presence import TRAINING
 from qatviz.training.handle import Run
 from qatviz.training.parameters import kept_layers
 from qatviz.training.server import check_reachable
+from qatviz.training.worker import workers_from_environment
+from qatviz.worker_addresses import parse_workers
 
 #: Size limit of the copy of a script's arrays in the record's directory.
 DATA_FILE_BYTES = 2**30
+#: Seconds that workers of TF_CONFIG have to start: all tasks of such a cluster start at about the same time.
+START_WAIT_S = 120.0
 #: Name in the record of data that a script passed as arrays.
 ARRAYS = "arrays of a script"
 
@@ -152,7 +156,23 @@ def placement_of(request: TrainingRequest) -> Placement:
     if request.session_target:
         with about("session_target"):
             check_reachable(request.session_target)
-    return Placement(request.session_target, request.device, request.threads, request.threads)
+    workers, wait_s = parse_workers(request.workers), 0.0
+    if not workers and not request.session_target and request.replicas == 1:
+        workers, wait_s = workers_from_environment(), START_WAIT_S
+    for address in workers:
+        with about("workers"):
+            check_reachable(f"grpc://{address}", wait_s)
+    return Placement(
+        request.session_target,
+        request.device,
+        request.threads,
+        request.threads,
+        workers,
+        request.replicas,
+        request.towers,
+        request.tower_moments,
+        request.elastic,
+    )
 
 
 def schedule_of(changes: Sequence[TimedChange], spec: RunSpec, notify: Notify) -> Schedule:

@@ -4,7 +4,6 @@ The command line, the window and the API turn their input into the same requests
 Checks that need to read files are made when the run is prepared. Nothing here imports TensorFlow.
 """
 
-import math
 import os
 import re
 from dataclasses import dataclass, field, fields
@@ -21,24 +20,15 @@ from qatviz.own_functions import is_function
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.scaling import check_wanted_scaling
 from qatviz.session.changes import TimedChange
-from qatviz.session.timed_corrections import TimedCorrection, parse_timed_correction
+from qatviz.session.request_json import NO_LIMIT, from_json, to_json
+from qatviz.session.timed_corrections import TimedCorrection
 from qatviz.setting_declaration import Setting
-from qatviz.settings import (
-    ACTIVATIONS,
-    KINDS,
-    OPTIMIZERS,
-    QUANTIZER_SETTINGS,
-    RUN_SETTINGS,
-    START_SETTINGS,
-    WEIGHTS,
-    RunSettings,
-    quantizer_setting,
-)
+from qatviz.settings import KINDS, OPTIMIZERS, QUANTIZER_SETTINGS, RUN_SETTINGS, RunSettings, quantizer_setting
+from qatviz.start_settings import START_SETTINGS
 from qatviz.task import check_task
+from qatviz.worker_addresses import parse_workers
 
 DEFAULT_NETWORK, DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
-#: Total steps of a run without a limit.
-NO_LIMIT = math.inf
 #: TensorFlow's names of devices; TensorFlow itself refuses an invalid one only when the graph is built.
 _DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
 _OF_NEW_RUNS = (
@@ -89,7 +79,7 @@ class RunRequest:
 
     def to_dict(self) -> Dict[str, Any]:
         """Return the JSON-able form."""
-        return dict({f.name: _to_json(getattr(self, f.name)) for f in fields(self)}, kind=self.kind)
+        return dict({f.name: to_json(getattr(self, f.name)) for f in fields(self)}, kind=self.kind)
 
     @staticmethod
     def from_dict(row: Mapping[str, Any]) -> "RunRequest":
@@ -112,7 +102,7 @@ class RunRequest:
                 raise SettingError.of_field(
                     name, f"is not a field of a request of the kind {request.kind!r}.{did_you_mean(name, known)}"
                 )
-        return request(**{name: _from_json(request, name, value) for name, value in given.items()})
+        return request(**{name: from_json(name, value, request is NewRunRequest) for name, value in given.items()})
 
     def _checks(self) -> Iterable[Tuple[str, _Check]]:
         return ()
@@ -144,6 +134,16 @@ class TrainingRequest(RunRequest):
         Device such as ``/gpu:0``; empty: TensorFlow's choice.
     threads : int
         Threads that TensorFlow may use; 0: one for each core.
+    workers : str
+        Addresses ``host:port,host:port`` of `qatviz worker` processes that share each batch; empty: none.
+    replicas : int
+        Number of devices of this machine that share each batch.
+    towers : int
+        Number of parts of each batch; 0: one for each worker or replica.
+    tower_moments : bool
+        If True, batch norm normalizes each part of a batch by its own mean and variance.
+    elastic : bool
+        If True, a run that loses workers continues with the others at once.
     """
 
     data: Optional[str] = None
@@ -157,6 +157,11 @@ class TrainingRequest(RunRequest):
     session_target: str = ""
     device: str = ""
     threads: int = 0
+    workers: str = ""
+    replicas: int = 1
+    towers: int = 0
+    tower_moments: bool = False
+    elastic: bool = False
 
     @property
     def total_steps(self) -> Optional[int]:
@@ -174,10 +179,17 @@ class TrainingRequest(RunRequest):
             yield "data", lambda: _check_text("data", self.data, "a name, or the path of a file or folder")
         yield "threads", self._check_threads
         yield "device", self._check_device
+        yield "workers", self._check_workers
+        for name, least in (("replicas", 1), ("towers", 0)):
+            yield name, partial(_check_number, name, getattr(self, name), least)
+
+    def _check_workers(self) -> None:
+        if parse_workers(self.workers) and (self.session_target or self.replicas != 1):
+            other = "session_target" if self.session_target else "replicas"
+            raise SettingError.of_field("workers", f"are stated, and {other}, too: expected one of them")
 
     def _check_threads(self) -> None:
-        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 0:
-            raise _refused("threads", self.threads, "a whole number of at least 0")
+        _check_number("threads", self.threads, 0)
 
     def _check_device(self) -> None:
         if self.device and not _DEVICE.fullmatch(self.device):
@@ -447,6 +459,11 @@ def _check_setting(setting: Setting, value: Any) -> None:
         raise _refused(setting.name, value, setting.allowed())
 
 
+def _check_number(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise _refused(name, value, f"a whole number of at least {least}")
+
+
 def _check_text(name: str, value: Any, expected: str) -> None:
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value).strip():
         raise _refused(name, value, expected)
@@ -462,44 +479,3 @@ def _check_run_setting(name: str, value: Any) -> None:
     if name not in RUN_SETTINGS:
         raise SettingError.of_field(name, f"is not a setting of the run.{did_you_mean(name, RUN_SETTINGS)}")
     _check_setting(RUN_SETTINGS[name], value)
-
-
-# The JSON form
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, RunSettings):
-        return value.to_dict()
-    if isinstance(value, DataOptions):
-        return value.given()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, tuple):
-        return [item.text if isinstance(item, TimedCorrection) else item.row for item in value]
-    return "inf" if value == NO_LIMIT else value  # strict JSON has no infinity
-
-
-def _from_json(request: Type[RunRequest], name: str, value: Any) -> Any:
-    try:
-        if name == "changes":
-            return tuple(_timed_change(row["step"], row["assignments"]) for row in value)
-        if name == "corrections":
-            return tuple(map(parse_timed_correction, value))
-        if name == "run" and request is NewRunRequest:
-            with about(name):
-                return RunSettings(**value)
-        if name == "data_options":
-            return DataOptions(**value)
-        if name in (WEIGHTS, ACTIVATIONS, "run", "heads"):
-            return dict(value)
-    except (TypeError, KeyError, ValueError, OverflowError) as error:
-        raise SettingError.of_field(name, f"is {value!r}: expected the form that to_dict returns") from error
-    return NO_LIMIT if name == "steps" and value == "inf" else value
-
-
-def _timed_change(step: Any, assignments: Any) -> TimedChange:
-    pairs = tuple((path, new) for path, new in assignments)
-    is_step = step is None or (isinstance(step, int) and not isinstance(step, bool) and step >= 0)
-    if not is_step or not all(isinstance(path, str) for path, _ in pairs):
-        raise ValueError(f"a change at step {step!r}")
-    return TimedChange(step, pairs)

@@ -75,6 +75,10 @@ class Corrections:
         """Cancel the correction in progress, if there is one: the next :meth:`advance` ends it for this reason."""
         self._reason = reason if self.is_active else ""
 
+    def withdraw(self) -> Optional[Sent]:
+        """End the correction in progress without an outcome; return its command, None if there is none."""
+        return self._end(RunStateError("withdrawn"))[0] if self.is_active else None
+
     def advance(self) -> Optional[Ended]:
         """Compute a piece; return the outcome after the last one, otherwise None."""
         assert self._sent is not None, "a correction was begun"

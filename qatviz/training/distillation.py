@@ -12,7 +12,8 @@ targets in the output's own loss, without a temperature.
 Sources: Hinton, Vinyals and Dean 2015 (arXiv:1503.02531), section 2; Kim et al. 2019, "QKD" (arXiv:1911.12491).
 """
 
-from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple
+from functools import partial
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -24,7 +25,9 @@ from qatviz.protocol.run_spec import Teacher
 from qatviz.settings import RunSettings
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.in_float import lower_in_float
-from qatviz.training.variables import StateVariable
+from qatviz.training.variables import Loader, StateVariable
+
+Tensors = Dict[str, tf.Tensor]
 
 #: Prefix of the names of the teacher's parameters among the arrays of a state.
 PREFIX = "teacher/"
@@ -61,44 +64,70 @@ class Teachers:
     ----------
     network : Network
     plan : QuantizationPlan
-    own : dict of str to StateVariable
-        :func:`teacher_variables` of the network.
     model : Teacher or None
 
     Attributes
     ----------
-    model_variables : dict of str to StateVariable
-        :func:`teacher_variables` of the model; empty without one.
+    own : dict of str to StateVariable
+        :func:`teacher_variables` of the network.
+    values : list of tf.Tensor
+        Their values.
     """
 
-    def __init__(
-        self, network: Network, plan: QuantizationPlan, own: Dict[str, StateVariable], model: Optional[Teacher]
-    ):
-        self._network, self._plan, self._own, self._model = network, plan, own, model
-        self.model_variables = {} if model is None else teacher_variables(model.network)
+    def __init__(self, network: Network, plan: QuantizationPlan, model: Optional[Teacher]):
+        self._network, self._plan, self._model = network, plan, model
+        self.own = teacher_variables(network)
+        self._load = Loader(self.own, self.own)
+        self.values = [variable.read() for variable in self.own.values()]
+        self._of_model = {} if model is None else teacher_variables(model.network)
+        self._load_model = Loader(self._of_model, self._of_model)
 
-    def outputs(self, examples: tf.Tensor, is_model: tf.Tensor) -> Tuple[tf.Tensor, ...]:
-        """Return the outputs for ``examples``, those of a Softmax as logits; ``is_model`` chooses the Keras model."""
+    def load(self, session: tf.Session, arrays: Mapping[str, np.ndarray]) -> None:
+        """Set the parameters of the teacher with the run's network to those of ``arrays`` by their names in a state."""
+        self._load(session, {name: arrays[name] for name in self.own})
+
+    def load_model(self, session: tf.Session) -> None:
+        """Set the parameters of the Keras model, if there is one."""
+        if self._model is not None:
+            self._load_model(session, named_parameters(self._model.parameters))
+
+    @property
+    def variables(self) -> List[Dict[str, StateVariable]]:
+        """Variables of the run's network, and of the Keras model if there is one."""
+        return [self.own, self._of_model] if self._of_model else [self.own]
+
+    def outputs(
+        self, examples: tf.Tensor, is_model: tf.Tensor, values: Sequence[Callable[[], Tensors]] = ()
+    ) -> Tuple[tf.Tensor, ...]:
+        """Return the outputs for ``examples``, those of a Softmax as logits; ``is_model`` chooses the Keras model.
+
+        ``values`` return those of each of :attr:`variables`, by default those on their device.
+        """
+        values = values or [partial(_read, variables) for variables in self.variables]
 
         def own() -> Tuple[tf.Tensor, ...]:
-            return _float_outputs(self._network, self._plan, examples, self._own)
+            return _float_outputs(self._network, self._plan, examples, values[0])
 
         model = self._model
         if model is None:
             return own()
         chosen = tf.cond(
             is_model,
-            lambda: _float_outputs(model.network, quantization_plan(model.network), examples, self.model_variables),
+            lambda: _float_outputs(model.network, quantization_plan(model.network), examples, values[1]),
             own,
             strict=True,
         )
         return tuple(chosen)
 
 
+def _read(variables: Dict[str, StateVariable]) -> Tensors:
+    return {name: variable.read() for name, variable in variables.items()}
+
+
 def _float_outputs(
-    network: Network, plan: QuantizationPlan, examples: tf.Tensor, variables: Dict[str, StateVariable]
+    network: Network, plan: QuantizationPlan, examples: tf.Tensor, values: Callable[[], Tensors]
 ) -> Tuple[tf.Tensor, ...]:
-    parameters = {name[len(PREFIX) :]: variable.read() for name, variable in variables.items()}
+    parameters = {name[len(PREFIX) :]: value for name, value in values().items()}
     return tuple(map(tf.identity, lower_in_float(network, plan, examples, parameters).outputs))
 
 

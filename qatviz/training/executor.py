@@ -82,6 +82,27 @@ class CommandExecutor:
         #: Name of the saved state before the last change of settings; empty if the run was set to another state since.
         self._before_change = ""
         self._is_snapshot_requested = False
+        #: Commands in execution by their identity.
+        self._unanswered: Dict[int, Sent] = {}
+
+    def take_unanswered(self) -> List[Sent]:
+        """Return the commands whose execution an error has interrupted, to be executed again.
+
+        They include a correction in progress, and the commands that wait for it.
+        """
+        begun = self._corrections.withdraw()
+        interrupted = [sent for sent in self._unanswered.values() if sent is not begun]
+        taken = [*([] if begun is None else [begun]), *self._postponed, *interrupted]
+        self._postponed, self._unanswered = [], {}
+        return taken
+
+    def answer(self, sent: Sent) -> None:
+        """Report a command without changes as applied."""
+        self._applied(sent)
+
+    def refuse(self, sent: Sent) -> None:
+        """Report a command as rejected, because the run has ended."""
+        self._reject(sent, RunStateError("the run has ended"))
 
     def due(self) -> List[Sent]:
         """Return the scheduled commands that have become due since the last call."""
@@ -102,15 +123,17 @@ class CommandExecutor:
             waiting, self._postponed = self._postponed + waiting, []
         if not waiting:
             return
+        self._unanswered = {id(sent): sent for sent in waiting}
         book: SettingsBook = self._live.book
         replies: List[Reply] = []
         for sent in waiting:
             try:
                 if self._corrections.is_active and isinstance(sent.command, _POSTPONED):
-                    self._postponed.append(sent)
+                    self._postponed.append(self._unanswered.pop(id(sent)))
                     continue
                 if isinstance(sent.command, (c.ChangeSettings, c.ApplyPreset)):
                     after, changes = changed(book, sent.command)
+                    self._live.check_book(after)
                     self._new_teacher(after)  # raises an error if there is no such teacher
                     book = after
                     replies.append((sent, changes))
@@ -212,6 +235,7 @@ class CommandExecutor:
         self._measuring.begin_evaluation()
 
     def _reject(self, sent: Sent, error: QatvizError) -> None:
+        self._unanswered.pop(id(sent), None)
         self._live.emit(events.CommandRejected(self._live.step, sent.id, sent.command, str(error)))
 
     def _apply_settings(self, book: SettingsBook, replies: List[Reply]) -> None:
@@ -266,6 +290,7 @@ class CommandExecutor:
         return self._live.teacher_parameters(name, self._find)
 
     def _applied(self, sent: Sent, changes: Tuple[Change, ...] = (), checkpoint: str = "") -> None:
+        self._unanswered.pop(id(sent), None)
         self._live.emit(events.CommandApplied(self._live.step, sent.id, sent.command, changes, checkpoint))
 
     # Handlers, one for each kind of command
@@ -363,6 +388,9 @@ class CommandExecutor:
         self._applied(sent)
         self._live.emit(events.Planned(self._live.step, steps))
 
+    def _on_continue_without(self, sent: Sent) -> None:
+        raise RunStateError("ContinueWithout: no workers are lost")
+
     def _on_stop(self, sent: Sent) -> None:
         self._control.is_stopping = True
         self._applied(sent)
@@ -388,6 +416,7 @@ class CommandExecutor:
         c.Undo: _on_undo,
         c.Redo: _on_redo,
         c.SetSteps: _on_set_steps,
+        c.ContinueWithout: _on_continue_without,
         c.Stop: _on_stop,
     }
 
@@ -411,6 +440,7 @@ class CommandExecutor:
         """Set the run to ``state`` on a command, and reply."""
         left = self._live.step
         changes = self._live.book.differences(state.book)
+        self._live.check_book(state.book)
         self.set_to(state)
         self._applied(sent, changes)
         self._live.emit(events.Restored(state.step, state.name, reason, left, changes))

@@ -4,9 +4,8 @@ The graph is built once and finalized. Everything that changes during a run (par
 settings) is in variables, each kind written by one prepared group of assignments. Only the thread that built the graph
 may use it.
 
-The graph contains two copies of the network. The *training* copy uses the live variables. The *evaluation* copy, in
-inference form, uses variables of its own, which :meth:`TrainingGraph.publish` sets to the live values: an evaluation
-can thus be spread over many training steps, yet apply to one state.
+It contains two copies of the network: that of :mod:`.training_copy` uses the live variables, that of
+:mod:`.evaluation_copy` variables of its own, which :meth:`TrainingGraph.publish` sets to the live values.
 """
 
 import contextlib
@@ -27,25 +26,24 @@ from qatviz.own_functions import OwnFunctions
 from qatviz.protocol.run_spec import Placement, Teacher
 from qatviz.protocol.snapshots import NO_LOSSES
 from qatviz.quant import live_state, oscillation
-from qatviz.quant.live import LiveQuantizers, Modes
-from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
+from qatviz.settings import QuantizerSettings, RunSettings
 from qatviz.training import distillation, optimizers, probes
 from qatviz.training.building import quick_building
+from qatviz.training.cluster_session import ClusterSession
+from qatviz.training.evaluation_copy import EvaluationCopy
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
+from qatviz.training.graph_settings import GraphSettings
 from qatviz.training.heads import GraphHeads
-from qatviz.training.lowering.forward_pass import lower
-from qatviz.training.oscillation import OscillationArrays, OscillationProbe
-from qatviz.training.parameters import initial_parameters, is_trainable, untrained_parameters
-from qatviz.training.session import check_server, device_types, open_session
+from qatviz.training.oscillation import OscillationArrays
+from qatviz.training.parameters import initial_parameters, is_trainable
+from qatviz.training.session import check_server, device_types, open_session, replica_kind, session_target
 from qatviz.training.step_maps import StepMaps
 from qatviz.training.step_measures import RawMeasures
+from qatviz.training.towers import Tower, towers_of
 from qatviz.training.training_copy import (
-    COLLECT,
     FINITE,
-    HYPER,
     LEARN,
     MAPS,
-    STEADY,
     TRACK,
     TrainingCopy,
     Variant,
@@ -54,9 +52,6 @@ from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]
 Variables = Dict[str, StateVariable]
-
-#: Number of held-out examples measured by snapshots: always the first ones, so that snapshots can be compared.
-SNAPSHOT_EXAMPLES = 32
 
 
 class NonFiniteLoss(Exception):
@@ -110,26 +105,20 @@ class TrainingGraph:
         teacher: Optional[Teacher] = None,
     ):
         check_room_for_tensorflow()
-        if placement.target:
-            check_server(placement.target)  # before the graph is built, which takes longer
+        if session_target(placement):
+            check_server(session_target(placement))  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed, self._model = seed, frozenset(fixed), teacher
         heads = tuple(heads) or (Head("", loss, 1.0, metric, class_weights),)
         self._heads = GraphHeads(network, dataset, heads, functions)
-        self._callables: Dict[str, Callable[..., Any]] = {}
         self._optional: Tuple[str, ...] = ()  # arrays that checkpoints have only with the settings in effect
         self._run_now = RunSettings()
         self._variant = Variant()  # of the next training step
-        self._steps: Dict[Variant, Callable[..., Any]] = {}
-        self._graph = tf.Graph()
-        with self._graph.as_default(), tf.device(placement.device), quick_building():
-            tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
-            self._data = GraphData(dataset, batch_size, [head.class_weights for head in heads])
-            self._build(batch_size, telemetry)
-        self._graph.finalize()
-        self._session = open_session(self._graph, placement)
-        self._prepare(dataset)
+        self._dataset, self._batch_size, self._telemetry = dataset, batch_size, telemetry
+        self._class_weights = [head.class_weights for head in heads]
+        self._construct(placement)
+        self._connect()
 
     # Methods for the trainer
 
@@ -244,18 +233,7 @@ class TrainingGraph:
 
     def write_settings(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> None:
         """Apply settings: those of each group of the plan, and of the run; ``step`` training steps are complete."""
-        arrays = live_state.settings_arrays(self.layout, settings, run, step)
-        arrays["hyper"] = np.array([getattr(run, name) for name in HYPER], np.float32)
-        untrained = untrained_parameters(self.plan, settings)
-        arrays["trained"] = np.array([name not in untrained for name in self._trained], bool)
-        frozen = [run.freeze_batch_norm or name + ".gamma" in untrained for name in self._batch_norms]
-        arrays["freeze_batch_norm"] = np.array(frozen, bool)
-        arrays["single_convolution"] = np.array(run.single_convolution)
-        arrays[distillation.SETTINGS] = distillation.settings_array(run)
-        wanted = {COLLECT: arrays["collect"], LEARN: arrays["learn"], MAPS: arrays["any_map"], TRACK: arrays["tracked"]}
-        wanted[STEADY] = (arrays["dampening"] > 0) | arrays["freezes"]
-        parts = frozenset(part for part, switches in wanted.items() if switches.any())
-        self._variant = Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
+        arrays, self._variant = self._settings.arrays(settings, run, step)
         self._settings_now: Arrays = arrays
         self._run_now = run
         self._optional = live_state.optional_arrays(self.layout, settings, run, step)
@@ -282,14 +260,15 @@ class TrainingGraph:
         self._load_state(self._session, arrays)
         empty = live_state.empty_optional(self.layout)
         self._load_optional(self._session, {**empty, **arrays})
-        if all(name in arrays for name in self._teacher):
-            self._load_teacher(self._session, arrays)
+        if all(name in arrays for name in self._teachers.own):
+            self._teachers.load(self._session, arrays)
         self._forget_codes()
 
     def check_state(self, name: str, arrays: Arrays) -> None:
         """Raise RecordError if ``arrays`` of the checkpoint ``name`` do not match this network and optimizer."""
-        optional = [names for names in (*live_state.OPTIONAL, self._teacher) if any(key in arrays for key in names)]
-        known = {**self._live, **self._teacher}
+        teacher = self._teachers.own
+        optional = [names for names in (*live_state.OPTIONAL, teacher) if any(key in arrays for key in names)]
+        known = {**self._live, **teacher}
         wanted = {key: known[key] for key in itertools.chain(self._load_state.names, *optional)}
         mismatch = first_mismatch(wanted, arrays)
         if mismatch:
@@ -297,12 +276,11 @@ class TrainingGraph:
 
     def write_teacher(self, parameters: Arrays) -> None:
         """Set the teacher's parameters to those of ``parameters``, by ``layer.parameter``."""
-        named = distillation.named_parameters(parameters)
-        self._load_teacher(self._session, {name: named[name] for name in self._teacher})
+        self._teachers.load(self._session, distillation.named_parameters(parameters))
 
     def _read_teacher(self) -> Arrays:
-        read = self._prepared("teacher", self._teacher_values)
-        return {name: np.array(value) for name, value in zip(self._teacher, read())}
+        read = self._prepared("teacher", self._teachers.values)
+        return {name: np.array(value) for name, value in zip(self._teachers.own, read())}
 
     def publish(self) -> None:
         """Copy the current state and settings to the evaluation copy."""
@@ -329,16 +307,21 @@ class TrainingGraph:
         ``indices`` are int32; ``weights`` and ``activations`` are True if they are to be quantized; the results are
         float64. :func:`.scoring.scores_of` computes the metric from the results for all examples.
         """
-        held_out = self._data.values(TEST, indices)
-        return [np.array(part, np.float64) for part in self._evaluate(indices, weights, activations, *held_out)]
+        spread = self._evaluation.spread
+        if spread is not None and len(indices) >= spread.number:
+            run, fed = self._prepared("spread", spread.fetch, spread.feeds), spread.fed(indices, weights, activations)
+        else:
+            run, fed = self._evaluate, (indices, weights, activations, *self._data.values(TEST, indices))
+        return [np.array(part, np.float64) for part in run(*fed)]
 
     def enable_published(self, enabled: np.ndarray) -> None:
         """Switch the quantizers of the published state on or off, bool ``[G]``, until a state is published again."""
-        self._prepared("enable", self._enable_op, [self._live["enabled"].feed])(enabled)
+        self._prepared("enable", self._evaluation.enable, [self._live["enabled"].feed])(enabled)
 
     def measure_part(self, indices: np.ndarray, quantized: bool = True) -> List[Any]:
         """Return scores as :meth:`score_part`, mean loss and list of outputs of held-out examples."""
-        run = self._prepared("measure", [self._eval_fetch, self._eval_loss, [*self._eval_outputs]], self._eval_feeds)
+        copy = self._evaluation
+        run = self._prepared("measure", [copy.scores, copy.loss, [*copy.outputs]], copy.feeds)
         return list(run(indices, quantized, quantized, *self._data.values(TEST, indices)))
 
     def held_out_loss(self, indices: np.ndarray) -> float:
@@ -346,12 +329,12 @@ class TrainingGraph:
 
         ``indices`` are int32 ``[n]``.
         """
-        held_out = self._data.values(TEST, indices)
-        return float(self._prepared("loss", self._eval_loss, self._eval_feeds)(indices, True, True, *held_out))
+        run = self._prepared("loss", self._evaluation.loss, self._evaluation.feeds)
+        return float(run(indices, True, True, *self._data.values(TEST, indices)))
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
-        return self._fields_by_tensor(self._snapshot(*self._snapshot_inputs()))
+        return self._evaluation.by_tensor(self._snapshot(*self._evaluation.snapshot_inputs()))
 
     def snapshot_with_oscillation(self) -> Tuple[List[probes.SnapshotTensors], Optional[OscillationArrays]]:
         """Return :meth:`snapshot`, and the measures of oscillation of the present state, which must be published.
@@ -360,15 +343,10 @@ class TrainingGraph:
         """
         if TRACK not in self._variant.parts:
             return self.snapshot(), None
-        fetches = [self._oscillation_fetches, self._snapshot_fetches]
-        oscillation, flat = self._prepared("snapshot with oscillation", fetches, self._eval_feeds)(
-            *self._snapshot_inputs()
-        )
-        return self._fields_by_tensor(flat), OscillationArrays(*oscillation)
-
-    def _fields_by_tensor(self, flat: List[np.ndarray]) -> List[probes.SnapshotTensors]:
-        size = len(probes.SnapshotTensors._fields)
-        return [probes.SnapshotTensors(*flat[i * size : (i + 1) * size]) for i in range(len(self.plan.tensors))]
+        copy = self._evaluation
+        run = self._prepared("snapshot with oscillation", [copy.oscillation, copy.snapshot], copy.feeds)
+        measures, flat = run(*copy.snapshot_inputs())
+        return copy.by_tensor(flat), OscillationArrays(*measures)
 
     def tensor_values(self, name: str) -> np.ndarray:
         """Return the values of a tensor that a snapshot of the published state measures, before quantization.
@@ -376,15 +354,12 @@ class TrainingGraph:
         They are float32 ``[n, channels]``: all weights, or the activations of some held-out examples.
         """
         if name not in self._inspect:
-            self._inspect[name] = self._session.make_callable(self._snapshot_sources[name], self._eval_feeds)
+            copy = self._evaluation
+            self._inspect[name] = self._session.make_callable(copy.sources[name], copy.feeds)
         tensor = self.plan.tensor(name)
-        values = self._inspect[name](*self._snapshot_inputs())[: probes.snapshot_items(tensor)]
+        values = self._inspect[name](*self._evaluation.snapshot_inputs())[: probes.snapshot_items(tensor)]
         # Copied for the same reason as in read_state.
         return np.array(values).reshape(-1, tensor.num_channels)
-
-    def _snapshot_inputs(self) -> Tuple[Any, ...]:
-        indices = np.arange(min(SNAPSHOT_EXAMPLES, self._data.num_held_out), dtype=np.int32)
-        return (indices, True, True, *self._data.values(TEST, indices))
 
     def logits(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> np.ndarray:
         """Return the first output of the published state, float32 ``[batch, ...]``, for scaled float32 ``images``."""
@@ -392,8 +367,9 @@ class TrainingGraph:
 
     def outputs(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> List[np.ndarray]:
         """Return the outputs of the published state, float32 ``[batch, ...]``, for scaled float32 ``images``."""
-        feeds = {self._eval_images: images, self._modes.weights: weights, self._modes.activations: activations}
-        return list(self._session.run(list(self._eval_outputs), feeds))
+        copy = self._evaluation
+        feeds = {copy.images: images, copy.modes.weights: weights, copy.modes.activations: activations}
+        return list(self._session.run(list(copy.outputs), feeds))
 
     @property
     def device(self) -> str:
@@ -407,104 +383,76 @@ class TrainingGraph:
 
     def load_data(self, dataset: Dataset) -> None:
         """Set the data to that of another data set with arrays of the same types and shapes."""
+        self._dataset = dataset
         self._data.load(self._session, dataset)
 
     # Construction
 
-    def _build(self, batch_size: int, telemetry: bool) -> None:
-        state = self.initial_state(
-            RunSettings(),
-            {name: np.zeros(shape, np.float32) for name, shape in self.network.all_parameter_shapes().items()},
-        )
-        settings = live_state.settings_arrays(
-            self.layout, [QuantizerSettings()] * len(self.layout.leaders), RunSettings(), 0
-        )
-        settings["hyper"] = np.zeros(len(HYPER), np.float32)
-        self._trained = sorted(filter(self._is_trained, self.network.all_parameter_shapes()))
-        settings["trained"] = np.ones(len(self._trained), bool)
-        self._batch_norms = [unit.batch_norm.owner for unit in self.plan.units if unit.batch_norm is not None]
-        settings["freeze_batch_norm"] = np.zeros(len(self._batch_norms), bool)
-        settings["single_convolution"] = np.array(False)
-        settings[distillation.SETTINGS] = distillation.settings_array(RunSettings())
-        optional = live_state.empty_optional(self.layout)
-        live = {
-            name: StateVariable(name, value.dtype, value.shape)
-            for name, value in {**state, **settings, **optional}.items()
-        }
-        self._live = live
-        self._load_state = Loader(live, sorted(state))
-        self._load_settings = Loader(live, sorted(settings))
-        self._load_held = Loader(live, live_state.HELD)
-        self._load_optional, self._load_learned = Loader(live, optional), Loader(live, live_state.LEARNED_STATE)
-        self._load_oscillation = Loader(live, oscillation.STATE)
+    def reconnect(self, placement: Placement) -> None:
+        """Open a new session in place of one whose workers are lost; its variables have no values but the data.
+
+        The graph is built again if ``placement`` has other workers.
+        """
+        self._session.close()
+        if placement != self._placement:
+            self._data.close()
+            self._construct(placement)
+        self._connect()
+
+    def _construct(self, placement: Placement) -> None:
+        """Build the graph."""
+        self._placement, self._graph = placement, tf.Graph()
+        towers = towers_of(placement, self._batch_size, replica_kind(placement))
+        device = towers[0].device if len(towers) > 1 or placement.workers else placement.device
+        with self._graph.as_default(), tf.device(device), quick_building():
+            tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
+            self._data = GraphData(self._dataset, self._batch_size, self._class_weights)
+            self._build(self._batch_size, self._telemetry, towers if len(towers) > 1 else [])
+        self._graph.finalize()
+
+    def _connect(self) -> None:
+        """Open the session, and send the data to it."""
+        self._callables: Dict[str, Callable[..., Any]] = {}
+        self._steps: Dict[Variant, Callable[..., Any]] = {}
+        self._inspect: Dict[str, Callable[..., np.ndarray]] = {}
+        opened = ClusterSession if self._placement.workers else open_session
+        self._session = opened(self._graph, self._placement)
+        self._prepare(self._dataset)
+
+    def _build(self, batch_size: int, telemetry: bool, towers: Sequence[Tower]) -> None:
+        shapes = self.network.all_parameter_shapes()
+        state = self.initial_state(RunSettings(), {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+        trained = sorted(filter(self._is_trained, shapes))
+        self._settings = GraphSettings(self.plan, trained)
+        settings = self._settings.default()
+        arrays = {**state, **settings, **live_state.empty_optional(self.layout)}
+        self._live = live = {name: StateVariable(name, value.dtype, value.shape) for name, value in arrays.items()}
+        self._load_state, self._load_settings = Loader(live, sorted(state)), Loader(live, sorted(settings))
+        self._load_held, self._load_oscillation = Loader(live, live_state.HELD), Loader(live, oscillation.STATE)
+        self._load_optional = Loader(live, itertools.chain(*live_state.OPTIONAL))
+        self._load_learned = Loader(live, live_state.LEARNED_STATE)
         self._load_histograms, self._load_ranges = Loader(live, live_state.HISTOGRAMS), Loader(live, live_state.RANGES)
-        self._teacher = distillation.teacher_variables(self.network)
-        self._load_teacher = Loader(self._teacher, self._teacher)
-        self._teacher_values = [variable.read() for variable in self._teacher.values()]
-        teachers = distillation.Teachers(self.network, self.plan, self._teacher, self._model)
-        self._load_model = Loader(teachers.model_variables, teachers.model_variables)
+        self._teachers = distillation.Teachers(self.network, self.plan, self._model)
         self._values = {name: variable.read() for name, variable in live.items()}
+        tower_data = self._data.copied_to(towers) if towers else []
+        parts = (self.network, self.plan, self._data, self._heads)
         self._training = TrainingCopy(
-            self.network,
-            self.plan,
-            self._data,
-            self._heads,
+            *parts,
             live,
             self._values,
             self._optimizer,
-            self._trained,
+            trained,
             self._fixed,
             batch_size,
             self._seed,
             telemetry,
-            teachers.outputs,
+            self._teachers,
+            towers,
+            tower_data,
+            self._placement.tower_moments,
         )
-        training = ("round_biases", "single_convolution", distillation.SETTINGS, *live_state.TRAINING_ONLY)
-        unused = {"hyper", "trained", *training}
-        evaluated = [name for name in live if "|" not in name and name not in unused]  # "|": optimizer slots
         with tf.name_scope("evaluation"):
-            self._build_evaluation({name: live[name] for name in evaluated})
-
-    def _build_evaluation(self, live: Variables) -> None:
-        copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
-        self._publish_op = tf.group(*[copies[name].assign(self._values[name]) for name in live])
-        self._enable_op = copies["enabled"].assign(live["enabled"].feed)
-        self._republish_op = tf.group(*[copies[name].assign(live[name].feed) for name in live])
-        self._republish_feeds = [variable.feed for variable in live.values()]
-        indices = tf.placeholder(tf.int32, [None], "indices")
-        self._modes = Modes(tf.placeholder(tf.bool, [], "weights"), tf.placeholder(tf.bool, [], "activations"))
-        self._eval_images = self._data.examples(TEST, indices)
-        values = {name: variable.read() for name, variable in copies.items()}
-        self._published = list(values.values())
-        lowered = lower(self.network, self.plan, self._eval_images, values, values, training=False, modes=self._modes)
-        self._eval_outputs = lowered.outputs
-        self._eval_feeds = [indices, self._modes.weights, self._modes.activations, *self._data.feeds(TEST)]
-        labels = self._data.labels(TEST, indices)
-        self._eval_fetch = self._heads.scores(lowered.outputs, labels)
-        self._eval_loss = self._heads.total(self._heads.losses(lowered.outputs, labels))
-        self._build_snapshot(lowered.quantizers)
-        edges = [self._edges[self.layout.leaders[group].name] for group in self.layout.weights]
-        levels, frequency = values[oscillation.FROZEN_LEVELS], self._values["oscillation_frequency"]
-        probe = OscillationProbe(lowered.quantizers, edges, levels, frequency)
-        self._oscillation_fetches: List[tf.Tensor] = probe.fetches
-
-    def _build_snapshot(self, quantizers: LiveQuantizers) -> None:
-        previous = {
-            tensor.name: StateVariable(
-                "codes_" + tensor.name, np.int32, (tensor.parameters // tensor.num_channels, tensor.num_channels)
-            )
-            for tensor in self.plan.tensors
-            if tensor.kind == WEIGHTS
-        }
-        known = StateVariable("codes_known", bool, ())
-        probe = probes.SnapshotProbe(quantizers, previous, known)
-        self._snapshot_fetches = [field for fetch in probe.fetches for field in fetch] + [tf.group(*probe.remember)]
-        self._forget_op = probe.forget
-        self._snapshot_sources = probe.sources
-        self._edges = {tensor.name: fetch.edges for tensor, fetch in zip(self.plan.tensors, probe.fetches)}
-        self._inspect: Dict[str, Callable[..., np.ndarray]] = {}
-        self._code_variables = dict(previous, known=known)
-        self._load_codes = Loader(self._code_variables, self._code_variables)
+            self._evaluation = EvaluationCopy(*parts, live, self._values, towers, tower_data)
 
     def _prepared(self, name: str, fetches: Any, feeds: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
         """Return the session's callable for ``fetches``, made at the first request for ``name``.
@@ -534,21 +482,18 @@ class TrainingGraph:
         return is_trainable(name) and name not in self._fixed
 
     def _prepare(self, dataset: Dataset) -> None:
-        session = self._session
+        session, evaluation = self._session, self._evaluation
         self.load_data(dataset)
-        if self._model is not None:
-            self._load_model(session, distillation.named_parameters(self._model.parameters))
-        self._load_codes(
-            session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
-        )
+        self._teachers.load_model(session)
+        evaluation.clear_codes(session)
         self._step_callable(self._variant)
         self._calibrate = session.make_callable(self._training.calibrate, self._training.examples_feeds)
         self._read_weights = session.make_callable(self._training.weight_sources)
         self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])
         self._read_state = session.make_callable([self._values[name] for name in self._load_state.names])
-        self._publish = session.make_callable(self._publish_op)
-        self.read_published = session.make_callable(self._published)
-        self.republish = session.make_callable(self._republish_op, self._republish_feeds)
-        self._evaluate = session.make_callable(self._eval_fetch, self._eval_feeds)
-        self._snapshot = session.make_callable(self._snapshot_fetches, self._eval_feeds)
-        self._forget_codes = session.make_callable(self._forget_op)
+        self._publish = session.make_callable(evaluation.publish)
+        self.read_published = session.make_callable(evaluation.published)
+        self.republish = session.make_callable(evaluation.republish, evaluation.republish_feeds)
+        self._evaluate = session.make_callable(evaluation.scores, evaluation.feeds)
+        self._snapshot = session.make_callable(evaluation.snapshot, evaluation.feeds)
+        self._forget_codes = session.make_callable(evaluation.forget)

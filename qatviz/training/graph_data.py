@@ -1,5 +1,6 @@
 """Data set in the graph of a run: arrays in memory are variables, those that are read from files are fed."""
 
+import copy
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from qatviz.data import Dataset
 from qatviz.data.example_weights import example_weights
 from qatviz.data.read_ahead import ReadAhead
 from qatviz.name_lookup import numbered
+from qatviz.training.tower_data import TowerData
+from qatviz.training.towers import Tower
 from qatviz.training.variables import Loader, StateVariable
 
 TRAIN, TEST = "train", "test"
@@ -38,7 +41,14 @@ class GraphData:
         }
         self._loader = Loader(self._variables, self._variables)
         self._feeds: Dict[str, tf.Tensor] = {}
+        self._rows: Optional[slice] = None
+        self._tower_data: Optional[TowerData] = None
         self._readers: Dict[str, ReadAhead] = {}
+
+    @property
+    def is_streamed(self) -> bool:
+        """True if a part of the data is not in memory."""
+        return bool(self._dataset.streamed)
 
     def examples(self, part: str, indices: tf.Tensor) -> tf.Tensor:
         """Return examples as fed to the network, float32 ``[n] + input shape``; ``indices`` is int32 ``[n]``."""
@@ -54,6 +64,21 @@ class GraphData:
         """Return the weights of training examples in the loss of each output, float32 ``[n]``; None if all are 1."""
         names = [numbered(_WEIGHTS, index) for index in range(len(self._dataset.heads))]
         return [self._stored(name, indices) if name in self._variables else None for name in names]
+
+    def copied_to(self, towers: Sequence[Tower]) -> List[Dict[str, StateVariable]]:
+        """Return the variables with the arrays that each tower needs; :meth:`load` sets them, too."""
+        originals = {name: own for name, own in self._variables.items() if not name.startswith("y_test")}
+        self._tower_data = TowerData(towers, originals)
+        return self._tower_data.variables
+
+    def part(self, variables: Dict[str, StateVariable], rows: slice) -> "GraphData":
+        """Return the same data for a part of each batch, whose examples are its ``rows``.
+
+        Their arrays are in ``variables``, which :meth:`copied_to` returns.
+        """
+        part = copy.copy(self)
+        part._variables, part._rows = {**self._variables, **variables}, rows
+        return part
 
     def feeds(self, part: str) -> List[tf.Tensor]:
         """Return the placeholders of the values that :meth:`values` returns."""
@@ -115,7 +140,10 @@ class GraphData:
         ``dataset`` is that of the graph, or has arrays of the same shapes and dtypes.
         """
         self._loaded = dataset
-        self._loader(session, self._arrays_in_memory(dataset))
+        arrays = self._arrays_in_memory(dataset)
+        self._loader(session, arrays)
+        if self._tower_data is not None:
+            self._tower_data.load(session, arrays)
         self._readers = {name: ReadAhead(getattr(dataset, name), self._batch_size) for name in dataset.streamed}
 
     def close(self) -> None:
@@ -138,9 +166,11 @@ class GraphData:
         if name in self._variables:
             return self._variables[name].gather(indices)
         array = getattr(self._dataset, name)
+        if self._rows is not None and name in self._feeds:
+            return self._feeds[name][self._rows]
         number = self._batch_size if name.endswith(TRAIN) else None
         self._feeds[name] = tf.placeholder(array.dtype, [number, *array.shape[1:]], "data_" + name)
-        return self._feeds[name]
+        return self._feeds[name] if self._rows is None else self._feeds[name][self._rows]
 
 
 def _targets(part: str, index: int) -> str:

@@ -111,6 +111,17 @@ class GraphHeads:
             return losses[0]
         return tf.add_n([head.weight * loss for head, loss in zip(self._heads, losses)])
 
+    def counts(self, labels: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return the number of terms of which each loss is the mean, up to a factor: float32 ``[outputs]``."""
+        return tf.stack(
+            [
+                tf.cast(tf.shape(own)[0], tf.float32)
+                if objective.counted is None
+                else tf.reduce_sum(objective.counted(own))
+                for objective, own in zip(self._objectives, labels)
+            ]
+        )
+
     def observe(self, quantizers: LiveQuantizers, plan: QuantizationPlan, labels: Sequence[tf.Tensor]) -> None:
         """Make the quantizers of outputs observe the targets, too, where :attr:`.Objective.observes_labels` is True."""
         for output, objective, own in zip(self._outputs, self._objectives, labels):

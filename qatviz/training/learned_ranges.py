@@ -2,11 +2,11 @@
 
 # A separate module: optimizers.py knows no quantizers, and quant/learned.py no optimizers.
 
-from typing import Dict, Optional, Tuple
+from typing import Dict, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from qatviz.quant.learned import learned_gradients, moved_ranges
+from qatviz.quant.learned import GradientSums, learned_gradients, moved_ranges
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.live_state import LEARNED_STATE
 from qatviz.training.optimizers import Optimizer, Tensors
@@ -15,7 +15,7 @@ from qatviz.training.optimizers import Optimizer, Tensors
 def learned_updates(
     quantizers: LiveQuantizers,
     state: Dict[str, tf.Tensor],
-    gradients: Dict[str, Optional[tf.Tensor]],
+    sums: GradientSums,
     batch_size: int,
     optimizer: Optimizer,
     hyper: Tensors,
@@ -32,8 +32,8 @@ def learned_updates(
     ----------
     state : dict of str to tf.Tensor
         Arrays of :mod:`qatviz.quant.live_state`.
-    gradients : dict of str to tf.Tensor
-        As in :func:`qatviz.quant.learned.learned_gradients`.
+    sums : GradientSums
+        Those of the batch.
     hyper : dict of str to tf.Tensor
         Run settings.
 
@@ -42,7 +42,7 @@ def learned_updates(
     tuple of dict of str to tf.Tensor and of tf.Tensor
         The arrays by name, and the gradients of scales (or upper ends), float32 ``[K]``; NaN where none is learned.
     """
-    learned = learned_gradients(quantizers, state, gradients, batch_size, hyper["clip_decay"])
+    learned = learned_gradients(quantizers, state, sums, batch_size, hyper["clip_decay"])
     is_learned = tf.reduce_any(state["learn"], axis=0)
     old = tf.unstack(state["learned_moments"])
     count = state["learned_count"] + tf.cast(is_learned, tf.float32)

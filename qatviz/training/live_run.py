@@ -34,6 +34,7 @@ from qatviz.training.range_policy import (
     searched_at_step,
     searched_on_change,
 )
+from qatviz.training.towers import check_settings
 
 #: Number of the last batches from which the first range is found when a method that needs a histogram is chosen.
 CALIBRATION_BATCHES = 8
@@ -81,6 +82,7 @@ class LiveRun:
         self.book = start.book if start else spec.book
         self.best = start.best if start else None
         self.ladder = start.ladder if start else None
+        self.check_book(self.book)
         self._write_settings()
         graph.write_state(start.arrays if start else graph.initial_state(self.book.run, spec.parameters))
         if start is None:
@@ -88,6 +90,10 @@ class LiveRun:
                 graph.write_teacher(self.teacher_parameters(self.book.run.teacher))
             graph.calibrate(self._batches.indices(0))
             self._adopt_ranges(None)
+
+    def check_book(self, book: SettingsBook) -> None:
+        """Raise SettingError if the run can't train with ``book`` where it runs."""
+        check_settings(book, self._spec.placement)
 
     def train_step(self) -> Tuple[float, Any]:
         """Run one training step; return its loss and raw measures.

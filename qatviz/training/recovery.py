@@ -81,6 +81,11 @@ class Recovery:
         self._candidate, self._restored_step = None, self._good[-1].step
         return self._good[-1]
 
+    @property
+    def newest(self) -> RunState:
+        """The newest finite state that was saved, confirmed or not: for failures that are not the state's."""
+        return self._candidate or self._good[-1]
+
     def is_due(self, now: float) -> bool:
         """Return whether another state should be saved."""
         return self._pace.is_due(now)

@@ -55,15 +55,7 @@ class StepInputs:
 
     def augmented(self, indices: np.ndarray, step: int, run: RunSettings, seed: int) -> Tuple[Any, ...]:
         """Return the values of :attr:`feeds` for a training step; `DataError` if the examples can't be read."""
-        examples, labels = self._data.batch(indices)
-        if self._has_ids:
-            return (examples, *labels, *labels, indices, 1.0)
-        batch = augment(examples, labels[0], run, seed, step)
-        targets = [batch.targets]
-        for own in labels[1:]:  # only images and masks are changed, as those of the first output are
-            targets.append(augment(examples, own, run, seed, step).targets if own.ndim > 2 else own)
-        second = [own[batch.order] for own in targets]
-        return (batch.examples, *targets, *second, indices[batch.order], batch.weight)
+        return augmented_batch(self._data, self._has_ids, indices, step, run, seed)
 
     def loss(
         self, heads: GraphHeads, outputs: Sequence[tf.Tensor], label_smoothing: tf.Tensor
@@ -72,6 +64,11 @@ class StepInputs:
 
         The second result has one tensor, the losses of the outputs, float32 ``[outputs]``; none for one output.
         """
+        losses = self.losses(heads, outputs, label_smoothing)
+        return heads.total(losses), [tf.stack(losses)] if len(losses) > 1 else []
+
+    def losses(self, heads: GraphHeads, outputs: Sequence[tf.Tensor], label_smoothing: tf.Tensor) -> List[tf.Tensor]:
+        """Return the loss of each output, as :meth:`loss` does, float32 scalars."""
 
         def plain() -> List[tf.Tensor]:
             return heads.losses(outputs, self.labels, label_smoothing, self._weights)
@@ -80,8 +77,25 @@ class StepInputs:
             second = heads.losses(outputs, self._second_labels, label_smoothing, self._second_weights)
             return [self._weight * own + (1.0 - self._weight) * other for own, other in zip(plain(), second)]
 
-        losses = tf.cond(self._weight < 1.0, mixed, plain, strict=True)
-        return heads.total(losses), [tf.stack(losses)] if len(losses) > 1 else []
+        return list(tf.cond(self._weight < 1.0, mixed, plain, strict=True))
+
+
+def augmented_batch(
+    data: GraphData, has_ids: bool, indices: np.ndarray, step: int, run: RunSettings, seed: int
+) -> Tuple[Any, ...]:
+    """Return examples, labels, second labels, second indices and their weight of an augmented batch.
+
+    `DataError` if the examples can't be read. The arguments are those of :class:`StepInputs`.
+    """
+    examples, labels = data.batch(indices)
+    if has_ids:
+        return (examples, *labels, *labels, indices, 1.0)
+    batch = augment(examples, labels[0], run, seed, step)
+    targets = [batch.targets]
+    for own in labels[1:]:  # only images and masks are changed, as those of the first output are
+        targets.append(augment(examples, own, run, seed, step).targets if own.ndim > 2 else own)
+    second = [own[batch.order] for own in targets]
+    return (batch.examples, *targets, *second, indices[batch.order], batch.weight)
 
 
 def _replaceable(value: tf.Tensor, name: str) -> tf.Tensor:

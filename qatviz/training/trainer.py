@@ -5,8 +5,10 @@ Input arrives through the :class:`Inbox`, output leaves through the :class:`Coll
 
 import gc
 import time
+from dataclasses import replace
 from typing import Callable, List, Optional, Set
 
+from qatviz.errors import SettingError
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
@@ -19,16 +21,18 @@ from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.best import BestKeeper
 from qatviz.training.building import graph_arguments
 from qatviz.training.checkpointer import AUTOMATIC, FINAL, Checkpointer, checkpoint_name
+from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.control import Control
 from qatviz.training.corrections import Corrections
 from qatviz.training.executor import CommandExecutor
 from qatviz.training.graph import NonFiniteLoss, TrainingGraph
 from qatviz.training.heads import baseline_loss
-from qatviz.training.inbox import Inbox
+from qatviz.training.inbox import Inbox, Sent
 from qatviz.training.ladder import BitLadder
 from qatviz.training.live_run import LiveRun
 from qatviz.training.measuring import Measuring
 from qatviz.training.recovery import Recovery
+from qatviz.training.worker_recovery import WorkerRecovery
 
 #: Longest sleep of a paused run between housekeeping, in seconds.
 _IDLE_S = 0.25
@@ -103,7 +107,13 @@ class Trainer:
             self._best = BestKeeper(self._live, self._control, spec.metric, self._executor.keep)
             self._ladder = BitLadder(self._live, spec.metric)
             self._measuring.on_result = self._compare
+            self._workers = WorkerRecovery(
+                spec.placement, self._live, self._control, self._recovery, self._executor, self._measuring, inbox
+            )
             self._control.report_state()
+        except WorkersLost as lost:
+            self.close()
+            raise SettingError(f"workers: {lost}") from lost
         except BaseException:
             self.close()
             raise
@@ -117,30 +127,41 @@ class Trainer:
 
     def run(self) -> events.Event:
         """Train until the end; return the last event."""
-        control, executor, inbox = self._control, self._executor, self._inbox
-        while not control.is_stopping:
-            executor.execute(executor.due() + inbox.drain())
-            if control.is_stopping:
-                break
-            if not (control.is_paused or control.is_done or executor.is_correcting):
-                executor.execute(self._ladder.due())
-            if executor.is_correcting:
-                executor.advance_correction()
-            elif control.is_paused:
-                self._idle()
-            elif control.is_done:
-                if not self._capture_final().is_finite:  # the last check may be seconds old
-                    self._recover(NonFiniteValue.STATE)
-                elif self._finish_evaluation():
+        waiting: List[Sent] = []  # commands that a loss of workers has delayed
+        while not self._control.is_stopping:
+            try:
+                self._executor.execute(waiting + self._executor.due() + self._inbox.drain())
+                waiting = []
+                if self._control.is_stopping or self._advance():
                     break
-            elif self._measuring.is_snapshot_wanted and self._measuring.is_snapshot_due(time.perf_counter()):
-                self._measuring.take_snapshot()  # before further work: the user waits for the effect of a change
-            elif self._measuring.is_evaluation_behind():
-                self._measuring.advance_evaluation()
-            else:
-                self._train_step()
-                self._run_housekeeping()
+            except WorkersLost as lost:
+                waiting = self._workers.recover(lost)
+        for sent in waiting:
+            self._executor.refuse(sent)
         return self._end()
+
+    def _advance(self) -> bool:
+        """Run a training step, or what comes before it; return True at the end of the run."""
+        control, executor = self._control, self._executor
+        if not (control.is_paused or control.is_done or executor.is_correcting):
+            executor.execute(self._ladder.due())
+        if executor.is_correcting:
+            executor.advance_correction()
+        elif control.is_paused:
+            self._idle()
+        elif control.is_done:
+            if not self._capture_final().is_finite:  # the last check may be seconds old
+                self._recover(NonFiniteValue.STATE)
+            elif self._finish_evaluation():
+                return True
+        elif self._measuring.is_snapshot_wanted and self._measuring.is_snapshot_due(time.perf_counter()):
+            self._measuring.take_snapshot()  # before further work: the user waits for the effect of a change
+        elif self._measuring.is_evaluation_behind():
+            self._measuring.advance_evaluation()
+        else:
+            self._train_step()
+            self._run_housekeeping()
+        return False
 
     def close(self) -> None:
         """Release the session and write pending checkpoints; also after a failure."""
@@ -154,16 +175,26 @@ class Trainer:
 
     def _end(self) -> events.Event:
         """Take a final snapshot, save the final state and return the last event."""
-        self._executor.abandon("the run was stopped")
-        self._measuring.drop_evaluation()
-        self.final = self._capture_final()
-        if not self.final.is_finite:
-            self._recover(NonFiniteValue.STATE)
-            self.final = self._capture_final()
-        self._measuring.take_snapshot()
-        self._checkpointer.save(self.final)
+        try:
+            self._executor.abandon("the run was stopped")
+            self._measuring.drop_evaluation()
+            final = self._capture_connected()
+        except WorkersLost:
+            name = checkpoint_name(FINAL, self._live.step)
+            final = replace(self._recovery.newest, name=name, reason=SaveReason(SaveKind.END))
+        self.final = final
+        self._checkpointer.save(final)
         step = self._live.step
         return events.Stopped(step) if self._control.is_stopping else events.Finished(step)
+
+    def _capture_connected(self) -> RunState:
+        """Take a final snapshot, and return the final state; WorkersLost if that is not possible."""
+        final = self._capture_final()
+        if not final.is_finite:
+            self._recover(NonFiniteValue.STATE)
+            final = self._capture_final()
+        self._measuring.take_snapshot()
+        return final
 
     def _capture_final(self) -> RunState:
         return self._live.capture(checkpoint_name(FINAL, self._live.step), SaveReason(SaveKind.END))

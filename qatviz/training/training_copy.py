@@ -5,21 +5,23 @@ method which is off costs nothing, and takes effect at the next step when it is 
 """
 
 from functools import partial
-from typing import Any, Callable, Collection, Dict, FrozenSet, List, NamedTuple, Sequence
+from typing import Any, Collection, Dict, FrozenSet, List, NamedTuple, Sequence, Union
 
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
-from qatviz.quant.learned import trained_tensors
+from qatviz.quant.learned import gradient_sums, trained_tensors
 from qatviz.training import distillation, optimizers, probes
 from qatviz.training.graph_data import TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
 from qatviz.training.learned_ranges import learned_updates
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.oscillation import OscillationSteps
+from qatviz.training.replication import BatchPass, TowerInputs, replicated_step, step_samples
 from qatviz.training.step_inputs import StepInputs
 from qatviz.training.step_measures import measure_interval
+from qatviz.training.towers import Tower
 from qatviz.training.variables import StateVariable
 
 Variables = Dict[str, StateVariable]
@@ -84,8 +86,13 @@ class TrainingCopy:
         Seed of dropout.
     telemetry : bool
         If True, steps return error measures.
-    teacher : callable
-        Returns the teacher's outputs: :meth:`qatviz.training.distillation.Teachers.outputs`.
+    teachers : Teachers
+    towers : sequence of Tower
+        Towers that share each batch; none: one device.
+    tower_data : sequence of dict of str to StateVariable
+        Training data on the device of each tower.
+    tower_moments : bool
+        That of :class:`qatviz.protocol.run_spec.Placement`.
 
     Attributes
     ----------
@@ -114,49 +121,78 @@ class TrainingCopy:
         batch_size: int,
         seed: int,
         telemetry: bool,
-        teacher: Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]],
+        teachers: distillation.Teachers,
+        towers: Sequence[Tower] = (),
+        tower_data: Sequence[Variables] = (),
+        tower_moments: bool = False,
     ):
         indices = tf.placeholder(tf.int32, [batch_size], "indices")
         step = tf.placeholder(tf.int32, [], "step")
         rate = tf.placeholder(tf.float32, [], "learning_rate")
         strength = tf.placeholder_with_default(tf.constant(1.0), [], "strength")
-        self.inputs = StepInputs(data, indices, bool(network.id_counts))
+        self.inputs: Union[StepInputs, TowerInputs]
+        if towers:
+            self.inputs = TowerInputs(data, indices, bool(network.id_counts), towers, tower_data)
+        else:
+            self.inputs = StepInputs(data, indices, bool(network.id_counts))
         self.examples_feeds = [indices, step, *data.feeds(TRAIN)]
         self._feeds = {
             False: [indices, step, rate, strength, *data.feeds(TRAIN)],
             True: [indices, step, rate, strength, *self.inputs.feeds],
         }
-        lowered = lower(
-            network,
-            plan,
-            self.inputs.examples,
-            values,
-            values,
-            training=True,
-            freeze_batch_norm=values["freeze_batch_norm"],
-            single_convolution=values["single_convolution"],
-            fixed=fixed,
-            dropout_seed=tf.stack([tf.constant(seed % 2**31, tf.int32), step]),
-            strength=strength,
-        )
-        quantizers = lowered.quantizers
-        heads.observe(quantizers, plan, self.inputs.labels)
+        dropout_seed = tf.stack([tf.constant(seed % 2**31, tf.int32), step])
         hyper = dict(zip(HYPER, tf.unstack(values["hyper"], num=len(HYPER))), learning_rate=rate)
-        loss, losses = self.inputs.loss(heads, lowered.outputs, hyper["label_smoothing"])
-        answers = partial(teacher, self.inputs.examples)
-        loss = distillation.distilled(loss, heads, lowered.outputs, answers, values[distillation.SETTINGS])
-        finite = tf.check_numerics(loss, "loss", name=FINITE)
-        quantized = trained_tensors(quantizers)
-        found = tf.gradients(finite, [*(values[name] for name in trained), *quantized.values()])
-        gradients, of_quantized = dict(zip(trained, found)), dict(zip(quantized, found[len(trained) :]))
-        oscillation = OscillationSteps(quantizers, values, lowered.factors, step)
-        dampened = oscillation.dampened(gradients)
+        if isinstance(self.inputs, TowerInputs):
+            done = replicated_step(
+                network,
+                plan,
+                heads,
+                self.inputs,
+                towers,
+                values,
+                trained,
+                fixed,
+                dropout_seed,
+                step,
+                strength,
+                hyper["label_smoothing"],
+                teachers,
+                FINITE,
+                tower_moments,
+            )
+        else:
+            lowered = lower(
+                network,
+                plan,
+                self.inputs.examples,
+                values,
+                values,
+                training=True,
+                freeze_batch_norm=values["freeze_batch_norm"],
+                single_convolution=values["single_convolution"],
+                fixed=fixed,
+                dropout_seed=dropout_seed,
+                strength=strength,
+            )
+            heads.observe(lowered.quantizers, plan, self.inputs.labels)
+            loss, losses = self.inputs.loss(heads, lowered.outputs, hyper["label_smoothing"])
+            answers = partial(teachers.outputs, self.inputs.examples)
+            loss = distillation.distilled(loss, heads, lowered.outputs, answers, values[distillation.SETTINGS])
+            finite = tf.check_numerics(loss, "loss", name=FINITE)
+            quantized = trained_tensors(lowered.quantizers)
+            found = tf.gradients(finite, [*(values[name] for name in trained), *quantized.values()])
+            gradients, of_quantized = dict(zip(trained, found)), dict(zip(quantized, found[len(trained) :]))
+            sums = gradient_sums(lowered.quantizers, of_quantized, values["learn"])
+            done = BatchPass(lowered, loss, losses, finite, gradients, sums, [])
+        quantizers = done.lowered.quantizers
+        oscillation = OscillationSteps(quantizers, values, done.lowered.factors, step)
+        dampened = oscillation.dampened(done.gradients)
         ranges = quantizers.range_updates()
-        updates = dict(lowered.updates, range_count=ranges.pop("range_count"))
-        learned, self._scale_gradients = learned_updates(quantizers, values, of_quantized, batch_size, optimizer, hyper)
+        updates = dict(done.lowered.updates, range_count=ranges.pop("range_count"))
+        learned, self._scale_gradients = learned_updates(quantizers, values, done.sums, batch_size, optimizer, hyper)
         histograms = quantizers.histogram_updates(step)
-        with tf.control_dependencies([finite]):  # a step that fails changes nothing
-            self._updates = optimizers.updates_by_kind(optimizer, live, values, gradients, hyper)
+        with tf.control_dependencies([done.finite]):  # a step that fails changes nothing
+            self._updates = optimizers.updates_by_kind(optimizer, live, values, done.gradients, hyper)
             steadied = optimizers.regularized_updates(optimizer, live, values, dampened, hyper)
             self._steadied = {kind: oscillation.freezing(live, own) for kind, own in steadied.items()}
             self._assignments = [live[name].assign(value) for name, value in updates.items()]
@@ -171,8 +207,12 @@ class TrainingCopy:
             self._maps = list(quantizers.map_arrays())
             tensors = [quantizers.quantized[tensor.name] for tensor in plan.tensors]
             is_measured = tf.equal(step % measure_interval(plan, network.macs, batch_size), 0)
-            measures = [*quantizers.step_grids(), probes.step_samples(tensors, is_measured), *losses]
-        self._results, self._has_measures = [loss, *measures], telemetry
+            if done.quantizers:
+                samples = step_samples(plan, done.quantizers, towers, is_measured)
+            else:
+                samples = probes.step_samples(tensors, is_measured)
+            measures = [*quantizers.step_grids(), samples, *done.losses]
+        self._results, self._has_measures = [done.loss, *measures], telemetry
         low, high = quantizers.observed_ranges()
         self.calibrate = tf.group(live["range_min"].assign(low), live["range_max"].assign(high))
         self.weight_sources = quantizers.sources

@@ -116,7 +116,8 @@ def _without_augmentation() -> Iterator[None]:
 def _without_learning() -> ContextManager[None]:
     """Return a context in which graphs are built that can learn no range."""
     stub = mock.Mock(return_value=({}, None))
-    return mock.patch.multiple(training_copy, trained_tensors=lambda quantizers: {}, learned_updates=stub)
+    names = {"trained_tensors": lambda quantizers: {}, "gradient_sums": mock.Mock(), "learned_updates": stub}
+    return mock.patch.multiple(training_copy, **names)
 
 
 @contextlib.contextmanager

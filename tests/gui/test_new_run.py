@@ -21,7 +21,8 @@ from qatviz.presets import PRESETS
 from qatviz.scaling import SCALINGS, STANDARD
 from qatviz.session.folders import RUNS_VARIABLE, runs_folder
 from qatviz.session.request import NO_LIMIT, NewRunRequest
-from qatviz.settings import OPTIMIZER_SETTINGS, OPTIMIZERS, START_SETTINGS, StartSettings
+from qatviz.settings import OPTIMIZER_SETTINGS, OPTIMIZERS
+from qatviz.start_settings import START_SETTINGS, StartSettings
 from qatviz.task import TASKS
 
 

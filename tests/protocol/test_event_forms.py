@@ -84,8 +84,8 @@ def test_reasons_keep_their_recorded_values():
         for kind in (reasons.PauseReason, reasons.RestoreReason, reasons.NonFiniteValue, reasons.SaveKind)
     }
     assert words == {
-        "PauseReason": ["asked to", "bad step", "single step"],
-        "RestoreReason": ["bad step", "redo", "restored", "resumed", "undo"],
+        "PauseReason": ["asked to", "bad step", "single step", "workers lost"],
+        "RestoreReason": ["bad step", "redo", "restored", "resumed", "undo", "workers lost"],
         "NonFiniteValue": ["loss", "state"],
         "SaveKind": sorted(
             [

@@ -29,7 +29,10 @@ COMMANDS = st.one_of(
     st.builds(c.ChangeSettings, ASSIGNMENTS, st.booleans()),
     *(
         st.builds(kind)
-        for kind in (c.Pause, c.Resume, c.Evaluate, c.TakeSnapshot, c.Undo, c.Redo, c.Stop, c.CancelCorrection)
+        for kind in (
+            *(c.Pause, c.Resume, c.Evaluate, c.TakeSnapshot, c.Undo, c.Redo, c.ContinueWithout, c.Stop),
+            c.CancelCorrection,
+        )
     ),
     st.builds(c.SingleStep, st.integers()),
     st.builds(c.SetSteps, st.one_of(st.none(), STEPS)),
@@ -75,6 +78,8 @@ KINDS = {
     e.Restored: st.builds(e.Restored, STEPS, TEXTS, st.sampled_from(RestoreReason), STEPS, CHANGES),
     e.Planned: st.builds(e.Planned, STEPS, st.one_of(st.none(), STEPS), st.one_of(st.none(), SCHEDULES)),
     e.StoppedEarly: st.builds(e.StoppedEarly, STEPS, STEPS, STEPS),
+    e.WorkersLost: st.builds(e.WorkersLost, STEPS, st.lists(st.text()).map(tuple), st.text()),
+    e.WorkersBack: st.builds(e.WorkersBack, STEPS, st.lists(st.text()).map(tuple)),
     e.NonFinite: st.builds(e.NonFinite, STEPS, st.sampled_from(NonFiniteValue), STEPS),
     e.RecordFailed: st.builds(e.RecordFailed, STEPS, TEXTS, st.sampled_from(RecordPart)),
     e.Finished: st.builds(e.Finished, STEPS),

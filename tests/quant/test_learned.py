@@ -10,7 +10,7 @@ from small_runs import convnet
 
 from qatviz.network.plan import quantization_plan
 from qatviz.quant import affine, live_state
-from qatviz.quant.learned import learned_gradients, moved_ranges, trained_tensors
+from qatviz.quant.learned import gradient_sums, learned_gradients, moved_ranges, trained_tensors
 from qatviz.quant.live import LiveQuantizers
 from qatviz.settings import LEARNED, LEARNED_CLIP, LEARNED_RANGE, WEIGHTS, RunSettings, quantizer_settings
 
@@ -59,7 +59,8 @@ class Case:
             loss = tf.add_n([tf.reduce_sum(quantizers.quantizer(name)(x[name]) * self.g[name]) for name in x])
             tensors = trained_tensors(quantizers)
             gradients = dict(zip(tensors, tf.gradients(loss, list(tensors.values()))))
-            learned = learned_gradients(quantizers, state, gradients, BATCH, tf.constant(DECAY))
+            sums = gradient_sums(quantizers, gradients, state["learn"])
+            learned = learned_gradients(quantizers, state, sums, BATCH, tf.constant(DECAY))
             moved = moved_ranges(POSITIONS, state, learned, tf.constant(self.steps))
             self.learned, self.moved = session.run([learned, moved])
 

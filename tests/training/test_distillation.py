@@ -80,11 +80,11 @@ def test_the_teacher_runs_only_while_its_weight_counts():
 
     with tf.Graph().as_default(), tf.Session() as session:
 
-        def outputs():
+        def outputs(is_model):
             built.append(tf.py_func(lambda: calls.append(1) or np.float32(5), [], tf.float32))
             return [tf.reshape(built[-1], [])]
 
-        calls, settings = [], tf.placeholder(tf.float32, [2])
+        calls, settings = [], tf.placeholder(tf.float32, [3])
         loss = distillation.distilled(tf.constant(1.0), Heads(), [tf.constant(2.0)], outputs, settings)
         assert session.run(loss, {settings: distillation.settings_array(RunSettings())}) == 1.0
         assert calls == []

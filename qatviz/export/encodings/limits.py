@@ -39,12 +39,13 @@ def encodings(network: Network, book: SettingsBook, step: Optional[int], options
             continue
         if s.effective_map != NO_MAP:
             is_binary = s.effective_map == BINARY
-            change = ("num_bits", min(BITS[version])) if is_binary else ("weight_map", NO_MAP)
+            setting = "num_bits" if is_binary else "weight_map"
+            change = SettingChange(f"{name}.{setting}", min(BITS[version]) if is_binary else NO_MAP)
             refusals.append(
                 Refusal(
                     f"{name}: weights with a map ({s.effective_map}), which encodings do not have: they are grids, to "
                     "which AIMET rounds the weights of the model without it",
-                    (SettingChange(f"{name}.{change[0]}", change[1]), Advice("in all other formats")),
+                    (change, Advice("in all other formats")),
                 )
             )
             continue

@@ -8,7 +8,8 @@ from qatviz.augmentation_settings import AUGMENTATION_SETTINGS
 from qatviz.data_options import DATA_OPTIONS
 from qatviz.gui.model.path_check import path_problem
 from qatviz.session.request import NewRunRequest
-from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS
+from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS
+from qatviz.start_settings import START_SETTINGS
 
 BATCH_SIZE, SEED, STEPS = (START_SETTINGS[name] for name in ("batch_size", "seed", "steps"))
 QUANT_DELAY = replace(
@@ -52,6 +53,7 @@ LABELS = {
     "batch_size": BATCH_SIZE.label,
     "seed": SEED.label,
     "steps": STEPS.label,
+    "workers": "Workers",
     "out": "Record",
 }
 #: Fields of the dialog by fields of a request, where their names differ.

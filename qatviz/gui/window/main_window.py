@@ -356,6 +356,17 @@ class MainWindow(RunWindow):
                 "and is paused: a lower learning rate may help.",
                 BAD,
             )
+        elif isinstance(event, events.WorkersLost):
+            self.banner.show_message(
+                f"Workers lost: {event.message}. The run is paused with its last good state, and continues when they "
+                "answer.",
+                BAD,
+                "",
+                "Continue with the others",
+                self.handlers.continue_without,
+            )
+        elif isinstance(event, events.WorkersBack):
+            self.banner.show_message(f"The run continues on {', '.join(event.workers)}.", GOOD)
         elif isinstance(event, events.RecordFailed):
             # Where the record has failed, checkpoints fail, too, which is the lesser loss.
             if not (self._has_record_failed and event.part is RecordPart.CHECKPOINT):

@@ -188,6 +188,10 @@ class WindowActions:
 
     # Settings
 
+    def continue_without(self) -> None:
+        """Continue the run without the workers that it has lost."""
+        self._send(c.ContinueWithout())
+
     def undo(self) -> None:
         self._window.edits.undo()
 

@@ -20,7 +20,8 @@ from qatviz.protocol.run_spec import described_plan
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.scaling import check_scaling
-from qatviz.settings import RUN, START_SETTINGS, quantizer_setting, run_setting
+from qatviz.settings import RUN, quantizer_setting, run_setting
+from qatviz.start_settings import START_SETTINGS
 from qatviz.task import check_task
 from qatviz.telemetry.record.schema import State
 

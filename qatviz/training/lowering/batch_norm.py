@@ -31,6 +31,8 @@ from qatviz.training.variables import scope_name
 _STATISTICS_GRADIENT, _NORMALIZATION_GRADIENT = "QatvizBatchStatistics", "QatvizBatchNormalization"
 #: A number that is known when the graph is built, or a tensor.
 Number = Union[np.float32, np.ndarray, tf.Tensor]
+#: Mean, unbiased variance and count of a part of a batch to those of the whole batch.
+Moments = Callable[[tf.Tensor, tf.Tensor, Number], Tuple[tf.Tensor, tf.Tensor, Number]]
 _ONE = np.float32(1)
 Quantizer = Callable[[tf.Tensor], tf.Tensor]
 #: Layer with weights: input, weights and their quantizer to output.
@@ -75,6 +77,8 @@ class FoldedBatchNorm:
         All parameters by ``layer.parameter``.
     mode : BatchNormMode or None
         None for evaluation, without :meth:`normalized`.
+    moments : callable (mean, variance, count), optional
+        Returns these three for the whole batch from those of a tower's part; ``variance`` is unbiased.
 
     Attributes
     ----------
@@ -88,9 +92,15 @@ class FoldedBatchNorm:
         New moving statistics, after :meth:`normalized`.
     """
 
-    def __init__(self, unit: Unit, parameters: Dict[str, tf.Tensor], mode: Optional[BatchNormMode]):
+    def __init__(
+        self,
+        unit: Unit,
+        parameters: Dict[str, tf.Tensor],
+        mode: Optional[BatchNormMode],
+        moments: Optional[Moments] = None,
+    ):
         assert unit.batch_norm is not None
-        self._batch_norm, self._mode = unit.batch_norm, mode
+        self._batch_norm, self._mode, self._moments = unit.batch_norm, mode, moments
         name = self._batch_norm.owner
         self._gamma, self._beta = parameters[name + ".gamma"], parameters[name + ".beta"]
         self._mean, self._variance = parameters[name + ".moving_mean"], parameters[name + ".moving_variance"]
@@ -121,12 +131,25 @@ class FoldedBatchNorm:
             lambda: (tf.identity(self._mean), tf.identity(self._variance)),
         )
         count = _count(output)
+        if self._moments is not None:
+            output, of_moments = _gated(output, mode.single)
+            mean, variance = tf.cond(
+                mode.single, lambda: batch_statistics(of_moments), lambda: (tf.identity(mean), tf.identity(variance))
+            )
+            mean, variance, count = self._moments(mean, variance, count)
         biased = variance * _filled_like((count - _ONE) / count, variance)
         sigma_squared = biased + self._epsilon
         ratio = tf.rsqrt(sigma_squared) * tf.sqrt(self._sigma_squared)
         own_mean = mean if self._own_bias is None else mean + self._own_bias
         bias = self._beta + self._gamma * tf.rsqrt(sigma_squared) * self._shift(own_mean)
         is_double = mode.double
+        if self._moments is not None:
+            # The fused kernel of a single convolution would normalize by the part's moments.
+            ratio = tf.where(mode.single, self._gamma * tf.rsqrt(sigma_squared), ratio)
+            ratio = tf.where(mode.frozen, _filled_like(1.0, ratio), ratio)
+            result = tf.nn.bias_add(output * ratio, tf.where(mode.frozen, self.bias, bias))
+            self._update(own_mean, variance, mode.frozen)
+            return result
         ratio, bias = tf.where(is_double, ratio, _filled_like(1.0, ratio)), tf.where(is_double, bias, self.bias)
         result, mean, variance = tf.cond(
             mode.single,

@@ -14,23 +14,17 @@ These run in Python, because each of their many trials would take many operation
 results, so that only the first batch of an evaluation takes time.
 """
 
-from typing import Any, Callable, Sequence, Tuple
+from typing import Callable, Sequence, Tuple
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Sum
-from qatviz.quant import function_tables as tables
 from qatviz.quant import int16_kernels
-from qatviz.quant import tie_safe_scales as scales
-from qatviz.quant import tie_safe_sums as sums
-from qatviz.quant.affine import AffineGrid
 from qatviz.quant.exact_sums import SNAP_REACH
-from qatviz.quant.matrix_products import matrix_constants
-from qatviz.quant.softmax_codes import probability_codes
 from qatviz.training.lowering.layers import summed
+from qatviz.training.lowering.python_calls import in_python
 
 
 def whole_units(x: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
@@ -51,7 +45,7 @@ def tie_safe_scales(
     ``weight_scales`` is a vector, the other arguments are scalars.
     """
     given = [input_scale, weight_scales, output_scale, output_zero_point, output_half, wide]
-    return _in_python(scales.tie_safe_scales, given, tf.float32, weight_scales.shape)
+    return in_python("tie_safe_scales", given, tf.float32, weight_scales.shape)
 
 
 def tie_safe_sum_scale(
@@ -66,12 +60,8 @@ def tie_safe_sum_scale(
 
     The arguments of the inputs are vectors, those of the output are scalars.
     """
-
-    def chosen(scales: Any, zero_points: Any, halves: Any, scale: Any, half: Any) -> np.float32:
-        return sums.tie_safe_sum_scale(scales, zero_points, halves, scale, half, op.signs, op.divisor)
-
     given = [input_scales, input_zero_points, input_halves, output_scale, output_half]
-    return _in_python(chosen, given, tf.float32, [])
+    return in_python("tie_safe_sum_scale", given, tf.float32, [], [op.signs, op.divisor])
 
 
 def tie_safe_product_scale(
@@ -79,7 +69,7 @@ def tie_safe_product_scale(
 ) -> tf.Tensor:
     """Call :func:`qatviz.quant.tie_safe_scales.tie_safe_product_scale` in the graph; all arguments are scalars."""
     given = [first, second, output_scale, output_zero_point, output_half]
-    return _in_python(scales.tie_safe_product_scale, given, tf.float32, [])
+    return in_python("tie_safe_product_scale", given, tf.float32, [])
 
 
 def function_table(
@@ -92,12 +82,8 @@ def function_table(
 
     The input and the output each have a scale, a zero point ``[1]`` and ``2**(num_bits - 1)``. ``wide`` is a scalar.
     """
-
-    def table(*numbers: np.ndarray) -> np.ndarray:
-        grids = _grid(*numbers[:3]), _grid(*numbers[3:6])
-        return tables.function_table(layer, *grids, bool(numbers[6])).astype(np.int32)
-
-    return _in_python(table, [*source, *output, wide], tf.int32, [None])
+    given = [*source, *output, wide]
+    return in_python("function_table", given, tf.int32, [None], [layer.to_dict()])
 
 
 def probability_steps(steps: tf.Tensor, source: Sequence[tf.Tensor], output: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -105,25 +91,7 @@ def probability_steps(steps: tf.Tensor, source: Sequence[tf.Tensor], output: Seq
 
     The input and the output each have a scale, a zero point ``[1]`` and ``2**(num_bits - 1)``.
     """
-
-    def probabilities(given: np.ndarray, *numbers: np.ndarray) -> np.ndarray:
-        grids = _grid(*numbers[:3]), _grid(*numbers[3:])
-        found = probability_codes(given + grids[0].zero_point, *grids) - grids[1].zero_point
-        return found.astype(np.int32)
-
-    return _in_python(probabilities, [steps, *source, *output], tf.int32, steps.shape)
-
-
-def _in_python(function: Callable[..., np.ndarray], given: Sequence[tf.Tensor], dtype: tf.DType, shape: Any) -> Any:
-    """Return the tensor of this type and shape that a Python function, without side effects, returns."""
-    found = tf.py_func(function, given, dtype, stateful=False)
-    found.set_shape(shape)
-    return found
-
-
-def _grid(scale: np.ndarray, zero_point: np.ndarray, half: np.ndarray) -> AffineGrid:
-    """Return the grid with this scale, zero point ``[1]`` and ``2**(num_bits - 1)``."""
-    return AffineGrid(np.float32(scale), np.int32(zero_point[0]), int(half).bit_length(), False)
+    return in_python("probabilities", [steps, *source, *output], tf.int32, steps.shape)
 
 
 def snap_to_exact_code(
@@ -199,12 +167,8 @@ def int16_sum(
     terms: Sequence[tf.Tensor], input_scales: Sequence[tf.Tensor], output_scale: tf.Tensor, op: Sum
 ) -> tf.Tensor:
     """Return the code, int64, of a sum of codes (float64) as TFLite's int16 kernels compute it."""
-    constants = _in_python(
-        lambda *scales: np.stack(int16_kernels.sum_constants(scales[:-1], scales[-1])),
-        [*input_scales, op.divisor * output_scale],
-        tf.int64,
-        [2, len(terms) + 1],
-    )
+    given = [*input_scales, op.divisor * output_scale]
+    constants = in_python("sum_constants", given, tf.int64, [2, len(terms) + 1])
     multipliers, shifts = (tf.unstack(row, num=len(terms) + 1) for row in tf.unstack(constants, num=2))
     parts = [_rounded_twice(tf.cast(term, tf.int64), *by) for term, *by in zip(terms, multipliers, shifts)]
     return _rounded_twice(summed(op, parts), multipliers[-1], shifts[-1])
@@ -214,12 +178,7 @@ def int16_product(
     product: tf.Tensor, first_scale: tf.Tensor, second_scale: tf.Tensor, output_scale: tf.Tensor
 ) -> tf.Tensor:
     """Return the code, int64, of a ``product`` of two codes (float64) as TFLite's int16 kernel computes it."""
-    constants = _in_python(
-        lambda *scales: np.stack(int16_kernels.product_constants(*scales)),
-        [first_scale, second_scale, output_scale],
-        tf.int64,
-        [2, 1],
-    )
+    constants = in_python("product_constants", [first_scale, second_scale, output_scale], tf.int64, [2, 1])
     return _rounded_twice(tf.cast(product, tf.int64), constants[0, 0], constants[1, 0])
 
 
@@ -228,13 +187,7 @@ def matrix_code(sums: tf.Tensor, scales: Sequence[tf.Tensor], factor: float) -> 
 
     The ``scales`` are those of both inputs and of the output.
     """
-    constants = tf.py_func(
-        lambda first, second, output: np.stack(matrix_constants(first, second, output, factor)),
-        list(scales),
-        tf.int64,
-        stateful=False,
-    )
-    constants.set_shape([2, 1])
+    constants = in_python("matrix_constants", list(scales), tf.int64, [2, 1], [factor])
     return _rounded_twice(tf.cast(sums, tf.int64), constants[0, 0], constants[1, 0])
 
 

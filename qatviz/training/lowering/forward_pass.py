@@ -10,10 +10,10 @@ from qatviz.network.graph import WITH_WEIGHTS, Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.gradients import TrainingRounding
 from qatviz.quant.live import LiveQuantizers, Modes
-from qatviz.training.lowering.batch_norm import BatchNormMode, FoldedBatchNorm
+from qatviz.training.lowering.batch_norm import BatchNormMode, FoldedBatchNorm, Moments
 from qatviz.training.lowering.evaluation import EvaluationLowering
 from qatviz.training.lowering.layers import LayerLowering, Parameters
-from qatviz.training.lowering.training import TrainingLowering
+from qatviz.training.lowering.training import BatchPart, TrainingLowering
 from qatviz.training.variables import scope_name
 
 
@@ -55,6 +55,7 @@ def lower(
     fixed: Collection[str] = (),
     strength: Optional[tf.Tensor] = None,
     single_convolution: Optional[tf.Tensor] = None,
+    part: Optional[BatchPart] = None,
 ) -> Lowered:
     """Build the forward pass.
 
@@ -82,6 +83,8 @@ def lower(
         float32 scalar, for training: strength of quantization (:mod:`qatviz.quant.gradients`).
     single_convolution : tf.Tensor, optional
         bool scalar, for training: layers with batch norm convolve once, see :mod:`.batch_norm`.
+    part : BatchPart, optional
+        The part of the batch that ``images`` are, for training with several towers.
 
     Raises
     ------
@@ -95,13 +98,15 @@ def lower(
         frozen = tf.logical_or(freeze_batch_norm, is_fixed) if any(is_fixed) else freeze_batch_norm
         rows = BatchNormMode.of(frozen, single_convolution).each(len(normed))
         modes_of_norms = {unit.name: mode for unit, mode in zip(normed, rows)}
-    batch_norms = folded_batch_norms(plan, parameters, modes_of_norms)
+    batch_norms = folded_batch_norms(plan, parameters, modes_of_norms, part.moments if part is not None else None)
     sources = float_weights(network, plan, parameters, batch_norms)
     methods = None if strength is None or dropout_seed is None else TrainingRounding(strength, dropout_seed)
     quantizers = LiveQuantizers(plan, state, sources, modes, methods)
     lowering: LayerLowering
     if training:
-        lowering = TrainingLowering(network, plan, parameters, quantizers, batch_norms, dropout_seed=dropout_seed)
+        lowering = TrainingLowering(
+            network, plan, parameters, quantizers, batch_norms, dropout_seed=dropout_seed, part=part
+        )
     else:
         lowering = EvaluationLowering(network, plan, parameters, quantizers, batch_norms)
     outputs = lowered_outputs(images, lowering)
@@ -113,17 +118,20 @@ def lower(
 
 
 def folded_batch_norms(
-    plan: QuantizationPlan, parameters: Parameters, modes: Mapping[str, BatchNormMode]
+    plan: QuantizationPlan,
+    parameters: Parameters,
+    modes: Mapping[str, BatchNormMode],
+    moments: Optional[Moments] = None,
 ) -> Dict[str, FoldedBatchNorm]:
     """Return the folded batch norm of each unit that has one; units that share all of its parameters share it.
 
-    ``modes`` has the mode of each unit in training.
+    ``modes`` has the mode of each unit in training; all have the same ``moments``.
     """
     batch_norms: Dict[str, FoldedBatchNorm] = {}
     for unit in plan.units:
         if unit.batch_norm is not None:
             shared = batch_norms.get(unit.op.owner)
-            batch_norms[unit.name] = shared or FoldedBatchNorm(unit, parameters, modes.get(unit.name))
+            batch_norms[unit.name] = shared or FoldedBatchNorm(unit, parameters, modes.get(unit.name), moments)
     return batch_norms
 
 

@@ -6,23 +6,45 @@ grid is far smaller than the update of a training step.
 
 # A separate module, as the counterpart of evaluation.py.
 
-from typing import Any, List, Optional, cast
+from typing import Any, List, NamedTuple, Optional, cast
 
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.layers import Dropout
 from qatviz.network.plan import Unit
 from qatviz.quant.bias_grid import with_rounded_bias
-from qatviz.training.lowering.batch_norm import Operation, Quantizer
+from qatviz.training.lowering.batch_norm import Moments, Operation, Quantizer
 from qatviz.training.lowering.layers import LayerLowering
 
 
-class TrainingLowering(LayerLowering):
-    """Lowering of layers for training; ``dropout_seed`` (int32 ``[2]``) determines the dropped units."""
+class BatchPart(NamedTuple):
+    """Consecutive examples of a batch, of which a tower computes the forward pass.
 
-    def __init__(self, *arguments: Any, dropout_seed: Optional[tf.Tensor]):
+    Attributes
+    ----------
+    start, stop : int
+        The first example, and the one after the last.
+    size : int
+        Number of examples of the whole batch.
+    moments : callable, optional
+        That of :class:`qatviz.training.lowering.batch_norm.FoldedBatchNorm`; None: batch norm uses those of the part.
+    """
+
+    start: int
+    stop: int
+    size: int
+    moments: Optional[Moments] = None
+
+
+class TrainingLowering(LayerLowering):
+    """Lowering of layers for training; ``dropout_seed`` (int32 ``[2]``) determines the dropped units.
+
+    An example of a ``part`` drops the same units as it would in the whole batch.
+    """
+
+    def __init__(self, *arguments: Any, dropout_seed: Optional[tf.Tensor], part: Optional[BatchPart] = None):
         super().__init__(*arguments)
-        self._dropout_seed = dropout_seed
+        self._dropout_seed, self._part = dropout_seed, part
 
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
         bias = self.parameters.get(unit.bias)
@@ -73,6 +95,11 @@ class TrainingLowering(LayerLowering):
         shape = tf.shape(inputs[0])
         if op.shared_axes:
             shape = tf.stack([1 if axis - 1 in op.shared_axes else shape[axis] for axis in range(inputs[0].shape.rank)])
+        part = self._part
+        if part is not None:
+            shape = tf.concat([[part.size], shape[1:]], 0)
         noise = tf.random.stateless_uniform(shape, tf.add(self._dropout_seed, [position, 0]))
+        if part is not None:
+            noise = noise[part.start : part.stop]
         keep = tf.cast(noise >= rate, tf.float32) / (1.0 - rate)
         return inputs[0] * keep

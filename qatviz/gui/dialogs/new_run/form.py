@@ -51,9 +51,11 @@ from qatviz.scaling import (
     STANDARD_HELP,
     STANDARD_LABEL,
 )
-from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
+from qatviz.session.request import NewRunRequest, names_model, stem_of
+from qatviz.session.request_json import NO_LIMIT
 from qatviz.setting_declaration import Setting
-from qatviz.settings import OPTIMIZERS, START_SETTINGS, run_settings_for
+from qatviz.settings import OPTIMIZERS, run_settings_for
+from qatviz.start_settings import START_SETTINGS
 from qatviz.task import TASK_HELP, TASK_TEXTS
 
 _RUN_NUMBERS = {"learning_rate": LEARNING_RATE, **SCHEDULE_NUMBERS, **AUGMENTATION_NUMBERS}
@@ -139,6 +141,9 @@ class NewRunForm(QtWidgets.QWidget):
         self.augment_flip.setToolTip(FLIP.help)
         self.rates = RateCurve(self._theme)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
+        self.workers = QtWidgets.QLineEdit()
+        self.workers.setPlaceholderText("None; or HOST:PORT, HOST:PORT, …")
+        self.workers.setToolTip("Processes `qatviz worker`, also on other machines, that share each batch")
         self.steps, self.out = StepsField(), OutField(self._settings, self._launcher)
         widgets: Dict[str, QtWidgets.QWidget] = {**self.numbers, **self.data_options.widgets}
         widgets.update({name: getattr(self, name) for name in LABELS if name not in widgets})
@@ -157,6 +162,7 @@ class NewRunForm(QtWidgets.QWidget):
             "optimizer",
             "lr_schedule",
             "augment_flip",
+            "workers",
         ):
             widgets[name].setAccessibleName(LABELS[name])
 
@@ -193,7 +199,8 @@ class NewRunForm(QtWidgets.QWidget):
             getattr(self, name).currentIndexChanged.connect(lambda _: self.changed.emit())
         self.heads.changed.connect(self.changed)
         self.changed.connect(self._show_schedule)
-        self.class_weights.textChanged.connect(lambda _: self.changed.emit())
+        for line in (self.class_weights, self.workers):
+            line.textChanged.connect(lambda _: self.changed.emit())
         for editor in self.numbers.values():
             editor.edited.connect(lambda _: self.changed.emit())
         for name, box in self.boxes().items():
@@ -229,6 +236,7 @@ class NewRunForm(QtWidgets.QWidget):
             optimizer=self.optimizer.currentData(),
             steps=NO_LIMIT if steps is None else steps,
             run=run_settings_for(self.optimizer.currentData(), {**run, **self._run_words()}),
+            workers=self.workers.text().strip(),
             out=self.out.out(),
             **({"heads": self.heads.choices} if self.heads.outputs else learned),
             **numbers,
@@ -334,6 +342,7 @@ class NewRunForm(QtWidgets.QWidget):
         }
         for name, value in values.items():
             self._settings.setValue("new_run/" + name, str(value))
+        self._settings.setValue("new_run/workers", wanted.workers)
         self._settings.setValue("new_run/weights", wanted.model_weights or "")
         self._settings.setValue("new_run/task", self.task.currentData())
         self._settings.setValue("new_run/scaling", wanted.scaling or _INFERRED)
@@ -366,6 +375,7 @@ class NewRunForm(QtWidgets.QWidget):
             for value in (getattr(first, name) or _INFERRED, self._settings.value("new_run/" + name, "")):
                 _choose(getattr(self, name), value)
         self.data.set_text(self._settings.value("new_run/data", first.data))
+        self.workers.setText(str(self._settings.value("new_run/workers", "")))
         self.data_options.set_text(str(self._settings.value("new_run/data_options", "{}")))
         for name, editor in self.numbers.items():
             editor.set_values([self._remembered(name, _NUMBERS[name])])

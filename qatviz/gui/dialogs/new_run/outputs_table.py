@@ -9,7 +9,7 @@ from qatviz.heads import CLASS_WEIGHTS, LOSS, LOSS_WEIGHT, METRIC, TASK
 from qatviz.losses import AUTOMATIC, LOSSES
 from qatviz.metric import METRICS
 from qatviz.own_functions import is_function
-from qatviz.settings import START_SETTINGS
+from qatviz.start_settings import START_SETTINGS
 from qatviz.task import TASK_HELP, TASK_TEXTS
 
 #: Text of the choice that leaves a property to data and task.

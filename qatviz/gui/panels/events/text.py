@@ -19,7 +19,7 @@ _CHANGES = (
     events.NonFinite,
 )
 #: Events that every filter shows.
-_ERRORS = (events.Failed, events.NonFinite, events.RecordFailed)
+_ERRORS = (events.Failed, events.NonFinite, events.WorkersLost, events.RecordFailed)
 #: Maximum number of changes or tensors in a tooltip.
 _IN_TOOLTIP = 20
 #: Modes of evaluation, in the order of the details.
@@ -47,6 +47,8 @@ _MARKS = {
     events.Planned: Mark("▸", "muted"),
     events.StoppedEarly: Mark("▸", "good"),
     events.NonFinite: Mark("▲", "bad"),
+    events.WorkersLost: Mark("▲", "bad"),
+    events.WorkersBack: Mark("▶", "good"),
     events.RecordFailed: Mark("▲", "bad"),
     events.Finished: Mark("■", "good"),
     events.Stopped: Mark("■", "muted"),

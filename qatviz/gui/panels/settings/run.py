@@ -22,8 +22,9 @@ from qatviz.metric import METRICS
 from qatviz.presentation.score_texts import lead_of
 from qatviz.protocol import events
 from qatviz.protocol.commands import Command, Evaluate, SaveCheckpoint, SetSteps
-from qatviz.settings import OPTIMIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS
+from qatviz.settings import OPTIMIZER_SETTINGS, RUN_SETTINGS
 from qatviz.settings import RUN as RUN_PREFIX
+from qatviz.start_settings import START_SETTINGS
 from qatviz.task import REGRESSION
 
 #: Delay (ms) before an edited number of total steps is sent: each command is an event of the run.

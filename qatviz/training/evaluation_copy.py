@@ -1,0 +1,150 @@
+"""The copy of a network that is evaluated: its own variables, scores of held-out examples, and snapshots.
+
+It is in inference form, and its variables are set to the live values by :attr:`EvaluationCopy.publish`: an evaluation
+can thus be spread over many training steps, yet apply to one state.
+"""
+
+from typing import Any, Dict, List, Sequence, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.network.graph import Network
+from qatviz.network.plan import QuantizationPlan
+from qatviz.quant import live_state, oscillation
+from qatviz.quant.live import LiveQuantizers, Modes
+from qatviz.settings import WEIGHTS
+from qatviz.training import probes
+from qatviz.training.distillation import SETTINGS
+from qatviz.training.graph_data import TEST, GraphData
+from qatviz.training.heads import GraphHeads
+from qatviz.training.lowering.forward_pass import lower
+from qatviz.training.oscillation import OscillationProbe
+from qatviz.training.spread_evaluation import spread_evaluation
+from qatviz.training.towers import Tower
+from qatviz.training.variables import Loader, StateVariable
+
+Variables = Dict[str, StateVariable]
+
+#: Number of held-out examples measured by snapshots: always the first ones, so that snapshots can be compared.
+SNAPSHOT_EXAMPLES = 32
+#: Variables that evaluations do not read, besides those of the optimizer, whose names contain "|".
+_UNUSED = {"hyper", "trained", "round_biases", "single_convolution", SETTINGS, *live_state.TRAINING_ONLY}
+
+
+class EvaluationCopy:
+    """Evaluation copy of a network, in the default graph.
+
+    Parameters
+    ----------
+    network : Network
+    plan : QuantizationPlan
+    data : GraphData
+    heads : GraphHeads
+    live : dict of str to StateVariable
+        Variables of the run by name.
+    values : dict of str to tf.Tensor
+        Their values.
+    towers : sequence of Tower
+        Towers that share evaluations; none: one device.
+    tower_data : sequence of dict of str to StateVariable
+        Data on the device of each tower.
+
+    Attributes
+    ----------
+    publish, republish, enable : tf.Operation
+        Set the copy to the live values, to those fed to ``republish_feeds``, and its ``enabled`` to the fed one.
+    published : list of tf.Tensor
+        Values of the copy, in the order of ``republish_feeds``.
+    feeds : list of tf.Tensor
+        Placeholders of the indices of held-out examples, of :attr:`modes` and of the data.
+    images : tf.Tensor
+        The examples.
+    modes : Modes
+    outputs : tuple of tf.Tensor
+    scores : list of tf.Tensor
+        See :meth:`.GraphHeads.scores`.
+    loss : tf.Tensor
+        Mean loss, without smoothing and weights.
+    spread : SpreadEvaluation or None
+        Evaluation on all towers.
+    snapshot : list
+        Fetches of a snapshot, for :meth:`by_tensor`; they also remember the codes of weights.
+    oscillation : list of tf.Tensor
+        The arrays of :class:`.OscillationArrays`.
+    sources : dict of str to tf.Tensor
+        Tensors that snapshots measure, before quantization, by name.
+    forget : tf.Operation
+        Makes the next snapshot compare its codes to none.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        plan: QuantizationPlan,
+        data: GraphData,
+        heads: GraphHeads,
+        live: Variables,
+        values: Dict[str, tf.Tensor],
+        towers: Sequence[Tower],
+        tower_data: Sequence[Variables],
+    ):
+        self._plan, self._data = plan, data
+        live = {name: variable for name, variable in live.items() if name not in _UNUSED and "|" not in name}
+        copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
+        self.publish = tf.group(*[copies[name].assign(values[name]) for name in live])
+        self.enable = copies["enabled"].assign(live["enabled"].feed)
+        self.republish = tf.group(*[copies[name].assign(live[name].feed) for name in live])
+        self.republish_feeds = [variable.feed for variable in live.values()]
+        indices = tf.placeholder(tf.int32, [None], "indices")
+        self.modes = Modes(tf.placeholder(tf.bool, [], "weights"), tf.placeholder(tf.bool, [], "activations"))
+        self.images = data.examples(TEST, indices)
+        own = {name: variable.read() for name, variable in copies.items()}
+        self.published = list(own.values())
+        lowered = lower(network, plan, self.images, own, own, training=False, modes=self.modes)
+        self.outputs = lowered.outputs
+        self.feeds = [indices, self.modes.weights, self.modes.activations, *data.feeds(TEST)]
+        labels = data.labels(TEST, indices)
+        self.scores = heads.scores(lowered.outputs, labels)
+        self.loss = heads.total(heads.losses(lowered.outputs, labels))
+        edges = self._build_snapshot(lowered.quantizers)
+        levels, frequency = own[oscillation.FROZEN_LEVELS], values["oscillation_frequency"]
+        self.oscillation: List[tf.Tensor] = OscillationProbe(lowered.quantizers, edges, levels, frequency).fetches
+        self.spread = spread_evaluation(
+            (network, plan, data, heads), own, self.modes, (indices, lowered.outputs), towers, tower_data
+        )
+
+    def by_tensor(self, flat: List[np.ndarray]) -> List[probes.SnapshotTensors]:
+        """Return the results of :attr:`snapshot` in the order of the plan."""
+        size = len(probes.SnapshotTensors._fields)
+        return [probes.SnapshotTensors(*flat[i * size : (i + 1) * size]) for i in range(len(self._plan.tensors))]
+
+    def snapshot_inputs(self) -> Tuple[Any, ...]:
+        """Return the values of :attr:`feeds` for a snapshot."""
+        indices = np.arange(min(SNAPSHOT_EXAMPLES, self._data.num_held_out), dtype=np.int32)
+        return (indices, True, True, *self._data.values(TEST, indices))
+
+    def clear_codes(self, session: tf.Session) -> None:
+        """Set the codes that snapshots remember to none."""
+        zeros = {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
+        self._load_codes(session, zeros)
+
+    def _build_snapshot(self, quantizers: LiveQuantizers) -> List[tf.Tensor]:
+        """Return the outer edges of the histogram of each weight tensor."""
+        previous = {
+            tensor.name: StateVariable(
+                "codes_" + tensor.name, np.int32, (tensor.parameters // tensor.num_channels, tensor.num_channels)
+            )
+            for tensor in self._plan.tensors
+            if tensor.kind == WEIGHTS
+        }
+        known = StateVariable("codes_known", bool, ())
+        probe = probes.SnapshotProbe(quantizers, previous, known)
+        self.snapshot = [field for fetch in probe.fetches for field in fetch] + [tf.group(*probe.remember)]
+        self.forget = probe.forget
+        self.sources = probe.sources
+        self._code_variables = dict(previous, known=known)
+        self._load_codes = Loader(self._code_variables, self._code_variables)
+        edges = {tensor.name: fetch.edges for tensor, fetch in zip(self._plan.tensors, probe.fetches)}
+        positions = quantizers.positions
+        return [edges[positions.leaders[group].name] for group in positions.weights]

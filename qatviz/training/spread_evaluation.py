@@ -1,0 +1,97 @@
+"""Evaluation of held-out examples on all workers: each computes the outputs of some of them.
+
+Their scores are computed from all outputs on the first worker, as if it had computed these alone.
+"""
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.network.graph import Network
+from qatviz.network.plan import QuantizationPlan
+from qatviz.quant.live import Modes
+from qatviz.quant.oscillation import FROZEN_LEVELS
+from qatviz.training.graph_data import TEST, GraphData
+from qatviz.training.heads import GraphHeads
+from qatviz.training.lowering.forward_pass import lower
+from qatviz.training.towers import Packed, SentLevels, Tower
+from qatviz.training.variables import StateVariable
+
+Parts = Tuple[Network, QuantizationPlan, GraphData, GraphHeads]
+
+
+class SpreadEvaluation:
+    """Copies of the evaluated network on devices, one for each.
+
+    Parameters
+    ----------
+    parts : (Network, QuantizationPlan, GraphData, GraphHeads)
+        With data in memory.
+    published : dict of str to tf.Tensor
+        Values of the state that is evaluated.
+    modes : Modes
+    first : (tf.Tensor, sequence of tf.Tensor)
+        Indices of the copy on the first device, and its outputs.
+    towers : sequence of Tower
+        A tower of each device, that of the first one first.
+    tower_data : sequence of dict of str to StateVariable
+        Data of each of them.
+
+    Attributes
+    ----------
+    fetch : list of tf.Tensor
+        Scores of all examples, see :meth:`.GraphHeads.scores`.
+    feeds : list of tf.Tensor
+        Placeholders of the values that :meth:`fed` returns.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        published: Dict[str, tf.Tensor],
+        modes: Modes,
+        first: Tuple[tf.Tensor, Sequence[tf.Tensor]],
+        towers: Sequence[Tower],
+        tower_data: Sequence[Dict[str, StateVariable]],
+    ):
+        network, plan, data, heads = parts
+        sent = {name: value for name, value in published.items() if name != FROZEN_LEVELS}
+        packed = Packed({**sent, **{f"mode {name}": value for name, value in modes._asdict().items()}})
+        levels = SentLevels(published)
+        indices, outputs = [first[0]], [first[1]]
+        for number, (tower, variables) in enumerate(zip(towers[1:], tower_data[1:]), 1):
+            indices.append(tf.placeholder(tf.int32, [None], f"indices_{number}"))
+            with tf.device(tower.data_device):
+                images = data.part(variables, slice(None)).examples(TEST, indices[-1])
+            with tf.device(tower.device), tf.name_scope(f"copy_{number}"):
+                values = {**packed.unpacked(packed.received()), **levels.received()}
+                own = Modes(*[values.pop(f"mode {name}") for name in Modes._fields])
+                lowered = lower(network, plan, images, values, values, training=False, modes=own)
+            outputs.append(lowered.outputs)
+        self.number = len(indices)
+        together = [tf.concat(own, 0) for own in zip(*outputs)]
+        self.fetch: List[tf.Tensor] = heads.scores(together, data.labels(TEST, tf.concat(indices, 0)))
+        self.feeds = [*modes, *indices]
+
+    def fed(self, indices: np.ndarray, weights: bool, activations: bool) -> Tuple[Any, ...]:
+        """Return the values of :attr:`feeds` for examples ``indices``, at least one for each device."""
+        return (weights, activations, *np.array_split(indices, self.number))
+
+
+def spread_evaluation(
+    parts: Parts,
+    published: Dict[str, tf.Tensor],
+    modes: Modes,
+    first: Tuple[tf.Tensor, Sequence[tf.Tensor]],
+    towers: Sequence[Tower],
+    tower_data: Sequence[Dict[str, StateVariable]],
+) -> Optional[SpreadEvaluation]:
+    """Return the spread evaluation; None for one device, or for data that is not in memory.
+
+    The other arguments are those of :class:`SpreadEvaluation`, with all towers.
+    """
+    number = len({tower.device for tower in towers})
+    if number < 2 or parts[2].is_streamed:
+        return None
+    return SpreadEvaluation(parts, published, modes, first, towers[:number], tower_data[:number])
