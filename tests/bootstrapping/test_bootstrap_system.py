@@ -130,10 +130,22 @@ def test_missing_packages_are_listed_and_installed_at_once(programs, monkeypatch
     monkeypatch.setattr(system.os, "geteuid", lambda: 0)
     monkeypatch.setattr(system, "missing_libraries", lambda: ["libGL.so.1"])
     monkeypatch.setattr(system, "has_ssh_server", lambda: False)
+    monkeypatch.setattr(system, "starts_services", lambda: False)
     programs("apt-get")
     assert install_missing_libraries(for_tests=True)
     assert "Qt's libGL.so.1, Xvfb, the OpenSSH server" in capfd.readouterr().err
     assert programs.calls() == ["apt-get install -y --no-install-recommends libgl1 openssh-server xvfb"]
+
+
+def test_no_server_is_installed_that_would_be_started(programs, monkeypatch, capfd):
+    monkeypatch.setattr(system.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(system, "missing_libraries", list)
+    monkeypatch.setattr(system, "has_ssh_server", lambda: False)
+    monkeypatch.setattr(system, "starts_services", lambda: True)
+    programs("apt-get")
+    assert install_missing_libraries(for_tests=True)
+    assert programs.calls() == ["apt-get install -y --no-install-recommends xvfb"]
+    assert "tests over ssh are skipped" in capfd.readouterr().err
 
 
 def test_if_nothing_is_missing_nothing_is_installed(programs, monkeypatch, capfd):
