@@ -117,6 +117,7 @@ def test_every_kind_of_event_has_its_own_mark_and_text(kind, context):
         "checkpoint": "before-1",
         "best_step": 2,
         "waited": 4,
+        "workers": ("127.0.0.1:2222",),
         "notes": ("2 pairs of layers equalized", "statistics stay"),
     }
     reasons = {
