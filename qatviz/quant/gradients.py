@@ -28,6 +28,7 @@ import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.quant.constants import shared_constant
+from qatviz.quant.graph_function import graph_function
 from qatviz.quant.grid import ChannelGrid, Grid, channel_grid
 from qatviz.quant.live_maps import CODED, TANH_MAP, MapRanges
 from qatviz.quant.live_state import Layout
@@ -227,9 +228,7 @@ _ANY, _SCALAR = tf.TensorSpec(None, tf.float32), tf.TensorSpec([], tf.float32)
 _SIGNATURE = [_ANY] * 6 + [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float64, tf.bool, tf.float32)]
 
 
-@tf.function(  # type: ignore[misc]  # untyped decorator
-    autograph=False, input_signature=[*_SIGNATURE, tf.TensorSpec([2], tf.int32)]
-)
+@graph_function([*_SIGNATURE, tf.TensorSpec([2], tf.int32)])
 def _rounded(
     w: tf.Tensor,
     minimum: tf.Tensor,
@@ -273,9 +272,7 @@ def _rounded(
     return clipped, values, slope, distance
 
 
-@tf.function(  # type: ignore[misc]  # untyped decorator
-    autograph=False, input_signature=[_ANY, _ANY, _ANY, _SCALAR, _SCALAR]
-)
+@graph_function([_ANY, _ANY, _ANY, _SCALAR, _SCALAR])
 def _scaled(
     gradient: tf.Tensor, slope: tf.Tensor, distance: tf.Tensor, strength: tf.Tensor, scaling: tf.Tensor
 ) -> tf.Tensor:

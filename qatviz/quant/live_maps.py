@@ -11,6 +11,7 @@ from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.network.plan import QuantizedTensor
 from qatviz.quant.constants import shared_constant
+from qatviz.quant.graph_function import graph_function
 from qatviz.quant.weight_maps import BINARY_THRESHOLD, MAPS, TERNARY_THRESHOLD
 from qatviz.settings import TANH, TERNARY
 
@@ -131,9 +132,7 @@ def _mapped_ends(
 _VECTOR = tf.TensorSpec(None, tf.float32)
 
 
-@tf.function(  # type: ignore[misc]  # untyped decorator
-    autograph=False, input_signature=[_VECTOR, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)]
-)
+@graph_function([_VECTOR, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)])
 def _statistics(w: tf.Tensor, num_channels: tf.Tensor, which: tf.Tensor) -> Tuple[tf.Tensor, ...]:
     """Return threshold and scale of a tensor, ``[]``, and those of each channel, as in ``threshold_and_scale``."""
     columns = tf.reshape(w, [-1, num_channels])

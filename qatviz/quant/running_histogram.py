@@ -13,6 +13,7 @@ from typing import NamedTuple, Tuple
 
 import tensorflow.compat.v1 as tf
 
+from qatviz.quant.graph_function import graph_function
 from qatviz.quant.histogram_ranges import LARGEST_BOUND, NUM_BINS, SMALLEST_BOUND
 
 #: Largest number of values of a tensor counted in a training step, evenly spaced, from a start that changes each step.
@@ -34,10 +35,7 @@ _SIGNATURE = [tf.TensorSpec([NUM_BINS], tf.float32)] + [tf.TensorSpec([], tf.flo
 
 
 # A single function in the graph, called for each tensor: otherwise a large network would take long to build.
-@tf.function(  # type: ignore[misc]  # untyped decorator
-    autograph=False,
-    input_signature=[*_SIGNATURE, tf.TensorSpec(None, tf.float32), *[tf.TensorSpec([], tf.int32)] * 2],
-)
+@graph_function([*_SIGNATURE, tf.TensorSpec(None, tf.float32), *[tf.TensorSpec([], tf.int32)] * 2])
 def extended(
     counts: tf.Tensor, zeros: tf.Tensor, bound: tf.Tensor, x: tf.Tensor, zero_bin: tf.Tensor, step: tf.Tensor
 ) -> Tuple[tf.Tensor, ...]:

@@ -380,6 +380,7 @@ class TrainingGraph:
         """Release the session; the graph can no longer be used."""
         self._session.close()
         self._data.close()
+        vars(self._graph).clear()  # TensorFlow's caches of functions keep the graph, so that its operations would stay
 
     def load_data(self, dataset: Dataset) -> None:
         """Set the data to that of another data set with arrays of the same types and shapes."""

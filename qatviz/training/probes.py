@@ -15,6 +15,7 @@ from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.snapshots import MOST_DISTINCT, STEP_SAMPLE
 from qatviz.quant.constants import all_axes, shared_constant
 from qatviz.quant.fake_quant import Quantized
+from qatviz.quant.graph_function import graph_function
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.measures import CLIPPED_BEYOND
 from qatviz.settings import WEIGHTS
@@ -155,7 +156,7 @@ _SIGNATURE += [tf.TensorSpec([None], dtype) for dtype in (tf.float32, tf.int32)]
 _SIGNATURE += [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.bool, tf.int32)]
 
 
-@tf.function(autograph=False, input_signature=_SIGNATURE)  # type: ignore[misc]  # untyped decorator
+@graph_function(_SIGNATURE)
 def _measured(
     values: tf.Tensor,
     source: tf.Tensor,
