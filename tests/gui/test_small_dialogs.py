@@ -78,7 +78,7 @@ def test_no_key_needs_scrolling_in_the_list_of_shortcuts(window, app, size, scal
     dialog.pages.setCurrentRow(0)
     dialog.show()
     app.processEvents()
-    assert scale == 2.0 or size == (900, 600) or dialog.pages.currentItem().text() == ALL
+    assert scale == 2.0 or size != (1920, 1080) or dialog.pages.currentItem().text() == ALL
     first = dialog.pages.currentRow()
     assert first <= 1
     for page in [first, *range(1, dialog.pages.count())]:

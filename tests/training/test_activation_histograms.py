@@ -17,7 +17,7 @@ from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.commands import ChangeSettings, SaveCheckpoint, Undo
 from qatviz.protocol.run_state import RunState
 from qatviz.quant.histogram_ranges import histogram_of, range_in
-from qatviz.quant.live_state import HISTOGRAMS
+from qatviz.quant.live_state import HISTOGRAMS, RANGES
 from qatviz.settings import HISTOGRAM_METHODS, KL, MSE, PERCENTILE
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import Run
@@ -107,7 +107,7 @@ def test_steps_run_no_operation_of_histograms_unless_a_tensor_uses_one(graphs):
         assert not stepper.graph._callables and set(stepper.graph._steps) == steps
         stepper.change(("logits.activations.range_method", MSE))
         stepper.step(1)
-        assert sorted(stepper.graph._callables) == ["collect", "read_histograms"]
+        assert sorted(stepper.graph._callables) == ["collect", " ".join((*HISTOGRAMS, *RANGES))]
         (added,) = set(stepper.graph._steps) - steps
         assert added.parts == {COLLECT}
         stepper.graph._callables.update(known)
