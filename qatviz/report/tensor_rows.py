@@ -167,6 +167,10 @@ COLUMNS = (
 )
 
 
+#: Columns that are omitted where no weights were tracked.
+TRACKED = ("oscillating", "frozen_weights")
+
+
 def sizes(rows: Sequence[TensorRow]) -> Tuple[float, float, float]:
     """Return the size of all weights in bytes, their size in float32, and mean bits per weight (NaN without any)."""
     parameters = sum(row.tensor.parameters for row in rows)

@@ -2,6 +2,8 @@
 
 from typing import List, Optional, Sequence
 
+import numpy as np
+
 from qatviz.analysis.verdict import LEVEL_KEY
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text, count, shape_text
@@ -13,7 +15,7 @@ from qatviz.report.network_picture import network_picture
 from qatviz.report.run_data import RunData
 from qatviz.report.sections import anchor, tensor_name
 from qatviz.report.tables import Cell, Head, Row, facts, folded, scrolling, table
-from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, TensorRow, sizes
+from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, TRACKED, TensorRow, sizes
 
 _KEY = f"{LEVEL_KEY}. Verdicts are rules of thumb for where to look first; what counts is the result on held-out data."
 
@@ -22,19 +24,20 @@ def tensor_table(run: RunData, rows: Sequence[TensorRow], are_linked: bool = Tru
     """Return the table of all tensors with their verdicts, linked to their details."""
     now, in_float, mean_bits = sizes(rows)
     when = "settings only, no histograms yet" if run.last is None else f"after step {run.last.step:,}"
+    columns = [c for c in COLUMNS if c.key not in TRACKED or np.isfinite([row.measures[c.key] for row in rows]).any()]
     heads = (
         [
             Head("Tensor", "Layer, and its weights or its activations (output)"),
             Head("", "Verdict"),
         ]
-        + [Head(c.header, c.about, c.is_number) for c in COLUMNS]
+        + [Head(c.header, c.about, c.is_number) for c in columns]
         + [Head("Verdict")]
     )
     shown: List[Row] = [
         [
             tensor_name(run, row.tensor.name, are_linked),
             _symbol(row),
-            *(Cell(c.text(row), _level_style(row, c.key)) for c in COLUMNS),
+            *(Cell(c.text(row), _level_style(row, c.key)) for c in columns),
             row.advice,
         ]
         for row in rows
@@ -49,7 +52,7 @@ def tensor_table(run: RunData, rows: Sequence[TensorRow], are_linked: bool = Tru
         table(f"All quantized tensors, {when}", heads, shown, "tensors"),
         element("p", total),
         element("p", _KEY),
-        folded("Meaning of the columns", facts([(c.header, c.about) for c in COLUMNS])),
+        folded("Meaning of the columns", facts([(c.header, c.about) for c in columns])),
     )
 
 

@@ -54,7 +54,7 @@ def test_settings_that_are_not_allowed_are_refused_before_training(base):
         ab_plan(fork, (), ("conv.weights.num_bits=3",))
     assert refused.value.field == "b"
     with pytest.raises(SettingError, match="num_bits"):
-        ab_plan(fork, ("*.weights.num_bits=1",), ())
+        ab_plan(fork, ("*.weights.num_bits=0",), ())
     with pytest.raises(SettingError, match="both sides have the settings of the checkpoint: expected two others"):
         ab_plan(fork, (), ())
 
