@@ -95,7 +95,7 @@ METHODS = {
 }
 #: An independent LSQ in PyTorch (torch_lsq.py), in the Python that this variable names, or the first one on PATH that
 #: has it; for networks whose layers that program knows.
-TORCH, TORCH_PYTHON, TORCH_NETWORKS = "torch_lsq", "QATVIZ_TORCH_PYTHON", ("dscnn", "resnet8")
+TORCH, TORCH_PYTHON, TORCH_NETWORKS = "torch_lsq", "QATVIZ_PYTORCH_PYTHON", ("dscnn", "resnet8")
 NAMES = tuple(
     f"methods/{network}/{method}/{bits}"
     for network in NETWORKS

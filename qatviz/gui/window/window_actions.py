@@ -12,7 +12,7 @@ from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.dialogs.files_there import ask_file, ask_folder
 from qatviz.gui.model.folders import DATA, FIGURES, RECIPES, TENSORBOARD, figures_folder, folder_of_runs, start_folder
 from qatviz.gui.model.new_run import DATA_FILES
-from qatviz.gui.widgets.banner import GOOD
+from qatviz.gui.widgets.banner import GOOD, WARNING
 from qatviz.gui.widgets.controls.number_box import commit_focused_box
 from qatviz.gui.widgets.figures.ask_file import ask_for_file
 from qatviz.gui.widgets.figures.figure import save_csv, save_png
@@ -85,7 +85,10 @@ class WindowActions:
     def steer(self) -> None:
         run = self._window.model.run
         if run is not None:
-            run.ask_to_steer()
+            try:
+                run.ask_to_steer()
+            except QatvizError as error:  # no other window shows it, or not any more
+                self._window.banner.show_message(f"Not asked to steer: {error}", WARNING)
 
     def runs(self) -> None:
         self._records.show_list()
