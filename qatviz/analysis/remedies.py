@@ -9,12 +9,12 @@ from typing import Any, List, Mapping, NamedTuple
 from qatviz.analysis.verdict import GOOD
 from qatviz.metric import METRICS
 from qatviz.network.plan import QuantizedTensor
-from qatviz.settings import MIN_MAX, QUANTIZER_SETTINGS, WEIGHTS, QuantizerSettings
+from qatviz.settings import LEARNED, MIN_MAX, QUANTIZER_SETTINGS, WEIGHTS, QuantizerSettings
 
 #: Freezing threshold that is offered: twice the momentum, as the authors of the method recommend at least.
 FREEZING_THRESHOLD = 0.02
-#: Range method that is offered at few bits, where there is one of this name, and the largest number of few bits.
-LEARNED, FEW_BITS = "learned", 4
+#: Largest number of bits at which a learned range is offered.
+FEW_BITS = 4
 #: Largest loss of the metric at which a change is offered: a fraction of the examples, or relative to an error.
 LARGEST_LOSS = 0.005
 
@@ -71,8 +71,7 @@ def remedies(
     found = []
     if level["oscillating"] > GOOD and not settings.freeze_threshold and not settings.dampening:
         found.append(Remedy("freeze_threshold", FREEZING_THRESHOLD))
-    choices = (QUANTIZER_SETTINGS["range_method"].choices or {})[tensor.kind]
     has_few_bits = settings.num_bits <= FEW_BITS and settings.range_method == MIN_MAX and level["sqnr_db"] > GOOD
-    if LEARNED in choices and tensor.kind == WEIGHTS and has_few_bits and not held:
+    if tensor.kind == WEIGHTS and has_few_bits and not held:
         found.append(Remedy("range_method", LEARNED))
     return found

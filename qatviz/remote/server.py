@@ -1,6 +1,6 @@
 """Server of runs: it prepares, trains and analyses runs on this machine for viewers on any other.
 
-Runs go on without viewers. The server ends when it is told to, or if it is to end when idle, some time after the last
+Runs go on without viewers. The server ends on request, or if it is to end when idle, some time after the last
 viewer has left and the last run has ended.
 """
 
