@@ -20,10 +20,10 @@ from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.quant.constants import all_axes, shared_constant
 from qatviz.quant.fake_quant import Quantized, fake_quantize
 from qatviz.quant.frozen_levels import Frozen, split_levels, with_frozen
-from qatviz.quant.gradients import TrainingRounding, general_forms
+from qatviz.quant.gradients import Rounding, TrainingRounding, general_forms
 from qatviz.quant.grid import ChannelGrid, Grid, GridSpec, channel_grid, choose_grid
 from qatviz.quant.int16_kernels import NARROW_BITS
-from qatviz.quant.live_maps import map_channel_ranges, map_ranges
+from qatviz.quant.live_maps import MapRanges, map_channel_ranges, map_ranges
 from qatviz.quant.live_state import HISTOGRAMS, Layout, layout
 from qatviz.quant.oscillation import FROZEN_LEVELS
 from qatviz.quant.running_histogram import extended
@@ -64,6 +64,9 @@ class LiveQuantizers:
         Switches off whole kinds in evaluations; default: all on.
     training : TrainingRounding, optional
         For training: activates what evaluations do not have, such as stochastic rounding.
+    has_methods : bool
+        If False, nothing is built for maps of weights, other roundings and gradients, frozen weights, and biases on a
+        grid: the settings must not need them.
 
     Attributes
     ----------
@@ -87,8 +90,9 @@ class LiveQuantizers:
         weights: Dict[str, tf.Tensor],
         modes: Optional[Modes] = None,
         training: Optional[TrainingRounding] = None,
+        has_methods: bool = True,
     ):
-        self.plan = plan
+        self.plan, self.has_methods = plan, has_methods
         self.positions: Layout = layout(plan)
         self.quantized: Dict[str, Quantized] = {}
         self._state = state
@@ -104,13 +108,18 @@ class LiveQuantizers:
             self._weight_min = tf.stack([tf.raw_ops.Min(input=w, axis=all_axes(w)) for w in self.sources])
             self._weight_max = tf.stack([tf.raw_ops.Max(input=w, axis=all_axes(w)) for w in self.sources])
             leaders = [self.positions.leaders[group] for group in self.positions.weights]
-            self._map_ranges = map_ranges(state, self.sources, leaders, self._weight_min, self._weight_max)
+            self._map_ranges: Optional[MapRanges] = None
+            if has_methods:
+                self._map_ranges = map_ranges(state, self.sources, leaders, self._weight_min, self._weight_max)
             self.grid = self._whole_grids()
             self._columns = self._unstacked(self.grid)
             self._per_channel = tf.unstack(state["per_channel"], num=len(self.sources))
             self.channel_grid = self._channel_grids()
             self._channel_columns = self._by_weight_tensor(channel_grid(self.channel_grid))
-            self._forms = general_forms(self.positions, state, self.grid, self._all_enabled, self._map_ranges, training)
+            self._forms: Dict[int, Rounding] = {}
+            if self._map_ranges is not None:
+                ranges = self._map_ranges
+                self._forms = general_forms(self.positions, state, self.grid, self._all_enabled, ranges, training)
             self._frozen = self._frozen_weights()
 
     def quantizer(self, name: str, observe: bool = True) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -265,6 +274,7 @@ class LiveQuantizers:
 
     def map_arrays(self) -> Tuple[tf.Tensor, ...]:
         """Return what the maps of weights need: factors ``[W]``, thresholds ``[W]`` and of channels ``[C]``."""
+        assert self._map_ranges is not None, "they are there with methods only"
         ranges = self._map_ranges
         return ranges.factors, ranges.thresholds, ranges.channel_thresholds
 
@@ -326,8 +336,10 @@ class LiveQuantizers:
 
     def _whole_grids(self) -> Grid:
         held = self._state["hold"]
-        low = tf.where(held, self._state["held_min"], self._map_ranges.low)
-        high = tf.where(held, self._state["held_max"], self._map_ranges.high)
+        mapped = self._map_ranges
+        low, high = (self._weight_min, self._weight_max) if mapped is None else (mapped.low, mapped.high)
+        low = tf.where(held, self._state["held_min"], low)
+        high = tf.where(held, self._state["held_max"], high)
         # Groups are in the plan's order, with weights and activations mixed; the ranges are in two vectors.
         order = np.argsort(self.positions.weights + self.positions.activations)
         low = tf.gather(tf.concat([low, self._state["range_min"]], 0), order)
@@ -349,7 +361,8 @@ class LiveQuantizers:
         low = tf.concat([_by_channel(tf.raw_ops.Min, w, t) for w, t in zip(sources, leaders)], 0)
         high = tf.concat([_by_channel(tf.raw_ops.Max, w, t) for w, t in zip(sources, leaders)], 0)
         owner = np.repeat(np.arange(len(leaders)), [t.num_channels for t in leaders])
-        low, high = map_channel_ranges(self._state, self._map_ranges, owner, low, high)
+        if self._map_ranges is not None:
+            low, high = map_channel_ranges(self._state, self._map_ranges, owner, low, high)
         held = tf.gather(self._state["hold"], owner)
         low = tf.where(held, self._state["held_channel_min"], low)
         high = tf.where(held, self._state["held_channel_max"], high)
@@ -381,8 +394,8 @@ class LiveQuantizers:
         return quantized._replace(source=x)
 
     def _frozen_weights(self) -> List[Frozen]:
-        """Return the frozen levels of each weight tensor; none if the state has no such array."""
-        if FROZEN_LEVELS not in self._state:
+        """Return the frozen levels of each weight tensor; none without methods, or if the state has no such array."""
+        if not self.has_methods or FROZEN_LEVELS not in self._state:
             return []
         enabled = tf.gather(self._all_enabled, shared_constant(np.array(self.positions.weights), np.int32))
         are_on = tf.logical_and(self._state["freezes"], enabled)

@@ -4,27 +4,23 @@ It is in inference form, and its variables are set to the live values by :attr:`
 can thus be spread over many training steps, yet apply to one state.
 """
 
-from typing import Any, Dict, List, Sequence, Tuple
+from functools import partial
+from typing import Any, List, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.network.graph import Network
-from qatviz.network.plan import QuantizationPlan
 from qatviz.quant import live_state, oscillation
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.settings import WEIGHTS
 from qatviz.training import probes
 from qatviz.training.distillation import SETTINGS
-from qatviz.training.graph_data import TEST, GraphData
-from qatviz.training.heads import GraphHeads
+from qatviz.training.graph_data import TEST
+from qatviz.training.graph_parts import GraphParts
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.oscillation import OscillationProbe
 from qatviz.training.spread_evaluation import spread_evaluation
-from qatviz.training.towers import Tower
 from qatviz.training.variables import Loader, StateVariable
-
-Variables = Dict[str, StateVariable]
 
 #: Number of held-out examples measured by snapshots: always the first ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 32
@@ -37,18 +33,7 @@ class EvaluationCopy:
 
     Parameters
     ----------
-    network : Network
-    plan : QuantizationPlan
-    data : GraphData
-    heads : GraphHeads
-    live : dict of str to StateVariable
-        Variables of the run by name.
-    values : dict of str to tf.Tensor
-        Their values.
-    towers : sequence of Tower
-        Towers that share evaluations; none: one device.
-    tower_data : sequence of dict of str to StateVariable
-        Data on the device of each tower.
+    parts : GraphParts
 
     Attributes
     ----------
@@ -71,24 +56,15 @@ class EvaluationCopy:
     snapshot : list
         Fetches of a snapshot, for :meth:`by_tensor`; they also remember the codes of weights.
     oscillation : list of tf.Tensor
-        The arrays of :class:`.OscillationArrays`.
+        The arrays of :class:`.OscillationArrays`, after :meth:`build_oscillation`.
     sources : dict of str to tf.Tensor
         Tensors that snapshots measure, before quantization, by name.
     forget : tf.Operation
         Makes the next snapshot compare its codes to none.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        plan: QuantizationPlan,
-        data: GraphData,
-        heads: GraphHeads,
-        live: Variables,
-        values: Dict[str, tf.Tensor],
-        towers: Sequence[Tower],
-        tower_data: Sequence[Variables],
-    ):
+    def __init__(self, parts: GraphParts):
+        network, plan, data, heads, live, values, towers, tower_data = parts
         self._plan, self._data = plan, data
         live = {name: variable for name, variable in live.items() if name not in _UNUSED and "|" not in name}
         copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
@@ -109,10 +85,15 @@ class EvaluationCopy:
         self.loss = heads.total(heads.losses(lowered.outputs, labels))
         edges = self._build_snapshot(lowered.quantizers)
         levels, frequency = own[oscillation.FROZEN_LEVELS], values["oscillation_frequency"]
-        self.oscillation: List[tf.Tensor] = OscillationProbe(lowered.quantizers, edges, levels, frequency).fetches
+        self._oscillation = partial(OscillationProbe, lowered.quantizers, edges, levels, frequency)
+        self.oscillation: List[tf.Tensor] = []
         self.spread = spread_evaluation(
             (network, plan, data, heads), own, self.modes, (indices, lowered.outputs), towers, tower_data
         )
+
+    def build_oscillation(self) -> None:
+        """Build :attr:`oscillation`, which only runs with methods need."""
+        self.oscillation = self._oscillation().fetches
 
     def by_tensor(self, flat: List[np.ndarray]) -> List[probes.SnapshotTensors]:
         """Return the results of :attr:`snapshot` in the order of the plan."""

@@ -1,10 +1,11 @@
 """TensorFlow graph of a run and its session: training step, evaluation, snapshots, reading and writing of state.
 
-The graph is built once and finalized. Everything that changes during a run (parameters, optimizer slots, ranges,
+The graph is built once and finalized; its last part, the training copy with methods, follows while the first steps run
+(:mod:`.training_copies`). Everything that changes during a run (parameters, optimizer slots, ranges,
 settings) is in variables, each kind written by one prepared group of assignments. Only the thread that built the graph
 may use it.
 
-It contains two copies of the network: that of :mod:`.training_copy` uses the live variables, that of
+It contains copies of the network: those of :mod:`.training_copy` use the live variables, that of
 :mod:`.evaluation_copy` variables of its own, which :meth:`TrainingGraph.publish` sets to the live values.
 """
 
@@ -32,6 +33,7 @@ from qatviz.training.building import quick_building
 from qatviz.training.cluster_session import ClusterSession
 from qatviz.training.evaluation_copy import EvaluationCopy
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
+from qatviz.training.graph_parts import GraphParts, TrainingParts
 from qatviz.training.graph_settings import GraphSettings
 from qatviz.training.heads import GraphHeads
 from qatviz.training.oscillation import OscillationArrays
@@ -40,14 +42,8 @@ from qatviz.training.session import check_server, device_types, open_session, re
 from qatviz.training.step_maps import StepMaps
 from qatviz.training.step_measures import RawMeasures
 from qatviz.training.towers import Tower, towers_of
-from qatviz.training.training_copy import (
-    FINITE,
-    LEARN,
-    MAPS,
-    TRACK,
-    TrainingCopy,
-    Variant,
-)
+from qatviz.training.training_copies import TrainingCopies
+from qatviz.training.training_copy import FINITE, LEARN, MAPS, TRACK, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]
@@ -134,25 +130,26 @@ class TrainingGraph:
             If the loss is NaN or infinite; no variable was changed.
         """
         settings = self._run_now
-        if self._variant.augments:
-            fed = self._training.inputs.augmented(indices, step, settings, self._seed)
+        copies, variant = self._copies, self._variant
+        copies.begin_methods()
+        if variant.augments:
+            fed = copies.of(variant).inputs.augmented(indices, step, settings, self._seed)
         else:
             fed = self._data.values(TRAIN, indices)
-        run = self._step_callable(self._variant)
         try:
-            done, loss, *measures = run(
+            done, loss, *measures = self._step_callable(variant)(
                 indices, step, settings.learning_rate_at(step), settings.strength_at(step), *fed
             )
         except tf.errors.InvalidArgumentError as error:
-            if error.op is not None and FINITE in error.op.name:
+            if FINITE in error.message:
                 raise NonFiniteLoss(f"the loss of step {step + 1} is not finite") from error
             raise
         now = self._settings_now
         if not measures:
             return float(loss), None
-        gradients = measures.pop() if LEARN in self._variant.parts else NO_LOSSES
+        gradients = measures.pop() if LEARN in variant.parts else NO_LOSSES
         grid, channel_grid, samples, *losses = measures
-        maps = StepMaps(now["map"], *done[:3]) if MAPS in self._variant.parts else None
+        maps = StepMaps(now["map"], *done[:3]) if MAPS in variant.parts else None
         parts = (losses[0] if losses else NO_LOSSES, gradients, maps)
         return float(loss), RawMeasures(grid, channel_grid, samples, now["per_channel"], now["enabled"], *parts)
 
@@ -183,7 +180,8 @@ class TrainingGraph:
         in_float : bool
             Nothing is quantized meanwhile.
         """
-        collect = self._prepared("collect", self._training.collect, self._training.examples_feeds)
+        copy = self._copies.of(self._variant)
+        collect = self._prepared(f"collect {self._variant.has_methods}", copy.collect, copy.examples_feeds)
         enabled = self._settings_now["enabled"] & (not in_float)
         self._load_settings(self._session, dict(self._settings_now, collect=which, enabled=enabled))
         for step, indices in batches:
@@ -230,6 +228,10 @@ class TrainingGraph:
     def write_held_ranges(self, held: Arrays) -> None:
         """Set the arrays that :meth:`read_held_ranges` returns."""
         self._load_held(self._session, held)
+
+    def complete(self) -> None:
+        """Build the last part of the graph now, after which it is finalized."""
+        self._copies.of(Variant(has_methods=True))
 
     def write_settings(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> None:
         """Apply settings: those of each group of the plan, and of the run; ``step`` training steps are complete."""
@@ -343,6 +345,7 @@ class TrainingGraph:
         """
         if TRACK not in self._variant.parts:
             return self.snapshot(), None
+        self._copies.of(self._variant)  # with which it is built
         copy = self._evaluation
         run = self._prepared("snapshot with oscillation", [copy.oscillation, copy.snapshot], copy.feeds)
         measures, flat = run(*copy.snapshot_inputs())
@@ -378,6 +381,7 @@ class TrainingGraph:
 
     def close(self) -> None:
         """Release the session; the graph can no longer be used."""
+        self._copies.close()
         self._session.close()
         self._data.close()
         vars(self._graph).clear()  # TensorFlow's caches of functions keep the graph, so that its operations would stay
@@ -396,6 +400,7 @@ class TrainingGraph:
         """
         self._session.close()
         if placement != self._placement:
+            self._copies.close()
             self._data.close()
             self._construct(placement)
         self._connect()
@@ -408,8 +413,7 @@ class TrainingGraph:
         with self._graph.as_default(), tf.device(device), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # hide TensorFlow's warnings about its own deprecations
             self._data = GraphData(self._dataset, self._batch_size, self._class_weights)
-            self._build(self._batch_size, self._telemetry, towers if len(towers) > 1 else [])
-        self._graph.finalize()
+            self._build(towers if len(towers) > 1 else [], device)
 
     def _connect(self) -> None:
         """Open the session, and send the data to it."""
@@ -420,7 +424,7 @@ class TrainingGraph:
         self._session = opened(self._graph, self._placement)
         self._prepare(self._dataset)
 
-    def _build(self, batch_size: int, telemetry: bool, towers: Sequence[Tower]) -> None:
+    def _build(self, towers: Sequence[Tower], device: str) -> None:
         shapes = self.network.all_parameter_shapes()
         state = self.initial_state(RunSettings(), {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
         trained = sorted(filter(self._is_trained, shapes))
@@ -436,24 +440,21 @@ class TrainingGraph:
         self._teachers = distillation.Teachers(self.network, self.plan, self._model)
         self._values = {name: variable.read() for name, variable in live.items()}
         tower_data = self._data.copied_to(towers) if towers else []
-        parts = (self.network, self.plan, self._data, self._heads)
-        self._training = TrainingCopy(
-            *parts,
-            live,
-            self._values,
+        parts = GraphParts(self.network, self.plan, self._data, self._heads, live, self._values, towers, tower_data)
+        training = TrainingParts(
             self._optimizer,
             trained,
             self._fixed,
-            batch_size,
+            self._batch_size,
             self._seed,
-            telemetry,
+            self._telemetry,
             self._teachers,
-            towers,
-            tower_data,
             self._placement.tower_moments,
         )
+        self._copies = TrainingCopies(parts, training, device)
         with tf.name_scope("evaluation"):
-            self._evaluation = EvaluationCopy(*parts, live, self._values, towers, tower_data)
+            self._evaluation = EvaluationCopy(parts)
+        self._copies.finish(self._graph, self._evaluation.build_oscillation)
 
     def _prepared(self, name: str, fetches: Any, feeds: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
         """Return the session's callable for ``fetches``, made at the first request for ``name``.
@@ -470,9 +471,8 @@ class TrainingGraph:
         if variant not in self._steps:
             for known in [known for known in self._steps if known.untrained and variant.untrained]:
                 del self._steps[known]
-            self._steps[variant] = self._session.make_callable(
-                self._training.fetches(variant), self._training.feeds(variant)
-            )
+            copy = self._copies.of(variant)
+            self._steps[variant] = self._session.make_callable(copy.fetches(variant), copy.feeds(variant))
         return self._steps[variant]
 
     def _read_optional(self, names: Tuple[str, ...]) -> Arrays:
@@ -483,13 +483,13 @@ class TrainingGraph:
         return is_trainable(name) and name not in self._fixed
 
     def _prepare(self, dataset: Dataset) -> None:
-        session, evaluation = self._session, self._evaluation
+        session, evaluation, copy = self._session, self._evaluation, self._copies.first
         self.load_data(dataset)
         self._teachers.load_model(session)
         evaluation.clear_codes(session)
         self._step_callable(self._variant)
-        self._calibrate = session.make_callable(self._training.calibrate, self._training.examples_feeds)
-        self._read_weights = session.make_callable(self._training.weight_sources)
+        self._calibrate = session.make_callable(copy.calibrate, copy.examples_feeds)
+        self._read_weights = session.make_callable(copy.weight_sources)
         self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])
         self._read_state = session.make_callable([self._values[name] for name in self._load_state.names])
         self._publish = session.make_callable(evaluation.publish)

@@ -50,4 +50,12 @@ class GraphSettings:
         wanted = {COLLECT: arrays["collect"], LEARN: arrays["learn"], MAPS: arrays["any_map"], TRACK: arrays["tracked"]}
         wanted[STEADY] = (arrays["dampening"] > 0) | arrays["freezes"]
         parts = frozenset(part for part, switches in wanted.items() if switches.any())
-        return arrays, Variant(optimizers.kind_of_update(run), parts, run.augments, untrained)
+        has_methods = (
+            bool(parts - {COLLECT})
+            or arrays["general"].any()
+            or run.has_ramp
+            or run.round_biases
+            or run.single_convolution
+            or run.has_teacher
+        )
+        return arrays, Variant(optimizers.kind_of_update(run), bool(has_methods), parts, run.augments, untrained)

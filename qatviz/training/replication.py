@@ -4,13 +4,12 @@ The loss is the mean over the whole batch, so that gradients are means weighted 
 All sums over towers are computed in the order of the towers.
 """
 
-from typing import Any, Collection, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
-from qatviz.network.graph import Network
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.constants import share_by_device, shared_constant
@@ -20,8 +19,9 @@ from qatviz.quant.live_state import TRAINING_ONLY
 from qatviz.quant.oscillation import FROZEN_LEVELS
 from qatviz.quant.running_histogram import STEP_VALUES
 from qatviz.settings import WEIGHTS, RunSettings
-from qatviz.training.distillation import SETTINGS, Teachers
+from qatviz.training.distillation import SETTINGS
 from qatviz.training.graph_data import GraphData
+from qatviz.training.graph_parts import GraphParts, TrainingParts
 from qatviz.training.heads import GraphHeads
 from qatviz.training.lowering.forward_pass import Lowered, lower
 from qatviz.training.step_inputs import StepInputs, augmented_batch
@@ -87,8 +87,8 @@ class BatchPass(NamedTuple):
         One tensor with the losses of several outputs; none for one output.
     gradients : dict of str to tf.Tensor
         Gradients of the loss that ``finite`` is, by parameter.
-    sums : GradientSums
-        Those of learned ranges.
+    sums : GradientSums or None
+        Those of learned ranges; None without methods.
     quantizers : list of LiveQuantizers
         Those of each tower; none without towers.
     """
@@ -98,32 +98,26 @@ class BatchPass(NamedTuple):
     losses: List[tf.Tensor]
     finite: tf.Tensor
     gradients: Tensors
-    sums: GradientSums
+    sums: Optional[GradientSums]
     quantizers: List[LiveQuantizers]
 
 
 def replicated_step(
-    network: Network,
-    plan: QuantizationPlan,
-    heads: GraphHeads,
+    parts: GraphParts,
+    training: TrainingParts,
     inputs: TowerInputs,
-    towers: Sequence[Tower],
-    values: Tensors,
-    trained: Sequence[str],
-    fixed: Collection[str],
     dropout_seed: tf.Tensor,
     step: tf.Tensor,
     strength: tf.Tensor,
     label_smoothing: tf.Tensor,
-    teachers: Teachers,
     finite_name: str,
-    tower_moments: bool,
 ) -> BatchPass:
     """Build the forward and backward passes of all towers; arguments are those of :class:`.TrainingCopy`."""
+    network, plan, heads, values, towers = parts.network, parts.plan, parts.heads, parts.values, parts.towers
     share_by_device()
     unused = {*TRAINING_ONLY, FROZEN_LEVELS, "hyper", "trained"} - {"learn"}
     needed = {name: value for name, value in values.items() if "|" not in name and name not in unused}
-    parameters = Packed({name: needed.pop(name) for name in trained})
+    parameters = Packed({name: needed.pop(name) for name in training.trained})
     others = Packed(
         {
             **needed,
@@ -134,14 +128,14 @@ def replicated_step(
         }
     )
     levels = SentLevels(values)
-    distilling = TowerTeachers(teachers, heads, values[SETTINGS])
+    distilling = TowerTeachers(training.teachers, heads, values[SETTINGS])
     exchange = Exchange(towers)
     copies: List[List[tf.Tensor]] = []
     results: List[Lowered] = []
     losses: List[tf.Tensor] = []
     imitations: List[tf.Tensor] = []
     states: List[Tensors] = []
-    for index, (tower, part) in enumerate(zip(towers, parts_of(towers, exchange, tower_moments))):
+    for index, (tower, part) in enumerate(zip(towers, parts_of(towers, exchange, training.tower_moments))):
         with tf.device(tower.device), tf.name_scope(f"tower_{index}"):
             copies.append(parameters.received())
             received = others.unpacked(others.received())
@@ -156,7 +150,7 @@ def replicated_step(
                 training=True,
                 freeze_batch_norm=own["freeze_batch_norm"],
                 single_convolution=own["single_convolution"],
-                fixed=fixed,
+                fixed=training.fixed,
                 dropout_seed=received["dropout seed"],
                 strength=received["strength"],
                 part=part,
@@ -185,7 +179,7 @@ def replicated_step(
         number = len(parameters.vectors)
         gradients = parameters.unpacked([tf.add_n(found[index::number]) for index in range(number)])
         all_sums = GradientSums(*tf.unstack(tf.add_n(sums), num=len(GradientSums._fields)))
-        updates = _mean_updates(results, towers) if tower_moments else results[0].updates
+        updates = _mean_updates(results, towers) if training.tower_moments else results[0].updates
     for tower, own_quantizers in zip(towers[1:], quantizers[1:]):
         quantizers[0].observers.append(_observer(tower, own_quantizers))
     _collect_from(quantizers, towers, [state["step"] for state in states])

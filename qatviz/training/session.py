@@ -3,8 +3,11 @@
 # Apart from the graph of a run, because it knows servers and devices, but no network.
 
 import socket
+from typing import Any, Callable, List, Optional, Sequence
 
+import numpy as np
 import tensorflow.compat.v1 as tf
+from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
 from qatviz.errors import SettingError
 from qatviz.protocol.run_spec import Placement
@@ -12,8 +15,46 @@ from qatviz.training.server import CALL_TIMEOUT_S, SESSION_TIMEOUT_S, check_reac
 from qatviz.training.towers import JOB
 
 
+class LocalSession(tf.Session):  # type: ignore[misc]  # untyped base
+    """Session in this process with fast callables.
+
+    Those of ``tf.Session`` prepare feeds and fetches anew in each call, which takes 0.2 ms for a training step.
+    """
+
+    def make_callable(self, fetches: Any, feed_list: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
+        """Return a function of values for ``feed_list`` that returns what ``fetches``, nested as they are, yield.
+
+        It is prepared at its first call. An operation yields None. Its errors do not know their operation, but their
+        message names it.
+        """
+        return _LocalCallable(self, fetches, feed_list)
+
+
+class _LocalCallable:
+    """Callable of a :class:`LocalSession`."""
+
+    def __init__(self, session: LocalSession, fetches: Any, feeds: Sequence[tf.Tensor]):
+        self._session, self._fetches = session, fetches
+        self._dtypes = [feed.dtype.as_numpy_dtype for feed in feeds]
+        flat = tf.nest.flatten(fetches)
+        names: List[str] = [item.name for item in flat if isinstance(item, tf.Tensor)]
+        self._order = list(dict.fromkeys(names))  # TensorFlow refuses a tensor that is fetched twice
+        self._places = [self._order.index(item.name) if isinstance(item, tf.Tensor) else None for item in flat]
+        self._targets = list(dict.fromkeys(item.name for item in flat if not isinstance(item, tf.Tensor)))
+        self._feeds = [feed.name for feed in feeds]
+        self._run: Optional[Callable[..., List[np.ndarray]]] = None
+
+    def __call__(self, *values: Any) -> Any:
+        if self._run is None:
+            options = CallableOptions(feed=self._feeds, fetch=self._order, target=self._targets)
+            self._run = self._session._make_callable_from_options(options)
+        found = self._run(*[np.asarray(value, dtype) for value, dtype in zip(values, self._dtypes)])
+        flat = [None if place is None else found[place] for place in self._places]
+        return tf.nest.pack_sequence_as(self._fetches, flat)
+
+
 def open_session(graph: tf.Graph, placement: Placement) -> tf.Session:
-    """Return a session of a finalized graph."""
+    """Return a session of a graph."""
     config = tf.ConfigProto(
         intra_op_parallelism_threads=placement.intra_op_threads,
         inter_op_parallelism_threads=placement.inter_op_threads,
@@ -30,7 +71,8 @@ def open_session(graph: tf.Graph, placement: Placement) -> tf.Session:
     target = session_target(placement)
     if target:
         config.operation_timeout_in_ms = int(CALL_TIMEOUT_S * 1000)
-    return tf.Session(target, graph=graph, config=config)
+        return tf.Session(target, graph=graph, config=config)
+    return LocalSession(graph=graph, config=config)
 
 
 def session_target(placement: Placement) -> str:

@@ -156,6 +156,7 @@ def test_other_bits_start_from_the_least_squared_error_and_forget_the_optimizer(
 def test_nothing_is_built_when_methods_change(graphs):
     run_spec = spec(convnet())
     graph = graph_of(run_spec, graphs)
+    graph.complete()
     number = len(graph._graph.get_operations())
     with Driver(run_spec, paused=True) as driver:
         for method in (*LEARNED_METHODS, "moving_average"):

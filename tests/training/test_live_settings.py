@@ -128,6 +128,7 @@ def stepper(graphs):
 )
 def test_the_next_step_uses_the_new_grid_exactly(stepper, assignments):
     stepper.assert_next_step_uses_the_settings()
+    stepper.graph.complete()
     operations = len(stepper.graph._graph.get_operations())
     stepper.change(*assignments)
     stepper.assert_next_step_uses_the_settings()

@@ -143,6 +143,7 @@ def test_dampening_adds_its_gradient(paused):
 def test_switching_on_and_off_creates_no_operation_and_acts_at_the_next_step(paused):
     run = paused(mlp(), run=FAST, weights=UNSTEADY)
     run.step(3)
+    run.graph.complete()
     operations = len(run.graph._graph.get_operations())
     assert not set(STATE) & set(run.graph.read_state())
     run.change(("run.track_oscillation", True))

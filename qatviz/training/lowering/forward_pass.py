@@ -56,6 +56,7 @@ def lower(
     strength: Optional[tf.Tensor] = None,
     single_convolution: Optional[tf.Tensor] = None,
     part: Optional[BatchPart] = None,
+    has_methods: bool = True,
 ) -> Lowered:
     """Build the forward pass.
 
@@ -85,6 +86,8 @@ def lower(
         bool scalar, for training: layers with batch norm convolve once, see :mod:`.batch_norm`.
     part : BatchPart, optional
         The part of the batch that ``images`` are, for training with several towers.
+    has_methods : bool
+        That of :class:`.LiveQuantizers`.
 
     Raises
     ------
@@ -100,8 +103,8 @@ def lower(
         modes_of_norms = {unit.name: mode for unit, mode in zip(normed, rows)}
     batch_norms = folded_batch_norms(plan, parameters, modes_of_norms, part.moments if part is not None else None)
     sources = float_weights(network, plan, parameters, batch_norms)
-    methods = None if strength is None or dropout_seed is None else TrainingRounding(strength, dropout_seed)
-    quantizers = LiveQuantizers(plan, state, sources, modes, methods)
+    rounding = None if strength is None or dropout_seed is None else TrainingRounding(strength, dropout_seed)
+    quantizers = LiveQuantizers(plan, state, sources, modes, rounding, has_methods)
     lowering: LayerLowering
     if training:
         lowering = TrainingLowering(

@@ -57,6 +57,8 @@ class TrainingLowering(LayerLowering):
 
     def _rounded(self, unit: Unit, x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """Return ``x`` as if ``bias``, which it contains, were rounded as in exports, if the setting is on."""
+        if not self.quantizers.has_methods:
+            return x
         return with_rounded_bias(self.quantizers, x, bias, unit.weights, self.plan.grid_of(unit.inputs[0]))
 
     def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:

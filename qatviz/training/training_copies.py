@@ -1,0 +1,83 @@
+"""The two training copies of a run's graph: the plain one at once, the one with methods while the run trains."""
+
+import time
+from typing import Callable, Optional
+
+import tensorflow.compat.v1 as tf
+
+from qatviz.training.background_graph import BackgroundBuild
+from qatviz.training.building import quick_building
+from qatviz.training.graph_parts import GraphParts, TrainingParts
+from qatviz.training.training_copy import TrainingCopy, Variant
+
+#: Seconds after the first training step until the copy with methods is begun: the first curves and histograms of a run
+#: are not delayed, and a short run does without it.
+DELAY_S = 1.0
+
+
+class TrainingCopies:
+    """Training copies in the default graph; on towers, there is only the one with methods.
+
+    Parameters
+    ----------
+    parts : GraphParts
+    training : TrainingParts
+    device : str
+        Device of operations.
+
+    Attributes
+    ----------
+    first : TrainingCopy
+        The one that is there from the beginning.
+    """
+
+    def __init__(self, parts: GraphParts, training: TrainingParts, device: str):
+        self._parts, self._training, self._device = parts, training, device
+        self.first = TrainingCopy(parts, training, has_methods=bool(parts.towers))
+        self._graph: Optional[tf.Graph] = None
+        self._build_others: Callable[[], None] = lambda: None
+        self._methods: Optional[BackgroundBuild[TrainingCopy]] = None
+        self._begins_at: Optional[float] = None
+
+    def finish(self, graph: tf.Graph, build_others: Callable[[], None]) -> None:
+        """Finalize ``graph``, unless the copy with methods is still to come, which then does so.
+
+        ``build_others`` builds what else is needed with methods. The rest of the graph must be built.
+        """
+        if self._parts.towers:
+            build_others()
+            graph.finalize()
+        else:
+            self._graph, self._build_others = graph, build_others
+            self._methods = BackgroundBuild(self._build_methods, "qatviz-methods")
+
+    def of(self, variant: Variant) -> TrainingCopy:
+        """Return the copy for steps of ``variant``; wait until it is built."""
+        if not variant.has_methods or self._methods is None:
+            return self.first
+        self._methods.begin()
+        return self._methods.get()
+
+    def begin_methods(self) -> None:
+        """Begin to build the copy with methods if the first call was long enough ago; called at each training step."""
+        if self._methods is None or self._methods.has_begun:
+            return
+        now = time.monotonic()
+        if self._begins_at is None:
+            self._begins_at = now + DELAY_S
+        elif now >= self._begins_at:
+            self._methods.begin()
+
+    def close(self) -> None:
+        """End the construction of the copy with methods; the graph can no longer be extended."""
+        if self._graph is not None and self._methods is not None:
+            self._graph.finalize()  # no further operation can be added
+            self._methods.wait()
+
+    def _build_methods(self) -> TrainingCopy:
+        assert self._graph is not None
+        with self._graph.as_default(), tf.device(self._device), quick_building(), tf.name_scope("methods"):
+            copy = TrainingCopy(self._parts, self._training, has_methods=True)
+            self._build_others()
+        self._graph.finalize()
+        return copy

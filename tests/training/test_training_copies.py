@@ -1,0 +1,143 @@
+"""The plain training copy of a run, and the one with methods that follows while it trains."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from small_runs import convnet, dataset, mlp, spec
+from training_cases import Driver
+
+from qatviz.data import BatchSchedule
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.events import CommandApplied
+from qatviz.training import training_copies
+from qatviz.training.building import graph_arguments
+from qatviz.training.graph import TrainingGraph
+from qatviz.training.training_copy import COLLECT, Variant
+
+
+@pytest.fixture
+def built():
+    """Return the function that returns the graph of a run in its initial state; none is shared."""
+    graphs = []
+
+    def build(run_spec):
+        graph = TrainingGraph(*graph_arguments(run_spec))
+        graphs.append(graph)
+        book = run_spec.book
+        graph.write_state(graph.initial_state(book.run))
+        graph.write_settings(book.quantizers, book.run, 0)
+        graph.calibrate(np.arange(run_spec.batch_size, dtype=np.int32))
+        return graph
+
+    yield build
+    for graph in graphs:
+        graph.close()
+
+
+def batches(run_spec):
+    return BatchSchedule(len(run_spec.dataset.x_train), run_spec.batch_size, 0)
+
+
+def operations(graph):
+    return len(graph._graph.get_operations())
+
+
+@pytest.mark.parametrize(
+    ("network", "changes"),
+    [
+        (mlp(), ()),
+        (convnet(), ()),
+        (convnet(), (("*.weights.per_channel", True), ("*.num_bits", 3), ("run.weight_decay", 0.01))),
+        (convnet(), (("*.activations.range_method", "percentile"), ("run.freeze_batch_norm", True))),
+    ],
+    ids=["mlp", "convnet", "per-channel", "frozen"],
+)
+def test_both_copies_train_alike_where_no_method_is_on(built, network, changes):
+    run_spec = spec(network)
+    run_spec = dataclasses.replace(run_spec, book=run_spec.book.change(changes)[0])
+    plain, other = built(run_spec), built(run_spec)
+    other._variant = other._variant._replace(has_methods=True)
+    assert not plain._variant.parts - {COLLECT} and not plain._variant.has_methods
+    for step in range(12):
+        indices = batches(run_spec).indices(step)
+        loss, measures = plain.step(indices, step)
+        other_loss, other_measures = other.step(indices, step)
+        assert loss == other_loss
+        for array, other_array in zip(measures, other_measures):
+            np.testing.assert_array_equal(array, other_array)
+    state, other_state = plain.read_state(), other.read_state()
+    assert state.keys() == other_state.keys()
+    for name, array in state.items():
+        np.testing.assert_array_equal(array, other_state[name], name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (("*.weights.weight_map", "tanh"),),
+        (("*.weights.stochastic_rounding", True),),
+        (("*.gradient_scaling", 0.5),),
+        (("*.weights.range_method", "learned"),),
+        (("*.activations.range_method", "learned_range"),),
+        (("run.track_oscillation", True),),
+        (("*.weights.dampening", 0.1),),
+        (("*.weights.freeze_threshold", 0.02),),
+        (("run.round_biases", True),),
+        (("run.single_convolution", True),),
+        (("run.ramp_end", 50),),
+        (("run.teacher", "self"), ("run.distillation_weight", 0.5)),
+    ],
+    ids=lambda changes: changes[0][0],
+)
+def test_each_method_needs_the_copy_that_has_it(built, changes):
+    run_spec = spec(convnet())
+    graph = built(run_spec)
+    before = operations(graph)
+    book, _ = run_spec.book.change(changes)
+    graph.write_settings(book.quantizers, book.run, 0)
+    assert graph._variant.has_methods
+    graph.write_settings(run_spec.book.quantizers, run_spec.book.run, 0)
+    assert graph._variant == Variant() and operations(graph) == before
+
+
+def test_a_run_of_a_second_has_a_small_graph_and_a_longer_one_completes_it(built, monkeypatch):
+    run_spec = spec(mlp())
+    graph = built(run_spec)
+    monkeypatch.setattr(training_copies, "DELAY_S", 1e9)
+    for step in range(5):
+        graph.step(batches(run_spec).indices(step), step)
+    before = operations(graph)
+    assert not graph._graph.finalized
+    monkeypatch.setattr(training_copies, "DELAY_S", 0.0)
+    longer = built(run_spec)
+    assert operations(longer) == before
+    longer.step(batches(run_spec).indices(0), 0)
+    longer.step(batches(run_spec).indices(1), 1)
+    longer.complete()
+    assert longer._graph.finalized and operations(longer) > before
+
+
+def test_a_graph_can_be_closed_while_it_is_completed(monkeypatch):
+    monkeypatch.setattr(training_copies, "DELAY_S", 0.0)
+    run_spec = spec(convnet())
+    graph = TrainingGraph(*graph_arguments(run_spec))
+    graph.write_state(graph.initial_state(run_spec.book.run))
+    graph.write_settings(run_spec.book.quantizers, run_spec.book.run, 0)
+    for step in range(3):
+        graph.step(batches(run_spec).indices(step), step)
+    graph.close()  # the fixture of all tests finds the thread if it goes on
+
+
+def test_a_method_acts_at_the_next_step_of_a_graph_that_is_not_complete(built, monkeypatch):
+    monkeypatch.setattr(training_copies, "DELAY_S", 1e9)
+    run_spec = spec(mlp())
+    graph = built(run_spec)
+    graph.step(batches(run_spec).indices(0), 0)
+    ternary, _ = run_spec.book.change([("*.weights.weight_map", "ternary")])
+    graph.write_settings(ternary.quantizers, ternary.run, 1)
+    before = graph.read_state()
+    _, measures = graph.step(batches(run_spec).indices(1), 1)
+    weights = before["dense1.weights"]
+    threshold, _ = threshold_and_scale(weights, TERNARY)
+    assert measures.maps.thresholds[0] == np.float32(threshold)
