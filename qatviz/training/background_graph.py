@@ -1,6 +1,7 @@
 """Graphs, and parts of one, that are built while a run trains."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 from typing import Callable, Generic, Optional, TypeVar
 
 _Built = TypeVar("_Built")
@@ -19,36 +20,44 @@ class BackgroundBuild(Generic[_Built]):
 
     def __init__(self, build: Callable[[], _Built], name: str):
         self._build, self._name = build, name
-        self._threads: Optional[ThreadPoolExecutor] = None
-        self._future: Optional[Future[_Built]] = None
+        self._thread: Optional[threading.Thread] = None
+        self._future: Future[_Built] = Future()
 
     def begin(self) -> None:
         """Begin to build, unless that has begun."""
-        if self._future is None:
-            self._threads = ThreadPoolExecutor(1, self._name)
-            self._future = self._threads.submit(self._build)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name)
+            self._thread.start()
 
     @property
     def has_begun(self) -> bool:
         """True once it is being built."""
-        return self._future is not None
+        return self._thread is not None
 
     @property
     def is_ready(self) -> bool:
         """True once it is built, or that has failed."""
-        return self._future is not None and self._future.done()
+        return self._future.done()
 
     def get(self) -> _Built:
         """Return what is built; wait for it; raise what building it has raised."""
-        assert self._future is not None, "it has not begun"
+        assert self.has_begun
         return self._future.result()
 
     def wait(self) -> bool:
-        """Wait for the end of the thread; return True if there is something built."""
-        if self._threads is None or self._future is None:
+        """Wait for the end of the thread, if it has begun; return True if there is something built."""
+        if self._thread is None:
             return False
-        self._threads.shutdown()
+        self._thread.join()
         return self._future.exception() is None
+
+    def _run(self) -> None:
+        try:
+            built = self._build()
+        except BaseException as error:  # raised again by get
+            self._future.set_exception(error)
+        else:
+            self._future.set_result(built)
 
 
 class BackgroundGraph(BackgroundBuild[_Built]):

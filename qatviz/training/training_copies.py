@@ -68,11 +68,16 @@ class TrainingCopies:
         elif now >= self._begins_at:
             self._methods.begin()
 
+    def wait(self) -> None:
+        """Wait for the construction of the copy with methods, if it has begun."""
+        if self._methods is not None:
+            self._methods.wait()
+
     def close(self) -> None:
         """End the construction of the copy with methods; the graph can no longer be extended."""
         if self._graph is not None and self._methods is not None:
             self._graph.finalize()  # no further operation can be added
-            self._methods.wait()
+            self.wait()
 
     def _build_methods(self) -> TrainingCopy:
         assert self._graph is not None

@@ -16,7 +16,8 @@ class SharedGraph(TrainingGraph):
     """A graph that outlives its run; the next run with it starts by setting all of its state."""
 
     def close(self):
-        """Stay open, but without threads that read data ahead."""
+        """Stay open, but without threads that read data ahead or complete the graph."""
+        self._copies.wait()
         self._data.close()
 
 

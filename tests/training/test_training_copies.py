@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from small_runs import convnet, dataset, mlp, spec
-from training_cases import Driver
+from small_runs import convnet, mlp, spec
 
 from qatviz.data import BatchSchedule
-from qatviz.protocol.commands import ChangeSettings
-from qatviz.protocol.events import CommandApplied
+from qatviz.low_bit_settings import START_TEACHER
+from qatviz.quant.weight_maps import threshold_and_scale
+from qatviz.settings import TERNARY
 from qatviz.training import training_copies
 from qatviz.training.building import graph_arguments
 from qatviz.training.graph import TrainingGraph
@@ -44,7 +44,7 @@ def operations(graph):
 
 
 @pytest.mark.parametrize(
-    ("network", "changes"),
+    "network, changes",
     [
         (mlp(), ()),
         (convnet(), ()),
@@ -86,7 +86,7 @@ def test_both_copies_train_alike_where_no_method_is_on(built, network, changes):
         (("run.round_biases", True),),
         (("run.single_convolution", True),),
         (("run.ramp_end", 50),),
-        (("run.teacher", "self"), ("run.distillation_weight", 0.5)),
+        (("run.teacher", START_TEACHER), ("run.distillation_weight", 0.5)),
     ],
     ids=lambda changes: changes[0][0],
 )
@@ -138,6 +138,5 @@ def test_a_method_acts_at_the_next_step_of_a_graph_that_is_not_complete(built, m
     graph.write_settings(ternary.quantizers, ternary.run, 1)
     before = graph.read_state()
     _, measures = graph.step(batches(run_spec).indices(1), 1)
-    weights = before["dense1.weights"]
-    threshold, _ = threshold_and_scale(weights, TERNARY)
-    assert measures.maps.thresholds[0] == np.float32(threshold)
+    threshold, _ = threshold_and_scale(before["dense1.weights"].reshape(-1, 1), TERNARY)
+    assert measures.maps.thresholds[0] == threshold[0]
