@@ -1,4 +1,4 @@
-"""Faults at the edges of a connection: ends that cross with frames, servers that end at once, strangers, failed exports."""
+"""Faults at the edges of a connection: crossing frames, servers that end at once, strangers, failed exports."""
 
 import socket
 import threading
@@ -66,7 +66,7 @@ def test_two_windows_of_one_program_show_a_run_and_one_can_leave(stage):
 
 
 def test_frames_that_cross_with_the_end_of_a_subscription_are_ignored(stage):
-    ana, run = staged(stage)
+    ana, _ = staged(stage)
     client, link = stage.clients[0], stage.clients[0]._link
     for frame in ({"t": "fill", "tail": [0, 0, 0]}, {"t": "view", "histograms": False}, {"t": "steer"}):
         client.send({**frame, "run": "left"})
