@@ -1,4 +1,4 @@
-"""Progress and cancellation of an export."""
+"""Progress and cancellation of an export or another computation."""
 
 from typing import Callable, Optional
 
@@ -6,7 +6,7 @@ from qatviz.errors import QatvizError
 
 
 class Cancelled(QatvizError):
-    """The user has cancelled an export; nothing was written."""
+    """The user has cancelled an export or another computation; nothing was written."""
 
 
 class Progress:
@@ -38,10 +38,14 @@ class Progress:
         ------
         Cancelled
         """
-        if self._is_cancelled is not None and self._is_cancelled():
-            raise Cancelled("cancelled: nothing was written")
+        self.check()
         if self._on_progress is not None:
             self._on_progress(what, self._low + (self._high - self._low) * fraction)
+
+    def check(self) -> None:
+        """Raise :class:`Cancelled` if the user has cancelled, without a report."""
+        if self._is_cancelled is not None and self._is_cancelled():
+            raise Cancelled("cancelled: nothing was written")
 
     def part(self, low: float, high: float) -> "Progress":
         """Return the progress of the part of the work from ``low`` to ``high``."""

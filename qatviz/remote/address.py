@@ -14,12 +14,13 @@ SSH, TCP = "ssh", "tcp"
 DEFAULT_COMMAND = "qatviz"
 #: Environment variable with another program than ssh, and its arguments.
 SSH_VARIABLE = "QATVIZ_SSH"
+#: Seconds that a connection to a port may take.
 _CONNECT_S = 10.0
 _FORM = re.compile(r"(ssh|tcp)://(?:([^@/]*)@)?(\[[^\]/]*\]|[^:/@\[\]]*)(?::([^/]*))?(?:/(.*))?", re.DOTALL)
-#: Names of hosts and users: nothing that a shell, or ssh, could take for anything else.
+#: Names of hosts and users: without characters that a shell, or ssh, could take for anything else.
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
 _USER = re.compile(r"[A-Za-z0-9_.\\+-]+")
-_LARGEST_PORT = 65535
+LARGEST_PORT = 65535
 
 
 class Address(NamedTuple):
@@ -57,18 +58,13 @@ class Address(NamedTuple):
         return f"{self.scheme}://{self.place}"
 
 
-def is_address(text: str) -> bool:
-    """Return whether a text has the form of an address, and not of a path."""
-    return "://" in text and text.partition("://")[0] in (SSH, TCP)
-
-
 def parse_address(text: str) -> Address:
-    """Return the address that a text stands for.
+    """Return the address in a text; percent escapes in the run's path are decoded.
 
     Raises
     ------
     SettingError
-        If it is none.
+        If the text is no address, or has a host or user that a shell could take for anything else.
     """
     match = _FORM.fullmatch(text.strip())
     if match is None:
@@ -76,11 +72,11 @@ def parse_address(text: str) -> Address:
     scheme, user, host, port, run = match.groups()
     host, user = host.strip("[]"), user or ""
     if not _HOST.fullmatch(host) or host.startswith("-"):
-        raise _refused(text, f"{host!r} is not the name of a host")
+        raise _refused(text, f"the host is {host!r}: expected a name or an IP address")
     if user and (not _USER.fullmatch(user) or user.startswith("-")):
-        raise _refused(text, f"{user!r} is not the name of a user")
-    if port is not None and not (port.isdigit() and 0 < int(port) <= _LARGEST_PORT):
-        raise _refused(text, f"{port!r} is not a port")
+        raise _refused(text, f"the user is {user!r}: expected letters, digits and any of . _ + - \\")
+    if port is not None and not (port.isdigit() and 0 < int(port) <= LARGEST_PORT):
+        raise _refused(text, f"the port is {port!r}: expected 1 to {LARGEST_PORT}")
     if scheme == TCP and (port is None or user):
         raise _refused(text, "expected tcp://HOST:PORT[/RUN]")
     return Address(scheme, host, user, int(port or 0), _path(unquote(run or "")))
@@ -106,7 +102,9 @@ def ssh_command(address: Address, remote_command: str = DEFAULT_COMMAND) -> List
     ``remote_command`` is executed by the user's shell on the other machine, as ssh does it.
     """
     if not remote_command.strip() or "\n" in remote_command or "\0" in remote_command:
-        raise SettingError.of_field("remote_command", f"is {remote_command!r}: expected how qatviz is called there")
+        raise SettingError.of_field(
+            "remote_command", f"is {remote_command!r}: expected the command of qatviz there, in one line"
+        )
     program = shlex.split(os.environ.get(SSH_VARIABLE, "")) or ["ssh"]
     port = ["-p", str(address.port)] if address.port else []
     user = f"{address.user}@" if address.user else ""

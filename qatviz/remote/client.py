@@ -1,39 +1,43 @@
-"""Connection of a window to a server: it is made again when it is lost, and carries runs and calls."""
+"""Connection of a window to a server, which carries the reports of runs and calls, and is restored when it is lost."""
 
 import contextlib
 import getpass
 import itertools
 import socket
 import threading
+import time
 import uuid
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from qatviz.errors import QatvizError
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.protocol import values
 from qatviz.remote import telemetry as t
 from qatviz.remote.address import connector, parse_address
 from qatviz.remote.errors import FrameError, LinkError, error_of
 from qatviz.remote.frames import FROM_SERVER
-from qatviz.remote.handshake import LONGEST_NAME, VIEWER_S, Greeted, Viewer, greet, within
+from qatviz.remote.handshake import LONGEST_NAME, VIEWER_S, Viewer, greet, within
 from qatviz.remote.link import Link
 from qatviz.remote.remote_run import RemoteRun
 from qatviz.remote.streams import Stream
 
 #: Seconds before each attempt to connect again; the last one counts for all further ones.
 _PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
-#: Seconds that the last frames, such as the command that starts a run, may take at the end.
+#: Seconds after which a connection counts as stable: after the loss of a shorter one, the pauses go on growing, so that
+#: a server that ends each connection at once is not flooded.
+_STABLE_S = 10.0
+#: Seconds that the last frames, such as the command that starts a run, may take at the end; and that an attempt to
+#: connect may take to notice it.
 _FLUSH_S = 2.0
-#: Seconds between two looks at whether a call is still wanted.
-_LOOK_S = 0.1
+#: Seconds between two checks whether a call was cancelled.
+_POLL_S = 0.1
 #: Seconds that a call on the window's thread may take.
 QUICK_S = 15.0
 
 
 class _Call:
-    """Call in progress."""
+    """Call in progress; :attr:`done` is set once there is a result or an error."""
 
     def __init__(self, progress: Progress):
         self.progress = progress
@@ -41,19 +45,20 @@ class _Call:
         self.result: Any = None
         self.arrays: List[np.ndarray] = []
         self.error: Optional[Exception] = None
-        self.is_cancelled = False
-        self._last = ("", 0.0)
 
     def report(self, what: str, fraction: float) -> None:
-        self._last = what, fraction
-        self.look()
-
-    def look(self) -> None:
-        """Note whether the call is still wanted, which its progress tells when it is reported."""
+        """Report progress; an error of the callback is that of the call, not of the connection."""
         try:
-            self.progress.at(*self._last)
-        except Cancelled:
-            self.is_cancelled = True
+            self.progress.at(what, fraction)
+        except Cancelled:  # the thread that waits for the call notices it, too
+            return
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """End with an error."""
+        self.error = error
+        self.done.set()
 
 
 class Client:
@@ -66,7 +71,7 @@ class Client:
     place : str
         Name of the machine, as the user has stated it.
     viewer : Viewer
-        This window.
+        Id and name of this program, which the server and other viewers see.
     token : str
         Token of a server that listens on a port; empty if a program there shows it.
     """
@@ -76,12 +81,14 @@ class Client:
         self.place, self.viewer = place, viewer
         self._lock = threading.Lock()
         self._link: Optional[Link] = None
+        self._connecting: Optional[Stream] = None  # stream on which no server has answered yet
+        self._connected_at = 0.0  # monotonic time
+        self._attempts = 0  # to connect again, since the last stable connection
         self._closed = threading.Event()
-        self._runs: Dict[str, RemoteRun] = {}
+        self._runs: Dict[str, RemoteRun] = {}  # by the id of their subscription
         self._calls: Dict[int, _Call] = {}
         self._numbers = itertools.count(1)
         self._threads: List[threading.Thread] = []
-        self.host = place
 
     def open(self) -> None:
         """Connect.
@@ -89,15 +96,21 @@ class Client:
         Raises
         ------
         LinkError
-            If there is no server.
+            If no server answers.
         """
-        link, greeted = self._new_link()
-        self.host = greeted.host
-        self._begin(link)
+        self._begin(self._new_link())
+
+    def abort_connecting(self) -> None:
+        """End an attempt to connect that is in progress, which else takes as long as ssh waits for the network."""
+        with self._lock:
+            stream = self._connecting
+        if stream is not None:
+            stream.close()
 
     def close(self) -> None:
         """End the connection; its runs go on."""
         self._closed.set()
+        self.abort_connecting()
         with self._lock:
             link, threads = self._link, list(self._threads)
         if link is not None:
@@ -105,10 +118,10 @@ class Client:
             link.end()
             link.join()
         for thread in threads:
-            thread.join()
+            thread.join(_FLUSH_S)  # one that opens a TCP connection closes it by itself
 
     def send(self, header: Mapping[str, Any]) -> None:
-        """Send a frame if there is a connection: what a lost one needs again, the new one begins with."""
+        """Send a frame if there is a connection; a new one begins with all frames that were lost with the old one."""
         with self._lock:
             link = self._link
         if link is not None:
@@ -118,9 +131,11 @@ class Client:
                 return
 
     def attach(self, run: RemoteRun) -> None:
-        """Receive what a run reports."""
+        """Receive what a run reports; several handles of one run receive it independently."""
         with self._lock:
-            self._runs[run.hosted_id] = run
+            if run.hosted_id in self._runs:
+                run.subscription = f"{run.hosted_id}-{uuid.uuid4().hex[:8]}"
+            self._runs[run.subscription] = run
             link = self._link
         if link is not None:
             _send_all(link, run.attach_frames())
@@ -128,9 +143,9 @@ class Client:
     def detach(self, run: RemoteRun) -> None:
         """Receive nothing more of a run, which goes on."""
         with self._lock:
-            known = self._runs.pop(run.hosted_id, None)
+            known = self._runs.pop(run.subscription, None)
         if known is not None:
-            self.send({"t": "detach", "run": run.hosted_id})
+            self.send({"t": "detach", "run": run.subscription})
 
     def call(
         self,
@@ -140,22 +155,40 @@ class Client:
         progress: Progress = Progress(),
         timeout_s: Optional[float] = None,
     ) -> Tuple[Any, List[np.ndarray]]:
-        """Execute a call there, and return its result and arrays.
+        """Execute a call there, and return the form of its result, and its arrays.
+
+        Parameters
+        ----------
+        name : str
+        arguments : list
+            Their JSON-able forms, see :mod:`qatviz.remote.forms`.
+        arrays : list of np.ndarray
+            Arrays of the arguments.
+        progress : Progress
+            Reports the progress there, and cancels the call.
+        timeout_s : float, optional
+            Longest time for the answer, in seconds; by default any.
 
         Raises
         ------
         QatvizError
-            The error there; LinkError if the connection is lost meanwhile.
+            The error there; LinkError if the connection is lost meanwhile, or there is no answer in time.
+        RemoteFailure
+            If there was an error in the program there.
         Cancelled
         """
         call, number = _Call(progress), next(self._numbers)
         with self._lock:
             link = self._link
-            self._calls[number] = call
+            if link is not None:
+                self._calls[number] = call
+        if link is None:
+            raise LinkError(f"there is no connection to {self.place}")
         try:
-            if link is None:
-                raise LinkError(f"there is no connection to {self.place}")
-            link.send({"t": "call", "id": number, "name": name, "arguments": arguments}, t.named(arrays))
+            try:
+                link.send({"t": "call", "id": number, "name": name, "arguments": arguments}, t.named(arrays))
+            except LinkError as error:
+                raise self._lost(str(error)) from error
             self._await(call, link, number, timeout_s)
         finally:
             with self._lock:
@@ -165,33 +198,52 @@ class Client:
         return call.result, call.arrays
 
     def _await(self, call: _Call, link: Link, number: int, timeout_s: Optional[float]) -> None:
-        waited = 0.0
-        while not call.done.wait(_LOOK_S):
-            waited += _LOOK_S
-            call.look()
-            if call.is_cancelled:
-                link.send({"t": "cancel", "id": number})
-                raise Cancelled("cancelled: nothing was written")
-            if timeout_s is not None and waited >= timeout_s:
+        """Wait for the end of a call."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while not call.done.wait(_POLL_S):
+            try:
+                call.progress.check()
+            except Cancelled:
+                with contextlib.suppress(LinkError):  # its end cancels all calls
+                    link.send({"t": "cancel", "id": number})
+                raise
+            if deadline is not None and time.monotonic() >= deadline:
                 raise LinkError(f"{self.place} has not answered for {timeout_s:g} s")
+
+    def _lost(self, reason: str) -> LinkError:
+        return LinkError(f"the connection to {self.place} is lost: {reason or 'it was closed'}")
 
     # The connection
 
-    def _new_link(self) -> Tuple[Link, Greeted]:
+    def _new_link(self) -> Link:
+        """Return a new connection, on which the server has answered, not started.
+
+        Raises
+        ------
+        LinkError
+            If no server answers, or the client is closed.
+        """
         stream = self._connect()
+        with self._lock:
+            self._connecting = stream
         try:
-            greeted: Greeted = within(stream, VIEWER_S, lambda: greet(stream, self._token, self.viewer))
+            if self._closed.is_set():  # before `close` could see the stream
+                raise LinkError(f"the connection to {self.place} was closed")
+            within(stream, VIEWER_S, lambda: greet(stream, self._token, self.viewer))
         except BaseException:
             stream.close()
             raise
-        return Link(stream, FROM_SERVER, self._on_frame, self._on_end, "viewer"), greeted
+        finally:
+            with self._lock:
+                self._connecting = None
+        return Link(stream, FROM_SERVER, self._on_frame, self._on_end, "viewer")
 
     def _begin(self, link: Link) -> None:
+        """Start a connection, and attach all runs to it."""
         with self._lock:
-            if self._closed.is_set():
-                is_late = True
-            else:
-                is_late, self._link = False, link
+            is_late = self._closed.is_set()
+            if not is_late:
+                self._link, self._connected_at = link, time.monotonic()
             runs = list(self._runs.values())
         link.start()
         if is_late:
@@ -199,63 +251,82 @@ class Client:
             return
         for run in runs:
             _send_all(link, run.attach_frames())
-            run.lose("")
+        with self._lock:
+            if self._link is link:  # else it is lost again already
+                for run in runs:
+                    run.problem = ""
 
     def _on_end(self, reason: str) -> None:
+        """Fail all calls, and connect again unless the client is closed."""
         with self._lock:
             self._link = None
-            calls, runs = list(self._calls.values()), list(self._runs.values())
+            calls = list(self._calls.values())
             is_wanted = not self._closed.is_set()
             if is_wanted:
+                for run in self._runs.values():
+                    run.problem = reason or "it has ended"
+                if time.monotonic() - self._connected_at > _STABLE_S:
+                    self._attempts = 0
                 self._threads = [known for known in self._threads if known.is_alive()]
                 thread = threading.Thread(target=self._reconnect, name="qatviz-reconnect", daemon=True)
                 self._threads.append(thread)
+                thread.start()  # within the lock: `close` joins threads that were started
         for call in calls:
-            call.error = LinkError(f"the connection to {self.place} is lost: {reason}")
-            call.done.set()
-        if is_wanted:
-            for run in runs:
-                run.lose(reason or "it has ended")
-            thread.start()
+            call.fail(self._lost(reason))
 
     def _reconnect(self) -> None:
         """Connect again, as often as necessary."""
-        for pause_s in _pauses():
+        while True:
+            pause_s = _PAUSES_S[min(self._attempts, len(_PAUSES_S) - 1)]
+            self._attempts += 1
             if self._closed.wait(pause_s):
                 return
             try:
-                link, _ = self._new_link()
+                link = self._new_link()
             except LinkError as error:
                 with self._lock:
-                    runs = list(self._runs.values())
-                for run in runs:
-                    run.lose(str(error))
+                    for run in self._runs.values():
+                        run.problem = str(error)
                 continue
             self._begin(link)
             return
 
     def _on_frame(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         if "run" in header:
-            with self._lock:
-                run = self._runs.get(str(header["run"]))
-            if run is not None:  # else it was left
+            id, kind = str(header["run"]), header.get("t")
+            with self._lock:  # answers to commands name the run, which may have several handles
+                runs = [
+                    run
+                    for key, run in self._runs.items()
+                    if key == id or (kind in t.OF_ALL_HANDLES and run.hosted_id == id)
+                ]
+            for run in runs:  # none if it was left
                 run.process(header, arrays)
             return
         with self._lock:
             call = self._calls.get(values.whole(header.get("id"), "id of a call"))
-        if call is None:  # it was cancelled
-            return
-        kind = header.get("t")
-        if kind == "progress":
-            call.report(str(header.get("what")), values.number(header.get("fraction"), "fraction"))
-        elif kind == "result":
-            call.result, call.arrays = header.get("value"), t.numbered(arrays)
-            call.done.set()
-        elif kind == "error":
-            call.error = error_of(header.get("error"))
-            call.done.set()
-        else:
-            raise FrameError(f"a frame of the unknown kind {kind!r}")
+        if call is not None:  # else it was cancelled
+            _process_answer(call, header, arrays)
+
+
+def _process_answer(call: _Call, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+    """Process a frame of a call.
+
+    Raises
+    ------
+    FrameError, ValueError
+        If it is invalid.
+    """
+    kind = header.get("t")
+    if kind == "progress":
+        call.report(str(header.get("what")), values.number(header.get("fraction"), "fraction"))
+    elif kind == "result":
+        call.result, call.arrays = header.get("value"), t.numbered(arrays)
+        call.done.set()
+    elif kind == "error":
+        call.fail(error_of(header.get("error")))
+    else:
+        raise FrameError(f"a frame of the unknown kind {kind!r}")
 
 
 def client_of(address: str, remote_command: str, token: str) -> Tuple[Client, str]:
@@ -268,21 +339,13 @@ def client_of(address: str, remote_command: str, token: str) -> Tuple[Client, st
     """
     parsed = parse_address(address)
     user = "someone"
-    with contextlib.suppress(Exception):  # getpass raises whatever the system's functions do
+    with contextlib.suppress(Exception):  # without a name, getpass raises whatever the system's functions do
         user = getpass.getuser()
     viewer = Viewer(uuid.uuid4().hex, f"{user}@{socket.gethostname() or 'a window'}"[:LONGEST_NAME])
     return Client(connector(parsed, remote_command), parsed.place, viewer, token), parsed.run
 
 
-def _pauses() -> Iterator[float]:
-    yield from _PAUSES_S
-    while True:
-        yield _PAUSES_S[-1]
-
-
 def _send_all(link: Link, frames: List[Dict[str, Any]]) -> None:
-    try:
+    with contextlib.suppress(LinkError):  # the next connection begins with them
         for frame in frames:
             link.send(frame)
-    except QatvizError:  # the next connection sends them again
-        return

@@ -8,7 +8,7 @@ from qatviz.protocol import values
 
 
 class FrameError(QatvizError):
-    """A peer sends something that is no valid frame, or too large a one."""
+    """A peer has sent an invalid frame, or one that is too large."""
 
 
 class LinkError(QatvizError):
@@ -16,10 +16,14 @@ class LinkError(QatvizError):
 
 
 class RemoteFailure(Exception):
-    """An error in the program on the other machine; the message is its traceback."""
+    """An error in the program on the other machine; its cause has the traceback there as its message."""
 
 
-#: Classes of errors that keep their class; others arrive as `QatvizError`.
+class _RemoteTraceback(Exception):
+    """Traceback on the other machine, which a traceback here shows as the cause."""
+
+
+#: Errors that keep their class, by its name; others arrive as `QatvizError`.
 _KINDS: Dict[str, Type[QatvizError]] = {
     kind.__name__: kind
     for kind in (
@@ -36,7 +40,7 @@ _KINDS: Dict[str, Type[QatvizError]] = {
 
 
 def error_form(error: BaseException, trace: str) -> Dict[str, Any]:
-    """Return the JSON-able form of an error; ``trace`` is the traceback of an error in the program."""
+    """Return the JSON-able form of an error; ``trace`` is its traceback, which is sent if the program is at fault."""
     if not isinstance(error, QatvizError):
         explained = explanation(error)
         return {"trace": trace} if explained is None else {"message": explained}
@@ -64,7 +68,10 @@ def error_of(form: Any) -> Exception:
     """
     form = values.mapping(form, "error")
     if "trace" in form:
-        return RemoteFailure(values.text(form["trace"], "trace"))
+        trace = values.text(form["trace"], "trace")
+        failure = RemoteFailure(trace.strip().rpartition("\n")[2])
+        failure.__cause__ = _RemoteTraceback("\n" + trace)
+        return failure
     message, field = values.text(form.get("message"), "message"), values.text(form.get("field", ""), "field")
     kind = _KINDS.get(str(form.get("kind")), QatvizError)
     error: QatvizError

@@ -1,5 +1,6 @@
-"""Exports that are written by a server and fetched by the viewer, in small pieces between which telemetry passes."""
+"""Exports that a server writes and a viewer fetches in small pieces, so that telemetry is sent between them."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 from qatviz.atomic_files import atomic_file
-from qatviz.errors import ExportError
+from qatviz.errors import ExportError, QatvizError
 from qatviz.export.progress import Progress
 from qatviz.protocol import values
 from qatviz.remote.client import Client
@@ -31,34 +32,59 @@ class ExportedFiles:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._folders: Dict[str, Path] = {}
+        self._folders: Dict[str, Path] = {}  # of complete exports, by id
+        self._is_closed = False
 
     def export(self, workplace: Workplace, rows: Any, progress: Progress) -> Dict[str, Any]:
-        """Export to a temporary folder; return its id, the record of the proof, and names and sizes of the files."""
+        """Export to a temporary folder; return its id, the record of the proof, and names and sizes of the files.
+
+        The folder is deleted by :meth:`forget` or :meth:`close`, or at once if there is an error.
+
+        Raises
+        ------
+        ExportError
+            If the export fails, or the connection has ended meanwhile.
+        FrameError, ValueError
+            If the arguments are invalid.
+        Cancelled
+        """
         (row,) = values.sequence(rows, "arguments")
         request: ExportRequest = value_of(ExportRequest, row)
         name = Path(request.out).name
         if not name or name in (".", ".."):
             raise ExportError(f"{request.out}: expected the path of a file or folder")
         folder, id = Path(tempfile.mkdtemp(prefix="qatviz-export-")), uuid.uuid4().hex
-        with self._lock:
-            self._folders[id] = folder
-        fields = {**vars(request), "out": str(folder / name)}
-        record = workplace.export(ExportRequest(**fields), progress)
-        files = [
-            [path.relative_to(folder).as_posix(), path.stat().st_size]
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        ]
+        try:
+            record = workplace.export(ExportRequest(**{**vars(request), "out": str(folder / name)}), progress)
+            files = [
+                [path.relative_to(folder).as_posix(), path.stat().st_size]
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            ]
+            with self._lock:
+                if self._is_closed:
+                    raise ExportError(f"{request.out}: the connection has ended during the export")
+                self._folders[id] = folder
+        except BaseException:
+            shutil.rmtree(str(folder), ignore_errors=True)
+            raise
         return {"id": id, "record": record, "folder": str(folder), "files": files}
 
     def read(self, rows: Any) -> bytes:
-        """Return a piece of a file."""
+        """Return the next piece of a file, from an offset; empty at its end.
+
+        Raises
+        ------
+        ExportError
+            If the export was deleted.
+        FrameError, ValueError
+            If the arguments are invalid.
+        """
         id, name, offset = values.sequence(rows, "arguments")
         with self._lock:
             folder = self._folders.get(str(id))
         if folder is None:
-            raise ExportError("the export is not there any more")
+            raise ExportError(f"{name}: the export was deleted on the other machine")
         path = folder / values.name(name, "file")
         if folder.resolve() not in path.resolve().parents:
             raise FrameError(f"{name!r} is no file of the export")
@@ -75,8 +101,9 @@ class ExportedFiles:
             shutil.rmtree(str(folder), ignore_errors=True)
 
     def close(self) -> None:
-        """Delete all exports."""
+        """Delete all exports; one in progress is deleted at its end."""
         with self._lock:
+            self._is_closed = True
             folders, self._folders = list(self._folders.values()), {}
         for folder in folders:
             shutil.rmtree(str(folder), ignore_errors=True)
@@ -96,11 +123,22 @@ def fetched_export(client: Client, request: ExportRequest, progress: Progress) -
     found, _ = client.call("export", [form_of(request, [])], [], progress.part(0.0, _THERE))
     try:
         found = values.mapping(found, "export")
-        record, folder = values.mapping(found["record"], "record"), values.text(found["folder"], "folder")
+        id, folder = values.text(found["id"], "id"), values.text(found["folder"], "folder")
+        record = values.mapping(found["record"], "record")
         files = _checked_files(found["files"], Path(request.out).name)
     except (ValueError, KeyError) as error:
         raise FrameError(f"an invalid answer of {client.place}: {error}") from error
     target = Path(request.out).absolute().parent
+    try:
+        _fetch(client, id, files, target, progress.part(_THERE, 1.0))
+    finally:
+        with contextlib.suppress(QatvizError):  # the files are here, or another error counts
+            client.call("forget", [id], [])
+    return _moved(record, folder, str(target))
+
+
+def _fetch(client: Client, id: str, files: List[Tuple[str, int]], target: Path, progress: Progress) -> None:
+    """Write the files of an export, with their names and sizes in bytes, to the folder ``target``."""
     total, done = sum(size for _, size in files) or 1, 0
     try:
         for name, size in files:
@@ -109,19 +147,16 @@ def fetched_export(client: Client, request: ExportRequest, progress: Progress) -
             with atomic_file(path) as file:
                 position = 0
                 while position < size:
-                    progress.at(f"fetching {name}", _THERE + (1 - _THERE) * done / total)
-                    form, arrays = client.call("read", [found["id"], name, position], [])
+                    progress.at(f"fetching {name}", done / total)
+                    form, arrays = client.call("read", [id, name, position], [])
                     piece: bytes = value_of(bytes, form, arrays)
                     if not piece:
-                        raise ExportError(f"{name}: is shorter than expected")
+                        raise ExportError(f"{name}: has {position:,} bytes on {client.place}, expected {size:,}")
                     file.write(piece)
                     position += len(piece)
                     done += len(piece)
     except OSError as error:
         raise ExportError(f"{error.filename or target}: can't be written: {error.strerror or error}") from error
-    finally:
-        client.call("forget", [found["id"]], [])
-    return _moved(record, folder, str(target))
 
 
 def _checked_files(rows: Any, name: str) -> List[Tuple[str, int]]:

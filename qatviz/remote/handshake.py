@@ -1,10 +1,15 @@
-"""Beginning of a connection: a line by which a server is recognized, the token, and the choice of a version."""
+"""Beginning of a connection: a line by which a server is recognized, the token, and the choice of a version.
+
+The server sends :data:`GREETING` (:func:`admit`); the viewer its token if the server listens on a port, then its
+versions and name (:func:`greet`); the server the version of all that follows (:func:`welcome`), see :mod:`.link`.
+"""
 
 import hmac
 import threading
 from typing import Any, Callable, Dict, List, NamedTuple
 
 from qatviz import __version__
+from qatviz.errors import QatvizError
 from qatviz.protocol import values
 from qatviz.remote.errors import FrameError, LinkError
 from qatviz.remote.frames import STRANGER, Limits, encode, read_exactly, read_frame
@@ -16,22 +21,24 @@ VERSIONS = (1,)
 GREETING = b"\x01qatviz serves\n"
 #: Largest number of bytes before the greeting.
 _LONGEST_PRELUDE = 1 << 16
-#: Seconds that a greeting may take; a viewer's also includes the start of the server, and of ssh, which may ask the
-#: user for a password.
+#: Seconds that a server waits for a peer's greeting; and a viewer for that of a server, which includes its start, and
+#: that of ssh, which may ask the user for a password.
 STRANGER_S, VIEWER_S = 10.0, 120.0
 #: Longest name of a viewer or a machine.
 LONGEST_NAME = 200
+#: Longest text, in characters, that is shown of what a program there has printed, or a server gives as the reason.
+_LONGEST_REASON = 400
 
 
 class Viewer(NamedTuple):
-    """Window that shows a run: an id, which it keeps when it reconnects, and its name."""
+    """Program that shows runs: an id, which it keeps when it connects again, and its name, ``ana@laptop``."""
 
     id: str
     name: str
 
 
 class Greeted(NamedTuple):
-    """What a viewer knows of the server: version of the frames, id of the server's process, names of the machine."""
+    """Answer of a server: version of the frames, id of the server's process, name of its machine."""
 
     version: int
     instance: str
@@ -43,31 +50,49 @@ def _frame(stream: Stream, limits: Limits) -> Dict[str, Any]:
 
 
 def within(stream: Stream, seconds: float, work: Callable[[], Any]) -> Any:
-    """Return the result of ``work``, which reads from the stream; after that time, the stream is closed."""
-    timer = threading.Timer(seconds, stream.close)
+    """Return the result of ``work``, which reads from the stream; after that time, the stream is closed.
+
+    Raises
+    ------
+    LinkError
+        If the time is over.
+    """
+    is_over = threading.Event()
+
+    def end() -> None:
+        is_over.set()
+        stream.close()
+
+    timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
     try:
         return work()
+    except (QatvizError, OSError, EOFError) as error:
+        if is_over.is_set():
+            raise LinkError(f"no answer within {seconds:g} s: {error}") from error
+        raise
     finally:
         timer.cancel()
         timer.join()
 
 
 def admit(stream: Stream, token: str) -> None:
-    """Greet a peer, and return if it shows the token; with an empty one at once.
+    """Greet a peer, and return once it has shown the token; at once if ``token`` is empty.
 
     Raises
     ------
     FrameError
-        If it does not.
+        If it shows another one.
     OSError, EOFError
+        If the connection ends.
     """
     stream.write(GREETING)
     if not token:
         return
     shown = _frame(stream, STRANGER).get("token")
-    if not isinstance(shown, str) or not hmac.compare_digest(shown.encode("utf-8"), token.encode("utf-8")):
+    # JSON can have surrogates, which UTF-8 proper does not encode.
+    if not isinstance(shown, str) or not hmac.compare_digest(shown.encode("utf-8", "surrogatepass"), token.encode()):
         stream.write(encode({"t": "refused", "message": "the token is not that of this server"}))
         raise FrameError("a peer did not show the token")
 
@@ -80,13 +105,14 @@ def welcome(stream: Stream, instance: str, host: str, versions: Any = VERSIONS) 
     FrameError
         If there is no common version, or the greeting is invalid.
     OSError, EOFError
+        If the connection ends.
     """
     header = _frame(stream, STRANGER)
     theirs = _versions_in(header)
     common = set(theirs) & set(versions)
     if not common:
         message = (
-            f"qatviz {__version__} there speaks {_listed(versions)} of the connection, but the window {_listed(theirs)}"
+            f"the server (qatviz {__version__}) speaks {_listed(versions)} of the frames, the window {_listed(theirs)}"
         )
         stream.write(encode({"t": "refused", "message": message + ": install the same version of qatviz on both"}))
         raise FrameError(message)
@@ -96,7 +122,7 @@ def welcome(stream: Stream, instance: str, host: str, versions: Any = VERSIONS) 
 
 
 def greet(stream: Stream, token: str, viewer: Viewer, versions: Any = VERSIONS) -> Greeted:
-    """Greet a server, with a token unless that is empty, because a program there shows it.
+    """Greet a server, with a token unless that is empty because a relay there shows it.
 
     Raises
     ------
@@ -110,10 +136,10 @@ def greet(stream: Stream, token: str, viewer: Viewer, versions: Any = VERSIONS) 
         stream.write(encode({"t": "hello", "versions": list(versions), "viewer": viewer.id, "name": viewer.name}))
         header = _frame(stream, STRANGER)
         if header.get("t") == "refused":
-            raise LinkError(values.text(header.get("message"), "message")[:_LONGEST_PRELUDE])
+            raise LinkError(values.text(header.get("message"), "message")[:_LONGEST_REASON])
         version = values.whole(header.get("version"), "version")
         if version not in versions:
-            raise LinkError(f"the server speaks version {version} of the connection, this program {_listed(versions)}")
+            raise LinkError(f"the server speaks version {version} of the frames, this window {_listed(versions)}")
         return Greeted(version, _name_in(header, "instance"), _name_in(header, "host"))
     except (EOFError, OSError) as error:
         raise LinkError(stream.complaint() or "the server has ended the connection") from error
@@ -128,10 +154,12 @@ def _skip_prelude(stream: Stream) -> None:
         try:
             found += read_exactly(stream.read, 1)
         except EOFError as error:
-            printed = found.decode("utf-8", "replace").strip()[:400]
+            printed = found.decode("utf-8", "replace").strip()[:_LONGEST_REASON]
             raise LinkError(stream.complaint() or printed or "no server of qatviz answers there") from error
         if len(found) > _LONGEST_PRELUDE:
-            raise LinkError("the program there is not qatviz: it has printed 64 kB without the greeting of a server")
+            raise LinkError(
+                f"the program there is no server of qatviz: its first {_LONGEST_PRELUDE:,} bytes have no greeting"
+            )
 
 
 def _versions_in(header: Dict[str, Any]) -> List[int]:
@@ -145,7 +173,7 @@ def _versions_in(header: Dict[str, Any]) -> List[int]:
 def _name_in(header: Dict[str, Any], key: str) -> str:
     name = header.get(key)
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
-        raise FrameError(f"{key} is missing or too long")
+        raise FrameError(f"{key} is {str(name)[:40]!r}: expected text of 1 to {LONGEST_NAME} characters")
     return name
 
 

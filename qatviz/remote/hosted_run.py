@@ -1,4 +1,9 @@
-"""Run of a server: its reports are passed to all viewers, and one of them may send commands."""
+"""Run of a server: its reports are passed to all viewers, and one of them may send commands.
+
+:class:`HostedRun` reads the run's channel on a thread of its own and puts each item into the channel of every
+:class:`Subscription`; a subscription makes frames of them when its viewer's connection has room for one, so that a slow
+viewer delays neither the run nor other viewers.
+"""
 
 import threading
 import time
@@ -30,46 +35,51 @@ _STEPS_BYTES, _SNAPSHOTS = 1 << 16, 2
 _FEWEST_STEPS, _MOST_STEPS = 16, 2000
 #: Bytes of step records in one frame at most.
 _FRAME_BYTES = 1 << 15
-#: Seconds between two looks at a run's state.
-_LOOK_S = 0.05
+#: Longest time (s) between two checks of a run's state.
+_POLL_S = 0.05
 #: Number of recent commands whose repetition after a lost connection is recognized.
 _REMEMBERED = 10_000
-#: Seconds for which the record may take to be up to date with the run.
-_FLUSH_S = 10.0
+#: Seconds that the record may take to be up to date with the run. The writing thread of a connection waits for it, so
+#: it must be much less than `link.SILENCE_S`, after which the viewer takes the connection for lost.
+_FLUSH_S = 3.0
 
 
-class _Steps(NamedTuple):
+class _Step(NamedTuple):
+    """Step record with its branch."""
+
     branch: int
     record: StepRecord
 
 
 class _Numbered(NamedTuple):
-    """Event with its number, from 1, among those since the run was begun on the server."""
+    """Event with its number, from 1, among those since the run is on the server."""
 
     number: int
     event: Event
 
 
-class _Again(NamedTuple):
-    """Newest snapshot, for a viewer that may have it already."""
+class _Resent(NamedTuple):
+    """Newest snapshot, for a viewer that may have received it already."""
 
     snapshot: Snapshot
 
 
 class Subscription:
-    """What one viewer has yet to receive of a run, in the order in which the run reported it.
+    """Reports of a run that one handle of a viewer has yet to receive, in the order in which the run made them.
 
     Parameters
     ----------
     run : HostedRun
+    id : str
+        Id under which the frames are sent; it is the same after a lost connection.
     viewer : Viewer
     link : Link
     tail : telemetry.Tail
         End of the history that the viewer has.
     """
 
-    def __init__(self, run: "HostedRun", viewer: Viewer, link: Link, tail: t.Tail):
-        self.run, self.viewer, self.link = run, viewer, link
+    def __init__(self, run: "HostedRun", id: str, viewer: Viewer, link: Link, tail: t.Tail):
+        self.run, self.id, self.viewer, self.link = run, id, viewer, link
         steps = int(_STEPS_BYTES / (8 + 4 * 16 * max(1, run.num_tensors)))
         self.channel = Channel(max(_FEWEST_STEPS, min(steps, _MOST_STEPS)), _SNAPSHOTS)
         self.shows_histograms = True
@@ -80,11 +90,11 @@ class Subscription:
         self._lock = threading.Lock()
 
     def show(self, histograms: bool) -> None:
-        """Send snapshots, the newest at once, or only their measures for the history."""
+        """Send snapshots with their histograms, the newest at once; or only their measures, for the history."""
         was_hidden, self.shows_histograms = not self.shows_histograms, histograms
         newest = self.run.newest
         if was_hidden and histograms and newest is not None:
-            self.channel.put_snapshot(_Again(newest))
+            self.channel.put_snapshot(_Resent(newest))
             self.link.notify()
 
     def fill(self, tail: t.Tail) -> None:
@@ -94,7 +104,7 @@ class Subscription:
         self.link.notify()
 
     def next_frame(self) -> Optional[bytes]:
-        """Return the next frame; None if there is nothing new."""
+        """Return the next frame, encoded; None if there is nothing new. The feed of the viewer's connection."""
         while True:
             if not self._pending:
                 self._pending.extend(self.channel.drain())
@@ -114,11 +124,12 @@ class Subscription:
 
     def _encoded(self, part: Tuple[Dict[str, Any], Dict[str, np.ndarray]]) -> bytes:
         header, arrays = part
-        return encode({**header, "run": self.run.id, "dropped": self.channel.dropped + self.run.dropped}, arrays)
+        return encode({**header, "run": self.id, "dropped": self.channel.dropped + self.run.dropped}, arrays)
 
     def _next_part(self) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
+        """Return header and arrays for the first items that wait; None if the viewer does not want them."""
         first = self._pending.popleft()
-        if isinstance(first, _Steps):
+        if isinstance(first, _Step):
             records = [first.record]
             most = max(1, _FRAME_BYTES // max(1, first.record.values.nbytes))
             while self._pending and len(records) < most and self._continues(first.branch, records[-1]):
@@ -129,17 +140,18 @@ class Subscription:
             while self._pending and isinstance(self._pending[0], _Numbered):
                 found.append(self._pending.popleft())
             return {"t": t.EVENTS, "first": first.number, "events": [item.event.to_dict() for item in found]}, {}
-        if isinstance(first, (Snapshot, _Again)):
+        if isinstance(first, (Snapshot, _Resent)):
             return self._snapshot_part(first)
         if isinstance(first, t.SnapshotRow):
             return t.row_frame(first)
         return t.result_frame(first)
 
     def _continues(self, branch: int, record: StepRecord) -> bool:
+        """Return whether the next item is the step after ``record``, which a frame of steps can have, too."""
         item = self._pending[0]
-        return isinstance(item, _Steps) and item.branch == branch and item.record.step == record.step + 1
+        return isinstance(item, _Step) and item.branch == branch and item.record.step == record.step + 1
 
-    def _snapshot_part(self, item: Union[Snapshot, _Again]) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
+    def _snapshot_part(self, item: Union[Snapshot, _Resent]) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
         if not self.shows_histograms:
             return None
         if isinstance(item, Snapshot):
@@ -172,6 +184,24 @@ class HostedRun:
     ----------
     id : str
     prepared : Prepared
+
+    Attributes
+    ----------
+    run : RunHandle
+    num_tensors : int
+        Number of its quantized tensors.
+    book : SettingsBook
+        Settings in effect, as of the last event.
+    last_step : int
+        Newest step that was reported.
+    newest : Snapshot or None
+        Newest snapshot.
+    status : dict
+        Header of the frame with the run's state, its viewers and the one that steers; replaced when it changes.
+    began : bool
+        Whether the run was started.
+    idle_since : float
+        Monotonic time at which the last viewer has left.
     """
 
     def __init__(self, id: str, prepared: Prepared):
@@ -183,14 +213,12 @@ class HostedRun:
         self._lock = threading.RLock()
         self._log: List[LoggedEvent] = []  # since the run is on the server
         self._subscriptions: List[Subscription] = []
-        #: The newest snapshot.
         self.newest: Optional[Snapshot] = prepared.snapshots[-1] if prepared.snapshots else None
-        self._newest_step: Optional[_Steps] = None
+        self._newest_step: Optional[_Step] = None
         self._steering: Optional[Viewer] = None
         self._asking: Optional[Viewer] = None
-        self._known: Set[str] = set()
+        self._known: Set[str] = set()  # ids of recent commands
         self._known_order: Deque[str] = deque()
-        #: State of the run, its viewers and the one that steers; replaced by another dict.
         self.status: Dict[str, Any] = {}
         self.began = False
         self._quit = threading.Event()
@@ -203,10 +231,12 @@ class HostedRun:
 
     @property
     def dropped(self) -> int:
+        """Number of step records and snapshots that this server was too slow to read."""
         return self.run.dropped
 
     @property
     def directory(self) -> str:
+        """Directory of the record; empty if there is none."""
         return self.prepared.directory
 
     @property
@@ -233,18 +263,23 @@ class HostedRun:
 
     # Viewers
 
-    def subscribe(self, viewer: Viewer, link: Link, received: int, tail: t.Tail) -> Subscription:
-        """Pass all that follows, and the events after the first ``received`` ones, to a viewer."""
+    def subscribe(self, id: str, viewer: Viewer, link: Link, received: int, tail: t.Tail) -> Subscription:
+        """Pass all that follows, and the events after the first ``received`` ones, to a handle of a viewer.
+
+        A subscription of the viewer with the same id, whose connection is lost, is replaced.
+        """
         with self._lock:
             viewer = viewer._replace(name=self._distinct_name(viewer))
-            subscription = Subscription(self, viewer, link, tail)
-            self._subscriptions = [known for known in self._subscriptions if known.viewer.id != viewer.id]
+            subscription = Subscription(self, id, viewer, link, tail)
+            for known in [known for known in self._subscriptions if (known.viewer.id, known.id) == (viewer.id, id)]:
+                known.link.remove_feed(known.next_frame)
+                self._subscriptions.remove(known)
             for number, logged in enumerate(self._log[received:], received + 1):
                 subscription.channel.put_event(_Numbered(number, logged.event))
             if self._newest_step is not None:
                 subscription.channel.put(self._newest_step)
             if self.newest is not None:
-                subscription.channel.put_snapshot(_Again(self.newest))
+                subscription.channel.put_snapshot(_Resent(self.newest))
             self._subscriptions.append(subscription)
             if self._steering is None:
                 self._steering = viewer
@@ -267,6 +302,8 @@ class HostedRun:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)
                 self.idle_since = time.monotonic()
+                if self._asking is not None and not self._is_present(self._asking):
+                    self._asking = None  # else the run could be handed over to nobody
                 self._announce()
 
     def ask_to_steer(self, viewer: Viewer) -> None:
@@ -291,7 +328,19 @@ class HostedRun:
         return any(known.viewer.id == viewer.id for known in self._subscriptions)
 
     def present(self) -> Tuple[Tuple[LoggedEvent, ...], SettingsBook, int, Tuple[Snapshot, ...]]:
-        """Return the events so far, the settings in effect, the number of events to continue from, and snapshots."""
+        """Return the state from which a new viewer continues.
+
+        Returns
+        -------
+        log : tuple of LoggedEvent
+            All events so far.
+        book : SettingsBook
+            Settings in effect.
+        received : int
+            Number of those events that the run has reported since it is on the server.
+        snapshots : tuple of Snapshot
+            Snapshots of the record, spread over the whole run.
+        """
         with self._lock:
             log = (*self.prepared.log, *self._log)
             book, received = self.book, len(self._log)
@@ -313,6 +362,7 @@ class HostedRun:
         yield {"t": t.FILLED, "step": step}, {}
 
     def _flush(self) -> None:
+        """Write to the record what the run has reported; it is read as it is if that takes too long."""
         record = getattr(self.run, "record", None)
         if record is not None:
             record.flush(_FLUSH_S)
@@ -353,17 +403,17 @@ class HostedRun:
         """Pass the news of the run to all viewers, until it has ended and everything is read."""
         while not self._quit.is_set():
             has_ended = self.began and self.run.wait(0)
-            self.run.wait_for_news(_LOOK_S)
+            self.run.wait_for_news(_POLL_S)
             self._distribute(self.run.drain())
             if has_ended:
                 return
 
     def _distribute(self, items: List[Any]) -> None:
         with self._lock:
-            steps: List[_Steps] = []
+            steps: List[_Step] = []
             for item in items:
                 if isinstance(item, StepRecord):
-                    steps.append(_Steps(self._branch, item))
+                    steps.append(_Step(self._branch, item))
                     continue
                 self._put_steps(steps)
                 steps = []
@@ -371,7 +421,7 @@ class HostedRun:
             self._put_steps(steps)
             self._announce()
 
-    def _put_steps(self, steps: List[_Steps]) -> None:
+    def _put_steps(self, steps: List[_Step]) -> None:
         if not steps:
             return
         self._newest_step, self.last_step = steps[-1], steps[-1].record.step
@@ -401,7 +451,7 @@ class HostedRun:
             subscription.link.notify()
 
     def _announce(self) -> None:
-        """Tell all viewers the state of the run, and who steers it, if that has changed."""
+        """Send the state of the run, its viewers and the one that steers to all viewers if any of it has changed."""
         status = {
             "t": t.STATUS,
             "state": self.run.state,

@@ -1,8 +1,8 @@
 """Connection to a peer: frames in both directions, and the detection of a lost peer.
 
-Three threads read, write and watch. Written are first the frames that were sent, in order, then what feeds have, as
-long as the peer has not yet acknowledged less than :data:`WINDOW` bytes: so what waits in buffers on the way is little,
-and a new frame arrives soon, however slow the connection.
+Three threads read, write and watch. Frames of :meth:`Link.send` are written first, in order; then those of the feeds,
+as long as fewer than :data:`WINDOW` bytes are on the way, that is, not acknowledged by the peer. So little waits in
+buffers on the way, and a new frame arrives soon, however slow the connection.
 """
 
 import threading
@@ -17,13 +17,13 @@ from qatviz.remote.errors import FrameError, LinkError
 from qatviz.remote.frames import Frame, Limits, encode, read_frame
 from qatviz.remote.streams import Stream
 
-#: Bytes of feeds that may be on the way: more than 10 Mbit/s transfer in 50 ms, and less than they transfer in 100 ms.
+#: Bytes on the way from which on feeds wait: more than 10 Mbit/s transfer in 50 ms, and less than they do in 100 ms.
 WINDOW = 96_000
 #: Bytes after which their arrival is acknowledged.
 _ACKNOWLEDGED = 4096
-#: Largest number of bytes that may wait to be written; a peer that does not read any more is given up.
+#: Largest number of bytes that may wait to be written; the connection to a peer that does not read is ended.
 _MOST_WAITING = 1 << 28
-#: Seconds between signs of life, and of silence after which the connection is lost.
+#: Seconds between two pings, and of silence after which the connection counts as lost.
 PING_S, SILENCE_S = 2.0, 10.0
 ACK, PING = "ack", "ping"
 
@@ -61,11 +61,11 @@ class Link:
         self._waiting: Deque[bytes] = deque()
         self._waiting_bytes = 0
         self._feeds: List[Feed] = []
-        self._sent = self._acknowledged = 0  # bytes of feeds
-        self._received = self._unacknowledged = 0
-        self._news = 0  # number of changes, so that none is missed between two looks
+        self._sent = self._acknowledged = 0  # bytes of all frames, and how many of them the peer has received
+        self._received = self._reported = 0  # bytes of all frames, and how many of them were acknowledged
+        self._news = 0  # number of changes, so that none is missed between asking the feeds and waiting
         self._ended, self._reason, self._is_writing = False, "", False
-        self._heard = time.monotonic()
+        self._heard = time.monotonic()  # time at which something was received
         self._quit = threading.Event()
         targets = (("reader", self._read), ("writer", self._write), ("watch", self._watch))
         self._threads = [
@@ -73,6 +73,7 @@ class Link:
         ]
 
     def start(self) -> None:
+        """Start the threads, once."""
         for thread in self._threads:
             thread.start()
 
@@ -93,10 +94,10 @@ class Link:
             is_stuck = self._waiting_bytes > _MOST_WAITING
             self._notify()
         if is_stuck:
-            self.end("the peer does not read")
+            self.end(f"the other side does not read: more than {_MOST_WAITING:,} bytes wait")
 
     def add_feed(self, feed: Feed) -> None:
-        """Ask ``feed`` for frames, on the writing thread, whenever there is room for one."""
+        """Call ``feed`` for frames, on the writing thread, whenever there is room for one."""
         with self._changed:
             self._feeds.append(feed)
             self._notify()
@@ -107,7 +108,7 @@ class Link:
                 self._feeds.remove(feed)
 
     def notify(self) -> None:
-        """Note that a feed has something new."""
+        """Wake the writing thread, because a feed has something new."""
         with self._changed:
             self._notify()
 
@@ -145,8 +146,8 @@ class Link:
                 frame, size = read_frame(self._read_some, self._limits)
                 self._received += size
                 self._process(frame)
-                if self._received - self._unacknowledged >= _ACKNOWLEDGED:
-                    self._unacknowledged = self._received
+                if self._received - self._reported >= _ACKNOWLEDGED:
+                    self._reported = self._received
                     self.send({"t": ACK, "bytes": self._received})
         except EOFError:
             self.end(self._stream.complaint() or "the connection has ended")
@@ -167,7 +168,7 @@ class Link:
         if kind == ACK:
             count = header.get("bytes")
             if isinstance(count, bool) or not isinstance(count, int):
-                raise FrameError("an invalid acknowledgement")
+                raise FrameError(f"an acknowledgement of {count!r}: expected a number of bytes")
             with self._changed:
                 self._acknowledged = count
                 self._notify()
@@ -191,7 +192,7 @@ class Link:
             raise
 
     def _next(self) -> Optional[bytes]:
-        """Return the next frame to write, which may take a while; None at the end."""
+        """Wait for the next frame to write, and return it; None at the end."""
         while True:
             with self._changed:
                 if self._ended:
@@ -215,7 +216,7 @@ class Link:
                     self._changed.wait()
 
     def _turn(self, feed: Feed) -> None:
-        """Ask the other feeds first next time."""
+        """Move a feed to the end, so that the others are called first next time."""
         with self._changed:
             if feed in self._feeds:
                 self._feeds.remove(feed)

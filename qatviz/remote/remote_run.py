@@ -41,23 +41,35 @@ _STATES = (NEW, BUILDING, RUNNING, PAUSED, *_ENDS, RECORDED)
 class RemoteRun(RunHandle):
     """Handle of a run of a server.
 
-    A command that is sent while the connection is lost is sent again when it is there again. What the run reports is
-    complete then, too: events continue after the last one received, and the history is filled from the record.
+    A command that is sent while the connection is lost is sent when it is restored. What the run reports is complete
+    then, too: events continue after the last one received, and the history is filled from the record.
 
     Parameters
     ----------
     client : qatviz.remote.client.Client
     id : str
         Id of the run on the server.
-    state, step
-        Present state of the run, and number of training steps.
+    state : str
+        Present state of the run.
+    step : int
+        Number of training steps complete.
     description : mapping
+        As :attr:`description`.
     tracks : mapping of str to sequence of str
-        Names of the series of its history.
+        Names of the series of its history, by track.
     tensors : int
         Number of its quantized tensors.
     received : int
         Number of its events that are known already.
+
+    Attributes
+    ----------
+    hosted_id : str
+        Id of the run on the server.
+    subscription : str
+        Id of this handle's subscription: the run's id, or another one if the client has several handles of the run.
+    problem : str
+        Reason why there is no connection at present; empty if there is one. The client sets it.
     """
 
     def __init__(
@@ -73,7 +85,7 @@ class RemoteRun(RunHandle):
     ):
         if state not in _STATES:
             raise FrameError(f"a run in the unknown state {state!r}")
-        self._client, self.hosted_id = client, id
+        self._client, self.hosted_id, self.subscription = client, id, id
         self._description, self._tensors = description, tensors
         self._state, self._step = state, step
         self.history = History(tracks)
@@ -86,10 +98,10 @@ class RemoteRun(RunHandle):
         self._unanswered: OrderedDict[str, Command] = OrderedDict()
         self._origin, self._number = new_id(), 0
         self._shows_histograms = True
-        self._ending: Optional[str] = None
+        self._has_last_event, self._ending_state = False, ""
         self._ended = threading.Event()
         self._is_started = state != NEW
-        self._problem = ""
+        self.problem = ""
         self._viewers: Tuple[Tuple[str, str], ...] = ()
         self._steering: Optional[Tuple[str, str]] = None
         self._asking: Optional[Tuple[str, str]] = None
@@ -120,7 +132,7 @@ class RemoteRun(RunHandle):
         steering, asking, viewers = self._steering, self._asking, self._viewers
         return Connection(
             self._client.place,
-            self._problem,
+            self.problem,
             tuple(name for _, name in viewers) if len(viewers) > 1 else (),
             "" if steering is None or steering[0] == own else steering[1],
             "" if asking is None or asking[0] == own else asking[1],
@@ -177,14 +189,14 @@ class RemoteRun(RunHandle):
         self._client.send(self._view_frame())
 
     def ask_to_steer(self) -> None:
-        self._client.send({"t": "steer", "run": self.hosted_id})
+        self._client.send({"t": "steer", "run": self.subscription})
 
     def answer(self, hands_over: bool) -> None:
-        self._client.send({"t": "answer", "run": self.hosted_id, "hands_over": hands_over})
+        self._client.send({"t": "answer", "run": self.subscription, "hands_over": hands_over})
 
     @property
     def has_unanswered(self) -> bool:
-        """Whether a command was sent whose arrival is not known yet."""
+        """Whether a command was sent that the server has neither accepted nor refused yet."""
         with self._lock:
             return bool(self._unanswered)
 
@@ -194,25 +206,15 @@ class RemoteRun(RunHandle):
         """Return the frames that a new connection begins with."""
         with self._lock:
             self._mirror.expect_filling()
-            begin = {"t": "attach", "run": self.hosted_id, "received": self._received, "tail": list(self._mirror.tail)}
-            frames: List[Dict[str, Any]] = [begin]
+            begin: Dict[str, Any] = {"t": "attach", "run": self.hosted_id, "received": self._received}
+            begin.update(tail=list(self._mirror.tail), subscription=self.subscription)
+            frames = [begin]
             if not self._shows_histograms:
                 frames.append(self._view_frame())
             if self._is_started and self._state == BUILDING:  # the first request may have been lost
                 frames.append({"t": "start", "run": self.hosted_id})
             frames += [self._frame(id, command) for id, command in self._unanswered.items()]
             return frames
-
-    def lose(self, problem: str) -> None:
-        """Note that the connection is lost; with an empty text that it is there again."""
-        self._problem = problem
-
-    def end_lost(self, message: str) -> None:
-        """End the run, because the program that trained it has ended without its last event."""
-        if not self._ended.is_set():
-            self._channel.put_event(events.Failed(self._step, message, "", explained=True))
-            self._state = FAILED
-            self._ended.set()
 
     def process(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         """Process a frame of the run.
@@ -256,7 +258,7 @@ class RemoteRun(RunHandle):
             self._mirror.put_event(event)
             self._channel.put_event(event)
             if isinstance(event, events.ENDINGS):
-                self._ending = type(event).__name__
+                self._has_last_event = True
         self._end_if_complete()
 
     def _on_snapshot(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
@@ -312,7 +314,12 @@ class RemoteRun(RunHandle):
             self._channel.put_event(events.CommandRejected(self._step, id, command, message))
 
     def _on_gone(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        self.end_lost(values.text(header["message"], "message"))
+        """End the run, because the program that trained it has ended without its last event."""
+        message = values.text(header["message"], "message")
+        if not self._ended.is_set():
+            self._channel.put_event(events.Failed(self._step, message, "", explained=True))
+            self._state = FAILED
+            self._ended.set()
 
     _HANDLERS: ClassVar[Dict[str, Callable[..., None]]] = {
         t.STEPS: _on_steps,
@@ -323,27 +330,25 @@ class RemoteRun(RunHandle):
         t.BRANCH: _on_branch,
         t.FILLED: _on_filled,
         t.STATUS: _on_status,
-        "accepted": _on_accepted,
-        "refused": _on_refused,
-        "gone": _on_gone,
+        t.ACCEPTED: _on_accepted,
+        t.REFUSED: _on_refused,
+        t.GONE: _on_gone,
     }
-
-    _ending_state = ""
 
     def _end_if_complete(self) -> None:
         """End once both the last event and the state after it are known: everything is written there then."""
-        if self._ending is not None and self._ending_state:
+        if self._has_last_event and self._ending_state:
             self._state = self._ending_state
             self._ended.set()
 
     def _request_missing(self, tail: t.Tail) -> None:
-        self._client.send({"t": "fill", "run": self.hosted_id, "tail": list(tail)})
+        self._client.send({"t": "fill", "run": self.subscription, "tail": list(tail)})
 
     def _frame(self, id: str, command: Command) -> Dict[str, Any]:
         return {"t": "command", "run": self.hosted_id, "id": id, "command": command.to_dict()}
 
     def _view_frame(self) -> Dict[str, Any]:
-        return {"t": "view", "run": self.hosted_id, "histograms": self._shows_histograms}
+        return {"t": "view", "run": self.subscription, "histograms": self._shows_histograms}
 
 
 def _viewer(row: Any) -> Tuple[str, str]:

@@ -1,7 +1,7 @@
 """Server of runs: it prepares, trains and analyses runs on this machine for viewers on any other.
 
-Runs go on without viewers. The server ends on request, or if it is to end when idle, some time after the last
-viewer has left and the last run has ended.
+Runs go on without viewers. :class:`Server` has the runs, and a :class:`Session` for each viewer that is connected; what
+the viewers of one run receive is in :mod:`qatviz.remote.hosted_run`.
 """
 
 import contextlib
@@ -36,10 +36,10 @@ from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.session.workplace import Workplace
 from qatviz.telemetry.history import History
 
-#: Seconds after which a run that was prepared but not started, or recorded, is dropped without viewers.
+#: Seconds without viewers after which a run that does not train is dropped: one that was not started, or has ended.
 _UNUSED_S = 120.0
-#: Largest number of calls of a viewer at the same time.
-_MOST_CALLS = 32
+#: Largest number of calls of a viewer at the same time, and of peers that have not shown the token yet.
+_MOST_CALLS, _MOST_STRANGERS = 32, 64
 #: Stands for a run that the server does not have: its record is used.
 _NO_RUN = RecordedRun({}, 0, History({}), [])
 
@@ -60,17 +60,31 @@ class Server:
         self._lock = threading.Lock()
         self._runs: Dict[str, HostedRun] = {}
         self._sessions: List[Session] = []
-        self._threads: List[threading.Thread] = []
+        self._strangers: Dict[threading.Thread, Stream] = {}  # peers that are being greeted
         self._is_closed = False
         self._left = time.monotonic()
 
     def serve(self, stream: Stream, token: str = "") -> None:
-        """Serve a peer on threads of its own; with a token, only after it has shown that."""
-        thread = threading.Thread(target=self._begin, args=(stream, token), name="qatviz-session", daemon=True)
+        """Serve a peer on threads of its own; with a token, only after it has shown that.
+
+        The stream is closed if the server is closed, or too many peers have not shown their token yet.
+        """
+        thread = threading.Thread(target=self._greet, args=(stream, token), name="qatviz-session", daemon=True)
         with self._lock:
-            self._threads = [known for known in self._threads if known.is_alive()]
-            self._threads.append(thread)
-        thread.start()
+            is_admitted = not self._is_closed and len(self._strangers) < _MOST_STRANGERS
+            if is_admitted:
+                self._strangers[thread] = stream
+                thread.start()  # within the lock: `close` joins threads that were started
+        if not is_admitted:
+            stream.close()
+
+    def _greet(self, stream: Stream, token: str) -> None:
+        """Begin the session of a peer that shows the token; close the stream of any other."""
+        try:
+            self._begin(stream, token)
+        finally:
+            with self._lock:
+                self._strangers.pop(threading.current_thread(), None)
 
     def _begin(self, stream: Stream, token: str) -> None:
         def greet() -> Viewer:
@@ -92,8 +106,8 @@ class Server:
         else:
             session.start()
 
-    def left(self, session: "Session") -> None:
-        """Note that the connection of a session has ended."""
+    def remove(self, session: "Session") -> None:
+        """Remove a session, whose connection has ended."""
         with self._lock:
             if session in self._sessions:
                 self._sessions.remove(session)
@@ -110,7 +124,7 @@ class Server:
         return hosted
 
     def run(self, id: str) -> HostedRun:
-        """Return the run with this id; RunStateError if there is none (any more)."""
+        """Return the run with this id; raise RunStateError if there is none, or it was dropped."""
         with self._lock:
             hosted = self._runs.get(id)
         if hosted is None:
@@ -133,6 +147,7 @@ class Server:
         return next((run for run in self.training() if run.directory and os.path.realpath(run.directory) == path), None)
 
     def _drop_unused(self) -> None:
+        """Drop the runs that nobody needs any more."""
         now = time.monotonic()
         with self._lock:
             unused = [
@@ -148,7 +163,7 @@ class Server:
     # End
 
     def is_idle(self, seconds: float) -> bool:
-        """Return whether there was no viewer and no run in training for that time."""
+        """Return whether there was no viewer for that time, in seconds, and no run trains."""
         self._drop_unused()
         with self._lock:
             if self._sessions:
@@ -160,10 +175,12 @@ class Server:
         """End all connections, and stop and end all runs, which save their states."""
         with self._lock:
             self._is_closed = True
-            sessions, threads = list(self._sessions), list(self._threads)
+            sessions, strangers = list(self._sessions), dict(self._strangers)
+        for stream in strangers.values():
+            stream.close()
         for session in sessions:
             session.end()
-        for thread in threads:
+        for thread in strangers:
             thread.join()
         with self._lock:
             runs, self._runs = list(self._runs.values()), {}
@@ -177,13 +194,21 @@ class Server:
 
 
 class Session:
-    """Connection of one viewer."""
+    """Connection of one viewer: its frames are handled on the reading thread, its calls each on a thread of their own.
+
+    Parameters
+    ----------
+    server : Server
+    stream : Stream
+        Stream on which the viewer was admitted.
+    viewer : Viewer
+    """
 
     def __init__(self, server: Server, stream: Stream, viewer: Viewer):
         self._server, self.viewer = server, viewer
         self._link = Link(stream, FROM_VIEWER, self._on_frame, self._on_end, "server")
         self._lock = threading.Lock()
-        self._subscriptions: Dict[str, Subscription] = {}
+        self._subscriptions: Dict[str, Subscription] = {}  # by their ids
         self._calls: Dict[int, threading.Thread] = {}
         self._cancelled: Dict[int, threading.Event] = {}
         self._exports = ExportedFiles()
@@ -221,7 +246,7 @@ class Session:
         for subscription in subscriptions:
             subscription.run.unsubscribe(subscription)
         self._exports.close()
-        self._server.left(self)
+        self._server.remove(self)
 
     def _on_frame(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         handler = self._handlers.get(str(header.get("t")))
@@ -237,16 +262,15 @@ class Session:
     def _on_attach(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         id = values.text(header["run"], "run")
         received = values.whole(header["received"], "number of events")
-        branch, step, snapshot = (values.whole(n, "tail", -1) for n in values.sequence(header["tail"], "tail"))
+        subscribed, tail = values.name(header.get("subscription", id), "subscription"), _tail_of(header)
         try:
             hosted = self._server.run(id)
         except RunStateError as error:
-            self._link.send({"t": "gone", "run": id, "message": str(error)})
+            self._link.send({"t": t.GONE, "run": id, "message": str(error)})
             return
-        tail = t.Tail(max(branch, 0), step, snapshot)
-        subscription = hosted.subscribe(self.viewer, self._link, received, tail)
+        subscription = hosted.subscribe(subscribed, self.viewer, self._link, received, tail)
         with self._lock:
-            self._subscriptions[id] = subscription
+            self._subscriptions[subscribed] = subscription
 
     def _on_detach(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         with self._lock:
@@ -254,16 +278,15 @@ class Session:
         if subscription is not None:
             subscription.run.unsubscribe(subscription)
 
-    def _subscription(self, header: Dict[str, Any]) -> Subscription:
+    def _subscription(self, header: Dict[str, Any]) -> Optional[Subscription]:
+        """Return the subscription that a frame names; None if it is ended: the frame and its end have crossed."""
         with self._lock:
-            subscription = self._subscriptions.get(values.text(header["run"], "run"))
-        if subscription is None:
-            raise FrameError("the viewer does not show this run")
-        return subscription
+            return self._subscriptions.get(values.text(header["run"], "run"))
 
     def _on_fill(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        branch, step, snapshot = (values.whole(n, "tail", -1) for n in values.sequence(header["tail"], "tail"))
-        self._subscription(header).fill(t.Tail(max(branch, 0), step, snapshot))
+        tail, subscription = _tail_of(header), self._subscription(header)
+        if subscription is not None:
+            subscription.fill(tail)
 
     def _on_command(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         id, run = values.name(header["id"], "id"), values.text(header["run"], "run")
@@ -271,23 +294,28 @@ class Session:
         try:
             self._server.run(run).send(self.viewer, command, id)
         except RunStateError as error:
-            self._link.send({"t": "refused", "run": run, "id": id, "message": str(error)})
+            self._link.send({"t": t.REFUSED, "run": run, "id": id, "message": str(error)})
         else:
-            self._link.send({"t": "accepted", "run": run, "id": id})
+            self._link.send({"t": t.ACCEPTED, "run": run, "id": id})
 
     def _on_start(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         with contextlib.suppress(RunStateError):  # the viewer learns of it when it attaches
             self._server.run(values.text(header["run"], "run")).start()
 
     def _on_view(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        self._subscription(header).show(values.boolean(header["histograms"], "histograms"))
+        histograms, subscription = values.boolean(header["histograms"], "histograms"), self._subscription(header)
+        if subscription is not None:
+            subscription.show(histograms)
 
     def _on_steer(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         subscription = self._subscription(header)
-        subscription.run.ask_to_steer(subscription.viewer)
+        if subscription is not None:
+            subscription.run.ask_to_steer(subscription.viewer)
 
     def _on_answer(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        self._subscription(header).run.answer(self.viewer, values.boolean(header["hands_over"], "hands_over"))
+        hands_over, subscription = values.boolean(header["hands_over"], "hands_over"), self._subscription(header)
+        if subscription is not None:
+            subscription.run.answer(self.viewer, hands_over)
 
     # Calls
 
@@ -301,8 +329,10 @@ class Session:
             daemon=True,
         )
         with self._lock:
-            if number in self._calls or len(self._calls) >= _MOST_CALLS:
-                raise FrameError("too many calls")
+            if number in self._calls:
+                raise FrameError(f"there is a call {number} already")
+            if len(self._calls) >= _MOST_CALLS:
+                raise FrameError(f"more than {_MOST_CALLS} calls at the same time")
             self._calls[number], self._cancelled[number] = thread, cancelled
         thread.start()
 
@@ -329,6 +359,7 @@ class Session:
     def _result(
         self, number: int, name: str, rows: Any, arrays: List[np.ndarray], cancelled: threading.Event
     ) -> Tuple[Any, Arrays]:
+        """Execute a call; return the form of its result, and its arrays."""
         progress = Progress(lambda what, done: self._report(number, what, done), cancelled.is_set)
         own: Arrays = []
         if name == "prepare":
@@ -376,6 +407,12 @@ class Session:
         if found is None:
             raise RecordError(f"there is no run {run!r}: none of the directories {', '.join(paths)} exists")
         return self._prepare([OpenRequest(found).to_dict()], arrays)
+
+
+def _tail_of(header: Dict[str, Any]) -> t.Tail:
+    """Return the end of the viewer's history in a frame; ValueError or KeyError if it is invalid."""
+    branch, step, snapshot = (values.whole(n, "tail", -1) for n in values.sequence(header["tail"], "tail"))
+    return t.Tail(max(branch, 0), step, snapshot)
 
 
 def prepared_form(hosted: HostedRun, notices: List[Notice], arrays: Arrays) -> Dict[str, Any]:

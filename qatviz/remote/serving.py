@@ -20,9 +20,10 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from qatviz.atomic_files import write_private_file
 from qatviz.errors import QatvizError, RecordError, SettingError
 from qatviz.protocol import values
+from qatviz.remote.address import LARGEST_PORT
 from qatviz.remote.errors import LinkError
 from qatviz.remote.frames import encode, read_exactly
-from qatviz.remote.handshake import GREETING
+from qatviz.remote.handshake import GREETING, within
 from qatviz.remote.server import Server
 from qatviz.remote.streams import SocketStream, connect_tcp
 from qatviz.session.folders import user_folder
@@ -32,9 +33,12 @@ from qatviz.telemetry.record.run_lock import RunLock
 LOOPBACK = "127.0.0.1"
 #: Seconds after which a server that was started by a relay ends without viewers and runs in training.
 IDLE_S = 300.0
-#: Seconds that the start of a server may take, and between two looks at it.
-_START_S, _LOOK_S = 60.0, 0.1
+#: Seconds that the start of a server may take, and between two attempts to connect to it.
+_START_S, _PAUSE_S = 60.0, 0.1
+#: Seconds that a connection to a server on this machine, and its greeting, may each take.
 _CONNECT_S = 5.0
+#: Seconds before connections are accepted again after an error, such as too many open files.
+_ACCEPT_PAUSE_S = 0.5
 _TOKEN_BYTES = 24
 _PIECE = 1 << 16
 _STATE_FILE, _TOKEN_FILE, _LOG_FILE = "server.json", "token", "server.log"
@@ -70,7 +74,13 @@ def server_folder() -> Path:
 
 
 def token_of(folder: Path) -> Tuple[str, bool]:
-    """Return the token in the file of a folder, and whether it was made now."""
+    """Return the token in the file of a folder, which is made if there is none; and whether it was made now.
+
+    Raises
+    ------
+    QatvizError
+        If the file can't be written.
+    """
     path = folder / _TOKEN_FILE
     with contextlib.suppress(OSError):
         token = path.read_text(encoding="ascii").strip()
@@ -88,9 +98,10 @@ def parse_listen(text: str) -> Tuple[str, int]:
     Raises
     ------
     SettingError
+        If the text has another form.
     """
     host, colon, port = text.strip().rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535 or not host.strip("[]"):
+    if not colon or not port.isdigit() or int(port) > LARGEST_PORT or not host.strip("[]"):
         raise SettingError.of_field("listen", f"is {text!r}: expected HOST:PORT, such as {LOOPBACK}:7077")
     return host.strip("[]"), int(port)
 
@@ -120,43 +131,43 @@ class Listener:
     ------
     SettingError
         If a server runs already, or the address can't be used.
+    QatvizError
+        If a file of the server can't be written.
     """
 
     def __init__(self, workplace: Workplace, host: str, port: int):
         self.folder = server_folder()
-        try:
-            self._lock = RunLock(self.folder)
-        except RecordError as error:
-            running = running_server(self.folder)
-            where = f" on {running.host}:{running.port}" if running is not None else ""
-            raise SettingError(f"a server of this user runs already{where}") from error
+        self._lock = _server_lock(self.folder)
         try:
             self.token, self.is_new_token = token_of(self.folder)
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.socket(family, socket.SOCK_STREAM)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind((host, port))
-            self._socket.listen(16)
-            self.host, self.port = host, int(self._socket.getsockname()[1])
+            self._socket = _listening_socket(host, port)
+        except BaseException:
+            self._lock.release()
+            raise
+        self.host, self.port = host, int(self._socket.getsockname()[1])
+        try:
             state = {"host": host, "port": self.port, "pid": os.getpid()}
             _write_private(self.folder / _STATE_FILE, json.dumps(state) + "\n")
-        except OSError as error:
+        except BaseException:
+            self._socket.close()
             self._lock.release()
-            raise SettingError.of_field("listen", f"is {host}:{port}: {error.strerror or error}") from error
+            raise
         self.server = Server(workplace, socket.gethostname() or "this machine")
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._accept, name="qatviz-listener", daemon=True)
         self._thread.start()
 
     def _accept(self) -> None:
-        while True:
+        while not self._closing.is_set():
             try:
                 connected, _ = self._socket.accept()
-            except OSError:  # closed
-                return
-            self.server.serve(SocketStream(connected), self.token)
+                self.server.serve(SocketStream(connected), self.token)
+            except (OSError, RuntimeError):  # closed, or out of file descriptors or threads, which others may free
+                self._closing.wait(_ACCEPT_PAUSE_S)
 
     def close(self) -> None:
         """Listen no longer, end all connections, stop all runs, and wait until they have saved their states."""
+        self._closing.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -167,12 +178,42 @@ class Listener:
         self._lock.release()
 
 
+def _server_lock(folder: Path) -> RunLock:
+    """Return the lock that only one server of the user has; SettingError if another server has it."""
+    for is_last in (False, True):
+        try:
+            return RunLock(folder)
+        except RecordError as error:
+            running = running_server(folder)
+            if is_last or running is not None:
+                where = f" on {running.host}:{running.port}" if running is not None else ""
+                raise SettingError(f"a server of this user runs already{where}") from error
+        time.sleep(_PAUSE_S)  # a relay that deletes a stale file has the lock for a moment
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address; SettingError if that can't be used."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(16)
+    except OSError as error:
+        listening.close()
+        raise SettingError.of_field("listen", f"is {host}:{port}: {error.strerror or error}") from error
+    return listening
+
+
 def running_server(folder: Path) -> Optional[Running]:
-    """Return the server whose file is in a folder; None if there is none, or it is damaged."""
+    """Return the server whose file is in a folder; None if there is none, or the file is damaged.
+
+    The file of a server that was killed is still there.
+    """
     try:
         row = values.mapping(json.loads((folder / _STATE_FILE).read_text(encoding="utf-8")), "server")
         host = values.name(row["host"], "host")
-        return Running(host, values.whole(row["port"], "port", 1, 65535), values.whole(row["pid"], "pid", 1))
+        return Running(host, values.whole(row["port"], "port", 1, LARGEST_PORT), values.whole(row["pid"], "pid", 1))
     except (OSError, ValueError, KeyError):
         return None
 
@@ -223,22 +264,54 @@ def relay_standard_streams(start: Callable[[Path], "subprocess.Popen[bytes]"]) -
 
 def _connected(folder: Path, start: Callable[[Path], "subprocess.Popen[bytes]"]) -> SocketStream:
     """Return a stream to the server that has seen the token; the server is started if there is none."""
+    _remove_stale_state(folder)
     deadline, process = time.monotonic() + _START_S, None
     while True:
         running = running_server(folder)
         if running is not None:
-            with contextlib.suppress(LinkError, OSError, EOFError):
-                stream = connect_tcp(_reachable(running.host), running.port, _CONNECT_S)
-                if read_exactly(stream.read, len(GREETING)) == GREETING:
-                    stream.write(encode({"t": "token", "token": token_of(folder)[0]}))
-                    return stream
+            with contextlib.suppress(QatvizError, OSError, EOFError):
+                return _admitted(running, folder)
         if process is None:
             process = start(folder)
         elif process.poll() not in (None, 0):
             raise LinkError(f"the server has ended at its start: {_last_line(folder / _LOG_FILE)}")
         if time.monotonic() > deadline:
             raise LinkError(f"the server has not started within {_START_S:g} s; its messages: {folder / _LOG_FILE}")
-        time.sleep(_LOOK_S)
+        time.sleep(_PAUSE_S)
+
+
+def _remove_stale_state(folder: Path) -> None:
+    """Delete the file of a server that was killed.
+
+    Its port may belong to another program by now, even of another user, which must not see the token.
+    """
+    try:
+        lock = RunLock(folder)
+    except RecordError:  # a server holds it
+        return
+    with contextlib.suppress(OSError):
+        (folder / _STATE_FILE).unlink()
+    lock.release()
+
+
+def _admitted(running: Running, folder: Path) -> SocketStream:
+    """Return a stream to a server that was shown the token.
+
+    Raises
+    ------
+    QatvizError, OSError, EOFError
+        If no server answers there.
+    """
+    stream = connect_tcp(_reachable(running.host), running.port, _CONNECT_S)
+    try:
+        greeting = within(stream, _CONNECT_S, lambda: read_exactly(stream.read, len(GREETING)))
+        if greeting != GREETING:
+            raise LinkError(f"{running.host}:{running.port} is no server of qatviz")
+        stream.write(encode({"t": "token", "token": token_of(folder)[0]}))
+    except BaseException:
+        stream.close()
+        raise
+    return stream
 
 
 def start_background_server(folder: Path) -> "subprocess.Popen[bytes]":
@@ -262,6 +335,7 @@ def _reachable(host: str) -> str:
 
 
 def _last_line(path: Path) -> str:
+    """Return the last line of a log file; its path if it has none."""
     with contextlib.suppress(OSError):
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         if lines:

@@ -1,4 +1,4 @@
-"""Forms of what a run reports: frames of steps, snapshots, results and rows of its history."""
+"""Frames of the reports of a run: steps, events, snapshots, results, and the rows of its history; and their kinds."""
 
 import itertools
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
@@ -17,7 +17,7 @@ from qatviz.protocol.watch_failure import WatchFailure
 from qatviz.remote.errors import FrameError
 from qatviz.remote.forms import form_of, value_of
 
-#: Kinds of frames of a run.
+#: Kinds of frames of a subscription.
 STEPS, EVENTS, SNAPSHOT, RESULT, ROW, STATUS, BRANCH, FILLED = (
     "steps",
     "events",
@@ -28,7 +28,9 @@ STEPS, EVENTS, SNAPSHOT, RESULT, ROW, STATUS, BRANCH, FILLED = (
     "branch",
     "filled",
 )
-#: What a run reports besides steps, snapshots and events; none of it is recorded.
+#: Kinds of frames about a run of the server, which all handles of the run receive.
+ACCEPTED, REFUSED, GONE = OF_ALL_HANDLES = ("accepted", "refused", "gone")
+#: Classes of what a run reports besides steps, snapshots and events; none of it is recorded.
 _RESULTS: Dict[str, Type[Any]] = {
     kind.__name__: kind
     for kind in (
@@ -60,7 +62,7 @@ class Tail(NamedTuple):
 
 
 class SnapshotRow(NamedTuple):
-    """Measures of a snapshot for the history: ``values`` is that of :class:`.snapshots.Snapshot`."""
+    """Measures of a snapshot for the history; ``values`` has the shape [measure of `SNAPSHOT_MEASURES`, tensor]."""
 
     branch: int
     step: int
@@ -69,15 +71,15 @@ class SnapshotRow(NamedTuple):
 
 
 def named(arrays: Sequence[np.ndarray]) -> Dict[str, np.ndarray]:
-    """Return arrays by their numbers, as a frame has them."""
+    """Return arrays by their numbers from "0", as a frame has them."""
     return {str(number): array for number, array in enumerate(arrays)}
 
 
 def numbered(arrays: Mapping[str, np.ndarray]) -> List[np.ndarray]:
-    """Return the arrays of a frame in the order of their numbers."""
+    """Return the arrays of a frame in the order of their numbers; FrameError if they have other names."""
     found = [arrays.get(str(number)) for number in range(len(arrays))]
     if any(array is None for array in found):
-        raise FrameError("the arrays of a frame are not numbered")
+        raise FrameError(f"arrays {', '.join(sorted(arrays))}: expected their numbers from 0")
     return [array for array in found if array is not None]
 
 
@@ -93,7 +95,20 @@ def steps_frame(branch: int, records: Sequence[StepRecord]) -> Tuple[Dict[str, A
 
 
 class StepRows(NamedTuple):
-    """Steps of one branch in columns: steps ``[n]``, seconds, loss and learning rate ``[n, 3]``, values and losses."""
+    """Steps of one branch in columns.
+
+    Attributes
+    ----------
+    branch : int
+    steps : np.ndarray
+        Integer[n], consecutive.
+    scalars : np.ndarray
+        Float[n, 3]: seconds, loss and learning rate of each step.
+    values : np.ndarray
+        Float[n, measure of `STEP_MEASURES`, tensor].
+    losses : np.ndarray
+        Float[n, output]: loss of each of several outputs; no columns for one output, or if they were not measured.
+    """
 
     branch: int
     steps: np.ndarray
@@ -128,7 +143,7 @@ def steps_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], tensor
         if measures.shape != expected or scalars.shape != (n, 3) or len(losses) != n:
             raise ValueError(f"measures of the shape {measures.shape}: expected {expected}")
         if not n or steps[0] < 0 or (np.diff(steps) != 1).any() or steps[-1] > values.LARGEST_STEP:
-            raise ValueError("steps are not consecutive")
+            raise ValueError(f"expected consecutive steps from 0 to {values.LARGEST_STEP:,}")
         return StepRows(values.whole(header["branch"], "branch"), steps, scalars, measures, losses)
     except (ValueError, KeyError) as error:
         raise FrameError(f"invalid steps: {error}") from error
@@ -171,11 +186,12 @@ def row_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], tensors:
 
 def _check_measures(measures: np.ndarray, tensors: int) -> None:
     if measures.shape != (len(SNAPSHOT_MEASURES), tensors):
-        raise FrameError(f"a snapshot has measures of the shape {measures.shape}: it is not of this run")
+        expected = (len(SNAPSHOT_MEASURES), tensors)
+        raise FrameError(f"a snapshot with measures of the shape {measures.shape}: expected {expected}")
 
 
 def result_frame(result: Any) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """Return header and arrays of anything else that a run reports; TypeError if that can't be sent."""
+    """Return header and arrays of another report of a run; TypeError if its class is not one that can be sent."""
     kind = type(result).__name__
     if kind not in _RESULTS:
         raise TypeError(f"{kind} has no form")

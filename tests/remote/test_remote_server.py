@@ -359,7 +359,8 @@ def test_a_viewer_that_sends_nonsense_is_cut_off_and_the_server_goes_on(stage):
         {"t": "attach", "run": ana.hosted_id, "received": -1, "tail": []},
         {"t": "command", "run": ana.hosted_id, "id": "x", "command": {"kind": "SingleStep"}},
         {"t": "call", "id": "x", "name": "folder"},
-        {"t": "fill", "run": "unknown", "tail": [0, 0, 0]},
+        {"t": "fill", "run": ana.hosted_id, "tail": [0, 0]},
+        {"t": "view", "run": ana.hosted_id, "histograms": 1},
     ):
         client = stage.client(f"mallory {frame['t']} {len(frame)}")
         link = client._link

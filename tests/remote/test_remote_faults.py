@@ -1,0 +1,332 @@
+"""Faults at the edges of a connection: crossing frames, servers that end at once, strangers, failed exports."""
+
+import socket
+import threading
+
+import pytest
+from remote_stage import refuse_trash, until_answered
+from staging import StagedRun
+from waiting import ENDLESS_S, wait_until
+
+from qatviz.errors import ExportError, QatvizError
+from qatviz.export.progress import Cancelled, Progress
+from qatviz.protocol import commands as c
+from qatviz.protocol.snapshots import StepRecord
+from qatviz.remote import serving
+from qatviz.remote.client import Client
+from qatviz.remote.errors import LinkError, RemoteFailure
+from qatviz.remote.exports import ExportedFiles, fetched_export
+from qatviz.remote.forms import form_of
+from qatviz.remote.frames import encode, read_exactly
+from qatviz.remote.handshake import GREETING, Viewer
+from qatviz.remote.remote_workplace import RemoteWorkplace
+from qatviz.remote.server import Server, prepared_form
+from qatviz.remote.streams import SocketStream
+from qatviz.session.record_requests import ExportRequest
+from qatviz.session.workplace import LocalWorkplace
+
+
+def staged(stage):
+    """Return a remote run, and the staged run that it is."""
+    run = StagedRun("mlp")
+    return stage.host(run, run.network, run.book).run, run
+
+
+def another_handle(stage, remote):
+    """Return a second handle of a run for the same client, as of a second window that opens it."""
+    arrays = []
+    found = prepared_form(stage.server.run(remote.hosted_id), [], arrays)
+    return RemoteWorkplace(stage.clients[0])._prepared(found, arrays).run
+
+
+def steps_seen(handle, seen):
+    seen.extend(item.step for item in handle.drain() if isinstance(item, StepRecord))
+    return seen
+
+
+def test_two_windows_of_one_program_show_a_run_and_one_can_leave(stage):
+    first, run = staged(stage)
+    second = another_handle(stage, first)
+    wait_until(lambda: len(first.connection.viewers) == 2 == len(second.connection.viewers))
+    assert not first.connection.steers and not second.connection.steers
+    run.advance(3)
+    ours, theirs = [], []
+    wait_until(lambda: 3 in steps_seen(first, ours) and 3 in steps_seen(second, theirs))
+    second.send(c.Evaluate())
+    until_answered(second)
+    first.leave()
+    wait_until(lambda: second.connection.viewers == ())
+    run.advance(1)
+    wait_until(lambda: 4 in steps_seen(second, theirs))
+    stage.cut()
+    wait_until(lambda: second.connection.problem)
+    wait_until(lambda: not second.connection.problem)
+    run.advance(1)
+    wait_until(lambda: 5 in steps_seen(second, theirs))
+
+
+def test_frames_that_cross_with_the_end_of_a_subscription_are_ignored(stage):
+    ana, _ = staged(stage)
+    client, link = stage.clients[0], stage.clients[0]._link
+    for frame in ({"t": "fill", "tail": [0, 0, 0]}, {"t": "view", "histograms": False}, {"t": "steer"}):
+        client.send({**frame, "run": "left"})
+    client.send({"t": "answer", "run": "left", "hands_over": True})
+    assert RemoteWorkplace(client).data_names() and client._link is link
+    ana.show_histograms(False)  # the first frames of the next connection are attach and view
+    stage.server._runs.pop(ana.hosted_id).close()
+    stage.cut()
+    wait_until(lambda: ana.state == "failed")
+    link = client._link
+    assert RemoteWorkplace(client).data_names() and client._link is link
+
+
+def test_a_request_to_steer_ends_with_its_window(stage):
+    ana, _ = staged(stage)
+    arrays, client = [], stage.client("bob@desk")
+    found = prepared_form(stage.server.run(ana.hosted_id), [], arrays)
+    bob = RemoteWorkplace(client)._prepared(found, arrays).run
+    bob.ask_to_steer()
+    wait_until(lambda: ana.connection.asks == "bob@desk")
+    bob.leave()
+    wait_until(lambda: not ana.connection.asks)
+
+
+class Waits:
+    """The event of a client's end, which notes how long an attempt to connect waits for it."""
+
+    def __init__(self, last):
+        self.seconds, self._last, self._is_set = [], last, threading.Event()
+
+    def is_set(self):
+        return self._is_set.is_set()
+
+    def set(self):
+        self._is_set.set()
+
+    def wait(self, seconds):
+        self.seconds.append(seconds)
+        return self._is_set.is_set() or len(self.seconds) >= self._last
+
+
+def test_a_server_that_ends_each_connection_at_once_is_not_flooded():
+    streams = []
+
+    def connect():
+        there, here = socket.socketpair()
+        streams.append(there)
+        there.sendall(GREETING + encode({"t": "welcome", "version": 1, "instance": "i", "host": "box"}))
+        there.shutdown(socket.SHUT_WR)
+        return SocketStream(here)
+
+    client = Client(connect, "box", Viewer("v", "ana"))
+    client._closed = Waits(5)
+    client.open()
+    wait_until(lambda: len(client._closed.seconds) == 5)
+    assert client._closed.seconds == [0.0, 0.5, 1.0, 2.0, 4.0]
+    client.close()
+    for stream in streams:
+        stream.close()
+
+
+def test_the_end_does_not_wait_for_an_attempt_to_connect(stage):
+    client, silent, begun = stage.client(), [], threading.Event()
+
+    def connect():
+        there, here = socket.socketpair()
+        silent.append(there)
+        begun.set()
+        return SocketStream(here)
+
+    client._connect = connect  # a network that swallows everything: no server answers
+    stage.cut()
+    assert begun.wait(ENDLESS_S)
+    wait_until(lambda: client._connecting is not None)
+    client.close()
+    assert not any(thread.is_alive() for thread in client._threads)
+    never = Client(connect, "box", Viewer("v", "ana"))
+    aborted = threading.Thread(target=lambda: (wait_until(lambda: never._connecting), never.abort_connecting()))
+    aborted.start()
+    with pytest.raises(LinkError):
+        never.open()
+    aborted.join()
+    for stream in silent:
+        stream.close()
+
+
+def test_a_failing_report_of_progress_fails_the_call_and_not_the_connection(stage):
+    client = stage.client()
+    link = client._link
+
+    def read_runs(folder, progress):
+        while True:
+            progress.at("reading", 0.5)
+
+    def fail(what, fraction):
+        raise RuntimeError("the window is gone")
+
+    stage.workplace.read_runs = read_runs
+    with pytest.raises(RuntimeError, match="the window is gone"):
+        RemoteWorkplace(client).read_runs("", Progress(fail))
+    assert RemoteWorkplace(client).data_names() and client._link is link
+
+
+def test_an_error_in_the_program_is_named_in_a_line_and_traced_as_its_cause(stage):
+    stage.workplace.data_names = lambda: 1 / 0
+    with pytest.raises(RemoteFailure) as caught:
+        RemoteWorkplace(stage.client()).data_names()
+    assert str(caught.value) == "ZeroDivisionError: division by zero"
+    assert "data_names = lambda" in str(caught.value.__cause__)
+
+
+def greeted(server, token):
+    """Return the end of a stream that the server has greeted and waits for."""
+    there, here = socket.socketpair()
+    server.serve(SocketStream(there), token)
+    return here
+
+
+def test_strangers_are_limited_and_do_not_delay_the_end(monkeypatch):
+    monkeypatch.setattr("qatviz.remote.server._MOST_STRANGERS", 2)
+    server = Server(LocalWorkplace(refuse_trash), "box")
+    silent = [greeted(server, "token") for _ in range(3)]
+    for stream in silent[:2]:
+        assert read_exactly(stream.recv, len(GREETING)) == GREETING
+    assert silent[2].recv(1) == b""
+    strangers = list(server._strangers)
+    server.close()
+    assert strangers and not any(thread.is_alive() for thread in strangers)
+    for stream in silent:
+        stream.close()
+
+
+def test_a_token_that_is_no_unicode_text_is_refused():
+    server = Server(LocalWorkplace(refuse_trash), "box")
+    stranger = greeted(server, "token")
+    stranger.sendall(encode({"t": "token", "token": "\ud800"}))
+    wait_until(lambda: not server._strangers)
+    assert b"the token is not that of this server" in stranger.recv(4096)
+    server.close()
+    stranger.close()
+
+
+@pytest.fixture
+def listener(tmp_path, monkeypatch):
+    monkeypatch.setattr(serving, "user_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(serving, "_ACCEPT_PAUSE_S", 0.0)
+    listener = serving.Listener(LocalWorkplace(refuse_trash), "127.0.0.1", 0)
+    yield listener
+    listener.close()
+
+
+def test_a_server_goes_on_after_an_error_of_accept(listener, monkeypatch):
+    serve, failures = listener.server.serve, [RuntimeError("can't start new thread"), OSError(24, "Too many files")]
+
+    def failing(stream, token):
+        if failures:
+            stream.close()
+            raise failures.pop()
+        serve(stream, token)
+
+    monkeypatch.setattr(listener.server, "serve", failing)
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", listener.port)) as refused:
+            assert not refused.recv(1)
+    with socket.create_connection(("127.0.0.1", listener.port)) as admitted:
+        assert read_exactly(admitted.recv, len(GREETING)) == GREETING
+
+
+def test_the_port_of_a_server_that_was_killed_does_not_get_the_token(tmp_path):
+    with socket.socket() as other:  # another program has the port by now, and answers like a server
+        other.bind(("127.0.0.1", 0))
+        other.listen(1)
+        state = tmp_path / "server.json"
+        state.write_text(f'{{"host": "127.0.0.1", "port": {other.getsockname()[1]}, "pid": 1}}')
+
+        class Ended:
+            poll = staticmethod(lambda: 1)
+
+        with pytest.raises(LinkError, match="has ended at its start"):
+            serving._connected(tmp_path, lambda folder: Ended)
+        other.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+        assert not state.exists()
+
+
+def test_a_file_that_cannot_be_written_frees_the_lock_of_the_server(tmp_path, monkeypatch):
+    monkeypatch.setattr(serving, "user_folder", lambda: str(tmp_path))
+
+    def fail(path, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(serving, "write_private_file", fail)
+        with pytest.raises(QatvizError, match="No space left"):
+            serving.Listener(LocalWorkplace(refuse_trash), "127.0.0.1", 0)
+    serving.Listener(LocalWorkplace(refuse_trash), "127.0.0.1", 0).close()
+
+
+# Exports
+
+
+class Exporting:
+    """Workplace whose export writes a file, then does ``then``."""
+
+    def __init__(self, then=lambda: None):
+        self.then, self.folders = then, []
+
+    def export(self, request, progress):
+        import os
+
+        self.folders.append(os.path.dirname(request.out))
+        with open(request.out, "wb") as file:
+            file.write(b"abc")
+        self.then()
+        return {"files": [request.out]}
+
+
+def request_form(out):
+    return [form_of(ExportRequest("run", "final", out=str(out)), [])]
+
+
+def test_files_of_failed_exports_are_deleted(tmp_path):
+    import os
+
+    def fail():
+        raise ExportError("refused")
+
+    files, failing = ExportedFiles(), Exporting(fail)
+    with pytest.raises(ExportError, match="refused"):
+        files.export(failing, request_form(tmp_path / "a.tflite"), Progress())
+    late = Exporting(files.close)  # the connection ends during the export
+    with pytest.raises(ExportError, match="connection has ended"):
+        files.export(late, request_form(tmp_path / "a.tflite"), Progress())
+    for folder in failing.folders + late.folders:
+        assert not os.path.exists(folder)
+
+
+class Fetching:
+    """Client of a server with an export of one file, which fails to forget it."""
+
+    place = "box"
+
+    def __init__(self, error=None):
+        self.error = error
+
+    def call(self, name, arguments, arrays, progress=None):
+        if name == "export":
+            return {"id": "x", "folder": "/there", "record": {"files": ["/there/a"]}, "files": [["a", 3]]}, []
+        if name == "forget":
+            raise LinkError("the connection to box is lost")
+        if self.error is not None:
+            raise self.error
+        arrays = []
+        return form_of(b"abc", arrays), arrays
+
+
+def test_an_export_that_is_fetched_does_not_fail_at_its_clean_up(tmp_path):
+    request = ExportRequest("run", "final", out=str(tmp_path / "a"))
+    assert fetched_export(Fetching(), request, Progress())["files"] == [str(tmp_path / "a")]
+    assert (tmp_path / "a").read_bytes() == b"abc"
+    with pytest.raises(Cancelled):
+        fetched_export(Fetching(Cancelled("cancelled")), request, Progress())
