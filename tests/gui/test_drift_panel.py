@@ -230,11 +230,11 @@ def test_the_window_measures_runs_that_have_ended(staged_window, app):
         window.panels[name].refresh()
     (asked, _, question), *_ = window.launcher.drifts
     assert asked is run and question.examples == 64 and window.launcher.channels[0][0] is run
+    window.launcher.works[DRIFT].failed.emit("no data")
     window.launcher.works[DRIFT].found.emit(RunDrift("final", drift(run), maps(run, "conv1")))
     window.launcher.works[CHANNELS].found.emit(overview(run))
     assert (
         window.model.drift is not None and window.model.feature_maps is not None and window.model.channels is not None
     )
-    window.launcher.works[DRIFT].failed.emit("no data")
     window.panels["drift"].refresh()
     assert "no data" in window.panels["drift"].note.text()

@@ -399,7 +399,7 @@ def test_the_time_slider_shows_the_predictions_of_the_past(panel, context, stage
 def test_the_nearest_checkpoint_is_predicted_on_request(panel, context, staged):
     run = staged("lenet", directory="runs/lenet")
     made, asked = panel(), []
-    made.past_wanted.connect(asked.append)
+    made.work.wanted.connect(asked.append)
     context.model.send(SaveCheckpoint("early"))
     early = run.step
     for _ in range(2):

@@ -107,6 +107,8 @@ def test_a_double_click_on_a_column_without_bits_changes_nothing(filled, context
 
 def test_keys_move_and_apply(filled, context):
     panel, _ = filled
+    context.model.select([panel.table.rows.content.names[0]])
+    panel.refresh()
     panel.table.rows.setFocus()
     for key in (QtCore.Qt.Key_Down, QtCore.Qt.Key_Right, QtCore.Qt.Key_Right, QtCore.Qt.Key_Left):
         QtTest.QTest.keyClick(panel.table.rows, key)

@@ -371,6 +371,7 @@ class PredictionsPanel(Panel):
         if isinstance(self.work.answered, SettingsBook):
             self._book = self.work.answered
         self.mark_due()
+        self._show_work()
 
     def _wanted_book(self) -> Optional[SettingsBook]:
         return self.edits.pending_book() or self.model.book

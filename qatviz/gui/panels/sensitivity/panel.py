@@ -80,6 +80,7 @@ class SensitivityPanel(Panel):
         self.estimate.clicked.connect(lambda: self.work.begin(False))
         self.measure.clicked.connect(self._on_measure)
         self.progress.cancel.clicked.connect(self._on_cancel)
+        self.work.changed.connect(self._show_work)
         self.work.changed.connect(self.mark_due)
 
     def apply_theme(self) -> None:
