@@ -393,6 +393,6 @@ def test_the_window_reads_the_forks_of_a_recorded_run(context, tmp_path, app, qt
     launcher = AppLauncher()
     with qtbot.waitSignal(launcher.works[FORKS].found) as read:
         launcher.read_forks(StagedRun(), str(tmp_path / "parent"))
-    directory, found = read.args
+    ((directory, found),) = read.args
     assert directory == str(tmp_path / "parent") and {each.name for each in found} == {"fork"}
     launcher.wait()

@@ -13,7 +13,7 @@ from qatviz.app.launching import AppLauncher
 from qatviz.errors import DataError
 from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.model.ghost import ghost_of
-from qatviz.gui.model.launcher import EVALUATION, EXAMPLES
+from qatviz.gui.model.launcher import EVALUATION
 from qatviz.gui.panels.settings.quantization import QuantizationPanel
 from qatviz.metric import MODES
 from qatviz.protocol import events
@@ -178,7 +178,7 @@ def test_an_ended_run_is_evaluated_with_other_settings(staged_window, app):
     window.named["evaluate"].trigger()
     other = StagedRun("mlp")
     window.launcher.prepared.emit(prepared_of(other, "/runs/b"), False)
-    assert window.launcher.cancelled == [EVALUATION, EXAMPLES] and not bar.isVisible()
+    assert window.launcher.cancelled.count(EVALUATION) == 1 and not bar.isVisible()
 
 
 @pytest.fixture(scope="module")
