@@ -6,7 +6,8 @@ Modules are imported on first use, so that the window opens early.
 import sys
 import traceback
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from PyQt5 import QtCore
 
@@ -17,8 +18,9 @@ from qatviz.atomic_files import atomic_file
 from qatviz.errors import explanation, require_tensorflow
 from qatviz.export.progress import Progress
 from qatviz.gui.model.exporting import ExportCommand
-from qatviz.gui.model.launcher import Launcher
+from qatviz.gui.model.launcher import EVALUATION, EXAMPLES, FORKS, RUNS, WORKS, Launcher
 from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.model.watching import CHANNELS, DRIFT, PREDICTIONS, SENSITIVITY
 from qatviz.session.export_process import export_arguments, export_environment
 from qatviz.session.folder_entries import Folder
 from qatviz.session.prepared import Notice, Prepared
@@ -43,12 +45,18 @@ if TYPE_CHECKING:
 
 #: Shown while a run is prepared, or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
-EVALUATING = "Evaluating settings…"
-FINDING_SENSITIVITY = "Computing sensitivities…"
-FINDING_DRIFT, FINDING_CHANNELS = "Measuring the errors of all layers…", "Measuring the channels of all weights…"
-READING_FORKS = "Reading the forks of the run…"
-PREDICTING, READING_EXAMPLES = "Predicting held-out examples…", "Reading held-out examples…"
 READING_RUNS = "Reading the records of the runs…"
+#: Shown during each kind of work.
+_ACTIVITIES = {
+    RUNS: READING_RUNS,
+    EVALUATION: "Evaluating settings…",
+    FORKS: "Reading the forks of the run…",
+    SENSITIVITY: "Computing sensitivities…",
+    DRIFT: "Measuring the errors of all layers…",
+    CHANNELS: "Measuring the channels of all weights…",
+    PREDICTIONS: "Predicting held-out examples…",
+    EXAMPLES: "Reading held-out examples…",
+}
 #: Milliseconds that a wait in Qt may keep Python from handling a signal.
 _SIGNALS_MS = 100
 
@@ -64,6 +72,8 @@ class AppLauncher(Launcher):
 
     #: Emitted, on any thread, with the description of background work when it has ended.
     _done = QtCore.pyqtSignal(str)
+    #: Emitted, on any thread, with a kind of work, the number of its request, and a function that emits its signal.
+    _told = QtCore.pyqtSignal(str, int, object)
 
     def __init__(self, workplace: Optional[Workplace] = None, parent: QtCore.QObject = None):
         super().__init__(parent)
@@ -77,7 +87,8 @@ class AppLauncher(Launcher):
         self._sweep_pool = QtCore.QThreadPool(self)  # of its own, because a sweep takes hours
         self._doing: List[str] = []
         self._done.connect(self._on_done)
-        self._numbers: Dict[str, int] = {}  # of the newest job of each description, or of its cancellation
+        self._told.connect(self._on_told)
+        self._numbers = dict.fromkeys(WORKS, 0)  # of the newest request of each kind of work, or its cancellation
 
     def obstacle(self, work: str) -> str:
         return "" if self.place or has_tensorflow() else missing_text(work)
@@ -140,10 +151,7 @@ class AppLauncher(Launcher):
         self.workplace.cancel_checks()
 
     def read_runs(self, folder: str) -> None:
-        def work(is_wanted: Callable[[], bool]) -> Any:
-            return self.workplace.read_runs(folder, Progress(is_cancelled=lambda: not is_wanted()))
-
-        self._start_newest(READING_RUNS, work, self.runs_read.emit, self.runs_failed.emit)
+        self._work(RUNS, lambda progress: self.workplace.read_runs(folder, progress))
 
     def delete_run(self, directory: str) -> None:
         self.workplace.delete_run(directory)
@@ -239,77 +247,31 @@ class AppLauncher(Launcher):
         self._start("Writing the report…", job, deliver)
 
     def evaluate(self, run: RunHandle, directory: str, book: "SettingsBook") -> None:
-        def work(is_wanted: Callable[[], bool]) -> Any:
-            progress = Progress(self.evaluation_progressed.emit, lambda: not is_wanted())
-            return self.workplace.evaluate(run, directory, book, progress)
-
-        self._start_newest(EVALUATING, work, self.evaluated.emit, self.evaluation_failed.emit)
-
-    def cancel_evaluation(self) -> None:
-        self._supersede(EVALUATING)
+        self._work(EVALUATION, lambda progress: self.workplace.evaluate(run, directory, book, progress))
 
     def find_sensitivity(self, run: RunHandle, directory: str, measured: bool) -> None:
-        def work(is_wanted: Callable[[], bool]) -> Any:
-            progress = Progress(lambda _, done: self.sensitivity_progressed.emit(done), lambda: not is_wanted())
-            return self.workplace.sensitivity(run, directory, measured, progress)
-
-        self._start_newest(FINDING_SENSITIVITY, work, self.sensitivity_found.emit, self.sensitivity_failed.emit)
-
-    def cancel_sensitivity(self) -> None:
-        self._supersede(FINDING_SENSITIVITY)
+        self._work(SENSITIVITY, lambda progress: self.workplace.sensitivity(run, directory, measured, progress))
 
     def find_drift(self, run: RunHandle, directory: str, question: DriftQuestion) -> None:
-        def work(is_wanted: Callable[[], bool]) -> Any:
-            return self.workplace.drift(run, directory, question, Progress(is_cancelled=lambda: not is_wanted()))
-
-        self._start_newest(FINDING_DRIFT, work, self.drift_found.emit, self.drift_failed.emit)
+        self._work(DRIFT, lambda progress: self.workplace.drift(run, directory, question, progress))
 
     def find_channels(self, run: RunHandle, directory: str) -> None:
-        def work(is_wanted: Callable[[], bool]) -> Any:
-            return self.workplace.channels(run, directory, Progress(is_cancelled=lambda: not is_wanted()))
-
-        self._start_newest(FINDING_CHANNELS, work, self.channels_found.emit, self.channels_failed.emit)
-
-    def cancel_drift(self) -> None:
-        self._supersede(FINDING_DRIFT)
-
-    def cancel_channels(self) -> None:
-        self._supersede(FINDING_CHANNELS)
+        self._work(CHANNELS, lambda progress: self.workplace.channels(run, directory, progress))
 
     def predict(self, run: RunHandle, directory: str, book: "SettingsBook") -> None:
-        def work(is_wanted: Callable[[], bool]) -> Any:
-            progress = Progress(lambda _, done: self.predictions_progressed.emit(done), lambda: not is_wanted())
-            return self.workplace.predict(run, directory, book, progress)
-
-        self._start_newest(PREDICTING, work, self.predictions_found.emit, self.predictions_failed.emit)
-
-    def read_forks(self, run: RunHandle, directory: str) -> None:
-        def work(is_wanted: Callable[[], bool]) -> Any:
-            return self.workplace.forks(directory, Progress(is_cancelled=lambda: not is_wanted()))
-
-        self._start_newest(
-            READING_FORKS, work, lambda found: self.forks_read.emit(directory, found), lambda message: None
-        )
+        self._work(PREDICTIONS, lambda progress: self.workplace.predict(run, directory, book, progress))
 
     def predict_past(self, run: RunHandle, directory: str, checkpoint: str) -> None:
-        def work(is_wanted: Callable[[], bool]) -> Any:
-            progress = Progress(lambda _, done: self.predictions_progressed.emit(done), lambda: not is_wanted())
-            return self.workplace.predict_past(directory, checkpoint, progress)
+        self._work(PREDICTIONS, lambda progress: self.workplace.predict_past(directory, checkpoint, progress))
 
-        self._start_newest(PREDICTING, work, self.predictions_found.emit, self.predictions_failed.emit)
+    def read_forks(self, run: RunHandle, directory: str) -> None:
+        self._work(FORKS, lambda progress: (directory, self.workplace.forks(directory, progress)))
 
     def read_examples(self, run: RunHandle, directory: str, number: int) -> None:
-        def work(is_wanted: Callable[[], bool]) -> Any:
-            return self.workplace.pictures(run, directory, number)
+        self._work(EXAMPLES, lambda _: self.workplace.pictures(run, directory, number))
 
-        def refuse(message: str) -> None:
-            self.failed.emit(message, "")
-
-        self._start_newest(READING_EXAMPLES, work, self.examples_read.emit, refuse)
-
-    def cancel_predictions(self) -> None:
-        self._supersede(PREDICTING)
-        self._supersede(READING_EXAMPLES)
+    def cancel(self, kind: str) -> None:
+        self._numbers[kind] += 1
 
     def export_formats(self) -> Sequence["Format"]:
         from qatviz.export.formats import FORMATS
@@ -348,12 +310,8 @@ class AppLauncher(Launcher):
     def wait(self) -> None:
         """Wait until all background work has ended, at the end of the program."""
         self._has_ended = True
-        self._supersede(READING_RUNS)
-        self.cancel_evaluation()
-        self.cancel_sensitivity()
-        self.cancel_drift()
-        self.cancel_channels()
-        self.cancel_predictions()
+        for kind in WORKS:
+            self.cancel(kind)
         self.cancel_checks()
         self._sweeps.clear()
         for pool in (self._pool, self._sweep_pool):
@@ -374,36 +332,26 @@ class AppLauncher(Launcher):
         self.busy.emit(what)
         self._pool.start(_Job(job, deliver, fail or self.failed.emit, lambda: self._done.emit(what)))
 
-    def _supersede(self, what: str) -> int:
-        """Make the results of all jobs with this description unwanted; return the number of the next one."""
-        self._numbers[what] = self._numbers.get(what, 0) + 1
-        return self._numbers[what]
+    def _work(self, kind: str, job: Callable[[Progress], Any]) -> None:
+        """Run ``job`` as :meth:`_start` does, and emit the signals of its kind, until there is a newer one."""
+        self.cancel(kind)
+        number, signals = self._numbers[kind], self.works[kind]
 
-    def _start_newest(
-        self,
-        what: str,
-        work: Callable[[Callable[[], bool]], Any],
-        deliver: Callable[[Any], None],
-        refuse: Callable[[str], None],
-    ) -> None:
-        """Run ``work`` as :meth:`_start` does, and ignore its end once it is superseded.
+        def tell(emit: Callable[..., None], *values: Any) -> None:
+            self._told.emit(kind, number, partial(emit, *values))
 
-        ``work`` gets a function that returns whether it is still wanted; ``refuse`` gets the message of its error.
-        """
-        number = self._supersede(what)
+        progress = Progress(partial(tell, signals.progressed.emit), lambda: number != self._numbers[kind])
+        self._start(
+            _ACTIVITIES[kind],
+            lambda: job(progress),
+            partial(tell, signals.found.emit),
+            partial(tell, partial(self._refuse, signals.failed.emit)),
+        )
 
-        def is_wanted() -> bool:
-            return number == self._numbers[what]
-
-        def deliver_wanted(result: Any) -> None:
-            if is_wanted():
-                deliver(result)
-
-        def fail(message: str, details: str) -> None:
-            if is_wanted():
-                self._refuse(refuse, message, details)
-
-        self._start(what, lambda: work(is_wanted), deliver_wanted, fail)
+    def _on_told(self, kind: str, number: int, emit: Callable[[], None]) -> None:
+        """Emit the signal of a request, unless it was superseded while this was on its way from its thread."""
+        if number == self._numbers[kind]:
+            emit()
 
     def _refuse(self, refuse: Callable[[str], None], message: str, details: str) -> None:
         """Report an error where it is expected, and an error in the program also to the window."""

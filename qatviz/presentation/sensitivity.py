@@ -1,6 +1,6 @@
 """Scene of the sensitivity of a network: a row for each tensor, a column for each number of bits."""
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from qatviz.measures import MEASURES
 from qatviz.metric import METRICS
 from qatviz.presentation.color_bar import value_role
 from qatviz.presentation.palette import ink_on
+from qatviz.presentation.rows_layout import RowsLayout
 from qatviz.presentation.scene import MIDDLE, Fill, Metrics, Rects, Shape, Stroke, Text, rects
 
 #: Measure of the cells, which has their number format and colours.
@@ -22,7 +23,7 @@ _PRESENT, _SELECTED = Stroke("text", 2.0), Stroke("accent", 2.0)
 
 
 class Cell(NamedTuple):
-    """Cell of the picture: indices of its row and of its column; row -1 is the header, column -1 has the names."""
+    """Cell of the picture: indices of its row and of its column; column -1 has the names."""
 
     row: int
     column: int
@@ -96,8 +97,13 @@ def sensitivity_table(
     )
 
 
-class SensitivityLayout:
-    """Positions of the cells in a picture of some width.
+def table_values(table: SensitivityTable) -> Dict[str, Any]:
+    """Return the values by column, for files."""
+    return {"tensor": list(table.names), **dict(zip(table.titles, table.values.T))}
+
+
+class SensitivityLayout(RowsLayout):
+    """Positions of the cells in a picture of some width; those of the bits in effect are framed.
 
     Parameters
     ----------
@@ -105,32 +111,32 @@ class SensitivityLayout:
     width : float
     metrics : Metrics
         Sizes of the texts.
+
+    Attributes
+    ----------
+    left, column : float
+        Left edge of the first column, and width of each, px.
+    columns : int
+        Number of columns.
     """
 
     def __init__(self, table: SensitivityTable, width: float, metrics: Metrics):
-        self._table, self._metrics = table, metrics
+        super().__init__(len(table.names), metrics.height + _PADDING, width, metrics)
+        self._table, self.columns = table, len(table.titles)
         longest = max((metrics.width(name) for name in table.names), default=0.0) + 2 * _PADDING
         room = width - _LEAST_COLUMN * len(table.titles)
         self.left = max(min(longest, max(_NAMES * width, room)), _LEAST_COLUMN)
         self.column = max((width - self.left) / len(table.titles), _LEAST_COLUMN)
-        self.row = metrics.height + _PADDING
 
-    @property
-    def height(self) -> float:
-        """Height of all rows, without the header."""
-        return self.row * len(self._table.names)
-
-    def column_at(self, x: float) -> int:
-        """Return the column at ``x``: -1 at the names; at most the last."""
-        return min(int((x - self.left) // self.column) if x >= self.left else -1, len(self._table.titles) - 1)
+    def column_at(self, x: float) -> Optional[int]:
+        return min(int((x - self.left) // self.column), len(self._table.titles) - 1) if x >= self.left else None
 
     def cell_at(self, x: float, y: float) -> Optional[Cell]:
         """Return the cell at a point below the header; None below the last row."""
-        row = int(y // self.row)
-        return Cell(row, self.column_at(x)) if 0 <= row < len(self._table.names) else None
+        row, column = self.row_at(y), self.column_at(x)
+        return None if row is None else Cell(row, -1 if column is None else column)
 
     def header_shapes(self, sorted_by: Optional[int]) -> List[Shape]:
-        """Return the titles of the columns, at the top of the picture; that of the sorted column is marked."""
         base = _PADDING / 2 + self._metrics.ascent
         shapes: List[Shape] = [Text(_PADDING, base, "Tensor" + (" ▾" if sorted_by is None else ""))]
         for index, title in enumerate(self._table.titles):
@@ -139,7 +145,6 @@ class SensitivityLayout:
         return shapes
 
     def row_shapes(self, selected: Sequence[str] = (), top: float = 0.0) -> List[Shape]:
-        """Return the rows, the first at ``top``: names, and coloured cells; those of the bits in effect are framed."""
         table, ascent = self._table, self._metrics.ascent + _PADDING / 2
         cells: Dict[str, List[Tuple[float, float]]] = {}
         shapes: List[Shape] = []

@@ -14,6 +14,7 @@ from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
 from qatviz.app.launching import AppLauncher
 from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.model.ghost import ghost_of
+from qatviz.gui.model.launcher import EVALUATION, FORKS
 from qatviz.gui.model.watching import SENSITIVITY
 from qatviz.gui.panels.budget.constraints import FIXED, HIGHEST, LOWEST
 from qatviz.gui.panels.budget.panel import POSITIONS, BudgetPanel
@@ -227,13 +228,13 @@ def test_the_bits_of_the_table_are_measured_without_training(stage, context):
     wanted = context.edits.pending_book()
     panel.measure_button.click()
     panel.refresh()
-    assert panel.cancel_button.isVisible() and not panel.find_button.isEnabled()
+    assert panel.work.isVisible() and not panel.find_button.isEnabled()
     answer()
     assert [type(command) for command in changes(run)] == [EvaluateSettings] and context.model.book == before
     assert context.edits.pending_book() == wanted, "they stay pending"
     assert len(panel.shown) == 1 and panel.shown[0].is_trial
     assert panel.shown[0].book.quantizers == wanted.quantizers and panel.shown[0].cost == weights_kb(panel)
-    assert f"{10 * mean_bits(wanted):.1f}" in panel.trial_text.text() and not panel.cancel_button.isVisible()
+    assert f"{10 * mean_bits(wanted):.1f}" in panel.trial_text.text() and not panel.work.isVisible()
     panel.plot.setFocus()
     QtTest.QTest.keyClick(panel.plot, QtCore.Qt.Key_Left)
     panel.refresh()
@@ -274,7 +275,7 @@ def test_a_search_without_result_and_one_that_is_cancelled(stage, context):
     assert "the metric loses more" in panel.trial_text.text() and panel.chosen is None
     panel.find_button.click()
     panel.refresh()
-    panel.cancel_button.click()
+    panel.work.cancel.click()
     answer()
     assert not panel.trials.is_busy and panel.chosen is None and panel.find_button.isEnabled()
     panel.measure_button.click()
@@ -288,11 +289,11 @@ def test_the_window_measures_for_a_run_that_has_ended(stage, context):
     run.end(events.Stopped(run.step))
     answer()
     wanted, cancelled = [], []
-    panel.trial_wanted.connect(wanted.append)
-    panel.trial_cancelled.connect(lambda: cancelled.append(True))
+    panel.trials.wanted.connect(wanted.append)
+    panel.trials.cancelled.connect(lambda: cancelled.append(True))
     panel.measure_button.click()
     assert wanted == [context.model.book]
-    panel.fail_trial("no data")
+    panel.trials.fail("no data")
     panel.refresh()
     assert panel.trial_text.text() == "Not measured: no data" and cancelled == [True]
 
@@ -320,15 +321,15 @@ def test_the_window_evaluates_bits_of_a_run_that_has_ended(staged_window, app):
     (_run, _directory, book), what_if = window.launcher.evaluations[-1], window.panels["quantization"].what_if
     assert book == window.edits.pending_book() and not what_if.is_busy
     result = events.Evaluated(3, dict.fromkeys(MODES, 0.625), 1000, 0.1)
-    window.launcher.evaluated.emit(result)
+    window.launcher.works[EVALUATION].found.emit(result)
     panel.refresh()
     assert panel.shown[-1].event == result and panel.shown[-1].book == book and "62.5" in panel.trial_text.text()
     # An evaluation of the other panel is shown, too, and one at a time is in progress.
-    what_if.begin()
+    what_if.evaluate()
     assert what_if.is_busy
     panel.measure_button.click()
     assert not what_if.is_busy and len(window.launcher.evaluations) == 3
-    window.launcher.evaluation_failed.emit("no data")
+    window.launcher.works[EVALUATION].failed.emit("no data")
     panel.refresh()
     assert panel.trial_text.text() == "Not measured: no data"
 
@@ -390,8 +391,8 @@ def test_the_window_reads_the_forks_of_a_recorded_run(context, tmp_path, app, qt
     origin = {"run_id": "parent", "directory": str(tmp_path / "parent"), "checkpoint": "c", "step": 10}
     record_run(tmp_path / "fork", steps=20, first=10, run_id="fork", forked_from=origin)
     launcher = AppLauncher()
-    with qtbot.waitSignal(launcher.forks_read) as read:
+    with qtbot.waitSignal(launcher.works[FORKS].found) as read:
         launcher.read_forks(StagedRun(), str(tmp_path / "parent"))
-    directory, found = read.args
+    ((directory, found),) = read.args
     assert directory == str(tmp_path / "parent") and {each.name for each in found} == {"fork"}
     launcher.wait()

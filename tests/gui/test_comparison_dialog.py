@@ -10,6 +10,7 @@ from window_stage import StagedLauncher, file_dialog, make_window
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.browser.dialog import RunsDialog
 from qatviz.gui.dialogs.comparison.dialog import ComparisonDialog
+from qatviz.gui.model.launcher import RUNS
 from qatviz.presentation.comparison import FIRST, SECOND, run_stroke
 from qatviz.presentation.palette import color_of
 from qatviz.presentation.scene import Group
@@ -39,7 +40,7 @@ class ReadingLauncher(StagedLauncher):
     """Launcher that reads at once."""
 
     def read_runs(self, folder):
-        self.runs_read.emit(read_catalogue(folder))
+        self.works[RUNS].found.emit(read_catalogue(folder))
 
     def read_comparison(self, directories):
         super().read_comparison(directories)

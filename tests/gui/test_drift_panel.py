@@ -6,6 +6,7 @@ from PyQt5 import QtCore, QtTest
 
 from qatviz.analysis.channels import ChannelsOverview, channel_ranges
 from qatviz.analysis.drift import Drift, DriftQuestion, FeatureMaps, LayerDrift, PartError, RunDrift
+from qatviz.gui.model.watching import CHANNELS, DRIFT
 from qatviz.gui.panels.channels.panel import ChannelsPanel
 from qatviz.gui.panels.drift.panel import DriftPanel
 from qatviz.protocol.commands import WatchChannels, WatchDrift
@@ -161,14 +162,14 @@ def test_a_run_that_has_ended_is_measured_once_for_each_question(context, show, 
     run.end(Finished(3))
     context.model.process(run.drain())
     shown, wanted = DriftPanel(context), []
-    shown.wanted.connect(wanted.append)
+    shown.work.wanted.connect(wanted.append)
     show(shown, 900, 480)
     shown.refresh()
     shown.refresh()
     assert wanted == [DriftQuestion(None, 64, "conv1", 0)] and run.sent == []
     shown.example.setValue(3)
     assert wanted[1:] == [DriftQuestion(None, 64, "conv1", 3)]
-    shown.finish("no data")
+    shown.work.fail("no data")
     shown.refresh()
     assert "no data" in shown.note.text()
 
@@ -229,11 +230,11 @@ def test_the_window_measures_runs_that_have_ended(staged_window, app):
         window.panels[name].refresh()
     (asked, _, question), *_ = window.launcher.drifts
     assert asked is run and question.examples == 64 and window.launcher.channels[0][0] is run
-    window.launcher.drift_found.emit(RunDrift("final", drift(run), maps(run, "conv1")))
-    window.launcher.channels_found.emit(overview(run))
+    window.launcher.works[DRIFT].failed.emit("no data")
+    window.launcher.works[DRIFT].found.emit(RunDrift("final", drift(run), maps(run, "conv1")))
+    window.launcher.works[CHANNELS].found.emit(overview(run))
     assert (
         window.model.drift is not None and window.model.feature_maps is not None and window.model.channels is not None
     )
-    window.launcher.drift_failed.emit("no data")
     window.panels["drift"].refresh()
     assert "no data" in window.panels["drift"].note.text()

@@ -1,6 +1,7 @@
 """Keys and menus of the window: one action a key, wherever the focus is; all of them are listed."""
 
 import itertools
+from operator import attrgetter
 
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
@@ -107,13 +108,13 @@ def table(staged_window, app):
     return view
 
 
-@pytest.mark.parametrize("panel, part", [("layers", "view"), ("events", "view"), ("sensitivity", "rows")])
+@pytest.mark.parametrize("panel, part", [("layers", "view"), ("events", "view"), ("sensitivity", "table.rows")])
 def test_keys_of_the_run_work_in_tables(staged_window, app, panel, part):
     window, run, _advance = staged_window
     window.docks.open(panel)
     app.processEvents()
     draw(window, app)
-    view = getattr(window.panels[panel], part)
+    view = attrgetter(part)(window.panels[panel])
     focus(view)
     QtTest.QTest.keyClick(view, Qt.Key_Space)
     assert run.sent[-1] == c.Pause()

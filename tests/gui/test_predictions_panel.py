@@ -22,7 +22,9 @@ from qatviz.analysis.predictions import (
 from qatviz.app.launching import AppLauncher
 from qatviz.gui.model import kept_predictions
 from qatviz.gui.model.kept_predictions import KeptPredictions
+from qatviz.gui.model.launcher import EXAMPLES
 from qatviz.gui.model.run_model import EXAMPLE
+from qatviz.gui.model.watching import PREDICTIONS
 from qatviz.gui.panels.predictions.panel import GROUPS, MATRIX, SAMPLES, SCATTER, PredictionsPanel
 from qatviz.gui.panels.sensitivity.panel import SensitivityPanel
 from qatviz.presentation.confusion import IN_FLOAT, MatrixCell
@@ -264,19 +266,19 @@ def test_a_run_that_has_ended_is_predicted_under_the_settings_shown(panel, conte
     run = staged("lenet")
     end(run, context)
     made, wanted = panel(), []
-    made.wanted.connect(wanted.append)
+    made.work.wanted.connect(wanted.append)
     assert run.sent == [] and "“Predict”" in made.empty.text() and not made.refresh_button.isVisible()
     context.edits.edit(["conv1.weights"], "num_bits", 3)
     made.refresh()
     assert made.predict_button.text() == "Predict with 1 pending change"
     made.predict_button.click()
-    assert wanted[0].of("conv1.weights").num_bits == 3 and made.cancel_button.isVisible()
-    made.show_progress(0.5)
-    assert made.progress.value() == 500
-    made.finish()
+    assert wanted[0].of("conv1.weights").num_bits == 3 and made.progress.isVisible()
+    made.work.show_progress("", 0.5)
+    assert made.progress.bar.value() == 500
+    made.work.finish()
     context.model.process([predictions()])
     made.refresh()
-    assert "with 1 pending change" in made.note.text() and not made.cancel_button.isVisible()
+    assert "with 1 pending change" in made.note.text() and not made.progress.isVisible()
     context.edits.discard()
     made.refresh()
     assert "others now" in made.note.text()
@@ -285,12 +287,12 @@ def test_a_run_that_has_ended_is_predicted_under_the_settings_shown(panel, conte
 def test_work_can_be_cancelled_and_fail(panel, context, staged):
     end(staged("lenet"), context)
     made, cancelled = panel(), []
-    made.cancelled.connect(lambda: cancelled.append(True))
+    made.work.cancelled.connect(lambda: cancelled.append(True))
     made.predict_button.click()
-    made.cancel_button.click()
+    made.progress.cancel.click()
     assert cancelled == [True] and made.predict_button.isVisible()
     made.predict_button.click()
-    made.finish("there is no data")
+    made.work.fail("there is no data")
     made.refresh()
     assert made.empty.text() == "Not predicted: there is no data"
 
@@ -318,7 +320,7 @@ def test_the_window_passes_the_requests(staged_window, app):
     window.model.process([predictions()])
     draw(window, app)
     assert window.launcher.examples == [(run, "/runs/a", 40)]
-    window.launcher.examples_read.emit(IMAGES)
+    window.launcher.works[EXAMPLES].found.emit(IMAGES)
     draw(window, app)
     panel = window.panels["predictions"]
     assert panel.gallery.view.shown.pictures is IMAGES
@@ -332,7 +334,7 @@ def test_the_window_passes_the_requests(staged_window, app):
     draw(window, app)
     panel.predict_button.click()
     assert window.launcher.predicted[-1] == (run, "/runs/a", window.model.book)
-    window.launcher.predictions_found.emit(predictions(step=9))
+    window.launcher.works[PREDICTIONS].found.emit(predictions(step=9))
     draw(window, app)
     assert "Step 9" in panel.note.text() and panel.predict_button.isVisible()
 
@@ -348,7 +350,11 @@ def test_a_recorded_run_is_predicted_in_the_background(app, qtbot, tmp_path, mon
     made.run.wait()
     opened = open_recorded(str(tmp_path / "run"))
     launcher, results = AppLauncher(), []
-    for signal in (launcher.predictions_found, launcher.examples_read, launcher.predictions_failed):
+    for signal in (
+        launcher.works[PREDICTIONS].found,
+        launcher.works[EXAMPLES].found,
+        launcher.works[PREDICTIONS].failed,
+    ):
         signal.connect(results.append)
     launcher.predict(opened.run, opened.directory, opened.book)
     launcher.read_examples(opened.run, opened.directory, 5)
@@ -393,7 +399,7 @@ def test_the_time_slider_shows_the_predictions_of_the_past(panel, context, stage
 def test_the_nearest_checkpoint_is_predicted_on_request(panel, context, staged):
     run = staged("lenet", directory="runs/lenet")
     made, asked = panel(), []
-    made.past_wanted.connect(asked.append)
+    made.work.wanted.connect(asked.append)
     context.model.send(SaveCheckpoint("early"))
     early = run.step
     for _ in range(2):
@@ -404,7 +410,7 @@ def test_the_nearest_checkpoint_is_predicted_on_request(panel, context, staged):
     assert made.predict_button.isEnabled() and made.predict_button.text() == f"Predict step {early}"
     made.predict_button.click()
     assert asked == ["early"] and made.progress.isVisible()
-    made.finish()
+    made.work.finish()
     found = predictions(step=early)
     context.model.process([RunPredictions("early", found)])
     made.refresh()

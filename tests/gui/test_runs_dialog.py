@@ -10,6 +10,7 @@ from window_stage import StagedLauncher, make_window
 from qatviz.errors import RecordError
 from qatviz.gui.dialogs.browser.dialog import MOST_OPENED, RunsDialog
 from qatviz.gui.dialogs.browser.table import section_of
+from qatviz.gui.model.launcher import RUNS
 from qatviz.session.catalogue import read_catalogue
 from qatviz.session.request import OpenRequest
 from qatviz.telemetry.record.labels import RunLabels, read_labels, write_labels
@@ -32,7 +33,7 @@ class ReadingLauncher(StagedLauncher):
 
     def read_runs(self, folder):
         super().read_runs(folder)
-        self.runs_read.emit(read_catalogue(folder))
+        self.works[RUNS].found.emit(read_catalogue(folder))
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_enter_opens_the_selected_runs(dialog, folder):
 def test_too_many_runs_are_not_opened_at_once(dialog):
     run = dialog.table.runs.rows[0]
     many = tuple(run._replace(directory=f"/runs/{number}") for number in range(MOST_OPENED + 1))
-    dialog.launcher.runs_read.emit(Catalogue("/runs", many))
+    dialog.launcher.works[RUNS].found.emit(Catalogue("/runs", many))
     dialog.table.selectAll()
     assert not dialog.open_button.isEnabled()
 
@@ -177,7 +178,7 @@ def test_an_empty_folder_says_so(context, launcher, show, tmp_path, monkeypatch)
     monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path / "none"))
     dialog = show(RunsDialog(context, launcher), 900, 500)
     assert dialog.empty.isVisible() and "There are no recorded runs" in dialog.empty.text()
-    launcher.runs_failed.emit("it can't be read")
+    launcher.works[RUNS].failed.emit("it can't be read")
     assert dialog.banner.text.text() == "it can't be read" and not dialog.empty.isVisible()
 
 

@@ -51,14 +51,14 @@ def filled(panel, context, staged):
 
 
 def center(panel, row, column):
-    places = panel.rows.places(panel.rows.shown)
+    places = panel.table.rows.places()
     return QtCore.QPoint(int(places.left + (column + 0.5) * places.column), int((row + 0.5) * places.row))
 
 
 def test_estimates_are_requested_while_the_panel_is_visible(panel, staged):
     run = staged("lenet")
     shown = panel()
-    assert run.sent == [WatchSensitivity()] and "Estimating" in shown.empty.text()
+    assert run.sent == [WatchSensitivity()] and "Estimating" in shown.table.empty.text()
     shown.refresh()
     assert run.sent == [WatchSensitivity()]
     shown.hide()
@@ -83,44 +83,48 @@ def test_no_estimates_are_requested_behind_another_tab(kind, context, show, stag
 
 def test_a_click_selects_and_a_double_click_applies_the_bits(filled, context):
     panel, run = filled
-    name = panel.rows.shown.names[3]
-    QtTest.QTest.mouseClick(panel.rows, LEFT, NONE, center(panel, 3, 1))
+    name = panel.table.rows.content.names[3]
+    QtTest.QTest.mouseClick(panel.table.rows, LEFT, NONE, center(panel, 3, 1))
     assert context.model.selected == (name,) and context.model.current == name
-    QtTest.QTest.mouseDClick(panel.rows, LEFT, NONE, center(panel, 3, 1))
+    QtTest.QTest.mouseDClick(panel.table.rows, LEFT, NONE, center(panel, 3, 1))
     context.edits.apply()
     assert run.sent[-1] == ChangeSettings(((name + ".num_bits", WIDTHS[1]),))
     run.advance(1)
     context.model.process(run.drain())
     assert context.model.settings_of(name).num_bits == WIDTHS[1] and context.edits.can_undo
     panel.refresh()
-    assert panel.rows.shown.bits[3] == WIDTHS[1]
+    place = center(panel, 3, 1)
+    lines = panel.table.rows.content.text(panel.table.rows.places(), place.x(), place.y())
+    assert lines[0] == f"{name}, now {WIDTHS[1]} bits"
 
 
 def test_a_double_click_on_a_column_without_bits_changes_nothing(filled, context):
     panel, _ = filled
-    QtTest.QTest.mouseDClick(panel.rows, LEFT, NONE, center(panel, 3, len(WIDTHS)))
-    QtTest.QTest.mouseDClick(panel.rows, LEFT, NONE, QtCore.QPoint(5, 5))
+    QtTest.QTest.mouseDClick(panel.table.rows, LEFT, NONE, center(panel, 3, len(WIDTHS)))
+    QtTest.QTest.mouseDClick(panel.table.rows, LEFT, NONE, QtCore.QPoint(5, 5))
     assert not context.edits.pending
 
 
 def test_keys_move_and_apply(filled, context):
     panel, _ = filled
-    panel.rows.setFocus()
+    context.model.select([panel.table.rows.content.names[0]])
+    panel.refresh()
+    panel.table.rows.setFocus()
     for key in (QtCore.Qt.Key_Down, QtCore.Qt.Key_Right, QtCore.Qt.Key_Right, QtCore.Qt.Key_Left):
-        QtTest.QTest.keyClick(panel.rows, key)
-    assert context.model.current == panel.rows.shown.names[1]
-    QtTest.QTest.keyClick(panel.rows, QtCore.Qt.Key_Return)
-    assert context.edits.value(panel.rows.shown.names[1], "num_bits") == WIDTHS[1]
+        QtTest.QTest.keyClick(panel.table.rows, key)
+    assert context.model.current == panel.table.rows.content.names[1]
+    QtTest.QTest.keyClick(panel.table.rows, QtCore.Qt.Key_Return)
+    assert context.edits.value(panel.table.rows.content.names[1], "num_bits") == WIDTHS[1]
 
 
 def test_the_header_sorts(filled):
     panel, run = filled
     names = [tensor.name for tensor in run.plan.tensors]
-    assert list(panel.rows.shown.names) == names
-    panel.header.clicked.emit(0)
-    assert list(panel.rows.shown.names) == names[::-1]
-    panel.header.clicked.emit(-1)
-    assert list(panel.rows.shown.names) == names
+    assert list(panel.table.rows.content.names) == names
+    panel.table.header.clicked.emit(0)
+    assert list(panel.table.rows.content.names) == names[::-1]
+    panel.table.header.clicked.emit(None)
+    assert list(panel.table.rows.content.names) == names
 
 
 def test_a_measurement_shows_progress_can_be_cancelled_and_adds_columns(filled, context):
@@ -129,15 +133,15 @@ def test_a_measurement_shows_progress_can_be_cancelled_and_adds_columns(filled, 
     assert run.sent[-1] == MeasureSensitivity()
     context.model.process([SensitivityProgress(3, 0.25)])
     panel.refresh()
-    assert panel.progress.isVisible() and panel.progress.value() == 250 and not panel.measure.isVisible()
-    panel.cancel.click()
+    assert panel.progress.isVisible() and panel.progress.bar.value() == 250 and not panel.measure.isVisible()
+    panel.progress.cancel.click()
     assert run.sent[-1] == MeasureSensitivity(False)
     context.model.process([SensitivityProgress(3, None)])
     panel.refresh()
     assert panel.measure.isVisible() and not panel.progress.isVisible()
     context.model.process([measurement(run)])
     panel.refresh()
-    assert len(panel.rows.shown.titles) == len(WIDTHS) + 3
+    assert panel.table.rows.places().columns == len(WIDTHS) + 3
 
 
 def test_a_failure_is_shown(filled, context):
@@ -152,26 +156,26 @@ def test_a_run_that_has_ended_is_estimated_on_request(panel, context, staged):
     run.end(Finished(3))
     context.model.process(run.drain())
     shown, wanted = panel(), []
-    shown.wanted.connect(wanted.append)
-    assert run.sent == [] and shown.estimate.isVisible() and "Estimate" in shown.empty.text()
+    shown.work.wanted.connect(wanted.append)
+    assert run.sent == [] and shown.estimate.isVisible() and "Estimate" in shown.table.empty.text()
     shown.estimate.click()
-    assert wanted == [False] and shown.cancel.isVisible()
-    shown.show_progress(0.5)
-    assert shown.progress.value() == 500
-    shown.finish()
+    assert wanted == [False] and shown.progress.isVisible()
+    shown.work.show_progress("", 0.5)
+    assert shown.progress.bar.value() == 500
+    shown.work.finish()
     context.model.process([estimate(run)])
     shown.refresh()
-    assert shown.rows.shown is not None and not shown.cancel.isVisible()
+    assert shown.table.rows.content is not None and not shown.progress.isVisible()
 
 
 def test_values_can_be_saved(filled):
     panel, run = filled
-    table = panel.rows.table()
+    table = panel.table.rows.table()
     assert len(table) == 2 + len(WIDTHS) and all(len(column) == len(run.plan.tensors) for column in table.values())
 
 
 def test_cells_have_the_colours_of_their_values(filled):
     panel, _ = filled
-    image = panel.rows.grab().toImage()
+    image = panel.table.rows.grab().toImage()
     colors = {image.pixelColor(center(panel, 2, column) + QtCore.QPoint(0, 6)).name() for column in range(5)}
     assert len(colors) >= 4

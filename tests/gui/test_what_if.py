@@ -13,6 +13,7 @@ from qatviz.app.launching import AppLauncher
 from qatviz.errors import DataError
 from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.model.ghost import ghost_of
+from qatviz.gui.model.launcher import EVALUATION
 from qatviz.gui.panels.settings.quantization import QuantizationPanel
 from qatviz.metric import MODES
 from qatviz.protocol import events
@@ -101,7 +102,7 @@ def test_a_running_run_has_no_what_if_bar(context, staged, show):
     panel = show(QuantizationPanel(context), 330, 780)
     assert panel.bar.isVisible() and not panel.what_if_bar.isVisible()
     panel.what_if.wanted.connect(lambda book: 1 / 0)
-    panel.what_if.begin()
+    panel.what_if.evaluate()
     assert not panel.what_if.is_busy
 
 
@@ -113,19 +114,19 @@ def test_the_result_is_shown_beside_the_recorded_one(panel, context, app):
     bar.evaluate.click()
     (book,) = panel.asked
     assert book == context.edits.pending_book() and book.of(WEIGHT).num_bits == 2
-    assert bar.progress.isVisible() and bar.cancel.isVisible() and not bar.evaluate.isVisible()
+    assert bar.work.isVisible() and bar.work.cancel.isVisible() and not bar.evaluate.isVisible()
     panel.what_if.show_progress("evaluating", 0.25)
-    assert bar.progress.value() == 250 and bar.progress.text() == "Evaluating… 25 %"
-    panel.what_if.finish(evaluated_event())
+    assert bar.work.bar.value() == 250 and bar.work.bar.text() == "Evaluating… 25 %"
+    panel.what_if.show_result(evaluated_event())
     text = drawn_bar(panel, app).result.text()
-    assert bar.result.isVisible() and bar.evaluate.isVisible() and not bar.progress.isVisible()
+    assert bar.result.isVisible() and bar.evaluate.isVisible() and not bar.work.isVisible()
     assert "step 3" in text and "these settings" in text and "96.0 %" in text and "<b>50.0 %</b>" in text
     assert "8 → 2" in bar.result.toolTip() and "1,000 held-out examples" in bar.result.toolTip()
     context.edits.discard()
     assert "earlier settings" in drawn_bar(panel, app).result.text()
     bar.evaluate.click()
     assert panel.asked[-1] == context.model.book
-    panel.what_if.finish(evaluated_event(quantized=0.96))
+    panel.what_if.show_result(evaluated_event(quantized=0.96))
     assert "these settings" in bar.result.text() and "settings unchanged" in bar.result.toolTip()
 
 
@@ -134,8 +135,8 @@ def test_a_cancelled_evaluation_leaves_no_result(panel, app):
     panel.what_if.cancelled.connect(lambda: cancelled.append(1))
     bar = drawn_bar(panel, app)
     bar.evaluate.click()
-    bar.cancel.click()
-    panel.what_if.finish(evaluated_event())  # too late
+    bar.work.cancel.click()
+    panel.what_if.show_result(evaluated_event())  # too late
     panel.what_if.show_progress("evaluating", 0.5)
     assert cancelled == [1] and bar.evaluate.isVisible() and not bar.result.isVisible() and not panel.what_if.is_busy
 
@@ -151,8 +152,8 @@ def test_a_failure_is_shown_with_its_reason_until_the_next_one(panel, app):
 
 def test_another_run_clears_the_result(panel, staged, app):
     drawn_bar(panel, app).evaluate.click()
-    panel.what_if.finish(evaluated_event())
-    panel.what_if.begin()
+    panel.what_if.show_result(evaluated_event())
+    panel.what_if.evaluate()
     staged("mlp")
     assert panel.what_if.result is None and not panel.what_if.is_busy
 
@@ -169,15 +170,15 @@ def test_an_ended_run_is_evaluated_with_other_settings(staged_window, app):
     assert (asked, directory) == (run, "/runs/a") and book.of(window.model.current).num_bits == 7
     assert window.named["discard"].isEnabled() and not window.named["apply"].isEnabled()
     bar = window.panels["quantization"].what_if_bar
-    window.launcher.evaluation_progressed.emit("evaluating", 0.5)
-    assert bar.progress.value() == 500
-    window.launcher.evaluated.emit(events.Evaluated(3, dict.fromkeys(MODES, 0.125), 1000, 0.1))
+    window.launcher.works[EVALUATION].progressed.emit("evaluating", 0.5)
+    assert bar.work.bar.value() == 500
+    window.launcher.works[EVALUATION].found.emit(events.Evaluated(3, dict.fromkeys(MODES, 0.125), 1000, 0.1))
     draw(window, app)
     assert "12.5 %" in bar.result.text() and len(run.sent) == sent
     window.named["evaluate"].trigger()
     other = StagedRun("mlp")
     window.launcher.prepared.emit(prepared_of(other, "/runs/b"), False)
-    assert window.launcher.cancellations == 1 and not bar.isVisible()
+    assert window.launcher.cancelled.count(EVALUATION) == 1 and not bar.isVisible()
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +211,7 @@ def test_a_lack_of_memory_is_no_error_in_the_program(launcher, monkeypatch, stag
     monkeypatch.setattr("qatviz.session.prepare.prepare", lambda *_, **__: shortage())
     failures = []
     launcher.failed.connect(lambda *told: failures.append(told))
-    launcher.evaluation_failed.connect(lambda *told: failures.append(told))
+    launcher.works[EVALUATION].failed.connect(lambda *told: failures.append(told))
     run = staged("lenet")
     launcher.evaluate(run, "", run.book)
     qtbot.waitUntil(lambda: failures == [("there is not enough memory",)])
@@ -225,9 +226,9 @@ def test_a_recorded_run_is_evaluated_end_to_end(context, recorded, launcher, sho
     context.model.process(prepared.run.drain())
     panel = show(QuantizationPanel(context), 330, 780)
     panel.what_if.wanted.connect(lambda book: launcher.evaluate(prepared.run, recorded, book))
-    panel.what_if.cancelled.connect(launcher.cancel_evaluation)
-    launcher.evaluation_progressed.connect(panel.what_if.show_progress)
-    launcher.evaluated.connect(panel.what_if.finish)
+    panel.what_if.cancelled.connect(lambda: launcher.cancel(EVALUATION))
+    launcher.works[EVALUATION].progressed.connect(panel.what_if.show_progress)
+    launcher.works[EVALUATION].found.connect(panel.what_if.show_result)
     bar = drawn_bar(panel, app)
     assert "from its record" in bar.note.text()
     before = context.model.evaluation.scores
@@ -241,7 +242,7 @@ def test_a_recorded_run_is_evaluated_end_to_end(context, recorded, launcher, sho
     assert set(panel.what_if.result.scores.values()) == {before["float"]}
     assert len(launcher.workplace._evaluators) == 1  # one graph for all
     bar.evaluate.click()
-    bar.cancel.click()
+    bar.work.cancel.click()
     launcher._pool.waitForDone()
     app.processEvents()
     assert set(panel.what_if.result.scores.values()) == {before["float"]} and not panel.what_if.is_busy
@@ -255,7 +256,7 @@ def test_missing_data_is_reported(recorded, launcher, qtbot, monkeypatch):
     monkeypatch.setattr(data, "load", load)
     run = open_recorded(recorded)
     heard = []
-    launcher.evaluation_failed.connect(heard.append)
+    launcher.works[EVALUATION].failed.connect(heard.append)
     launcher.evaluate(run.run, recorded, run.book)
     qtbot.waitUntil(lambda: bool(heard))
     assert "/gone.npz: no such file" in heard[0]

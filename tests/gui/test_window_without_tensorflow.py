@@ -68,9 +68,9 @@ def launcher(app, monkeypatch):
         monkeypatch.setattr(module, "has_tensorflow", lambda: False)
     made = AppLauncher()
     made.said = []
-    for signal in (made.failed, made.evaluation_failed, made.sensitivity_failed, made.drift_failed):
-        signal.connect(lambda message, *_: made.said.append(message))
-    made.predictions_failed.connect(made.said.append)
+    made.failed.connect(lambda message, *_: made.said.append(message))
+    for work in made.works.values():
+        work.failed.connect(made.said.append)
     made.sweep_ended.connect(lambda _, message: made.said.append(message))
     yield made
     made.wait()

@@ -18,7 +18,7 @@ class StagedLauncher(Launcher):
     def __init__(self):
         super().__init__()
         self.begun, self.kinds, self.names = [], {}, ["start", "step-00000003"]
-        self.evaluations, self.cancellations = [], 0
+        self.evaluations, self.cancelled = [], []
         self.read, self.deleted, self.sensitivities = [], [], []
         self.drifts, self.channels = [], []
         self.predicted, self.examples, self.forks_wanted = [], [], []
@@ -32,29 +32,20 @@ class StagedLauncher(Launcher):
     def begin(self, request, new_window=False):
         self.begun.append((request, new_window))
 
+    def cancel(self, kind):
+        self.cancelled.append(kind)
+
     def evaluate(self, run, directory, book):
         self.evaluations.append((run, directory, book))
 
-    def cancel_evaluation(self):
-        self.cancellations += 1
-
     def find_sensitivity(self, run, directory, measured):
         self.sensitivities.append((run, directory, measured))
-
-    def cancel_sensitivity(self):
-        self.sensitivities.append(None)
 
     def find_drift(self, run, directory, question):
         self.drifts.append((run, directory, question))
 
     def find_channels(self, run, directory):
         self.channels.append((run, directory))
-
-    def cancel_drift(self):
-        self.drifts.append(None)
-
-    def cancel_channels(self):
-        self.channels.append(None)
 
     def predict(self, run, directory, book):
         self.predicted.append((run, directory, book))
@@ -67,9 +58,6 @@ class StagedLauncher(Launcher):
 
     def read_examples(self, run, directory, number):
         self.examples.append((run, directory, number))
-
-    def cancel_predictions(self):
-        self.predicted.append(None)
 
     def kind_of(self, path):
         if path not in self.kinds:

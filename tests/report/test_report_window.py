@@ -81,16 +81,7 @@ class StagedLauncher(Launcher):
     def write_report(self, model, directory, path):
         self.asked.append((model, directory, path))
 
-    def cancel_predictions(self):
-        """None is ever in progress."""
-
-    def cancel_drift(self):
-        """None is ever in progress."""
-
-    def cancel_channels(self):
-        """None is ever in progress."""
-
-    def cancel_sensitivity(self):
+    def cancel(self, kind):
         """None is ever in progress."""
 
 

@@ -7,6 +7,7 @@ from PyQt5 import QtCore
 from qatviz.analysis.drift import DriftQuestion
 from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.model.watching import CHANNELS, DRIFT, PREDICTIONS, SENSITIVITY
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.record_requests import ExportRequest
@@ -24,6 +25,31 @@ if TYPE_CHECKING:  # they import data and records, which would delay the window
     from qatviz.telemetry.record.labels import RunLabels
 
 
+RUNS, EVALUATION, FORKS, EXAMPLES = "runs", "evaluation", "forks", "examples"
+#: Kinds of work of which only the newest request counts, and what they find.
+WORKS = {
+    RUNS: "the :class:`qatviz.telemetry.run_summary.Catalogue` of a folder",
+    EVALUATION: "the :class:`qatviz.protocol.events.Evaluated` of settings",
+    FORKS: "a directory of a run and the :class:`qatviz.protocol.trials.ForkEvaluation` of its forks, as a pair",
+    SENSITIVITY: "a :class:`qatviz.analysis.sensitivity.RunSensitivity`",
+    DRIFT: "a :class:`qatviz.analysis.drift.RunDrift`",
+    CHANNELS: "a :class:`qatviz.analysis.channels.ChannelsOverview`",
+    PREDICTIONS: "a :class:`qatviz.analysis.predictions.Predictions`, or the ``RunPredictions`` of a checkpoint",
+    EXAMPLES: "the :class:`qatviz.presentation.example_pictures.ExamplePictures` of held-out examples",
+}
+
+
+class Work(QtCore.QObject):
+    """Signals of one kind of work; one of ``found`` and ``failed`` ends a request, unless it is cancelled before."""
+
+    #: Emitted with the present activity, and the fraction done, 0 to 1.
+    progressed = QtCore.pyqtSignal(str, float)
+    #: Emitted with the result.
+    found = QtCore.pyqtSignal(object)
+    #: Emitted with the reason why there is none.
+    failed = QtCore.pyqtSignal(str)
+
+
 class Launcher(QtCore.QObject):
     """Preparation of and work on runs in the background.
 
@@ -34,6 +60,8 @@ class Launcher(QtCore.QObject):
     place : str
         Name of the machine on which runs are prepared, trained and computed with, and whose files all paths name; empty
         for this one.
+    works : dict of str to Work
+        What follows the requests of each kind of work, by a key of :data:`WORKS`.
     """
 
     place = ""
@@ -51,9 +79,6 @@ class Launcher(QtCore.QObject):
     #: Emitted with the path of a report that was written.
     report_written = QtCore.pyqtSignal(str)
 
-    #: Emitted with the :class:`qatviz.telemetry.run_summary.Catalogue` of a folder, or the reason why it can't be read.
-    runs_read = QtCore.pyqtSignal(object)
-    runs_failed = QtCore.pyqtSignal(str)
     #: Emitted with the directories of compared runs, and the :class:`qatviz.analysis.comparison.Comparison` of them or
     #: the reason why they can't be compared.
     comparison_read = QtCore.pyqtSignal(object, object)
@@ -66,41 +91,9 @@ class Launcher(QtCore.QObject):
     #: Emitted with the directory of a sweep that has ended or was stopped, and the reason if it could not be trained.
     sweep_ended = QtCore.pyqtSignal(str, str)
 
-    #: Emitted with the present activity of an evaluation of settings, and the fraction done, 0 to 1.
-    evaluation_progressed = QtCore.pyqtSignal(str, float)
-    #: Emitted with the :class:`qatviz.protocol.events.Evaluated` of an evaluation of settings.
-    evaluated = QtCore.pyqtSignal(object)
-    #: Emitted with the reason why an evaluation of settings failed.
-    evaluation_failed = QtCore.pyqtSignal(str)
-
-    #: Emitted with the fraction done of the sensitivity of a run that has ended, 0 to 1.
-    sensitivity_progressed = QtCore.pyqtSignal(float)
-    #: Emitted with its :class:`qatviz.session.sensitivity.RunSensitivity`.
-    sensitivity_found = QtCore.pyqtSignal(object)
-    #: Emitted with the reason why it could not be computed.
-    sensitivity_failed = QtCore.pyqtSignal(str)
-
-    #: Emitted with the :class:`qatviz.analysis.drift.RunDrift` of a run that has ended.
-    drift_found = QtCore.pyqtSignal(object)
-    #: Emitted with the reason why it could not be computed.
-    drift_failed = QtCore.pyqtSignal(str)
-    #: Emitted with the :class:`qatviz.analysis.channels.ChannelsOverview` of a run that has ended.
-    channels_found = QtCore.pyqtSignal(object)
-    #: Emitted with the reason why it could not be computed.
-    channels_failed = QtCore.pyqtSignal(str)
-
-    #: Emitted with the directory of a run, and the evaluations of its forks as
-    #: :class:`qatviz.protocol.trials.ForkEvaluation`.
-    forks_read = QtCore.pyqtSignal(str, object)
-    #: Emitted with the fraction done of the predictions of a run that has ended, 0 to 1.
-    predictions_progressed = QtCore.pyqtSignal(float)
-    #: Emitted with its :class:`qatviz.analysis.predictions.Predictions`, or with the
-    #: :class:`qatviz.analysis.predictions.RunPredictions` of a checkpoint.
-    predictions_found = QtCore.pyqtSignal(object)
-    #: Emitted with the reason why it could not be predicted.
-    predictions_failed = QtCore.pyqtSignal(str)
-    #: Emitted with the :class:`qatviz.presentation.example_pictures.ExamplePictures` of held-out examples.
-    examples_read = QtCore.pyqtSignal(object)
+    def __init__(self, parent: Optional[QtCore.QObject] = None):
+        super().__init__(parent)
+        self.works = {kind: Work(self) for kind in WORKS}
 
     def obstacle(self, work: str) -> str:
         """Return why work of :mod:`qatviz.tensorflow_presence` is impossible here, as a sentence; empty if it is not.
@@ -146,7 +139,7 @@ class Launcher(QtCore.QObject):
         raise NotImplementedError
 
     def read_runs(self, folder: str) -> None:
-        """Read the recorded runs of a folder, in the background; ``runs_read`` or ``runs_failed`` follows."""
+        """Read the recorded runs of a folder, as the work ``RUNS``."""
         raise NotImplementedError
 
     def delete_run(self, directory: str) -> None:
@@ -187,81 +180,42 @@ class Launcher(QtCore.QObject):
         """
         raise NotImplementedError
 
-    def evaluate(self, run: RunHandle, directory: str, book: SettingsBook) -> None:
-        """Evaluate settings on a run that has ended, in the background; ``directory`` is empty if it is not recorded.
+    # Work that a panel requests for a run, whose ``directory`` is empty if it is not recorded
 
-        ``evaluated`` or ``evaluation_failed`` follows, unless it is cancelled.
-        """
+    def cancel(self, kind: str) -> None:
+        """Cancel the work of a kind in progress, if any."""
         raise NotImplementedError
 
-    def cancel_evaluation(self) -> None:
-        """Cancel the evaluation in progress, if any."""
+    def evaluate(self, run: RunHandle, directory: str, book: SettingsBook) -> None:
+        """Evaluate settings on a run that has ended, as the work ``EVALUATION``."""
         raise NotImplementedError
 
     def find_sensitivity(self, run: RunHandle, directory: str, measured: bool) -> None:
-        """Estimate, and if ``measured`` measure, the sensitivity of a run that has ended, in the background.
-
-        ``directory`` is empty if it is not recorded. ``sensitivity_found`` or ``sensitivity_failed`` follows, unless it
-        is cancelled.
-        """
-        raise NotImplementedError
-
-    def cancel_sensitivity(self) -> None:
-        """Cancel the computation of a sensitivity in progress, if any."""
+        """Estimate, or also measure, the sensitivity of a run that has ended, as the work ``SENSITIVITY``."""
         raise NotImplementedError
 
     def find_drift(self, run: RunHandle, directory: str, question: DriftQuestion) -> None:
-        """Compute the errors of the layers of a run that has ended, in the background.
-
-        ``directory`` is empty if it is not recorded. ``drift_found`` or ``drift_failed`` follows, unless it is
-        cancelled.
-        """
+        """Compute the errors of the layers of a run that has ended, as the work ``DRIFT``."""
         raise NotImplementedError
 
     def find_channels(self, run: RunHandle, directory: str) -> None:
-        """Measure the channels of the weights of a run that has ended, in the background.
-
-        ``directory`` is empty if it is not recorded. ``channels_found`` or ``channels_failed`` follows, unless it is
-        cancelled.
-        """
-        raise NotImplementedError
-
-    def cancel_drift(self) -> None:
-        """Cancel the computation of a drift in progress, if any."""
-        raise NotImplementedError
-
-    def cancel_channels(self) -> None:
-        """Cancel the measurement of channels in progress, if any."""
+        """Measure the channels of the weights of a run that has ended, as the work ``CHANNELS``."""
         raise NotImplementedError
 
     def predict(self, run: RunHandle, directory: str, book: SettingsBook) -> None:
-        """Predict held-out examples of a run that has ended under settings, in float and quantized, in the background.
-
-        ``directory`` is empty if it is not recorded. ``predictions_found`` or ``predictions_failed`` follows, unless it
-        is cancelled.
-        """
-        raise NotImplementedError
-
-    def read_forks(self, run: RunHandle, directory: str) -> None:
-        """Read the evaluations of the recorded forks of a run, in the background; ``forks_read`` follows."""
+        """Predict held-out examples of a run that has ended in float and quantized, as the work ``PREDICTIONS``."""
         raise NotImplementedError
 
     def predict_past(self, run: RunHandle, directory: str, checkpoint: str) -> None:
-        """Predict held-out examples of a run in the state of a checkpoint, in the background, also while it trains.
+        """Predict held-out examples of a run in the state of a checkpoint, also while it trains, as ``PREDICTIONS``."""
+        raise NotImplementedError
 
-        ``predictions_found`` or ``predictions_failed`` follows, unless it is cancelled.
-        """
+    def read_forks(self, run: RunHandle, directory: str) -> None:
+        """Read the evaluations of the recorded forks of a run, as the work ``FORKS``."""
         raise NotImplementedError
 
     def read_examples(self, run: RunHandle, directory: str, number: int) -> None:
-        """Read the pictures of the first ``number`` held-out examples of a run, in the background.
-
-        ``examples_read`` or ``failed`` follows, unless it is cancelled.
-        """
-        raise NotImplementedError
-
-    def cancel_predictions(self) -> None:
-        """Cancel predictions and the reading of pictures in progress, if any."""
+        """Read the pictures of the first ``number`` held-out examples of a run, as the work ``EXAMPLES``."""
         raise NotImplementedError
 
     def export_formats(self) -> Sequence[Any]:

@@ -43,6 +43,14 @@ class TableContent:
 class SceneTable(QtWidgets.QWidget):
     """Table of a :class:`TableContent`; a click or Up and Down select a row, a click on a title sorts.
 
+    Parameters
+    ----------
+    rows : SceneRows
+    sort_tip : str
+        Tooltip of the header.
+    caption : callable
+        Returns the caption of a saved figure.
+
     Attributes
     ----------
     sorted_by : int or None
@@ -54,11 +62,11 @@ class SceneTable(QtWidgets.QWidget):
     #: Emitted when the user wants another order.
     reordered = QtCore.pyqtSignal()
 
-    def __init__(self, theme: Theme, name: str, sort_tip: str, caption: Callable[[], Caption]):
+    def __init__(self, rows: "SceneRows", sort_tip: str, caption: Callable[[], Caption]):
         super().__init__()
         self.sorted_by: Optional[int] = None
-        self.header = _Header(theme, sort_tip)
-        self.rows = _Rows(theme, name)
+        self.header = _Header(rows.theme, sort_tip)
+        self.rows = rows
         self.rows.caption = caption
         self.menu = FigureMenu(self.rows)
         self.area = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
@@ -77,7 +85,8 @@ class SceneTable(QtWidgets.QWidget):
         layout.addLayout(head)
         layout.addWidget(self.area, 1)
         self.header.clicked.connect(self._on_header)
-        self.rows.selected.connect(self._on_selected)
+        self.rows.selected.connect(self.selected)
+        self.rows.moved.connect(self._scroll_to)
 
     @property
     def room(self) -> int:
@@ -101,11 +110,10 @@ class SceneTable(QtWidgets.QWidget):
         self.sorted_by = column if isinstance(column, int) else None
         self.reordered.emit()
 
-    def _on_selected(self, name: str, is_added: bool, row: int) -> None:
+    def _scroll_to(self, row: int) -> None:
         places = self.rows.places()
         if places is not None:
             self.area.ensureVisible(0, int((row + 0.5) * places.row), 0, int(places.row))
-        self.selected.emit(name, is_added)
 
 
 class _Header(SceneWidget):
@@ -136,16 +144,19 @@ class _Header(SceneWidget):
             self.clicked.emit(self.content.layout(self.width(), self.metrics).column_at(event.x()))
 
 
-class _Rows(SceneWidget):
-    """Rows: hover explains, a click selects."""
+class SceneRows(SceneWidget):
+    """Rows of a table: hover explains, a click, Up and Down select."""
 
-    #: Emitted with the name of the row that was selected, whether it is added to the selection, and its index.
-    selected = QtCore.pyqtSignal(str, bool, int)
+    #: Emitted with the name of the row that the user selects, and whether it is added to the selection.
+    selected = QtCore.pyqtSignal(str, bool)
+    #: Emitted with the row that a click or a key has gone to, which is to be scrolled into view.
+    moved = QtCore.pyqtSignal(int)
 
     def __init__(self, theme: Theme, name: str):
         super().__init__(theme)
         self.content: Optional[TableContent] = None
         self.selection: Tuple[str, ...] = ()
+        self._last = ""  # name of the row that was selected here last
         self.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.setAccessibleName(name)
 
@@ -197,11 +208,18 @@ class _Rows(SceneWidget):
         if self.content is None or step is None or not self.content.names:
             super().keyPressEvent(event)
             return
-        names = self.content.names
-        known = [index for index, name in enumerate(names) if name in self.selection]
-        row = known[0] + step if known else 0
-        self._select(min(max(row, 0), len(names) - 1), False)
+        at = self.current_row()
+        row = 0 if at is None else at + step
+        self._select(min(max(row, 0), len(self.content.names) - 1), False)
+
+    def current_row(self) -> Optional[int]:
+        """Return the row from which keys go on: of the selected ones, that selected here last, or the first."""
+        names = () if self.content is None else self.content.names
+        known = [row for row, name in enumerate(names) if name in self.selection]
+        return next((row for row in known if names[row] == self._last), known[0] if known else None)
 
     def _select(self, row: int, is_added: bool) -> None:
-        assert self.content is not None
-        self.selected.emit(self.content.names[row], is_added, row)
+        assert self.content is not None, "a row is shown"
+        self._last = self.content.names[row]
+        self.moved.emit(row)
+        self.selected.emit(self._last, is_added)

@@ -11,7 +11,7 @@ from qatviz.gui.model.chip import ChipUpdates
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.frames import Effort, Frames
-from qatviz.gui.model.launcher import Launcher
+from qatviz.gui.model.launcher import WORKS, Launcher
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.budget.panel import BudgetPanel
@@ -468,11 +468,8 @@ class MainWindow(RunWindow):
         self.exports.cancel()
         self.chip.stop()
         self.handlers.leave()
-        self.panels["quantization"].what_if.cancel()
-        self.launcher.cancel_sensitivity()
-        self.launcher.cancel_drift()
-        self.launcher.cancel_channels()
-        self.launcher.cancel_predictions()
+        for kind in WORKS:
+            self.launcher.cancel(kind)
         self.end_runs(CLOSING_S)
         self.exports.close()
         event.accept()

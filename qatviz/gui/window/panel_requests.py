@@ -5,9 +5,14 @@ from typing import Any, Callable, Optional, Tuple, Union
 
 from PyQt5 import QtCore
 
+from qatviz.analysis.channels import ChannelsOverview
 from qatviz.analysis.drift import RunDrift
 from qatviz.analysis.predictions import Predictions, RunPredictions
 from qatviz.analysis.sensitivity import RunSensitivity
+from qatviz.gui.model.background_work import BackgroundWork
+from qatviz.gui.model.launcher import EVALUATION, EXAMPLES, FORKS
+from qatviz.gui.model.run_model import RUN
+from qatviz.gui.model.watching import CHANNELS, DRIFT, PREDICTIONS, SENSITIVITY
 from qatviz.gui.window.base import RunWindow
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
@@ -25,79 +30,95 @@ class PanelRequests(QtCore.QObject):
     def __init__(self, window: RunWindow):
         super().__init__(window)
         self._window, self._panels, self._launcher = window, window.panels, window.launcher
-        self._process = window.model.process
         self._evaluated_book: Optional[SettingsBook] = None
         self._connect_evaluations()
         self._connect_analyses()
 
     def _connect_evaluations(self) -> None:
         launcher, budget, what_if = self._launcher, self._panels["budget"], self._panels["quantization"].what_if
-        what_if.wanted.connect(self._evaluate)
-        what_if.cancelled.connect(launcher.cancel_evaluation)
-        launcher.evaluation_progressed.connect(what_if.show_progress)
-        launcher.evaluated.connect(self._on_evaluated)
-        launcher.evaluation_failed.connect(what_if.fail)
-        launcher.evaluation_failed.connect(budget.fail_trial)
-        budget.trial_wanted.connect(self._evaluate_instead)
+        self._connect(EVALUATION, what_if, self._evaluate_settings)
+        budget.trials.wanted.connect(self._evaluate_bits)
+        budget.trials.cancelled.connect(partial(launcher.cancel, EVALUATION))
         budget.forks.wanted.connect(partial(self._request, launcher.read_forks))
-        launcher.forks_read.connect(self._on_forks)
-        budget.trial_cancelled.connect(launcher.cancel_evaluation)
+        evaluation = launcher.works[EVALUATION]
+        evaluation.progressed.connect(budget.trials.show_progress)
+        evaluation.failed.connect(budget.trials.fail)
+        evaluation.found.connect(self._on_evaluated)
+        launcher.works[FORKS].found.connect(self._on_forks)
 
     def _connect_analyses(self) -> None:
-        launcher, sensitivity, drift = self._launcher, self._panels["sensitivity"], self._panels["drift"]
-        channels, predictions = self._panels["channels"], self._panels["predictions"]
-        sensitivity.wanted.connect(partial(self._request, launcher.find_sensitivity))
-        sensitivity.cancelled.connect(launcher.cancel_sensitivity)
-        launcher.sensitivity_progressed.connect(sensitivity.show_progress)
-        launcher.sensitivity_found.connect(self._on_sensitivity)
-        launcher.sensitivity_failed.connect(sensitivity.finish)
-        drift.wanted.connect(partial(self._request, launcher.find_drift))
-        drift.cancelled.connect(launcher.cancel_drift)
-        launcher.drift_found.connect(self._on_drift)
-        launcher.drift_failed.connect(drift.finish)
-        channels.wanted.connect(partial(self._request, launcher.find_channels))
-        channels.cancelled.connect(launcher.cancel_channels)
-        launcher.channels_found.connect(lambda found: self._process([found]))
-        launcher.channels_failed.connect(channels.finish)
-        predictions.wanted.connect(partial(self._request, launcher.predict))
-        predictions.past_wanted.connect(partial(self._request, launcher.predict_past))
-        predictions.cancelled.connect(launcher.cancel_predictions)
-        predictions.pictures_wanted.connect(partial(self._request, launcher.read_examples))
-        launcher.predictions_progressed.connect(predictions.show_progress)
-        launcher.predictions_found.connect(self._on_predictions)
-        launcher.predictions_failed.connect(predictions.finish)
-        launcher.examples_read.connect(lambda pictures: self._process([pictures]))
+        launcher, panels, request = self._launcher, self._panels, self._request
+        self._connect(SENSITIVITY, panels["sensitivity"].work, partial(request, launcher.find_sensitivity))
+        self._connect(DRIFT, panels["drift"].work, partial(request, launcher.find_drift))
+        self._connect(CHANNELS, panels["channels"].work, lambda _: request(launcher.find_channels))
+        self._connect(PREDICTIONS, panels["predictions"].work, self._predict)
+        panels["predictions"].pictures_wanted.connect(partial(request, launcher.read_examples))
+        for kind in (SENSITIVITY, DRIFT, CHANNELS, PREDICTIONS):
+            launcher.works[kind].found.connect(partial(self._on_found, panels[kind].work))
+        launcher.works[EXAMPLES].found.connect(lambda pictures: self._window.model.process([pictures]))
+        launcher.works[EXAMPLES].failed.connect(self._window.show_failure)
+        self._window.model.changed.connect(self._on_topic)
 
-    def _request(self, work: Callable[..., None], *given: Any) -> None:
+    def _connect(self, kind: str, work: BackgroundWork, begin: Callable[[Any], None]) -> None:
+        """Pass the requests of ``work`` to ``begin``, and its progress and failures back."""
+        signals = self._launcher.works[kind]
+        work.wanted.connect(begin)
+        work.cancelled.connect(partial(self._launcher.cancel, kind))
+        signals.progressed.connect(work.show_progress)
+        signals.failed.connect(work.fail)
+
+    def _request(self, begin: Callable[..., None], *given: Any) -> None:
         """Begin a work of the launcher on the shown run."""
         run = self._window.model.run
         assert run is not None, "a panel asks about a run"
-        work(run, self._window.directory, *given)
+        begin(run, self._window.directory, *given)
+
+    def _predict(self, question: Union[SettingsBook, str]) -> None:
+        """Predict under settings, or in the state of the checkpoint of this name."""
+        if isinstance(question, str):
+            self._request(self._launcher.predict_past, question)
+        else:
+            self._request(self._launcher.predict, question)
 
     def _evaluate(self, book: SettingsBook) -> None:
         self._evaluated_book = book
         self._request(self._launcher.evaluate, book)
 
-    def _evaluate_instead(self, book: SettingsBook) -> None:
-        self._panels["quantization"].what_if.cancel()  # one evaluation at a time
+    # One evaluation is in progress at a time: each of both panels ends that of the other.
+
+    def _evaluate_settings(self, book: SettingsBook) -> None:
+        self._panels["budget"].trials.fail("other settings are evaluated instead")
+        self._evaluate(book)
+
+    def _evaluate_bits(self, book: SettingsBook) -> None:
+        self._panels["quantization"].what_if.cancel()
         self._evaluate(book)
 
     def _on_evaluated(self, result: events.Evaluated) -> None:
-        self._panels["quantization"].what_if.finish(result)
+        self._panels["quantization"].what_if.show_result(result)
         if self._evaluated_book is not None:
-            self._process([SettingsEvaluated(self._evaluated_book, result)])
+            self._window.model.process([SettingsEvaluated(self._evaluated_book, result)])
 
-    def _on_forks(self, directory: str, found: Tuple[ForkEvaluation, ...]) -> None:
+    def _on_forks(self, read: Tuple[str, Tuple[ForkEvaluation, ...]]) -> None:
+        directory, found = read
         if directory == self._window.directory:
             self._window.model.show_forks(found)
 
-    def _on_sensitivity(self, found: RunSensitivity) -> None:
-        self._panels["sensitivity"].finish()
-        self._process([found.estimated, *([] if found.measured is None else [found.measured])])
+    def _on_found(self, work: BackgroundWork, result: Any) -> None:
+        work.finish()
+        self._window.model.process(_parts(result))
 
-    def _on_drift(self, found: RunDrift) -> None:
-        self._process([found.drift, *([] if found.maps is None else [found.maps])])
+    def _on_topic(self, topic: str) -> None:
+        if topic == RUN:
+            self._launcher.cancel(EXAMPLES)
 
-    def _on_predictions(self, found: Union[Predictions, RunPredictions]) -> None:
-        self._panels["predictions"].finish()
-        self._process([found])
+
+def _parts(result: Union[RunSensitivity, RunDrift, ChannelsOverview, Predictions, RunPredictions]) -> Tuple[Any, ...]:
+    """Return a result of the launcher in the parts in which a run sends it."""
+    if isinstance(result, RunSensitivity):
+        parts: Tuple[Any, ...] = (result.estimated, result.measured)
+    elif isinstance(result, RunDrift):
+        parts = (result.drift, result.maps)
+    else:
+        parts = (result,)
+    return tuple(part for part in parts if part is not None)

@@ -245,7 +245,7 @@ class WindowActions:
         """Evaluate the present state; in a run that has ended, under the settings shown."""
         if self._window.model.ended:
             self._window.docks.open("quantization")
-            self._window.panels["quantization"].what_if.begin()
+            self._window.panels["quantization"].what_if.evaluate()
         else:
             self._send(c.Evaluate())
 

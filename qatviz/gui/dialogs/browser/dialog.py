@@ -13,7 +13,7 @@ from qatviz.gui.dialogs.files_there import ask_folder
 from qatviz.gui.dialogs.records_window import READING, RecordsWindow, push_button
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.folders import folder_of_runs
-from qatviz.gui.model.launcher import Launcher
+from qatviz.gui.model.launcher import RUNS, Launcher
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label
 from qatviz.number_format import bytes_text, count
@@ -85,8 +85,8 @@ class RunsDialog(RecordsWindow):
         self.table.runs.modelReset.connect(self._on_selection)
         self.form.changed.connect(lambda directories: self._read_again())
         self.form.failed.connect(self.show_failure)
-        self.launcher.runs_read.connect(self._on_read)
-        self.launcher.runs_failed.connect(self._on_failed)
+        self.launcher.works[RUNS].found.connect(self._on_read)
+        self.launcher.works[RUNS].failed.connect(self._on_failed)
         for keys, slot in (("Ctrl+F", self._focus_search), ("Ctrl+D", self.compare_selected)):
             QtWidgets.QShortcut(QtGui.QKeySequence(keys), self, slot)
         for text, slot in (

@@ -23,6 +23,7 @@ from qatviz.gui.widgets.flow_layout import FlowLayout, WrappedRows
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.gui.widgets.scrolled import Scrolled
+from qatviz.gui.widgets.work_row import WorkRow
 from qatviz.metric import METRICS
 from qatviz.network.plan import QuantizationPlan
 from qatviz.presentation.budget_texts import (
@@ -35,6 +36,7 @@ from qatviz.presentation.budget_texts import (
     stuck_text,
 )
 from qatviz.protocol.commands import RestoreCheckpoint
+from qatviz.settings import RUN_SETTINGS
 
 #: Positions of the slider, from the least to the largest cost.
 POSITIONS = 200
@@ -51,6 +53,7 @@ _MEASURE_TIP = (
     "trains continues meanwhile."
 )
 _BITS = "num_bits"
+_KEEP_BEST = RUN_SETTINGS["keep_best"].label
 #: Texts until the sensitivities are known: of a run in progress, and of one that has ended.
 _UNKNOWN = (
     "Estimating the sensitivity of all tensors, from which the bits are chosen…",
@@ -119,8 +122,6 @@ class BudgetPanel(Panel):
         )
         self.discard_button = QtWidgets.QPushButton("Discard", toolTip="Discard the chosen bits")
         self.trials, self.forks = Trials(self.model, self), ForkReading(self)
-        #: Emitted with settings to evaluate for a run that has ended, and when that is no longer wanted.
-        self.trial_wanted, self.trial_cancelled = self.trials.wanted, self.trials.cancelled
         self.measure_button = QtWidgets.QPushButton("Measure", toolTip=_MEASURE_TIP)
         self.loss_label = Label()
         self.loss_box = QtWidgets.QComboBox(toolTip=_FIND_TIP)
@@ -129,7 +130,7 @@ class BudgetPanel(Panel):
             self.loss_box.addItem(f"{100 * loss:g} %", loss)
         self.loss_box.setCurrentIndex(LOSSES.index(_DEFAULT_LOSS))
         self.find_button = QtWidgets.QPushButton("Find bits", toolTip=_FIND_TIP)
-        self.cancel_button = QtWidgets.QPushButton("Cancel")
+        self.work = WorkRow()
         self.trial_text = Label(wordWrap=True)
         self.table = QtWidgets.QTreeWidget()
         self.table.setHeaderLabels(list(HEADS))
@@ -157,7 +158,7 @@ class BudgetPanel(Panel):
         budget.addWidget(self.slider, 1)
         budget.addWidget(self.amount)
         buttons = FlowLayout(spacing=4)
-        for widget in (self.apply_button, self.discard_button, self.measure_button, self.cancel_button):
+        for widget in (self.apply_button, self.discard_button, self.measure_button, self.work):
             buttons.addWidget(widget)
         find = QtWidgets.QWidget()
         by_loss = QtWidgets.QHBoxLayout(find)
@@ -212,7 +213,7 @@ class BudgetPanel(Panel):
         self.discard_button.clicked.connect(self._on_discard)
         self.measure_button.clicked.connect(self._on_measure)
         self.find_button.clicked.connect(self._on_find)
-        self.cancel_button.clicked.connect(lambda: self.trials.cancel())
+        self.work.cancel.clicked.connect(lambda: self.trials.cancel())
         self.trials.changed.connect(self.mark_due)
         self.trials.found.connect(self._on_found)
         self.plot.selected.connect(self._on_selected)
@@ -243,11 +244,6 @@ class BudgetPanel(Panel):
         self._show_trials()
         self._show_evaluations()
 
-    def fail_trial(self, message: str) -> None:
-        """End the evaluation in progress of a run that has ended, with the reason why it has failed."""
-        if self.trials.is_busy:
-            self.trials.cancel(f"Not measured: {message}")
-
     def _show_trials(self) -> None:
         can_begin = self.problem is not None and not self.trials.is_busy
         newest = self.model.evaluation
@@ -256,7 +252,7 @@ class BudgetPanel(Panel):
         self.loss_label.setText(f"{title[:1].upper()}{title[1:]} worse by at most")
         for widget in (self.measure_button, self.find_button, self.loss_box):
             widget.setEnabled(can_begin)
-        self.cancel_button.setVisible(self.trials.is_busy)
+        self.work.show_fraction(self.trials.fraction if self.trials.is_busy else None)
         self.trial_text.setText(self.trials.text)
         self.trial_text.setVisible(bool(self.trials.text))
 
@@ -367,7 +363,7 @@ class BudgetPanel(Panel):
         self.restore_button.setToolTip(
             f"Set the run, weights included, to the checkpoint {checkpoint}"
             if checkpoint is not None
-            else "There is no checkpoint of the selected state; the run keeps one of the best state if Keep best is on"
+            else f"There is no checkpoint of the selected state; with “{_KEEP_BEST}”, the run saves one of the best"
         )
 
     def apply_theme(self) -> None:

@@ -41,6 +41,7 @@ class Trials(QtCore.QObject):
         super().__init__(parent)
         self._model = model
         self.is_busy, self.text = False, ""
+        self._measured = 0.0  # fraction done of the evaluation in progress
         self._search: Optional[CheapestSearch] = None
         model.changed.connect(self._on_topic)
 
@@ -81,10 +82,29 @@ class Trials(QtCore.QObject):
         self.text = text
         self.changed.emit()
 
+    @property
+    def fraction(self) -> float:
+        """Fraction done, 0 to 1; a search counts its measurements, and that of the bits in effect."""
+        if self._search is None:
+            return self._measured
+        done = 0 if self._before is None else self._search.done + 1
+        return (done + self._measured) / (self._search.tries + 1)
+
+    def show_progress(self, _activity: str, fraction: float) -> None:
+        """Show the fraction done of the evaluation in progress, of a run that has ended."""
+        if self.is_busy:
+            self._measured = fraction
+            self.changed.emit()
+
+    def fail(self, message: str) -> None:
+        """End the evaluation in progress, of a run that has ended, with the reason why it failed."""
+        if self.is_busy:
+            self.cancel(f"Not measured: {message}")
+
     def _ask(self, book: SettingsBook, text: str) -> None:
         own = self._model.book
         assert own is not None, "there is a run"
-        self.is_busy, self.text, self._number = True, text, len(self._model.trials)
+        self.is_busy, self.text, self._number, self._measured = True, text, len(self._model.trials), 0.0
         self.changed.emit()
         if self._model.ended:
             self.wanted.emit(book)

@@ -2,16 +2,18 @@
 
 from typing import Optional, Sequence, Tuple
 
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtWidgets
 
 from qatviz.analysis.channels import ChannelsOverview, Screened, screened
 from qatviz.errors import QatvizError
+from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
 from qatviz.gui.model.watching import CHANNELS
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
-from qatviz.gui.widgets.scene_table import SceneTable, TableContent
+from qatviz.gui.widgets.scene_table import SceneRows, SceneTable, TableContent
+from qatviz.gui.widgets.work_row import WorkRow
 from qatviz.presentation.channels import (
     ChannelsLayout,
     ChannelsView,
@@ -29,6 +31,7 @@ _ABOUT = (
     "weights widen the range of all others (kurtosis), and channels of very different ranges can't share one scale."
 )
 _SORT_TIP = "Sort by this column, the largest first; by weights: in the order of the network"
+_Known = Tuple[Optional[ChannelsOverview], Sequence[QuantizerSettings], Tuple[Screened, ...]]
 
 
 class ChannelsPanel(Panel):
@@ -40,10 +43,6 @@ class ChannelsPanel(Panel):
     group = DECIDE
     topics = (RUN, STATE, SETTINGS, SELECTION, CHANNELS)
     keys = (PanelKeys(("Up", "Down"), "select another row"),)
-    #: Emitted to measure the channels of a run that has ended.
-    wanted = QtCore.pyqtSignal()
-    #: Emitted when that is no longer wanted.
-    cancelled = QtCore.pyqtSignal()
 
     def _setup_ui(self) -> None:
         self.boxes = _choice("Boxes", ("Box per channel", "Box per layer"), "One box for each channel, or each layer")
@@ -52,18 +51,15 @@ class ChannelsPanel(Panel):
         self.equalize = QtWidgets.QPushButton("Equalize layers")
         self.note = Label(wordWrap=True)
         self.note.setToolTip(_ABOUT)
-        self.table = SceneTable(self.theme, "Channels of the weights", _SORT_TIP, self._caption)
+        self.table = SceneTable(SceneRows(self.theme, "Channels of the weights"), _SORT_TIP, self._caption)
         #: Channels and settings of the rows that were screened last, and the rows.
-        self._known: Tuple[Optional[ChannelsOverview], Sequence[QuantizerSettings], Tuple[Screened, ...]] = (
-            None,
-            (),
-            (),
-        )
-        self._is_asked, self._message = False, ""  # about a run that has ended
+        self._known: _Known = (None, (), ())
+        self.work = BackgroundWork(self.model, self)  # on a run that has ended; the request is True
+        self.progress = WorkRow()
 
     def _layout(self) -> None:
         bar = FlowLayout(spacing=6)
-        for widget in (self.boxes, self.order, self.scale, self.equalize):
+        for widget in (self.boxes, self.order, self.scale, self.equalize, self.progress):
             bar.addWidget(widget)
         head = QtWidgets.QVBoxLayout()
         head.setContentsMargins(6, 4, 6, 4)
@@ -82,7 +78,8 @@ class ChannelsPanel(Panel):
         self.table.reordered.connect(self.refresh)
         self.equalize.clicked.connect(self._on_equalize)
         self.table.selected.connect(self._on_selected)
-        self.model.changed.connect(self._on_model)
+        self.work.changed.connect(self.mark_due)
+        self.progress.cancel.clicked.connect(self.work.cancel)
 
     def apply_theme(self) -> None:
         self.table.changed()
@@ -103,16 +100,9 @@ class ChannelsPanel(Panel):
         failure = self._failure()
         texts = [f"Not measured: {failure}" if failure else "", overview_text(rows) if rows else ""]
         self.note.setText("\n".join(filter(None, texts)))
-        if self.model.ended and self.model.run is not None and not self._is_asked:
-            self._is_asked = True
-            self.wanted.emit()
-
-    # Work on a run that has ended, by the window
-
-    def finish(self, message: str = "") -> None:
-        """End the work, with the reason why it has failed."""
-        self._message = message
-        self.mark_due()
+        if self.model.ended and self.model.run is not None and self.work.question is None:
+            self.work.begin(True)
+        self.progress.show_fraction(self.work.fraction_if_busy)
 
     # Implementation
 
@@ -160,17 +150,11 @@ class ChannelsPanel(Panel):
         return "" if self._failure() else "Measuring the channels of all weights…"
 
     def _failure(self) -> str:
-        return self._message or self.model.watch_failures.get(CHANNELS, "")
+        return self.work.message or self.model.watch_failures.get(CHANNELS, "")
 
     def _caption(self) -> Caption:
         found = self.model.channels
         return Caption("Channels of the weights", () if found is None else (f"step {found.step:,}",), [])
-
-    def _on_model(self, topic: str) -> None:
-        if topic == RUN:
-            if self._is_asked:
-                self.cancelled.emit()
-            self._is_asked, self._message = False, ""
 
     def _on_selected(self, name: str, is_added: bool) -> None:
         others = set(self.model.selected) if is_added else set()

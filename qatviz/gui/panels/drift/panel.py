@@ -1,17 +1,19 @@
 """Panel with the errors of each layer, own and inherited: where quantization starts to harm, and what it does there."""
 
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Sequence
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.drift import PARTS, DriftQuestion
+from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.run_model import EXAMPLE, RUN, SELECTION, STATE
 from qatviz.gui.model.watching import DRIFT
 from qatviz.gui.panels.drift.maps import FeatureMapsView
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
-from qatviz.gui.widgets.scene_table import SceneTable, TableContent
+from qatviz.gui.widgets.scene_table import SceneRows, SceneTable, TableContent
+from qatviz.gui.widgets.work_row import WorkRow
 from qatviz.measures import MEASURES
 from qatviz.presentation.drift import (
     DriftLayout,
@@ -50,10 +52,6 @@ class DriftPanel(Panel):
     group = DECIDE
     topics = (RUN, STATE, SELECTION, EXAMPLE, DRIFT)
     keys = (PanelKeys(("Up", "Down"), "select another row"),)
-    #: Emitted with the DriftQuestion about a run that has ended.
-    wanted = QtCore.pyqtSignal(object)
-    #: Emitted when that is no longer wanted.
-    cancelled = QtCore.pyqtSignal()
 
     def _setup_ui(self) -> None:
         self.examples = QtWidgets.QComboBox(toolTip=_ALL_TIP, accessibleName="Examples of the errors")
@@ -63,16 +61,17 @@ class DriftPanel(Panel):
         self.example.setKeyboardTracking(False)
         self.note = Label(wordWrap=True)
         self.note.setToolTip(_ABOUT)
-        self.table = SceneTable(self.theme, "Errors of the layers", _SORT_TIP, self._caption)
+        self.table = SceneTable(SceneRows(self.theme, "Errors of the layers"), _SORT_TIP, self._caption)
         self.maps = FeatureMapsView(self.theme)
         self.splitter = QtWidgets.QSplitter(QtCore.Qt.Vertical)
-        self._asked: Optional[DriftQuestion] = None  # about a run that has ended
-        self._message = ""
+        self.work = BackgroundWork(self.model, self)  # on a run that has ended; requests are DriftQuestions
+        self.progress = WorkRow()
 
     def _layout(self) -> None:
         bar = FlowLayout(spacing=6)
         bar.addWidget(self.examples)
         bar.addWidget(self.example)
+        bar.addWidget(self.progress)
         head = QtWidgets.QVBoxLayout()
         head.setContentsMargins(6, 4, 6, 4)
         head.setSpacing(3)
@@ -94,6 +93,8 @@ class DriftPanel(Panel):
         self.example.valueChanged.connect(self._on_example)
         self.table.reordered.connect(self.refresh)
         self.table.selected.connect(self._on_selected)
+        self.work.changed.connect(self.mark_due)
+        self.progress.cancel.clicked.connect(self.work.cancel)
         self.model.changed.connect(self._on_model)
 
     def apply_theme(self) -> None:
@@ -123,14 +124,8 @@ class DriftPanel(Panel):
         is_shown = maps is not None and maps.layer == layer
         self.maps.show_maps(maps if is_shown else None, self._maps_text(layer))
         self._ask()
+        self.progress.show_fraction(self.work.fraction_if_busy)
         self._show_note()
-
-    # Work on a run that has ended, by the window
-
-    def finish(self, message: str = "") -> None:
-        """End the work, with the reason why it has failed."""
-        self._message = message
-        self.mark_due()
 
     # Implementation
 
@@ -149,9 +144,8 @@ class DriftPanel(Panel):
         if not self.model.ended or self.model.run is None:
             return
         question = self._question()
-        if question != self._asked:
-            self._asked, self._message = question, ""
-            self.wanted.emit(question)
+        if question != self.work.question:
+            self.work.begin(question)
 
     def _empty_text(self) -> str:
         if self.model.run is None:
@@ -165,7 +159,7 @@ class DriftPanel(Panel):
         return "Computing…" if drift.layer(layer) is not None else f"{layer} has no quantizer of its own"
 
     def _failure(self) -> str:
-        return self._message or self.model.watch_failures.get(DRIFT, "")
+        return self.work.message or self.model.watch_failures.get(DRIFT, "")
 
     def _show_note(self) -> None:
         drift, failure = self.model.drift, self._failure()
@@ -188,10 +182,6 @@ class DriftPanel(Panel):
         if topic == EXAMPLE and self.model.selected_example >= 0:
             with QtCore.QSignalBlocker(self.example):
                 self.example.setValue(self.model.selected_example)
-        if topic == RUN:
-            if self._asked is not None:
-                self.cancelled.emit()
-            self._asked, self._message = None, ""
 
     def _on_selected(self, name: str, is_added: bool) -> None:
         plan = self.model.plan

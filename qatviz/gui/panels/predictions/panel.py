@@ -17,6 +17,7 @@ from qatviz.analysis.predictions import (
     ordered,
 )
 from qatviz.errors import RunStateError
+from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import EXAMPLE, RUN, SETTINGS, STATE
 from qatviz.gui.model.watching import PREDICTIONS
@@ -28,6 +29,7 @@ from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
+from qatviz.gui.widgets.work_row import WorkRow
 from qatviz.number_format import count
 from qatviz.presentation.confusion import KINDS, MatrixCell
 from qatviz.presentation.gallery import Shown
@@ -68,12 +70,6 @@ class PredictionsPanel(Panel):
         PanelKeys(("PgUp", "PgDown", "Home", "End"), "go a page away, to the first, to the last"),
         PanelKeys(("Return",), "show the examples of the cell or class"),
     )
-    #: Emitted with the settings under which a run that has ended is to be predicted.
-    wanted = QtCore.pyqtSignal(object)
-    #: Emitted with the name of the checkpoint that is to be predicted.
-    past_wanted = QtCore.pyqtSignal(str)
-    #: Emitted when that, or the pictures, are no longer wanted.
-    cancelled = QtCore.pyqtSignal()
     #: Emitted with the number of held-out examples whose pictures are needed.
     pictures_wanted = QtCore.pyqtSignal(int)
 
@@ -88,8 +84,9 @@ class PredictionsPanel(Panel):
         self.cell_button = QtWidgets.QToolButton(toolTip="Show the examples of all cells again")
         self.refresh_button = QtWidgets.QPushButton("Refresh", toolTip=_REFRESH_TIP)
         self.predict_button = QtWidgets.QPushButton("Predict", toolTip=_PREDICT_TIP)
-        self.cancel_button = QtWidgets.QPushButton("Cancel")
-        self.progress = QtWidgets.QProgressBar(maximum=1000)
+        #: On a run that has ended under settings, or on a checkpoint, whose name is the request.
+        self.work = BackgroundWork(self.model, self)
+        self.progress = WorkRow()
         self.note = Label(wordWrap=True)
         self.gallery, self.example = Gallery(self.theme), ExampleView(self.theme)
         self.matrix, self.scatter = MatrixView(self.theme), ScatterView(self.theme)
@@ -108,10 +105,7 @@ class PredictionsPanel(Panel):
         self._compared: Optional[Tuple[OutputPredictions, Comparison]] = None
         self._drawn: Tuple[Any, ...] = ()
         self._pictures_of: Optional[Predictions] = None
-        self._is_busy, self._fraction, self._message = False, 0.0, ""  # of the work on a run that has ended
-        self._is_past = False  # that work is on a checkpoint
-        self._asked: Optional[SettingsBook] = None
-        self._book: Optional[SettingsBook] = None  # settings of the newest result of that work
+        self._book: Optional[SettingsBook] = None  # settings of the newest result of a run that has ended
 
     def _layout(self) -> None:
         bar = FlowLayout(spacing=4)
@@ -123,7 +117,6 @@ class PredictionsPanel(Panel):
             self.refresh_button,
             self.predict_button,
             self.progress,
-            self.cancel_button,
         ):
             bar.addWidget(widget)
         samples = QtWidgets.QSplitter(QtCore.Qt.Horizontal)
@@ -163,7 +156,8 @@ class PredictionsPanel(Panel):
         self.cell_button.clicked.connect(lambda: self._show_cell(None))
         self.refresh_button.clicked.connect(self._on_refresh)
         self.predict_button.clicked.connect(self._on_predict)
-        self.cancel_button.clicked.connect(lambda: self.cancel())
+        self.progress.cancel.clicked.connect(self.work.cancel)
+        self.work.changed.connect(self._on_work)
         self.gallery.view.selected.connect(self.model.select_example)
         self.scatter.selected.connect(self.model.select_example)
         self.matrix.chosen.connect(self._show_cell)
@@ -321,10 +315,10 @@ class PredictionsPanel(Panel):
             return self.model.no_run_text("No run. The predictions of its held-out examples appear here.")
         if found is not None:
             return found.refusal
-        failure = self._message or self.model.prediction_failure
+        failure = self.work.message or self.model.prediction_failure
         if failure:
             return f"Not predicted: {failure}"
-        if self._is_busy:
+        if self.work.is_busy:
             return _WAITING
         if self.model.moment is not None:
             return _PAST
@@ -345,7 +339,7 @@ class PredictionsPanel(Panel):
         pictures = self.model.example_pictures
         if pictures is not None and pictures.note:
             parts.append(pictures.note)
-        failure = self._message or self.model.prediction_failure
+        failure = self.work.message or self.model.prediction_failure
         if failure:
             parts.append(f"Not predicted again: {failure}")
         return "\n".join(parts)
@@ -362,7 +356,7 @@ class PredictionsPanel(Panel):
         is_run, ended = self.model.run is not None, self.model.ended
         is_past = self.model.moment is not None
         self.refresh_button.setVisible(is_run and not ended and not is_past)
-        self.predict_button.setVisible(is_run and (ended or is_past) and not self._is_busy)
+        self.predict_button.setVisible(is_run and (ended or is_past) and not self.work.is_busy)
         if is_past:
             show_checkpoint(self.predict_button, self.model)
         else:
@@ -370,33 +364,14 @@ class PredictionsPanel(Panel):
             self.predict_button.setText("Predict" + (f" with {count(pending, 'pending change')}" if pending else ""))
             self.predict_button.setToolTip(_PREDICT_TIP)
             self.predict_button.setEnabled(True)
-        for widget in (self.progress, self.cancel_button):
-            widget.setVisible(self._is_busy)
-        self.progress.setValue(int(self._fraction * self.progress.maximum()))
+        self.progress.show_fraction(self.work.fraction_if_busy)
         self.note.setVisible(self.found is not None)
 
-    # Work by the window: on a run that has ended, or on a checkpoint
-
-    def show_progress(self, fraction: float) -> None:
-        """Show the fraction of the work that is done, 0 to 1."""
-        if self._is_busy:
-            self._fraction = fraction
-            self._show_work()
-
-    def finish(self, message: str = "") -> None:
-        """End the work: its result is in the model, or ``message`` is the reason why there is none."""
-        self._is_busy, self._message = False, message
-        if not message and not self._is_past:
-            self._book = self._asked
+    def _on_work(self) -> None:
+        if isinstance(self.work.answered, SettingsBook):
+            self._book = self.work.answered
         self.mark_due()
         self._show_work()
-
-    def cancel(self) -> None:
-        """Cancel the work."""
-        if self._is_busy:
-            self._is_busy = False
-            self.cancelled.emit()
-        self.mark_now()
 
     def _wanted_book(self) -> Optional[SettingsBook]:
         return self.edits.pending_book() or self.model.book
@@ -421,10 +396,8 @@ class PredictionsPanel(Panel):
 
     def _on_model(self, topic: str) -> None:
         if topic == RUN:
-            self._is_busy, self._message = False, ""
-            self._asked = self._book = self._pictures_of = self._cell = self._compared = None
+            self._book = self._pictures_of = self._cell = self._compared = None
             self.gallery.view.first_row = 0
-            self.cancelled.emit()
 
     def _on_output(self) -> None:
         self._cell = None
@@ -436,13 +409,7 @@ class PredictionsPanel(Panel):
 
     def _on_predict(self) -> None:
         saved = nearest_checkpoint(self.model)
-        self._is_past = self.model.moment is not None
-        self._is_busy, self._fraction, self._message = True, 0.0, ""
-        if saved is not None:
-            self.past_wanted.emit(saved.name)
-        else:
-            self._asked = self._wanted_book()
-            self.wanted.emit(self._asked)
+        self.work.begin(self._wanted_book() if saved is None else saved.name)
         self.mark_now()
 
     def _show_cell(self, cell: Optional[MatrixCell]) -> None:

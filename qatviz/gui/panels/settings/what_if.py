@@ -9,6 +9,7 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.what_if import WhatIf
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label, RichLabel
+from qatviz.gui.widgets.work_row import WorkRow
 from qatviz.metric import METRICS, MODE_NAMES
 from qatviz.presentation.event_texts import change_words
 from qatviz.presentation.score_texts import metric_title, title_of
@@ -33,8 +34,8 @@ class WhatIfBar(QtWidgets.QWidget):
         self._what_if = what_if
         self._setup_ui()
         self._layout()
-        self.evaluate.clicked.connect(lambda: what_if.begin())
-        self.cancel.clicked.connect(lambda: what_if.cancel())
+        self.evaluate.clicked.connect(lambda: what_if.evaluate())
+        self.work.cancel.clicked.connect(lambda: what_if.cancel())
         self.discard.clicked.connect(lambda: self._edits.discard())
         what_if.changed.connect(self.update_from)
         self.apply_theme()
@@ -44,26 +45,23 @@ class WhatIfBar(QtWidgets.QWidget):
         self.note = Label(wordWrap=True)
         self.evaluate = QtWidgets.QPushButton("Evaluate these settings", toolTip=_TIP)
         self.discard = QtWidgets.QPushButton("Discard")
-        self.progress = QtWidgets.QProgressBar(maximum=1000)
-        self.cancel = QtWidgets.QPushButton("Cancel")
+        self.work = WorkRow()
         self.result = RichLabel()
         self.result.setAccessibleName("Evaluation of these settings")
         self.result.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
         self.message = Label(wordWrap=True)
 
     def _layout(self) -> None:
-        grid = QtWidgets.QGridLayout(self)
-        grid.setSpacing(4)
-        grid.addWidget(self.note, 0, 0, 1, 2)
+        rows = QtWidgets.QVBoxLayout(self)
+        rows.setSpacing(4)
+        rows.addWidget(self.note)
         buttons = FlowLayout(spacing=4)
         buttons.addWidget(self.evaluate)
         buttons.addWidget(self.discard)
-        grid.addLayout(buttons, 1, 0, 1, 2)
-        grid.addWidget(self.progress, 2, 0)
-        grid.addWidget(self.cancel, 2, 1)
-        grid.addWidget(self.result, 3, 0, 1, 2)
-        grid.addWidget(self.message, 4, 0, 1, 2)
-        grid.setColumnStretch(0, 1)
+        rows.addLayout(buttons)
+        rows.addWidget(self.work)
+        rows.addWidget(self.result)
+        rows.addWidget(self.message)
 
     def update_from(self) -> None:
         """Show what the settings are applied to, the progress of an evaluation, and its result."""
@@ -72,15 +70,12 @@ class WhatIfBar(QtWidgets.QWidget):
         if not self._edits.are_previews:
             return
         self.note.setText(self._note())
-        for widget, visible in ((self.evaluate, not what_if.is_busy), (self.discard, not what_if.is_busy)):
-            widget.setVisible(visible)
+        for widget in (self.evaluate, self.discard):
+            widget.setVisible(not what_if.is_busy)
         self.evaluate.setText("Evaluate these settings" + (f" ({pending})" if pending else ""))
         self.discard.setEnabled(bool(pending))
         self.discard.setToolTip(f"Discard the {pending} pending changes (Esc)" if pending else "No pending changes")
-        for widget in (self.progress, self.cancel):
-            widget.setVisible(what_if.is_busy)
-        self.progress.setValue(int(what_if.fraction * self.progress.maximum()))
-        self.progress.setFormat(f"{what_if.activity[:1].upper()}{what_if.activity[1:]}… %p %")
+        self.work.show_fraction(what_if.fraction_if_busy, what_if.activity)
         self.result.setVisible(what_if.result is not None)
         self.result.setText(self._table())
         self.result.setToolTip(self._changes())
@@ -126,7 +121,7 @@ class WhatIfBar(QtWidgets.QWidget):
 
     def _changes(self) -> str:
         """Return the changes that the result is of, and the state that was evaluated, as rich text."""
-        result, wanted, book = self._what_if.result, self._what_if.book, self._model.book
+        result, wanted, book = self._what_if.result, self._what_if.answered, self._model.book
         if result is None or wanted is None or book is None:
             return ""
         changes: List[str] = [change_words(change) for change in book.differences(wanted)]
