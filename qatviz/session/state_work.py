@@ -8,7 +8,8 @@ from qatviz.export.progress import Progress
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.training.pieces import PiecewiseJob
 
-_Graph, _Result = TypeVar("_Graph"), TypeVar("_Result")
+_Graph = TypeVar("_Graph")
+_Result = TypeVar("_Result")
 
 
 class StateWork(Generic[_Graph]):
