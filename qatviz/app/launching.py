@@ -15,7 +15,7 @@ from qatviz.analysis.drift import DriftQuestion
 from qatviz.app.export_there import ExportThere
 from qatviz.app.trash import move_to_trash
 from qatviz.atomic_files import atomic_file
-from qatviz.errors import explanation, require_tensorflow
+from qatviz.errors import explanation, message_of, require_tensorflow
 from qatviz.export.progress import Progress
 from qatviz.gui.model.exporting import ExportCommand
 from qatviz.gui.model.launcher import EVALUATION, EXAMPLES, FORKS, RUNS, WORKS, Launcher
@@ -381,11 +381,7 @@ class _Job(QtCore.QRunnable):
         try:
             outcome = self._job()
         except Exception as error:  # the user must see it
-            explained = explanation(error)
-            if explained is None:
-                self._fail(f"{type(error).__name__}: {error}", traceback.format_exc())
-            else:
-                self._fail(explained, "")
+            self._fail(message_of(error), traceback.format_exc() if explanation(error) is None else "")
         else:
             self._deliver(outcome)
         finally:

@@ -8,6 +8,7 @@ from qatviz.analysis.channels import SCREENED, RunChannels, Screened
 from qatviz.analysis.drift import PARTS, DriftQuestion, LayerDrift, RunDrift
 from qatviz.analysis.verdict import LEVEL_NAMES
 from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
+from qatviz.cli.recorded_run import add_checkpoint, add_checkpoint_and_data, add_recorded_run
 from qatviz.cli.tables import table
 from qatviz.export.progress import Progress
 from qatviz.measures import MEASURES
@@ -103,11 +104,8 @@ def add_commands(add: Callable[..., Any]) -> None:
         "measure in which layers of a recorded run the error of quantization arises",
         epilog=_DRIFT_EXAMPLES,
     )
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
-    _add_checkpoint(parser)
-    parser.add_argument(
-        "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
-    )
+    add_recorded_run(parser)
+    add_checkpoint_and_data(parser)
     examples = parser.add_mutually_exclusive_group()
     examples.add_argument("--example", metavar="N", type=int, help="only the held-out example N, counting from 0")
     examples.add_argument(
@@ -125,15 +123,9 @@ def add_commands(add: Callable[..., Any]) -> None:
         epilog=_CHANNELS_EXAMPLES,
     )
     parser.add_argument("path", metavar="RUN_OR_MODEL", help="the run's directory, or a Keras model (.keras, .h5, ...)")
-    _add_checkpoint(parser)
+    add_checkpoint(parser)
     parser.add_argument(
         "--preset", choices=tuple(PRESETS), help="settings for the verdicts (default: those of the run; tflite-int8)"
     )
     parser.add_argument("--sort", choices=SCREENED, help="sort by this measure, the largest first")
     parser.add_argument("--json", action="store_true", help="print the result, with all channels, as one line of JSON")
-
-
-def _add_checkpoint(parser: Any) -> None:
-    parser.add_argument(
-        "--checkpoint", metavar="NAME", help="state to use; best: that of the best evaluation (default: the newest)"
-    )

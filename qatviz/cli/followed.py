@@ -9,7 +9,7 @@ import threading
 import traceback
 from typing import Any, Dict, Iterator, NamedTuple
 
-from qatviz.errors import QatvizError, explanation
+from qatviz.errors import QatvizError, explanation, message_of
 from qatviz.export.progress import Progress
 from qatviz.terminal import print_line
 
@@ -52,9 +52,8 @@ def followed() -> Iterator[Followed]:
         _write_error(error, str(error), error.field)
         raise
     except Exception as error:
-        explained = explanation(error)
-        details = "" if explained else traceback.format_exc()
-        _write_error(error, explained or f"{type(error).__name__}: {error}", "", details)
+        details = traceback.format_exc() if explanation(error) is None else ""
+        _write_error(error, message_of(error), "", details)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

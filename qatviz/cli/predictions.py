@@ -18,6 +18,7 @@ from qatviz.analysis.predictions import (
 )
 from qatviz.atomic_files import write_file
 from qatviz.cli.messages import FAILED, OK, Activities, print_notice, print_output
+from qatviz.cli.recorded_run import add_checkpoint, add_data_path, add_recorded_run
 from qatviz.cli.tables import table
 from qatviz.data import Dataset
 from qatviz.errors import ExportError, SettingError
@@ -250,15 +251,11 @@ def add_commands(add: Callable[..., Any]) -> None:
         "compare what a recorded run predicts in float and quantized",
         epilog=EXAMPLES,
     )
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    add_recorded_run(parser)
     state = parser.add_mutually_exclusive_group()
-    state.add_argument(
-        "--checkpoint", metavar="NAME", help="state to use; best: that of the best evaluation (default: the newest)"
-    )
+    add_checkpoint(state)
     state.add_argument("--step", type=int, metavar="N", help="use the checkpoint of this step")
-    parser.add_argument(
-        "--data", metavar="NAME_OR_PATH", help="current path of the run's data (default: the recorded path)"
-    )
+    add_data_path(parser)
     parser.add_argument("--output", metavar="NAME", help="output of a network with several (default: all)")
     parser.add_argument("--flipped", action="store_true", help="only examples whose prediction flips")
     parser.add_argument("--class", dest="group", metavar="NAME", help="only examples of this class, or with this label")

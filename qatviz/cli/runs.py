@@ -5,6 +5,7 @@ import json
 from typing import Any, Callable, List
 
 from qatviz.cli.messages import OK, print_output, print_problem
+from qatviz.cli.recorded_run import add_recorded_run
 from qatviz.cli.tables import runs_table
 from qatviz.number_format import count
 from qatviz.presentation.run_table import BY_KEY, matches, sorted_runs
@@ -98,7 +99,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument("--reverse", action="store_true", help="reverse the order")
     parser.add_argument("--json", action="store_true", help="print JSON instead, with all values")
     parser = add("label", label, "show or change the name, the notes and the tags of a recorded run")
-    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    add_recorded_run(parser)
     parser.add_argument("--name", metavar="TEXT", help="name of the run; empty: that of its directory")
     parser.add_argument("--notes", metavar="TEXT", help="notes on the run")
     parser.add_argument("--add-tag", action="append", default=[], metavar="TAG", help="may be repeated")

@@ -71,6 +71,11 @@ class Placement:
         """Number of parts of a batch; 1: the batch is not shared."""
         return self.towers or max(len(self.workers), self.replicas)
 
+    @property
+    def local(self) -> "Placement":
+        """A placement in this process with as many threads, and without its further devices."""
+        return Placement(intra_op_threads=self.intra_op_threads, inter_op_threads=self.inter_op_threads)
+
 
 class Teacher(NamedTuple):
     """Another network whose answers training can imitate, in float: see :mod:`qatviz.training.distillation`."""

@@ -1,36 +1,21 @@
 """Drift of a run that has ended or was recorded from its network in float, by layer. Nothing is recorded."""
 
-import threading
 from typing import TYPE_CHECKING, Optional
 
 from qatviz.analysis.drift import Drift, DriftQuestion, FeatureMaps, RunDrift
 from qatviz.errors import SettingError
 from qatviz.export.progress import Progress
-from qatviz.protocol.run_spec import RunSpec
 from qatviz.session.checkpoints import evaluable_state
 from qatviz.session.prepared import Notify, ignore
 from qatviz.session.record_requests import DriftRequest
+from qatviz.session.state_work import StateWork
 
 if TYPE_CHECKING:
     from qatviz.training.drift import DriftGraph
 
 
-class DriftFinder:
-    """Computes drifts of one state of a run; all share one graph.
-
-    Thread-safe. TensorFlow is imported, and the graph built, by the first computation.
-
-    Parameters
-    ----------
-    spec : RunSpec
-        Its ``start`` is the state.
-    """
-
-    def __init__(self, spec: RunSpec):
-        assert spec.start is not None, "the drift is that of a state"
-        self.spec, self.state = spec, spec.start
-        self._graph: Optional[DriftGraph] = None
-        self._lock = threading.Lock()
+class DriftFinder(StateWork["DriftGraph"]):
+    """Computes drifts of one state of a run."""
 
     def find(self, question: DriftQuestion, progress: Optional[Progress] = None) -> RunDrift:
         """Return the drift on the examples of ``question``, and the feature maps that it asks for.
@@ -42,28 +27,21 @@ class DriftFinder:
             If the state does not match the network.
         """
         progress, maps = progress or Progress(), None
-        with self._lock:
-            if self._graph is None:
-                progress.at("building the graph", 0.0)
-                from qatviz.training.drift import DriftGraph  # imports TensorFlow
-
-                self._graph = DriftGraph(self.spec)
+        with self._in_use(progress) as graph:
             from qatviz.training.drift import DriftJob
 
             state = self.state
-            job, result = DriftJob(self._graph, state.arrays, state.book, state.step, question), None
+            job, result = DriftJob(graph, state.arrays, state.book, state.step, question), None
             while not isinstance(result, Drift):
                 progress.at("computing", job.pieces_done / job.num_pieces)
                 result = job.advance()
                 maps = result if isinstance(result, FeatureMaps) else maps
         return RunDrift(state.name, result, maps)
 
-    def close(self) -> None:
-        """Release the graph, after the computation in progress."""
-        with self._lock:
-            if self._graph is not None:
-                self._graph.close()
-                self._graph = None
+    def _build(self) -> "DriftGraph":
+        from qatviz.training.drift import DriftGraph  # imports TensorFlow
+
+        return DriftGraph(self.spec)
 
 
 def drift_of_record(request: DriftRequest, notify: Notify = ignore, progress: Optional[Progress] = None) -> RunDrift:

@@ -3,7 +3,6 @@
 Nothing is written to the record.
 """
 
-import threading
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
@@ -21,6 +20,7 @@ from qatviz.session.more_bits import MoreBits, try_more_bits
 from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.session.record_requests import EvaluationRequest
 from qatviz.session.request import check_choice
+from qatviz.session.state_work import StateWork, completed
 from qatviz.telemetry.outcome import finite_scores, further_scores, losses_by_output, read_outcome, scores_by_output
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.training.handle import Run
@@ -29,22 +29,8 @@ if TYPE_CHECKING:
     from qatviz.training.state_evaluator import StateEvaluator
 
 
-class Evaluator:
-    """Evaluator of settings on one state of a run; all evaluations share one graph.
-
-    Thread-safe. TensorFlow is imported, and the graph built, by the first evaluation.
-
-    Parameters
-    ----------
-    spec : RunSpec
-        Its ``start`` is the state.
-    """
-
-    def __init__(self, spec: RunSpec):
-        assert spec.start is not None, "settings are evaluated on a state"
-        self.spec, self.state = spec, spec.start
-        self._graph: Optional[StateEvaluator] = None
-        self._lock = threading.Lock()
+class Evaluator(StateWork["StateEvaluator"]):
+    """Evaluator of settings on one state of a run."""
 
     def evaluate(self, book: SettingsBook, progress: Optional[Progress] = None) -> Evaluated:
         """Return the metric on held-out data in the four modes under ``book``.
@@ -56,13 +42,8 @@ class Evaluator:
             If the state does not match the network.
         """
         progress = progress or Progress()
-        with self._lock:
-            evaluation = self._built(progress).begin(book)
-            for piece in range(evaluation.num_pieces):
-                progress.at("evaluating", piece / evaluation.num_pieces)
-                result = evaluation.advance()
-        assert result is not None, "the last piece completes the evaluation"
-        return result
+        with self._in_use(progress) as graph:
+            return completed(graph.begin(book), "evaluating", progress)
 
     def predict(
         self, book: SettingsBook, at_most: Optional[int] = None, progress: Optional[Progress] = None
@@ -76,29 +57,13 @@ class Evaluator:
             If the state does not match the network.
         """
         progress = progress or Progress()
-        with self._lock:
-            job = self._built(progress).begin_predictions(book, at_most)
-            for piece in range(job.num_pieces):
-                progress.at("predicting", piece / job.num_pieces)
-                result = job.advance()
-        assert result is not None, "the last piece completes the predictions"
-        return result
+        with self._in_use(progress) as graph:
+            return completed(graph.begin_predictions(book, at_most), "predicting", progress)
 
-    def _built(self, progress: Progress) -> "StateEvaluator":
-        """Return the graph, which is built if it was not yet."""
-        if self._graph is None:
-            progress.at("building the graph", 0.0)
-            from qatviz.training.state_evaluator import StateEvaluator
+    def _build(self) -> "StateEvaluator":
+        from qatviz.training.state_evaluator import StateEvaluator  # imports TensorFlow
 
-            self._graph = StateEvaluator(self.spec)
-        return self._graph
-
-    def close(self) -> None:
-        """Release the graph, after the evaluation in progress."""
-        with self._lock:
-            if self._graph is not None:
-                self._graph.close()
-                self._graph = None
+        return StateEvaluator(self.spec)
 
 
 class SettingsEvaluation(NamedTuple):

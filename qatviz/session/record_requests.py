@@ -84,24 +84,15 @@ class SensitivityRequest(RecordedStateRequest):
 
 
 @dataclass(frozen=True)
-class DriftRequest:
+class DriftRequest(RecordedStateRequest):
     """Request for the drift of a recorded run from its network in float, by layer.
 
     Attributes
     ----------
-    directory : str
-        Directory of the recorded run.
-    checkpoint : str, optional
-        Name of the checkpoint; None: the newest readable one.
-    data : str, optional
-        Current path of the data; None: the recorded path.
     question : DriftQuestion
         Held-out examples that are computed.
     """
 
-    directory: str
-    checkpoint: Optional[str] = None
-    data: Optional[str] = None
     question: DriftQuestion = DriftQuestion()
 
 
@@ -125,25 +116,16 @@ class ChannelsRequest:
 
 
 @dataclass(frozen=True)
-class PredictionsRequest:
+class PredictionsRequest(RecordedStateRequest):
     """Request for the predictions of a recorded run in float and quantized.
 
     Attributes
     ----------
-    directory : str
-        Directory of the recorded run.
-    checkpoint : str, optional
-        Name of the checkpoint; None: the newest readable one, or that of ``step``.
-    data : str, optional
-        Current path of the data; None: the recorded path.
     step : int, optional
-        Step of the checkpoint.
+        Step of the checkpoint; None: that of ``checkpoint``.
     at_most : int, optional
         Largest number of held-out examples; None: all.
     """
 
-    directory: str
-    checkpoint: Optional[str] = None
-    data: Optional[str] = None
     step: Optional[int] = None
     at_most: Optional[int] = None

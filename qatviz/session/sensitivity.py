@@ -1,6 +1,6 @@
 """Sensitivity of a run that has ended or was recorded to the quantization of each tensor. Nothing is recorded."""
 
-from typing import Optional, TypeVar
+from typing import Optional
 
 from qatviz.analysis.sensitivity import MeasuredSensitivity, RunSensitivity, Sensitivity
 from qatviz.export.progress import Progress
@@ -8,9 +8,7 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.session.checkpoints import evaluable_state
 from qatviz.session.prepared import Notify, ignore
 from qatviz.session.record_requests import SensitivityRequest
-from qatviz.training.pieces import PiecewiseJob
-
-_Result = TypeVar("_Result")
+from qatviz.session.state_work import completed
 
 #: Fraction of the progress that the estimate takes, if there is a measurement, too.
 _ESTIMATE = 0.2
@@ -57,7 +55,7 @@ def _estimated(spec: RunSpec, progress: Progress) -> Sensitivity:
     graph = SensitivityGraph(spec)
     try:
         job = SensitivityJob(graph, spec.start.arrays, spec.start.book, spec.start.step)
-        return _result_of(job, "estimating", progress)
+        return completed(job, "estimating", progress)
     finally:
         graph.close()
 
@@ -69,15 +67,6 @@ def _measured(spec: RunSpec, progress: Progress) -> MeasuredSensitivity:
     assert spec.start is not None
     evaluator = StateEvaluator(spec)
     try:
-        return _result_of(evaluator.begin_measuring(spec.start.book), "measuring", progress)
+        return completed(evaluator.begin_measuring(spec.start.book), "measuring", progress)
     finally:
         evaluator.close()
-
-
-def _result_of(job: PiecewiseJob[_Result], what: str, progress: Progress) -> _Result:
-    """Return the result of a job; ``what`` names the work in the progress."""
-    result = None
-    while result is None:
-        progress.at(what, job.pieces_done / job.num_pieces)
-        result = job.advance()
-    return result

@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional, Tuple, Union
 
 from qatviz.correction.result import Correction
 from qatviz.data import BatchSchedule
-from qatviz.errors import QatvizError, RunStateError, explanation
+from qatviz.errors import QatvizError, RunStateError, message_of
 from qatviz.protocol import commands as c
 from qatviz.protocol.corrections import CorrectionProgress
 from qatviz.protocol.run_spec import RunSpec
@@ -94,7 +94,7 @@ class Corrections:
         except QatvizError as error:
             return self._end(error)
         except Exception as error:  # the run does not depend on it
-            return self._end(RunStateError(explanation(error) or f"{type(error).__name__}: {error}"))
+            return self._end(RunStateError(message_of(error)))
         if isinstance(found, Correction):
             return self._end(found)
         self._report(found)

@@ -12,7 +12,7 @@ import time
 import traceback
 from typing import Any, Callable, Iterable, List, Mapping, Optional, Set
 
-from qatviz.errors import RunStateError, explanation
+from qatviz.errors import RunStateError, explanation, message_of
 from qatviz.garbage_collection import garbage_collection_paused
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
@@ -240,7 +240,4 @@ def _lower_priority() -> None:
 def _failure(step: int, error: BaseException) -> events.Failed:
     """Return the event for an error that ended a run after ``step`` steps."""
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    explained = explanation(error)
-    if explained is not None:
-        return events.Failed(step, explained, trace, explained=True)
-    return events.Failed(step, f"{type(error).__name__}: {error}", trace)
+    return events.Failed(step, message_of(error), trace, explained=explanation(error) is not None)

@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.analysis.predictions import OutputPredictions, PredictionFailure, Predictions, predicted_classes
 from qatviz.data import Dataset
-from qatviz.errors import explanation
+from qatviz.errors import message_of
 from qatviz.number_format import shape_text
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
@@ -166,7 +166,7 @@ class PredictionUpdates:
             self._advance()
         except Exception as error:  # the run does not depend on it
             self._is_watched, self._job = False, None
-            message = explanation(error) or f"{type(error).__name__}: {error}"
+            message = message_of(error)
             self._put(PredictionFailure(self._live.step, message))
         ended = time.perf_counter()
         self._next = ended + rest_after(ended - now, self._share)

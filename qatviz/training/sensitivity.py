@@ -9,7 +9,6 @@ same error for all examples: ``r' J d`` is then the product of the gradient at t
 needs no gradients of weights by example. Gradients are those of the network in float.
 """
 
-from dataclasses import replace
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
@@ -24,14 +23,12 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.fake_quant import fake_quantize
 from qatviz.quant.grid import CARRIER_STEPS, Grid
-from qatviz.quant.live_state import layout
 from qatviz.settings import WEIGHTS
 from qatviz.task import MULTILABEL, REGRESSION
-from qatviz.training.building import quick_building
 from qatviz.training.lowering.in_float import InFloat, lower_in_float
 from qatviz.training.pieces import PiecewiseJob, piece_size
-from qatviz.training.session import open_session
-from qatviz.training.variables import Loader, StateVariable
+from qatviz.training.side_graph import SideGraph
+from qatviz.training.variables import Loader
 
 #: Number of held-out examples, always the first ones.
 EXAMPLES = 256
@@ -42,7 +39,7 @@ _PIECE_DIVISOR = 4
 _SEED = 14
 
 
-class SensitivityGraph:
+class SensitivityGraph(SideGraph):
     """Graph that computes the sensitivities of states of one run; used by one thread at a time.
 
     Parameters
@@ -51,18 +48,13 @@ class SensitivityGraph:
     """
 
     def __init__(self, spec: RunSpec):
-        self.plan, self._spec, self._positions = spec.plan, spec, layout(spec.plan)
+        self.plan = spec.plan
         self.num_examples = min(EXAMPLES, len(spec.dataset.x_test))
         self.piece = max(1, min(piece_size(spec.network) // _PIECE_DIVISOR, self.num_examples))
         #: Tensors with an error of their own: others, such as the output of a Concat, have that of their inputs.
         registered = {unit.name + ".activations" for unit in spec.plan.units if unit.op.kind in _REGISTERED}
         self.rounded = [tensor for tensor in spec.plan.tensors if tensor.name not in registered]
-        self._graph = tf.Graph()
-        with self._graph.as_default(), quick_building():
-            self._build()
-        self._graph.finalize()
-        # The session is local although the run's may not be: variables on a server are shared by name.
-        self._session = open_session(self._graph, replace(spec.placement, target="", device=""))
+        super().__init__(spec)
         self._run = self._session.make_callable(self._totals, [self._examples, self._offset, *self._grids])
         self._read_weights = self._session.make_callable(self._weights)
 
@@ -92,20 +84,11 @@ class SensitivityGraph:
         ``grids`` are those of all tensors with an error of their own, joined along the channels.
         """
         data, part = self._spec.dataset, slice(start, min(start + self.piece, self.num_examples))
-        examples = np.asarray(data.x_test[part], np.float32)
-        if data.pixel_scale != 1.0:
-            examples = examples * np.float32(data.pixel_scale)
-        return np.asarray(self._run(examples, start, *grids), np.float64)
-
-    def close(self) -> None:
-        """Release the session."""
-        self._session.close()
+        return np.asarray(self._run(data.as_fed(data.x_test[part]), start, *grids), np.float64)
 
     def _build(self) -> None:
         spec, data = self._spec, self._spec.dataset
-        variables = {
-            name: StateVariable(name, np.float32, shape) for name, shape in spec.network.all_parameter_shapes().items()
-        }
+        variables = self._parameters()
         self._load = Loader(variables, sorted(variables))
         self._examples = tf.placeholder(tf.float32, [None, *data.x_test.shape[1:]], "examples")
         self._offset = tf.placeholder(tf.int32, [], "offset")

@@ -4,7 +4,7 @@ import time
 from typing import Any, Callable, Optional, Tuple
 
 from qatviz.analysis.sensitivity import SensitivityProgress
-from qatviz.errors import explanation
+from qatviz.errors import message_of
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.training.background_graph import BackgroundGraph
@@ -95,7 +95,7 @@ class SensitivityUpdates:
         except Exception as error:  # the run does not depend on it
             self._is_watched = self._is_measurement_wanted = False
             self._estimate = self._measurement = None
-            message = explanation(error) or f"{type(error).__name__}: {error}"
+            message = message_of(error)
             self._put(SensitivityProgress(self._live.step, None, message))
         ended = time.perf_counter()
         self._next = ended + rest_after(ended - now, fraction)

@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterator, Optional, Tuple, Union
 from qatviz.analysis.channels import ChannelsOverview, channel_ranges, is_uneven
 from qatviz.analysis.drift import Drift, DriftQuestion
 from qatviz.correction.trial import equalized_ratios
-from qatviz.errors import explanation
+from qatviz.errors import message_of
 from qatviz.protocol.commands import WatchChannels, WatchDrift
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
@@ -78,7 +78,7 @@ class WatchedUpdates:
         try:
             ended = next(self._work, self) is self
         except Exception as error:  # the run does not depend on it
-            message = explanation(error) or f"{type(error).__name__}: {error}"
+            message = message_of(error)
             self._put(WatchFailure(type(self._request).__name__, self._live.step, message))
             self._request = self._work = None
             return True
