@@ -336,6 +336,13 @@ class Dataset:
         """Factor by which the graph multiplies examples after it has cast them to float32: 1/255 for uint8, else 1."""
         return 1.0 / 255.0 if self.x_train.dtype == np.uint8 else 1.0
 
+    def as_fed(self, examples: np.ndarray) -> np.ndarray:
+        """Return a copy of stored examples, of any dtype, as they are fed to the network: float32, scaled."""
+        fed = np.array(examples, np.float32)
+        if self.pixel_scale != 1.0:
+            fed *= np.float32(self.pixel_scale)
+        return fed
+
     @property
     def streamed(self) -> Tuple[str, ...]:
         """Names of the arrays that are read from files during a run: of "x_train" and "x_test"."""

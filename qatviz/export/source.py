@@ -75,10 +75,7 @@ class HeldOut(NamedTuple):
 
 def scaled(dataset: Dataset, part: slice) -> np.ndarray:
     """Return a part of the held-out examples as fed to the network, float32 ``[n] + input shape``."""
-    images = dataset.x_test[part].astype(np.float32)
-    if dataset.pixel_scale != 1.0:
-        images *= np.float32(dataset.pixel_scale)
-    return images
+    return dataset.as_fed(dataset.x_test[part])
 
 
 @dataclass(frozen=True, eq=False)

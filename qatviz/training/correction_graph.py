@@ -1,6 +1,5 @@
 """Graph for corrections of states of a run, beside that of the run: it exists only for runs that are corrected."""
 
-from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
@@ -11,18 +10,15 @@ from qatviz.network.graph import WEIGHTED
 from qatviz.network.plan import Unit
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.quant import live_state
 from qatviz.quant.live import LiveQuantizers
 from qatviz.training.building import quick_building
 from qatviz.training.lowering.batch_norm import Operation, Quantizer, batch_statistics
 from qatviz.training.lowering.forward_pass import float_weights, folded_batch_norms, lowered_layers
 from qatviz.training.lowering.in_float import FloatTensors, InferenceLowering, Product
 from qatviz.training.lowering.layers import Parameters
-from qatviz.training.session import open_session
+from qatviz.training.session import open_local_session
+from qatviz.training.state_variables import StateVariables
 from qatviz.training.variables import Loader, StateVariable
-
-#: Arrays of settings that only training uses.
-_UNUSED = ("collect",)
 
 
 class _Layer(NamedTuple):
@@ -50,25 +46,23 @@ class CorrectionGraph:
     """
 
     def __init__(self, spec: RunSpec):
-        self._spec, self._positions = spec, live_state.layout(spec.plan)
+        self._spec = spec
         self.units = tuple(unit for unit in spec.plan.units if isinstance(unit.op, WEIGHTED))
         self._graph = tf.Graph()
         with self._graph.as_default(), quick_building():
             self._build()
         self._graph.finalize()
-        # The session is local although the run's may not be: variables on a server are shared by name.
-        self._session = open_session(self._graph, replace(spec.placement, target="", device=""))
+        self._session = open_local_session(self._graph, spec.placement)
         self._callables: Dict[str, Callable[..., Any]] = {}
 
     def load(self, arrays: Mapping[str, np.ndarray], book: SettingsBook, step: int) -> None:
         """Set the state to that of a checkpoint's arrays, under the settings ``book`` after ``step`` steps."""
-        settings = live_state.settings_arrays(self._positions, book.quantizers, book.run, step)
-        self._load(self._session, {**arrays, **settings})
+        self._state.load(self._session, arrays, book, step)
         self._load_reference(self._session, arrays)
 
     def load_parameters(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Set the parameters of the quantized network; those in float, ranges and settings stay as they are."""
-        self._load_parameters(self._session, arrays)
+        self._state.load_parameters(self._session, arrays)
 
     def batch_statistics(self, indices: np.ndarray) -> List[Tuple[str, np.ndarray, np.ndarray]]:
         """Return mean and unbiased variance of each batch norm for the training examples ``indices``, with its name."""
@@ -98,16 +92,13 @@ class CorrectionGraph:
     def _run(self, name: str, fetches: Any, indices: np.ndarray) -> Any:
         if name not in self._callables:
             self._callables[name] = self._session.make_callable(fetches, [self._examples])
-        return self._callables[name](self._scaled(indices))
-
-    def _scaled(self, indices: np.ndarray) -> np.ndarray:
         data = self._spec.dataset
-        examples = np.asarray(data.x_train[indices], np.float32)
-        return examples if data.pixel_scale == 1.0 else examples * np.float32(data.pixel_scale)
+        return self._callables[name](data.as_fed(data.x_train[indices]))
 
     def _build(self) -> None:
         network, plan = self._spec.network, self._spec.plan
-        values = self._read_variables()
+        self._state = StateVariables(self._spec, keeps_frozen=False)
+        values = self._state.values
         self._examples = tf.placeholder(tf.float32, [None, *self._spec.dataset.x_train.shape[1:]], "examples")
         batch_norms = folded_batch_norms(plan, values, {})
         weights = float_weights(network, plan, values, batch_norms)
@@ -132,18 +123,6 @@ class CorrectionGraph:
         for unit in self.units:
             _, zero_point, _ = quantizers.code_parameters(unit.weights)
             self._grids[unit.name] = [quantizers.channel_scales_in_use(unit.weights), zero_point]
-
-    def _read_variables(self) -> Parameters:
-        """Return the values of the parameters, ranges and settings, each in a variable that :meth:`load` sets."""
-        spec, positions = self._spec, self._positions
-        arrays = dict(live_state.initial_ranges(positions))
-        arrays.update(live_state.settings_arrays(positions, spec.book.quantizers, spec.book.run, 0))
-        kinds = {name: (array.dtype, array.shape) for name, array in arrays.items() if name not in _UNUSED}
-        parameters = {name: (np.float32, shape) for name, shape in spec.network.all_parameter_shapes().items()}
-        kinds.update(parameters)
-        variables = {name: StateVariable(name, dtype, shape) for name, (dtype, shape) in kinds.items()}
-        self._load, self._load_parameters = Loader(variables, sorted(variables)), Loader(variables, sorted(parameters))
-        return {name: variable.read() for name, variable in variables.items()}
 
     def _read_reference(self) -> Parameters:
         """Return the values of the parameters of the network in float, which a correction does not change."""

@@ -5,7 +5,6 @@ quantized network, and once more with its quantizers on the inputs of the networ
 """
 
 import time
-from dataclasses import replace
 from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -18,16 +17,15 @@ from qatviz.network.plan import INPUT_KIND
 from qatviz.network.sequences import sequence_layers, shown_kind
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.quant import live_state
 from qatviz.quant.live import LiveQuantizers
 from qatviz.training.building import quick_building
 from qatviz.training.lowering.evaluation import EvaluationLowering
 from qatviz.training.lowering.forward_pass import float_weights, folded_batch_norms, lowered_layers
 from qatviz.training.lowering.in_float import FloatTensors, InferenceLowering
-from qatviz.training.lowering.layers import Parameters
 from qatviz.training.pieces import piece_size
-from qatviz.training.session import open_session
-from qatviz.training.variables import Loader, StateVariable, scope_name
+from qatviz.training.session import open_local_session
+from qatviz.training.state_variables import StateVariables
+from qatviz.training.variables import scope_name
 
 #: A piece has this fraction of the examples of a piece of an evaluation, because it computes each layer four times.
 _PIECE_SHARE = 4
@@ -59,7 +57,7 @@ class DriftGraph:
     """
 
     def __init__(self, spec: RunSpec):
-        self._spec, self._positions = spec, live_state.layout(spec.plan)
+        self._spec = spec
         self.layers = _layers(spec)
         self.num_examples = len(spec.dataset.x_test)
         self.piece = max(1, piece_size(spec.network) // _PIECE_SHARE)
@@ -67,14 +65,12 @@ class DriftGraph:
         with self._graph.as_default(), quick_building():
             self._build()
         self._graph.finalize()
-        # The session is local although the run's may not be: variables on a server are shared by name.
-        self._session = open_session(self._graph, replace(spec.placement, target="", device=""))
+        self._session = open_local_session(self._graph, spec.placement)
         self._run = self._session.make_callable([self._sums, *self._in_float, *self._quantized], [self._examples])
 
     def load(self, arrays: Mapping[str, np.ndarray], book: SettingsBook, step: int) -> None:
         """Set the state to that of a checkpoint's arrays, under the settings ``book`` after ``step`` steps."""
-        settings = live_state.settings_arrays(self._positions, book.quantizers, book.run, step)
-        self._load(self._session, {**live_state.untracked(self._positions), **arrays, **settings})
+        self._state.load(self._session, arrays, book, step)
 
     def sums(self, start: int, stop: int) -> Tuple[np.ndarray, List[np.ndarray], List[np.ndarray]]:
         """Return results for the held-out examples from ``start`` to ``stop``.
@@ -82,13 +78,16 @@ class DriftGraph:
         They are the :func:`qatviz.analysis.drift.error_sums` of all layers, float64 ``[layers, NUM_SUMS]``, and the
         network's outputs in float and quantized, each a list of float32 arrays.
         """
-        sums, *outputs = self._run(self._scaled(start, stop))
+        data = self._spec.dataset
+        sums, *outputs = self._run(data.as_fed(data.x_test[start:stop]))
         number = len(self._in_float)
         return np.asarray(sums, np.float64), outputs[:number], outputs[number:]
 
     def maps(self, layer: str, example: int) -> Tuple[np.ndarray, np.ndarray]:
         """Return the output of a layer for one held-out example, in float and quantized, float32."""
-        found = self._session.run(self._outputs[layer], {self._examples: self._scaled(example, example + 1)})
+        data = self._spec.dataset
+        fed = {self._examples: data.as_fed(data.x_test[example : example + 1])}
+        found = self._session.run(self._outputs[layer], fed)
         in_float, quantized = (np.array(array[0]) for array in found)
         return in_float, quantized
 
@@ -101,14 +100,10 @@ class DriftGraph:
         """Release the session."""
         self._session.close()
 
-    def _scaled(self, start: int, stop: int) -> np.ndarray:
-        data = self._spec.dataset
-        examples = np.asarray(data.x_test[start:stop], np.float32)
-        return examples if data.pixel_scale == 1.0 else examples * np.float32(data.pixel_scale)
-
     def _build(self) -> None:
         network, plan = self._spec.network, self._spec.plan
-        values = self._read_variables()
+        self._state = StateVariables(self._spec, keeps_frozen=True)
+        values = self._state.values
         self._examples = tf.placeholder(tf.float32, [None, *self._spec.dataset.x_test.shape[1:]], "examples")
         batch_norms = folded_batch_norms(plan, values, {})
         quantizers = LiveQuantizers(plan, values, float_weights(network, plan, values, batch_norms))
@@ -131,19 +126,6 @@ class DriftGraph:
         self._sums: tf.Tensor = tf.stack(sums)
         self._in_float, self._quantized = ([outputs[name] for name in network.outputs] for outputs in (in_float, total))
         self._outputs = {layer.name: [in_float[layer.output], total[layer.output]] for layer in self.layers}
-
-    def _read_variables(self) -> Parameters:
-        """Return the values of the parameters, ranges and settings, each in a variable that :meth:`load` sets."""
-        spec, positions = self._spec, self._positions
-        arrays = dict(live_state.initial_ranges(positions))
-        arrays.update(live_state.settings_arrays(positions, spec.book.quantizers, spec.book.run, 0))
-        arrays.update(live_state.untracked(positions))
-        unused = live_state.TRAINING_ONLY
-        kinds = {name: (array.dtype, array.shape) for name, array in arrays.items() if name not in unused}
-        kinds.update((name, (np.float32, shape)) for name, shape in spec.network.all_parameter_shapes().items())
-        variables = {name: StateVariable(name, dtype, shape) for name, (dtype, shape) in kinds.items()}
-        self._load = Loader(variables, sorted(variables))
-        return {name: variable.read() for name, variable in variables.items()}
 
 
 class DriftJob:

@@ -118,10 +118,8 @@ class GraphData:
             self._readers[name].read(indices) if name in self._readers else getattr(self._loaded, name)[indices]
             for name in ("x_" + TRAIN, "y_" + TRAIN)
         )
-        scale = self._dataset.pixel_scale
-        examples = stored.astype(np.float32)
         further = [head.y_train[indices] for head in self._loaded.further]
-        return examples * np.float32(scale) if scale != 1.0 else examples, [labels, *further]
+        return self._dataset.as_fed(stored), [labels, *further]
 
     @property
     def batches_ahead(self) -> int:

@@ -9,7 +9,6 @@ same error for all examples: ``r' J d`` is then the product of the gradient at t
 needs no gradients of weights by example. Gradients are those of the network in float.
 """
 
-from dataclasses import replace
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
@@ -30,7 +29,7 @@ from qatviz.task import MULTILABEL, REGRESSION
 from qatviz.training.building import quick_building
 from qatviz.training.lowering.in_float import InFloat, lower_in_float
 from qatviz.training.pieces import PiecewiseJob, piece_size
-from qatviz.training.session import open_session
+from qatviz.training.session import open_local_session
 from qatviz.training.variables import Loader, StateVariable
 
 #: Number of held-out examples, always the first ones.
@@ -61,8 +60,7 @@ class SensitivityGraph:
         with self._graph.as_default(), quick_building():
             self._build()
         self._graph.finalize()
-        # The session is local although the run's may not be: variables on a server are shared by name.
-        self._session = open_session(self._graph, replace(spec.placement, target="", device=""))
+        self._session = open_local_session(self._graph, spec.placement)
         self._run = self._session.make_callable(self._totals, [self._examples, self._offset, *self._grids])
         self._read_weights = self._session.make_callable(self._weights)
 
@@ -91,11 +89,8 @@ class SensitivityGraph:
 
         ``grids`` are those of all tensors with an error of their own, joined along the channels.
         """
-        data, part = self._spec.dataset, slice(start, min(start + self.piece, self.num_examples))
-        examples = np.asarray(data.x_test[part], np.float32)
-        if data.pixel_scale != 1.0:
-            examples = examples * np.float32(data.pixel_scale)
-        return np.asarray(self._run(examples, start, *grids), np.float64)
+        data, stop = self._spec.dataset, min(start + self.piece, self.num_examples)
+        return np.asarray(self._run(data.as_fed(data.x_test[start:stop]), start, *grids), np.float64)
 
     def close(self) -> None:
         """Release the session."""

@@ -33,6 +33,15 @@ def open_session(graph: tf.Graph, placement: Placement) -> tf.Session:
     return tf.Session(target, graph=graph, config=config)
 
 
+def open_local_session(graph: tf.Graph, placement: Placement) -> tf.Session:
+    """Return a session of a finalized graph in this process, with the numbers of threads of a run's placement.
+
+    It is for graphs beside that of the run, wherever that is: on a server, sessions share variables by name.
+    """
+    threads = placement.intra_op_threads, placement.inter_op_threads
+    return open_session(graph, Placement(intra_op_threads=threads[0], inter_op_threads=threads[1]))
+
+
 def session_target(placement: Placement) -> str:
     """Return the target of a placement's session; empty: this process."""
     return placement.target or (f"grpc://{placement.workers[0]}" if placement.workers else "")

@@ -15,7 +15,10 @@ from qatviz.errors import SettingError
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, ContinueWithout, Undo
 from qatviz.protocol.run_spec import Placement
+from qatviz.training.correction_graph import CorrectionGraph
+from qatviz.training.drift import DriftGraph
 from qatviz.training.graph import TrainingGraph
+from qatviz.training.sensitivity import SensitivityGraph
 from qatviz.training.worker import cluster_from_environment
 from qatviz.worker_addresses import parse_workers
 
@@ -55,6 +58,11 @@ def test_a_run_on_workers_is_that_in_this_process():
     assert losses_of(there) == losses_of(here)
     assert there.events(events.Evaluated)[-1].scores == here.events(events.Evaluated)[-1].scores
     assert_same_arrays(there.run.final.arrays, here.run.final.arrays)
+
+
+@pytest.mark.parametrize("graph", [CorrectionGraph, DriftGraph, SensitivityGraph])
+def test_graphs_beside_that_of_a_run_need_no_worker(graph):
+    graph(small_spec(Placement(workers=("127.0.0.1:1", "127.0.0.1:2")))).close()
 
 
 def test_undo_on_workers_is_exact():
