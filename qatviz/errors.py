@@ -230,6 +230,11 @@ def explanation(error: BaseException) -> Optional[str]:
     return str(error) if isinstance(error, QatvizError) else memory_shortage(error)
 
 
+def message_of(error: BaseException) -> str:
+    """Return the message for any error: its :func:`explanation`, or the type and text of an error in the program."""
+    return explanation(error) or f"{type(error).__name__}: {error}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean ...?" for the known word closest to ``word``; empty if there is none."""
     close = difflib.get_close_matches(word, list(known), n=1)

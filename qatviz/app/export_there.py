@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Optional
 
 from PyQt5 import QtCore
 
-from qatviz.errors import explanation
+from qatviz.errors import message_of
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.gui.model.exporting import ExportCommand
 
@@ -80,7 +80,7 @@ class ExportThread(QtCore.QObject):
             code = 1
         except Exception as error:  # the exporter shows it
             code = 1
-            message = explanation(error) or f"{type(error).__name__}: {error}"
+            message = message_of(error)
             self._write({"error": {"kind": type(error).__name__, "message": message, "field": "", "details": ""}})
         self.finished.emit(code, QtCore.QProcess.NormalExit)
 

@@ -10,20 +10,19 @@ from typing import Any, Callable, Optional, Tuple, Union
 
 from qatviz.correction.result import Correction
 from qatviz.data import BatchSchedule
-from qatviz.errors import QatvizError, RunStateError, explanation
+from qatviz.errors import QatvizError, RunStateError, message_of
 from qatviz.protocol import commands as c
 from qatviz.protocol.corrections import CorrectionProgress
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.training import correction_jobs as jobs
 from qatviz.training.background_graph import BackgroundGraph
+from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.correction_graph import CorrectionGraph
 from qatviz.training.inbox import Sent
 from qatviz.training.live_run import LiveRun
 
 #: Sleep while the graph is built, in seconds.
 _WAIT_S = 0.02
-
-
 #: Command of a correction that has ended, and its result or the reason why there is none.
 Ended = Tuple[Sent, Union[Correction, QatvizError]]
 
@@ -93,8 +92,10 @@ class Corrections:
             found = next(self._pieces)
         except QatvizError as error:
             return self._end(error)
+        except WorkersLost:
+            raise  # it is withdrawn, and begun again when they are back
         except Exception as error:  # the run does not depend on it
-            return self._end(RunStateError(explanation(error) or f"{type(error).__name__}: {error}"))
+            return self._end(RunStateError(message_of(error)))
         if isinstance(found, Correction):
             return self._end(found)
         self._report(found)

@@ -7,11 +7,12 @@ import numpy as np
 
 from qatviz.analysis.predictions import OutputPredictions, PredictionFailure, Predictions, predicted_classes
 from qatviz.data import Dataset
-from qatviz.errors import explanation
+from qatviz.errors import message_of
 from qatviz.number_format import shape_text
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.task import REGRESSION, SEGMENTATION
+from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import rest_after
@@ -164,10 +165,11 @@ class PredictionUpdates:
             return False
         try:
             self._advance()
+        except WorkersLost:
+            raise  # the run continues with all that is watched when they are back
         except Exception as error:  # the run does not depend on it
             self._is_watched, self._job = False, None
-            message = explanation(error) or f"{type(error).__name__}: {error}"
-            self._put(PredictionFailure(self._live.step, message))
+            self._put(PredictionFailure(self._live.step, message_of(error)))
         ended = time.perf_counter()
         self._next = ended + rest_after(ended - now, self._share)
         return True

@@ -4,10 +4,11 @@ import time
 from typing import Any, Callable, Optional, Tuple
 
 from qatviz.analysis.sensitivity import SensitivityProgress
-from qatviz.errors import explanation
+from qatviz.errors import message_of
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.training.background_graph import BackgroundGraph
+from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import rest_after
 from qatviz.training.sensitivity import SensitivityGraph, SensitivityJob
@@ -92,11 +93,12 @@ class SensitivityUpdates:
                 self._advance_estimate()
             else:
                 return False
+        except WorkersLost:
+            raise  # the run continues with all that is watched when they are back
         except Exception as error:  # the run does not depend on it
             self._is_watched = self._is_measurement_wanted = False
             self._estimate = self._measurement = None
-            message = explanation(error) or f"{type(error).__name__}: {error}"
-            self._put(SensitivityProgress(self._live.step, None, message))
+            self._put(SensitivityProgress(self._live.step, None, message_of(error)))
         ended = time.perf_counter()
         self._next = ended + rest_after(ended - now, fraction)
         return True

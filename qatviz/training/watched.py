@@ -6,12 +6,13 @@ from typing import Any, Callable, Iterator, Optional, Tuple, Union
 from qatviz.analysis.channels import ChannelsOverview, channel_ranges, is_uneven
 from qatviz.analysis.drift import Drift, DriftQuestion
 from qatviz.correction.trial import equalized_ratios
-from qatviz.errors import explanation
+from qatviz.errors import message_of
 from qatviz.protocol.commands import WatchChannels, WatchDrift
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.watch_failure import WatchFailure
 from qatviz.training.background_graph import BackgroundGraph
+from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.drift import DriftGraph, DriftJob
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import rest_after
@@ -77,9 +78,10 @@ class WatchedUpdates:
         is_waited_for = self._done is None or self._done[1] is not self._book
         try:
             ended = next(self._work, self) is self
+        except WorkersLost:
+            raise  # the run continues with all that is watched when they are back
         except Exception as error:  # the run does not depend on it
-            message = explanation(error) or f"{type(error).__name__}: {error}"
-            self._put(WatchFailure(type(self._request).__name__, self._live.step, message))
+            self._put(WatchFailure(type(self._request).__name__, self._live.step, message_of(error)))
             self._request = self._work = None
             return True
         if ended:

@@ -4,7 +4,7 @@ from typing import Any, Callable, Optional
 
 from PyQt5 import QtCore
 
-from qatviz.errors import QatvizError, explanation
+from qatviz.errors import QatvizError, message_of
 
 
 class CheckWorker(QtCore.QObject):
@@ -75,5 +75,5 @@ class _Task(QtCore.QRunnable):
         except QatvizError as error:
             problem = error
         except Exception as error:  # a bug or an unexpected file: shown to the user
-            problem = QatvizError(explanation(error) or f"{type(error).__name__}: {error}")
+            problem = QatvizError(message_of(error))
         self.reply.done.emit(self.reply, self._question, answer, problem)
