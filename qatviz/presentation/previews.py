@@ -264,9 +264,9 @@ def _chosen_examples(dataset: Any) -> np.ndarray:
 def augmentable(dataset: Any) -> AugmentedExamples:
     """Return examples of a data set as fed to the network, of which augmentation can be shown."""
     chosen = _spread(len(dataset.x_train))[:: max(1, min(N_SAMPLES, len(dataset.x_train)) // SHOWN)][:SHOWN]
-    examples = dataset.as_fed(dataset.x_train[chosen])
     is_mask = dataset.task == SEGMENTATION
-    return AugmentedExamples(examples, dataset.y_train[chosen] if is_mask else None, dataset.num_classes)
+    examples, masks = dataset.as_fed(dataset.x_train[chosen]), dataset.y_train[chosen] if is_mask else None
+    return AugmentedExamples(examples, masks, dataset.num_classes)
 
 
 def _spread(number: int) -> np.ndarray:

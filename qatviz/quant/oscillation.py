@@ -197,15 +197,16 @@ def adopted(
     arrays : mapping
         The present arrays of :data:`STATE`, which are not changed.
     """
-    result = {name: np.array(arrays[name]) for name in STATE}
+    grids = [_grid_settings(one) == _grid_settings(other) for one, other in zip(old, new)]
+    kept = [
+        is_same and is_tracked(before, runs[0], step) and is_tracked(after, runs[1], step)
+        for is_same, before, after in zip(grids, old, new)
+    ]
+    result = forgotten(counts, [not is_kept for is_kept in kept], arrays)
     start = 0
-    for count, before, after in zip(counts, old, new):
+    for count, after in zip(counts, new):
         part = slice(start, start + count)
         start += count
-        same_grid = _grid_settings(before) == _grid_settings(after)
-        if not (same_grid and is_tracked(before, runs[0], step) and is_tracked(after, runs[1], step)):
-            for name, values in empty_state(count).items():
-                result[name][part] = values
         if not _freezes(after, step):
             result[FROZEN_LEVELS][part] = NO_LEVEL
             continue
@@ -214,6 +215,23 @@ def adopted(
         exceeds &= frozen == NO_LEVEL
         frozen[exceeds] = _rounded(result["oscillation_average"][part][exceeds])
     return result
+
+
+def forgotten(counts: Sequence[int], which: Sequence[bool], arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """Return the arrays of the state without what is known of the weight tensors ``which``.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Number of weights of each tensor.
+    which : sequence of bool
+        One for each tensor.
+    arrays : mapping
+        The present arrays of :data:`STATE`, which are not changed.
+    """
+    is_forgotten = np.repeat(np.asarray(which, bool), counts)
+    empty = empty_state(len(is_forgotten))
+    return {name: np.where(is_forgotten, empty[name], arrays[name]) for name in STATE}
 
 
 def _freezes(settings: QuantizerSettings, step: int) -> bool:

@@ -46,6 +46,11 @@ class Control:
         """True if the run will pause after the requested number of steps."""
         return self._single_steps > 0
 
+    @property
+    def single_steps(self) -> int:
+        """Number of training steps after which the run will pause; 0: it will not."""
+        return self._single_steps
+
     def report_state(self) -> None:
         """Report the current state and step to ``on_state``."""
         self._on_state(PAUSED if self.is_paused else RUNNING, self._live.step)

@@ -24,6 +24,7 @@ from qatviz.protocol import commands as c
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import code_bounds
+from qatviz.settings import NO_MAP, QuantizerSettings
 from qatviz.training.correction_graph import CorrectionGraph
 
 Arrays = Dict[str, np.ndarray]
@@ -141,7 +142,7 @@ def ada_round(present: Present, graph: CorrectionGraph, iterations: int) -> Piec
     units = [
         unit
         for unit in graph.units
-        if has_rows(unit) and unit.op.owner not in shared and graph.weight_grid(unit)[0].any()
+        if has_rows(unit) and unit.op.owner not in shared and _is_rounded(present.book.of(unit.weights), graph, unit)
     ]
     if not units:
         raise RunStateError("no weights that AdaRound can round are quantized now")
@@ -169,7 +170,7 @@ def ada_round(present: Present, graph: CorrectionGraph, iterations: int) -> Piec
     ]
     left = [unit.name for unit in graph.units if unit not in units]
     if left:
-        notes.append(f"rounded to the nearest: {_some(left)}")
+        notes.append(f"left as they are: {_some(left)}")
     yield Correction(arrays, tuple(notes))
 
 
@@ -177,10 +178,18 @@ def _pairs(spec: RunSpec, layers: Sequence[str]) -> Tuple[List[LayerPair], List[
     return named_pairs(*layer_pairs(spec.network, spec.plan, spec.fixed), layers)
 
 
+def _is_rounded(settings: QuantizerSettings, graph: CorrectionGraph, unit: Unit) -> bool:
+    """Return whether a layer's weights are rounded to a grid now, without a map, which would move rounded ones."""
+    return settings.effective_map == NO_MAP and bool(graph.weight_grid(unit)[0].any())
+
+
 def _rounding(
     present: Present, graph: CorrectionGraph, unit: Unit, arrays: Arrays
 ) -> Tuple[Rounding, Tuple[np.ndarray, np.ndarray]]:
-    """Return the rounding of a layer's weights, and the smallest and the largest weight of each scale."""
+    """Return the rounding of a layer's weights, and the smallest and the largest weight of each scale.
+
+    These stay as they are, because they may define the scale, and so does 0 if the run keeps zeros.
+    """
     settings = present.book.of(unit.weights)
     values, bias = folded(present.plan, unit, arrays)
     is_depthwise = isinstance(unit.op, DepthwiseConv2D)
@@ -192,10 +201,12 @@ def _rounding(
     smallest, largest = (
         np.float32(bound) - zero_point for bound in code_bounds(settings.num_bits, settings.narrow_range)
     )
-    is_end = (matrix == low) | (matrix == high)
+    is_kept = (matrix == low) | (matrix == high)
+    if present.book.run.keep_zeros:
+        is_kept |= matrix == 0
     limits = code_limits(low, high, scale, (smallest, largest))
     limit = {ReLU: np.inf, ReLU6: 6.0}[type(unit.activation)] if unit.activation is not None else None
-    return Rounding(matrix, scale, *limits, is_end, bias, None if limit is None else (0.0, limit)), (low, high)
+    return Rounding(matrix, scale, *limits, is_kept, bias, None if limit is None else (0.0, limit)), (low, high)
 
 
 def _with_codes(

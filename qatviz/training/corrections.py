@@ -16,14 +16,13 @@ from qatviz.protocol.corrections import CorrectionProgress
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.training import correction_jobs as jobs
 from qatviz.training.background_graph import BackgroundGraph
+from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.correction_graph import CorrectionGraph
 from qatviz.training.inbox import Sent
 from qatviz.training.live_run import LiveRun
 
 #: Sleep while the graph is built, in seconds.
 _WAIT_S = 0.02
-
-
 #: Command of a correction that has ended, and its result or the reason why there is none.
 Ended = Tuple[Sent, Union[Correction, QatvizError]]
 
@@ -93,6 +92,8 @@ class Corrections:
             found = next(self._pieces)
         except QatvizError as error:
             return self._end(error)
+        except WorkersLost:
+            raise  # it is withdrawn, and begun again when they are back
         except Exception as error:  # the run does not depend on it
             return self._end(RunStateError(message_of(error)))
         if isinstance(found, Correction):

@@ -11,7 +11,7 @@ with the trained one of more bits.
 
 from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
-from qatviz.low_bit_settings import LADDER_BITS
+from qatviz.low_bit_settings import BOTH, LADDER_BITS
 from qatviz.metric import Metric
 from qatviz.protocol.commands import ChangeSettings, new_id
 from qatviz.protocol.events import Evaluated
@@ -85,14 +85,14 @@ def has_recovered(score: float, reference: float, tolerance: float, higher_is_be
 
 def next_bits(book: SettingsBook) -> Optional[int]:
     """Return the bits of the next rung, None after the last one."""
-    present = [settings.num_bits for _, settings in _climbing(book)]
+    present = [settings.code_bits for _, settings in _climbing(book)]
     lower = [bits for bits in LADDER_BITS if present and book.run.ladder_lowest <= bits < max(present)]
     return max(lower) if lower else None
 
 
 def rung(book: SettingsBook, bits: int) -> Tuple[Tuple[str, Any], ...]:
     """Return the assignments that lower all tensors of the ladder with more bits to ``bits``."""
-    lowered = [tensor for tensor, settings in _climbing(book) if settings.num_bits > bits]
+    lowered = [tensor for tensor, settings in _climbing(book) if settings.code_bits > bits]
     assignments: List[Tuple[str, Any]] = []
     for kind in KINDS:
         own = [tensor.name for tensor in lowered if tensor.kind == kind]
@@ -108,5 +108,5 @@ def _climbing(book: SettingsBook) -> List[Tuple[Any, Any]]:
     return [
         (tensor, settings)
         for tensor, settings in pairs
-        if settings.enabled and book.run.ladder_tensors in (tensor.kind, "both")
+        if settings.enabled and book.run.ladder_tensors in (tensor.kind, BOTH)
     ]

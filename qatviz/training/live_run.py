@@ -177,9 +177,11 @@ class LiveRun:
             Tensors whose ranges are found anew, frozen ones included: in running histograms where the range method uses
             these; otherwise as means over CALIBRATION_BATCHES batches, in float.
         """
-        if oscillation.FROZEN_LEVELS in arrays:  # the levels of other weights
-            arrays = {**arrays, **live_state.untracked(self._layout)}
+        # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
+        before = [array.copy() for array in self.graph.read_weights()]
         self.graph.write_state(arrays)
+        if oscillation.FROZEN_LEVELS in arrays:
+            self._forget_levels(before)
         held = [action if self._names(group, weights) else KEEP for group, action in held_anew(self._layout, self.book)]
         self._update_held_ranges(held)
         concerned = np.array([self._names(group, activations) for group in self._layout.activations], bool)
@@ -188,6 +190,17 @@ class LiveRun:
         changed = [self._names(group, {*weights, *activations}) for group in range(len(self._layout.leaders))]
         learned = live_state.learns(self._layout, self.book.quantizers) & np.array(changed, bool)
         self._begin_learning(learned, learned)
+
+    def _forget_levels(self, before: List[np.ndarray]) -> None:
+        """Forget the levels of weight tensors that are no more those ``before``, and lift their frozen weights."""
+        others = [not np.array_equal(*both) for both in zip(before, self.graph.read_weights())]
+        self.graph.write_oscillation(
+            oscillation.forgotten(self._weight_counts(), others, self.graph.read_oscillation())
+        )
+
+    def _weight_counts(self) -> List[int]:
+        """Return the number of weights of each weight tensor."""
+        return oscillation.sizes([self._layout.leaders[group] for group in self._layout.weights])
 
     def _names(self, group: int, names: Collection[str]) -> bool:
         """Return whether a group has a tensor with one of the names."""
@@ -320,9 +333,8 @@ class LiveRun:
         runs = [book.run for book in books]
         if not oscillation.is_affected(before, after, runs):
             return False
-        counts = oscillation.sizes([layout.leaders[group] for group in layout.weights])
         arrays = self.graph.read_oscillation()
-        self.graph.write_oscillation(oscillation.adopted(counts, before, after, runs, self.step, arrays))
+        self.graph.write_oscillation(oscillation.adopted(self._weight_counts(), before, after, runs, self.step, arrays))
         return True
 
     def _update_found_ranges(self, searched: np.ndarray) -> None:

@@ -12,6 +12,7 @@ from qatviz.number_format import shape_text
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.task import REGRESSION, SEGMENTATION
+from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import rest_after
@@ -164,6 +165,8 @@ class PredictionUpdates:
             return False
         try:
             self._advance()
+        except WorkersLost:
+            raise  # the run continues with all that is watched when they are back
         except Exception as error:  # the run does not depend on it
             self._is_watched, self._job = False, None
             message = message_of(error)

@@ -8,6 +8,7 @@ from qatviz.errors import message_of
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.training.background_graph import BackgroundGraph
+from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import rest_after
 from qatviz.training.sensitivity import SensitivityGraph, SensitivityJob
@@ -92,6 +93,8 @@ class SensitivityUpdates:
                 self._advance_estimate()
             else:
                 return False
+        except WorkersLost:
+            raise  # the run continues with all that is watched when they are back
         except Exception as error:  # the run does not depend on it
             self._is_watched = self._is_measurement_wanted = False
             self._estimate = self._measurement = None

@@ -12,6 +12,7 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.watch_failure import WatchFailure
 from qatviz.training.background_graph import BackgroundGraph
+from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.drift import DriftGraph, DriftJob
 from qatviz.training.live_run import LiveRun
 from qatviz.training.pace import rest_after
@@ -77,6 +78,8 @@ class WatchedUpdates:
         is_waited_for = self._done is None or self._done[1] is not self._book
         try:
             ended = next(self._work, self) is self
+        except WorkersLost:
+            raise  # the run continues with all that is watched when they are back
         except Exception as error:  # the run does not depend on it
             message = message_of(error)
             self._put(WatchFailure(type(self._request).__name__, self._live.step, message))

@@ -56,6 +56,7 @@ class WorkerRecovery:
         """Return when the run has continued, or is to stop; return the commands that wait for their execution."""
         waiting = self._executor.take_unanswered()
         was_running, was_evaluating = not self._control.is_paused, self._measuring.is_evaluating
+        single_steps, left = self._control.single_steps, self._live.step
         self.is_connected = False
         while not self.is_connected:
             self._live.emit(events.WorkersLost(self._live.step, lost.workers, str(lost)))
@@ -70,8 +71,8 @@ class WorkerRecovery:
                 lost = again
         if was_evaluating:
             self._measuring.begin_evaluation()
-        if was_running:
-            self._control.proceed()
+        if was_running:  # single steps end where they would have ended
+            self._control.proceed(single_steps + left - self._live.step if single_steps else 0)
         return waiting
 
     def _usable(self, waiting: List[Sent]) -> Optional[Placement]:

@@ -66,6 +66,15 @@ def test_rungs_lower_only_tensors_with_more_bits():
     assert next_bits(wide) == 8
 
 
+def test_weights_whose_map_chooses_the_codes_are_on_the_lowest_rung():
+    """Their number of bits has no effect: they would only delay the rungs of the others."""
+    weights_only = spec(run={"ladder_tensors": "weights"}).book
+    book, _ = weights_only.change((("dense1.weights.weight_map", "ternary"), ("logits.weights.num_bits", 4)))
+    assert book.of("dense1.weights").num_bits == 8
+    assert next_bits(book) == 3
+    assert rung(book, 3) == (("logits.weights.num_bits", 3),)
+
+
 def _bits_of(book, bits):
     names = [t.name for t in book.plan.tensors if t.kind == "activations" and t.name != "input.activations"]
     return {name + ".num_bits": bits for name in names}

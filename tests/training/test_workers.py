@@ -13,7 +13,7 @@ from worker_processes import placement_on, workers
 
 from qatviz.errors import SettingError
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings, ContinueWithout, Resume, Undo
+from qatviz.protocol.commands import ChangeSettings, ContinueWithout, Undo
 from qatviz.protocol.run_spec import Placement
 from qatviz.training.correction_graph import CorrectionGraph
 from qatviz.training.drift import DriftGraph
@@ -60,24 +60,9 @@ def test_a_run_on_workers_is_that_in_this_process():
     assert_same_arrays(there.run.final.arrays, here.run.final.arrays)
 
 
-def test_graphs_beside_a_run_leave_its_workers_alone():
-    """Sessions on a worker share variables by their names: another state there would be that of the run."""
-    run_spec = small_spec(Placement(), 12)
-    with Driver(run_spec) as driver:
-        driver.finish()
-    expected = driver.run.final
-    with workers(1) as started:
-        on_worker = small_spec(placement_on(started), 12)
-        with Driver(on_worker, paused=True) as there:
-            for graph in (DriftGraph(on_worker), CorrectionGraph(on_worker)):
-                graph.load({name: array + 1 for name, array in expected.arrays.items()}, on_worker.book, 0)
-                graph.close()
-            sensitivity = SensitivityGraph(on_worker)
-            sensitivity.load({name: array + 1 for name, array in expected.arrays.items()})
-            sensitivity.close()
-            there.send(Resume())
-            there.finish()
-        assert_same_arrays(there.run.final.arrays, expected.arrays)
+@pytest.mark.parametrize("graph", [CorrectionGraph, DriftGraph, SensitivityGraph])
+def test_graphs_beside_that_of_a_run_need_no_worker(graph):
+    graph(small_spec(Placement(workers=("127.0.0.1:1", "127.0.0.1:2")))).close()
 
 
 def test_undo_on_workers_is_exact():
