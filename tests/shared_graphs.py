@@ -44,6 +44,7 @@ class GraphPool:
         for name in [name for name in vars(graph) if inspect.isfunction(getattr(type(graph), name, None))]:
             delattr(graph, name)
         graph.close = lambda: None  # a second call changes nothing
+        graph._copies.wait()
         graph._data.close()
         with self._lock:
             self._free.setdefault(key, []).append(graph)
