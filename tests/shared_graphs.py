@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-#: Graphs (tens of megabytes each) to keep while no run uses them; the one unused for the longest time is closed first.
-_MOST_KEPT = 16
+#: Operations of the graphs to keep while no run uses them, those of ten small runs; the one unused for the longest
+#: time is closed first.
+_MOST_OPERATIONS = 50000
 
 
 class GraphPool:
@@ -46,12 +47,17 @@ class GraphPool:
         graph.close = lambda: None  # a second call changes nothing
         graph._copies.wait()
         graph._data.close()
+        closed = []
         with self._lock:
             self._free.setdefault(key, []).append(graph)
             self._free.move_to_end(key)
-            closed = [] if len(self._free) <= _MOST_KEPT else self._free.popitem(last=False)[1]
+            while len(self._free) > 1 and self._operations() > _MOST_OPERATIONS:
+                closed += self._free.popitem(last=False)[1]
         for each in closed:
             type(each).close(each)
+
+    def _operations(self):
+        return sum(len(graph._graph.get_operations()) for graphs in self._free.values() for graph in graphs)
 
     def close(self):
         while self._free:

@@ -1,5 +1,6 @@
 """Shared training graphs: building one takes a thousand times as long as a step, so equal ones are built once."""
 
+import collections
 import inspect
 import threading
 
@@ -8,7 +9,9 @@ import pytest
 from qatviz.training import trainer
 from qatviz.training.graph import TrainingGraph
 
-_GRAPHS = {}
+#: Operations of the graphs that stay open from one module to the next: those of about ten small runs.
+_MOST_OPERATIONS = 50000
+_GRAPHS = collections.OrderedDict()
 _BUILDING = threading.Lock()
 
 
@@ -29,6 +32,7 @@ def shared_graph(network, plan, dataset, *others, **named):
     with _BUILDING:  # a run and its test may call concurrently
         if key not in _GRAPHS:
             _GRAPHS[key] = SharedGraph(*bound.args)
+        _GRAPHS.move_to_end(key)
         return _GRAPHS[key]
 
 
@@ -44,6 +48,18 @@ def graphs(monkeypatch):
             delattr(graph, name)
     monkeypatch.setattr(trainer, "TrainingGraph", shared_graph)
     return shared_graph
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_memory():
+    """Close the graphs unused for the longest time after each module: all of them would need gigabytes."""
+    yield
+    while len(_GRAPHS) > 1 and sum(map(operations, _GRAPHS.values())) > _MOST_OPERATIONS:
+        TrainingGraph.close(_GRAPHS.popitem(last=False)[1])
+
+
+def operations(graph):
+    return len(graph._graph.get_operations())
 
 
 @pytest.fixture(autouse=True, scope="session")
