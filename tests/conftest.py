@@ -1,5 +1,7 @@
 """Fixtures for every test: TensorFlow is quiet, no time-out decides, and no test leaves a thread running."""
 
+import ctypes
+import gc
 import os
 import sys
 import threading
@@ -88,6 +90,32 @@ def patient_product():
         patch.setattr(RunRecord.flush, "__defaults__", (ENDLESS_S,))
         patch.setattr(RunRecord.close, "__defaults__", (ENDLESS_S,))
         yield
+
+
+#: Growth of this process in MB after which unused memory is returned to the system.
+_GROWTH_MB = 300
+_returned_at = 0.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def unused_memory_returned():
+    """Free what a module has left in cycles, such as graphs, and return it to the system, where it has become much.
+
+    The memory of threads that have ended would otherwise stay with the process: it grew to several gigabytes.
+    """
+    global _returned_at
+    yield
+    if sys.platform == "linux" and _resident_mb() > _returned_at + _GROWTH_MB:
+        gc.collect()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # the C library of some systems has none
+        if trim is not None:
+            trim(0)
+        _returned_at = _resident_mb()
+
+
+def _resident_mb():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @pytest.fixture(autouse=True)

@@ -129,11 +129,10 @@ class TrainingGraph:
         NonFiniteLoss
             If the loss is NaN or infinite; no variable was changed.
         """
-        settings = self._run_now
-        copies, variant = self._copies, self._variant
-        copies.begin_methods()
+        settings, variant = self._run_now, self._variant
+        self._copies.begin_methods()
         if variant.augments:
-            fed = copies.of(variant).inputs.augmented(indices, step, settings, self._seed)
+            fed = self._copies.of(variant).inputs.augmented(indices, step, settings, self._seed)
         else:
             fed = self._data.values(TRAIN, indices)
         try:
@@ -181,9 +180,10 @@ class TrainingGraph:
             Nothing is quantized meanwhile.
         """
         copy = self._copies.of(self._variant)
-        collect = self._prepared(f"collect {self._variant.has_methods}", copy.collect, copy.examples_feeds)
-        enabled = self._settings_now["enabled"] & (not in_float)
-        self._load_settings(self._session, dict(self._settings_now, collect=which, enabled=enabled))
+        name = "collect with methods" if self._variant.has_methods else "collect"
+        collect = self._prepared(name, copy.collect, copy.examples_feeds)
+        now = self._settings_now
+        self._load_settings(self._session, dict(now, collect=which, enabled=now["enabled"] & (not in_float)))
         for step, indices in batches:
             collect(indices, step, *self._data.values(TRAIN, indices))
         self._load_settings(self._session, self._settings_now)
@@ -230,7 +230,7 @@ class TrainingGraph:
         self._load_held(self._session, held)
 
     def complete(self) -> None:
-        """Build the last part of the graph now, after which it is finalized."""
+        """Build the last part of the graph now; it is finalized then."""
         self._copies.of(Variant(has_methods=True))
 
     def write_settings(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> None:
