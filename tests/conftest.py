@@ -94,7 +94,7 @@ def patient_product():
 
 #: Growth of this process in MB after which unused memory is returned to the system.
 _GROWTH_MB = 300
-_returned_at = 0.0
+_RETURNED_AT_MB = [0.0]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -103,14 +103,13 @@ def unused_memory_returned():
 
     The memory of threads that have ended would otherwise stay with the process: it grew to several gigabytes.
     """
-    global _returned_at
     yield
-    if sys.platform == "linux" and _resident_mb() > _returned_at + _GROWTH_MB:
+    if sys.platform == "linux" and _resident_mb() > _RETURNED_AT_MB[0] + _GROWTH_MB:
         gc.collect()
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # the C library of some systems has none
         if trim is not None:
             trim(0)
-        _returned_at = _resident_mb()
+        _RETURNED_AT_MB[0] = _resident_mb()
 
 
 def _resident_mb():
