@@ -1,7 +1,7 @@
 """Sensitivity of a network to the quantization of each of its tensors, by number of bits."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -50,6 +50,12 @@ class Sensitivity:
             if array.shape != shape or array.dtype != np.float64:
                 raise ValueError(f"{name} is {array.dtype} {array.shape}: expected float64 {shape}")
             array.setflags(write=False)
+
+    @classmethod
+    def unknown(cls, tensors: Sequence[str]) -> "Sensitivity":
+        """Return scores of 0 for all :data:`WIDTHS`, for what does not depend on them."""
+        shape = len(tensors), len(WIDTHS)
+        return cls(tuple(tensors), WIDTHS, np.zeros(shape), np.zeros(shape[0]), 0, 0)
 
     def score(self, tensor: str, width: int) -> float:
         """Return the score of a tensor with ``width`` bits; ValueError if there is none."""

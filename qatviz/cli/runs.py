@@ -7,12 +7,14 @@ from typing import Any, Callable, List
 from qatviz.cli.messages import OK, print_output, print_problem
 from qatviz.cli.recorded_run import add_recorded_run
 from qatviz.cli.tables import runs_table
+from qatviz.errors import RecordError
 from qatviz.number_format import count
 from qatviz.presentation.run_table import BY_KEY, matches, sorted_runs
 from qatviz.safe_text import one_line
 from qatviz.session.catalogue import delete_run, read_catalogue
 from qatviz.session.folders import RUNS_VARIABLE
 from qatviz.telemetry.record.labels import RunLabels, check_is_run, read_labels, write_labels
+from qatviz.telemetry.record.own_files import DAMAGED_LABELS_FILE
 
 #: Columns in the terminal; ``--json`` has all.
 SHOWN = ("name", "network", "data", "float", "quantized", "size", "steps", "state", "date", "tags", "parent")
@@ -58,18 +60,30 @@ def label(options: argparse.Namespace) -> int:
         If a label is not allowed.
     """
     check_is_run(options.directory)
-    old = read_labels(options.directory)
+    changes = (options.name, options.notes, options.add_tag, options.remove_tag) != (None, None, [], [])
+    old = _present_labels(options.directory, changes)
     tags = [tag for tag in (*old.tags, *options.add_tag) if tag not in options.remove_tag]
     labels = RunLabels(
         old.name if options.name is None else options.name,
         old.notes if options.notes is None else options.notes,
         tuple(tags),
     )
-    if (options.name, options.notes, options.add_tag, options.remove_tag) != (None, None, [], []):
+    if changes:
         labels = write_labels(options.directory, labels)
     lines: List[str] = [f"name: {labels.name}", f"tags: {', '.join(labels.tags)}", f"notes: {labels.notes}"]
     print_output("\n".join(line.rstrip() for line in lines))
     return OK
+
+
+def _present_labels(directory: str, changes: bool) -> RunLabels:
+    """Return the labels of a run; if the file is damaged, none where new ones replace it."""
+    try:
+        return read_labels(directory)
+    except RecordError as error:
+        if not changes:
+            raise RecordError(f"{error}; --name, --notes or --add-tag writes new labels and keeps this file") from error
+        print_problem(f"{error}; kept as {DAMAGED_LABELS_FILE}, new labels are written")
+        return RunLabels()
 
 
 def delete(options: argparse.Namespace) -> int:

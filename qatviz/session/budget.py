@@ -18,6 +18,7 @@ from qatviz.analysis.budget import (
 )
 from qatviz.analysis.chip.estimate import estimate
 from qatviz.analysis.chip.targets import target
+from qatviz.analysis.sensitivity import Sensitivity
 from qatviz.errors import ExportError, SettingError
 from qatviz.export.formats import FORMATS, Format, format_named
 from qatviz.export.progress import Progress
@@ -271,10 +272,18 @@ def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[P
         costs = _times(request, spec.network, book, tensors, widths)
     else:
         costs = bit_costs(unit, spec.network, book, tensors, widths)
-    sensitivity = sensitivity_of(spec, progress=progress.part(0.1, 0.4)).estimated
-    problem = allocation_problem(book, sensitivity, tensors, widths, costs.costs, costs.rest, rules, supported)
-    if problem.without_choice:
-        raise SettingError(stuck_text(problem.without_choice, rules.widths, book))
+
+    def problem_of(sensitivity: Sensitivity) -> BitAllocationProblem:
+        found = allocation_problem(book, sensitivity, tensors, widths, costs.costs, costs.rest, rules, supported)
+        if found.without_choice:
+            raise SettingError(stuck_text(found.without_choice, rules.widths, book))
+        return found
+
+    # Before the estimate, which takes long: constraints that contradict each other, and a budget that is too small.
+    possible = problem_of(Sensitivity.unknown([tensor.name for tensor in book.plan.tensors]))
+    if request.budget is not None:
+        _within_budget(possible, request.budget, unit)
+    problem = problem_of(sensitivity_of(spec, progress=progress.part(0.1, 0.4)).estimated)
     evaluator = Evaluator(spec)
     try:
         before = evaluator.evaluate(book, progress.part(0.4, 0.5))

@@ -10,6 +10,7 @@ from cli_calls import call, error_of, write_data
 import qatviz
 from qatviz.errors import SettingError
 from qatviz.protocol.recipe import read_recipe
+from qatviz.session import budget
 
 JOINED = ("--together", "dense1,logits")
 WEIGHTS = ["dense1.weights", "dense2.weights", "logits.weights"]
@@ -83,6 +84,19 @@ def test_constraints_that_allow_nothing_are_refused_with_what_is_possible(run):
     assert "expected one of them" in error_of("advise", run)
     told = last_error("advise", run, "--budget", "50%", "--lowest", "dense1=6", "--highest", "dense1=4")
     assert "no number of bits is possible for dense1.weights (has 8 bits)" in told
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--budget", "1 kB"), ("--budget", "50%", "--lowest", "dense1=6", "--highest", "dense1=4")],
+    ids=["too small", "contradiction"],
+)
+def test_what_is_impossible_is_refused_before_the_estimate(run, monkeypatch, options):
+    def estimated(*arguments, **named):
+        raise AssertionError("the estimate takes long")
+
+    monkeypatch.setattr(budget, "sensitivity_of", estimated)
+    assert "possible" in last_error("advise", run, *options)
 
 
 def test_a_largest_loss_gives_the_cheapest_bits(run):

@@ -53,6 +53,18 @@ def test_labels_are_changed_one_by_one(folder):
     call("label", run, "--name", "", "--notes", "", "--remove-tag", "paper")
 
 
+def test_damaged_labels_are_named_and_new_ones_keep_the_file(tmp_path):
+    record_run(tmp_path / "run", steps=2)
+    file = tmp_path / "run" / "labels.json"
+    file.write_bytes(b'{"name": "be')
+    told = error_of("label", tmp_path / "run")
+    assert "labels.json: damaged" in told and "--add-tag writes new labels" in told and file.exists()
+    changed = call("label", tmp_path / "run", "--name", "best")
+    assert changed.code == 0 and "kept as labels.damaged.json" in changed.err
+    assert call("label", tmp_path / "run").out.splitlines() == ["name: best", "tags:", "notes:"]
+    assert (tmp_path / "run" / "labels.damaged.json").read_bytes() == b'{"name": "be'
+
+
 def test_a_damaged_record_is_named_and_the_others_are_listed(folder, tmp_path):
     record_run(tmp_path / "good", steps=2)
     (tmp_path / "bad").mkdir()

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, NamedTuple, Tuple, Union
 from qatviz.atomic_files import write_file
 from qatviz.errors import RecordError, SettingError
 from qatviz.safe_text import escaped, one_line
-from qatviz.telemetry.record.own_files import LABELS_FILE
+from qatviz.telemetry.record.own_files import DAMAGED_LABELS_FILE, LABELS_FILE
 from qatviz.telemetry.record.schema import DATABASE_NAME, reading
 
 #: Limits of a name, of notes and of one tag in characters, and of the number of tags.
@@ -89,6 +89,8 @@ def read_labels(directory: Union[str, Path]) -> RunLabels:
 def write_labels(directory: Union[str, Path], labels: RunLabels) -> RunLabels:
     """Replace the labels of the run in ``directory``, also while it trains; return them in their normal form.
 
+    A damaged file is kept as :data:`.own_files.DAMAGED_LABELS_FILE`.
+
     Raises
     ------
     RecordError
@@ -101,7 +103,17 @@ def write_labels(directory: Union[str, Path], labels: RunLabels) -> RunLabels:
     labels = checked_labels(*labels)
     row: Dict[str, Any] = dict(labels._asdict(), tags=list(labels.tags))
     try:
+        if path.is_file() and _is_damaged(directory):
+            path.replace(path.with_name(DAMAGED_LABELS_FILE))
         write_file(path, (json.dumps(row, indent=1) + "\n").encode("utf-8"))
     except OSError as error:
         raise RecordError(f"{path}: not written: {error.strerror or error}") from error
     return labels
+
+
+def _is_damaged(directory: Union[str, Path]) -> bool:
+    try:
+        read_labels(directory)
+    except RecordError:
+        return True
+    return False

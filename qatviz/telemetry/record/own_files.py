@@ -12,12 +12,14 @@ CHECKPOINTS, INITIAL = "checkpoints", "initial"
 DATA_FILE = "data.npz"
 #: Name, notes and tags that the user gave the run.
 LABELS_FILE = "labels.json"
+#: Where a damaged file of labels is kept when new ones are written.
+DAMAGED_LABELS_FILE = "labels.damaged.json"
 
 
 def refusal_to_replace(path: Path) -> Optional[str]:
     """Return the reason why a file must not be written: it belongs to the record of a run; None if it does not."""
     path = path.resolve()
-    names = (LOCK_NAME, DATA_FILE, LABELS_FILE)
+    names = (LOCK_NAME, DATA_FILE, LABELS_FILE, DAMAGED_LABELS_FILE)
     if path.name in names or path.name.startswith(DATABASE_NAME):  # SQLite's -wal and -shm, too
         run = path.parent
     elif path.parent.name in (CHECKPOINTS, INITIAL):
