@@ -1,4 +1,4 @@
-"""Connection of a window to a server, which carries the reports of runs and calls, and is restored when it is lost."""
+"""Connection of a window to a server: reports of runs and calls; it is restored when it is lost."""
 
 import contextlib
 import getpass
@@ -84,7 +84,7 @@ class Client:
         self._connecting: Optional[Stream] = None  # stream on which no server has answered yet
         self._connected_at = 0.0  # monotonic time
         self._attempts = 0  # to connect again, since the last stable connection
-        self._closed = threading.Event()
+        self._closed = threading.Event()  # set when no further connection is wanted
         self._runs: Dict[str, RemoteRun] = {}  # by the id of their subscription
         self._calls: Dict[int, _Call] = {}
         self._numbers = itertools.count(1)
@@ -101,7 +101,11 @@ class Client:
         self._begin(self._new_link())
 
     def abort_connecting(self) -> None:
-        """End an attempt to connect that is in progress, which else takes as long as ssh waits for the network."""
+        """End an attempt to connect that is in progress, and make no further ones; an open connection stays open.
+
+        Without this, an attempt lasts until ssh or the network gives up, at most :data:`.handshake.VIEWER_S`.
+        """
+        self._closed.set()
         with self._lock:
             stream = self._connecting
         if stream is not None:
@@ -109,7 +113,6 @@ class Client:
 
     def close(self) -> None:
         """End the connection; its runs go on."""
-        self._closed.set()
         self.abort_connecting()
         with self._lock:
             link, threads = self._link, list(self._threads)

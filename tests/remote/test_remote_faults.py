@@ -149,6 +149,10 @@ def test_the_end_does_not_wait_for_an_attempt_to_connect(stage):
     with pytest.raises(LinkError):
         never.open()
     aborted.join()
+    late = Client(connect, "box", Viewer("v", "ana"))
+    late.abort_connecting()  # before a thread begins to connect
+    with pytest.raises(LinkError, match="was closed"):
+        late.open()
     for stream in silent:
         stream.close()
 
