@@ -15,8 +15,8 @@ from qatviz.export.progress import Cancelled, Progress
 from qatviz.protocol import values
 from qatviz.remote import telemetry as t
 from qatviz.remote.address import connector, parse_address
-from qatviz.remote.errors import FrameError, LinkError, error_of
-from qatviz.remote.frames import FROM_SERVER
+from qatviz.remote.errors import FrameError, LinkError, TooLargeError, error_of
+from qatviz.remote.frames import FROM_SERVER, FROM_VIEWER
 from qatviz.remote.handshake import LONGEST_NAME, VIEWER_S, Viewer, greet, within
 from qatviz.remote.link import Link
 from qatviz.remote.remote_run import RemoteRun
@@ -175,7 +175,8 @@ class Client:
         Raises
         ------
         QatvizError
-            The error there; LinkError if the connection is lost meanwhile, or there is no answer in time.
+            The error there; LinkError if the connection is lost meanwhile, or there is no answer in time;
+            TooLargeError if the arguments are too large for a frame.
         RemoteFailure
             If there was an error in the program there.
         Cancelled
@@ -192,6 +193,8 @@ class Client:
                 link.send({"t": "call", "id": number, "name": name, "arguments": arguments}, t.named(arrays))
             except LinkError as error:
                 raise self._lost(str(error)) from error
+            except TooLargeError as error:
+                raise TooLargeError(f"the arguments of {name!r} can't be sent to {self.place}: {error}") from error
             self._await(call, link, number, timeout_s)
         finally:
             with self._lock:
@@ -239,7 +242,7 @@ class Client:
         finally:
             with self._lock:
                 self._connecting = None
-        return Link(stream, FROM_SERVER, self._on_frame, self._on_end, "viewer")
+        return Link(stream, FROM_SERVER, FROM_VIEWER, self._on_frame, self._on_end, "viewer")
 
     def _begin(self, link: Link) -> None:
         """Start a connection, and attach all runs to it."""

@@ -39,6 +39,8 @@ class Link:
     stream : Stream
     limits : Limits
         Limits of received frames.
+    peer_limits : Limits
+        Limits of the frames that the peer accepts.
     on_frame : callable (header, arrays)
         Called on the reading thread with each frame. An exception ends the connection.
     on_end : callable (str)
@@ -51,11 +53,12 @@ class Link:
         self,
         stream: Stream,
         limits: Limits,
+        peer_limits: Limits,
         on_frame: Callable[[Dict[str, Any], Dict[str, np.ndarray]], None],
         on_end: Callable[[str], None],
         name: str,
     ):
-        self._stream, self._limits = stream, limits
+        self._stream, self._limits, self._peer_limits = stream, limits, peer_limits
         self._on_frame, self._on_end = on_frame, on_end
         self._changed = threading.Condition()
         self._waiting: Deque[bytes] = deque()
@@ -84,8 +87,13 @@ class Link:
         ------
         LinkError
             If the connection has ended.
+        TooLargeError
+            If the peer does not accept the frame; the connection goes on.
         """
-        frame = encode(header, arrays)
+        self.send_encoded(encode(header, arrays, self._peer_limits))
+
+    def send_encoded(self, frame: bytes) -> None:
+        """Send a frame, encoded within the peer's limits, without waiting; raise LinkError as :meth:`send` does."""
         with self._changed:
             if self._ended:
                 raise LinkError(self._reason or "the connection is closed")
