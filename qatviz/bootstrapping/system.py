@@ -52,10 +52,13 @@ def install_with_apt(packages: Iterable[str]) -> bool:
     return False
 
 
-def has_ssh_server() -> bool:
-    """Return whether OpenSSH's server is installed, which is in no user's PATH; tests connect to one of their own."""
-    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]
-    return shutil.which("sshd", path=os.pathsep.join(places)) is not None
+def ssh_server() -> Optional[str]:
+    """Return the path of OpenSSH's server, of which tests start one of their own; None if it is not installed.
+
+    It is searched for on PATH and in the folders of system programs, which are not on every user's PATH.
+    """
+    folders = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]
+    return shutil.which("sshd", path=os.pathsep.join(folders))
 
 
 def starts_services() -> bool:
@@ -71,7 +74,7 @@ def install_missing_libraries(for_tests: bool = False) -> bool:
     missing = {"Qt's " + name: debian_package(name) for name in missing_libraries()}
     if for_tests and not shutil.which("Xvfb"):
         missing["Xvfb"] = "xvfb"
-    if for_tests and not has_ssh_server():
+    if for_tests and ssh_server() is None:
         if starts_services():
             log("tests over ssh are skipped: they need the package openssh-server, which would start a server here")
         else:
