@@ -158,7 +158,7 @@ class Link:
                     self._reported = self._received
                     self.send({"t": ACK, "bytes": self._received})
         except EOFError:
-            self.end(self._stream.complaint() or "the connection has ended")
+            self.end(self._stream.last_messages() or "the connection has ended")
         except QatvizError as error:  # an invalid frame, or the connection was closed here
             self.end(str(error))
         except Exception as error:
@@ -194,7 +194,7 @@ class Link:
                     self._is_writing = False
                     self._notify()
         except OSError as error:
-            self.end(self._stream.complaint() or f"the connection has ended: {error.strerror or error}")
+            self.end(self._stream.last_messages() or f"the connection has ended: {error.strerror or error}")
         except Exception as error:
             self.end(f"{type(error).__name__}: {error}")
             raise
