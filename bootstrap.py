@@ -32,7 +32,7 @@ from qatviz.bootstrapping.common import (
     run_captured,
 )
 from qatviz.bootstrapping.environment import ensure_environment, is_viewer, read_stamp, write_stamp
-from qatviz.bootstrapping.system import has_ssh_server, install_missing_libraries, start_xvfb
+from qatviz.bootstrapping.system import install_missing_libraries, ssh_server, start_xvfb
 
 #: Commands of qatviz that open or render a window.
 COMMANDS_WITH_QT = ("window", "open", "screenshot")
@@ -133,7 +133,7 @@ def test(arguments):
     coverage = [f"--cov={package}", "--cov-report=term"] if COVERAGE in arguments else []
     arguments = coverage + [argument for argument in arguments if argument != COVERAGE]
     if ON_LINUX:
-        if not shutil.which("Xvfb") or not has_ssh_server():
+        if not shutil.which("Xvfb") or ssh_server() is None:
             install_missing_libraries(for_tests=True)
         display = start_xvfb() if shutil.which("Xvfb") else None
         environ.update({"DISPLAY": display} if display else {})

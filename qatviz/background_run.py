@@ -1,11 +1,27 @@
 """Run that trains in the background while a script or a notebook steers it."""
 
+import contextlib
 import threading
 from collections import OrderedDict
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Generic,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+)
 
-from qatviz.errors import QatvizError, RunStateError, SettingError
+from qatviz.errors import QatvizError, RunStateError, SettingError, message_of
 from qatviz.network.graph import Network
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
@@ -13,7 +29,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.protocol.timeline import LoggedEvent, Timeline
 from qatviz.protocol.trials import SettingsEvaluated
-from qatviz.session.changes import check_change, parse_change
+from qatviz.session.changes import TimedChange, check_change, parse_change
 from qatviz.session.prepared import Notice
 from qatviz.telemetry.history import History
 from qatviz.telemetry.outcome import Outcome
@@ -21,9 +37,9 @@ from qatviz.telemetry.run_handle import PAUSED
 from qatviz.trained import Trained
 from qatviz.training.handle import Run
 
-#: Longest time (s) between two looks of the reader at the run, which also notices its end.
+#: Longest time (s) after which the reader checks whether the run has ended.
 _READ_INTERVAL_S = 0.1
-#: Longest single wait (s): Python handles Ctrl-C, or the interruption of a notebook, between two.
+#: Longest single wait (s) of a caller: Python handles Ctrl-C, or the interruption of a notebook, between two waits.
 _SIGNALS_S = 0.2
 #: Number of the newest replies that are kept for their callers, and of the newest snapshots for the summary.
 _REPLIES_KEPT, _SNAPSHOTS_KEPT = 1000, 8
@@ -31,12 +47,46 @@ _REPLIES_KEPT, _SNAPSHOTS_KEPT = 1000, 8
 _News = TypeVar("_News")
 
 
+class _Reply(NamedTuple):
+    """Reply to a command, and how much the run had reported before it: items of news, and rewinds."""
+
+    event: events.Event
+    number: int
+    rewinds: int
+
+
+class _Listener(Generic[_News]):
+    """All news of one kind since a caller has begun to wait for one of them, each with its number among all news."""
+
+    def __init__(self, kind: Type[_News]):
+        self._kind = kind
+        self._numbered: List[Tuple[int, _News]] = []
+
+    def put(self, number: int, item: Any) -> None:
+        """Keep an item if it is of the kind."""
+        if isinstance(item, self._kind):
+            self._numbered.append((number, item))
+
+    def first(self, reply: _Reply, is_answer: Callable[[_News, events.Event], bool]) -> Optional[_News]:
+        """Return the first item after a reply that answers it; those that do not are dropped."""
+        while self._numbered:
+            number, item = self._numbered[0]
+            if number > reply.number and is_answer(item, reply.event):
+                return item
+            del self._numbered[0]
+        return None
+
+
 class BackgroundRun:
     """Run in the background; :func:`qatviz.train` with ``block=False`` returns it, started.
 
-    Its methods may be called from any thread. Those that request something of the run return once it has taken effect,
-    between two training steps. An interruption (Ctrl-C) ends the wait, not the run. In a ``with`` statement, the run is
-    stopped at the end of the block. A notebook displays its state, curves and tensors.
+    Its methods may be called from any thread, and by several threads at once. Those that request something of the run
+    return once it has taken effect, between two training steps. Ctrl-C, or the interruption of a notebook's cell, ends
+    the wait, not the run. A ``with`` statement stops the run at the end of its block. A notebook displays the run's
+    state, curves and tensors.
+
+    All methods that wait raise RunStateError if the reports of the run can't be processed, because of an error in this
+    program, which is the cause.
 
     Parameters
     ----------
@@ -55,15 +105,17 @@ class BackgroundRun:
         self.directory, self.notices = directory, notices
         self._news = threading.Condition()
         self._timeline = Timeline()
-        #: By the command's id: the reply, and the numbers of news before it.
-        self._replies: OrderedDict[str, Tuple[events.Event, Dict[type, int]]] = OrderedDict()
-        self._first: Optional[Snapshot] = None
+        self._replies: OrderedDict[str, _Reply] = OrderedDict()  # by the command's id
+        self._listeners: List[_Listener[Any]] = []  # of the callers that wait
+        self._first_snapshot: Optional[Snapshot] = None
         self._snapshots: List[Snapshot] = []
         self._newest_step: Optional[StepRecord] = None
-        self._counts: Dict[type, int] = {}  # of news, by kind
-        self._newest: Dict[type, Any] = {}  # news of each kind
+        self._failed: Optional[events.Failed] = None
+        self._non_finite: Optional[events.NonFinite] = None  # the newest one
+        self._number = 0  # items of news so far
         self._rewinds = 0
         self._has_ended = False
+        self._reader_error: Optional[Exception] = None
         run.start()
         threading.Thread(target=self._read, name="qatviz-reader", daemon=True).start()
 
@@ -86,7 +138,7 @@ class BackgroundRun:
 
     @property
     def history(self) -> History:
-        """All series so far, such as ``history.series("loss").mean``; safe to read while the run trains."""
+        """All series so far, such as ``history.series("loss").mean``; may be read while the run trains."""
         return self._run.history
 
     @property
@@ -97,7 +149,7 @@ class BackgroundRun:
 
     @property
     def scores(self) -> Dict[str, float]:
-        """Results of the last evaluation, as :attr:`qatviz.trained.Trained.scores`; empty before the first."""
+        """Results of the last evaluation, see :attr:`qatviz.trained.Trained.scores`; empty before the first."""
         with self._news:
             evaluations = self._outcome.evaluations
             return {name: value for name, value in evaluations[-1].items() if name != "step"} if evaluations else {}
@@ -111,15 +163,15 @@ class BackgroundRun:
     # Requests
 
     def set(self, setting: Union[str, Mapping[str, Any]], value: Any = None) -> int:
-        """Change a setting, or several together.
+        """Change a setting, or several settings together.
 
         Parameters
         ----------
         setting : str or mapping of str to object
-            Path of a setting, which may have patterns: ``"conv1.weights.num_bits"``, ``"*.weights.symmetric"``,
-            ``"run.learning_rate"``; or values by path.
+            Path of a setting, such as ``"conv1.weights.num_bits"`` or ``"run.learning_rate"``, or a pattern of paths,
+            such as ``"*.weights.symmetric"``; or a mapping from paths and patterns to values.
         value : object, optional
-            Value of the one setting.
+            New value, if ``setting`` is one path or pattern.
 
         Returns
         -------
@@ -137,21 +189,26 @@ class BackgroundRun:
         return self._request(c.ChangeSettings(tuple(values.items())), SettingError)
 
     def preset(self, name: str) -> int:
-        """Apply a preset to all quantizers, such as ``"int4"``; returns and raises as :meth:`set`."""
+        """Apply a preset, such as ``"int4"``, to all quantizers; return and raise as :meth:`set` does."""
         return self._request(c.ApplyPreset(name), SettingError)
 
     def undo(self) -> int:
-        """Rewind the run, weights included, to before the last change of settings; return the step it continues from.
+        """Rewind the run, weights included, to the state before the last change of settings.
+
+        Returns
+        -------
+        int
+            Number of training steps complete in that state.
 
         Raises
         ------
         RunStateError
-            If there is nothing to rewind, or the run has ended.
+            If there is nothing to undo, or the run has ended.
         """
         return self._request(c.Undo())
 
     def redo(self) -> int:
-        """Set the run to the state before the last :meth:`undo`; returns and raises as it does."""
+        """Restore the state before the last :meth:`undo`; return and raise as :meth:`undo` does."""
         return self._request(c.Redo())
 
     def pause(self) -> int:
@@ -163,21 +220,22 @@ class BackgroundRun:
         self._request(c.Resume())
 
     def advance(self, steps: int = 1) -> int:
-        """Train ``steps`` steps, then pause; return the number of steps complete, fewer if the run ended before."""
-        _, counts = self._reply_to(c.SingleStep(steps))
-        self._until(lambda: self._count(events.Paused) > counts.get(events.Paused, 0))
+        """Train ``steps`` steps, or to the end of the run, then pause; return the number of all steps complete."""
+        with self._listening(events.Paused) as paused:
+            reply = self._reply_to(c.SingleStep(steps))
+            self._until(lambda: paused.first(reply, lambda *_: True) is not None)
         return self.step
 
     def snapshot(self) -> Snapshot:
-        """Return histograms and exact measures of the present state; of a run that has ended, the last ones.
+        """Return histograms and exact measures of the present state; of a run that has ended, its last ones.
 
         Raises
         ------
         RunStateError
-            If the run ended without a snapshot.
+            If the run has ended and took no snapshot before, or is rewound or ends meanwhile.
         """
         if not self._has_ended:
-            return self._answer(c.TakeSnapshot(), Snapshot, lambda snapshot, step: snapshot.step >= step)
+            return self._answer(c.TakeSnapshot(), Snapshot, lambda snapshot, reply: snapshot.step >= reply.step)
         if not self._snapshots:
             raise RunStateError(f"there is no snapshot: {self._ended_text()}")
         return self._snapshots[-1]
@@ -188,46 +246,56 @@ class BackgroundRun:
         Parameters
         ----------
         changes : sequence of str
-            Settings to evaluate it under, which do not take effect: ``["*.weights.num_bits=3"]``.
+            Changes of settings for this evaluation only, such as ``["*.weights.num_bits=3"]``; the run keeps its own.
 
         Returns
         -------
         dict of str to float
-            As :attr:`scores`.
+            Metric by mode, as in :attr:`scores`.
 
         Raises
         ------
         SettingError
-            If a change is not allowed, or has a step.
+            If a change is not allowed, or states a step (``"500:…"``).
         RunStateError
             If the run is rewound or ends before there is a result.
         """
         if self._has_ended:
             return dict(self.wait().evaluate(changes).scores)
         if not changes:
-            book = self.book
-
-            def is_of_present(event: events.Evaluated, step: int) -> bool:
-                return event.step >= step and self._timeline.settings_at(event.point, self._outcome.book) == book
-
-            return dict(self._answer(c.Evaluate(), events.Evaluated, is_of_present).scores)
-        wanted = self.book
-        assignments: Tuple[Tuple[str, Any], ...] = ()
-        for change in map(parse_change, changes):
+            return dict(self._answer(c.Evaluate(), events.Evaluated, self._is_evaluation_of).scores)
+        parsed = [parse_change(change) for change in changes]
+        for change in parsed:
             if change.step is not None:
                 raise SettingError.of_field("changes", f"{change.text!r}: an evaluation has no steps: omit the step")
-            wanted = check_change(wanted, change)
-            assignments += tuple(change.assignments)
-        command = c.EvaluateSettings(assignments)
-        found = self._answer(command, SettingsEvaluated, lambda event, _: event.book == wanted)
+        _changed(self.book, parsed)
+        command = c.EvaluateSettings(tuple(assignment for change in parsed for assignment in change.assignments))
+
+        def is_answer(event: SettingsEvaluated, reply: events.Event) -> bool:
+            is_late = event.result is None or event.result.step >= reply.step
+            return is_late and event.book == _changed(self._settings_at(reply), parsed)
+
+        found = self._answer(command, SettingsEvaluated, is_answer)
         if found.result is None:
-            raise RunStateError("the evaluation has no result: its state was abandoned")
+            raise RunStateError("the evaluation has no result: its state was abandoned by a rewind")
         return dict(found.result.scores)
+
+    def _is_evaluation_of(self, event: events.Evaluated, reply: events.Event) -> bool:
+        """Return whether an evaluation is of the state at a reply, or of a later one.
+
+        It may have begun before the reply, then of the same settings. One that had to wait for another evaluation may
+        have other settings, if another thread has changed them meanwhile.
+        """
+        is_later = event.branch == reply.branch and event.position > reply.position
+        return event.step >= reply.step and (is_later or self._settings_at(event) == self._settings_at(reply))
+
+    def _settings_at(self, event: events.Event) -> SettingsBook:
+        return self._timeline.settings_at(event.point, self._outcome.book)
 
     # The end
 
     def stop(self) -> Trained:
-        """End the run after the current training step, and return its result; raises as :meth:`wait`."""
+        """End the run after the current training step, and return its result; raise RunStateError if it has failed."""
         self._run.request_stop()
         self._until(lambda: False)
         return self._trained()
@@ -238,7 +306,7 @@ class BackgroundRun:
         Raises
         ------
         RunStateError
-            If the run has failed, or is paused, so that it would never end.
+            If the run has failed, or is paused, so that it would not end.
         """
         self._until(lambda: self.state == PAUSED)
         if not self._has_ended:
@@ -246,7 +314,7 @@ class BackgroundRun:
         return self._trained()
 
     def _trained(self) -> Trained:
-        failed, run = self._newest.get(events.Failed), self._run
+        failed, run = self._failed, self._run
         if failed is not None:
             details = "" if failed.explained else f"\n{failed.traceback}"
             raise RunStateError(f"training failed after step {failed.step}: {failed.message}{details}")
@@ -272,7 +340,7 @@ class BackgroundRun:
         from qatviz.telemetry.record.refill import metric_in
 
         with self._news:
-            snapshots = [snapshot for snapshot in (self._first, *self._snapshots) if snapshot is not None]
+            snapshots = [snapshot for snapshot in (self._first_snapshot, *self._snapshots) if snapshot is not None]
             book, log, newest = self._outcome.book, list(self._timeline.log), self._newest_step
         run = self._run
         data = unrecorded_run(
@@ -283,91 +351,132 @@ class BackgroundRun:
     # Implementation
 
     def _read(self) -> None:
-        """Keep the news of the run up to its end."""
-        while not self._run.wait(0):
-            if self._run.wait_for_news(_READ_INTERVAL_S):
-                self._process(self._run.drain())
-        self._process(self._run.drain())
-        with self._news:
+        """Process all news of the run up to its end, on the reader's thread."""
+        try:
+            while not self._run.wait(0):
+                if self._run.wait_for_news(_READ_INTERVAL_S):
+                    self._process(self._run.drain())
+            self._process(self._run.drain())
             self._has_ended = True
-            self._news.notify_all()
+        except Exception as error:
+            self._reader_error = error  # all methods that wait raise it
+        finally:
+            with self._news:
+                self._news.notify_all()
 
     def _process(self, news: Sequence[Any]) -> None:
         with self._news:
             for item in news:
+                self._number += 1
                 self._outcome.update(item)
                 if isinstance(item, events.Event):
-                    self._process_event(item)
+                    item = self._process_event(item)
                 elif isinstance(item, Snapshot):
-                    self._first = self._first or item
+                    self._first_snapshot = self._first_snapshot or item
                     self._snapshots = [*self._snapshots, item][-_SNAPSHOTS_KEPT:]
                 elif isinstance(item, StepRecord):
                     self._newest_step = item
-                self._counts[type(item)] = self._count(type(item)) + 1
-                self._newest[type(item)] = item
+                for listener in self._listeners:
+                    listener.put(self._number, item)
             self._news.notify_all()
 
-    def _process_event(self, event: events.Event) -> None:
-        if self._timeline.add(event):  # the run was rewound
-            timeline = self._timeline
+    def _process_event(self, event: events.Event) -> events.Event:
+        """Process an event, and return it with its place on the branches."""
+        timeline = self._timeline
+        if timeline.add(event):  # the run was rewound
             self._rewinds += 1
             self._snapshots = [
                 known for known in self._snapshots if timeline.path.includes(timeline.place(known.point))
             ]
-        if isinstance(event, (events.CommandApplied, events.CommandRejected)):
-            self._replies[event.id] = event, dict(self._counts)
+        event = timeline.log[-1].event
+        if isinstance(event, events.Failed):
+            self._failed = event
+        elif isinstance(event, events.NonFinite):
+            self._non_finite = event
+        elif isinstance(event, (events.CommandApplied, events.CommandRejected)):
+            self._replies[event.id] = _Reply(event, self._number, self._rewinds)
             while len(self._replies) > _REPLIES_KEPT:
                 self._replies.popitem(last=False)
+        return event
 
-    def _count(self, kind: type) -> int:
-        """Return the number of news of a kind so far."""
-        return self._counts.get(kind, 0)
+    @contextlib.contextmanager
+    def _listening(self, kind: Type[_News]) -> Iterator[_Listener[_News]]:
+        """Yield a listener that receives all news of a kind, for as long as the context lasts."""
+        listener = _Listener(kind)
+        with self._news:
+            self._listeners.append(listener)
+        try:
+            yield listener
+        finally:
+            with self._news:
+                self._listeners.remove(listener)
 
     def _request(self, command: c.Command, refusal: Type[QatvizError] = RunStateError) -> int:
         """Return the step at which a command took effect; raise ``refusal`` if it is rejected."""
-        return self._reply_to(command, refusal)[0].step
+        return self._reply_to(command, refusal).event.step
 
-    def _reply_to(
-        self, command: c.Command, refusal: Type[QatvizError] = RunStateError
-    ) -> Tuple[events.Event, Dict[type, int]]:
-        """Send a command; return its reply, and the numbers of news before it."""
-        number = self._run.send(command)
-        self._until(lambda: number in self._replies)
+    def _reply_to(self, command: c.Command, refusal: Type[QatvizError] = RunStateError) -> _Reply:
+        """Send a command, and return its reply; raise ``refusal`` if it is rejected."""
+        id = self._run.send(command)
+        self._until(lambda: id in self._replies)
         with self._news:
-            found = self._replies.pop(number, None)
-        if found is None:
+            reply = self._replies.pop(id, None)
+        if reply is None:
             raise RunStateError(f"{type(command).__name__} had no effect: {self._ended_text()}")
-        if isinstance(found[0], events.CommandRejected):
-            raise refusal(found[0].message)
+        if isinstance(reply.event, events.CommandRejected):
+            raise refusal(reply.event.message)
+        return reply
+
+    def _answer(self, command: c.Command, kind: Type[_News], is_answer: Callable[[_News, events.Event], bool]) -> _News:
+        """Send a command, and return the first item of news of a kind after its reply that answers it.
+
+        Parameters
+        ----------
+        command : Command
+        kind : type
+        is_answer : callable (item, reply)
+            Returns whether an item answers the command with that reply.
+
+        Raises
+        ------
+        RunStateError
+            If the command is rejected, or the run is rewound or ends before there is an answer.
+        """
+        found: Optional[_News] = None
+        with self._listening(kind) as listener:
+            reply = self._reply_to(command)
+
+            def is_over() -> bool:
+                nonlocal found
+                found = listener.first(reply, is_answer)
+                return found is not None or self._rewinds != reply.rewinds
+
+            self._until(is_over)
+        if found is None:
+            reason = "the run was rewound meanwhile" if self._rewinds != reply.rewinds else self._ended_text()
+            raise RunStateError(f"{type(command).__name__} has no result: {reason}")
         return found
 
-    def _answer(self, command: c.Command, kind: Type[_News], is_answer: Callable[[_News, int], bool]) -> _News:
-        """Send a command; return the first news of a kind after its reply that ``is_answer`` at the reply's step."""
-        rewinds = self._rewinds
-        reply, counts = self._reply_to(command)
-        before = counts.get(kind, 0)
-
-        def is_there() -> bool:
-            return self._count(kind) > before and is_answer(self._newest[kind], reply.step)
-
-        self._until(lambda: is_there() or self._rewinds != rewinds)
-        with self._news:
-            if is_there():
-                answer: _News = self._newest[kind]
-                return answer
-        reason = "the run was rewound meanwhile" if self._rewinds != rewinds else self._ended_text()
-        raise RunStateError(f"{type(command).__name__} has no result: {reason}")
-
     def _until(self, is_reached: Callable[[], bool]) -> None:
-        """Wait until something is reached, or the run has ended."""
+        """Wait until a condition is reached, or the run has ended; raise RunStateError if the reader has failed."""
         with self._news:
             while not (is_reached() or self._has_ended):
+                if self._reader_error is not None:
+                    error = self._reader_error
+                    raise RunStateError(f"the reports of the run can't be processed: {message_of(error)}") from error
                 self._news.wait(_SIGNALS_S)
 
     def _ended_text(self) -> str:
         return f"the run has ended ({self.state})"
 
     def _paused_text(self) -> str:
-        bad = self._newest.get(events.NonFinite)
+        bad = self._non_finite
         why = "" if bad is None else f", since a value of step {bad.step} was not finite"
         return f"the run is paused after step {self.step}{why}, and would not end: resume() or stop() it"
+
+
+def _changed(book: SettingsBook, changes: Sequence[TimedChange]) -> SettingsBook:
+    """Return settings after changes; raise SettingError if one is not allowed."""
+    for change in changes:
+        book = check_change(book, change)
+    return book

@@ -1,4 +1,4 @@
-"""Result of a run that has ended: scores, export, further evaluations."""
+"""Result of a run that has ended: its scores, its export, and further evaluations."""
 
 import os
 from dataclasses import replace
@@ -25,16 +25,18 @@ class Trained:
     Attributes
     ----------
     network : Network
+        Network that was trained.
     outcome : Outcome
-        ``step``, ``loss``, ``evaluations`` (step, and the metric in four modes), ``tensors()``, ``to_dict()``.
+        ``step``, ``loss``, ``evaluations`` (step, and the metric in four modes), ``tensors()`` (a row of settings and
+        measures for each), ``to_dict()``.
     directory : str or None
         Directory of its record; None if it was not recorded.
     final_state : RunState
-        ``arrays`` by name, ``book`` (settings).
+        State at the end: ``arrays`` (weights and other variables by name) and ``book`` (settings).
     best_state : RunState or None
-        State of the best evaluation, of a run with ``keep_best``.
+        State of the best evaluation; None if the run was not trained with ``keep_best``, or not evaluated.
     notices : tuple of Notice
-        Notes on data and model, and warnings, each with its ``text``: those that are printed without ``quiet``.
+        Notes on data and model, and warnings, each with its ``text``; they are also printed unless ``quiet`` is set.
     """
 
     def __init__(
@@ -53,26 +55,27 @@ class Trained:
 
     @property
     def recipe(self) -> Recipe:
-        """Settings of the quantizers in :attr:`final_state`, for ``recipe=`` of another run; ``to_json()``."""
+        """Settings of the quantizers in :attr:`final_state`, for ``recipe=`` of another run; see ``to_json()``."""
         return recipe_of(self.final_state.book)
 
     @property
     def moment(self) -> RunState:
-        """Name of :attr:`final_state` in version 0.1."""
+        """:attr:`final_state`, under its name in version 0.1."""
         return self.final_state
 
     @property
     def scores(self) -> Dict[str, float]:
-        """Results of the last evaluation: "float", "weights_only", "activations_only", "quantized"; empty without one.
+        """Metric in the last evaluation by mode: "float", "weights_only", "activations_only", "quantized".
 
-        ``outcome.metric`` is their metric, by default the accuracy, or the root-mean-square error of a regression.
+        Empty if the run was not evaluated. The metric is ``outcome.metric``; by default, it is the accuracy of a
+        classification and the root-mean-square error of a regression.
         """
         evaluations = self.outcome.evaluations
         return {name: value for name, value in evaluations[-1].items() if name != "step"} if evaluations else {}
 
     @property
     def accuracy(self) -> Dict[str, float]:
-        """Scores of a classification; empty for regression."""
+        """:attr:`scores` if their metric is the accuracy; otherwise empty."""
         return self.scores if self.outcome.metric is ACCURACY else {}
 
     def export(
@@ -88,24 +91,29 @@ class Trained:
         Parameters
         ----------
         path : str or Path
+            Path of the file, or of the folder of a format that consists of several files.
         format : str
             A name of :data:`qatviz.export.formats.FORMATS`.
         examples : int, optional
-            Number of held-out examples to run the file on.
+            Number of held-out examples for the proof; by default 1,000, or fewer if the network is large.
         state : str
-            "final", or "best": the state of the best evaluation, of a run with ``keep_best``.
+            "final" for :attr:`final_state`, "best" for :attr:`best_state`.
         **options
-            Options of the format.
+            Options of the format, such as ``int4=True``; ``qatviz export --help`` describes them.
 
         Returns
         -------
         qatviz.export.formats.Written
-            ``paths``, and ``report``: ``to_text()``, ``faults``, ``as_expected``.
+            ``paths`` of the files, and the ``report`` of the proof: ``to_text()``, ``faults``, ``as_expected``.
 
         Raises
         ------
         ExportError
-            If the format does not support the network or its settings, or a file cannot be written.
+            If the format does not support the network or its settings, or a file can't be written.
+        SettingError
+            If ``state`` is another text.
+        RunStateError
+            If there is no best state.
         """
         from qatviz.export.formats import format_named  # not needed for training
         from qatviz.session.export import state_source
@@ -125,7 +133,10 @@ class Trained:
         more_bits: bool = False,
         recipe: Union[str, "os.PathLike[str]", Recipe, None] = None,
     ) -> SettingsEvaluation:
-        """Evaluate the final state under other settings, without training; see :func:`qatviz.evaluate`."""
+        """Return the evaluation of :attr:`final_state` under other settings, without training.
+
+        Parameters, result and errors are those of :func:`qatviz.evaluate`.
+        """
         evaluator = Evaluator(replace(self._spec, start=self.final_state))
         try:
             recorded = self.outcome.evaluations

@@ -129,6 +129,7 @@ KNOWN_TO_GUI = (
     "qatviz.tensorflow_presence",
     "qatviz.protocol",
     "qatviz.presentation",
+    "qatviz.remote.address",
     "qatviz.session.folder_entries",
     "qatviz.session.folders",
     "qatviz.session.model_info",

@@ -48,6 +48,11 @@ def test_the_options_of_the_tour_exist():
         assert options <= set(re.findall(r"--[a-z][a-z-]*", help_text(command))), command
 
 
+def test_the_parts_of_the_tour_are_numbered_in_order():
+    numbers = re.findall(r"^\*\*(\d+)\. ", section("A five-minute tour"), re.MULTILINE)
+    assert len(numbers) > 9 and numbers == [str(number) for number in range(1, len(numbers) + 1)]
+
+
 def test_the_drawn_directory_tree_matches_the_files():
     picture = re.search(r"```\n(.*?)```", section("Architecture"), re.DOTALL).group(1)
     drawn = {name for line in re.findall(r"^  (\S.*?)  ", picture, re.MULTILINE) for name in line.split(", ")}

@@ -104,7 +104,7 @@ class Application:
         address : str
             As :func:`qatviz.remote.address.parse_address` reads it.
         remote_command : str
-            How qatviz is called there, over ssh.
+            Command that runs qatviz there, for ssh.
         token : str
             Token of a server that listens on a port.
         """
@@ -143,6 +143,8 @@ class Application:
 
     def finish(self) -> None:
         """Wait for runs and background work, and delete the windows, as Qt requires before its own end."""
+        for workplace in self._places:
+            workplace.client.abort_connecting()  # else a launcher waits until the network gives up
         for launcher in self.launchers:
             launcher.wait()
         began = time.monotonic()

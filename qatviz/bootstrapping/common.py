@@ -14,7 +14,7 @@ COMMAND_TIMEOUT_S = 60
 
 
 class BootstrapError(Exception):
-    """The environment cannot be set up; the message is for the user."""
+    """The environment cannot be set up; the user sees the message."""
 
 
 def log(text: str) -> None:
@@ -23,7 +23,7 @@ def log(text: str) -> None:
 
 
 def clean_environment(**changes: str) -> Dict[str, str]:
-    """Return this process's environment with changes, without variables that redirect another Python's imports."""
+    """Return the variables of this process with changes, without those that redirect the imports of another Python."""
     environ = dict(os.environ, **changes)
     for name in ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"):
         environ.pop(name, None)
@@ -75,7 +75,7 @@ def environment_python(folder: Optional[str] = None) -> str:
 
 
 def packages_folder() -> str:
-    """Return the path of the environment's site-packages."""
+    """Return the path of site-packages in this checkout's environment."""
     if ON_WINDOWS:
         return os.path.join(ENVIRONMENT, "Lib", "site-packages")
     library = os.path.join(ENVIRONMENT, "lib")
@@ -84,7 +84,19 @@ def packages_folder() -> str:
 
 
 def pip_install(folder: str, arguments: List[str], **options: Any) -> int:
-    """Run pip install in a virtual environment, whatever the user's settings of pip, and return its exit code."""
+    """Run pip install in a virtual environment, and return its exit code.
+
+    The user's settings that make pip install elsewhere are ignored.
+
+    Parameters
+    ----------
+    folder : str
+        Folder of the environment.
+    arguments : list of str
+        Options and requirements.
+    **options
+        Further arguments of `subprocess.call`.
+    """
     environ = clean_environment(PIP_USER="0")
     for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"):
         environ.pop(name, None)

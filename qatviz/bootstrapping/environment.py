@@ -41,7 +41,7 @@ UNUSABLE = {
     **dict.fromkeys('"`', "shells evaluate it in the scripts that venv and pip write"),
     **dict.fromkeys("\r\n", "it ends a line in the files that venv and pip write"),
 }
-#: Line of constraints.txt: a package, and maybe the systems that it is for.
+#: Line of constraints.txt: name and version of a package, and the operating system that it is (not) for, if any.
 PIN = re.compile(r'(?P<name>[\w.-]+)==(?P<version>[\w.]+)(; sys_platform (?P<test>[=!]=) "(?P<system>\w+)")?')
 #: Largest number of missing packages in a message.
 SHOWN_PACKAGES = 6
@@ -140,7 +140,7 @@ def ensure_environment() -> None:
 
 
 def find_environment_fault() -> Optional[str]:
-    """Return the fault of an environment without a valid stamp, as a text; None if it can be installed into.
+    """Return why an environment without a valid stamp has to be created again; None if pip can continue in it.
 
     After an interrupted installation, pip takes incomplete packages for installed ones. Therefore the files of each
     package are compared with its own list of files.
@@ -172,7 +172,7 @@ def is_for_tensorflow() -> bool:
 
 
 def is_viewer() -> bool:
-    """Return whether the environment is one without TensorFlow, which the machine's processor has no wheels of."""
+    """Return whether the environment is without TensorFlow, which has no wheels for this machine's processor."""
     return not can_have_tensorflow() and not is_for_tensorflow()
 
 
@@ -187,7 +187,7 @@ def is_complete(packages: str, entry: str) -> bool:
 
 
 def missing_packages() -> List[str]:
-    """Return name and version of each package that is pinned for this system but not installed in the environment."""
+    """Return "name version" of each package that is pinned for this system but not installed in the environment."""
     try:
         installed = {normalized(entry) for entry in os.listdir(packages_folder())}
     except OSError:
@@ -221,8 +221,8 @@ def install(inherit: Dict[str, Any]) -> None:
     BootstrapError
         If pip fails, or TensorFlow cannot be imported afterwards.
     """
-    options, without = ["--no-warn-script-location"], is_viewer()
-    if without:
+    options, has_tensorflow = ["--no-warn-script-location"], not is_viewer()
+    if not has_tensorflow:
         log("installing qatviz with Qt, without TensorFlow, into .venv; the first time, this downloads about 100 MB")
     else:
         log("installing qatviz with TensorFlow 1.15 and Qt into .venv; the first time, this downloads about 200 MB")
@@ -231,15 +231,15 @@ def install(inherit: Dict[str, Any]) -> None:
         options += ["--progress-bar", "off"]
     # Without isolation, the package is built by the pinned setuptools instead of the newest.
     tools = ["--upgrade", "pip", "setuptools", "wheel"]
-    for step in (tools, ["--no-build-isolation", "--use-pep517", "-e", ".[test]"]):
-        if pip_install(ENVIRONMENT, options + step, cwd=ROOT, **inherit):
-            missing = [] if without else missing_packages()
+    for arguments in (tools, ["--no-build-isolation", "--use-pep517", "-e", ".[test]"]):
+        if pip_install(ENVIRONMENT, options + arguments, cwd=ROOT, **inherit):
+            missing = missing_packages() if has_tensorflow else []
             names = ", ".join(missing[:SHOWN_PACKAGES]) + (", …" if len(missing) > SHOWN_PACKAGES else "")
             raise BootstrapError(
                 f"pip could not install qatviz (for the reason above); missing in .venv: {names or 'qatviz itself'}"
                 f"{advice(connection_fault(index_url()))}.\nCall bootstrap.py again to continue"
             )
-    if without:
+    if not has_tensorflow:
         log("the viewer is ready: open a run with bootstrap.py run open RUN")
     elif subprocess.call([environment_python(), "-W", "ignore", "-c", "import tensorflow"], env=clean_environment()):
         raise BootstrapError(

@@ -26,9 +26,10 @@ from qatviz.bootstrapping.viewer import can_have_tensorflow
 from qatviz.tensorflow_presence import X86_64
 
 PROBE_TIMEOUT_S = 30
-UV = "uv==0.6.17"  # uv 0.7 no longer offers CPython 3.7.
-
-RELEASES = "https://github.com"  # where uv finds interpreters
+#: Requirement of uv for pip; uv 0.7 no longer offers CPython 3.7.
+UV = "uv==0.6.17"
+#: Host from which uv downloads interpreters.
+RELEASES = "https://github.com"
 
 BY_HAND = """Install CPython 3.7 (64-bit, x86-64) yourself in one of these ways and call bootstrap.py again:
   any system:     conda create -n python37 python=3.7
@@ -36,6 +37,7 @@ BY_HAND = """Install CPython 3.7 (64-bit, x86-64) yourself in one of these ways 
   Windows, macOS: the installer of Python 3.7.9 from https://www.python.org/downloads/release/python-379/
 or name an existing interpreter: QATVIZ_PYTHON=/path/to/python3.7"""
 
+#: Program that prints the properties of the interpreter that runs it, which `probe` checks, as JSON.
 PROBE = """
 import json, os, platform, struct, sys
 try:
@@ -54,10 +56,9 @@ class UnsuitableInterpreter(BootstrapError):
 
 
 def probe(path: str) -> str:
-    """Return the interpreter to create the environment with, given a candidate.
+    """Return the interpreter to create the environment with: the candidate at ``path``, or its base.
 
-    It is the candidate itself, or its base interpreter if the candidate belongs to a virtual environment, which may be
-    deleted.
+    A candidate in a virtual environment is replaced by its base interpreter, because that environment may be deleted.
 
     Raises
     ------
@@ -85,12 +86,12 @@ def probe(path: str) -> str:
 
 
 def python_path(prefix: str) -> str:
-    """Return the path of the interpreter of a CPython 3.7 that is installed under `prefix`."""
+    """Return the path of the interpreter of a CPython 3.7 that is installed in the folder ``prefix``."""
     return os.path.join(prefix, "python.exe") if ON_WINDOWS else os.path.join(prefix, "bin", "python3.7")
 
 
 def candidates(environ: Mapping[str, str] = os.environ, home: str = os.path.expanduser("~")) -> Iterator[str]:
-    """Yield the paths where a CPython 3.7 may be, the most likely first; not all of them exist."""
+    """Yield the paths at which a CPython 3.7 is searched for, the most likely first; not all of them exist."""
     yield sys.executable
     yield python_path(sys.base_prefix)
     suffix = ".exe" if ON_WINDOWS else ""
@@ -143,7 +144,15 @@ def candidates(environ: Mapping[str, str] = os.environ, home: str = os.path.expa
 def find_python() -> Optional[str]:
     """Return the path of a CPython 3.7; install one if the machine has none.
 
-    None if it has none and TensorFlow 1.15 has no wheels for its processor.
+    Returns
+    -------
+    str or None
+        None if there is none, and TensorFlow 1.15 has no wheels for the processor.
+
+    Raises
+    ------
+    BootstrapError
+        If the interpreter that QATVIZ_PYTHON names is unsuitable, or the installation fails.
     """
     chosen = os.environ.get("QATVIZ_PYTHON")
     if chosen:
@@ -186,7 +195,7 @@ def fetch_python() -> str:
 
 
 def fetch_uv(scratch: str) -> str:
-    """Install uv into the folder `scratch` and return the path of its executable."""
+    """Install uv into the folder ``scratch``, and return the path of its executable."""
     helper, target = os.path.join(scratch, "helper"), os.path.join(scratch, "uv")
     make = [sys.executable, "-m", "venv", helper]
     # Debian has ensurepip in a separate package, so that venv fails on a fresh system.

@@ -14,9 +14,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def connection_fault(url: str) -> str:
-    """Return why the host of a URL, or the proxy for it, can't be reached; "" if it accepts connections.
+    """Return the reason why the host of a URL, or the proxy for it, can't be reached; "" if it accepts connections.
 
-    Only the host's name and port are printed: the URL may contain a password.
+    The reason has only name and port of the host, because the URL may contain a password.
     """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:  # a folder
@@ -38,7 +38,10 @@ def connection_fault(url: str) -> str:
 
 
 def index_url(folder: Optional[str] = None) -> str:
-    """Return the URL of the index that a virtual environment's pip uses by the user's settings; "" if it uses none."""
+    """Return the URL of the package index in the settings of a virtual environment's pip; "" if it uses none.
+
+    ``folder`` is that of the environment; by default, this checkout's.
+    """
     if os.environ.get("PIP_NO_INDEX"):
         return ""
     if os.environ.get("PIP_INDEX_URL"):

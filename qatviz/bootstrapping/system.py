@@ -14,7 +14,7 @@ from typing import Iterable, List, Optional
 from qatviz.bootstrapping.common import ON_LINUX, clean_environment, log, packages_folder, run_captured
 
 XVFB_TIMEOUT_S = 20
-# Libraries whose Debian package is not named by the rule in debian_package().
+#: Debian packages of libraries for which the rule in debian_package() is wrong.
 DEBIAN_EXCEPTIONS = {"libglib-2.0.so.0": "libglib2.0-0", "libgthread-2.0.so.0": "libglib2.0-0", "libz.so.1": "zlib1g"}
 
 
@@ -52,28 +52,34 @@ def install_with_apt(packages: Iterable[str]) -> bool:
     return False
 
 
-def has_ssh_server() -> bool:
-    """Return whether OpenSSH's server is installed, which is in no user's PATH; tests connect to one of their own."""
-    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]
-    return shutil.which("sshd", path=os.pathsep.join(places)) is not None
+def ssh_server() -> Optional[str]:
+    """Return the path of OpenSSH's server, of which tests start one of their own; None if it is not installed.
+
+    It is searched for on PATH and in the folders of system programs, which are not on every user's PATH.
+    """
+    folders = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]
+    return shutil.which("sshd", path=os.pathsep.join(folders))
 
 
 def starts_services() -> bool:
-    """Return whether an installed server would be started, now and at each boot: systemd runs."""
+    """Return whether systemd runs, which starts an installed server at once and at each boot."""
     return os.path.isdir("/run/systemd/system")
 
 
 def install_missing_libraries(for_tests: bool = False) -> bool:
-    """Install the libraries that Qt lacks on this Linux; return whether anything was installed.
+    """Install the system libraries that Qt lacks on this Linux; return whether anything was installed.
 
-    ``for_tests``: also Xvfb, and OpenSSH's server unless it would be started; the tests start one of their own.
+    Parameters
+    ----------
+    for_tests : bool
+        If True, Xvfb and OpenSSH's server are installed, too; the server only where no system service starts it.
     """
     missing = {"Qt's " + name: debian_package(name) for name in missing_libraries()}
     if for_tests and not shutil.which("Xvfb"):
         missing["Xvfb"] = "xvfb"
-    if for_tests and not has_ssh_server():
+    if for_tests and ssh_server() is None:
         if starts_services():
-            log("tests over ssh are skipped: they need the package openssh-server, which would start a server here")
+            log("tests over ssh are skipped: they need openssh-server, whose installation would start a server here")
         else:
             missing["the OpenSSH server"] = "openssh-server"
     if missing:

@@ -11,7 +11,7 @@ from qatviz.tensorflow_presence import X86_64
 
 #: Oldest Python that qatviz supports.
 OLDEST = (3, 7)
-#: PyQt5 has no wheels for Linux on these machines, but Debian has packages, for its own Python.
+#: Debian's Python, and packages with PyQt5 for it, of which there are no wheels for Linux on these processors.
 DEBIAN_PYTHON = "/usr/bin/python3"
 DEBIAN_QT = ["python3-pyqt5", "python3-pyqt5.qtsvg"]
 _PROBE = "import ensurepip, sys, venv; print(*sys.version_info[:2]); print(getattr(sys, 'base_prefix', sys.prefix))"
@@ -37,7 +37,7 @@ def viewer_choice() -> Choice:
     Raises
     ------
     BootstrapError
-        If it is too old, or lacks venv; or if PyQt5 can't be had.
+        If that interpreter is too old, or lacks venv; or if PyQt5 is neither installed nor can be installed.
     """
     log(
         f"TensorFlow 1.15 exists for x86-64 only, and this machine is {platform.machine()}: setting up the viewer, "
@@ -61,7 +61,13 @@ def _imports_qt(python: str) -> bool:
 
 
 def _usable(python: str) -> str:
-    """Return the interpreter, or the base of one that belongs to an environment of this checkout."""
+    """Return an interpreter, or its base if it belongs to the environment of this checkout, which may be deleted.
+
+    Raises
+    ------
+    BootstrapError
+        If it is too old, or lacks venv.
+    """
     code, out, _ = run_captured([python, "-c", _PROBE], env=clean_environment())
     if code:
         raise BootstrapError(f"{python} lacks venv; {_EXPECTED}")

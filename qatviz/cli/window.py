@@ -192,7 +192,7 @@ def add_commands(add: Callable[..., Any]) -> None:
         "--remote-command",
         metavar="COMMAND",
         default="qatviz",
-        help="how qatviz is called on the other machine, such as ~/qatviz/.venv/bin/qatviz (default: %(default)s)",
+        help="command that runs qatviz on the other machine, such as ~/qatviz/.venv/bin/qatviz (default: %(default)s)",
     )
     parser.add_argument(
         "--token-file",

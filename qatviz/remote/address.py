@@ -4,13 +4,13 @@ import os
 import re
 import shlex
 from typing import Callable, List, NamedTuple, Optional
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from qatviz.errors import SettingError
 from qatviz.remote.streams import ProcessStream, Stream, connect_tcp
 
 SSH, TCP = "ssh", "tcp"
-#: How qatviz is called on a machine that is reached by ssh, unless that is stated.
+#: Command that runs qatviz on a machine that is reached by ssh, unless another one is stated.
 DEFAULT_COMMAND = "qatviz"
 #: Environment variable with another program than ssh, and its arguments.
 SSH_VARIABLE = "QATVIZ_SSH"
@@ -54,8 +54,8 @@ class Address(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The address without a run, as :func:`parse_address` reads it."""
-        return f"{self.scheme}://{self.place}"
+        """The address as :func:`parse_address` reads it; the run's path has percent escapes."""
+        return f"{self.scheme}://{self.place}" + (f"/{quote(self.run)}" if self.run else "")
 
 
 def parse_address(text: str) -> Address:
@@ -82,6 +82,29 @@ def parse_address(text: str) -> Address:
     return Address(scheme, host, user, int(port or 0), _path(unquote(run or "")))
 
 
+def address_of(scheme: str, machine: str, run: str = "") -> Address:
+    """Return the address of a run on a machine.
+
+    Parameters
+    ----------
+    scheme : str
+        :data:`SSH` or :data:`TCP`.
+    machine : str
+        ``[USER@]HOST[:PORT]`` for ssh, ``HOST:PORT`` for TCP.
+    run : str
+        Directory of a run, or its name in the folder of runs there, without percent escapes; empty for none.
+
+    Raises
+    ------
+    SettingError
+        If ``machine`` has another form.
+    """
+    address = parse_address(f"{scheme}://{machine.strip()}")
+    if "/" in machine:
+        raise _refused(machine, "it contains '/'")
+    return address._replace(run=_path(run.strip()))
+
+
 def connector(address: Address, remote_command: str = DEFAULT_COMMAND) -> Callable[[], Stream]:
     """Return a function that connects to the server at an address, and raises LinkError if it can't.
 
@@ -97,9 +120,14 @@ def connector(address: Address, remote_command: str = DEFAULT_COMMAND) -> Callab
 
 
 def ssh_command(address: Address, remote_command: str = DEFAULT_COMMAND) -> List[str]:
-    """Return the command line of the user's own ssh, with its keys, agent, configuration and jump hosts.
+    """Return the command line that starts qatviz on another machine by the user's own ssh.
 
-    ``remote_command`` is executed by the user's shell on the other machine, as ssh does it.
+    The shell of the user there executes ``remote_command``.
+
+    Raises
+    ------
+    SettingError
+        If ``remote_command`` is empty, or has several lines.
     """
     if not remote_command.strip() or "\n" in remote_command or "\0" in remote_command:
         raise SettingError.of_field(
@@ -112,7 +140,7 @@ def ssh_command(address: Address, remote_command: str = DEFAULT_COMMAND) -> List
 
 
 def _path(run: str) -> str:
-    """Return the run's path of an address: relative to the home directory with ``~``."""
+    """Return the path of a run without slashes at its end; empty if it has nothing else."""
     return run.rstrip("/") if run.strip("/") else ""
 
 
@@ -121,7 +149,11 @@ def _refused(text: str, reason: str) -> SettingError:
 
 
 def candidates(run: str, runs_folder: Optional[str]) -> List[str]:
-    """Return the paths that a run of an address can be, in order: absolute, below home, in the folder of runs."""
+    """Return the paths at which the run of an address is searched for, in order.
+
+    An absolute path, and one that begins with ``~``, is that path only. Any other is searched for below the root
+    directory, below the home directory, and in the folder of runs, unless ``runs_folder`` is None.
+    """
     if run.startswith(("/", "~")) or os.path.isabs(run):
         return [os.path.expanduser(run)]
     found = ["/" + run, os.path.expanduser(os.path.join("~", run))]

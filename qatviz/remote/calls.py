@@ -1,4 +1,7 @@
-"""Calls of a workplace on another machine: the forms of their arguments and results, by its methods' type hints."""
+"""Calls of the methods of a workplace on another machine, whose type hints decide how arguments are encoded.
+
+See :mod:`qatviz.remote.forms` for the forms of values.
+"""
 
 import inspect
 import typing
@@ -25,7 +28,7 @@ from qatviz.telemetry.record.labels import RunLabels
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.telemetry.run_summary import Catalogue
 
-#: Names in the workplace's type hints, which its module imports for type checks only.
+#: Classes by their names in the type hints of :class:`Workplace`, whose module imports them for type checks only.
 _NAMES: Dict[str, Any] = {
     kind.__name__: kind
     for kind in (
@@ -48,7 +51,8 @@ _NAMES: Dict[str, Any] = {
     )
 }
 
-#: Methods that are called as they are; the others need work on both sides.
+#: Methods that the server calls with the decoded arguments. The others, such as ``prepare`` and ``export``, have calls
+#: of their own in :mod:`qatviz.remote.server`.
 PLAIN = (
     "kind_of",
     "folder",
@@ -78,7 +82,16 @@ PLAIN = (
 
 
 class Signature(NamedTuple):
-    """Types of a method's parameters, in order, without its progress; and of its result."""
+    """Types of a method.
+
+    Attributes
+    ----------
+    parameters : tuple of type
+        Types of the parameters in order, without that of the progress.
+    result : type
+    has_progress : bool
+        Whether the last parameter is a :class:`Progress`, which is not sent: the server has one of its own.
+    """
 
     parameters: Tuple[Any, ...]
     result: Any
@@ -86,6 +99,7 @@ class Signature(NamedTuple):
 
 
 def _signature(name: str) -> Signature:
+    """Return the types of a method of :class:`Workplace`."""
     method = getattr(Workplace, name)
     hints = typing.get_type_hints(method, None, _NAMES)
     kinds = [hints[parameter] for parameter in inspect.signature(method).parameters if parameter != "self"]
@@ -93,11 +107,21 @@ def _signature(name: str) -> Signature:
     return Signature(plain, hints["return"], len(plain) < len(kinds))
 
 
+#: Types of the methods :data:`PLAIN` by name.
 SIGNATURES: Dict[str, Signature] = {name: _signature(name) for name in PLAIN}
 
 
 def arguments_form(name: str, given: Sequence[Any]) -> Tuple[List[Any], Arrays]:
-    """Return the form of the arguments of a call, and their arrays; of a run, its id ``hosted_id``."""
+    """Return the forms of the arguments of a call, and their arrays.
+
+    Parameters
+    ----------
+    name : str
+        Name of the method.
+    given : sequence of object
+        Arguments in order, without the progress. The form of a run is its id on the server, ``hosted_id``; it is empty
+        for a run of this machine.
+    """
     arrays: Arrays = []
     rows = [
         getattr(value, "hosted_id", "") if kind is RunHandle else form_of(value, arrays)
@@ -109,7 +133,20 @@ def arguments_form(name: str, given: Sequence[Any]) -> Tuple[List[Any], Arrays]:
 def arguments_of(
     name: str, rows: Any, arrays: Sequence[np.ndarray], runs: Mapping[str, RunHandle], no_run: RunHandle
 ) -> List[Any]:
-    """Return the arguments of a call; ``runs`` are those of the server by id, ``no_run`` stands for any other.
+    """Return the arguments of a call.
+
+    Parameters
+    ----------
+    name : str
+        Name of the method.
+    rows : object
+        Forms of the arguments, as :func:`arguments_form` returns them.
+    arrays : sequence of np.ndarray
+        Arrays of the arguments.
+    runs : mapping of str to RunHandle
+        Runs of the server by id.
+    no_run : RunHandle
+        Argument for an id that is not in ``runs``; the method then reads the record of the run.
 
     Raises
     ------

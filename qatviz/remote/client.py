@@ -1,4 +1,4 @@
-"""Connection of a window to a server, which carries the reports of runs and calls, and is restored when it is lost."""
+"""Connection of a window to a server: reports of runs and calls; it is restored when it is lost."""
 
 import contextlib
 import getpass
@@ -15,8 +15,8 @@ from qatviz.export.progress import Cancelled, Progress
 from qatviz.protocol import values
 from qatviz.remote import telemetry as t
 from qatviz.remote.address import connector, parse_address
-from qatviz.remote.errors import FrameError, LinkError, error_of
-from qatviz.remote.frames import FROM_SERVER
+from qatviz.remote.errors import FrameError, LinkError, TooLargeError, error_of
+from qatviz.remote.frames import FROM_SERVER, FROM_VIEWER
 from qatviz.remote.handshake import LONGEST_NAME, VIEWER_S, Viewer, greet, within
 from qatviz.remote.link import Link
 from qatviz.remote.remote_run import RemoteRun
@@ -84,7 +84,7 @@ class Client:
         self._connecting: Optional[Stream] = None  # stream on which no server has answered yet
         self._connected_at = 0.0  # monotonic time
         self._attempts = 0  # to connect again, since the last stable connection
-        self._closed = threading.Event()
+        self._closed = threading.Event()  # set when no further connection is wanted
         self._runs: Dict[str, RemoteRun] = {}  # by the id of their subscription
         self._calls: Dict[int, _Call] = {}
         self._numbers = itertools.count(1)
@@ -101,7 +101,11 @@ class Client:
         self._begin(self._new_link())
 
     def abort_connecting(self) -> None:
-        """End an attempt to connect that is in progress, which else takes as long as ssh waits for the network."""
+        """End an attempt to connect that is in progress, and make no further ones; an open connection stays open.
+
+        Without this, an attempt lasts until ssh or the network gives up, at most :data:`.handshake.VIEWER_S`.
+        """
+        self._closed.set()
         with self._lock:
             stream = self._connecting
         if stream is not None:
@@ -109,7 +113,6 @@ class Client:
 
     def close(self) -> None:
         """End the connection; its runs go on."""
-        self._closed.set()
         self.abort_connecting()
         with self._lock:
             link, threads = self._link, list(self._threads)
@@ -172,7 +175,8 @@ class Client:
         Raises
         ------
         QatvizError
-            The error there; LinkError if the connection is lost meanwhile, or there is no answer in time.
+            The error there; LinkError if the connection is lost meanwhile, or there is no answer in time;
+            TooLargeError if the arguments are too large for a frame.
         RemoteFailure
             If there was an error in the program there.
         Cancelled
@@ -189,6 +193,8 @@ class Client:
                 link.send({"t": "call", "id": number, "name": name, "arguments": arguments}, t.named(arrays))
             except LinkError as error:
                 raise self._lost(str(error)) from error
+            except TooLargeError as error:
+                raise TooLargeError(f"the arguments of {name!r} can't be sent to {self.place}: {error}") from error
             self._await(call, link, number, timeout_s)
         finally:
             with self._lock:
@@ -236,7 +242,7 @@ class Client:
         finally:
             with self._lock:
                 self._connecting = None
-        return Link(stream, FROM_SERVER, self._on_frame, self._on_end, "viewer")
+        return Link(stream, FROM_SERVER, FROM_VIEWER, self._on_frame, self._on_end, "viewer")
 
     def _begin(self, link: Link) -> None:
         """Start a connection, and attach all runs to it."""

@@ -11,6 +11,10 @@ class FrameError(QatvizError):
     """A peer has sent an invalid frame, or one that is too large."""
 
 
+class TooLargeError(QatvizError):
+    """A frame is larger than the peer accepts, and was not sent."""
+
+
 class LinkError(QatvizError):
     """A server can't be reached, or the connection to it is lost."""
 

@@ -1,8 +1,10 @@
-"""JSON-able forms of the objects that a server and a viewer exchange, by the types that they are declared with.
+"""Conversion of the objects that a server and a viewer exchange to JSON-able forms, and back by their type hints.
 
-Objects are named tuples and frozen dataclasses of plain values, arrays and each other. They are decoded by their type
-hints, so that a peer decides about values, but not about types: nothing but these classes is ever constructed, and a
-value of another type is refused. Arrays are sent beside the form, which has their numbers.
+The objects are named tuples and dataclasses whose fields are plain values, arrays, or such objects. The form of an
+object is what JSON can represent: its fields by name. Arrays are sent beside the form, which has the index of each.
+
+The reader states the type that it expects, and decodes the fields by their type hints. A peer can thus choose values,
+but no types: a value of another type is refused, and no other class is constructed.
 """
 
 import collections.abc
@@ -27,28 +29,37 @@ from qatviz.remote.errors import FrameError
 from qatviz.session.request import RunRequest
 from qatviz.telemetry.run_summary import RunSummary
 
+#: Arrays beside a form, by the indices in it.
 Arrays = List[np.ndarray]
-#: Errors of decoding a value of another type or form.
+#: Errors that the decoding of an invalid form can raise.
 _REFUSED = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
 _NONE = type(None)
-#: Names in type hints that their modules import for type checks only.
+#: Classes by their names in type hints, which the modules with these hints import for type checks only.
 _NAMES: Dict[str, Any] = {"RunSummary": RunSummary}
 
 
-class _Form(NamedTuple):
-    """Functions to and from the form of a class that has one of its own."""
+class _OwnForm(NamedTuple):
+    """Conversions of a class whose form is not made of its fields.
 
-    to: Callable[[Any, Arrays], Any]
-    back: Callable[[Any, Sequence[np.ndarray]], Any]
+    Attributes
+    ----------
+    encode : callable (object, arrays)
+        Returns the form; appends arrays to ``arrays``.
+    decode : callable (form, arrays)
+        Returns the object, or raises one of :data:`_REFUSED`.
+    """
+
+    encode: Callable[[Any, Arrays], Any]
+    decode: Callable[[Any, Sequence[np.ndarray]], Any]
 
 
 def form_of(value: Any, arrays: Arrays) -> Any:
-    """Return the JSON-able form of a value; its arrays are appended to ``arrays``.
+    """Return the JSON-able form of a value, and append its arrays and bytes to ``arrays``.
 
     Raises
     ------
     TypeError
-        If it has none.
+        If a value is of a type that has no form.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -64,7 +75,7 @@ def form_of(value: Any, arrays: Arrays) -> Any:
         return len(arrays) - 1
     for kind, form in _OWN_FORMS.items():
         if isinstance(value, kind):
-            return form.to(value, arrays)
+            return form.encode(value, arrays)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return {name: form_of(getattr(value, name), arrays) for name in value._fields}
     if is_dataclass(value):
@@ -77,12 +88,21 @@ def form_of(value: Any, arrays: Arrays) -> Any:
 
 
 def value_of(kind: Any, form: Any, arrays: Sequence[np.ndarray] = ()) -> Any:
-    """Return the value of the type hint ``kind`` that a form stands for.
+    """Return the value that has a form.
+
+    Parameters
+    ----------
+    kind : type or type hint
+        Expected type.
+    form : object
+        As :func:`form_of` returns it, decoded from JSON.
+    arrays : sequence of np.ndarray
+        Arrays beside the form.
 
     Raises
     ------
     FrameError
-        If it is not of that type.
+        If the form is not that of a value of this type.
     """
     try:
         return _value(kind, form, arrays)
@@ -92,12 +112,14 @@ def value_of(kind: Any, form: Any, arrays: Sequence[np.ndarray] = ()) -> Any:
 
 
 def _key(key: Any) -> str:
+    """Return the key of a mapping; raise TypeError if it is no text."""
     if not isinstance(key, str):
         raise TypeError(f"key {key!r} has no form")
     return key
 
 
 def _value(kind: Any, form: Any, arrays: Sequence[np.ndarray]) -> Any:
+    """Return the value as :func:`value_of` does; raise one of :data:`_REFUSED` if the form is invalid."""
     if kind is Any or kind is object:
         return _plain(form)
     origin = getattr(kind, "__origin__", None)
@@ -113,14 +135,14 @@ def _value(kind: Any, form: Any, arrays: Sequence[np.ndarray]) -> Any:
     if kind in (dict, collections.abc.Mapping):
         return _plain(values.mapping(form, "mapping"))
     if kind is np.ndarray:
-        return arrays[values.whole(form, "number of an array", 0, len(arrays) - 1)]
+        return _array(form, arrays)
     if kind is bytes:
-        return arrays[values.whole(form, "number of an array", 0, len(arrays) - 1)].tobytes()
+        return _array(form, arrays).tobytes()
     if kind in _PLAIN:
         return _PLAIN[kind](form)
     for known, own in _OWN_FORMS.items():
         if issubclass(kind, known):
-            found = own.back(form, arrays)
+            found = own.decode(form, arrays)
             if not isinstance(found, kind):
                 raise values.refusal(kind.__name__, type(found).__name__, kind.__name__)
             return found
@@ -129,11 +151,16 @@ def _value(kind: Any, form: Any, arrays: Sequence[np.ndarray]) -> Any:
     return _record(kind, values.mapping(form, kind.__name__), arrays)
 
 
+def _array(form: Any, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the array whose index is the form."""
+    return arrays[values.whole(form, "index of an array", 0, len(arrays) - 1)]
+
+
 def _one_of(kinds: Sequence[Any], form: Any, arrays: Sequence[np.ndarray]) -> Any:
-    """Return the value of the first of several types that a form has."""
+    """Return the value of a union: the first of its types that the form is valid for decides."""
     if form is None and _NONE in kinds:
         return None
-    reason: Exception = ValueError("there is no type")
+    reason: Exception = ValueError("a union without types")
     for kind in kinds:
         if kind is not _NONE:
             try:
@@ -147,7 +174,7 @@ def _tuple(kinds: Sequence[Any], form: Any, arrays: Sequence[np.ndarray]) -> Tup
     items = values.sequence(form, "tuple")
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         return tuple(_value(kinds[0], item, arrays) for item in items)
-    if kinds == ((),):
+    if kinds == ((),):  # the hint Tuple[()]
         kinds = ()
     if len(items) != len(kinds):
         raise values.refusal("tuple", items, f"{len(kinds)} values")
@@ -155,7 +182,7 @@ def _tuple(kinds: Sequence[Any], form: Any, arrays: Sequence[np.ndarray]) -> Tup
 
 
 def _record(kind: Type[Any], form: Dict[str, Any], arrays: Sequence[np.ndarray]) -> Any:
-    """Return a named tuple or dataclass; fields that are missing have their default values."""
+    """Return a named tuple or dataclass; fields that the form lacks get their default values."""
     hints = _hints(kind)
     unknown = set(form) - set(hints)
     if unknown:
@@ -164,6 +191,7 @@ def _record(kind: Type[Any], form: Dict[str, Any], arrays: Sequence[np.ndarray])
 
 
 def _hints(kind: Type[Any]) -> Dict[str, Any]:
+    """Return the type hints of the fields of a named tuple or dataclass by name."""
     if kind not in _known_hints:
         if hasattr(kind, "_fields"):
             names = list(kind._fields)
@@ -176,11 +204,12 @@ def _hints(kind: Type[Any]) -> Dict[str, Any]:
     return _known_hints[kind]
 
 
+#: Results of :func:`_hints`, which take long to compute.
 _known_hints: Dict[Type[Any], Dict[str, Any]] = {}
 
 
 def _plain(form: Any) -> Any:
-    """Return plain JSON; lists become tuples."""
+    """Return a form as it is, but tuples for its lists."""
     if isinstance(form, list):
         return tuple(map(_plain, form))
     if isinstance(form, dict):
@@ -216,47 +245,47 @@ def _nothing(form: Any) -> None:
 _PLAIN: Dict[Any, Callable[[Any], Any]] = {int: _int, float: _float, str: _text, bool: _flag, _NONE: _nothing}
 
 
-def _snapshot_form(snapshot: Snapshot, arrays: Arrays) -> Any:
+def _encode_snapshot(snapshot: Snapshot, arrays: Arrays) -> Any:
     header, named = snapshot_parts(snapshot)
-    numbers = {}
+    indices = {}
     for name, array in named.items():
-        numbers[name] = len(arrays)
+        indices[name] = len(arrays)
         arrays.append(array)
-    return {"header": header, "arrays": numbers, "branch": snapshot.branch}
+    return {"header": header, "arrays": indices, "branch": snapshot.branch}
 
 
-def _snapshot_back(form: Any, arrays: Sequence[np.ndarray]) -> Snapshot:
-    numbers = values.mapping(form["arrays"], "arrays of a snapshot")
-    named = {name: arrays[values.whole(n, "array", 0, len(arrays) - 1)] for name, n in numbers.items()}
+def _decode_snapshot(form: Any, arrays: Sequence[np.ndarray]) -> Snapshot:
+    indices = values.mapping(form["arrays"], "arrays of a snapshot")
+    named = {name: _array(index, arrays) for name, index in indices.items()}
     found = snapshot_of_parts(values.mapping(form["header"], "header of a snapshot"), named)
     object.__setattr__(found, "branch", values.whole(form["branch"], "branch", -1))
     return found
 
 
-def _event_back(form: Any, arrays: Sequence[np.ndarray]) -> Event:
+def _decode_event(form: Any, arrays: Sequence[np.ndarray]) -> Event:
     return event_from(values.mapping(form, "event"))
 
 
-def _book_form(book: SettingsBook, arrays: Arrays) -> Any:
+def _encode_book(book: SettingsBook, arrays: Arrays) -> Any:
     return {"plan": form_of(book.plan, arrays), "settings": book.to_dict()}
 
 
-def _book_back(form: Any, arrays: Sequence[np.ndarray]) -> SettingsBook:
+def _decode_book(form: Any, arrays: Sequence[np.ndarray]) -> SettingsBook:
     plan = _value(QuantizationPlan, form["plan"], arrays)
     return SettingsBook.from_dict(plan, values.mapping(form["settings"], "settings"))
 
 
-def _event_form(event: Event, arrays: Arrays) -> Any:
+def _encode_event(event: Event, arrays: Arrays) -> Any:
     return event.to_dict()
 
 
-#: Classes with their own forms, which their other readers check, too.
-_OWN_FORMS: Dict[Type[Any], _Form] = {
-    Network: _Form(lambda value, _: value.to_dict(), lambda form, _: Network.from_dict(form)),
-    Layer: _Form(lambda value, _: value.to_dict(), lambda form, _: layer_from_dict(form)),
-    SettingsBook: _Form(_book_form, _book_back),
-    Event: _Form(_event_form, _event_back),
-    Command: _Form(lambda value, _: value.to_dict(), lambda form, _: command_from(values.mapping(form, "command"))),
-    RunRequest: _Form(lambda value, _: value.to_dict(), lambda form, _: RunRequest.from_dict(form)),
-    Snapshot: _Form(_snapshot_form, _snapshot_back),
+#: Conversions of classes, and of their subclasses, that have a checked JSON-able form for records or files already.
+_OWN_FORMS: Dict[Type[Any], _OwnForm] = {
+    Network: _OwnForm(lambda value, _: value.to_dict(), lambda form, _: Network.from_dict(form)),
+    Layer: _OwnForm(lambda value, _: value.to_dict(), lambda form, _: layer_from_dict(form)),
+    SettingsBook: _OwnForm(_encode_book, _decode_book),
+    Event: _OwnForm(_encode_event, _decode_event),
+    Command: _OwnForm(lambda value, _: value.to_dict(), lambda form, _: command_from(values.mapping(form, "command"))),
+    RunRequest: _OwnForm(lambda value, _: value.to_dict(), lambda form, _: RunRequest.from_dict(form)),
+    Snapshot: _OwnForm(_encode_snapshot, _decode_snapshot),
 }

@@ -1,21 +1,23 @@
 """Frames of the connection between a viewer and a server: a JSON header and raw little-endian arrays.
 
-A frame is ``uint32 stored length, uint8 flags`` and the body. The body is ``uint32 header length``, the header (JSON,
-UTF-8; its entry ``arrays`` lists name, dtype and shape) and the arrays one after another; with the flag
-:data:`_DEFLATED` it is compressed by zlib. Every length is checked against a limit before memory is used for it, and
-bytes are only stored as they arrive. Decoding executes no code: there are no pickles.
+A frame consists of the length of its body as it is stored (uint32), flags (uint8), and the body. With the flag
+:data:`_DEFLATED`, the body is compressed by zlib. The body consists of the length of the header (uint32), the header
+(JSON in UTF-8), and the arrays one after another. The header's entry ``arrays`` lists name, dtype and shape of each.
+Integers are little-endian.
+
+A reader checks each length against a limit before it allocates memory. Decoding executes no code: there are no pickles.
 """
 
 import json
 import struct
 import zlib
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from qatviz.protocol import values, wire
 from qatviz.protocol.snapshots import read_only
-from qatviz.remote.errors import FrameError
+from qatviz.remote.errors import FrameError, TooLargeError
 
 _PREFIX = struct.Struct("<IB")
 _HEADER_LENGTH = struct.Struct("<I")
@@ -27,54 +29,91 @@ CHUNK = 1 << 16
 
 
 class Limits(NamedTuple):
-    """Largest sizes of a received frame in bytes: stored, after decompression, and of its header."""
+    """Largest sizes of a frame that a peer accepts, in bytes.
+
+    Attributes
+    ----------
+    stored : int
+        Body as it is stored, maybe compressed.
+    body : int
+        Body after decompression.
+    header : int
+    """
 
     stored: int
     body: int
     header: int
 
 
-#: Limits of what a server accepts before a viewer has shown its token, and after that; and of what a viewer accepts,
-#: a hundred times a large snapshot.
+#: Limits of frames before and during the greeting; of those that a server accepts from a viewer; and of those that a
+#: viewer accepts from a server, which are a hundred times as large as a large snapshot.
 STRANGER = Limits(1 << 12, 1 << 12, 1 << 12)
 FROM_VIEWER = Limits(1 << 22, 1 << 23, 1 << 22)
 FROM_SERVER = Limits(1 << 27, 1 << 28, 1 << 25)
 
+#: Header and arrays by name.
 Frame = Tuple[Dict[str, Any], Dict[str, np.ndarray]]
 
 
-def encode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] = {}) -> bytes:
-    """Return a frame; arrays must be of bool, integer or float type."""
-    listed, parts = [], []
-    for name, array in arrays.items():
-        little = wire.little_endian(name, array)
-        listed.append([name, little.dtype.str, list(array.shape)])
-        parts.append(little.tobytes())
+def encode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] = {}, limits: Optional[Limits] = None) -> bytes:
+    """Return a frame.
+
+    Parameters
+    ----------
+    header : mapping of str to object
+        JSON-able.
+    arrays : mapping of str to np.ndarray
+        Arrays of bool, integer or float type, of any shape.
+    limits : Limits, optional
+        Limits of the peer; by default, the size is not checked.
+
+    Raises
+    ------
+    TypeError
+        If an array is of another type.
+    TooLargeError
+        If the peer does not accept the frame.
+    """
+    little = {name: wire.little_endian(name, array) for name, array in arrays.items()}
+    listed = [[name, array.dtype.str, list(arrays[name].shape)] for name, array in little.items()]
     encoded = wire.to_json({**header, "arrays": listed} if listed else header).encode("utf-8")
+    if limits is not None:
+        _check_size(len(encoded), limits.header)
+        size = _HEADER_LENGTH.size + len(encoded) + sum(array.nbytes for array in little.values())
+        _check_size(size, limits.body)
+    parts = [array.tobytes() for array in little.values()]
     body = b"".join((_HEADER_LENGTH.pack(len(encoded)), encoded, *parts))
     flags = 0
     if len(body) >= _SHORTEST_DEFLATED:
         deflated = zlib.compress(body, 1)
         if len(deflated) < len(body):
             body, flags = deflated, _DEFLATED
+    if limits is not None:
+        _check_size(len(body), limits.stored)
     return _PREFIX.pack(len(body), flags) + body
 
 
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise TooLargeError(f"it has {size:,} bytes; at most {limit:,} are accepted")
+
+
 def read_frame(read: Callable[[int], bytes], limits: Limits) -> Tuple[Frame, int]:
-    """Return the next frame of a stream and its stored size in bytes.
+    """Return the next frame of a stream, and the number of bytes that were read for it.
 
     Parameters
     ----------
     read : callable (int) -> bytes
-        Returns at least one and at most as many bytes as it is asked for; none at the end of the stream.
+        Returns at least one byte and at most as many as requested; no bytes at the end of the stream.
     limits : Limits
+        Largest sizes that are accepted.
 
     Raises
     ------
     EOFError
         If the stream ends, also within a frame.
     FrameError
-        If the frame is invalid or too large; the stream can't be read any further.
+        If the frame is invalid or too large; no further frame can be read then.
     """
     length, flags = _PREFIX.unpack(read_exactly(read, _PREFIX.size))
     if length > limits.stored:
@@ -91,7 +130,7 @@ def read_frame(read: Callable[[int], bytes], limits: Limits) -> Tuple[Frame, int
 
 
 def read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
-    """Return the next ``length`` bytes of a stream; EOFError if it ends before."""
+    """Return the next ``length`` bytes of a stream; raise EOFError if it ends before."""
     parts, missing = [], length
     while missing:
         part = read(min(missing, CHUNK))

@@ -142,7 +142,7 @@ def greet(stream: Stream, token: str, viewer: Viewer, versions: Any = VERSIONS) 
             raise LinkError(f"the server speaks version {version} of the frames, this window {_listed(versions)}")
         return Greeted(version, _name_in(header, "instance"), _name_in(header, "host"))
     except (EOFError, OSError) as error:
-        raise LinkError(stream.complaint() or "the server has ended the connection") from error
+        raise LinkError(stream.last_messages() or "the server has ended the connection") from error
     except (ValueError, FrameError) as error:
         raise LinkError(f"the peer is not a server of qatviz: {error}") from error
 
@@ -155,7 +155,7 @@ def _skip_prelude(stream: Stream) -> None:
             found += read_exactly(stream.read, 1)
         except EOFError as error:
             printed = found.decode("utf-8", "replace").strip()[:_LONGEST_REASON]
-            raise LinkError(stream.complaint() or printed or "no server of qatviz answers there") from error
+            raise LinkError(stream.last_messages() or printed or "no server of qatviz answers there") from error
         if len(found) > _LONGEST_PRELUDE:
             raise LinkError(
                 f"the program there is no server of qatviz: its first {_LONGEST_PRELUDE:,} bytes have no greeting"

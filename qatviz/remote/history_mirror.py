@@ -1,7 +1,7 @@
-"""Copy of a run's history on another machine: complete, whatever was dropped or missed on the way.
+"""Copy, in a viewer, of the history of a run on another machine.
 
-New data is appended as it arrives. Where something is missing, because the connection was lost or telemetry was
-dropped, the missing part is requested from the record of the run, and new data waits until it has arrived.
+New data is appended as it arrives. If data before it is missing, because the connection was lost or telemetry was
+dropped, the missing part is requested from the record of the run; new data waits until that part is complete.
 """
 
 from collections import deque
@@ -13,51 +13,54 @@ from qatviz.remote.telemetry import SnapshotRow, StepRows, Tail
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record.refill import SNAPSHOTS, STEPS, append_evaluation, append_new, extend_steps
 
-#: Largest number of steps that wait; if there are more, the oldest are dropped and requested again.
+#: Largest number of steps that wait for the missing part; the oldest ones beyond it are dropped, and requested later.
 _MOST_WAITING = 20_000
 
 
 class NewBranch(NamedTuple):
-    """The run continues on a new branch from the state at ``parent``."""
+    """Begin of a branch, on which the run continues from the state at ``parent``; None: an unknown state."""
 
     branch: int
     parent: Optional[BranchPoint]
 
 
+#: New data, in the order in which the run produces it.
 Item = Union[StepRows, SnapshotRow, Evaluated, NewBranch]
 
 
 class HistoryMirror:
-    """Writer of a history, used by one thread.
+    """Writer of the copy; one thread at a time may call its methods.
 
     Parameters
     ----------
     history : History
+        The copy.
     request : callable (Tail)
-        Requests what follows the end of the history; :meth:`fill` is called with it, then :meth:`end_filling`.
+        Requests all data after this end of the history. When the data arrives, the owner of the mirror passes it to
+        :meth:`fill`, and then calls :meth:`end_filling`.
     """
 
     def __init__(self, history: History, request: Callable[[Tail], None]):
         self._history, self._request = history, request
         self._waiting: Deque[Item] = deque()
         self._waiting_steps = 0
-        self._is_filling = True  # the first part is requested when the run is attached
-        self._step = -1  # all steps of the present branch up to it are known, or not recorded
+        self._is_filling = True  # the first missing part is requested when the viewer subscribes to the run
+        self._complete_step = -1  # up to this step of the present branch, the history has all that is recorded
 
     @property
     def tail(self) -> Tail:
-        """End of the history."""
+        """End of the history, after which data is requested."""
         steps, snapshots = self._history.last_step(STEPS), self._history.last_step(SNAPSHOTS)
         return Tail(self._history.branch, -1 if steps is None else steps, -1 if snapshots is None else snapshots)
 
     def expect_filling(self) -> None:
-        """Let new data wait, because the missing part was requested with :meth:`tail`."""
+        """Let new data wait, because the data after :attr:`tail` was requested by the caller."""
         self._is_filling = True
         self._waiting.clear()
         self._waiting_steps = 0
 
     def put(self, item: Item) -> None:
-        """Append new data, or let it wait."""
+        """Append new data, or let it wait for the missing part."""
         if not self._is_filling and isinstance(item, StepRows) and self._is_missing_before(item):
             self._is_filling = True
             self._request(self.tail)
@@ -71,19 +74,19 @@ class HistoryMirror:
                 self._drop_steps()
 
     def put_event(self, event: Event) -> None:
-        """Append what an event changes in the history."""
+        """Append the data of an event: a new branch, or an evaluation."""
         if event.branch > self._history.branch:
             self.put(NewBranch(event.branch, event.parent))
         if isinstance(event, Evaluated):
             self.put(event)
 
     def fill(self, item: Item) -> None:
-        """Append a piece of the missing part."""
+        """Append a piece of the missing part; pieces arrive in order."""
         self._append(item)
 
     def end_filling(self, step: int) -> None:
-        """Append what waits; the missing part up to ``step`` was all that is recorded."""
-        self._step = max(self._step, step)
+        """Append the data that waits: the missing part, up to ``step``, is complete."""
+        self._complete_step = max(self._complete_step, step)
         self._is_filling = False
         waiting: List[Item] = list(self._waiting)
         self._waiting.clear()
@@ -92,12 +95,14 @@ class HistoryMirror:
             self.put(item)
 
     def _is_missing_before(self, rows: StepRows) -> bool:
+        """Return whether the history lacks steps, or a branch, before these steps."""
         if rows.branch != self._history.branch:
             return rows.branch > self._history.branch
         known = self._history.last_step(STEPS)
-        return int(rows.steps[0]) > max(self._step, -1 if known is None else known) + 1
+        return int(rows.steps[0]) > max(self._complete_step, -1 if known is None else known) + 1
 
     def _drop_steps(self) -> None:
+        """Drop the oldest steps that wait."""
         for index, item in enumerate(self._waiting):
             if isinstance(item, StepRows):
                 del self._waiting[index]
@@ -105,14 +110,14 @@ class HistoryMirror:
                 return
 
     def _append(self, item: Any) -> None:
-        """Append what the history does not have yet, on the branch that it is on."""
+        """Append the part of an item that the history lacks; nothing of an item of another branch than the present."""
         history = self._history
         if isinstance(item, NewBranch):
             if item.branch > history.branch:
                 history.rewind(item.parent or BranchPoint(item.branch - 1, 0), item.branch)
-                self._step = -1 if item.parent is None else item.parent.step
+                self._complete_step = -1 if item.parent is None else item.parent.step
         elif item.branch != history.branch:
-            return  # of a branch that was left before it arrived: its rows are on none of the shown paths
+            return  # the run has left this branch before the item arrived, so that no curve shows it
         elif isinstance(item, StepRows):
             known = history.last_step(STEPS)
             new = item.steps > (-1 if known is None else known)

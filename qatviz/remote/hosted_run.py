@@ -20,7 +20,8 @@ from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.remote import telemetry as t
 from qatviz.remote.backfill import missing_frames
-from qatviz.remote.frames import encode
+from qatviz.remote.errors import TooLargeError
+from qatviz.remote.frames import FROM_SERVER, encode
 from qatviz.remote.handshake import Viewer
 from qatviz.remote.link import Link
 from qatviz.session.prepared import Prepared
@@ -35,6 +36,8 @@ _STEPS_BYTES, _SNAPSHOTS = 1 << 16, 2
 _FEWEST_STEPS, _MOST_STEPS = 16, 2000
 #: Bytes of step records in one frame at most.
 _FRAME_BYTES = 1 << 15
+#: Largest number of events in one frame.
+_MOST_EVENTS = 1000
 #: Longest time (s) between two checks of a run's state.
 _POLL_S = 0.05
 #: Number of recent commands whose repetition after a lost connection is recognized.
@@ -84,6 +87,7 @@ class Subscription:
         self.channel = Channel(max(_FEWEST_STEPS, min(steps, _MOST_STEPS)), _SNAPSHOTS)
         self.shows_histograms = True
         self._pending: Deque[Any] = deque()
+        self._too_large = 0  # number of reports that the viewer would not accept
         self._status: Dict[str, Any] = {}
         self._missing: Optional[Iterator[Any]] = None
         self._tail: Optional[t.Tail] = tail
@@ -112,7 +116,10 @@ class Subscription:
                 return self._next_status() or self._next_missing()
             part = self._next_part()
             if part is not None:
-                return self._encoded(part)
+                try:
+                    return self._encoded(part)
+                except TooLargeError:  # a snapshot or a result
+                    self._too_large += 1
 
     def _next_status(self) -> Optional[bytes]:
         """Return a frame with the state of the run if that has changed."""
@@ -124,7 +131,8 @@ class Subscription:
 
     def _encoded(self, part: Tuple[Dict[str, Any], Dict[str, np.ndarray]]) -> bytes:
         header, arrays = part
-        return encode({**header, "run": self.id, "dropped": self.channel.dropped + self.run.dropped}, arrays)
+        dropped = self.channel.dropped + self.run.dropped + self._too_large
+        return encode({**header, "run": self.id, "dropped": dropped}, arrays, FROM_SERVER)
 
     def _next_part(self) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
         """Return header and arrays for the first items that wait; None if the viewer does not want them."""
@@ -137,7 +145,7 @@ class Subscription:
             return t.steps_frame(first.branch, records)
         if isinstance(first, _Numbered):
             found = [first]
-            while self._pending and isinstance(self._pending[0], _Numbered):
+            while len(found) < _MOST_EVENTS and self._pending and isinstance(self._pending[0], _Numbered):
                 found.append(self._pending.popleft())
             return {"t": t.EVENTS, "first": first.number, "events": [item.event.to_dict() for item in found]}, {}
         if isinstance(first, (Snapshot, _Resent)):

@@ -39,6 +39,8 @@ class Link:
     stream : Stream
     limits : Limits
         Limits of received frames.
+    peer_limits : Limits
+        Limits of the frames that the peer accepts.
     on_frame : callable (header, arrays)
         Called on the reading thread with each frame. An exception ends the connection.
     on_end : callable (str)
@@ -51,11 +53,12 @@ class Link:
         self,
         stream: Stream,
         limits: Limits,
+        peer_limits: Limits,
         on_frame: Callable[[Dict[str, Any], Dict[str, np.ndarray]], None],
         on_end: Callable[[str], None],
         name: str,
     ):
-        self._stream, self._limits = stream, limits
+        self._stream, self._limits, self._peer_limits = stream, limits, peer_limits
         self._on_frame, self._on_end = on_frame, on_end
         self._changed = threading.Condition()
         self._waiting: Deque[bytes] = deque()
@@ -84,8 +87,13 @@ class Link:
         ------
         LinkError
             If the connection has ended.
+        TooLargeError
+            If the peer does not accept the frame; the connection goes on.
         """
-        frame = encode(header, arrays)
+        self.send_encoded(encode(header, arrays, self._peer_limits))
+
+    def send_encoded(self, frame: bytes) -> None:
+        """Send a frame, encoded within the peer's limits, without waiting; raise LinkError as :meth:`send` does."""
         with self._changed:
             if self._ended:
                 raise LinkError(self._reason or "the connection is closed")
@@ -150,7 +158,7 @@ class Link:
                     self._reported = self._received
                     self.send({"t": ACK, "bytes": self._received})
         except EOFError:
-            self.end(self._stream.complaint() or "the connection has ended")
+            self.end(self._stream.last_messages() or "the connection has ended")
         except QatvizError as error:  # an invalid frame, or the connection was closed here
             self.end(str(error))
         except Exception as error:
@@ -186,7 +194,7 @@ class Link:
                     self._is_writing = False
                     self._notify()
         except OSError as error:
-            self.end(self._stream.complaint() or f"the connection has ended: {error.strerror or error}")
+            self.end(self._stream.last_messages() or f"the connection has ended: {error.strerror or error}")
         except Exception as error:
             self.end(f"{type(error).__name__}: {error}")
             raise

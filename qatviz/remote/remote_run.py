@@ -13,6 +13,7 @@ from qatviz.protocol.commands import HARMLESS, Command, Stop, new_id
 from qatviz.protocol.events import event_from
 from qatviz.remote import telemetry as t
 from qatviz.remote.errors import FrameError
+from qatviz.remote.frames import FROM_VIEWER, encode
 from qatviz.remote.history_mirror import HistoryMirror, NewBranch
 from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.history import History
@@ -157,8 +158,10 @@ class RemoteRun(RunHandle):
                 raise RunStateError(f"{steers} steers this run")
             self._number += 1
             id = id or f"{self._origin}-{self._number}"
+            frame = self._frame(id, command)
+            encode(frame, limits=FROM_VIEWER)  # one that is too large is refused even without a connection
             self._unanswered[id] = command
-            self._client.send(self._frame(id, command))  # within the lock: commands keep their order
+            self._client.send(frame)  # within the lock: commands keep their order
         return id
 
     def drain(self) -> List[Any]:

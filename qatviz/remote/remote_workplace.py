@@ -1,4 +1,4 @@
-"""Workplace on another machine: its methods are calls to a server there."""
+"""Workplace on another machine, whose methods are calls to the server there."""
 
 import contextlib
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
@@ -42,7 +42,16 @@ from qatviz.telemetry.run_summary import Catalogue
 
 
 class RemoteWorkplace(Workplace):
-    """Machine at the other end of a connection; closed with :meth:`close`."""
+    """Machine at the other end of a connection, which :meth:`close` ends.
+
+    All methods raise LinkError if the connection is lost before there is an answer, or none comes within
+    :data:`qatviz.remote.client.QUICK_S` seconds to a call that the window's thread may make.
+
+    Parameters
+    ----------
+    client : Client
+        Connection, which the caller opens.
+    """
 
     def __init__(self, client: Client):
         self.client = client
@@ -52,7 +61,7 @@ class RemoteWorkplace(Workplace):
         return self.client.place
 
     def close(self) -> None:
-        """End the connection; runs there go on."""
+        """End the connection; the runs on the other machine go on."""
         self.client.close()
 
     def prepare(self, request: RunRequest, notify: Notify) -> Prepared:
@@ -63,17 +72,29 @@ class RemoteWorkplace(Workplace):
         return prepared
 
     def open_run(self, run: str) -> Optional[Prepared]:
-        """Return a run by its path or name there; with an empty one the newest that trains, None if there is none."""
+        """Return a run of the other machine.
+
+        Parameters
+        ----------
+        run : str
+            Its directory, or its name in the folder of runs there; empty for the newest run that trains.
+
+        Returns
+        -------
+        Prepared or None
+            None if ``run`` is empty and no run trains.
+        """
         found, arrays = self.client.call("open", [run], [])
         return None if found is None else self._prepared(found, arrays)
 
     def _prepared(self, found: Any, arrays: Sequence[np.ndarray]) -> Prepared:
+        """Return the run in an answer, subscribed to its reports; raise FrameError if the answer is invalid."""
         try:
-            return self._attached(values.mapping(found, "run"), arrays)
+            return self._decoded(values.mapping(found, "run"), arrays)
         except (ValueError, TypeError, KeyError) as error:
             raise FrameError(f"an invalid answer of {self.place}: {error}") from error
 
-    def _attached(self, row: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Prepared:
+    def _decoded(self, row: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Prepared:
         network: Network = value_of(Network, row["network"], arrays)
         book: SettingsBook = value_of(SettingsBook, row["book"], arrays)
         log = tuple(value_of(LoggedEvent, item, arrays) for item in values.sequence(row["log"], "log"))
@@ -99,6 +120,7 @@ class RemoteWorkplace(Workplace):
         return Prepared(run, network, book, title, batches, directory, log, snapshots, None, notices)
 
     def _call(self, name: str, *given: Any, progress: Progress = Progress(), timeout_s: Optional[float] = None) -> Any:
+        """Call a method there with the arguments ``given``, and return its result."""
         rows, arrays = arguments_form(name, given)
         found, own = self.client.call(name, rows, arrays, progress, timeout_s)
         return value_of(SIGNATURES[name].result, found, own)
@@ -203,7 +225,7 @@ class RemoteWorkplace(Workplace):
         return page
 
     def export(self, request: ExportRequest, progress: Progress) -> Dict[str, Any]:
-        """Export there, then fetch the files and write them here."""
+        """Export on the other machine, then write the files to the path ``request.out`` on this one."""
         return fetched_export(self.client, request, progress)
 
     def keep_checkpoint(self, directory: str, checkpoint: str) -> str:

@@ -21,10 +21,10 @@ from qatviz.protocol.commands import Command
 from qatviz.remote import telemetry as t
 from qatviz.remote.address import candidates
 from qatviz.remote.calls import SIGNATURES, arguments_of
-from qatviz.remote.errors import FrameError, LinkError, error_form
+from qatviz.remote.errors import FrameError, LinkError, TooLargeError, error_form
 from qatviz.remote.exports import ExportedFiles
 from qatviz.remote.forms import Arrays, form_of, value_of
-from qatviz.remote.frames import FROM_VIEWER
+from qatviz.remote.frames import FROM_SERVER, FROM_VIEWER, encode
 from qatviz.remote.handshake import STRANGER_S, Viewer, admit, welcome, within
 from qatviz.remote.hosted_run import HostedRun, Subscription
 from qatviz.remote.link import Link
@@ -206,7 +206,7 @@ class Session:
 
     def __init__(self, server: Server, stream: Stream, viewer: Viewer):
         self._server, self.viewer = server, viewer
-        self._link = Link(stream, FROM_VIEWER, self._on_frame, self._on_end, "server")
+        self._link = Link(stream, FROM_VIEWER, FROM_SERVER, self._on_frame, self._on_end, "server")
         self._lock = threading.Lock()
         self._subscriptions: Dict[str, Subscription] = {}  # by their ids
         self._calls: Dict[int, threading.Thread] = {}
@@ -344,17 +344,18 @@ class Session:
 
     def _call(self, number: int, name: str, rows: Any, arrays: List[np.ndarray], cancelled: threading.Event) -> None:
         """Execute a call, and send its result or error."""
-        own: Arrays = []
         try:
             result, own = self._result(number, name, rows, arrays, cancelled)
-            answer: Dict[str, Any] = {"t": "result", "id": number, "value": result}
+            answer = encode({"t": "result", "id": number, "value": result}, t.named(own), FROM_SERVER)
+        except TooLargeError as error:
+            answer = _error_frame(number, QatvizError(f"the result of {name!r} can't be sent: {error}"))
         except Exception as error:  # the viewer shows it
-            answer = {"t": "error", "id": number, "error": error_form(error, traceback.format_exc())}
+            answer = _error_frame(number, error)
         with self._lock:
             self._calls.pop(number, None)
             self._cancelled.pop(number, None)
         with contextlib.suppress(LinkError):
-            self._link.send(answer, t.named(own))
+            self._link.send_encoded(answer)
 
     def _result(
         self, number: int, name: str, rows: Any, arrays: List[np.ndarray], cancelled: threading.Event
@@ -407,6 +408,11 @@ class Session:
         if found is None:
             raise RecordError(f"there is no run {run!r}: none of the directories {', '.join(paths)} exists")
         return self._prepare([OpenRequest(found).to_dict()], arrays)
+
+
+def _error_frame(number: int, error: Exception) -> bytes:
+    """Return the answer to a call that has failed with an error, which is being handled."""
+    return encode({"t": "error", "id": number, "error": error_form(error, traceback.format_exc())})
 
 
 def _tail_of(header: Dict[str, Any]) -> t.Tail:

@@ -1,4 +1,4 @@
-"""Streams of bytes in both directions: a socket, or the standard streams of a process, such as the user's ssh."""
+"""Two-way streams of bytes to a peer: a socket, or standard input and output of a process, such as the user's ssh."""
 
 import abc
 import contextlib
@@ -10,35 +10,41 @@ from typing import Any, Dict, List, Optional
 
 from qatviz.remote.errors import LinkError
 
-#: Seconds that a process may take to end by itself after its input is closed.
-_ENDING_S = 1.0
-#: Largest number of bytes of a process' messages that are kept.
-_KEPT = 4096
+#: Longest time (s) to wait for the last messages of a process that has ended.
+_LAST_MESSAGES_S = 1.0
+#: Number of the newest bytes that are kept of what a process has printed to standard error.
+_KEPT_BYTES = 4096
 
 
 class Stream(abc.ABC):
-    """Connection to a peer; one thread reads, another writes, any thread closes."""
+    """Two-way stream of bytes to a peer.
+
+    One thread may read and another one write at the same time; any thread may close it.
+    """
 
     @abc.abstractmethod
     def read(self, length: int) -> bytes:
-        """Block until there are bytes, and return at most ``length``; none at the end."""
+        """Block until bytes arrive, and return at most ``length`` of them; no bytes once the stream has ended."""
 
     @abc.abstractmethod
     def write(self, data: bytes) -> None:
-        """Write all bytes, which may block.
+        """Write all bytes; block until the peer, or a buffer on the way, has taken them.
 
         Raises
         ------
         OSError
-            If the stream is closed.
+            If the stream has ended.
         """
 
     @abc.abstractmethod
     def close(self) -> None:
-        """End the connection; blocked calls return."""
+        """End the stream; calls that block return or raise. A stream may be closed several times."""
 
-    def complaint(self) -> str:
-        """Return what a program at the other end has printed about the reason of the end; empty if nothing."""
+    def last_messages(self) -> str:
+        """Return the end of what the program that provides the stream has printed to standard error.
+
+        It is the reason why the stream has ended, such as a message of ssh; empty if there is none.
+        """
         return ""
 
 
@@ -66,7 +72,7 @@ class SocketStream(Stream):
 
 
 class ProcessStream(Stream):
-    """Stream over standard input and output of a process that is started.
+    """Stream over standard input and output of a process, which is started here and killed by :meth:`close`.
 
     Parameters
     ----------
@@ -84,7 +90,7 @@ class ProcessStream(Stream):
     def __init__(self, command: List[str], environment: Optional[Dict[str, str]] = None):
         options: Dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         try:
-            # A session of its own: Ctrl-C in the terminal of the window must not end it before the window.
+            # In a session of its own: Ctrl-C in the window's terminal must not end ssh before the window has ended.
             self._process = subprocess.Popen(
                 command, bufsize=0, env=dict(os.environ, **(environment or {})), start_new_session=True, **options
             )
@@ -121,35 +127,36 @@ class ProcessStream(Stream):
         with contextlib.suppress(OSError):
             process.kill()
         process.wait()
-        self._listener.join(_ENDING_S)
+        self._listener.join(_LAST_MESSAGES_S)
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
-    def complaint(self) -> str:
-        self._listener.join(_ENDING_S)
+    def last_messages(self) -> str:
+        self._listener.join(_LAST_MESSAGES_S)
         return self._messages.decode("utf-8", "replace").strip()
 
     def _listen(self) -> None:
+        """Read standard error up to its end."""
         assert self._process.stderr is not None
         while True:
             try:
-                part = self._process.stderr.read(_KEPT)
+                part = self._process.stderr.read(_KEPT_BYTES)
             except (OSError, ValueError):
                 return
             if not part:
                 return
-            self._messages = (self._messages + part)[-_KEPT:]
+            self._messages = (self._messages + part)[-_KEPT_BYTES:]
 
 
 def connect_tcp(host: str, port: int, timeout_s: float) -> SocketStream:
-    """Return a stream to a server that listens on a port.
+    """Return a stream to a program that listens on a port; ``timeout_s`` limits the time to connect, in seconds.
 
     Raises
     ------
     LinkError
-        If there is none.
+        If no connection can be made.
     """
     try:
         connected = socket.create_connection((host, port), timeout_s)

@@ -1,7 +1,8 @@
-"""Place where runs are prepared and computed with: a machine with its files and, for training, TensorFlow.
+"""Machine on which a window prepares, evaluates and exports runs, with its files and, for training, TensorFlow.
 
-:class:`Workplace` is the interface, :class:`LocalWorkplace` this machine. Its methods block, and may be called from any
-thread. The types of their parameters and results are also those of the calls to another machine.
+:class:`Workplace` is the interface, :class:`LocalWorkplace` this machine;
+:class:`qatviz.remote.remote_workplace.RemoteWorkplace` is another machine, and calls the methods of the LocalWorkplace
+there. Arguments and results are encoded for these calls by the type hints of :class:`Workplace`.
 """
 
 import contextlib
@@ -43,7 +44,17 @@ if TYPE_CHECKING:  # they import data and records, which would delay the window
 
 
 class Workplace:
-    """Machine on which runs are prepared and computed with.
+    """Interface to a machine on which runs are prepared, evaluated and exported.
+
+    Methods block until there is a result, and may be called from any thread. All of them raise QatvizError if the
+    request can't be fulfilled, for a reason that the user should see.
+
+    Their parameters have these meanings. All paths are paths on that machine, except those of :meth:`export`:
+
+    - ``directory``: directory of a recorded run; where a ``run`` is passed, too, empty if it is not recorded;
+    - ``checkpoint``: name of a checkpoint of the run;
+    - ``run``: handle of a run that has ended, unless stated otherwise;
+    - ``progress``: receives the fraction done, and makes the method raise Cancelled once the user cancels.
 
     Attributes
     ----------
@@ -54,87 +65,90 @@ class Workplace:
     place = ""
 
     def prepare(self, request: RunRequest, notify: Notify) -> Prepared:
-        """Return the requested run, not started; as :func:`qatviz.session.prepare.prepare`."""
+        """Return the requested run, not started; ``notify`` is called with each note and warning about it."""
         raise NotImplementedError
 
     def kind_of(self, path: str) -> str:
-        """Return the kind of a path: "run", "model" or "data"; raise QatvizError for anything else."""
+        """Return what is at a path: "run", "model" or "data"; raise QatvizError for anything else."""
         raise NotImplementedError
 
     def folder(self, path: str) -> Folder:
-        """Return the content of a folder; an empty path is the home directory. QatvizError if it can't be read."""
+        """Return the content of a folder, hidden files excluded; an empty path stands for the home directory."""
         raise NotImplementedError
 
     def new_run_directory(self, network: str, folder: str) -> str:
-        """Return the path of a new directory for a run; with an empty ``folder`` in the folder of runs."""
+        """Return the path of a directory, which does not exist yet, for a new run of a network.
+
+        It is in ``folder``; if that is empty, in the user's folder of runs.
+        """
         raise NotImplementedError
 
     def checkpoints(self, directory: str) -> Tuple["CheckpointInfo", ...]:
-        """Return the readable checkpoints of a recorded run, by step."""
+        """Return the readable checkpoints of a recorded run, ordered by step."""
         raise NotImplementedError
 
     def data_names(self) -> Tuple[Tuple[str, str], ...]:
-        """Return the names of data sets, with descriptions."""
+        """Return name and description of each data set that has a name, such as "mnist-5k"."""
         raise NotImplementedError
 
     def check_data(self, question: "DataQuestion") -> "DataInfo":
-        """Inspect a data set; raise QatvizError if it can't be used."""
+        """Return what a data set contains; raise QatvizError if it can't be used."""
         raise NotImplementedError
 
     def check_model(self, question: "ModelQuestion") -> "ModelInfo":
-        """Inspect a model; raise QatvizError if it can't be used."""
+        """Return what a model contains; raise QatvizError if it can't be used."""
         raise NotImplementedError
 
     def cancel_checks(self) -> None:
-        """Cancel the inspections of models in progress."""
+        """Cancel all calls of :meth:`check_model` that are in progress."""
         raise NotImplementedError
 
     def read_runs(self, folder: str, progress: Progress) -> "Catalogue":
-        """Return the recorded runs of a folder; with an empty path of the folder of runs."""
+        """Return the recorded runs in ``folder``; if that is empty, in the user's folder of runs."""
         raise NotImplementedError
 
     def delete_run(self, directory: str) -> None:
-        """Move a recorded run to the trash; raise QatvizError if that fails."""
+        """Move a recorded run to the trash."""
         raise NotImplementedError
 
     def compare(self, directories: Tuple[str, ...]) -> "Comparison":
-        """Return the comparison of recorded runs."""
+        """Return the comparison of the recorded runs in these directories."""
         raise NotImplementedError
 
     def evaluate(self, run: RunHandle, directory: str, book: SettingsBook, progress: Progress) -> Evaluated:
-        """Evaluate settings on a run that has ended; ``directory`` is empty if it is not recorded."""
+        """Return the evaluation of the last state of a run under the settings ``book``."""
         raise NotImplementedError
 
     def sensitivity(self, run: RunHandle, directory: str, measured: bool, progress: Progress) -> "RunSensitivity":
-        """Return the sensitivity of a run that has ended."""
+        """Return the estimated sensitivity of each tensor to few bits; if ``measured``, also the measured one."""
         raise NotImplementedError
 
     def drift(self, run: RunHandle, directory: str, question: DriftQuestion, progress: Progress) -> RunDrift:
-        """Return the errors of the layers of a run that has ended."""
+        """Return the quantization error that arises in each layer, and the one that it inherits from its inputs."""
         raise NotImplementedError
 
     def channels(self, run: RunHandle, directory: str, progress: Progress) -> "ChannelsOverview":
-        """Return the channels of the weights of a run that has ended."""
+        """Return the ranges of all channels of all weights."""
         raise NotImplementedError
 
     def predict(self, run: RunHandle, directory: str, book: SettingsBook, progress: Progress) -> "Predictions":
-        """Predict held-out examples of a run that has ended under settings."""
+        """Return the predictions for held-out examples, in float and quantized with the settings ``book``."""
         raise NotImplementedError
 
     def predict_past(self, directory: str, checkpoint: str, progress: Progress) -> "RunPredictions":
-        """Predict held-out examples of a run in the state of a checkpoint."""
+        """Return the predictions for held-out examples in the state of a checkpoint, with its own settings."""
         raise NotImplementedError
 
     def forks(self, directory: str, progress: Progress) -> Tuple[ForkEvaluation, ...]:
-        """Return the evaluations of the recorded forks of a run."""
+        """Return the evaluations of all recorded forks of a run."""
         raise NotImplementedError
 
     def pictures(self, run: RunHandle, directory: str, number: int) -> "ExamplePictures":
-        """Return the pictures of the first ``number`` held-out examples of a run."""
+        """Return the pictures of the first ``number`` held-out examples of a run, which may still train."""
         raise NotImplementedError
 
     def settings_at(self, directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
-        """Return the settings and the step of a checkpoint."""
+        """Return the settings of a checkpoint, and its number of training steps."""
         raise NotImplementedError
 
     def export_size(
@@ -146,23 +160,38 @@ class Workplace:
         form: str,
         options: Mapping[str, Any],
     ) -> "ExportSize":
-        """Return the size of an export, which is not written; as `qatviz.session.sizes.size_at`."""
+        """Return the size that an export would have; see :func:`qatviz.session.sizes.size_at` for the parameters."""
         raise NotImplementedError
 
     def write_labels(self, directory: str, labels: "RunLabels") -> "RunLabels":
-        """Write the labels of a recorded run, and return them in their normal form."""
+        """Write name, notes and tags of a recorded run, and return them as they are stored."""
         raise NotImplementedError
 
     def report(self, directory: str, known: "KnownResults", goal: Optional["Target"]) -> bytes:
-        """Return the report of a recorded run, an HTML file, with results that are known; ``goal`` is the chip."""
+        """Return the report of a recorded run: the bytes of an HTML file.
+
+        Parameters
+        ----------
+        directory : str
+        known : KnownResults
+            Results of analyses, which the report includes instead of computing them.
+        goal : Target, optional
+            Chip for which size and time are reported.
+        """
         raise NotImplementedError
 
     def export(self, request: ExportRequest, progress: Progress) -> Dict[str, Any]:
-        """Export a checkpoint to a path on the machine of the caller, and return the record of the proof."""
+        """Export a checkpoint to the path ``request.out`` on the machine of the caller.
+
+        Returns
+        -------
+        dict of str to object
+            Record of the proof that the file computes the same outputs, as in ``.parity.json``.
+        """
         raise NotImplementedError
 
     def keep_checkpoint(self, directory: str, checkpoint: str) -> str:
-        """Make a checkpoint permanent, and return its name."""
+        """Keep a checkpoint, which the run might otherwise delete, and return the name under which it is kept."""
         raise NotImplementedError
 
 
@@ -172,14 +201,14 @@ class LocalWorkplace(Workplace):
     Parameters
     ----------
     move_to_trash : callable
-        Moves a path to the trash, or raises QatvizError.
+        Called with a path, which it moves to the trash, or raises QatvizError.
     """
 
     def __init__(self, move_to_trash: Callable[[str], None]):
         self._move_to_trash = move_to_trash
         self._lock, self._inspector_lock = threading.Lock(), threading.Lock()
         self._inspector: Optional[ModelInspector] = None
-        #: Graphs of the runs that are still shown.
+        #: Evaluators of runs with their TensorFlow graphs; those of a run are released with its handle.
         self._evaluators: WeakKeyDictionary[RunHandle, Evaluator] = WeakKeyDictionary()
         self._drifts: WeakKeyDictionary[RunHandle, DriftFinder] = WeakKeyDictionary()
 
@@ -251,7 +280,7 @@ class LocalWorkplace(Workplace):
 
         with contextlib.suppress(SettingError):
             folder = folder or runs_folder()
-        return read_catalogue(folder, _watch(progress))
+        return read_catalogue(folder, _report_to(progress))
 
     def delete_run(self, directory: str) -> None:
         from qatviz.session.catalogue import delete_run
@@ -267,7 +296,7 @@ class LocalWorkplace(Workplace):
         return self._evaluator(run, directory).evaluate(book, progress)
 
     def _evaluator(self, run: RunHandle, directory: str) -> "Evaluator":
-        """Return the evaluator of a run that has ended, which all its evaluations and predictions share."""
+        """Return the evaluator that all evaluations and predictions of a run share."""
         from qatviz.session.evaluation import evaluator_of
 
         with self._lock:
@@ -311,7 +340,7 @@ class LocalWorkplace(Workplace):
     def forks(self, directory: str, progress: Progress) -> Tuple[ForkEvaluation, ...]:
         from qatviz.session.forks import evaluations_of_forks
 
-        return evaluations_of_forks(directory, _watch(progress))
+        return evaluations_of_forks(directory, _report_to(progress))
 
     def pictures(self, run: RunHandle, directory: str, number: int) -> "ExamplePictures":
         from qatviz.session.predictions import held_out_pictures
@@ -361,14 +390,14 @@ class LocalWorkplace(Workplace):
         return keep_checkpoint(directory, checkpoint)
 
 
-def _watch(progress: Progress) -> Callable[[int, int], bool]:
-    """Return the watch of a catalogue's reading that reports to ``progress``."""
+def _report_to(progress: Progress) -> Callable[[int, int], bool]:
+    """Return a function (done, total) that reports to ``progress``, and returns False once that is cancelled."""
 
-    def is_wanted(done: int, of: int) -> bool:
+    def report(done: int, total: int) -> bool:
         try:
-            progress.at("", done / max(1, of))
+            progress.at("", done / max(1, total))
         except Cancelled:
             return False
         return True
 
-    return is_wanted
+    return report

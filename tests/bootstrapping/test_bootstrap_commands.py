@@ -201,7 +201,7 @@ def test_qt_finds_its_own_plugins_before_those_of_the_user(started, monkeypatch,
 
 def test_tests_run_under_a_virtual_display_if_available(started, monkeypatch):
     monkeypatch.setattr(bootstrap.shutil, "which", lambda name: "/usr/bin/" + name)
-    monkeypatch.setattr(bootstrap, "has_ssh_server", lambda: True)
+    monkeypatch.setattr(bootstrap, "ssh_server", lambda: "sshd")
     monkeypatch.setattr(bootstrap, "start_xvfb", lambda: ":77")
     bootstrap.test(["-k", "some"])
     arguments, environ, cwd = started[0]

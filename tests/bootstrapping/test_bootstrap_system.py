@@ -129,7 +129,7 @@ def test_on_a_system_without_apt_the_package_names_are_printed(programs, capfd):
 def test_missing_packages_are_listed_and_installed_at_once(programs, monkeypatch, capfd):
     monkeypatch.setattr(system.os, "geteuid", lambda: 0)
     monkeypatch.setattr(system, "missing_libraries", lambda: ["libGL.so.1"])
-    monkeypatch.setattr(system, "has_ssh_server", lambda: False)
+    monkeypatch.setattr(system, "ssh_server", lambda: None)
     monkeypatch.setattr(system, "starts_services", lambda: False)
     programs("apt-get")
     assert install_missing_libraries(for_tests=True)
@@ -140,7 +140,7 @@ def test_missing_packages_are_listed_and_installed_at_once(programs, monkeypatch
 def test_no_server_is_installed_that_would_be_started(programs, monkeypatch, capfd):
     monkeypatch.setattr(system.os, "geteuid", lambda: 0)
     monkeypatch.setattr(system, "missing_libraries", list)
-    monkeypatch.setattr(system, "has_ssh_server", lambda: False)
+    monkeypatch.setattr(system, "ssh_server", lambda: None)
     monkeypatch.setattr(system, "starts_services", lambda: True)
     programs("apt-get")
     assert install_missing_libraries(for_tests=True)
@@ -155,6 +155,15 @@ def test_if_nothing_is_missing_nothing_is_installed(programs, monkeypatch, capfd
     programs("sshd")
     assert not install_missing_libraries(for_tests=True)
     assert (programs.calls(), capfd.readouterr().err) == ([], "")
+
+
+def test_the_ssh_server_is_found_on_the_path_and_among_system_programs(programs, tmp_path, monkeypatch):
+    programs("sshd")
+    assert system.ssh_server() == str(tmp_path / "bin" / "sshd")
+    searched = []
+    monkeypatch.setattr(system.shutil, "which", lambda name, path: searched.append((name, path.split(os.pathsep))))
+    assert system.ssh_server() is None
+    assert searched == [("sshd", [str(tmp_path / "bin"), "/usr/sbin", "/usr/local/sbin"])]
 
 
 def test_without_a_working_xvfb_the_tests_run_without_a_display(programs, capfd):

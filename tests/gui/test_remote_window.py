@@ -13,6 +13,7 @@ from qatviz.gui.model.folders import folder_of_runs, remember_folder_of_runs, st
 from qatviz.gui.model.user_settings import PlaceSettings
 from qatviz.gui.window.base import Recent
 from qatviz.protocol import commands as c
+from qatviz.remote.address import parse_address
 from qatviz.session.folder_entries import Folder, FolderEntry
 from qatviz.telemetry.run_handle import Connection
 
@@ -217,7 +218,7 @@ def test_the_connect_dialog_makes_addresses_and_remembers_hosts(settings, show):
     again = show(ConnectDialog(settings))
     assert (again.host.currentText(), again.command.text()) == ("ana@box", "~/venv/bin/qatviz")
     again.wanted.connect(lambda *given: wanted.append(given))
-    again.via.setCurrentIndex(1)
+    again.connection.setCurrentIndex(1)
     assert again.token.isVisible() and not again.command.isVisible() and not again.ok.isEnabled()
     again.host.setEditText("127.0.0.1:7077")
     again.token.setText("secret")
@@ -225,3 +226,33 @@ def test_the_connect_dialog_makes_addresses_and_remembers_hosts(settings, show):
     assert wanted[1][::2] == ("tcp://127.0.0.1:7077", "secret")
     assert ConnectDialog(settings).hosts() == ["127.0.0.1:7077", "ana@box"]
     assert "secret" not in [str(settings.value(key)) for key in settings.allKeys()]
+
+
+@pytest.mark.parametrize(
+    "connection, host, reason",
+    [
+        ("SSH", "box;id", "the host is 'box;id'"),
+        ("SSH", "box:x", "the port is 'x'"),
+        ("SSH", "box/lenet-a", "it contains '/'"),
+        ("TCP port", "box", "expected tcp://HOST:PORT"),
+    ],
+)
+def test_the_connect_dialog_refuses_what_is_no_machine(settings, show, connection, host, reason):
+    dialog = show(ConnectDialog(settings))
+    dialog.token.setText("secret")
+    assert not dialog.problem.isVisible()
+    dialog.connection.setCurrentText(connection)
+    dialog.host.setEditText(host)
+    assert reason in dialog.problem.text() and dialog.problem.isVisible() and not dialog.ok.isEnabled()
+    dialog.host.setEditText("box:7077")
+    assert not dialog.problem.isVisible() and dialog.ok.isEnabled()
+
+
+@pytest.mark.parametrize("run", ["/data/runs/a b", "~/100 %41", "lenet-ä#1?"])
+def test_the_run_of_the_connect_dialog_is_that_of_the_address(settings, show, run):
+    dialog, wanted = show(ConnectDialog(settings)), []
+    dialog.wanted.connect(lambda *given: wanted.append(given))
+    dialog.host.setEditText("ana@box")
+    dialog.run.setText(f" {run} ")
+    dialog.ok.click()
+    assert parse_address(wanted[0][0]).run == run

@@ -9,9 +9,10 @@ import time
 
 import pytest
 
+from qatviz.bootstrapping.system import ssh_server
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-#: Places of sshd, which is on no user's PATH.
-_SSHD = shutil.which("sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+_SSHD = ssh_server()
 HOST = "box"
 
 

@@ -1,5 +1,7 @@
 """Faults at the edges of a connection: crossing frames, servers that end at once, strangers, failed exports."""
 
+import io
+import os
 import socket
 import threading
 
@@ -11,17 +13,21 @@ from waiting import ENDLESS_S, wait_until
 from qatviz.errors import ExportError, QatvizError
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.protocol import commands as c
+from qatviz.protocol import events
 from qatviz.protocol.snapshots import StepRecord
 from qatviz.remote import serving
 from qatviz.remote.client import Client
 from qatviz.remote.errors import LinkError, RemoteFailure
 from qatviz.remote.exports import ExportedFiles, fetched_export
 from qatviz.remote.forms import form_of
-from qatviz.remote.frames import encode, read_exactly
+from qatviz.remote.frames import FROM_SERVER, FROM_VIEWER, Limits, encode, read_exactly, read_frame
 from qatviz.remote.handshake import GREETING, Viewer
+from qatviz.remote.hosted_run import Subscription, _Numbered
 from qatviz.remote.remote_workplace import RemoteWorkplace
 from qatviz.remote.server import Server, prepared_form
 from qatviz.remote.streams import SocketStream
+from qatviz.remote.telemetry import EVENTS, Tail
+from qatviz.report.run_data import KnownResults
 from qatviz.session.record_requests import ExportRequest
 from qatviz.session.workplace import LocalWorkplace
 
@@ -149,6 +155,10 @@ def test_the_end_does_not_wait_for_an_attempt_to_connect(stage):
     with pytest.raises(LinkError):
         never.open()
     aborted.join()
+    late = Client(connect, "box", Viewer("v", "ana"))
+    late.abort_connecting()  # before a thread begins to connect
+    with pytest.raises(LinkError, match="was closed"):
+        late.open()
     for stream in silent:
         stream.close()
 
@@ -176,6 +186,60 @@ def test_an_error_in_the_program_is_named_in_a_line_and_traced_as_its_cause(stag
         RemoteWorkplace(stage.client()).data_names()
     assert str(caught.value) == "ZeroDivisionError: division by zero"
     assert "data_names = lambda" in str(caught.value.__cause__)
+
+
+def test_an_answer_that_is_too_large_fails_its_call_and_not_the_connection(stage, monkeypatch):
+    monkeypatch.setattr("qatviz.remote.server.FROM_SERVER", Limits(1 << 16, 1 << 18, 1 << 16))
+    stage.workplace.report = lambda *_: os.urandom(1 << 17)
+    stage.workplace.kind_of = lambda path: "x" * (1 << 17)
+    client = stage.client()
+    link, place = client._link, RemoteWorkplace(client)
+    with pytest.raises(
+        QatvizError, match=r"result of 'report' can't be sent: it has 131,\d+ bytes; at most 65,536 are"
+    ):
+        place.report("run", KnownResults(), None)
+    with pytest.raises(QatvizError, match="result of 'kind_of' can't be sent: it has 131,"):
+        place.kind_of("run")
+    assert place.data_names() and client._link is link
+
+
+def test_arguments_that_are_too_large_fail_their_call_and_not_the_connection(stage):
+    ana, _ = staged(stage)
+    client = stage.clients[0]
+    link, place = client._link, RemoteWorkplace(client)
+    name = "x" * FROM_VIEWER.header
+    with pytest.raises(QatvizError, match="arguments of 'kind_of' can't be sent to box: it has 4,194,"):
+        place.kind_of(name)
+    with pytest.raises(QatvizError, match="at most 4,194,304 are accepted"):
+        ana.send(c.ApplyPreset(name))
+    assert not ana.has_unanswered and place.data_names() and client._link is link
+
+
+def test_reports_that_are_too_large_are_dropped_and_counted(stage, monkeypatch):
+    ana, run = staged(stage)
+    wait_until(lambda: ana.connection.viewers == ())
+    monkeypatch.setattr("qatviz.remote.hosted_run.FROM_SERVER", Limits(1 << 12, 1 << 12, 1 << 12))
+    run.take_snapshot()
+    run.put(events.RecordFailed(run.step, "full"))
+    link, seen = stage.clients[0]._link, []
+    wait_until(lambda: seen.extend(ana.drain()) or any(isinstance(item, events.RecordFailed) for item in seen))
+    assert ana.dropped == 1 and stage.clients[0]._link is link
+
+
+def test_many_events_are_sent_in_several_frames(stage, monkeypatch):
+    monkeypatch.setattr("qatviz.remote.hosted_run._MOST_EVENTS", 2)
+    ana, run = staged(stage)
+    for number in range(5):
+        run.put(events.RecordFailed(run.step, str(number)))
+    hosted, seen = stage.server.run(ana.hosted_id), []
+    wait_until(lambda: seen.extend(ana.drain()) or len(seen) == 5)
+    subscription = Subscription(hosted, "again", Viewer("v", "bob"), None, Tail())
+    for number, logged in enumerate(hosted._log, 1):
+        subscription.channel.put_event(_Numbered(number, logged.event))
+    frames = []
+    while not frames or frames[-1]["t"] == EVENTS:
+        frames.append(read_frame(io.BytesIO(subscription.next_frame()).read, FROM_SERVER)[0][0])
+    assert [(frame["first"], len(frame["events"])) for frame in frames[:-1]] == [(1, 2), (3, 2), (5, 1)]
 
 
 def greeted(server, token):
@@ -276,8 +340,6 @@ class Exporting:
         self.then, self.folders = then, []
 
     def export(self, request, progress):
-        import os
-
         self.folders.append(os.path.dirname(request.out))
         with open(request.out, "wb") as file:
             file.write(b"abc")
@@ -290,8 +352,6 @@ def request_form(out):
 
 
 def test_files_of_failed_exports_are_deleted(tmp_path):
-    import os
-
     def fail():
         raise ExportError("refused")
 

@@ -45,7 +45,7 @@ class RunWindow(QtWidgets.QMainWindow):
     panels : dict of str to Panel
     """
 
-    #: Emitted with the address of a machine to connect, how qatviz is called there, and the token of its server.
+    #: Emitted with the address of a machine to connect, the command that runs qatviz there, and its server's token.
     connection_wanted: QtCore.pyqtSignal
 
     theme: Theme

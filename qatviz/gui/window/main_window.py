@@ -92,7 +92,7 @@ class MainWindow(RunWindow):
 
     #: Emitted with a Prepared run to show in a new window.
     window_wanted = QtCore.pyqtSignal(object)
-    #: Emitted with the address of a machine to connect, how qatviz is called there, and the token of its server.
+    #: Emitted with the address of a machine to connect, the command that runs qatviz there, and its server's token.
     connection_wanted = QtCore.pyqtSignal(str, str, str)
     #: Emitted when the window has closed.
     closed = QtCore.pyqtSignal()
