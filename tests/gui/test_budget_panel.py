@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore, QtTest, QtWidgets
 from recorded_samples import record_run
-from staging import StagedRun
+from staging import StagedRun, sensitivity
 
 from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
-from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
 from qatviz.app.launching import AppLauncher
 from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.model.ghost import ghost_of
@@ -25,12 +24,6 @@ from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Evaluate, EvaluateSettings, RestoreCheckpoint, WatchSensitivity
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.trials import ForkEvaluation, SettingsEvaluated
-
-
-def sensitivity(run, step=3):
-    names = tuple(tensor.name for tensor in run.plan.tensors)
-    scores = np.random.RandomState(0).uniform(1, 4, (len(names), 1)) * 4.0 ** -np.array(WIDTHS)
-    return Sensitivity(names, WIDTHS, scores, scores[:, -1].copy(), step, 100)
 
 
 @pytest.fixture
