@@ -167,7 +167,7 @@ def test_the_end_of_the_runs_is_told_with_reasons(window, launcher, tmp_path):
     launcher.sweep_reported.emit(out, Report(RUNS[1], FAILED, 2, 2, "the loss is not finite (exit code 1)"))
     launcher.sweep_ended.emit(out, "")
     assert states(dialog) == ["finished", "failed: the loss is not finite (exit code 1)"]
-    assert "1 run failed" in dialog.banner.text.text() and dialog.bar.value() == 2
+    assert "1 run failed" in dialog.banner.text.text() and dialog.bar.text() == "2 of 2 runs"
     assert dialog.go.isEnabled() and dialog.place.text() != out, "the next trial has a folder of its own"
     dialog.show_list.click()
     (runs,) = window.findChildren(RunsDialog)
@@ -182,6 +182,8 @@ def test_messages_of_runs_are_not_shown_as_markup(window, launcher, tmp_path):
     message = "<img src='file:///etc/passwd'> is no data set"
     launcher.sweep_reported.emit(out, Report(RUNS[0], FAILED, 1, 2, message))
     state = dialog.table.item(0, 3)
+    dialog.table.apply_theme()
+    assert not dialog.table.horizontalScrollBar().isVisible(), "the last column fills the rest"
     assert state.text().endswith(message) and "&lt;img" in state.toolTip() and "<img" not in state.toolTip()
 
 

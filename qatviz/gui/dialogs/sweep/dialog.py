@@ -65,7 +65,7 @@ class SweepWindow(RecordsWindow):
         self.place.setToolTip("Folder in which the runs are recorded")
         self.table = ProgressTable(self.context.theme)
         self.empty = EmptyText(self.table.viewport())
-        self.bar = QtWidgets.QProgressBar(accessibleName="Runs done")
+        self.bar = QtWidgets.QProgressBar(accessibleName="Runs done", format="%v of %m runs")
         self.status = Label()
         self.reload.setToolTip("Read the list of checkpoints again (F5)")
         self.go = push_button("Start", "Train the runs in processes of their own (Ctrl+Enter)")

@@ -131,7 +131,7 @@ class StartForm(QtWidgets.QWidget):
         self.steps.setAccessibleName("Further steps")
         self.steps.setToolTip("Training steps of each run after the checkpoint")
         self.steps.set_value(_STEPS)
-        self.seeds = QtWidgets.QLineEdit(accessibleName="Seeds", placeholderText="0, 1, 2")
+        self.seeds = QtWidgets.QLineEdit(accessibleName="Seeds", placeholderText="seed of the run, or 0, 1, 2")
         self.seeds.setToolTip(_SEEDS_HELP)
         self.processes = QtWidgets.QSpinBox(accessibleName="Processes")
         self.processes.setRange(1, MOST_PROCESSES)

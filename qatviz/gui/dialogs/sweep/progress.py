@@ -72,5 +72,5 @@ class ProgressTable(QtWidgets.QTableWidget):
         for name, row in self._rows.items():
             self.item(row, _STATE).setForeground(self._theme.color(_ROLES.get(self.states[name], "text")))
         self.resizeColumnsToContents()
-        for column in range(self.columnCount()):
+        for column in range(_STATE):  # the last one fills the rest
             self.setColumnWidth(column, min(self.columnWidth(column) + 8, _WIDEST))
