@@ -20,6 +20,7 @@ from qatviz.gui.panels.budget.panel import POSITIONS, BudgetPanel
 from qatviz.gui.widgets.flow_layout import WrappedRows
 from qatviz.gui.widgets.scrolled import Scrolled
 from qatviz.metric import MODES
+from qatviz.presentation.scene import Text
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Evaluate, EvaluateSettings, RestoreCheckpoint, WatchSensitivity
 from qatviz.protocol.reasons import SaveKind, SaveReason
@@ -139,6 +140,7 @@ def test_evaluations_are_dots_by_cost_and_the_selected_one_is_restored(stage, co
     answer(Evaluate())
     answer(ChangeSettings((("*.weights.num_bits", 4),)))
     answer(Evaluate())
+    assert "accuracy (%)" in [shape.text for shape in panel.plot.scene().shapes if isinstance(shape, Text)]
     assert len(panel.shown) == 2 and panel.shown[1].cost == panel.shown[0].cost / 2
     assert panel.shown[0].book.of("conv1.weights").num_bits == 8
     panel.plot.grab()
