@@ -149,7 +149,7 @@ class ComparisonDialog(RecordsWindow):
         path = ask_folder(self, "Compare another run", folder)
         if not path:
             return
-        if os.path.abspath(path) in map(os.path.abspath, self.directories):
+        if os.path.abspath(path) in {os.path.abspath(each) for each in self.directories}:
             self.show_failure(f"{path} is compared already.")
             return
         self.banner.dismiss()
