@@ -76,7 +76,12 @@ def finite(value: Optional[float]) -> Optional[float]:
 
 def signed(value: float) -> str:
     """Return :func:`si` with a minus sign (U+2212) instead of a hyphen, for sentences and labels."""
-    return si(value).replace("-", "−", 1) if value < 0 else si(value)
+    return with_minus(si(value))
+
+
+def with_minus(text: str) -> str:
+    """Return the text of a number with a minus sign (U+2212) instead of a hyphen."""
+    return "−" + text[1:] if text.startswith("-") else text
 
 
 def count(number: int, one: str, many: str = "") -> str:

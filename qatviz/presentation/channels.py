@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.analysis.channels import QUANTILES, SCREENED, ChannelRanges, Screened
 from qatviz.analysis.verdict import BAD, LEVEL_SYMBOLS, WARNING
 from qatviz.measures import MEASURES
-from qatviz.number_format import count, signed
+from qatviz.number_format import count, signed, with_minus
 from qatviz.presentation.rows_layout import RowsLayout
 from qatviz.presentation.scene import MIDDLE, Fill, Metrics, Shape, Stroke, Text, rects, segments
 
@@ -141,9 +141,11 @@ class ChannelsLayout(RowsLayout):
         base, edges = _PADDING / 2 + self._metrics.ascent, self._edges
         boxes = "By layer" if self._view.per_layer else "By channel"
         room = edges[2] - edges[1] - _PADDING
+        in_full = boxes + ": minimum, quartiles, maximum"
+        heading = in_full if self._metrics.width(in_full) <= room else self._metrics.elided(boxes, room)
         shapes: List[Shape] = [
             Text(_PADDING, base, "Weights" + (" ▾" if sorted_by is None else "")),
-            Text(edges[1], base, self._metrics.elided(boxes + ": minimum, quartiles, maximum", room)),
+            Text(edges[1], base, heading),
         ]
         for index, title in enumerate(self._titles):
             text = title + (" ▾" if index == sorted_by else "")
@@ -171,7 +173,7 @@ class ChannelsLayout(RowsLayout):
         shapes: List[Shape] = [Text(_PADDING, base, name, ink)]
         for index, (key, value) in enumerate(row.measures.items()):
             center = (edges[index + 2] + edges[index + 3]) / 2
-            shapes.append(Text(center, base, MEASURES[key].cell(value), "text", MIDDLE))
+            shapes.append(Text(center, base, with_minus(MEASURES[key].cell(value)), "text", MIDDLE))
         level, left = row.verdict.level, edges[-2] + _PADDING
         role = _LEVEL_ROLES.get(level, "good")
         shapes.append(Text(left, base, LEVEL_SYMBOLS[level], role))

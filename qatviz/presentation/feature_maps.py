@@ -86,8 +86,10 @@ def maps_values(maps: FeatureMaps) -> Dict[str, List[Any]]:
 def _captions(maps: FeatureMaps, shown: int, number: int, share: float, width: float, metrics: Metrics) -> List[Shape]:
     factor = f" × {1 / share:.3g}" if 0 < share < np.inf else ""
     order = "" if number == 1 else f" · {shown} of {number:,} channels"
-    text = f"{maps.layer}: float, quantized, difference{factor}{order}"
-    return [Text(_PADDING, metrics.ascent, metrics.elided(text, width - 2 * _PADDING), "text")]
+    parts, room = f"float, quantized, difference{factor}", width - 2 * _PADDING
+    texts = (f"{maps.layer}: {parts}{order}", f"{maps.layer}: {parts}", parts)
+    text = next((text for text in texts if metrics.width(text) <= room), parts)
+    return [Text(_PADDING, metrics.ascent, metrics.elided(text, room), "text")]
 
 
 def _pictures(maps: FeatureMaps) -> List[_Map]:

@@ -6,6 +6,7 @@ run's own, the answers and events those of a real one. tests/training/test_stage
 
 import numpy as np
 
+from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
 from qatviz.correction.result import Correction
 from qatviz.errors import RunStateError
 from qatviz.low_bit_settings import START_TEACHER
@@ -400,3 +401,10 @@ class StagedRun(RunHandle):
         losses = np.full(len(self._outputs), loss / max(1, len(self._outputs)), np.float32)
         self._feed.add_steps(np.array([self.step]), np.array([[loss, rate]]), values[np.newaxis], losses[np.newaxis])
         self.put(StepRecord(self.step, self.seconds, float(loss), rate, read_only(values), read_only(losses)))
+
+
+def sensitivity(run, step=3):
+    """A sensitivity of a run's tensors: the fewer bits, the larger."""
+    names = tuple(tensor.name for tensor in run.plan.tensors)
+    scores = np.random.RandomState(0).uniform(1, 4, (len(names), 1)) * 4.0 ** -np.array(WIDTHS)
+    return Sensitivity(names, WIDTHS, scores, scores[:, -1].copy(), step, 100)

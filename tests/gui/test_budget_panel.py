@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore, QtTest, QtWidgets
 from recorded_samples import record_run
-from staging import StagedRun
+from staging import StagedRun, sensitivity
 
 from qatviz.analysis.bit_costs import CostUnit, bit_costs, quantized_weights
-from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
 from qatviz.app.launching import AppLauncher
 from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.model.ghost import ghost_of
@@ -21,16 +20,11 @@ from qatviz.gui.panels.budget.panel import POSITIONS, BudgetPanel
 from qatviz.gui.widgets.flow_layout import WrappedRows
 from qatviz.gui.widgets.scrolled import Scrolled
 from qatviz.metric import MODES
+from qatviz.presentation.scene import Text
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Evaluate, EvaluateSettings, RestoreCheckpoint, WatchSensitivity
 from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.trials import ForkEvaluation, SettingsEvaluated
-
-
-def sensitivity(run, step=3):
-    names = tuple(tensor.name for tensor in run.plan.tensors)
-    scores = np.random.RandomState(0).uniform(1, 4, (len(names), 1)) * 4.0 ** -np.array(WIDTHS)
-    return Sensitivity(names, WIDTHS, scores, scores[:, -1].copy(), step, 100)
 
 
 @pytest.fixture
@@ -146,6 +140,7 @@ def test_evaluations_are_dots_by_cost_and_the_selected_one_is_restored(stage, co
     answer(Evaluate())
     answer(ChangeSettings((("*.weights.num_bits", 4),)))
     answer(Evaluate())
+    assert "accuracy (%)" in [shape.text for shape in panel.plot.scene().shapes if isinstance(shape, Text)]
     assert len(panel.shown) == 2 and panel.shown[1].cost == panel.shown[0].cost / 2
     assert panel.shown[0].book.of("conv1.weights").num_bits == 8
     panel.plot.grab()

@@ -10,13 +10,16 @@ from window_stage import StagedLauncher, file_dialog, make_window
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.browser.dialog import RunsDialog
 from qatviz.gui.dialogs.comparison.dialog import ComparisonDialog
+from qatviz.gui.dialogs.files_there import FilesThere
 from qatviz.gui.model.launcher import RUNS
+from qatviz.gui.widgets.theme import LIGHT
 from qatviz.presentation.comparison import FIRST, SECOND, run_stroke
 from qatviz.presentation.palette import color_of
 from qatviz.presentation.scene import Group
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.session.catalogue import read_catalogue
 from qatviz.session.comparison import read_comparison
+from qatviz.session.folder_entries import Folder, FolderEntry
 
 Qt = QtCore.Qt
 
@@ -252,12 +255,78 @@ def test_a_click_on_the_dot_of_a_run_selects_it(dialog):
     assert not shows(dialog, plot, run_stroke(2).role)
 
 
-def test_another_run_is_added_and_one_that_can_not_be_read_is_not(dialog, monkeypatch, tmp_path, folder):
-    answers = [str(folder / "narrow"), str(tmp_path)]
+def test_another_run_is_added_and_one_that_can_not_be_read_is_not(dialog, monkeypatch, tmp_path):
+    record_run(tmp_path / "another")
+    answers = [str(tmp_path / "another"), str(tmp_path)]
     monkeypatch.setattr(QtWidgets.QFileDialog, "getExistingDirectory", lambda *args: answers.pop(0))
     dialog.add.click()
     assert dialog.list.count() == 4 and dialog.windowTitle().startswith("Comparison of 4 runs")
     dialog.add.click()
     assert dialog.banner.isVisible() and dialog.list.count() == 4
+    assert dialog.windowTitle().startswith("Comparison of 4 runs")
     dialog.refresh()
     assert len(dialog.launcher.compared[-1]) == 4
+
+
+def test_a_run_is_added_once(dialog, monkeypatch, folder):
+    monkeypatch.setattr(QtWidgets.QFileDialog, "getExistingDirectory", lambda *args: str(folder / "narrow") + "/")
+    dialog.add.click()
+    assert len(dialog.directories) == 3 and dialog.list.count() == 3
+    assert dialog.banner.text.text().endswith("is compared already.")
+
+
+def test_runs_that_train_are_read_again_after_one_that_can_not_be_added(context, launcher, tmp_path, show, monkeypatch):
+    record_run(tmp_path / "new", steps=3, ending=False)
+    dialog = ComparisonDialog(context, launcher, [str(tmp_path / "new")] * 2)
+    dialog.setAttribute(Qt.WA_DeleteOnClose, False)
+    show(dialog, 800, 500)
+    monkeypatch.setattr(QtWidgets.QFileDialog, "getExistingDirectory", lambda *args: str(tmp_path))
+    dialog.add.click()
+    assert dialog.banner.isVisible() and dialog.timer.isActive()
+    dialog.timer.timeout.emit()
+    assert len(launcher.compared[-1]) == 2
+    dialog._on_failed(dialog.directories, "moved away")
+    assert not dialog.timer.isActive(), "the runs themselves can't be read"
+
+
+def test_no_run_is_added_to_runs_that_are_not_read(context, tmp_path, show):
+    dialog = ComparisonDialog(context, StagedLauncher(), [str(tmp_path)] * 2)
+    dialog.setAttribute(Qt.WA_DeleteOnClose, False)
+    show(dialog, 800, 500)
+    assert not dialog.add.isEnabled()
+
+
+def test_a_run_is_added_from_the_machine_of_the_window(context, launcher, folder, show, monkeypatch):
+    monkeypatch.setattr(launcher, "place", "box")
+    monkeypatch.setattr(
+        launcher, "folder", lambda path: Folder(path, (FolderEntry("narrow", True, True),)), raising=False
+    )
+    monkeypatch.setattr(QtWidgets.QFileDialog, "getExistingDirectory", lambda *args: 1 / 0)
+    dialog = ComparisonDialog(context, launcher, paths(folder, "wide", "wide2"))
+    dialog.setAttribute(Qt.WA_DeleteOnClose, False)
+    show(dialog, 800, 500)
+
+    def choose():
+        there = dialog.findChild(FilesThere)
+        there.list.itemActivated.emit(there.list.item(0))
+
+    QtCore.QTimer.singleShot(0, choose)
+    dialog.add.click()
+    assert dialog.directories == tuple(paths(folder, "wide", "wide2", "narrow"))
+
+
+def test_the_lists_of_runs_have_the_colour_of_their_curve(dialog):
+    page = dialog.tensors
+
+    def colours(picker):
+        icons = [picker.itemIcon(index) for index in range(picker.count())]
+        return {icon.pixmap(4, 4).toImage().pixelColor(1, 1).name() for icon in icons if not icon.isNull()}
+
+    for picker, role in zip(page.pickers, (FIRST, SECOND)):
+        picker.setCurrentIndex(2)
+        assert all(not picker.itemIcon(index).isNull() for index in range(picker.count()))
+        assert colours(picker) == {dialog.context.theme.color(role).name()}
+    dialog.context.theme.name = LIGHT
+    dialog.refresh()
+    for picker, role in zip(page.pickers, (FIRST, SECOND)):
+        assert colours(picker) == {dialog.context.theme.color(role).name()}

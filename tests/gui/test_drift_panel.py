@@ -180,6 +180,7 @@ def test_a_run_that_has_ended_is_measured_once_for_each_question(context, show, 
 def test_channels_are_measured_while_the_panel_is_visible_and_shown(panel, context):
     shown, run = panel(ChannelsPanel)
     assert run.sent == [WatchChannels()] and "Measuring" in shown.table.empty.text()
+    assert not shown.table.area.verticalScrollBar().isVisible(), "there is nothing to scroll"
     context.model.process([overview(run)])
     shown.refresh()
     names = [tensor.name for tensor in run.plan.tensors if tensor.kind == "weights"]

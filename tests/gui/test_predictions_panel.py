@@ -169,6 +169,10 @@ def test_keys_move_the_cell_and_choose_it(filled):
     for key in (QtCore.Qt.Key_Down, QtCore.Qt.Key_Down, QtCore.Qt.Key_Right, QtCore.Qt.Key_Right, QtCore.Qt.Key_Left):
         QtTest.QTest.keyClick(made.matrix, key)
     assert made.matrix.cursor_cell == MatrixCell(1, 1)
+    made.matrix.names = tuple(f"<img src='file:///{name}'>" for name in made.matrix.names)
+    QtTest.QTest.keyClick(made.matrix, QtCore.Qt.Key_Down)
+    assert made.matrix.cursor_cell == MatrixCell(2, 1) and "<img" not in QtWidgets.QToolTip.text()
+    assert "&lt;img" in QtWidgets.QToolTip.text()
     QtTest.QTest.keyClick(made.matrix, QtCore.Qt.Key_Return)
     assert made.tabs.currentWidget() is made.pages[SAMPLES] and made.cell_button.isVisible()
 

@@ -83,6 +83,13 @@ def test_a_form_that_is_not_valid_is_refused(window, launcher):
     assert launcher.sweeps == []
 
 
+def test_runs_are_not_recorded_where_no_folder_is_named(window, launcher):
+    dialog = opened(window, "sweep", VaryWindow)
+    dialog.place.setText(" ")
+    dialog.go.click()
+    assert launcher.sweeps == [] and "“Folder of the runs” is empty" in dialog.banner.text.text()
+
+
 def test_a_run_without_checkpoints_says_how_to_save_one(window, launcher, monkeypatch):
     launcher.names = []
     dialog = opened(window, "sweep", VaryWindow)
@@ -111,6 +118,8 @@ def test_the_present_state_is_saved_and_chosen(window, launcher):
 
 def test_variations_are_requested_and_a_preset_is_one(window, launcher):
     dialog = opened(window, "sweep", VaryWindow)
+    offered = [dialog.builder.tensor.itemText(index) for index in range(dialog.builder.tensor.count())]
+    assert offered[0] == "all weights" and offered[-2:] == ["run settings", "preset"]
     dialog.variations.setPlainText("*.weights.num_bits=8,4\n\n")
     dialog.builder.tensor.setCurrentIndex(dialog.builder.tensor.findData("preset"))
     assert not dialog.builder.setting.isEnabled()
@@ -158,7 +167,7 @@ def test_the_end_of_the_runs_is_told_with_reasons(window, launcher, tmp_path):
     launcher.sweep_reported.emit(out, Report(RUNS[1], FAILED, 2, 2, "the loss is not finite (exit code 1)"))
     launcher.sweep_ended.emit(out, "")
     assert states(dialog) == ["finished", "failed: the loss is not finite (exit code 1)"]
-    assert "1 run failed" in dialog.banner.text.text() and dialog.bar.value() == 2
+    assert "1 run failed" in dialog.banner.text.text() and dialog.bar.text() == "2 of 2 runs"
     assert dialog.go.isEnabled() and dialog.place.text() != out, "the next trial has a folder of its own"
     dialog.show_list.click()
     (runs,) = window.findChildren(RunsDialog)
@@ -166,6 +175,16 @@ def test_the_end_of_the_runs_is_told_with_reasons(window, launcher, tmp_path):
     assert runs.search.text() == "#" + os.path.basename(out)
     runs.show_sweep("/elsewhere/bits")
     assert launcher.read[-1] == "/elsewhere/bits"
+
+
+def test_messages_of_runs_are_not_shown_as_markup(window, launcher, tmp_path):
+    dialog, out = begun(window, launcher, tmp_path)
+    message = "<img src='file:///etc/passwd'> is no data set"
+    launcher.sweep_reported.emit(out, Report(RUNS[0], FAILED, 1, 2, message))
+    state = dialog.table.item(0, 3)
+    dialog.table.apply_theme()
+    assert not dialog.table.horizontalScrollBar().isVisible(), "the last column fills the rest"
+    assert state.text().endswith(message) and "&lt;img" in state.toolTip() and "<img" not in state.toolTip()
 
 
 def test_a_sweep_is_stopped_and_continued(window, launcher, tmp_path, monkeypatch):

@@ -113,6 +113,14 @@ def test_boxes_reach_from_quartile_to_quartile():
     np.testing.assert_allclose(heights / (whiskers.bottom - whiskers.top), expected, rtol=0.2)
 
 
+@pytest.mark.parametrize("width, heading", [(900.0, "By channel: minimum, quartiles, maximum"), (500.0, "By channel")])
+def test_headings_are_not_cut_and_numbers_have_a_minus_sign(width, heading):
+    layout = ChannelsLayout(rows(), ChannelsView(), width, METRICS)
+    assert texts(layout.header_shapes(None))[1] == heading
+    assert any(text.startswith("−") for text in texts(layout.row_shapes()))
+    assert not any(text.startswith("-") for text in texts(layout.row_shapes()))
+
+
 def test_a_place_is_a_channel_or_a_row():
     found = rows()
     layout = ChannelsLayout(found, ChannelsView(by_range=True), 800.0, METRICS)
@@ -183,6 +191,13 @@ def test_maps_that_do_not_fit_are_left_out_and_counted():
     shapes = map_shapes(maps((32, 32, 64)), map_colors(DARK), 260.0, 140.0, METRICS)
     images = [shape for shape in shapes if isinstance(shape, Image)]
     assert 0 < len(images) < 3 * 64 and max(image.bottom for image in images) <= 140
+
+
+@pytest.mark.parametrize("width", [500.0, 300.0, 240.0])
+def test_the_title_of_maps_is_as_long_as_there_is_room(width):
+    title = texts(map_shapes(maps((32, 32, 64)), map_colors(DARK), width, 140.0, METRICS))[0]
+    assert "float, quantized, difference × " in title and METRICS.width(title) <= width and "…" not in title
+    assert title.endswith("of 64 channels") == (width == 500.0)
 
 
 def test_a_vector_is_drawn_as_lines():

@@ -103,3 +103,11 @@ class WrappedRows(QtWidgets.QWidget):
         height = self.layout().minimumHeightForWidth(self.width())
         if height != self.minimumHeight():
             self.setMinimumHeight(height)
+
+
+def flow_row(*widgets: QtWidgets.QWidget, spacing: int = 4) -> FlowLayout:
+    """Return a layout of these widgets."""
+    row = FlowLayout(spacing=spacing)
+    for widget in widgets:
+        row.addWidget(widget)
+    return row

@@ -4,15 +4,15 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.gui.widgets.arrow_keys import VERTICAL
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.labels import plain_tip
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.figure_caption import Caption
 from qatviz.presentation.rows_layout import PADDING, RowsLayout
 from qatviz.presentation.scene import Metrics, Shape
-
-_STEPS = {QtCore.Qt.Key_Up: -1, QtCore.Qt.Key_Down: 1}
 
 
 class TableContent:
@@ -70,7 +70,6 @@ class SceneTable(QtWidgets.QWidget):
         self.rows.caption = caption
         self.menu = FigureMenu(self.rows)
         self.area = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
-        self.area.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOn)  # the header is as wide as the rows
         self.area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
         self.area.setFocusPolicy(QtCore.Qt.NoFocus)
         self.area.setWidget(self.rows)
@@ -97,6 +96,8 @@ class SceneTable(QtWidgets.QWidget):
         """Show a content, or the text ``empty`` without one."""
         self.header.content, self.header.sorted_by = content, self.sorted_by
         self.header.setVisible(content is not None)
+        always, never = QtCore.Qt.ScrollBarAlwaysOn, QtCore.Qt.ScrollBarAlwaysOff  # the header is as wide as the rows
+        self.area.setVerticalScrollBarPolicy(always if content is not None else never)
         self.rows.show_content(content, selection)
         self.header.changed()
         self.empty.show_text("" if content is not None else empty)
@@ -191,7 +192,7 @@ class SceneRows(SceneWidget):
             at = event.pos()
             known = places.row_at(at.y()) is not None
             text = "\n".join(self.content.text(places, at.x(), at.y())) if known else ""
-            QtWidgets.QToolTip.showText(event.globalPos(), text, self)
+            QtWidgets.QToolTip.showText(event.globalPos(), plain_tip(text), self)
             return True
         return super().event(event)
 
@@ -204,7 +205,7 @@ class SceneRows(SceneWidget):
         self._select(row, bool(event.modifiers() & QtCore.Qt.ControlModifier))
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
-        step = _STEPS.get(event.key())
+        step = VERTICAL.get(event.key())
         if self.content is None or step is None or not self.content.names:
             super().keyPressEvent(event)
             return

@@ -48,13 +48,14 @@ class CorrectionBar(QtWidgets.QWidget):
         self.cancel.clicked.connect(window.named["cancel_correction"].trigger)
         self._model.changed.connect(self._on_changed)
         self._model.happened.connect(self._on_event)
-        self._show_progress()
+        self._update()
 
     def _on_changed(self, topic: str) -> None:
         if topic in (CORRECTION, RUN, STATE):
-            self._show_progress()
+            self._update()
 
-    def _show_progress(self) -> None:
+    def _update(self) -> None:
+        """Show the progress, and enable the actions."""
         found = _shown(self._model)
         if found is not None and found.fraction is not None:
             percent = int(100 * found.fraction)

@@ -8,6 +8,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import EVENTS, RUN, SNAPSHOT, RunModel
+from qatviz.gui.widgets.arrow_keys import HORIZONTAL
 from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
@@ -28,8 +29,7 @@ _PLAY, _STOP = "▶", "■"
 #: Longest usual text beside the slider.
 _WIDEST_TEXT = " step 10,000,000"
 _KEYS = {
-    QtCore.Qt.Key_Left: -1,
-    QtCore.Qt.Key_Right: 1,
+    **HORIZONTAL,
     QtCore.Qt.Key_PageDown: -_PAGE,
     QtCore.Qt.Key_PageUp: _PAGE,
 }

@@ -10,6 +10,7 @@ from qatviz.gui.dialogs.comparison.curves import CurvesPage
 from qatviz.gui.dialogs.comparison.dots import DotsPage
 from qatviz.gui.dialogs.comparison.tables import ComparisonTable
 from qatviz.gui.dialogs.comparison.tensors import TensorsPage
+from qatviz.gui.dialogs.files_there import ask_folder
 from qatviz.gui.dialogs.records_window import READING, RecordsWindow, push_button
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.folders import figures_folder, folder_of_runs
@@ -60,6 +61,7 @@ class ComparisonDialog(RecordsWindow):
         theme = self.context.theme
         self.reload.setToolTip("Read the runs again (F5); runs that train are read every few seconds")
         self.add = push_button("Add run…", "Compare another recorded run, too")
+        self.add.setEnabled(False)  # until the first ones are read
         self.save = push_button("Save as HTML…", "Save curves, tables and distributions as one HTML file")
         self.list = QtWidgets.QListWidget(accessibleName="Runs")
         self.list.setToolTip("Runs that are drawn")
@@ -99,15 +101,19 @@ class ComparisonDialog(RecordsWindow):
 
     def refresh(self) -> None:
         """Read the runs again."""
-        self.setWindowTitle(f"Comparison of {len(self.directories)} runs – qatviz")
+        self._show_title()
         if self.comparison is None:
             self.empty.show_text(READING)
         self.launcher.read_comparison(self.directories)
+
+    def _show_title(self) -> None:
+        self.setWindowTitle(f"Comparison of {len(self.directories)} runs – qatviz")
 
     def _on_read(self, directories: Sequence[str], comparison: Comparison) -> None:
         if tuple(directories) != self.directories:
             return
         self.comparison = comparison
+        self.add.setEnabled(True)
         self.empty.show_text("")
         self._fill_list(comparison)
         names = comparison.names
@@ -116,7 +122,6 @@ class ComparisonDialog(RecordsWindow):
         self.settings_table.show_settings(names, settings)
         self.no_settings.show_text("" if settings else "All runs have the same settings.")
         self.tensors.show_comparison(comparison)
-        self.tensors.apply_theme()
         self.curves.show_comparison(comparison, self.shown())
         if self._reference in self.directories:
             self.curves.compare_with(self.directories.index(self._reference))
@@ -128,20 +133,28 @@ class ComparisonDialog(RecordsWindow):
             self.timer.stop()
 
     def _on_failed(self, directories: Sequence[str], text: str) -> None:
-        if tuple(directories) == self.directories:
+        if tuple(directories) != self.directories:
+            return
+        self.empty.show_text("")
+        self.show_failure(text)
+        known = len(self.directories) if self.comparison is None else len(self.comparison.runs)
+        if known < len(self.directories):  # the others are still read again
+            self.directories = self.directories[:known]
+            self._show_title()
+        else:
             self.timer.stop()
-            self.empty.show_text("")
-            self.show_failure(text)
-            if self.comparison is not None:  # without the run that was added
-                self.directories = self.directories[: len(self.comparison.runs)]
 
     def _on_add(self) -> None:
         folder = os.path.dirname(self.directories[-1]) or folder_of_runs(self.context.settings)
-        path = QtWidgets.QFileDialog.getExistingDirectory(self, "Compare another run", folder)
-        if path:
-            self.banner.dismiss()
-            self.directories = (*self.directories, path)
-            self.refresh()
+        path = ask_folder(self, "Compare another run", folder)
+        if not path:
+            return
+        if os.path.abspath(path) in {os.path.abspath(each) for each in self.directories}:
+            self.show_failure(f"{path} is compared already.")
+            return
+        self.banner.dismiss()
+        self.directories = (*self.directories, path)
+        self.refresh()
 
     def _fill_list(self, comparison: Comparison) -> None:
         """Fill the list of runs; choices of the user stay."""

@@ -17,7 +17,7 @@ from qatviz.presentation.comparison_dots import dot_text, dots_scene, run_dot
 from qatviz.presentation.pareto import ParetoScene
 
 _NO_DOTS = "No evaluations yet"
-_FRONT = "The line joins the runs that no other one of at most their size equals or improves"
+_FRONT = "The line joins the Pareto-optimal runs: no other run of at most their size is as good"
 
 
 class RunDots(DotsPlot):

@@ -71,6 +71,7 @@ class TensorsPage(QtWidgets.QSplitter):
             last = len(comparison.runs) - 1
             picker.setCurrentIndex(min(kept if kept >= 0 else place, last))
             picker.blockSignals(False)
+        self._mark_pickers()
         self._show_rows()
 
     def _show_rows(self) -> None:
@@ -96,13 +97,18 @@ class TensorsPage(QtWidgets.QSplitter):
     def apply_theme(self) -> None:
         """Apply the theme's colours and font."""
         self.table.apply_theme()
+        self._mark_pickers()
+        self.histogram.changed()
+        self.codes.changed()
+
+    def _mark_pickers(self) -> None:
+        """Give each list of runs the colour in which its choice is drawn."""
         for picker, role in zip(self.pickers, (FIRST, SECOND)):
             mark = QtGui.QPixmap(_MARK_PX, _MARK_PX)
             mark.fill(self._theme.color(role))
-            picker.setItemIcon(picker.currentIndex(), QtGui.QIcon(mark))
+            for index in range(picker.count()):
+                picker.setItemIcon(index, QtGui.QIcon(mark))
             picker.setStyleSheet(f"QComboBox {{ border-left: 4px solid {self._theme.color(role).name()}; }}")
-        self.histogram.changed()
-        self.codes.changed()
 
     def sizeHint(self) -> QtCore.QSize:
         return QtCore.QSize(900, 500)

@@ -5,7 +5,7 @@ from typing import List, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.errors import QatvizError
+from qatviz.errors import QatvizError, SettingError
 from qatviz.gui.dialogs.records_window import RecordsWindow, push_button
 from qatviz.gui.dialogs.sweep.form import ChangeBuilder, ChangesField, StartForm
 from qatviz.gui.dialogs.sweep.progress import ProgressTable
@@ -43,7 +43,7 @@ class SweepWindow(RecordsWindow):
     #: Emitted with a folder whose runs are to be listed.
     list_wanted = QtCore.pyqtSignal(str)
 
-    #: Title of the window, prefix of its remembered layout, name of the directories of its runs, explanation.
+    #: Title of the window, key of its remembered layout, beginning of the names of its folders, explanation.
     title, name, stem, about = "Sweep", "sweep", "sweep", ""
 
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
@@ -51,7 +51,7 @@ class SweepWindow(RecordsWindow):
         self.setWindowTitle(f"{self.title} – qatviz")
         self.directory = ""  # of the shown run
         self.out = ""  # of the sweep
-        self._is_going, self._is_trial = False, False
+        self._is_training, self._is_trial = False, False
         self._setup_ui()
         self._layout()
         self._connect()
@@ -65,7 +65,7 @@ class SweepWindow(RecordsWindow):
         self.place.setToolTip("Folder in which the runs are recorded")
         self.table = ProgressTable(self.context.theme)
         self.empty = EmptyText(self.table.viewport())
-        self.bar = QtWidgets.QProgressBar(accessibleName="Runs done")
+        self.bar = QtWidgets.QProgressBar(accessibleName="Runs done", format="%v of %m runs")
         self.status = Label()
         self.reload.setToolTip("Read the list of checkpoints again (F5)")
         self.go = push_button("Start", "Train the runs in processes of their own (Ctrl+Enter)")
@@ -129,7 +129,7 @@ class SweepWindow(RecordsWindow):
         """Offer the checkpoints of the run in ``directory``, and suggest a new folder."""
         self.directory = directory
         self.refresh()
-        if not self._is_going:
+        if not self._is_training:
             self._suggest()
 
     def refresh(self) -> None:
@@ -171,9 +171,11 @@ class SweepWindow(RecordsWindow):
         """Train the runs that the form asks for."""
         if not self.go.isEnabled():
             return
-        out = os.path.abspath(os.path.expanduser(self.place.text().strip() or "."))
+        place = self.place.text().strip()
         try:
-            request = self.requested(out)
+            if not place:
+                raise SettingError("“Folder of the runs” is empty: expected the path of a new folder")
+            request = self.requested(os.path.abspath(os.path.expanduser(place)))
         except QatvizError as error:
             self.show_failure(str(error))
         else:
@@ -181,7 +183,7 @@ class SweepWindow(RecordsWindow):
 
     def _begin(self, request: SweepRequest) -> None:
         self.banner.dismiss()
-        self.out, self._is_going = request.out, True
+        self.out, self._is_training = request.out, True
         self.table.show_runs([])
         self.bar.setValue(0)
         self.status.setText("Preparing the runs…")
@@ -211,13 +213,13 @@ class SweepWindow(RecordsWindow):
         self.table.show_report(report)
         self.bar.setValue(report.done)
         self._update()
-        if self._is_trial and len(before) == 1 and len(self.table.names_in(*_RECORDED)) == 2 and self._is_going:
+        if self._is_trial and len(before) == 1 and len(self.table.names_in(*_RECORDED)) == 2 and self._is_training:
             self._on_compare()  # the difference is drawn live
 
     def _on_ended(self, directory: str, problem: str) -> None:
         if directory != self.out:
             return
-        self._is_going = False
+        self._is_training = False
         failed, runs = len(self.table.names_in(FAILED)), len(self.table.states)
         done = len(self.table.names_in(FINISHED, SKIPPED))
         if problem:
@@ -235,14 +237,14 @@ class SweepWindow(RecordsWindow):
 
     def _update(self) -> None:
         recorded = self.table.names_in(*_RECORDED)
-        self._form.setEnabled(not self._is_going)
-        self.go.setEnabled(not self._is_going and self.start.checkpoint.count() > 0)
+        self._form.setEnabled(not self._is_training)
+        self.go.setEnabled(not self._is_training and self.start.checkpoint.count() > 0)
         self.start.save.setEnabled(self.context.model.state in ACTIVE_STATES)
-        self.stop.setEnabled(self._is_going)
+        self.stop.setEnabled(self._is_training)
         self.bar.setVisible(bool(self.table.states))
         self.compare.setEnabled(len(recorded) > 1)
         self.show_list.setEnabled(bool(recorded))
-        self.empty.show_text("" if self.table.states or self._is_going else _NO_RUNS)
+        self.empty.show_text("" if self.table.states or self._is_training else _NO_RUNS)
 
     def _on_compare(self) -> None:
         """Ask for a comparison of the runs that have records."""
@@ -251,7 +253,7 @@ class SweepWindow(RecordsWindow):
 
     def leave(self) -> None:
         """Stop the runs that train, and close the window."""
-        if self._is_going:
+        if self._is_training:
             self.launcher.stop_sweep(self.out)
         self.close()
 
@@ -323,7 +325,7 @@ class ForkBothWindow(SweepWindow):
     def _show_pending(self) -> None:
         """Offer pending changes as side B, unless there are other ones."""
         book, pending = self.context.model.book, self.context.edits.pending_book()
-        if book is not None and pending is not None and not self._is_going:
+        if book is not None and pending is not None and not self._is_training:
             changes = [f"{change.setting}={setting_text(change.new)}" for change in book.differences(pending)]
             self.sides[1].setPlainText("\n".join(changes))
 

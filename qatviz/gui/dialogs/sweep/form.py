@@ -55,13 +55,15 @@ class ChangeBuilder(QtWidgets.QWidget):
     targets : sequence of (str, ChangesField)
         Texts of the buttons, and the fields to which they add.
     form : str
-        Form of the values.
+        Example of values, shown in the empty field.
+    has_presets : bool
+        True to offer presets, which set all tensors.
     """
 
     def __init__(self, targets: Sequence[Tuple[str, ChangesField]], form: str, has_presets: bool = False):
         super().__init__()
         self._has_presets = has_presets
-        self.tensor = ComboBox(accessibleName="Tensors")
+        self.tensor = ComboBox(accessibleName="Tensors or run settings")
         self.setting = ComboBox(accessibleName="Setting")
         self.values = QtWidgets.QLineEdit(accessibleName="Values", placeholderText=form)
         self.values.setMaximumWidth(self.fontMetrics().averageCharWidth() * 18)
@@ -84,9 +86,9 @@ class ChangeBuilder(QtWidgets.QWidget):
             self.tensor.addItem(f"all {kind}", f"*.{kind}")
         for tensor in () if book is None else book.plan.tensors:
             self.tensor.addItem(tensor.name, tensor.name)
-        self.tensor.addItem("the run", RUN)
+        self.tensor.addItem("run settings", RUN)
         if self._has_presets:
-            self.tensor.addItem("preset of all", PRESET)
+            self.tensor.addItem("preset", PRESET)
         self.tensor.blockSignals(False)
         self._fill_settings()
 
@@ -129,7 +131,7 @@ class StartForm(QtWidgets.QWidget):
         self.steps.setAccessibleName("Further steps")
         self.steps.setToolTip("Training steps of each run after the checkpoint")
         self.steps.set_value(_STEPS)
-        self.seeds = QtWidgets.QLineEdit(accessibleName="Seeds", placeholderText="0, 1, 2")
+        self.seeds = QtWidgets.QLineEdit(accessibleName="Seeds", placeholderText="seed of the run, or 0, 1, 2")
         self.seeds.setToolTip(_SEEDS_HELP)
         self.processes = QtWidgets.QSpinBox(accessibleName="Processes")
         self.processes.setRange(1, MOST_PROCESSES)

@@ -4,11 +4,13 @@ from typing import Dict, List, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.gui.widgets.labels import plain_tip
 from qatviz.gui.widgets.tables import set_up_table, style_table
 from qatviz.gui.widgets.theme import Theme
 from qatviz.session.sweep_request import FAILED, FINISHED, SKIPPED, Report, SweepRun
 
 _HEADS = ("Run", "Settings", "Steps", "State")
+_STEPS, _STATE = _HEADS.index("Steps"), _HEADS.index("State")
 _WAITING = "waiting"
 _ROLES = {FAILED: "bad", FINISHED: "good", SKIPPED: "good"}
 #: Words of a state that differ from those of the report.
@@ -40,9 +42,9 @@ class ProgressTable(QtWidgets.QTableWidget):
             settings = " ".join(word for word in run.arguments if word != _SET) or "those of the checkpoint"
             for column, text in enumerate((run.name, settings, "", _WAITING)):
                 item = QtWidgets.QTableWidgetItem(text)
-                if column == 2:
+                if column == _STEPS:
                     item.setTextAlignment(int(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter))
-                item.setToolTip(text)
+                item.setToolTip(plain_tip(text))
                 self.setItem(row, column, item)
         self.apply_theme()
 
@@ -52,13 +54,13 @@ class ProgressTable(QtWidgets.QTableWidget):
         if row is None:
             return
         self.states[report.run.name] = report.event
-        state = self.item(row, 3)
+        state = self.item(row, _STATE)
         text = _STATES.get(report.event, report.event)
         state.setText(f"{text}: {report.message}" if report.message else text)
-        state.setToolTip(state.text())
+        state.setToolTip(plain_tip(state.text()))
         state.setForeground(self._theme.color(_ROLES.get(report.event, "text")))
         if report.step:
-            self.item(row, 2).setText(f"{report.step:,}")
+            self.item(row, _STEPS).setText(f"{report.step:,}")
 
     def names_in(self, *states: str) -> List[str]:
         """Return the names of the runs in these states, in the order of the table."""
@@ -68,7 +70,7 @@ class ProgressTable(QtWidgets.QTableWidget):
         """Apply the theme's colours and font."""
         style_table(self, self._theme)
         for name, row in self._rows.items():
-            self.item(row, 3).setForeground(self._theme.color(_ROLES.get(self.states[name], "text")))
+            self.item(row, _STATE).setForeground(self._theme.color(_ROLES.get(self.states[name], "text")))
         self.resizeColumnsToContents()
-        for column in range(self.columnCount()):
+        for column in range(_STATE):  # the last one fills the rest
             self.setColumnWidth(column, min(self.columnWidth(column) + 8, _WIDEST))

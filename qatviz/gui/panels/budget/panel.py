@@ -19,8 +19,8 @@ from qatviz.gui.panels.budget.forks import ForkReading
 from qatviz.gui.panels.budget.plot import ParetoPlot
 from qatviz.gui.panels.budget.trials import Trials
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.flow_layout import FlowLayout, WrappedRows
-from qatviz.gui.widgets.labels import Label
+from qatviz.gui.widgets.flow_layout import FlowLayout, WrappedRows, flow_row
+from qatviz.gui.widgets.labels import Label, plain_tip
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.gui.widgets.scrolled import Scrolled
 from qatviz.gui.widgets.work_row import WorkRow
@@ -98,6 +98,14 @@ class BudgetPanel(Panel):
         self.shown: List[Evaluation] = []
         self.selection = -1
         self.empty = EmptyText(self)
+        self.trials, self.forks = Trials(self.model, self), ForkReading(self)
+        self._create_rules()
+        self._create_choice()
+        self._create_measurements()
+        self._create_picture()
+
+    def _create_rules(self) -> None:
+        """Create the controls of unit, bits and constraints."""
         self.unit_box = QtWidgets.QComboBox()
         for number, unit in enumerate(CostUnit):
             self.unit_box.addItem(UNIT_LABELS[unit], unit.value)
@@ -109,19 +117,27 @@ class BudgetPanel(Panel):
         self.bits = QtWidgets.QWidget()
         for width, button in self.width_buttons.items():
             button.setChecked(True)
-            button.setToolTip(f"Choose among {width} bits, too")
+            button.setToolTip(f"Allow {width} bits")
         self.constraints = ConstraintsButton(WIDTHS)
+
+    def _create_choice(self) -> None:
+        """Create slider and table of the chosen bits."""
         self.slider = QtWidgets.QSlider(QtCore.Qt.Horizontal, maximum=POSITIONS)
         self.slider.setAccessibleName("Budget")
         self.slider.setToolTip(
             "Largest cost: the bits of the least predicted loss within it become pending, as a ghost on every tile"
         )
         self.amount, self.effect, self.message = Label(), Label(wordWrap=True), Label(wordWrap=True)
-        self.apply_button = QtWidgets.QPushButton(
-            "Apply", toolTip="Apply the chosen bits as one change; undo reverts it"
-        )
+        self.apply_button = QtWidgets.QPushButton("Apply")
         self.discard_button = QtWidgets.QPushButton("Discard", toolTip="Discard the chosen bits")
-        self.trials, self.forks = Trials(self.model, self), ForkReading(self)
+        self.table = QtWidgets.QTreeWidget()
+        self.table.setHeaderLabels(list(HEADS))
+        self.table.setRootIsDecorated(False)
+        self.table.setUniformRowHeights(True)
+        self.table.setAccessibleName("Bits and reasons by tensor")
+
+    def _create_measurements(self) -> None:
+        """Create the controls of measurements and of the search."""
         self.measure_button = QtWidgets.QPushButton("Measure", toolTip=_MEASURE_TIP)
         self.loss_label = Label()
         self.loss_box = QtWidgets.QComboBox(toolTip=_FIND_TIP)
@@ -132,11 +148,9 @@ class BudgetPanel(Panel):
         self.find_button = QtWidgets.QPushButton("Find bits", toolTip=_FIND_TIP)
         self.work = WorkRow()
         self.trial_text = Label(wordWrap=True)
-        self.table = QtWidgets.QTreeWidget()
-        self.table.setHeaderLabels(list(HEADS))
-        self.table.setRootIsDecorated(False)
-        self.table.setUniformRowHeights(True)
-        self.table.setAccessibleName("Bits and reasons by tensor")
+
+    def _create_picture(self) -> None:
+        """Create the picture of all evaluations, and what can be done with the selected one."""
         self.plot = ParetoPlot(self.theme)
         self.details = Label(wordWrap=True)
         self.restore_button = QtWidgets.QPushButton("Restore")
@@ -146,51 +160,9 @@ class BudgetPanel(Panel):
 
     def _layout(self) -> None:
         self._content = QtWidgets.QWidget()
-        bits = QtWidgets.QHBoxLayout(self.bits)  # one widget, so that a row has all of them or none
-        bits.setContentsMargins(0, 0, 0, 0)
-        bits.setSpacing(2)
-        for button in self.width_buttons.values():
-            bits.addWidget(button)
-        bar = FlowLayout(spacing=4)
-        for widget in (self.unit_box, self.bits, self.constraints):
-            bar.addWidget(widget)
-        budget = QtWidgets.QHBoxLayout()
-        budget.addWidget(self.slider, 1)
-        budget.addWidget(self.amount)
-        buttons = FlowLayout(spacing=4)
-        for widget in (self.apply_button, self.discard_button, self.measure_button, self.work):
-            buttons.addWidget(widget)
-        find = QtWidgets.QWidget()
-        by_loss = QtWidgets.QHBoxLayout(find)
-        by_loss.setContentsMargins(0, 0, 0, 0)
-        by_loss.setSpacing(4)
-        by_loss.addWidget(self.loss_box)
-        by_loss.addWidget(self.find_button)
-        by_metric = FlowLayout(spacing=4)
-        by_metric.addWidget(self.loss_label)
-        by_metric.addWidget(find)
-        upper = WrappedRows()
-        rows = QtWidgets.QVBoxLayout(upper)
-        rows.setContentsMargins(6, 4, 6, 4)
-        rows.addLayout(bar)
-        rows.addLayout(budget)
-        rows.addWidget(self.effect)
-        rows.addLayout(buttons)
-        rows.addLayout(by_metric)
-        rows.addWidget(self.trial_text)
-        rows.addWidget(self.table, 1)
-        below = WrappedRows()
-        picture = QtWidgets.QVBoxLayout(below)
-        picture.setContentsMargins(6, 4, 6, 4)
-        picture.addWidget(self.plot, 1)
-        picture.addWidget(self.details)
-        selected = FlowLayout(spacing=4)
-        selected.addWidget(self.restore_button)
-        selected.addWidget(self.use_button)
-        picture.addLayout(selected)
         self._parts = QtWidgets.QSplitter(QtCore.Qt.Horizontal)
         self._parts.setChildrenCollapsible(False)
-        for part in (upper, below):
+        for part in (self._choice_part(), self._picture_part()):
             place = Scrolled(part)
             place.limit_minimum(QtCore.QSize(_PART_PX, 1))  # each part scrolls, not the panel
             self._parts.addWidget(place)
@@ -202,6 +174,50 @@ class BudgetPanel(Panel):
         whole = QtWidgets.QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self._content)
+
+    def _choice_part(self) -> WrappedRows:
+        """Return the half with budget and bits."""
+        part = WrappedRows()
+        rows = QtWidgets.QVBoxLayout(part)
+        rows.setContentsMargins(6, 4, 6, 4)
+        rows.addLayout(self._rules_row())
+        budget = QtWidgets.QHBoxLayout()
+        budget.addWidget(self.slider, 1)
+        budget.addWidget(self.amount)
+        rows.addLayout(budget)
+        rows.addWidget(self.effect)
+        rows.addLayout(flow_row(self.apply_button, self.discard_button, self.measure_button, self.work))
+        rows.addLayout(self._search_row())
+        rows.addWidget(self.trial_text)
+        rows.addWidget(self.table, 1)
+        return part
+
+    def _rules_row(self) -> FlowLayout:
+        bits = QtWidgets.QHBoxLayout(self.bits)  # one widget, so that a row has all of them or none
+        bits.setContentsMargins(0, 0, 0, 0)
+        bits.setSpacing(2)
+        for button in self.width_buttons.values():
+            bits.addWidget(button)
+        return flow_row(self.unit_box, self.bits, self.constraints)
+
+    def _search_row(self) -> FlowLayout:
+        find = QtWidgets.QWidget()
+        by_loss = QtWidgets.QHBoxLayout(find)
+        by_loss.setContentsMargins(0, 0, 0, 0)
+        by_loss.setSpacing(4)
+        by_loss.addWidget(self.loss_box)
+        by_loss.addWidget(self.find_button)
+        return flow_row(self.loss_label, find)
+
+    def _picture_part(self) -> WrappedRows:
+        """Return the half with the picture."""
+        part = WrappedRows()
+        picture = QtWidgets.QVBoxLayout(part)
+        picture.setContentsMargins(6, 4, 6, 4)
+        picture.addWidget(self.plot, 1)
+        picture.addWidget(self.details)
+        picture.addLayout(flow_row(self.restore_button, self.use_button))
+        return part
 
     def _connect(self) -> None:
         self.unit_box.currentIndexChanged.connect(self._on_rules)
@@ -239,7 +255,7 @@ class BudgetPanel(Panel):
         self.forks.begin()
         present = self._variable_selection()
         self.constraints.show_selected({name: self.model.settings_of(name).num_bits for name in present})
-        self._pose()
+        self._update_problem()
         self._show_choice()
         self._show_trials()
         self._show_evaluations()
@@ -261,7 +277,7 @@ class BudgetPanel(Panel):
         variable = variable_tensors(self.unit, book) if book is not None else ()
         return [name for name in self.model.selected if name in variable]
 
-    def _pose(self) -> None:
+    def _update_problem(self) -> None:
         """Make the problem for the present settings, sensitivities and constraints, unless nothing has changed."""
         book, network, sensitivity = self.model.book, self.model.network, self.model.sensitivity
         widths = tuple(width for width, button in self.width_buttons.items() if button.isChecked())
@@ -321,9 +337,9 @@ class BudgetPanel(Panel):
         self.apply_button.setEnabled(is_pending and not self.edits.are_previews)
         self.discard_button.setEnabled(self.chosen is not None)
         self.apply_button.setToolTip(
-            "Apply the chosen bits as one change; undo reverts it"
-            if not self.edits.are_previews
-            else "The run has ended: the chosen bits are previewed, and evaluated with Ctrl+E"
+            "The run has ended: the chosen bits are previewed, and evaluated with Ctrl+E"
+            if self.edits.are_previews
+            else "Apply the chosen bits as one change; undo reverts it"
         )
         if problem is None:
             self.amount.setText("")
@@ -336,6 +352,9 @@ class BudgetPanel(Panel):
             self._set_slider(present.cost)
         self.amount.setText(cost_text(self.unit, self._budget() if self.chosen is not None else present.cost))
         self.effect.setText(effect_text(self.unit, present, shown))
+        self._fill_table(problem, present, shown)
+
+    def _fill_table(self, problem: BitAllocationProblem, present: Allocation, shown: Allocation) -> None:
         rows = [
             [choice.tensor, change_of_bits(choice), effect_on_tensor(choice, self.unit)]
             for choice in choices_of(problem, present.widths, shown)
@@ -344,7 +363,7 @@ class BudgetPanel(Panel):
             item = self.table.topLevelItem(number) or QtWidgets.QTreeWidgetItem(self.table)
             for column, text in enumerate(row):
                 item.setText(column, text)
-                item.setToolTip(column, row[-1])
+                item.setToolTip(column, plain_tip(row[-1]))
         while self.table.topLevelItemCount() > len(rows):
             self.table.takeTopLevelItem(len(rows))
         for column in range(len(HEADS) - 1):
@@ -361,7 +380,7 @@ class BudgetPanel(Panel):
         self.restore_button.setEnabled(checkpoint is not None and not self.edits.are_previews)
         self.use_button.setEnabled(found is not None)
         self.restore_button.setToolTip(
-            f"Set the run, weights included, to the checkpoint {checkpoint}"
+            plain_tip(f"Set the run, weights included, to the checkpoint {checkpoint}")
             if checkpoint is not None
             else f"There is no checkpoint of the selected state; with “{_KEEP_BEST}”, the run saves one of the best"
         )
@@ -379,13 +398,13 @@ class BudgetPanel(Panel):
 
     def _on_rules(self) -> None:
         if self.model.book is not None:
-            self._pose()
+            self._update_problem()
             if self.chosen is not None:
                 self._choose()
         self.mark_due()
 
     def _on_slider(self) -> None:
-        self._pose()
+        self._update_problem()
         if self.problem is not None:
             self._choose()
 

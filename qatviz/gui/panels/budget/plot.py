@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.analysis.bit_costs import CostUnit
 from qatviz.analysis.budget import Allocation
 from qatviz.gui.panels.budget.evaluations import Evaluation
+from qatviz.gui.widgets.arrow_keys import HORIZONTAL
 from qatviz.gui.widgets.dots_plot import DotsPlot
 from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import METRICS
@@ -47,12 +48,13 @@ class ParetoPlot(DotsPlot):
         event = self.evaluations[-1].event if self.evaluations else None
         metric = METRICS[event.metric if event is not None else "accuracy"]
         title = metric_title(metric.name, event.output if event is not None else "")
+        unit = f" ({metric.axis.unit})" if metric.axis.unit else ""
         dots = [evaluation.dot for evaluation in self.evaluations]
         return pareto_scene(
             (self.width(), self.height()),
             self.metrics,
             self.unit,
-            title,
+            title + unit,
             metric.axis,
             dots,
             measured_front(dots, metric.higher_is_better),
@@ -65,7 +67,7 @@ class ParetoPlot(DotsPlot):
         return self.evaluations[index].text(self.unit)
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
-        step = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1}.get(event.key())
+        step = HORIZONTAL.get(event.key())
         if step is None or event.modifiers() & ~QtCore.Qt.KeypadModifier or not self.evaluations:
             super().keyPressEvent(event)
         elif self.selection < 0:

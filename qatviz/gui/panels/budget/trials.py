@@ -41,6 +41,7 @@ class Trials(QtCore.QObject):
         super().__init__(parent)
         self._model = model
         self.is_busy, self.text = False, ""
+        self._is_in_window = False  # the window does the evaluation in progress
         self._measured = 0.0  # fraction done of the evaluation in progress
         self._search: Optional[CheapestSearch] = None
         model.changed.connect(self._on_topic)
@@ -77,7 +78,7 @@ class Trials(QtCore.QObject):
         """Drop what is in progress; a run that trains completes its evaluation."""
         if self.is_busy:
             self.is_busy, self._search = False, None
-            if self._model.ended:
+            if self._is_in_window:
                 self.cancelled.emit()
         self.text = text
         self.changed.emit()
@@ -105,8 +106,9 @@ class Trials(QtCore.QObject):
         own = self._model.book
         assert own is not None, "there is a run"
         self.is_busy, self.text, self._number, self._measured = True, text, len(self._model.trials), 0.0
+        self._is_in_window = self._model.ended
         self.changed.emit()
-        if self._model.ended:
+        if self._is_in_window:
             self.wanted.emit(book)
             return
         try:
@@ -116,8 +118,7 @@ class Trials(QtCore.QObject):
 
     def _on_topic(self, topic: str) -> None:
         if topic == RUN:
-            self.is_busy, self._search, self.text = False, None, ""
-            self.changed.emit()
+            self.cancel()
         elif topic == TRIALS and self.is_busy and len(self._model.trials) > self._number:
             self._take()
         elif topic == STATE and self.is_busy and self._model.failure is not None:

@@ -9,7 +9,7 @@ from qatviz.errors import QatvizError
 from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
 from qatviz.gui.model.watching import CHANNELS
-from qatviz.gui.widgets.flow_layout import FlowLayout
+from qatviz.gui.widgets.flow_layout import flow_row
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.gui.widgets.scene_table import SceneRows, SceneTable, TableContent
@@ -58,9 +58,7 @@ class ChannelsPanel(Panel):
         self.progress = WorkRow()
 
     def _layout(self) -> None:
-        bar = FlowLayout(spacing=6)
-        for widget in (self.boxes, self.order, self.scale, self.equalize, self.progress):
-            bar.addWidget(widget)
+        bar = flow_row(self.boxes, self.order, self.scale, self.equalize, self.progress, spacing=6)
         head = QtWidgets.QVBoxLayout()
         head.setContentsMargins(6, 4, 6, 4)
         head.setSpacing(3)

@@ -10,7 +10,7 @@ from qatviz.gui.model.run_model import CHIP, RUN, SELECTION
 from qatviz.gui.panels.chip.timeline import TimelineView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
-from qatviz.gui.widgets.flow_layout import FlowLayout
+from qatviz.gui.widgets.flow_layout import flow_row
 from qatviz.gui.widgets.labels import Label, RichLabel, plain_tip
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.presentation.chip_texts import error_text, facts, layer_text, source_lines, sources_text
@@ -60,9 +60,7 @@ class ChipPanel(Panel):
 
     def _layout(self) -> None:
         self._content = QtWidgets.QWidget()
-        bar = FlowLayout(spacing=6)
-        for widget in (self.target_box, self.clock_box, *self.facts.values()):
-            bar.addWidget(widget)
+        bar = flow_row(self.target_box, self.clock_box, *self.facts.values(), spacing=6)
         rows = QtWidgets.QVBoxLayout(self._content)
         rows.setContentsMargins(6, 4, 6, 4)
         rows.addLayout(bar)

@@ -5,15 +5,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.chip.estimate import ChipEstimate
+from qatviz.gui.widgets.arrow_keys import HORIZONTAL
 from qatviz.gui.widgets.labels import plain_tip
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.buffer_timeline import BufferTimeline
 from qatviz.presentation.figure_caption import Caption
 from qatviz.presentation.scene import Shape
-
-#: Moves of the operation under the keyboard, by key.
-_MOVES = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1}
 
 
 class TimelineView(SceneWidget):
@@ -76,7 +74,7 @@ class TimelineView(SceneWidget):
             super().mousePressEvent(event)
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
-        move = _MOVES.get(event.key())
+        move = HORIZONTAL.get(event.key())
         if move is None or self.shown is None:
             super().keyPressEvent(event)
             return

@@ -9,7 +9,7 @@ from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.run_model import EXAMPLE, RUN, SELECTION, STATE
 from qatviz.gui.model.watching import DRIFT
 from qatviz.gui.panels.drift.maps import FeatureMapsView
-from qatviz.gui.widgets.flow_layout import FlowLayout
+from qatviz.gui.widgets.flow_layout import flow_row
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.gui.widgets.scene_table import SceneRows, SceneTable, TableContent
@@ -32,8 +32,8 @@ _ABOUT = (
     "the inputs of the network in float. Its inherited error is that of its inputs in the quantized network, as it "
     f"passes through the layer in float. {MEASURES['divergence'].help}"
 )
-_ALL_TIP = "Held-out examples on which the errors are measured: the first ones, all, or one"
-_EXAMPLE_TIP = "Held-out example of the feature maps, counting from 0; of the errors, too, if they are those of one"
+_EXAMPLES_TIP = "Held-out examples on which the errors are measured: the first ones, all, or one"
+_EXAMPLE_TIP = "Index of the held-out example whose feature maps are shown, from 0; with “One example”, its errors, too"
 _SORT_TIP = "Sort by this column, the largest error first; by layer: in the order of computation"
 #: Width above which the maps are beside the table, px.
 _BESIDE_PX = 500
@@ -54,7 +54,7 @@ class DriftPanel(Panel):
     keys = (PanelKeys(("Up", "Down"), "select another row"),)
 
     def _setup_ui(self) -> None:
-        self.examples = QtWidgets.QComboBox(toolTip=_ALL_TIP, accessibleName="Examples of the errors")
+        self.examples = QtWidgets.QComboBox(toolTip=_EXAMPLES_TIP, accessibleName="Examples of the errors")
         self.examples.addItems([text for text, _ in _EXAMPLES])
         self.example = QtWidgets.QSpinBox(maximum=_LARGEST_EXAMPLE, toolTip=_EXAMPLE_TIP, prefix="example ")
         self.example.setAccessibleName("Held-out example")
@@ -68,14 +68,10 @@ class DriftPanel(Panel):
         self.progress = WorkRow()
 
     def _layout(self) -> None:
-        bar = FlowLayout(spacing=6)
-        bar.addWidget(self.examples)
-        bar.addWidget(self.example)
-        bar.addWidget(self.progress)
         head = QtWidgets.QVBoxLayout()
         head.setContentsMargins(6, 4, 6, 4)
         head.setSpacing(3)
-        head.addLayout(bar)
+        head.addLayout(flow_row(self.examples, self.example, self.progress, spacing=6))
         head.addWidget(self.note)
         self.splitter.setChildrenCollapsible(False)
         self.splitter.addWidget(self.table)

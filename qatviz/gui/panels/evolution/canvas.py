@@ -6,6 +6,7 @@ import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.evolution.time_axis import left_margin, ruler_height
+from qatviz.gui.widgets.arrow_keys import HORIZONTAL
 from qatviz.gui.widgets.labels import plain_tip
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
@@ -227,7 +228,7 @@ class Canvas(SceneWidget):
             self.whole_run_requested.emit()
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
-        direction = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1}.get(event.key())
+        direction = HORIZONTAL.get(event.key())
         if direction is None:
             super().keyPressEvent(event)
             return

@@ -6,6 +6,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.evolution.marked_line import MarkedLine
 from qatviz.gui.panels.evolution.time_axis import left_margin
+from qatviz.gui.widgets.arrow_keys import HORIZONTAL
 from qatviz.gui.widgets.scene_painter import scene_painter, small_font
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.scene import SMALL, Stroke
@@ -128,7 +129,7 @@ class Legend(MarkedLine):
             self.toggled.emit(self.entries[index].key)
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
-        step = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1}.get(event.key(), 0)
+        step = HORIZONTAL.get(event.key(), 0)
         if not self.entries or not (step or event.key() == QtCore.Qt.Key_Space):
             super().keyPressEvent(event)
             return

@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.evolution.marked_line import MarkedLine
 from qatviz.gui.panels.evolution.markers import Marker
+from qatviz.gui.widgets.arrow_keys import HORIZONTAL
 from qatviz.gui.widgets.scene_painter import blend, small_font
 from qatviz.gui.widgets.theme import Theme
 
@@ -122,7 +123,7 @@ class MarkerStrip(MarkedLine):
             self.chosen.emit(flag.markers, self.mapToGlobal(flag.rect.bottomLeft()))
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
-        flags, step = self.flags(), {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1}.get(event.key(), 0)
+        flags, step = self.flags(), HORIZONTAL.get(event.key(), 0)
         enter = event.key() in (QtCore.Qt.Key_Return, QtCore.Qt.Key_Enter, QtCore.Qt.Key_Space)
         if not flags or not (step or enter):
             super().keyPressEvent(event)

@@ -1,10 +1,11 @@
 """View of the network's graph with mouse and keyboard navigation, and its colour bar."""
 
-from typing import Any, Callable, ClassVar, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.network.items import Node
+from qatviz.gui.widgets.arrow_keys import ARROWS
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.measure_declaration import NEITHER, Measure
@@ -35,12 +36,6 @@ class NetworkView(QtWidgets.QGraphicsView):
     moved = QtCore.pyqtSignal(int, int, object)
     #: Emitted with a kind of tensor, ``weights`` or ``activations``, when its key is pressed.
     kind_chosen = QtCore.pyqtSignal(str)
-    _ARROWS: ClassVar[Dict[Any, Any]] = {
-        QtCore.Qt.Key_Left: (-1, 0),
-        QtCore.Qt.Key_Right: (1, 0),
-        QtCore.Qt.Key_Up: (0, -1),
-        QtCore.Qt.Key_Down: (0, 1),
-    }
 
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -140,8 +135,8 @@ class NetworkView(QtWidgets.QGraphicsView):
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         key = event.key()
-        if key in self._ARROWS:
-            self.moved.emit(*self._ARROWS[key], event.modifiers())
+        if key in ARROWS:
+            self.moved.emit(*ARROWS[key], event.modifiers())
         elif key == QtCore.Qt.Key_F:
             self.fit()
         elif key in (QtCore.Qt.Key_Plus, QtCore.Qt.Key_Equal, QtCore.Qt.Key_Minus):

@@ -6,6 +6,7 @@ import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.predictions import Confusion, OutputPredictions
+from qatviz.gui.widgets.arrow_keys import ARROWS
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.labels import plain_tip
 from qatviz.gui.widgets.scene_widget import SceneWidget
@@ -28,13 +29,6 @@ from qatviz.presentation.scene import Shape, Text
 
 #: Distance within which the mouse finds a dot, px.
 _REACH = 8.0
-#: Moves of the selected cell: rows and columns.
-_MOVES = {
-    QtCore.Qt.Key_Up: (-1, 0),
-    QtCore.Qt.Key_Down: (1, 0),
-    QtCore.Qt.Key_Left: (0, -1),
-    QtCore.Qt.Key_Right: (0, 1),
-}
 
 
 class MatrixView(SceneWidget):
@@ -124,7 +118,7 @@ class MatrixView(SceneWidget):
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         table = self.shown
         is_return = event.key() in (QtCore.Qt.Key_Return, QtCore.Qt.Key_Enter)
-        if table is None or not (is_return or event.key() in _MOVES):
+        if table is None or not (is_return or event.key() in ARROWS):
             super().keyPressEvent(event)
             return
         first = int(table.classes[0])
@@ -133,14 +127,15 @@ class MatrixView(SceneWidget):
             self.chosen.emit(cell)
             return
         if self.cursor_cell is not None:
-            rows = [int(np.flatnonzero(table.classes == index)[0]) for index in cell]
-            at = [min(max(row + by, 0), len(table.names) - 1) for row, by in zip(rows, _MOVES[event.key()])]
-            cell = MatrixCell(*(int(table.classes[row]) for row in at))
+            places = [int(np.flatnonzero(table.classes == index)[0]) for index in cell]
+            by_column, by_row = ARROWS[event.key()]
+            at = [min(max(p + by, 0), len(table.names) - 1) for p, by in zip(places, (by_row, by_column))]
+            cell = MatrixCell(*(int(table.classes[place]) for place in at))
         self.cursor_cell = cell
         self.changed()
         QtWidgets.QToolTip.showText(
             self.mapToGlobal(QtCore.QPoint(*map(int, self.places(table).center(cell)))),
-            "\n".join(self._lines(cell)),
+            plain_tip("\n".join(self._lines(cell))),
             self,
         )
 

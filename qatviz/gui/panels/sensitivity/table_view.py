@@ -4,12 +4,10 @@ from typing import Optional
 
 from PyQt5 import QtCore, QtGui
 
+from qatviz.gui.widgets.arrow_keys import HORIZONTAL
 from qatviz.gui.widgets.scene_table import SceneRows
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.sensitivity import Cell, SensitivityLayout
-
-#: Moves to another column, by key.
-_COLUMNS = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1}
 
 
 class SensitivityRows(SceneRows):
@@ -47,7 +45,7 @@ class SensitivityRows(SceneRows):
             self.chosen.emit(cell.row, cell.column)
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
-        places, row, move = self.places(), self.current_row(), _COLUMNS.get(event.key())
+        places, row, move = self.places(), self.current_row(), HORIZONTAL.get(event.key())
         if places is None or row is None:
             super().keyPressEvent(event)
         elif move is not None:

@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.what_if import WhatIf
-from qatviz.gui.widgets.flow_layout import FlowLayout
+from qatviz.gui.widgets.flow_layout import flow_row
 from qatviz.gui.widgets.labels import Label, RichLabel
 from qatviz.gui.widgets.work_row import WorkRow
 from qatviz.metric import METRICS, MODE_NAMES
@@ -55,10 +55,7 @@ class WhatIfBar(QtWidgets.QWidget):
         rows = QtWidgets.QVBoxLayout(self)
         rows.setSpacing(4)
         rows.addWidget(self.note)
-        buttons = FlowLayout(spacing=4)
-        buttons.addWidget(self.evaluate)
-        buttons.addWidget(self.discard)
-        rows.addLayout(buttons)
+        rows.addLayout(flow_row(self.evaluate, self.discard))
         rows.addWidget(self.work)
         rows.addWidget(self.result)
         rows.addWidget(self.message)

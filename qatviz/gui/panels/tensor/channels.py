@@ -8,6 +8,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.gui.panels.tensor.words import span
+from qatviz.gui.widgets.arrow_keys import HORIZONTAL
 from qatviz.gui.widgets.theme import Theme
 from qatviz.number_format import percent_text, signed
 from qatviz.presentation.axes import Area
@@ -20,7 +21,7 @@ from qatviz.quant.affine import AffineGrid
 
 #: Space beside the first and the last channel, in channels.
 _ROOM = 0.7
-_KEYS = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1, QtCore.Qt.Key_PageUp: -10, QtCore.Qt.Key_PageDown: 10}
+_KEYS = {**HORIZONTAL, QtCore.Qt.Key_PageUp: -10, QtCore.Qt.Key_PageDown: 10}
 
 
 class ChannelsPlot(TensorPlot):

@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.words import span
+from qatviz.gui.widgets.arrow_keys import HORIZONTAL
 from qatviz.gui.widgets.theme import Theme
 from qatviz.number_format import percent_text
 from qatviz.presentation.axes import Area
@@ -31,13 +32,7 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 _RANGE_MIN, _RANGE_MAX = SNAPSHOT_MEASURES.index("range_min"), SNAPSHOT_MEASURES.index("range_max")
 #: Minimum number of training steps on the axis, so that the first columns are not wide.
 MIN_STEPS = 30
-_BACK, _FORWARD = -1, 1
-_KEYS = {
-    QtCore.Qt.Key_Left: _BACK,
-    QtCore.Qt.Key_Right: _FORWARD,
-    QtCore.Qt.Key_PageUp: 10 * _BACK,
-    QtCore.Qt.Key_PageDown: 10 * _FORWARD,
-}
+_KEYS = {**HORIZONTAL, QtCore.Qt.Key_PageUp: -10, QtCore.Qt.Key_PageDown: 10}
 
 
 class TimePlot(TensorPlot):

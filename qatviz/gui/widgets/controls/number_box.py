@@ -8,6 +8,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.errors import SettingError
 from qatviz.gui.widgets.controls.holdable import Holdable
 from qatviz.gui.widgets.controls.values import bounds, incremented
+from qatviz.gui.widgets.labels import plain_tip
 from qatviz.setting_declaration import Setting
 
 MIXED = "mixed"
@@ -152,7 +153,7 @@ class NumberBox(Holdable, QtWidgets.QAbstractSpinBox):
                 return
             if self.hasFocus():
                 place = self.mapToGlobal(QtCore.QPoint(0, self.height()))
-                QtWidgets.QToolTip.showText(place, str(error), self)
+                QtWidgets.QToolTip.showText(place, plain_tip(str(error)), self)
                 return
             self._write()
         self.settled.emit()
