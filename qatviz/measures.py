@@ -369,3 +369,9 @@ _ALL = (
 )
 #: All measures by key.
 MEASURES: Dict[str, Measure] = {measure.key: measure for measure in _ALL}
+#: Measures of a tensor's error, and of the use of its codes, in the order of tables.
+ERROR_MEASURES, CODE_MEASURES = ("sqnr_db", "rmse_over_scale", "clipped", "flushed"), ("used_codes", "effective_bits")
+#: Measures of the change of a tensor's codes in training.
+CHANGE_MEASURES = ("flip_rate", "oscillating", "frozen_weights")
+#: Measures of a tensor's grid.
+GRID_MEASURES = ("scale", "zero_point")

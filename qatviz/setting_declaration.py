@@ -136,6 +136,10 @@ class Setting:
         has_unit = self.shown_unit and not isinstance(value, (bool, str))
         return f"{text} {self.shown_unit}" if has_unit else text
 
+    def text_with_label(self, value: Any) -> str:
+        """Return :meth:`text` after the label: ``Symmetric off``, ``Freezing threshold 0.02``."""
+        return f"{self.label} {self.text(value)}"
+
     @property
     def words(self) -> Tuple[str, ...]:
         """Allowed words of a setting of the run; empty for numbers and texts."""

@@ -72,8 +72,7 @@ class Offer(NamedTuple):
     @property
     def change(self) -> str:
         """The change as text, such as "Symmetric off"."""
-        setting = QUANTIZER_SETTINGS[self.setting]
-        return f"{setting.label} {setting.text(self.value)}"
+        return QUANTIZER_SETTINGS[self.setting].text_with_label(self.value)
 
     @property
     def text(self) -> str:

@@ -28,8 +28,7 @@ class Remedy(NamedTuple):
     @property
     def change(self) -> str:
         """The change as text, such as "Freezing threshold 0.02"."""
-        setting = QUANTIZER_SETTINGS[self.setting]
-        return f"{setting.label} {setting.text(self.value)}"
+        return QUANTIZER_SETTINGS[self.setting].text_with_label(self.value)
 
 
 class TriedRemedy(NamedTuple):
@@ -51,7 +50,7 @@ class TriedRemedy(NamedTuple):
         """The change and its effect: "Freezing threshold 0.02: 86.1 % → 86.4 %"."""
         metric = METRICS[self.metric]
         change = " → ".join(metric.text(score) for score in (self.before, self.after))
-        return f"{Remedy(self.setting, self.value).change}: {metric.lead}{change}"
+        return f"{QUANTIZER_SETTINGS[self.setting].text_with_label(self.value)}: {metric.lead}{change}"
 
 
 def remedies(

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from qatviz.measures import MEASURES
+from qatviz.measures import CODE_MEASURES, ERROR_MEASURES, GRID_MEASURES, MEASURES
 from qatviz.metric import METRICS, MODE_NAMES, MODES, Metric
 from qatviz.number_format import plain
 from qatviz.presentation.run_table import BY_KEY, cell_text
@@ -23,16 +23,7 @@ _LEAST_WRAPPED = 20
 #: Headers are broken into lines of this many characters.
 _HEAD_WIDTH = 7
 #: Measures in the columns of the table of tensors.
-COLUMNS = (
-    "scale",
-    "zero_point",
-    "sqnr_db",
-    "rmse_over_scale",
-    "clipped",
-    "flushed",
-    "used_codes",
-    "effective_bits",
-)
+COLUMNS = (*GRID_MEASURES, *ERROR_MEASURES, *CODE_MEASURES)
 #: Letters in the column "grid", by the setting that is on.
 _FLAGS = (("s", "symmetric"), ("n", "narrow_range"), ("c", "per_channel"), ("p", "power_of_two"))
 _LEGEND = (

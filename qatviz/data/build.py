@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from qatviz.task import CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION, ch
 
 Part = Tuple[Any, Any]
 """Examples (array-like or :class:`StreamedArray`) and labels (array-like) of the training or test part."""
+_Given = TypeVar("_Given")
 
 
 class _Labels(NamedTuple):
@@ -210,6 +211,11 @@ def _with_indices(
     parts = [(train[1], where["y_train"])] + ([] if test is None else [(test[1], where["y_test"])])
     found, indices = indices_of_names(parts, class_names)
     return (train[0], indices[0]), None if test is None else (test[0], indices[1]), found
+
+
+def train_and_test(parts: Sequence[_Given]) -> Tuple[_Given, Optional[_Given]]:
+    """Return the training part, which is the first one, and the part to hold out if there is another."""
+    return parts[0], parts[1] if len(parts) > 1 else None
 
 
 def name_from_path(path: str) -> str:

@@ -7,14 +7,14 @@ from typing import List, Optional
 
 import numpy as np
 
-from qatviz.data.build import from_arrays, name_from_path
+from qatviz.data.build import from_arrays, name_from_path, train_and_test
 from qatviz.data.checks import classes_only_reason, list_directory
 from qatviz.data.class_folders import FolderReader
 from qatviz.data.csv_file import is_csv
 from qatviz.data.dataset import Dataset
 from qatviz.data.file_tree import DirectoryTree, FileTree, zip_tree
 from qatviz.data.image_table import LabelledPart, table_of
-from qatviz.data.images import IMAGES, ImageReader
+from qatviz.data.images import IMAGES, ImageReader, with_pixel_type
 from qatviz.data.mask_folder import load_masks, mask_folders
 from qatviz.data.split_names import check_random_split
 from qatviz.data_options import DataOptions
@@ -126,8 +126,7 @@ def _load(tree: FileTree, validation_fraction: float, seed: int, task: Optional[
     dataset = from_arrays(
         name_from_path(tree.root),
         tree.root,
-        arrays[0],
-        arrays[1] if len(arrays) > 1 else None,
+        *train_and_test(arrays),
         class_names,
         validation_fraction,
         seed,
@@ -136,6 +135,4 @@ def _load(tree: FileTree, validation_fraction: float, seed: int, task: Optional[
     )
     if table is not None:
         dataset = replace(dataset, choices={"targets": table.choices})
-    if dataset.x_train.dtype == np.uint8:
-        return dataset
-    return replace(dataset, assumed=dataset.assumed._replace(integers="uint16", float_pixels=True))
+    return replace(dataset, assumed=with_pixel_type(dataset.assumed, dataset.x_train.dtype))

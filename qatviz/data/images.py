@@ -14,7 +14,7 @@ import numpy as np
 from qatviz.atomic_files import atomic_file
 from qatviz.data.checks import check_memory, memory_limit, wrap_read_errors
 from qatviz.data.class_folders import FileKind
-from qatviz.data.dataset import Note
+from qatviz.data.dataset import Assumptions, Note
 from qatviz.data.file_tree import FileTree
 from qatviz.data.streamed import READ_WITH_SAMPLE, Array, StreamedArray
 from qatviz.data.tree_reader import TreeReader
@@ -62,8 +62,6 @@ _ADVICE = "; images in a folder that is not an archive may be larger"
 #: Bytes of one decoded pixel at most; an image is decoded as a whole.
 _DECODED_BYTES = 4
 _FITTED = {RESIZE: "stretched to it", CROP: "scaled and cropped to it", PAD: "scaled and padded to it"}
-#: Error of a part without readable images.
-_NONE = "found no image that can be read"
 
 
 class _Header(NamedTuple):
@@ -178,7 +176,7 @@ class ImageReader(TreeReader):
         pairs = (pair for part, found in zip(parts, headers) for pair in zip(part, found))
         readable = [(path, header) for path, header in pairs if header is not None]
         if not readable:
-            raise DataError(f"{self._tree.root}: {_NONE}")
+            raise self._nothing_read(IMAGES)
         modes = {header.mode for _, header in readable}
         size = self._options.size or self._common_size(readable)
         uses_background = any(
@@ -218,18 +216,15 @@ class ImageReader(TreeReader):
         dtype: np.dtype,
     ) -> Tuple[np.ndarray, np.ndarray]:
         """Return the images of a part, and the indices of their paths."""
-        images = np.empty((sum(header is not None for header in headers), *shape), dtype)
-        kept: List[int] = []
-        for index, (path, header) in enumerate(zip(paths, headers)):
-            if header is None:
-                continue
+
+        def pixels_or_none(path: str) -> Optional[np.ndarray]:
             with self._skipping_damaged(path):
-                images[len(kept)] = self.pixels_of(path, shape, dtype)
-                kept.append(index)
-        if not kept:
-            raise DataError(f"{self._tree.root}: {_NONE}")
-        self._counts["images"] += len(kept)
-        return images[: len(kept)], np.array(kept, np.int64)
+                return self.pixels_of(path, shape, dtype)
+            return None
+
+        readable = _readable(headers)
+        images, kept = self._read_rows(IMAGES, [paths[index] for index in readable], pixels_or_none, shape, dtype)
+        return images, readable[kept]
 
     def _streamed_part(
         self,
@@ -239,12 +234,12 @@ class ImageReader(TreeReader):
         dtype: np.dtype,
     ) -> Tuple[Array, np.ndarray]:
         """Return the images of a part, which are read when they are used, and the indices of their paths."""
-        kept = [index for index, header in enumerate(headers) if header is not None]
+        kept = _readable(headers)
         images = _ImageFiles([paths[index] for index in kept], shape, dtype, self.pixels_of)
         images.state_sample()
         self._counts.clear()  # they are those of the sample
         self._streamed = [Note(READ_WITH_SAMPLE)]
-        return images, np.array(kept, np.int64)
+        return images, kept
 
     def pixels_of(self, path: str, shape: Tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
         """Return the pixels of the image at a path in the tree, of this shape and dtype.
@@ -322,6 +317,11 @@ class ImageReader(TreeReader):
         return [_pillow().fromarray(np.ascontiguousarray(colors[..., index])) for index in range(3)], is_transparent
 
 
+def _readable(headers: Sequence[Optional[_Header]]) -> np.ndarray:
+    """Return the indices, int64, of the images whose headers could be read."""
+    return np.array([index for index, header in enumerate(headers) if header is not None], np.int64)
+
+
 class _ImageFiles(StreamedArray):
     """Images of files, decoded when they are used, ``[N, height, width, channels]``."""
 
@@ -381,6 +381,11 @@ def nearest(labels: np.ndarray, size: Tuple[int, int], options: DataOptions) -> 
     """
     image = fitted(_pillow().fromarray(labels), size, options, _pillow().NEAREST, 0)
     return np.asarray(image, labels.dtype)
+
+
+def with_pixel_type(assumed: Assumptions, dtype: np.dtype) -> Assumptions:
+    """Return the assumptions on a data set of images of this dtype, as :meth:`ImageReader.read` returns them."""
+    return assumed if dtype == np.uint8 else assumed._replace(integers="uint16", float_pixels=True)
 
 
 def write_png(path: str, pixels: np.ndarray) -> None:

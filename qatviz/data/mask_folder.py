@@ -6,12 +6,12 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from qatviz.data.build import from_arrays, name_from_path
+from qatviz.data.build import from_arrays, name_from_path, train_and_test
 from qatviz.data.checks import wrap_read_errors
 from qatviz.data.class_folders import skipped_notes
 from qatviz.data.dataset import Dataset, Note
 from qatviz.data.file_tree import FileTree, join
-from qatviz.data.images import IMAGES, ImageReader
+from qatviz.data.images import IMAGES, ImageReader, with_pixel_type
 from qatviz.data.mask_images import MaskReader
 from qatviz.data.masks import convert_masks, void_of
 from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
@@ -111,8 +111,7 @@ def load_masks(
     dataset = from_arrays(
         name_from_path(tree.root),
         tree.root,
-        arrays[0],
-        arrays[1] if len(arrays) > 1 else None,
+        *train_and_test(arrays),
         names or [str(index) for index in range(found.num_classes)],
         validation_fraction,
         seed,
@@ -121,9 +120,7 @@ def load_masks(
         ignored_label=str(void_of(found.parts[0].dtype)),
     )
     assumed = dataset.assumed._replace(ignored_label=found.ignored, foreground=found.is_foreground)
-    if dataset.x_train.dtype != np.uint8:
-        assumed = assumed._replace(integers="uint16", float_pixels=True)
-    return replace(dataset, assumed=assumed)
+    return replace(dataset, assumed=with_pixel_type(assumed, dataset.x_train.dtype))
 
 
 def _pairs_in(tree: FileTree, folder: str) -> Dict[str, _Folders]:

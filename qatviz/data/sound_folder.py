@@ -9,7 +9,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.data.build import from_arrays, name_from_path
+from qatviz.data.build import from_arrays, name_from_path, train_and_test
 from qatviz.data.checks import LARGER_DATA, check_memory, names_in_zip
 from qatviz.data.class_folders import FileKind, FolderReader, Part
 from qatviz.data.dataset import Dataset, Note
@@ -80,8 +80,7 @@ def load_sound_folder(
     return from_arrays(
         name_from_path(path),
         path,
-        arrays[0],
-        arrays[1] if len(arrays) > 1 else None,
+        *train_and_test(arrays),
         folder.class_names,
         validation_fraction,
         seed,
@@ -200,7 +199,7 @@ class _SoundReader(TreeReader):
                 )
             lengths[len(sound.samples)] += 1
         if first is None:
-            raise DataError(f"{self._tree.root}: found no sound that can be read")
+            raise self._nothing_read(SOUNDS)
         self._damaged.clear()  # found again when they are read
         seconds = self._options.sound_seconds
         samples = lengths.most_common(1)[0][0] if seconds == AUTO else round(float(seconds) * first[1])
@@ -210,17 +209,12 @@ class _SoundReader(TreeReader):
         self, paths: Sequence[str], compute: Compute, shape: Tuple[int, ...]
     ) -> Tuple[np.ndarray, np.ndarray]:
         """Return the features of the sounds of a part, and the indices of their paths."""
-        features = np.empty((len(paths), *shape), np.float32)
-        kept: List[int] = []
-        for index, path in enumerate(paths):
+
+        def features_or_none(path: str) -> Optional[np.ndarray]:
             sound = self._sound(path)
-            if sound is not None:
-                features[len(kept)] = compute(self._fitted(sound.samples))
-                kept.append(index)
-        if not kept:
-            raise DataError(f"{self._tree.root}: found no sound that can be read")
-        self._counts["sounds"] += len(kept)
-        return features[: len(kept)], np.array(kept, np.int64)
+            return None if sound is None else compute(self._fitted(sound.samples))
+
+        return self._read_rows(SOUNDS, paths, features_or_none, shape, np.dtype(np.float32))
 
     def _fitted(self, samples: np.ndarray) -> np.ndarray:
         """Return samples (int16 ``[n]``) cut or extended by silence to the common length."""

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, NamedTuple, Opt
 
 import numpy as np
 
-from qatviz.data.build import from_arrays, name_from_path
+from qatviz.data.build import from_arrays, name_from_path, train_and_test
 from qatviz.data.checks import (
     LARGER_DATA,
     check_memory,
@@ -120,8 +120,7 @@ def load_tfrecord(
         return from_inputs(
             name_from_path(path),
             path,
-            pairs[0],
-            pairs[1] if len(pairs) > 1 else None,
+            *train_and_test(pairs),
             schema.class_names,
             validation_fraction,
             seed,
@@ -138,8 +137,7 @@ def load_tfrecord(
     return from_arrays(
         name_from_path(path),
         path,
-        arrays[0],
-        arrays[1] if len(arrays) > 1 else None,
+        *train_and_test(arrays),
         schema.class_names,
         validation_fraction,
         seed,

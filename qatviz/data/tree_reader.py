@@ -2,10 +2,12 @@
 
 from collections import Counter
 from contextlib import contextmanager
+from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
 from typing import Counter as CounterType
-from typing import Iterator, List, Mapping, Tuple
 
-from qatviz.data.class_folders import skipped_notes
+import numpy as np
+
+from qatviz.data.class_folders import FileKind, skipped_notes
 from qatviz.data.dataset import Note
 from qatviz.data.file_tree import FileTree
 from qatviz.data_options import SKIP, DataOptions
@@ -36,6 +38,34 @@ class TreeReader:
             if self._options.unusable != SKIP:
                 raise
             self._damaged.append(self._tree.where(path))
+
+    def _read_rows(
+        self,
+        kind: FileKind,
+        paths: Sequence[str],
+        row_of: Callable[[str], Optional[np.ndarray]],
+        shape: Tuple[int, ...],
+        dtype: np.dtype,
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """Return the rows of a part of the data, ``[n] + shape``, and the indices of their paths, int64 ``[n]``.
+
+        ``row_of`` returns that of a path, and None for a damaged file, which has none. The rows are counted.
+        """
+        rows = np.empty((len(paths), *shape), dtype)
+        kept: List[int] = []
+        for index, path in enumerate(paths):
+            row = row_of(path)
+            if row is not None:
+                rows[len(kept)] = row
+                kept.append(index)
+        if not kept:
+            raise self._nothing_read(kind)
+        self._counts[kind.plural] += len(kept)
+        return rows[: len(kept)], np.array(kept, np.int64)
+
+    def _nothing_read(self, kind: FileKind) -> DataError:
+        """Return the error of data without a readable file."""
+        return DataError(f"{self._tree.root}: found no {kind.noun} that can be read")
 
     def _damage_notes(self, what: str = "damaged files") -> List[Note]:
         """Return the note on the files that were skipped, which are ``what``; no note without any."""

@@ -6,7 +6,7 @@ expected, a single integer stands for both. Methods with an argument `input_shap
 """
 
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, Dict, Optional, Tuple, Type
+from typing import Any, ClassVar, Dict, Optional, Tuple, Type, Union
 
 from qatviz.errors import NetworkError
 from qatviz.network import checks
@@ -48,8 +48,7 @@ class Conv2D(_Convolution):
         return (*self._output_size(image, self.kernel_size, self.strides, self.padding, self.dilation), self.filters)
 
     def parameter_shapes(self, input_shapes: Shapes) -> Dict[str, Shape]:
-        weights = (*self.kernel_size, self._image_shape(input_shapes)[2], self.filters)
-        return _with_bias(weights, self.filters if self.use_bias else None)
+        return _of_filters(self, self._image_shape(input_shapes)[2])
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,7 @@ class GroupedConv2D(Conv2D):
         channels = self._image_shape(input_shapes)[2]
         if channels % self.groups:
             raise checks.invalid_value(self._where("groups"), self.groups, f"a divisor of {channels} channels")
-        weights = (*self.kernel_size, channels // self.groups, self.filters)
-        return dict(super().parameter_shapes(input_shapes), weights=weights)
+        return _of_filters(self, channels // self.groups)
 
 
 @dataclass(frozen=True)
@@ -146,8 +144,7 @@ class Conv2DTranspose(_Convolution):
         return (sizes[0], sizes[1], self.filters)
 
     def parameter_shapes(self, input_shapes: Shapes) -> Dict[str, Shape]:
-        weights = (*self.kernel_size, self._image_shape(input_shapes)[2], self.filters)
-        return _with_bias(weights, self.filters if self.use_bias else None)
+        return _of_filters(self, self._image_shape(input_shapes)[2])
 
     def macs(self, input_shapes: Shapes) -> int:
         rows, columns, _ = self._image_shape(input_shapes)
@@ -177,6 +174,11 @@ class Dense(Layer):
         if len(shape) != 1:
             raise checks.invalid_value(self._where("input shape"), shape, "one axis for Dense; add a Flatten before it")
         return shape[0]
+
+
+def _of_filters(layer: Union[Conv2D, Conv2DTranspose], channels: int) -> Dict[str, Shape]:
+    """Return the shapes of the parameters of a layer with `filters`, each of them over `channels` of its input."""
+    return _with_bias((*layer.kernel_size, channels, layer.filters), layer.filters if layer.use_bias else None)
 
 
 def _with_bias(weights: Shape, outputs: Optional[int]) -> Dict[str, Shape]:

@@ -15,7 +15,6 @@ from qatviz.remote import telemetry as t
 from qatviz.remote.errors import FrameError
 from qatviz.remote.frames import FROM_VIEWER, encode
 from qatviz.remote.history_mirror import HistoryMirror, NewBranch
-from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.history import History
 from qatviz.telemetry.run_handle import (
     BUILDING,
@@ -26,20 +25,18 @@ from qatviz.telemetry.run_handle import (
     RECORDED,
     RUNNING,
     STOPPED,
+    ChannelHandle,
     Connection,
-    RunHandle,
 )
 
 if TYPE_CHECKING:
     from qatviz.remote.client import Client
 
-#: Largest number of step records that wait for the reader, as in a run in this process.
-_CAPACITY = 2000
 _ENDS = (FINISHED, STOPPED, FAILED)
 _STATES = (NEW, BUILDING, RUNNING, PAUSED, *_ENDS, RECORDED)
 
 
-class RemoteRun(RunHandle):
+class RemoteRun(ChannelHandle):
     """Handle of a run of a server.
 
     A command that is sent while the connection is lost is sent when it is restored. What the run reports is complete
@@ -86,12 +83,11 @@ class RemoteRun(RunHandle):
     ):
         if state not in _STATES:
             raise FrameError(f"a run in the unknown state {state!r}")
+        super().__init__(state, step)
         self._client, self.hosted_id, self.subscription = client, id, id
         self._description, self._tensors = description, tensors
-        self._state, self._step = state, step
         self.history = History(tracks)
         self._mirror = HistoryMirror(self.history, self._request_missing)
-        self._channel = Channel(_CAPACITY)
         self._lock = threading.RLock()
         self._received, self._dropped_there = received, 0
         self._seen: Tuple[int, int] = (-1, -1)  # branch and step of the newest step record
@@ -100,7 +96,6 @@ class RemoteRun(RunHandle):
         self._origin, self._number = new_id(), 0
         self._shows_histograms = True
         self._has_last_event, self._ending_state = False, ""
-        self._ended = threading.Event()
         self._is_started = state != NEW
         self.problem = ""
         self._viewers: Tuple[Tuple[str, str], ...] = ()
@@ -116,16 +111,8 @@ class RemoteRun(RunHandle):
         return self._description
 
     @property
-    def state(self) -> str:
-        return self._state
-
-    @property
-    def step(self) -> int:
-        return self._step
-
-    @property
     def dropped(self) -> int:
-        return self._dropped_there + self._channel.dropped
+        return self._dropped_there + super().dropped
 
     @property
     def connection(self) -> Connection:  # type: ignore[override]
@@ -164,18 +151,9 @@ class RemoteRun(RunHandle):
             self._client.send(frame)  # within the lock: commands keep their order
         return id
 
-    def drain(self) -> List[Any]:
-        return self._channel.drain()
-
-    def wait_for_news(self, timeout_s: float) -> bool:
-        return self._channel.wait(timeout_s)
-
     def request_stop(self) -> None:
         if not self._ended.is_set() and not self.connection.steers:
             self.send(Stop())
-
-    def wait(self, timeout_s: Optional[float] = None) -> bool:
-        return self._ended.wait(timeout_s)
 
     def discard(self) -> None:
         self.leave()

@@ -11,6 +11,7 @@ from qatviz.analysis.drift import RunDrift
 from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS, Effect, effect, tensors_of
 from qatviz.analysis.sensitivity import RunSensitivity
 from qatviz.errors import RecordError
+from qatviz.measures import CHANGE_MEASURES
 from qatviz.metric import Metric, OutputMetric
 from qatviz.network.graph import Network
 from qatviz.number_format import count
@@ -39,7 +40,7 @@ from qatviz.telemetry.score_series import recorded_metrics, score_names, step_lo
 #: Measures per step that are drawn as curves.
 CURVE_MEASURES = ("scale", "zero_point", "mse", "mse_clipping", "mse_rounding", "sqnr_db")
 #: Measures per snapshot that are drawn as curves.
-SNAPSHOT_CURVES = ("flip_rate", "oscillating", "frozen_weights")
+SNAPSHOT_CURVES = CHANGE_MEASURES
 #: Maximum number of points per curve, more than a chart has pixels; number of newest steps that are not averaged.
 _CAPACITY, _RECENT = 2048, 512
 _SNAPSHOT_ROWS = [SNAPSHOT_MEASURES.index(name) for name in SNAPSHOT_CURVES]

@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.analysis.advice import Offer, estimated_offer, with_offer
 from qatviz.analysis.causes import Facts, facts_of
 from qatviz.analysis.verdict import JUDGED, LEVEL_NAMES, LEVEL_SYMBOLS, WARNING, Verdict, levels, verdict
-from qatviz.measures import MEASURES, size_bytes
+from qatviz.measures import CHANGE_MEASURES, CODE_MEASURES, ERROR_MEASURES, GRID_MEASURES, MEASURES, size_bytes
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.report.run_data import RunData
@@ -146,22 +146,7 @@ def _size(row: TensorRow) -> str:
 #: Columns of the window's table, in the same order, after verdict and name.
 COLUMNS = (
     _setting("num_bits", is_number=True),
-    *map(
-        _measure,
-        (
-            "sqnr_db",
-            "rmse_over_scale",
-            "clipped",
-            "flushed",
-            "used_codes",
-            "effective_bits",
-            "flip_rate",
-            "oscillating",
-            "frozen_weights",
-            "scale",
-            "zero_point",
-        ),
-    ),
+    *map(_measure, (*ERROR_MEASURES, *CODE_MEASURES, *CHANGE_MEASURES, *GRID_MEASURES)),
     *map(_setting, ("symmetric", "narrow_range", "per_channel", "power_of_two", "range_method")),
     Column("size", MEASURES["size"].header, MEASURES["size"].help, _size),
 )

@@ -1,11 +1,13 @@
 """Interface of a run's handle for its readers, such as the window and the terminal."""
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from qatviz.errors import RunStateError
 from qatviz.protocol.commands import Command
+from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.history import History
 
 #: States of a run that is trained, in order; the last three are ends.
@@ -15,6 +17,8 @@ FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
 RECORDED = "recorded"
 
 
+#: Largest number of step records that wait for a reader: two seconds at 1,000 steps a second.
+CHANNEL_CAPACITY = 2000
 #: Seconds between two looks for news of a run that does not announce them.
 _LOOK_S = 0.005
 
@@ -153,3 +157,42 @@ class RunHandle(ABC):
     def answer(self, hands_over: bool) -> None:
         """Hand over to the window that asks to steer, or refuse; raises like :meth:`ask_to_steer`."""
         raise RunStateError("no other window shows this run")
+
+
+class ChannelHandle(RunHandle):
+    """Handle of a run in progress, which reports through a channel to one reader.
+
+    Parameters
+    ----------
+    state : str
+        Present state of the run.
+    step : int
+        Number of training steps complete.
+    """
+
+    def __init__(self, state: str, step: int):
+        self._state, self._step = state, step
+        self._channel = Channel(CHANNEL_CAPACITY)
+        self._ended = threading.Event()
+
+    @property
+    def state(self) -> str:
+        return self._state
+
+    @property
+    def step(self) -> int:
+        return self._step
+
+    @property
+    def dropped(self) -> int:
+        return self._channel.dropped
+
+    def drain(self) -> List[Any]:
+        return self._channel.drain()
+
+    def wait_for_news(self, timeout_s: float) -> bool:
+        """Block until :meth:`drain` would return something; return False if nothing came in time."""
+        return self._channel.wait(timeout_s)
+
+    def wait(self, timeout_s: Optional[float] = None) -> bool:
+        return self._ended.wait(timeout_s)

@@ -4,7 +4,6 @@ The graph has the network in float and, as exported, quantized; and each layer o
 quantized network, and once more with its quantizers on the inputs of the network in float. Only sums are fetched.
 """
 
-import time
 from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -23,7 +22,7 @@ from qatviz.training.lowering.evaluation import EvaluationLowering
 from qatviz.training.lowering.forward_pass import float_weights, folded_batch_norms, lowered_layers
 from qatviz.training.lowering.in_float import FloatTensors, InferenceLowering
 from qatviz.training.lowering.layers import Parameters
-from qatviz.training.pieces import piece_size
+from qatviz.training.pieces import PiecewiseJob, piece_size
 from qatviz.training.side_graph import SideGraph
 from qatviz.training.variables import Loader, scope_name
 
@@ -126,8 +125,8 @@ class DriftGraph(SideGraph):
         return {name: variable.read() for name, variable in variables.items()}
 
 
-class DriftJob:
-    """Computation of the drift of one state, in pieces.
+class DriftJob(PiecewiseJob[Union[Drift, FeatureMaps]]):
+    """Computation of the drift of one state, in pieces; the last one completes the drift, another the feature maps.
 
     Parameters
     ----------
@@ -140,12 +139,6 @@ class DriftJob:
         Number of training steps complete.
     question : DriftQuestion
         Examples that the data does not have are left out; a layer without quantizers has no feature maps.
-
-    Attributes
-    ----------
-    num_pieces, pieces_done : int
-    seconds : float
-        Time that the pieces done have taken.
     """
 
     def __init__(
@@ -163,32 +156,26 @@ class DriftJob:
         last = min(first + max(count, 1), graph.num_examples)
         self._parts = [(start, min(start + graph.piece, last)) for start in range(first, last, graph.piece)]
         self._has_maps = any(layer.name == question.layer for layer in graph.layers)
-        self.num_pieces, self.pieces_done, self.seconds = 1 + self._has_maps + len(self._parts), 0, 0.0
-        self._pieces = self._compute()
+        super().__init__(1 + self._has_maps + len(self._parts))
 
-    def advance(self) -> Optional[Union[Drift, FeatureMaps]]:
-        """Compute a piece; return a result if it completes one. The last piece completes the drift."""
-        started = time.perf_counter()
-        found = next(self._pieces)
-        self.pieces_done += 1
-        self.seconds += time.perf_counter() - started
-        return found
-
-    def _compute(self) -> Iterator[Optional[Union[Drift, FeatureMaps]]]:
+    def _compute(self) -> Iterator[None]:
         graph, question = self._graph, self.question
         assert self._state is not None
         graph.load(self._state, self.book, self._step)
         self._state = None  # it can be large
-        yield None
+        yield
         if self._has_maps:
             shown = min(max(question.shown_example, 0), graph.num_examples - 1)
-            yield FeatureMaps(question.layer, shown, *graph.maps(question.layer, shown), self._step)
+            self._result = FeatureMaps(question.layer, shown, *graph.maps(question.layer, shown), self._step)
+            yield
         sums, difference = np.zeros((len(graph.layers), NUM_SUMS)), 0.0
         for start, stop in self._parts:
             own, in_float, quantized = graph.sums(start, stop)
             sums += own
             difference += (stop - start) * graph.difference(in_float, quantized)
-            yield None if (start, stop) != self._parts[-1] else self._found(sums, difference)
+            if (start, stop) == self._parts[-1]:
+                self._result = self._found(sums, difference)
+            yield
 
     def _found(self, sums: np.ndarray, difference: float) -> Drift:
         number = self._parts[-1][1] - self._parts[0][0]

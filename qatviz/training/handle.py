@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import traceback
-from typing import Any, Callable, Iterable, List, Mapping, Optional, Set
+from typing import Any, Callable, Iterable, Mapping, Optional, Set
 
 from qatviz.errors import RunStateError, explanation, message_of
 from qatviz.garbage_collection import garbage_collection_paused
@@ -19,19 +19,15 @@ from qatviz.protocol import events
 from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
-from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.collector import Collector
 from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import Recall
 from qatviz.telemetry.record.refill import history_names
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.telemetry.run_handle import BUILDING, FAILED, FINISHED, NEW, STOPPED, RunHandle
+from qatviz.telemetry.run_handle import BUILDING, FAILED, FINISHED, NEW, STOPPED, ChannelHandle
 from qatviz.terminal import END_NOTICE_S, print_end_notice
 from qatviz.training.inbox import Inbox, Sent
 from qatviz.training.step_measures import StepDecoder
-
-#: Largest number of step records that wait for a reader: two seconds at 1,000 steps a second.
-CHANNEL_CAPACITY = 2000
 
 #: Nice value of training threads with low priority: under full load, the window's get twice the processor time.
 NICENESS = 3
@@ -42,7 +38,7 @@ _STATES_AT_END = {events.Finished: FINISHED, events.Stopped: STOPPED, events.Fai
 _ALIVE: Set["Run"] = set()
 
 
-class Run(RunHandle):
+class Run(ChannelHandle):
     """Run on a separate thread.
 
     Parameters
@@ -66,6 +62,7 @@ class Run(RunHandle):
     def __init__(
         self, spec: RunSpec, record: Optional[RunRecord] = None, recall: bool = True, low_priority: bool = False
     ):
+        super().__init__(NEW, spec.start.step if spec.start else 0)
         self._low_priority = low_priority
         self.spec, self.record = spec, record
         self._recall: Optional[Recall] = None
@@ -74,29 +71,14 @@ class Run(RunHandle):
             self._recall, first_branch = Recall(record, spec.start.step, record.cursor().tree), 0
         names = [tensor.name for tensor in spec.plan.tensors]
         self.history = History(history_names(names, spec.metrics), branch=first_branch)
-        self._channel = Channel(CHANNEL_CAPACITY)
         self._inbox = Inbox()
-        self._state, self._step = NEW, spec.start.step if spec.start else 0
         self.final: Optional[RunState] = None
         self.best: Optional[RunState] = None
-        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._body, name="qatviz-training", daemon=True)
 
     @property
     def description(self) -> Mapping[str, Any]:
         return self.spec.description()
-
-    @property
-    def state(self) -> str:
-        return self._state
-
-    @property
-    def step(self) -> int:
-        return self._step
-
-    @property
-    def dropped(self) -> int:
-        return self._channel.dropped
 
     def start(self) -> None:
         if self._state != NEW:
@@ -111,19 +93,9 @@ class Run(RunHandle):
     def send(self, command: c.Command, id: str = "") -> str:
         return self._inbox.send(command, id)
 
-    def drain(self) -> List[Any]:
-        return self._channel.drain()
-
-    def wait_for_news(self, timeout_s: float) -> bool:
-        """Block until :meth:`drain` would return something; return False if nothing came in time."""
-        return self._channel.wait(timeout_s)
-
     def request_stop(self) -> None:
         with contextlib.suppress(RunStateError):
             self.send(c.Stop())
-
-    def wait(self, timeout_s: Optional[float] = None) -> bool:
-        return self._ended.wait(timeout_s)
 
     def discard(self) -> None:
         if self.record is not None:

@@ -18,7 +18,7 @@ def piece_size(network: Network) -> int:
 
 
 class PiecewiseJob(Generic[_Result]):
-    """Computation of one result in pieces; subclasses implement :meth:`_compute`.
+    """Computation of a result in pieces; subclasses implement :meth:`_compute`.
 
     Attributes
     ----------
@@ -33,13 +33,13 @@ class PiecewiseJob(Generic[_Result]):
         self._pieces = self._compute()
 
     def advance(self) -> Optional[_Result]:
-        """Compute a piece; return the result after the last one, otherwise None."""
-        started = time.perf_counter()
+        """Compute a piece; return the result that it completes, as the last one does, otherwise None."""
+        started, self._result = time.perf_counter(), None
         next(self._pieces)
         self.pieces_done += 1
         self.seconds += time.perf_counter() - started
         return self._result
 
     def _compute(self) -> Iterator[None]:
-        """Yield after each piece; ``_result`` is set by the last one."""
+        """Yield after each piece; ``_result`` is set by the last one, and by others that complete something, too."""
         raise NotImplementedError

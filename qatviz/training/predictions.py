@@ -1,30 +1,24 @@
 """Predictions of held-out examples in float and quantized: of one state in pieces, and of a run that trains."""
 
-import time
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.analysis.predictions import OutputPredictions, PredictionFailure, Predictions, predicted_classes
 from qatviz.data import Dataset
-from qatviz.errors import message_of
 from qatviz.number_format import shape_text
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.task import REGRESSION, SEGMENTATION
-from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
-from qatviz.training.pace import rest_after
+from qatviz.training.piece_pace import PiecePace
 from qatviz.training.pieces import PiecewiseJob, piece_size
 
 #: Largest number of held-out examples that a window shows, always the first ones.
 LARGEST_EXAMPLES = 2000
 #: Largest number of values of the outputs of one network, which limits the examples: 64 MB of logits.
 _LARGEST_VALUES = 16 * 10**6
-#: Predictions of a run that trains use at most this fraction of wall time after an evaluation, and the second one if
-#: the user waits for them: the first ones, those after a change of settings, and those that were requested.
-FOLLOWING_SHARE, WAITED_SHARE = 1 / 50, 1 / 2
 #: Both networks: whether weights and activations are quantized.
 _NETWORKS = (False, True)
 
@@ -118,6 +112,7 @@ class PredictionUpdates:
     """Predictions of a live run, computed in pieces between training steps.
 
     While they are watched, they follow evaluations and changes of settings; of a paused run, any change of its state.
+    The user waits for the first ones, those after a change of settings, and those that were requested.
 
     Parameters
     ----------
@@ -134,8 +129,8 @@ class PredictionUpdates:
         self._is_watched = self._is_requested = self._is_evaluated = False
         self._job: Optional[PredictionJob] = None
         self._job_of: Optional[Tuple[int, SettingsBook]] = None  # step and settings of the newest job
-        self._share = WAITED_SHARE
-        self._next = 0.0  # time of the next piece, in seconds of time.perf_counter
+        self._is_waited_for = True
+        self._pace = PiecePace()
 
     def watch(self, is_on: bool) -> None:
         """Begin or end to follow the run."""
@@ -160,20 +155,18 @@ class PredictionUpdates:
 
     def advance(self, is_idle: bool = False) -> bool:
         """Compute a piece if one is due; return whether it did. ``is_idle``: no training step waits."""
-        now = time.perf_counter()
-        if (now < self._next and not is_idle) or not self._is_due(is_idle):
+        if not self._pace.is_due(is_idle) or not self._is_due(is_idle):
             return False
-        try:
+        if self._job is None:
+            is_first = self._job_of is None or self._job_of[1] != self._live.book
+            self._is_waited_for = self._is_requested or is_first
+        with self._pace.piece(self._is_waited_for, self._fail):
             self._advance()
-        except WorkersLost:
-            raise  # the run continues with all that is watched when they are back
-        except Exception as error:  # the run does not depend on it
-            self._is_watched, self._job = False, None
-            message = message_of(error)
-            self._put(PredictionFailure(self._live.step, message))
-        ended = time.perf_counter()
-        self._next = ended + rest_after(ended - now, self._share)
         return True
+
+    def _fail(self, message: str) -> None:
+        self._is_watched, self._job = False, None
+        self._put(PredictionFailure(self._live.step, message))
 
     def _is_due(self, is_idle: bool) -> bool:
         if self._job is not None or self._is_requested:
@@ -186,8 +179,6 @@ class PredictionUpdates:
     def _advance(self) -> None:
         live = self._live
         if self._job is None:
-            is_waited = self._is_requested or self._job_of is None or self._job_of[1] != live.book
-            self._share = WAITED_SHARE if is_waited else FOLLOWING_SHARE
             self._is_requested = self._is_evaluated = False
             self._job_of = live.step, live.book
             self._job = PredictionJob(live.graph, self._spec, live.step, is_shared=self._is_shared)

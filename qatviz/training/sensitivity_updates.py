@@ -1,27 +1,21 @@
 """Sensitivities of a run that trains: estimated again and again while they are watched, and measured on request."""
 
-import time
 from typing import Any, Callable, Optional, Tuple
 
 from qatviz.analysis.sensitivity import SensitivityProgress
-from qatviz.errors import message_of
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.training.background_graph import BackgroundGraph
-from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.live_run import LiveRun
-from qatviz.training.pace import rest_after
+from qatviz.training.piece_pace import PiecePace
 from qatviz.training.sensitivity import SensitivityGraph, SensitivityJob
 from qatviz.training.sensitivity_measuring import MeasuringJob
-
-#: Estimates use at most this fraction of wall time, except the first, for which the user waits.
-ESTIMATE_FRACTION = 1 / 50
-#: The first estimate and measurements use this fraction.
-WAITED_FRACTION = 1 / 2
 
 
 class SensitivityUpdates:
     """Sensitivities of a live run, computed in pieces between training steps.
+
+    The user waits for the first estimate, and for measurements.
 
     Parameters
     ----------
@@ -38,7 +32,7 @@ class SensitivityUpdates:
         self._estimate: Optional[SensitivityJob] = None
         self._measurement: Optional[MeasuringJob] = None
         self._estimated: Optional[Tuple[int, SettingsBook]] = None  # step and settings of the last estimate
-        self._next = 0.0  # time of the next piece, in seconds of time.perf_counter
+        self._pace = PiecePace()
 
     def watch(self, is_on: bool) -> None:
         """Begin or end to estimate."""
@@ -81,28 +75,22 @@ class SensitivityUpdates:
         is_idle : bool
             True if no training step waits: pieces then follow each other.
         """
-        now = time.perf_counter()
-        if now < self._next and not is_idle:
+        if not self._pace.is_due(is_idle):
             return False
-        fraction = WAITED_FRACTION
-        try:
-            if may_publish and (self._is_measurement_wanted or self.is_measuring):
+        if may_publish and (self._is_measurement_wanted or self.is_measuring):
+            with self._pace.piece(True, self._fail):
                 self._advance_measurement()
-            elif self._is_estimate_due(is_idle):
-                fraction = WAITED_FRACTION if self._estimated is None else ESTIMATE_FRACTION
+            return True
+        if self._is_estimate_due(is_idle):
+            with self._pace.piece(self._estimated is None, self._fail):
                 self._advance_estimate()
-            else:
-                return False
-        except WorkersLost:
-            raise  # the run continues with all that is watched when they are back
-        except Exception as error:  # the run does not depend on it
-            self._is_watched = self._is_measurement_wanted = False
-            self._estimate = self._measurement = None
-            message = message_of(error)
-            self._put(SensitivityProgress(self._live.step, None, message))
-        ended = time.perf_counter()
-        self._next = ended + rest_after(ended - now, fraction)
-        return True
+            return True
+        return False
+
+    def _fail(self, message: str) -> None:
+        self._is_watched = self._is_measurement_wanted = False
+        self._estimate = self._measurement = None
+        self._put(SensitivityProgress(self._live.step, None, message))
 
     def close(self) -> None:
         """Release the graph."""

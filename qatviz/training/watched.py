@@ -1,33 +1,28 @@
 """Results that a run computes in pieces between training steps, again and again, while somebody watches them."""
 
-import time
 from typing import Any, Callable, Iterator, Optional, Tuple, Union
 
 from qatviz.analysis.channels import ChannelsOverview, channel_ranges, is_uneven
 from qatviz.analysis.drift import Drift, DriftQuestion
 from qatviz.correction.trial import equalized_ratios
-from qatviz.errors import message_of
 from qatviz.protocol.commands import WatchChannels, WatchDrift
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.watch_failure import WatchFailure
 from qatviz.training.background_graph import BackgroundGraph
-from qatviz.training.cluster_session import WorkersLost
 from qatviz.training.drift import DriftGraph, DriftJob
 from qatviz.training.live_run import LiveRun
-from qatviz.training.pace import rest_after
+from qatviz.training.piece_pace import PiecePace
 
 Watch = Union[WatchDrift, WatchChannels]
 #: Step and settings.
 _State = Optional[Tuple[int, SettingsBook]]
-#: Results use at most this fraction of wall time.
-SHARE = 1 / 50
-#: The first result, and the first after another request or a change of settings, uses this fraction: the user waits.
-WAITED_SHARE = 1 / 2
 
 
 class WatchedUpdates:
     """Results of one kind, computed in pieces between training steps.
+
+    The user waits for the first one, and the first after another request or a change of settings.
 
     A subclass implements :meth:`_pieces`.
 
@@ -45,14 +40,14 @@ class WatchedUpdates:
         self._work: Optional[Iterator[None]] = None
         self._state: _State = None  # that of the work in progress
         self._done: _State = None  # that of the last result for the present request
-        self._next = 0.0  # time of the next piece, in seconds of time.perf_counter
+        self._pace = PiecePace()
         self._book = live.book  # settings at the last call
 
     def watch(self, command: Watch) -> None:
         """Begin to compute what a command requests, or end it."""
         request = command if command.on else None
         if request != self._request or request is None:
-            self._next = 0.0
+            self._pace.restart()
         self._request = request
         self.restart()
 
@@ -65,10 +60,10 @@ class WatchedUpdates:
 
         ``is_idle``: no training step waits, so that pieces follow each other, until the present state has its result.
         """
-        now = time.perf_counter()
         if self._live.book is not self._book:  # the user waits for the effect of a change
-            self._book, self._next = self._live.book, 0.0
-        if self._request is None or (now < self._next and not is_idle) or not self._is_ready():
+            self._book = self._live.book
+            self._pace.restart()
+        if self._request is None or not self._pace.is_due(is_idle) or not self._is_ready():
             return False
         if self._work is None:
             self._state = self._live.step, self._live.book
@@ -76,20 +71,14 @@ class WatchedUpdates:
                 return False
             self._work = self._pieces(self._request)
         is_waited_for = self._done is None or self._done[1] is not self._book
-        try:
-            ended = next(self._work, self) is self
-        except WorkersLost:
-            raise  # the run continues with all that is watched when they are back
-        except Exception as error:  # the run does not depend on it
-            message = message_of(error)
-            self._put(WatchFailure(type(self._request).__name__, self._live.step, message))
-            self._request = self._work = None
-            return True
-        if ended:
-            self._work, self._done = None, self._state
-        done = time.perf_counter()
-        self._next = done + rest_after(done - now, WAITED_SHARE if is_waited_for else SHARE)
+        with self._pace.piece(is_waited_for, self._fail):
+            if next(self._work, self) is self:
+                self._work, self._done = None, self._state
         return True
+
+    def _fail(self, message: str) -> None:
+        self._put(WatchFailure(type(self._request).__name__, self._live.step, message))
+        self._request = self._work = None
 
     def close(self) -> None:
         """Release what the results need."""

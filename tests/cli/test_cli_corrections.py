@@ -1,8 +1,7 @@
 """`qatviz train --at`: corrections on the command line, in the record, repeated by a resumed run, and exported."""
 
-import numpy as np
 import pytest
-import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
+import tensorflow  # loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import call, write_data
 
 from qatviz import api
@@ -172,13 +171,14 @@ def test_scripts_state_corrections_as_the_command_line_does():
 
 
 def test_relu6_is_replaced_in_a_new_run_and_in_a_fork(folder):
-    data = folder / "images.npz"
-    random = np.random.RandomState(0)
-    labels = np.arange(48) % 4
-    images = random.rand(48, 8, 8, 1).astype(np.float32)
-    np.savez(str(data), x_train=images, y_train=labels, x_test=images[:16], y_test=labels[:16])
+    layers, model = tensorflow.keras.layers, folder / "relu6.h5"
+    with tensorflow.Graph().as_default(), tensorflow.compat.v1.Session():
+        tensorflow.keras.Sequential(
+            [layers.Flatten(input_shape=(6, 6, 1)), layers.Dense(8), layers.ReLU(6.0), layers.Dense(4)]
+        ).save(str(model))
     common = ["--quiet", "--evaluation-interval", 0, "--at", "equalize-layers"]
-    first = ["--data", data, "--network", "mobilenet", "--batch-size", 4, "--steps", 1, "--out", folder / "relu6"]
+    first = ["--data", folder / "small.npz", "--model", model, "--batch-size", 4, "--steps", 1]
+    first += ["--out", folder / "relu6"]
     assert call("train", *first, *common).code == 0
     fork = ["--fork", folder / "relu6", "--replace-relu6", "--steps", 2, "--out", folder / "relu"]
     assert call("train", *fork, *common).code == 0

@@ -176,7 +176,7 @@ def test_the_dialog_starts_with_the_last_request(dialog, context, show, home):
     dialog.form.numbers["seed"].box.set_value(7)
     dialog.form.numbers["learning_rate"].box.set_value(0.02)
     dialog.form.steps.set_steps(500, True)
-    dialog.form.out.path.setText(str(home / "kept" / "a"))
+    dialog.form.out.edit.setText(str(home / "kept" / "a"))
     dialog.accept()
     again = show(NewRunDialog(context, StagedChecks()), 1100, 700)
     wanted = again.request
@@ -203,7 +203,7 @@ def test_invalid_remembered_values_are_ignored(context, home, show):
 def test_a_directory_in_use_is_refused_under_its_field(dialog, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("x")
-    dialog.form.out.path.setText(str(tmp_path / "full"))
+    dialog.form.out.edit.setText(str(tmp_path / "full"))
     assert "is not empty" in dialog.problems()["out"] and not dialog.start.isEnabled()
     dialog.form.out.record.click()
     assert dialog.problems() == {}

@@ -178,7 +178,7 @@ def test_paths_there_are_remembered_apart(settings):
 def test_a_new_run_is_recorded_there(placed):
     window, _ = placed
     dialog = NewRunDialog(window.context, window.launcher, window)
-    assert dialog.form.out.path.text().startswith("/home/ana/runs/1-")
+    assert dialog.form.out.edit.text().startswith("/home/ana/runs/1-")
     dialog.reject()
     dialog.deleteLater()
 

@@ -59,7 +59,7 @@ def test_command_line_window_and_api_make_equal_requests(form, tmp_path):
         form.numbers[name].box.set_value(value)
     form.steps.set_steps(500, False)
     form.out.record.setChecked(True)
-    form.out.path.setText(out)
+    form.out.edit.setText(out)
     given = {"preset": "int4", "optimizer": "momentum", "metric": "top5", "batch_size": 32, "seed": 7}
     given.update(quant_delay=300, steps=500, class_weights="balanced")
     schedule = {"lr_schedule": "cosine", "lr_period": 400, "lr_factor": 0.01, "warmup_steps": 50}

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from qatviz.export.proof.parity import Agreement
+from qatviz.export.proof.report_lines import closing_lines
 from qatviz.number_format import share_text
 from qatviz.text_columns import aligned
 
@@ -86,12 +87,7 @@ class EncodingsReport:
             "bytes": self.nbytes,
             "notes": list(self.notes),
             "tensors": [
-                dict(
-                    tensor._asdict(),
-                    found=None
-                    if tensor.found is None
-                    else {"identical": tensor.found.identical, "largest": tensor.found.largest},
-                )
+                dict(tensor._asdict(), found=None if tensor.found is None else tensor.found.codes_record())
                 for tensor in self.tensors
             ],
             "faults": self.faults,
@@ -123,9 +119,7 @@ class EncodingsReport:
             f"size: {self.nbytes['file']:,} bytes; the network's parameters in float: "
             f"{self.nbytes['float32 parameters']:,} bytes",
         ]
-        lines += ["note: " + note for note in self.notes]
-        lines += ["WRONG: " + fault for fault in self.faults]
-        return "\n".join(lines)
+        return "\n".join([*lines, *closing_lines(self.notes, self.faults)])
 
 
 def _is_reached(found: Agreement, codes: int) -> bool:

@@ -57,6 +57,10 @@ class Agreement(NamedTuple):
         """Return the fields that are not None, JSON-able."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
+    def codes_record(self) -> Dict[str, Any]:
+        """Return the agreement of the codes alone, JSON-able."""
+        return {"identical": self.identical, "largest": self.largest}
+
     def in_words(self) -> str:
         """Return a text such as ``99.90 % identical, 1 as the largest difference, 100.00 % top-1``."""
         top1 = "" if self.top1 is None else f", {share_text(self.top1)} top-1"

@@ -21,6 +21,7 @@ from qatviz.export.proof.parity import (
     inner_examples,
     run_outputs,
 )
+from qatviz.export.proof.report_lines import closing_lines, size_in_words, title_line
 from qatviz.export.proof.scores import (
     WholeScores,
     default_metric,
@@ -202,7 +203,7 @@ class ParityReport:
 
     def to_text(self) -> str:
         """Return tables for a terminal, of at most 80 columns if names are short."""
-        lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
+        lines = [title_line(self.about), ""]
         for name, metric, outputs in (
             (self.output, self.metric, self.outputs),
             *((each.output, each.metric, each.outputs) for each in self.further),
@@ -219,15 +220,14 @@ class ParityReport:
         lines += self.score_lines()
         lines += self.sizes_in_words()
         lines.append("input: {input}".format(**self.about))
-        lines += ["note: " + note for note in self.notes]
-        if not self.as_expected and not self.faults:
+        shortfall = ""
+        if not self.as_expected:
             bar = self.reached if self.metric.task == CLASSIFICATION else self.reached._replace(top1=None)
-            lines.append(
-                f"note: in networks of a few layers this runtime reaches {bar.in_words()}. Here, each operation is "
-                "correct up to rounding; the differences add up over the layers."
+            shortfall = (
+                f"in networks of a few layers this runtime reaches {bar.in_words()}. Here, each operation is correct "
+                "up to rounding; the differences add up over the layers."
             )
-        lines += ["WRONG: " + fault for fault in self.faults]
-        return "\n".join(lines)
+        return "\n".join([*lines, *closing_lines(self.notes, self.faults, shortfall)])
 
     def sizes_in_words(self) -> List[str]:
         """Return a line with the size of the file, and one for each compiler that compiled it."""
@@ -413,18 +413,9 @@ def _layer_records(layers: Sequence[LayerAgreement]) -> List[Dict[str, Any]]:
         {
             "layer": layer.layer,
             "operation": layer.kind,
-            "whole": _without_top1(layer.whole),
-            "own": _without_top1(layer.own),
+            "whole": layer.whole.codes_record(),
+            "own": layer.own.codes_record(),
             "unexplained": layer.unexplained,
         }
         for layer in layers
     ]
-
-
-def _without_top1(found: Agreement) -> Dict[str, Any]:
-    return {"identical": found.identical, "largest": found.largest}
-
-
-def size_in_words(nbytes: Mapping[str, int]) -> str:
-    """Return a line with the sizes of a file and of its parameters in float."""
-    return f"size: {nbytes['file']:,} bytes; its parameters in float: {nbytes['float32 parameters']:,} bytes"

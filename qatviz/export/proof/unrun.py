@@ -12,6 +12,7 @@ from qatviz.export.proof.footprint import Footprint
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.proof.report import Exported, ParityReport, prove
+from qatviz.export.proof.report_lines import closing_lines
 from qatviz.export.source import WholePart
 from qatviz.metric import Metric
 
@@ -125,7 +126,7 @@ class UnrunReport:
             *self.report.sizes_in_words(),
             "input: {input}".format(**self.report.about),
         ]
-        return "\n".join(lines + ["note: " + note for note in self.report.notes])
+        return "\n".join(lines + closing_lines(self.report.notes))
 
     @property
     def _known(self) -> ParityReport:

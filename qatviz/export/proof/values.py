@@ -6,7 +6,8 @@ from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, S
 import numpy as np
 
 from qatviz.export.proof.parity import same_top1
-from qatviz.export.proof.report import GOLDEN_EXAMPLES, size_in_words
+from qatviz.export.proof.report import GOLDEN_EXAMPLES
+from qatviz.export.proof.report_lines import closing_lines, size_in_words, title_line
 from qatviz.export.proof.scores import (
     WholeScores,
     default_metric,
@@ -152,7 +153,7 @@ class ValueReport:
 
     def to_text(self) -> str:
         """Return a table for a terminal."""
-        lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
+        lines = [title_line(self.about), ""]
         rows = [
             (name, f"{found.largest:.3g}", f"{found.relative:.3g}", share_text(found.close), share_text(found.top1))
             for name, found in self.outputs.items()
@@ -168,18 +169,17 @@ class ValueReport:
         ]
         lines += score_lines(self.metric, self.scores, self.examples, self.whole, self.output, self.further)
         lines.append(size_in_words(self.nbytes))
-        lines += ["note: " + note for note in self.notes]
-        if not self.as_expected and not self.faults:
-            lines.append(
-                "note: expected: {} of the values within {:g} of the largest{}; sums in float are rounded, and in deep "
+        shortfall = ""
+        if not self.as_expected:
+            shortfall = (
+                "expected: {} of the values within {:g} of the largest{}; sums in float are rounded, and in deep "
                 "networks the differences add up".format(
                     share_text(self.bar.close),
                     self.bar.relative,
                     f", and {share_text(self.bar.top1)} of the top-1" if self._has_classes else "",
                 )
             )
-        lines += ["WRONG: " + fault for fault in self.faults]
-        return "\n".join(lines)
+        return "\n".join([*lines, *closing_lines(self.notes, self.faults, shortfall)])
 
     @property
     def _has_classes(self) -> bool:

@@ -33,6 +33,8 @@ _TYPES = {
     np.dtype(np.float32): tflite.TensorType.FLOAT32,
     np.dtype(bool): tflite.TensorType.BOOL,
 }
+#: Bytes of a value in memory by type of tensor; runtimes unpack INT4.
+ITEM_BYTES: Dict[int, int] = {**{type: dtype.itemsize for dtype, type in _TYPES.items()}, tflite.TensorType.INT4: 1}
 #: Tables with the options of the operations of activation functions; others have none.
 FUNCTION_OPTIONS = {
     "ADD": "AddOptions",

@@ -3,13 +3,14 @@
 It needs a newer Python than TensorFlow 1.15 does: see :mod:`qatviz.export.newer_python`.
 """
 
-from typing import Any, Dict, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from qatviz.errors import ExportError
 from qatviz.export.newer_python import RUN_TIMEOUT_S, NewerProcess, Package, required
 from qatviz.export.proof.parity import ROUNDED_ONCE, Agreement
+from qatviz.export.tflite.file_runner import FileRunner
 from qatviz.export.tflite.written import TfliteModel
 
 VARIABLE = "QATVIZ_LITERT_PYTHON"
@@ -80,7 +81,7 @@ def find_litert() -> Litert:
     return Litert(*required(_PACKAGE, "LiteRT", LitertMissing))
 
 
-class LitertRunner:
+class LitertRunner(FileRunner):
     """Runner of a file in LiteRT. One thread at a time; use as a context manager, which ends the process.
 
     Parameters
@@ -94,22 +95,5 @@ class LitertRunner:
     """
 
     def __init__(self, litert: Litert, file: TfliteModel, kernels: str = XNNPACK, timeout_s: float = RUN_TIMEOUT_S):
-        self._file = file
         options = [kernels, "single" if file.single else "batch"]
-        self._process = NewerProcess(litert.name, litert.python, _PROGRAM, file.content, options, timeout_s)
-
-    def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
-        """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``.
-
-        Raises
-        ------
-        ExportError
-            If LiteRT refuses the file, ends or does not answer in time.
-        """
-        return self._file.from_file(self._process.run(self._file.to_file(codes)))
-
-    def __enter__(self) -> "LitertRunner":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._process.__exit__()
+        super().__init__(file, NewerProcess(litert.name, litert.python, _PROGRAM, file.content, options, timeout_s))

@@ -7,18 +7,9 @@ import tflite
 
 from qatviz.analysis.chip.graph import Buffer, ChipGraph, FlashBytes, Operation
 from qatviz.analysis.chip.work import Work, convolution, dense, depthwise, reading
+from qatviz.export.tflite.file import ITEM_BYTES
 
 _NAMES = {value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)}
-_ITEM_BYTES = {
-    tflite.TensorType.INT8: 1,
-    tflite.TensorType.UINT8: 1,
-    tflite.TensorType.INT16: 2,
-    tflite.TensorType.INT32: 4,
-    tflite.TensorType.INT64: 8,
-    tflite.TensorType.FLOAT32: 4,
-    tflite.TensorType.BOOL: 1,
-    tflite.TensorType.INT4: 1,  # in memory
-}
 #: Types of tensors that are codes of activations.
 _CODES = {tflite.TensorType.INT8: 8, tflite.TensorType.UINT8: 8, tflite.TensorType.INT16: 16}
 _ALIGNMENT = 16
@@ -41,7 +32,7 @@ class _Tensor(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        return self.size * _ITEM_BYTES[self.type]
+        return self.size * ITEM_BYTES[self.type]
 
 
 def chip_graph(content: bytes, units: Mapping[str, str], packed: Container[str] = ()) -> ChipGraph:

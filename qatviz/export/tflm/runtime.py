@@ -5,12 +5,11 @@ It needs a newer Python than TensorFlow 1.15 does, which QATVIZ_TFLM_PYTHON can 
 """
 
 import json
-from typing import Any, Dict, NamedTuple, Optional
-
-import numpy as np
+from typing import NamedTuple, Optional
 
 from qatviz.errors import ExportError
 from qatviz.export.newer_python import RUN_TIMEOUT_S, NewerProcess, Package, output_of, required
+from qatviz.export.tflite.file_runner import FileRunner
 from qatviz.export.tflite.written import TfliteModel
 
 VARIABLE = "QATVIZ_TFLM_PYTHON"
@@ -95,27 +94,10 @@ def find_micro() -> Micro:
     return Micro(*required(_PACKAGE, "tflite-micro", MicroMissing))
 
 
-class MicroRunner:
+class MicroRunner(FileRunner):
     """Runner of a file in tflite-micro. One thread at a time; use as a context manager, which ends the process."""
 
     def __init__(self, micro: Micro, file: TfliteModel, arena: int, timeout_s: float = RUN_TIMEOUT_S):
-        self._file = file
         shapes = json.dumps([shape for _, shape in file.inputs])
         arguments = [str(arena), str(len(file.outputs)), shapes]
-        self._process = NewerProcess(micro.name, micro.python, _PROGRAM, file.content, arguments, timeout_s)
-
-    def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
-        """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``.
-
-        Raises
-        ------
-        ExportError
-            If TFLite Micro refuses the file, ends or does not answer in time.
-        """
-        return self._file.from_file(self._process.run(self._file.to_file(codes)))
-
-    def __enter__(self) -> "MicroRunner":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._process.__exit__()
+        super().__init__(file, NewerProcess(micro.name, micro.python, _PROGRAM, file.content, arguments, timeout_s))

@@ -9,6 +9,7 @@ import tflite
 
 from qatviz.export.c.arrays import C_TYPES, array
 from qatviz.export.templates import filled
+from qatviz.export.tflite.file import ITEM_BYTES
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.export.tflm.runtime import ARENA_UNIT
 
@@ -45,14 +46,6 @@ _METHODS = {
 #: Upper bounds of TFLite Micro's own data in an arena (bytes, with pointers of 64 bits): in every arena, for each
 #: operation, for each tensor, for each channel with a scale of its own.
 _FIXED, _PER_OPERATION, _PER_TENSOR, _PER_CHANNEL = 4096, 512, 128, 8
-_ITEM_BYTES = {
-    tflite.TensorType.INT8: 1,
-    tflite.TensorType.INT16: 2,
-    tflite.TensorType.INT32: 4,
-    tflite.TensorType.INT64: 8,
-    tflite.TensorType.FLOAT32: 4,
-    tflite.TensorType.INT4: 1,  # unpacked
-}
 #: Length of a line of comment.
 _WIDTH = 110
 _TEMPLATES = Path(__file__).resolve().parent / "application"
@@ -112,7 +105,7 @@ def arena_bound(content: bytes) -> int:
         quantization = tensor.Quantization()
         found += _PER_TENSOR + _PER_CHANNEL * (quantization.ScaleLength() if quantization is not None else 0)
         if not is_constant or tensor.Type() == tflite.TensorType.INT4:
-            nbytes = _ITEM_BYTES[tensor.Type()] * int(np.prod(tensor.ShapeAsNumpy(), dtype=np.int64))
+            nbytes = ITEM_BYTES[tensor.Type()] * int(np.prod(tensor.ShapeAsNumpy(), dtype=np.int64))
             found += _rounded_up(nbytes)
     return _rounded_up(found)
 

@@ -6,6 +6,7 @@ from typing import Any, Iterable, NamedTuple, Optional, TypeVar
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.dialogs.files_there import ask_folder
+from qatviz.gui.dialogs.suggested_path import SuggestedPath
 from qatviz.gui.model.folders import folder_of_runs, remember_folder_of_runs
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.new_run import STEPS
@@ -151,10 +152,8 @@ class StepsField(QtWidgets.QWidget):
         self.changed.emit()
 
 
-class OutField(QtWidgets.QWidget):
+class OutField(SuggestedPath):
     """Field for the directory to record a run to, if any: by default a new one in the folder of runs."""
-
-    changed = QtCore.pyqtSignal()
 
     def __init__(
         self,
@@ -162,39 +161,30 @@ class OutField(QtWidgets.QWidget):
         launcher: Optional[Launcher] = None,
         parent: Optional[QtWidgets.QWidget] = None,
     ):
-        super().__init__(parent)
-        self._settings, self._launcher, self._is_suggested = settings, launcher, True
+        super().__init__("Folder to record to", "Choose the folder in which the new folder is created", parent)
+        self._settings, self._launcher = settings, launcher
         self.record = CheckBox("Record to folder")
         self.record.setToolTip("Record the run, so that it can be opened, resumed and forked")
-        self.path = QtWidgets.QLineEdit()
-        self.path.setAccessibleName("Folder to record to")
-        self.choose = QtWidgets.QPushButton("Browse…")
-        self.choose.setToolTip("Choose the folder in which the new folder is created")
-        self.choose.setAutoDefault(False)
         grid = QtWidgets.QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(self.record, 0, 0, 1, 2)
-        grid.addWidget(self.path, 1, 0)
-        grid.addWidget(self.choose, 1, 1)
+        grid.addWidget(self.edit, 1, 0)
+        grid.addWidget(self.browse, 1, 1)
         self.record.setChecked(settings.value("new_run/record", "true") in (True, "true"))
         self._on_toggled(self.record.isChecked())
         self.record.toggled.connect(self._on_toggled)
-        self.path.textChanged.connect(lambda _: self.changed.emit())
-        self.path.textEdited.connect(self._on_typed)
-        self.choose.clicked.connect(self._on_choose)
-        self.setFocusProxy(self.path)
 
     def out(self) -> Optional[str]:
-        return self.path.text().strip() if self.record.isChecked() else None
+        return self.edit.text().strip() if self.record.isChecked() else None
 
     def suggest(self, network: str) -> None:
         """Suggest a new directory for the network, unless the user has typed one."""
         if self._is_suggested:
             parent = folder_of_runs(self._settings)
             if self._launcher is not None and self._launcher.place:
-                self.path.setText(self._launcher.new_run_directory(network, parent))
+                self.edit.setText(self._launcher.new_run_directory(network, parent))
             else:
-                self.path.setText(new_run_directory(network, parent) if parent else "")
+                self.edit.setText(new_run_directory(network, parent) if parent else "")
 
     def remember(self) -> None:
         out = self.out()
@@ -203,16 +193,12 @@ class OutField(QtWidgets.QWidget):
             here = out if place_of(self._settings) else os.path.abspath(os.path.expanduser(out))
             remember_folder_of_runs(self._settings, os.path.dirname(here))
 
-    def _on_typed(self) -> None:
-        self._is_suggested = False
-
     def _on_toggled(self, record: bool) -> None:
-        self.path.setEnabled(record)
-        self.choose.setEnabled(record)
+        self.edit.setEnabled(record)
+        self.browse.setEnabled(record)
         self.changed.emit()
 
-    def _on_choose(self) -> None:
+    def _on_browse(self) -> None:
         parent = ask_folder(self, "Record to a new folder in", folder_of_runs(self._settings))
         if parent:
-            self.path.setText(os.path.join(parent, os.path.basename(self.path.text()) or "run"))
-            self._is_suggested = False
+            self._choose(os.path.join(parent, os.path.basename(self.edit.text()) or "run"))

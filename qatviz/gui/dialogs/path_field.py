@@ -10,6 +10,7 @@ from qatviz.gui.dialogs.files_there import ask_file, ask_folder
 from qatviz.gui.model.folders import start_folder
 from qatviz.gui.model.new_run import DATA_FILES
 from qatviz.gui.model.user_settings import remembered_paths
+from qatviz.gui.widgets.controls.push_button import push_button
 from qatviz.gui.widgets.labels import plain_tip
 from qatviz.network.model_formats import MODEL_FILES, MODEL_FORMATS, WEIGHTS_FILES, WEIGHTS_FORMATS
 
@@ -78,9 +79,7 @@ class PathField(QtWidgets.QWidget):
 
     def add_button(self, text: str, tool_tip: str) -> QtWidgets.QPushButton:
         """Add a button after the text."""
-        button = QtWidgets.QPushButton(text)
-        button.setToolTip(tool_tip)
-        button.setAutoDefault(False)  # Enter starts the run
+        button = push_button(text, tool_tip)
         self._row.addWidget(button)
         return button
 

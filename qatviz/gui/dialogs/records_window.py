@@ -7,16 +7,10 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.widgets.banner import BAD, Banner
+from qatviz.gui.widgets.controls.push_button import push_button
 
 #: Shown while records are read.
 READING = "Reading the records of the runs…"
-
-
-def push_button(text: str, tip: str) -> QtWidgets.QPushButton:
-    """Return a button that Enter in another widget does not press."""
-    button = QtWidgets.QPushButton(text, toolTip=tip)
-    button.setAutoDefault(False)
-    return button
 
 
 class RecordsWindow(QtWidgets.QDialog):

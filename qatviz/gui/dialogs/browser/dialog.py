@@ -10,10 +10,11 @@ from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.browser.labels import LabelsForm
 from qatviz.gui.dialogs.browser.table import RunsTable
 from qatviz.gui.dialogs.files_there import ask_folder
-from qatviz.gui.dialogs.records_window import READING, RecordsWindow, push_button
+from qatviz.gui.dialogs.records_window import READING, RecordsWindow
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.folders import folder_of_runs
 from qatviz.gui.model.launcher import RUNS, Launcher
+from qatviz.gui.widgets.controls.push_button import push_button
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label
 from qatviz.number_format import bytes_text, count

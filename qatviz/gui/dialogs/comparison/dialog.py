@@ -11,10 +11,11 @@ from qatviz.gui.dialogs.comparison.dots import DotsPage
 from qatviz.gui.dialogs.comparison.tables import ComparisonTable
 from qatviz.gui.dialogs.comparison.tensors import TensorsPage
 from qatviz.gui.dialogs.files_there import ask_folder
-from qatviz.gui.dialogs.records_window import READING, RecordsWindow, push_button
+from qatviz.gui.dialogs.records_window import READING, RecordsWindow
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.folders import figures_folder, folder_of_runs
 from qatviz.gui.model.launcher import Launcher
+from qatviz.gui.widgets.controls.push_button import push_button
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.ask_file import ask_for_file
 from qatviz.gui.widgets.labels import plain_tip

@@ -5,6 +5,7 @@ from typing import Any, List, Optional, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.gui.dialogs.suggested_path import SuggestedPath
 from qatviz.gui.model.folders import figures_folder
 from qatviz.gui.model.path_check import path_problem
 from qatviz.gui.model.user_settings import place_of
@@ -66,30 +67,19 @@ class StateBox(QtWidgets.QComboBox):
         self.setItemData(self.count() - 1, tip, QtCore.Qt.ToolTipRole)
 
 
-class ExportPathField(QtWidgets.QWidget):
+class ExportPathField(SuggestedPath):
     """Path of the file or directory to write: in the run's directory, or in the folder of the last export."""
 
-    changed = QtCore.pyqtSignal()
-
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
-        super().__init__(parent)
-        self._settings, self._is_suggested = settings, True
+        super().__init__("File", "Choose the file in a file dialog", parent)
+        self._settings = settings
         self._directory: str = ""
         self._format: Any = None
-        self.edit = QtWidgets.QLineEdit()
-        self.edit.setAccessibleName("File")
         self.edit.setToolTip("Path of the export; its proof is written beside it, as FILE.parity.txt and others")
-        self.browse = QtWidgets.QPushButton("Browse…")
-        self.browse.setToolTip("Choose the file in a file dialog")
-        self.browse.setAutoDefault(False)
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.edit, 1)
         row.addWidget(self.browse)
-        self.edit.textChanged.connect(lambda _: self.changed.emit())
-        self.edit.textEdited.connect(self._on_typed)
-        self.browse.clicked.connect(self._on_browse)
-        self.setFocusProxy(self.edit)
 
     def path(self) -> str:
         """Return the absolute path; empty if there is none."""
@@ -139,9 +129,6 @@ class ExportPathField(QtWidgets.QWidget):
     def _is_in(place: str, directory: str) -> bool:
         return bool(directory) and os.path.abspath(place).startswith(os.path.abspath(directory) + os.sep)
 
-    def _on_typed(self) -> None:
-        self._is_suggested = False
-
     def _on_browse(self) -> None:
         chosen = self._format
         kinds = f"{chosen.title} (*{chosen.suffix})" if chosen.suffix else "All files (*)"
@@ -156,8 +143,7 @@ class ExportPathField(QtWidgets.QWidget):
 
     def _on_chosen(self, paths: List[str]) -> None:
         if paths:
-            self._is_suggested = False
-            self.edit.setText(paths[0])
+            self._choose(paths[0])
 
 
 def _now(step: int) -> str:

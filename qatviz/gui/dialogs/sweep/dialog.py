@@ -6,7 +6,7 @@ from typing import List, Optional
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import QatvizError, SettingError
-from qatviz.gui.dialogs.records_window import RecordsWindow, push_button
+from qatviz.gui.dialogs.records_window import RecordsWindow
 from qatviz.gui.dialogs.sweep.form import ChangeBuilder, ChangesField, StartForm
 from qatviz.gui.dialogs.sweep.progress import ProgressTable
 from qatviz.gui.model.availability import ACTIVE_STATES
@@ -15,6 +15,7 @@ from qatviz.gui.model.folders import folder_of_runs
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RUN, STATE
 from qatviz.gui.widgets.banner import GOOD, NOTE
+from qatviz.gui.widgets.controls.push_button import push_button
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label
 from qatviz.number_format import count

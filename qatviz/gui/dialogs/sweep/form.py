@@ -7,9 +7,9 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import SettingError
 from qatviz.gui.dialogs.fields import ComboBox
-from qatviz.gui.dialogs.records_window import push_button
 from qatviz.gui.model.new_run import STEPS
 from qatviz.gui.widgets.controls.number_box import NumberBox
+from qatviz.gui.widgets.controls.push_button import push_button
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.sweep_request import MOST_PROCESSES, PRESET

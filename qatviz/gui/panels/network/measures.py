@@ -5,40 +5,18 @@ from typing import Any, Dict, List
 
 from qatviz.analysis.chip.estimate import CHIP_MEASURES
 from qatviz.gui.model.run_model import RunModel
-from qatviz.measures import MEASURES, size_bytes
+from qatviz.measures import CHANGE_MEASURES, ERROR_MEASURES, MEASURES, size_bytes
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import Quantity, shape_text
 
+#: Measures of a run.
+_MEASURED = (*ERROR_MEASURES, *CHANGE_MEASURES, "effective_bits")
 #: Measures that can colour the nodes.
-SHOWN = (
-    "sqnr_db",
-    "rmse_over_scale",
-    "clipped",
-    "flushed",
-    "flip_rate",
-    "oscillating",
-    "frozen_weights",
-    "effective_bits",
-    "num_bits",
-    "size",
-    "cycles",
-    "buffers",
-)
+SHOWN = (*_MEASURED, "num_bits", "size", "cycles", "buffers")
 DEFAULT_MEASURE = "sqnr_db"
 #: Measures in a tooltip, besides the settings.
-_IN_TOOLTIP = (
-    "sqnr_db",
-    "rmse_over_scale",
-    "clipped",
-    "flushed",
-    "flip_rate",
-    "oscillating",
-    "frozen_weights",
-    "effective_bits",
-    "size",
-    *CHIP_MEASURES,
-)
+_IN_TOOLTIP = (*_MEASURED, "size", *CHIP_MEASURES)
 
 
 def value_of(model: RunModel, tensor: QuantizedTensor, key: str) -> float:
