@@ -115,7 +115,7 @@ class EvaluationLowering(LayerLowering):
     def _pooled(self, unit: Unit, x: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
         """Return means as values of their exact codes, like :func:`qatviz.quant.exact_sums.rounded_means`.
 
-        A third of a unit decides ties here, too. Windows at padding have fewer elements, and thus larger units.
+        A third of a unit decides ties here, too. Pooling windows at padding have fewer elements, and so larger units.
         """
         op, grid = cast(AveragePool, unit.op), self.plan.grid_of(unit.output)
         _, zero_point, _ = self.quantizers.code_parameters(grid)
