@@ -89,7 +89,7 @@ class LowBitSettings(SettingsRecord):
 
     @property
     def distillation(self) -> Tuple[object, ...]:
-        """What the loss depends on; empty without a teacher."""
+        """Teacher, weight and temperature, on which the loss depends; empty without a teacher."""
         settings = (self.teacher, self.distillation_weight, self.distillation_temperature)
         return settings if self.has_teacher else ()
 

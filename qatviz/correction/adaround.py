@@ -1,4 +1,4 @@
-"""AdaRound: whether each weight of a layer is rounded up or down is learned, so that the layer's output stays the same.
+"""AdaRound: learn for each weight of a layer whether it is rounded up or down, so that the output changes least.
 
 A weight ``w`` with scale ``s`` is rounded to the code ``clip(floor(w / s) + h(V), n, p)``, with the rectified sigmoid::
 
@@ -83,20 +83,21 @@ class Rounding:
         return np.asarray(products.reshape(len(rows), -1) + self.bias)
 
     def activated(self, output: np.ndarray) -> np.ndarray:
-        """Return the fused activation of an output."""
+        """Return ``output`` after the fused activation, in the same shape and dtype."""
         return output if self.clip is None else np.clip(output, *self.clip)
 
     def error(self, rows: np.ndarray, target: np.ndarray, codes: np.ndarray) -> float:
         """Return the mean over ``rows`` of the squared error of the activated output, summed over channels.
 
-        ``target`` is the output in float before the activation.
+        ``target`` is the output in float before the activation, float32 ``[n, outputs]``, and ``codes`` are float32 in
+        the shape of :attr:`weights`.
         """
         found = self.activated(self.output(rows, codes * self.scale)) - self.activated(target)
         return float(np.mean(np.sum(np.square(found, dtype=np.float64), axis=1)))
 
 
 def rectified_sigmoid(v: np.ndarray) -> np.ndarray:
-    """Return ``h(V)``."""
+    """Return ``h(V)``, float32 in the shape of ``v``: the fraction by which each weight is rounded up."""
     return np.clip(_sigmoid(v) * np.float32(ZETA - GAMMA) + np.float32(GAMMA), 0, 1)
 
 
@@ -112,7 +113,19 @@ def beta_at(iteration: int, iterations: int) -> Optional[float]:
 def loss_and_gradient(
     problem: Rounding, v: np.ndarray, rows: np.ndarray, target: np.ndarray, beta: Optional[float]
 ) -> Tuple[float, np.ndarray]:
-    """Return the loss of the module's docstring, and its gradient with respect to V."""
+    """Return the loss of the module's docstring, and its gradient with respect to V, float32 in the shape of V.
+
+    Parameters
+    ----------
+    v : np.ndarray
+        float32, shape of ``problem.weights``.
+    rows : np.ndarray
+        Inputs in the quantized network, as in :meth:`Rounding.output`.
+    target : np.ndarray
+        Outputs in float, before the activation, float32 ``[n, outputs]``.
+    beta : float or None
+        Exponent of the regularization; None without it.
+    """
     floors, h, sigmoid = np.floor(problem.weights / problem.scale), rectified_sigmoid(v), _sigmoid(v)
     codes = floors + h
     is_inside = (codes >= problem.low) & (codes <= problem.high)
@@ -146,6 +159,7 @@ class LearnedRounding:
     target : np.ndarray
         Outputs in float, before the activation, float32 ``[n, outputs]``.
     iterations : int
+        Number of updates of V.
     random : np.random.RandomState
         Determines the rows of each iteration.
 

@@ -1,4 +1,4 @@
-"""Cross-layer equalization: the ranges of channels are balanced between consecutive layers.
+"""Cross-layer equalization: balance the ranges of channels between consecutive layers.
 
 Let layer 1 have weights ``W1`` and bias ``b1``, batch norm folded in, and layer 2 weights ``W2``. For any ``s > 0`` and
 any function ``f`` with ``f(s x) = s f(x)``, such as ReLU::
@@ -35,7 +35,7 @@ from qatviz.network.plan import QuantizationPlan, Unit
 
 Arrays = Dict[str, np.ndarray]
 
-#: The iteration ends if no factor of a pass over all pairs is further from 1, or after this number of passes.
+#: The iteration ends when all factors of a pass over all pairs differ from 1 by at most this, or after so many passes.
 _CONVERGED, _PASSES = 1e-4, 200
 #: Power of the gradient in each slot of an optimizer; other slots don't depend on its scale.
 _GRADIENT_POWER = {"m": 1, "momentum": 1, "v": 2, "rms": 2}
@@ -60,7 +60,7 @@ class Equalized(NamedTuple):
 
 
 def equalized(plan: QuantizationPlan, pairs: Sequence[LayerPair], arrays: Mapping[str, np.ndarray]) -> Equalized:
-    """Return the state with equalized layers.
+    """Return the state with equalized layers; ``arrays`` are not changed.
 
     Parameters
     ----------
@@ -73,21 +73,29 @@ def equalized(plan: QuantizationPlan, pairs: Sequence[LayerPair], arrays: Mappin
         for unit in (pair.first, pair.second)
     }
     factors = {pair.first.name: np.ones(magnitudes[pair.first.name].shape[1]) for pair in pairs}
-    passes, furthest = 0, np.inf
-    while furthest > _CONVERGED and passes < _PASSES:
-        passes, furthest = passes + 1, 0.0
+    passes, largest_change = 0, np.inf
+    while largest_change > _CONVERGED and passes < _PASSES:
+        passes, largest_change = passes + 1, 0.0
         for pair in pairs:
             first, second = magnitudes[pair.first.name], magnitudes[pair.second.name]
-            step = _factors(first.max(axis=0), second.reshape(-1, first.shape[1], second.shape[1]).max(axis=(0, 2)))
-            first /= step
-            second *= _spread(step, len(second))[:, np.newaxis]
-            factors[pair.first.name] *= step
-            furthest = max(furthest, float(np.abs(step - 1).max()))
+            change = _factors(first.max(axis=0), second.reshape(-1, first.shape[1], second.shape[1]).max(axis=(0, 2)))
+            first /= change
+            second *= _spread(change, len(second))[:, np.newaxis]
+            factors[pair.first.name] *= change
+            largest_change = max(largest_change, float(np.abs(change - 1).max()))
     return Equalized(scaled(pairs, factors, arrays), factors, passes)
 
 
 def scaled(pairs: Sequence[LayerPair], factors: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Return the state with the factors ``s`` of each pair, by the name of its first layer."""
+    """Return the arrays of the state after an equalization by given factors; ``arrays`` are not changed.
+
+    Parameters
+    ----------
+    factors : mapping of str to np.ndarray
+        ``s`` of each pair by the name of its first layer, float64 ``[channels]``.
+    arrays : mapping of str to np.ndarray
+        As in :func:`equalized`.
+    """
     changed = dict(arrays)
     for pair in pairs:
         for name, factor in parameter_factors(pair, factors[pair.first.name], changed).items():
@@ -96,7 +104,10 @@ def scaled(pairs: Sequence[LayerPair], factors: Mapping[str, np.ndarray], arrays
 
 
 def parameter_factors(pair: LayerPair, s: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Return the factors of all parameters that the factors ``s`` of a pair change, by name: float64, broadcastable."""
+    """Return the factors of the parameters that the equalization of a pair changes, by name of the parameter.
+
+    ``s`` is float64 ``[channels]``; the results are float64 and broadcast against the parameters in ``arrays``.
+    """
     first, second = pair.first, pair.second
     found: Arrays = {}
     if first.batch_norm is not None:
@@ -142,7 +153,7 @@ def _magnitudes(unit: Unit, weights: np.ndarray) -> np.ndarray:
 
 
 def _spread(s: np.ndarray, inputs: int) -> np.ndarray:
-    """Return the factors of the inputs of a layer: a Flatten repeats the channels for each pixel."""
+    """Return the factor of each input of a layer, ``[inputs]``: a Flatten repeats the channels for each pixel."""
     return np.tile(s, inputs // len(s))
 
 

@@ -1,4 +1,4 @@
-"""Consecutive layers between which the scale of each channel can move, and the reasons why others are none."""
+"""Pairs of consecutive layers that can be equalized, and the reasons why other layers can't."""
 
 from dataclasses import dataclass
 from typing import Collection, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
@@ -60,6 +60,7 @@ class Obstacle(NamedTuple):
 
     @property
     def text(self) -> str:
+        """Text for display: the layer and the reason."""
         return f"{self.layer}: {self.reason}"
 
 
@@ -140,7 +141,7 @@ def _fixed_parameter(unit: Unit, fixed: Collection[str]) -> str:
 
 
 def _is_homogeneous(unit: Unit) -> bool:
-    """Return whether positive factors of the input's channels are those of the output's channels."""
+    """Return whether a unit whose input channels are multiplied by positive factors multiplies its outputs by these."""
     if isinstance(unit.op, Activation):
         parameters = unit.op.parameters
         if unit.op.function == "leaky_relu":
@@ -152,7 +153,7 @@ def _is_homogeneous(unit: Unit) -> bool:
 def named_pairs(
     pairs: Sequence[LayerPair], obstacles: Sequence[Obstacle], layers: Sequence[str]
 ) -> Tuple[List[LayerPair], List[Obstacle]]:
-    """Return the pairs and obstacles of the layers with these names; of all layers without names."""
+    """Return the pairs and obstacles that begin with one of ``layers`` (names); all of them if it is empty."""
     if not layers:
         return list(pairs), list(obstacles)
     known = {pair.first.name for pair in pairs} | {obstacle.layer for obstacle in obstacles}

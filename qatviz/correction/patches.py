@@ -9,7 +9,15 @@ from qatviz.network.plan import Unit
 
 
 class Rows(NamedTuple):
-    """Rows of inputs, ``[n, inputs]`` or, of a depthwise convolution, ``[n, inputs, channels]``; and of outputs."""
+    """Rows of a matrix product at sampled positions of a layer's output.
+
+    Attributes
+    ----------
+    inputs : np.ndarray
+        float32 ``[n, inputs]`` or, of a depthwise convolution, ``[n, inputs, channels]``.
+    outputs : np.ndarray
+        float32 ``[n, out]``.
+    """
 
     inputs: np.ndarray
     outputs: np.ndarray
@@ -22,7 +30,7 @@ def has_rows(unit: Unit) -> bool:
 
 
 def sampled_rows(unit: Unit, x: np.ndarray, outputs: np.ndarray, number: int, random: np.random.RandomState) -> Rows:
-    """Return rows at ``number`` random positions of the output, or at all if there are fewer.
+    """Return the rows at ``number`` random positions of the output, in order; at all positions if there are fewer.
 
     Parameters
     ----------
@@ -30,6 +38,8 @@ def sampled_rows(unit: Unit, x: np.ndarray, outputs: np.ndarray, number: int, ra
         Inputs of the layer, float32 ``[batch, ...]``.
     outputs : np.ndarray
         Outputs of the same examples, float32 ``[batch, ..., out]``.
+    random : np.random.RandomState
+        Chooses the positions.
     """
     flat = outputs.reshape(-1, outputs.shape[-1])
     places: Optional[np.ndarray] = None
@@ -42,7 +52,7 @@ def sampled_rows(unit: Unit, x: np.ndarray, outputs: np.ndarray, number: int, ra
 
 
 def _patches(unit: Unit, x: np.ndarray, size: Tuple[int, ...], places: np.ndarray) -> np.ndarray:
-    """Return the inputs of a convolution at flat positions of its output."""
+    """Return the inputs of a convolution at ``places``, flat positions of its output of ``size`` (rows, columns)."""
     op = unit.op
     assert isinstance(op, (Conv2D, DepthwiseConv2D))
     (rows, columns), (down, right), (gap_down, gap_right) = op.kernel_size, op.strides, op.dilation
@@ -62,6 +72,6 @@ def _patches(unit: Unit, x: np.ndarray, size: Tuple[int, ...], places: np.ndarra
 
 
 def _same_padding(size: int, outputs: int, kernel: int, stride: int, dilation: int) -> Tuple[int, int]:
-    """Return TensorFlow's padding before and after an axis."""
+    """Return TensorFlow's SAME padding before and after an axis of ``size``, for an output of size ``outputs``."""
     total = max((outputs - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     return total // 2, total - total // 2

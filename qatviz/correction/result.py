@@ -1,6 +1,6 @@
 """Result of a correction."""
 
-# Without TensorFlow, which the computation of most corrections needs.
+# Apart from training/correction_jobs.py, which imports TensorFlow.
 
 from typing import Dict, NamedTuple, Tuple
 
@@ -13,13 +13,13 @@ class Correction(NamedTuple):
     Attributes
     ----------
     arrays : dict of str to np.ndarray
-        All arrays of the state.
+        All arrays of the state, as in a checkpoint.
     notes : tuple of str
-        What it did.
+        Sentences for the user: what was changed, by how much, and which layers were left out.
     weights : tuple of str
-        Weight tensors whose held ranges no longer fit.
+        Names of the weight tensors whose held ranges no longer fit.
     activations : tuple of str
-        Activations tensors whose ranges no longer fit.
+        Names of the activation tensors whose ranges no longer fit.
     """
 
     arrays: Dict[str, np.ndarray]

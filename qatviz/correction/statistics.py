@@ -33,7 +33,7 @@ class BatchNormMeans:
         self._counts: Dict[str, int] = {}
 
     def add(self, batch_norm: str, mean: np.ndarray, variance: np.ndarray) -> None:
-        """Add the statistics of a batch, float32 ``[channels]`` each."""
+        """Add the mean and unbiased variance of a batch norm in a batch, float32 ``[channels]`` each."""
         values = [np.asarray(mean, np.float64), np.asarray(variance, np.float64)]
         self._sums[batch_norm] = [a + b for a, b in zip(self._sums.get(batch_norm, [0.0, 0.0]), values)]
         self._counts[batch_norm] = self._counts.get(batch_norm, 0) + 1
@@ -59,7 +59,7 @@ class MeanError(NamedTuple):
 
     @property
     def difference(self) -> np.ndarray:
-        """Mean error of each output channel."""
+        """Mean error of each output channel, float64 ``[channels]``."""
         return self.quantized - self.in_float
 
 

@@ -1,4 +1,4 @@
-"""Trial of an equalization: what it would do to the range ratios of weights, before it is offered."""
+"""Trial of an equalization: the range ratios that weights would have after it, computed before it is offered."""
 
 # Apart from the equalization, which a run also makes without a trial.
 
@@ -22,14 +22,14 @@ def equalized_ratios(
     Parameters
     ----------
     arrays : mapping of str to np.ndarray
-        Parameters of the network.
+        Parameters of the network, float32, by ``layer.parameter``.
     fixed : collection of str
-        Parameters that must not change.
+        Parameters ``layer.parameter`` that must not change.
 
     Returns
     -------
     dict of str to float
-        By tensor, of those that would change.
+        Range ratio by name of each weight tensor that would change.
     """
     pairs, _ = layer_pairs(network, plan, fixed)
     result, names = equalized(plan, pairs, arrays), changed_units(pairs)

@@ -51,10 +51,10 @@ class LearnedGradients(NamedTuple):
     gradients : tf.Tensor
         float32 ``[2, K]``: gradients of the loss with respect to them; 0 where nothing is learned.
     units : tf.Tensor
-        float32 ``[2, K]``: size of an update by an optimizer whose steps do not depend on the size of gradients, at a
-        learning rate of 1.
+        float32 ``[2, K]``: size of an update by an optimizer whose updates do not depend on the size of the gradients,
+        at a learning rate of 1.
     is_log : tf.Tensor
-        bool ``[K]``: the base-2 logarithm of row 0 is learned, to which its gradient refers.
+        bool ``[K]``: row 0 of the gradients is with respect to the base-2 logarithm of the value, which is learned.
     """
 
     values: tf.Tensor
@@ -122,7 +122,7 @@ def learned_gradients(
     ranges = learned_ranges(positions, state)
     low, high = tf.minimum(ranges[0], 0.0), tf.maximum(ranges[1], 0.0)
     raw_scale = tf.where(is_log, _unrounded_scale(low, high, spec), scale)
-    # The number of steps from 0 to the upper end, at least 1: below 0 there may be all of them.
+    # The number of quantization steps from 0 to the upper end, at least 1: all of them may be below 0.
     most = tf.maximum(tf.div_no_nan(maximum, scale), 1.0)
     balance = tf.math.rsqrt(most * shared_constant(_value_counts(positions, batch_size)))
     slope = tf.div_no_nan(products, scale)
@@ -149,22 +149,25 @@ def learned_gradients(
 
 
 def moved_ranges(
-    positions: Layout, state: Dict[str, tf.Tensor], learned: LearnedGradients, steps: tf.Tensor
+    positions: Layout, state: Dict[str, tf.Tensor], learned: LearnedGradients, changes: tf.Tensor
 ) -> Dict[str, tf.Tensor]:
     """Return the arrays of held ranges of weights and of ranges of activations after an update.
 
+    No update changes a scale, or the upper end of a clip, by more than a factor of 2, so that none becomes negative.
+
     Parameters
     ----------
-    steps : tf.Tensor
-        float32 ``[2, K]``: what is subtracted from the values (from the logarithm, where that is learned).
-
-    No update changes a scale, or the upper end of a clip, by more than a factor of 2, so that none becomes negative.
+    state : dict of str to tf.Tensor
+        Arrays of :mod:`qatviz.quant.live_state`.
+    learned : LearnedGradients
+    changes : tf.Tensor
+        float32 ``[2, K]``: subtracted from the learned values, or from their logarithms where ``learned.is_log``.
     """
     old_low, old_high = learned_ranges(positions, state)
     value, lower = tf.unstack(learned.values)
-    reduced = tf.where(learned.is_log, value * tf.pow(2.0, -steps[0]), value - steps[0])
+    reduced = tf.where(learned.is_log, value * tf.pow(2.0, -changes[0]), value - changes[0])
     value = tf.clip_by_value(reduced, value / 2.0, value * 2.0)
-    lower = tf.minimum(lower - steps[1], 0.0)
+    lower = tf.minimum(lower - changes[1], 0.0)
     factor = tf.div_no_nan(value, learned.values[0])
     spec = tf.gather(state["spec"], _groups(positions), axis=1)
     ends = {

@@ -75,7 +75,10 @@ def search(
 def search_in(
     values: "Values", levels: int, fixed_z: Optional[int] = None, power_of_two: bool = False
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Return what :func:`search` returns, for :class:`Values` in any form, such as a histogram."""
+    """Return the results of :func:`search` for values that are not an array, such as those of a histogram.
+
+    The other parameters are those of :func:`search`.
+    """
     grids, scales_each = _first_grids(values, levels, fixed_z, power_of_two)
     is_coarse = levels < _MANY_LEVELS
     if not is_coarse:

@@ -151,7 +151,7 @@ class LiveQuantizers:
         return apply
 
     def observe(self, name: str, x: tf.Tensor) -> None:
-        """Add the range of ``x``, which is not quantized, to that of the activations tensor ``name``."""
+        """Add the range of ``x``, which is not quantized, to that of the activation tensor ``name``."""
         self._observe(x, self.plan.tensor(name), self.positions.group_of[self.plan.index(name)])
 
     def register(self, name: str, x: tf.Tensor) -> tf.Tensor:
@@ -168,7 +168,7 @@ class LiveQuantizers:
         return self._grids_in_use().enabled_scale[self.plan.index(name)]
 
     def round_to_grid(self, name: str, value: float) -> tf.Tensor:
-        """Return ``value`` rounded to the grid in use of an activations tensor, a scalar."""
+        """Return ``value`` rounded to the grid in use of an activation tensor, a scalar."""
         group = self.positions.group_of[self.plan.index(name)]
         return fake_quantize(tf.constant(value), self._columns[group], self._enabled[group]).values
 
@@ -273,7 +273,7 @@ class LiveQuantizers:
         return whole, merge([zeros, channels])[0]
 
     def map_arrays(self) -> Tuple[tf.Tensor, ...]:
-        """Return what the maps of weights need: factors ``[W]``, thresholds ``[W]`` and of channels ``[C]``."""
+        """Return the arrays by which weights are mapped: factors and thresholds ``[W]``, those of channels ``[C]``."""
         assert self._map_ranges is not None, "they are there with methods only"
         ranges = self._map_ranges
         return ranges.factors, ranges.thresholds, ranges.channel_thresholds

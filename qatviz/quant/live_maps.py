@@ -20,7 +20,7 @@ TANH_MAP, CODED = MAPS.index(TANH), MAPS.index(TERNARY)
 
 
 class MapRanges(NamedTuple):
-    """Ranges of weights after their map, and what the maps need.
+    """Ranges of weights after their map, and the factors, thresholds and scales of the maps.
 
     Dimensions: ``W`` weight tensors with ``C`` channels in total.
 

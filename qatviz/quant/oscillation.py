@@ -18,7 +18,8 @@ dampening               ``strength * sum((w_hat - clip(w))**2)`` is added to the
 
 A frozen weight has no gradient and keeps its level while the scale changes. Its float value follows that level, so
 that evaluations in float and exports have the value that the quantized network has. It is lifted when the threshold is
-set to 0 or a setting that defines the grid changes (bits, range method, …), for levels of another grid mean others.
+set to 0, when a setting that defines the grid changes (bits, range method, …), because a level has another value there,
+and when a correction (:mod:`qatviz.correction`) changes the weights of its tensor.
 Weights with a map (:mod:`qatviz.quant.weight_maps`) are neither dampened nor frozen.
 
 Arrays of the state (``N`` weights of all weight tensors, one tensor after the other), which a checkpoint has only while
@@ -48,7 +49,7 @@ from qatviz.settings import NO_MAP, QuantizerSettings, RunSettings
 
 #: Weight of the newest step in the moving averages (Nagel et al. 2022, 3.2).
 MOMENTUM = 0.01
-#: In place of a level that there is not.
+#: Level of a weight that has none yet, or is not frozen.
 NO_LEVEL = int(np.iinfo(np.int32).min)
 #: Array that quantizers read; arrays that only training reads; all arrays of the state.
 FROZEN_LEVELS = "frozen_levels"
@@ -183,13 +184,15 @@ def adopted(
 ) -> Arrays:
     """Return the arrays of the state when ``new`` settings of weight tensors replace ``old``.
 
-    What was tracked on another grid, or is tracked no more, is forgotten; frozen weights are lifted where the grid
-    changes or the threshold is 0; weights that reverse more often than the threshold are frozen at once.
+    Levels that were tracked on another grid, or are no longer tracked, are forgotten; frozen weights are lifted where
+    the grid changes or the threshold is 0; weights that reverse more often than the threshold are frozen at once.
 
     Parameters
     ----------
     counts : sequence of int
         Number of weights of each tensor.
+    old, new : sequence of QuantizerSettings
+        Settings of each tensor before and after the change.
     runs : sequence of RunSettings
         The settings of the run before and after the change.
     step : int
@@ -218,14 +221,14 @@ def adopted(
 
 
 def forgotten(counts: Sequence[int], which: Sequence[bool], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Return the arrays of the state without what is known of the weight tensors ``which``.
+    """Return the arrays of the state in which no levels are tracked, and no weights frozen, of some weight tensors.
 
     Parameters
     ----------
     counts : sequence of int
         Number of weights of each tensor.
     which : sequence of bool
-        One for each tensor.
+        For each tensor, True to forget its levels.
     arrays : mapping
         The present arrays of :data:`STATE`, which are not changed.
     """

@@ -23,7 +23,7 @@ Range = Tuple[np.ndarray, np.ndarray]
 SEARCH_SAMPLE = 65536
 #: Settings of a grid on which the best range depends.
 _OF_GRID = ("num_bits", "symmetric", "narrow_range", "per_channel", "power_of_two")
-#: Smallest and largest scale from which the MSE search starts, so that all scales it tries are within those of a grid.
+#: Smallest and largest scale from which the MSE search starts: all scales that it tries are then those of a grid.
 _SEARCHED = float(SMALLEST_SCALE) * 2**10, float(LARGEST_SCALE) / 4
 
 
@@ -86,12 +86,12 @@ def percentile_range(x: np.ndarray, percentile: float) -> Range:
 
 
 def search_sample(x: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-    """Return at most about :data:`SEARCH_SAMPLE` of the values ``x`` ``[n, channels]``, and what each counts.
+    """Return a sample of about :data:`SEARCH_SAMPLE` values of ``x`` ``[n, channels]``, and the weight of each.
 
     A sample of a few rows would lack most outliers, on which the range depends most. So the rows are taken in blocks,
-    and of each block the smallest, the largest and another value, which stands for all the others. The extremes count
-    as often as they occur, which may be often, such as the 0 of a ReLU. Both are float32 ``[rows, channels]``; the
-    numbers are None if all values are taken.
+    and of each block the smallest, the largest and another value, which stands for all the others. A weight is the
+    number of values that one stands for: extremes may occur often, such as the 0 of a ReLU. Both are float32
+    ``[rows, channels]``; a tensor of at most that size is returned as it is, and its weights are None.
     """
     if x.size <= SEARCH_SAMPLE or len(x) < 4:
         return x, None

@@ -30,7 +30,7 @@ def tie_safe_sum_scales(
 ) -> Dict[str, np.float32]:
     """Return the tie-safe scale of each sum and product whose inputs and output are quantized, by its quantizer.
 
-    ``grid_in_use`` returns the grid of an activations tensor, None if it is not quantized.
+    ``grid_in_use`` returns the grid of an activation tensor, None if it is not quantized.
     """
     nudged: Dict[str, np.float32] = {}
     for unit in plan.units:

@@ -1,4 +1,4 @@
-"""Graphs, and parts of one, that are built while a run trains."""
+"""Construction of graphs, and of parts of a graph, while a run trains."""
 
 import threading
 from concurrent.futures import Future
@@ -8,12 +8,12 @@ _Built = TypeVar("_Built")
 
 
 class BackgroundBuild(Generic[_Built]):
-    """Something of TensorFlow's that is built on a thread of its own, because that takes as long as many steps.
+    """Construction of one object on a thread of its own, because it takes as long as many training steps.
 
     Parameters
     ----------
     build : callable
-        Returns it.
+        Returns the object; called once, on that thread.
     name : str
         Name of the thread.
     """
@@ -24,28 +24,28 @@ class BackgroundBuild(Generic[_Built]):
         self._future: Future[_Built] = Future()
 
     def begin(self) -> None:
-        """Begin to build, unless that has begun."""
+        """Begin the construction, unless it has begun."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name)
             self._thread.start()
 
     @property
     def has_begun(self) -> bool:
-        """True once it is being built."""
+        """True once the construction has begun."""
         return self._thread is not None
 
     @property
     def is_ready(self) -> bool:
-        """True once it is built, or that has failed."""
+        """True once the construction has ended, even if it has failed."""
         return self._future.done()
 
     def get(self) -> _Built:
-        """Return what is built; wait for it; raise what building it has raised."""
+        """Return the object, when it is built; raise the error with which the construction has failed."""
         assert self.has_begun
         return self._future.result()
 
     def wait(self) -> bool:
-        """Wait for the end of the thread, if it has begun; return True if there is something built."""
+        """Wait for the end of the construction, if it has begun; return whether the object was built."""
         if self._thread is None:
             return False
         self._thread.join()
@@ -61,9 +61,9 @@ class BackgroundBuild(Generic[_Built]):
 
 
 class BackgroundGraph(BackgroundBuild[_Built]):
-    """Graph of its own, beside that of a run, which nothing else uses; it has a method ``close``."""
+    """Construction of a graph beside that of a run, an object with a method ``close``, which nothing else uses."""
 
     def close(self) -> None:
-        """Wait until the graph is built, and release it."""
+        """Wait for the end of the construction, if it has begun, and close the graph."""
         if self.wait():
             self.get().close()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Graph for corrections of states of a run, beside that of the run: it exists only for runs that are corrected."""
+"""Graph for corrections of states of a run, beside that of the run, built at the first correction that needs it."""
 
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
@@ -20,9 +20,16 @@ from qatviz.training.variables import Loader
 
 
 class _Layer(NamedTuple):
-    """Layer with weights: its input in the quantized network, its output in float, before the activation, and means.
+    """Tensors of a layer with weights.
 
-    The means are those of the output in float and quantized, ``[channels]``.
+    Attributes
+    ----------
+    input : tf.Tensor
+        Input in the quantized network, float32 ``[batch, ...]``.
+    output : tf.Tensor
+        Output in the network in float, before the activation, float32 ``[batch, ..., channels]``.
+    means : (tf.Tensor, tf.Tensor)
+        Means of the outputs before the activation, in float and quantized, float32 ``[channels]``.
     """
 
     input: tf.Tensor
@@ -63,7 +70,7 @@ class CorrectionGraph(SideGraph):
         return [(name, mean, variance) for (name, _, _), (mean, variance) in zip(self._statistics, found)]
 
     def mean_error(self, unit: Unit, indices: np.ndarray) -> MeanError:
-        """Return the mean outputs of a layer for the training examples ``indices``."""
+        """Return the mean outputs of a layer for the training examples ``indices`` (int32 ``[n]``)."""
         found = self._run("means " + unit.name, self._layers[unit.name].means, indices)
         return MeanError(*(np.asarray(mean, np.float64) for mean in found))
 
@@ -104,8 +111,8 @@ class CorrectionGraph(SideGraph):
             (floating[product.unit.name], product) for product in quantized.products
         ]
         self._layers = {
-            two.unit.name: _Layer(two.input, one.result, (_channel_means(one.result), _channel_means(two.result)))
-            for one, two in pairs
+            own.unit.name: _Layer(own.input, other.result, (_channel_means(other.result), _channel_means(own.result)))
+            for other, own in pairs
         }
         self._grids = {}
         for unit in self.units:

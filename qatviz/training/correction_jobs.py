@@ -1,6 +1,7 @@
 """Computation of each correction in pieces, from the present state of a run.
 
-Each function yields the fraction that is done after a piece, and at the end the :class:`Correction`.
+Each correction is a generator: it yields the fraction 0..1 that is done after each piece, and at the end the
+:class:`Correction`. Other commands are executed between the pieces.
 """
 
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
@@ -37,7 +38,20 @@ _NAMED = 3
 
 
 class Present(NamedTuple):
-    """State that is corrected: its specification, settings, arrays, and the batches of the corrections."""
+    """State of a run that is corrected.
+
+    Attributes
+    ----------
+    spec : RunSpec
+    book : SettingsBook
+        Settings in effect.
+    arrays : dict of str to np.ndarray
+        Those of a checkpoint of the state; they are not changed.
+    batches : sequence of np.ndarray
+        Indices of the training examples of each batch that the correction uses, int32 ``[batch]``.
+    step : int
+        Number of training steps complete.
+    """
 
     spec: RunSpec
     book: SettingsBook
@@ -72,7 +86,10 @@ def check_possible(spec: RunSpec, command: c.Command) -> None:
 
 
 def reestimate_batch_norm(present: Present, graph: CorrectionGraph) -> Pieces:
-    """See :class:`qatviz.correction.statistics.BatchNormMeans`."""
+    """Re-estimate the moving statistics of all batch norms; see :class:`qatviz.correction.statistics.BatchNormMeans`.
+
+    ``graph`` must have the state ``present``.
+    """
     normed = [unit for unit in present.plan.units if unit.batch_norm is not None]
     means, number = BatchNormMeans(), len(present.batches)
     for done, indices in enumerate(present.batches, 1):
@@ -89,7 +106,7 @@ def reestimate_batch_norm(present: Present, graph: CorrectionGraph) -> Pieces:
 
 
 def equalize_layers(present: Present, layers: Sequence[str]) -> Pieces:
-    """See :mod:`qatviz.correction.equalization`."""
+    """Equalize the pairs that begin with ``layers`` (names), or all; see :mod:`qatviz.correction.equalization`."""
     plan, (pairs, obstacles) = present.plan, _pairs(present.spec, layers)
     result = equalized(plan, pairs, present.arrays)
     names = changed_units(pairs)
@@ -109,7 +126,15 @@ def equalize_layers(present: Present, layers: Sequence[str]) -> Pieces:
 
 
 def correct_bias(present: Present, graph: CorrectionGraph) -> Pieces:
-    """See :func:`qatviz.correction.statistics.corrected_bias`."""
+    """Correct the bias of each layer in order; see :func:`qatviz.correction.statistics.corrected_bias`.
+
+    ``graph`` must have the state ``present``; its parameters follow those that are corrected already.
+
+    Raises
+    ------
+    RunStateError
+        At the first piece, if no layer has a bias or a batch norm of its own.
+    """
     arrays, shared, batches = present.arrays, present.shared, present.batches
     units = [unit for unit in graph.units if bias_of(unit, arrays) is not None and unit.op.owner not in shared]
     if not units:
@@ -137,7 +162,16 @@ def correct_bias(present: Present, graph: CorrectionGraph) -> Pieces:
 
 
 def ada_round(present: Present, graph: CorrectionGraph, iterations: int) -> Pieces:
-    """See :mod:`qatviz.correction.adaround`."""
+    """Learn the rounding of each layer's weights in order, in ``iterations`` each.
+
+    See :mod:`qatviz.correction.adaround`. Weights with a map, shared weights and those that are not quantized stay as
+    they are. ``graph`` must have the state ``present``; its parameters follow the weights that are rounded already.
+
+    Raises
+    ------
+    RunStateError
+        At the first piece, if no weights can be rounded.
+    """
     arrays, shared = present.arrays, present.shared
     units = [
         unit
@@ -179,7 +213,7 @@ def _pairs(spec: RunSpec, layers: Sequence[str]) -> Tuple[List[LayerPair], List[
 
 
 def _is_rounded(settings: QuantizerSettings, graph: CorrectionGraph, unit: Unit) -> bool:
-    """Return whether a layer's weights are rounded to a grid now, without a map, which would move rounded ones."""
+    """Return whether a layer's weights are on a grid that rounded weights keep: a map would move them off it."""
     return settings.effective_map == NO_MAP and bool(graph.weight_grid(unit)[0].any())
 
 

@@ -101,7 +101,14 @@ class Teachers:
     ) -> Tuple[tf.Tensor, ...]:
         """Return the outputs for ``examples``, those of a Softmax as logits; ``is_model`` chooses the Keras model.
 
-        ``values`` return those of each of :attr:`variables`, by default those on their device.
+        Parameters
+        ----------
+        examples : tf.Tensor
+            float32 ``[batch] + input shape``.
+        is_model : tf.Tensor
+            bool scalar.
+        values : sequence of callable
+            Each returns the values of one of :attr:`variables` by name; by default, they are read where they are.
         """
         values = values or [partial(_read, variables) for variables in self.variables]
 
@@ -140,8 +147,18 @@ def distilled(
 ) -> tf.Tensor:
     """Return the loss of a batch with distillation, float32 scalar; the plain ``loss`` while the weight is 0.
 
-    ``teacher_outputs`` builds the teacher, which runs only if the weight is above 0, for whether it is a Keras model;
-    ``settings`` is :func:`settings_array`.
+    Parameters
+    ----------
+    loss : tf.Tensor
+        Loss for the labels, float32 scalar.
+    heads : GraphHeads
+    outputs : sequence of tf.Tensor
+        Outputs of the network that is trained.
+    teacher_outputs : callable
+        ``teacher_outputs(is_model)`` builds the teacher, which runs only while the weight is above 0, and returns its
+        outputs; ``is_model`` (bool scalar) chooses the Keras model.
+    settings : tf.Tensor
+        :func:`settings_array` in the graph, float32 ``[3]``.
     """
     weight, temperature, is_model = tf.unstack(settings, num=3)
 

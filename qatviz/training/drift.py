@@ -1,4 +1,4 @@
-"""Computation of the drift of states of a run in a graph of its own: it exists only for runs that want it.
+"""Computation of the drift of states of a run, in a graph of its own that is built at the first request.
 
 The graph has the network in float and, as exported, quantized; and each layer once more in float on the inputs of the
 quantized network, and once more with its quantizers on the inputs of the network in float. Only sums are fetched.
@@ -26,8 +26,8 @@ from qatviz.training.pieces import PiecewiseJob, piece_size
 from qatviz.training.side_graph import SideGraph
 from qatviz.training.variables import Loader, scope_name
 
-#: A piece has this fraction of the examples of a piece of an evaluation, because it computes each layer four times.
-_PIECE_SHARE = 4
+#: A piece of an evaluation has this many times the examples of a piece here, which computes each layer four times.
+_PIECE_DIVISOR = 4
 
 
 class DriftLayer(NamedTuple):
@@ -58,7 +58,7 @@ class DriftGraph(SideGraph):
     def __init__(self, spec: RunSpec):
         self.layers = _layers(spec)
         self.num_examples = len(spec.dataset.x_test)
-        self.piece = max(1, piece_size(spec.network) // _PIECE_SHARE)
+        self.piece = max(1, piece_size(spec.network) // _PIECE_DIVISOR)
         super().__init__(spec)
         self._run = self._session.make_callable([self._sums, *self._in_float, *self._quantized], [self._examples])
 

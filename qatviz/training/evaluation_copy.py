@@ -1,4 +1,4 @@
-"""The copy of a network that is evaluated: its own variables, scores of held-out examples, and snapshots.
+"""Copy of a network that is evaluated: its own variables, scores of held-out examples, and snapshots.
 
 It is in inference form, and its variables are set to the live values by :attr:`EvaluationCopy.publish`: an evaluation
 can thus be spread over many training steps, yet apply to one state.
@@ -106,12 +106,12 @@ class EvaluationCopy:
         return (indices, True, True, *self._data.values(TEST, indices))
 
     def clear_codes(self, session: tf.Session) -> None:
-        """Set the codes that snapshots remember to none."""
+        """Initialize the variables in which snapshots remember codes: none are known."""
         zeros = {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
         self._load_codes(session, zeros)
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> List[tf.Tensor]:
-        """Return the outer edges of the histogram of each weight tensor."""
+        """Build the snapshot; return the outer edges of the histogram of each weight tensor, float32 ``[2]`` each."""
         previous = {
             tensor.name: StateVariable(
                 "codes_" + tensor.name, np.int32, (tensor.parameters // tensor.num_channels, tensor.num_channels)

@@ -1,9 +1,8 @@
 """TensorFlow graph of a run and its session: training step, evaluation, snapshots, reading and writing of state.
 
 The graph is built once and finalized; its last part, the training copy with methods, follows while the first steps run
-(:mod:`.training_copies`). Everything that changes during a run (parameters, optimizer slots, ranges,
-settings) is in variables, each kind written by one prepared group of assignments. Only the thread that built the graph
-may use it.
+(:mod:`.training_copies`). Everything that changes during a run (parameters, optimizer slots, ranges, settings) is in
+variables, each kind written by one prepared group of assignments. Only the thread that built the graph may use it.
 
 It contains copies of the network: those of :mod:`.training_copy` use the live variables, that of
 :mod:`.evaluation_copy` variables of its own, which :meth:`TrainingGraph.publish` sets to the live values.
@@ -29,6 +28,7 @@ from qatviz.protocol.snapshots import NO_LOSSES
 from qatviz.quant import live_state, oscillation
 from qatviz.settings import QuantizerSettings, RunSettings
 from qatviz.training import distillation, optimizers, probes
+from qatviz.training.batch_pass import FINITE
 from qatviz.training.building import quick_building
 from qatviz.training.cluster_session import ClusterSession
 from qatviz.training.evaluation_copy import EvaluationCopy
@@ -43,7 +43,7 @@ from qatviz.training.step_maps import StepMaps
 from qatviz.training.step_measures import RawMeasures
 from qatviz.training.towers import Tower, towers_of
 from qatviz.training.training_copies import TrainingCopies
-from qatviz.training.training_copy import FINITE, LEARN, MAPS, TRACK, Variant
+from qatviz.training.training_copy import LEARN, MAPS, TRACK, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]

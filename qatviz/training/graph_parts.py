@@ -1,4 +1,4 @@
-"""What the copies of a network in the graph of a run are built from."""
+"""Objects from which the copies of a network in the graph of a run are built."""
 
 from typing import Collection, Dict, NamedTuple, Sequence
 
@@ -17,7 +17,7 @@ Variables = Dict[str, StateVariable]
 
 
 class GraphParts(NamedTuple):
-    """What all copies of a network use.
+    """Objects that all copies of a network use.
 
     Attributes
     ----------
@@ -28,11 +28,11 @@ class GraphParts(NamedTuple):
     live : dict of str to StateVariable
         Variables of the run by name.
     values : dict of str to tf.Tensor
-        Their values before the step.
+        Values of ``live`` before the training step, by the same names.
     towers : sequence of Tower
-        Towers that share each batch and evaluations; none: one device.
+        Towers among which each batch, and each evaluation, is divided; empty on one device.
     tower_data : sequence of dict of str to StateVariable
-        Data on the device of each tower.
+        Variables with the data on the device of each tower.
     """
 
     network: Network
@@ -46,23 +46,24 @@ class GraphParts(NamedTuple):
 
 
 class TrainingParts(NamedTuple):
-    """What copies that are trained use besides.
+    """Objects that only the copies that are trained use.
 
     Attributes
     ----------
     optimizer : Optimizer
     trained : list of str
-        Parameters with gradients.
+        Parameters ``layer.parameter`` with gradients.
     fixed : collection of str
-        Parameters that are not trained.
+        Parameters ``layer.parameter`` that are never trained.
     batch_size : int
+        Number of examples of a training step.
     seed : int
         Seed of dropout and of stochastic rounding.
     telemetry : bool
         If True, steps return error measures.
     teachers : Teachers
     tower_moments : bool
-        That of :class:`qatviz.protocol.run_spec.Placement`.
+        If True, batch norms use the moments of each tower's part of the batch (:attr:`.Placement.tower_moments`).
     """
 
     optimizer: Optimizer

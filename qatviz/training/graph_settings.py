@@ -17,13 +17,13 @@ Arrays = Dict[str, np.ndarray]
 
 
 class GraphSettings:
-    """Arrays of settings.
+    """Conversion of settings into arrays for the graph's variables, and into the variant of a training step.
 
     Parameters
     ----------
     plan : QuantizationPlan
     trained : list of str
-        Parameters with gradients.
+        Parameters ``layer.parameter`` with gradients.
     """
 
     def __init__(self, plan: QuantizationPlan, trained: List[str]):
@@ -35,9 +35,9 @@ class GraphSettings:
         return self.arrays([QuantizerSettings()] * len(self._layout.leaders), RunSettings(), 0)[0]
 
     def arrays(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> Tuple[Arrays, Variant]:
-        """Return the arrays by name after ``step`` training steps, and what the next ones run.
+        """Return the arrays by name after ``step`` training steps, and the variant of the next steps.
 
-        ``settings`` are those of each group of the plan.
+        ``settings`` are those of each group of the plan, ``run`` those of the run.
         """
         arrays = live_state.settings_arrays(self._layout, settings, run, step)
         arrays["hyper"] = np.array([getattr(run, name) for name in HYPER], np.float32)

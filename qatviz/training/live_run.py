@@ -154,7 +154,7 @@ class LiveRun:
 
     @contextmanager
     def with_settings(self, book: SettingsBook) -> Iterator[None]:
-        """Have other settings within a ``with`` block without training steps; state and settings are restored."""
+        """Apply other settings within a ``with`` block without training steps; restore state and settings after it."""
         arrays, own = self.graph.read_state(), self.book
         try:
             self.apply_settings(book)
@@ -165,7 +165,9 @@ class LiveRun:
             self._write_settings()
 
     def correct(self, arrays: Arrays, weights: Collection[str] = (), activations: Collection[str] = ()) -> None:
-        """Replace the arrays of the state at this step.
+        """Replace the arrays of the state at this step by those of a correction.
+
+        Weight tensors whose folded weights change have no tracked levels and no frozen weights afterwards.
 
         Parameters
         ----------
@@ -192,10 +194,13 @@ class LiveRun:
         self._begin_learning(learned, learned)
 
     def _forget_levels(self, before: List[np.ndarray]) -> None:
-        """Forget the levels of weight tensors that are no more those ``before``, and lift their frozen weights."""
-        others = [not np.array_equal(*both) for both in zip(before, self.graph.read_weights())]
+        """Forget the levels of the weight tensors that differ from ``before``, and lift their frozen weights.
+
+        ``before`` are the folded weights of each tensor, as :meth:`.TrainingGraph.read_weights` returns them.
+        """
+        changed = [not np.array_equal(*both) for both in zip(before, self.graph.read_weights())]
         self.graph.write_oscillation(
-            oscillation.forgotten(self._weight_counts(), others, self.graph.read_oscillation())
+            oscillation.forgotten(self._weight_counts(), changed, self.graph.read_oscillation())
         )
 
     def _weight_counts(self) -> List[int]:
@@ -251,7 +256,7 @@ class LiveRun:
         self._put(self._cursor.place(event))
 
     def report(self, event: Event, point: BranchPoint) -> None:
-        """Report an event on the earlier state at ``point``; may be called from any thread."""
+        """Report an event that concerns the earlier state at ``point``; may be called from any thread."""
         self._put(self._cursor.place_at(event, point))
 
     def _write_settings(self) -> None:
@@ -299,7 +304,7 @@ class LiveRun:
         self._begin_learning(groups, groups)
 
     def _begin_learning(self, groups: np.ndarray, anew: np.ndarray) -> bool:
-        """Forget what the optimizer knows of the learned ranges of ``groups``; return whether there are any.
+        """Reset the optimizer's state of the learned ranges of ``groups``; return whether there are any.
 
         The ranges of activations among ``anew`` become those of least squared error in the last batches, in float: a
         network that is suddenly quantized to few bits has other values. Both are bool ``[G]``.

@@ -146,7 +146,7 @@ class Measuring:
             return True
         return any(updates.advance(is_idle) for updates in self.watched.values())
 
-    # What else is computed while it is watched
+    # Watched results
 
     def watch(self, command: Watch) -> None:
         """Begin or end to compute the results that a command requests."""

@@ -22,7 +22,7 @@ Direction = Callable[[tf.Tensor, Moments, tf.Tensor, Tensors], Tuple[tf.Tensor, 
 
 
 class Optimizer(NamedTuple):
-    """Optimizer.
+    """Definition of an optimizer: its state, and its update of a variable.
 
     Attributes
     ----------

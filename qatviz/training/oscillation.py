@@ -24,18 +24,23 @@ _KINDS = list(RAMPS)
 
 
 class OscillationSteps:
-    """Operations of the training copy.
+    """Operations that track, dampen and freeze weights in a training step.
 
     Parameters
     ----------
     quantizers : LiveQuantizers
         Quantizers of the training copy.
     values : dict of str to tf.Tensor
-        Variables before the step.
+        Values of the variables before the step, by name.
     factors : dict of str to tf.Tensor
         :attr:`.Lowered.factors`.
     step : tf.Tensor
         int32 scalar: number of training steps before this one.
+
+    Attributes
+    ----------
+    updates : dict of str to tf.Tensor
+        Arrays of :data:`qatviz.quant.oscillation.STATE` after the step, by name.
     """
 
     def __init__(self, quantizers: LiveQuantizers, values: Tensors, factors: Tensors, step: tf.Tensor):
@@ -46,14 +51,13 @@ class OscillationSteps:
         self._ramps = tf.unstack(values["oscillation_ramps"], num=4)
         self._step = tf.cast(step, tf.float32)
         with tf.name_scope("oscillation"):
-            #: New arrays of the state by name.
             self.updates = self._tracked()
             self._frozen_weights = self._values_of_levels(split(self.updates[FROZEN_LEVELS], self._shapes))
 
     def dampened(self, gradients: Mapping[str, tf.Tensor]) -> Tensors:
-        """Return ``gradients`` by parameter, with that of dampening added to those of weights.
+        """Return ``gradients`` by parameter, with the gradient of dampening added to those of weights.
 
-        Batch norm that is folded into weights is a constant in it.
+        Batch norm that is folded into weights counts as a constant.
         """
         strengths = tf.unstack(self._values["dampening"], num=len(self._leaders))
         grown = _ramp(self._ramps[0], self._step, self._ramps[3])
@@ -154,7 +158,7 @@ class _FrozenWeights(NamedTuple):
 
 
 class OscillationProbe:
-    """Measures of a snapshot.
+    """Measures of oscillation in a snapshot.
 
     Parameters
     ----------
@@ -197,16 +201,16 @@ class OscillationProbe:
 
 
 class OscillationArrays(NamedTuple):
-    """What a snapshot fetches of each weight tensor.
+    """Measures of oscillation that a snapshot fetches, for ``W`` weight tensors.
 
     Attributes
     ----------
     oscillating, frozen : np.ndarray
-        float32 ``[W]``: fractions of the weights.
+        float32 ``[W]``: fractions of the weights that oscillate, and that are frozen.
     frozen_counts : np.ndarray
         int32 ``[W, codes]``: number of frozen weights of each code, from the lowest one on.
     frozen_bins : np.ndarray
-        int32 ``[W, bins]``: number of frozen weights in each bin of the histogram, of as many rows as that has.
+        int32 ``[W, bins]``: number of frozen weights in each bin of the histogram, among the rows that it samples.
     """
 
     oscillating: np.ndarray
@@ -216,7 +220,7 @@ class OscillationArrays(NamedTuple):
 
 
 def _bins(values: tf.Tensor, is_frozen: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
-    """Return the histogram of the frozen ones of ``values`` ``[n, channels]``, of the rows that snapshots sort."""
+    """Return the histogram of the frozen ones of ``values`` ``[n, channels]``, among the rows that snapshots sample."""
     stride = histogram_stride(values.shape.num_elements())
     return histogram_of(tf.boolean_mask(values[::stride], is_frozen[::stride]), edges)
 

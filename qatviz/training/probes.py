@@ -4,7 +4,7 @@ There are two probes: a fixed sample of every tensor, taken at each training ste
 values, and histograms.
 """
 
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -84,9 +84,9 @@ class SnapshotTensors(NamedTuple):
 
 
 def snapshot_items(tensor: QuantizedTensor) -> int:
-    """Return how much of the first axis of a tensor a snapshot measures, as an upper limit.
+    """Return the largest number of items on the first axis of a tensor that a snapshot measures.
 
-    It measures a weight tensor as a whole, but an activation for some of the examples only.
+    It measures all weights, but activations of some examples only.
     """
     if tensor.kind == WEIGHTS:
         return int(np.iinfo(np.int32).max)
@@ -94,7 +94,7 @@ def snapshot_items(tensor: QuantizedTensor) -> int:
 
 
 class SnapshotProbe:
-    """Measures and histograms of every tensor of a forward pass.
+    """Operations of a snapshot: measures and histograms of every tensor of a forward pass.
 
     Parameters
     ----------
@@ -146,8 +146,8 @@ class SnapshotProbe:
 def _flip_rate(previous: tf.Tensor, codes: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
     """Return the fraction of codes changed since the last snapshot; NaN unless those are known."""
     have_changed = tf.raw_ops.Cast(x=tf.raw_ops.NotEqual(x=previous, y=codes), DstT=tf.float32)
-    share = tf.raw_ops.Mean(input=have_changed, axis=all_axes(previous))
-    return tf.where(known, share, shared_constant(np.nan, np.float32))
+    fraction = tf.raw_ops.Mean(input=have_changed, axis=all_axes(previous))
+    return tf.where(known, fraction, shared_constant(np.nan, np.float32))
 
 
 # A single function in the graph, called once for each tensor: otherwise a large network would take minutes to build.
@@ -167,54 +167,71 @@ def _measured(
     enabled: tf.Tensor,
     items: tf.Tensor,
 ) -> Tuple[tf.Tensor, ...]:
-    """Return the fields of :class:`SnapshotTensors` except flip rate, scale and zero point; then the codes from 0.
+    """Return the fields of :class:`SnapshotTensors` except flip rate, scale and zero point; then the codes.
 
-    Codes are int32 ``[n, channels]``.
+    Codes are int32 ``[n, channels]``, counted from 0 for the lowest one. The first ``items`` on the first axis of
+    ``values``, ``source`` and ``clipped``, fields of :class:`.Quantized`, are measured; ``half`` is half of the number
+    of codes.
     """
     values, source, clipped = [tf.reshape(part[:items], [-1, tf.size(scale)]) for part in (values, source, clipped)]
     channel_min, channel_max = [reduce(source, axis=0) for reduce in (tf.reduce_min, tf.reduce_max)]
     number = tf.size(source)
-    size = tf.cast(number, tf.float32)
-    squares = tf.square(values - source)
-    of_channels = tf.reduce_sum(squares, axis=0)
-    beyond = tf.abs(clipped - source) > np.float32(CLIPPED_BEYOND) * scale
-    flushed = tf.logical_and(tf.equal(values, 0.0), tf.not_equal(source, 0.0))
-    mse = tf.reduce_sum(of_channels) / size
-    # Where nothing is clipped, the rounding error is exactly the whole error, not a sum in another order.
-    num_clipped, num_flushed = [tf.reduce_sum(tf.cast(flags, tf.int32)) for flags in (beyond, flushed)]
-    clipping = tf.reduce_sum(tf.where(beyond, squares, tf.zeros_like(squares))) / size
-    rounding = tf.where(num_clipped > 0, tf.reduce_sum(tf.where(beyond, tf.zeros_like(squares), squares)) / size, mse)
-    safe = tf.where(scale > 0, scale, tf.ones_like(scale))
-    relative = tf.sqrt(tf.reduce_sum(of_channels / tf.square(safe)) / size)
-    codes = tf.cast(tf.floor(values / safe + 0.5), tf.int32) + zero_point + half
     num_codes = 2 * half
+    codes = tf.cast(tf.floor(values / _divisor(scale) + 0.5), tf.int32) + zero_point + half
     # If the quantizer is off, there are no codes: all values get the code 0.
     codes = tf.clip_by_value(codes, 0, num_codes - 1) * tf.cast(enabled, tf.int32)
     counts = tf.bincount(tf.reshape(codes, [-1]), minlength=num_codes, maxlength=num_codes)
-    share = tf.cast(counts, tf.float32) / size
-    entropy = -tf.reduce_sum(tf.math.xlogy(share, share)) / np.log(2.0).astype(np.float32)
-    used = tf.cast(tf.count_nonzero(counts, dtype=tf.int32), tf.float32)
     edges = _edges(
         tf.minimum(tf.reduce_min(channel_min), tf.reduce_min(values)),
         tf.maximum(tf.reduce_max(channel_max), tf.reduce_max(values)),
     )
-    shown = tf.pad(counts[: 2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]])
-    # Odd, so that the sample does not follow a period of the tensor.
-    stride = tf.bitwise.bitwise_or((number - 1) // HISTOGRAM_SAMPLE + tf.cast(number > HISTOGRAM_SAMPLE, tf.int32), 1)
-    signal = tf.reduce_sum(tf.square(source)) / size
-    shares = [tf.cast(counted, tf.float32) / size for counted in (num_clipped, num_flushed)]
+    stride = histogram_stride(number)
     return (
-        tf.stack([signal, mse, clipping, rounding, *shares, relative, used, entropy]),
+        tf.stack([*_error_measures(values, source, clipped, scale), *_code_measures(counts, number)]),
         number,
         edges,
         histogram_of(source[::stride], edges),
         histogram_of(values[::stride], edges),
-        shown,
+        tf.pad(counts[: 2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]]),
         channel_min,
         channel_max,
-        tf.stack([tf.size(source) - tf.count_nonzero(source, dtype=tf.int32), _distinct(source)]),
+        tf.stack([number - tf.count_nonzero(source, dtype=tf.int32), _distinct(source)]),
         codes,
     )
+
+
+def _error_measures(values: tf.Tensor, source: tf.Tensor, clipped: tf.Tensor, scale: tf.Tensor) -> List[tf.Tensor]:
+    """Return the measures of errors in :data:`PROBED_MEASURES`, up to ``rmse_over_scale``: float32 scalars."""
+    size = tf.cast(tf.size(source), tf.float32)
+    squares = tf.square(values - source)
+    of_channels = tf.reduce_sum(squares, axis=0)
+    is_clipped = tf.abs(clipped - source) > np.float32(CLIPPED_BEYOND) * scale
+    is_to_zero = tf.logical_and(tf.equal(values, 0.0), tf.not_equal(source, 0.0))
+    num_clipped, num_to_zero = [tf.reduce_sum(tf.cast(flags, tf.int32)) for flags in (is_clipped, is_to_zero)]
+    zeros = tf.zeros_like(squares)
+    mse = tf.reduce_sum(of_channels) / size
+    clipping = tf.reduce_sum(tf.where(is_clipped, squares, zeros)) / size
+    # Where nothing is clipped, the rounding error is exactly the whole error, not a sum in another order.
+    rounding = tf.where(num_clipped > 0, tf.reduce_sum(tf.where(is_clipped, zeros, squares)) / size, mse)
+    signal = tf.reduce_sum(tf.square(source)) / size
+    fractions = [tf.cast(number, tf.float32) / size for number in (num_clipped, num_to_zero)]
+    relative = tf.sqrt(tf.reduce_sum(of_channels / tf.square(_divisor(scale))) / size)
+    return [signal, mse, clipping, rounding, *fractions, relative]
+
+
+def _code_measures(counts: tf.Tensor, number: tf.Tensor) -> List[tf.Tensor]:
+    """Return the measures of codes in :data:`PROBED_MEASURES`, number of used ones and entropy: float32 scalars.
+
+    ``counts`` are the numbers of values of each code, and ``number`` their sum, both int32.
+    """
+    fractions = tf.cast(counts, tf.float32) / tf.cast(number, tf.float32)
+    entropy = -tf.reduce_sum(tf.math.xlogy(fractions, fractions)) / np.log(2.0).astype(np.float32)
+    return [tf.cast(tf.count_nonzero(counts, dtype=tf.int32), tf.float32), entropy]
+
+
+def _divisor(scale: tf.Tensor) -> tf.Tensor:
+    """Return ``scale``, or 1 where it is 0 because the quantizer is off."""
+    return tf.where(scale > 0, scale, tf.ones_like(scale))
 
 
 def _distinct(values: tf.Tensor) -> tf.Tensor:
@@ -246,15 +263,20 @@ def _edges(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
     return tf.stack([low, tf.where(high > low, high, low + tf.maximum(1.0, tf.abs(low)))])
 
 
-def histogram_stride(number: int) -> int:
+def histogram_stride(number: Any) -> Any:
     """Return the stride of the rows of a tensor of ``number`` values that are sorted into bins.
 
-    It is odd, so that the sample does not follow a period of the tensor.
+    It is odd, so that the sample does not follow a period of the tensor. The result is an int or an int32 scalar in the
+    graph, as ``number`` is.
     """
-    return ((number - 1) // HISTOGRAM_SAMPLE + int(number > HISTOGRAM_SAMPLE)) | 1
+    return -(-number // HISTOGRAM_SAMPLE) // 2 * 2 + 1
 
 
 def histogram_of(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
-    """Return the histogram of ``values``; NaN, which the kernel does not support, counts as 0."""
+    """Return the histogram of ``values`` (float32, any shape), int32 ``[HISTOGRAM_BINS]``.
+
+    ``edges`` are its outer edges, float32 ``[2]``. Values beyond them count in the outer bins; NaN, which the kernel
+    does not support, counts as 0.
+    """
     known = tf.where(tf.is_nan(values), tf.zeros_like(values), values)
     return tf.histogram_fixed_width(known, edges, HISTOGRAM_BINS)

@@ -4,7 +4,7 @@ The loss is the mean over the whole batch, so that gradients are means weighted 
 All sums over towers are computed in the order of the towers.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -19,11 +19,12 @@ from qatviz.quant.live_state import TRAINING_ONLY
 from qatviz.quant.oscillation import FROZEN_LEVELS
 from qatviz.quant.running_histogram import STEP_VALUES
 from qatviz.settings import WEIGHTS, RunSettings
+from qatviz.training.batch_pass import FINITE, BatchPass, StepValues, lowered_examples
 from qatviz.training.distillation import SETTINGS
 from qatviz.training.graph_data import GraphData
 from qatviz.training.graph_parts import GraphParts, TrainingParts
 from qatviz.training.heads import GraphHeads
-from qatviz.training.lowering.forward_pass import Lowered, lower
+from qatviz.training.lowering.forward_pass import Lowered
 from qatviz.training.step_inputs import StepInputs, augmented_batch
 from qatviz.training.step_measures import sample_indices, sample_order
 from qatviz.training.tower_distillation import TowerTeachers
@@ -31,6 +32,8 @@ from qatviz.training.towers import Exchange, Packed, SentLevels, Tower, joined, 
 from qatviz.training.variables import StateVariable
 
 Tensors = Dict[str, tf.Tensor]
+#: Prefix of the names of :class:`.StepValues` among the values that towers receive.
+_STEP_PREFIX = "step/"
 
 
 class TowerInputs:
@@ -42,9 +45,17 @@ class TowerInputs:
     indices : tf.Tensor
         int32 ``[batch]``: training examples of the step.
     has_ids : bool
+        True if examples have ids, on which augmentation has no effect.
     towers : sequence of Tower
     variables : list of dict of str to StateVariable
         Training data on the device of each tower.
+
+    Attributes
+    ----------
+    parts : list of StepInputs
+        Inputs of each tower, on its device.
+    feeds : list of tf.Tensor
+        Placeholders of the values that :meth:`augmented` returns.
     """
 
     def __init__(
@@ -73,133 +84,131 @@ class TowerInputs:
         return tuple(fed)
 
 
-class BatchPass(NamedTuple):
-    """Forward and backward pass of a batch; with towers, on the device of the first one.
+class _TowerPass(NamedTuple):
+    """Forward pass of a tower, on its device.
 
     Attributes
     ----------
+    tower : Tower
+    parameters : list of tf.Tensor
+        Vectors of the parameters that the tower has received; gradients are computed with respect to these.
+    values : dict of str to tf.Tensor
+        Values of :attr:`.GraphParts.live` that it has received.
+    step : tf.Tensor
+        Number of training steps before this one, as it has received it, int32 scalar.
     lowered : Lowered
-        Forward pass; with towers, that of the first one, whose quantizers observe all towers and whose updates are
-        those of the batch.
-    loss : tf.Tensor
-        Loss of the batch, float32 scalar.
-    losses : list of tf.Tensor
-        One tensor with the losses of several outputs; none for one output.
-    gradients : dict of str to tf.Tensor
-        Gradients of the loss that ``finite`` is, by parameter.
-    sums : GradientSums or None
-        Those of learned ranges; None without methods.
-    quantizers : list of LiveQuantizers
-        Those of each tower; none without towers.
+    losses : tf.Tensor
+        Loss of each output on its part of the batch, float32 ``[outputs]``.
+    imitation : tf.Tensor
+        Loss of the imitation of the teacher, float32 scalar; 0 without distillation.
     """
 
+    tower: Tower
+    parameters: List[tf.Tensor]
+    values: Tensors
+    step: tf.Tensor
     lowered: Lowered
-    loss: tf.Tensor
-    losses: List[tf.Tensor]
-    finite: tf.Tensor
-    gradients: Tensors
-    sums: Optional[GradientSums]
-    quantizers: List[LiveQuantizers]
+    losses: tf.Tensor
+    imitation: tf.Tensor
 
 
-def replicated_step(
+def replicated_pass(parts: GraphParts, training: TrainingParts, inputs: TowerInputs, step: StepValues) -> BatchPass:
+    """Build the forward and backward passes of all towers, with the methods for low bits."""
+    towers, heads = parts.towers, parts.heads
+    share_by_device()
+    parameters = Packed({name: parts.values[name] for name in training.trained})
+    others = Packed(_sent_values(parts.values, training.trained, step))
+    levels = SentLevels(parts.values)
+    teachers = TowerTeachers(training.teachers, heads, parts.values[SETTINGS])
+    passes = _forward_passes(parts, training, inputs, (parameters, others, levels), teachers)
+    quantizers = [own.lowered.quantizers for own in passes]
+    with tf.device(towers[0].device):
+        losses = tf.unstack(_mean_losses(passes, heads, inputs), num=len(parts.network.outputs))
+        loss = teachers.distilled(heads.total(losses), [own.imitation for own in passes], towers)
+        finite = tf.check_numerics(loss, "loss", name=FINITE)
+    gradients, sums = _backward_passes(passes, parameters, finite)
+    updates = passes[0].lowered.updates
+    if training.tower_moments:
+        with tf.device(towers[0].device):
+            updates = _mean_updates(passes)
+    for own in passes[1:]:
+        quantizers[0].observers.append(_observer(own))
+    _collect_from(passes)
+    lowered = passes[0].lowered._replace(updates=updates)
+    return BatchPass(lowered, loss, finite, [tf.stack(losses)] if len(losses) > 1 else [], gradients, sums, quantizers)
+
+
+def _sent_values(values: Tensors, trained: Sequence[str], step: StepValues) -> Tensors:
+    """Return the values that all towers receive at each training step, besides the ``trained`` parameters."""
+    unused = {*TRAINING_ONLY, FROZEN_LEVELS, "hyper", "trained", *trained} - {"learn"}
+    needed = {name: value for name, value in values.items() if "|" not in name and name not in unused}
+    return {**needed, **{_STEP_PREFIX + name: value for name, value in step._asdict().items()}}
+
+
+def _forward_passes(
     parts: GraphParts,
     training: TrainingParts,
     inputs: TowerInputs,
-    dropout_seed: tf.Tensor,
-    step: tf.Tensor,
-    strength: tf.Tensor,
-    label_smoothing: tf.Tensor,
-    finite_name: str,
-) -> BatchPass:
-    """Build the forward and backward passes of all towers; arguments are those of :class:`.TrainingCopy`."""
-    network, plan, heads, values, towers = parts.network, parts.plan, parts.heads, parts.values, parts.towers
-    share_by_device()
-    unused = {*TRAINING_ONLY, FROZEN_LEVELS, "hyper", "trained"} - {"learn"}
-    needed = {name: value for name, value in values.items() if "|" not in name and name not in unused}
-    parameters = Packed({name: needed.pop(name) for name in training.trained})
-    others = Packed(
-        {
-            **needed,
-            "dropout seed": dropout_seed,
-            "step": step,
-            "strength": strength,
-            "label smoothing": label_smoothing,
-        }
-    )
-    levels = SentLevels(values)
-    distilling = TowerTeachers(training.teachers, heads, values[SETTINGS])
-    exchange = Exchange(towers)
-    copies: List[List[tf.Tensor]] = []
-    results: List[Lowered] = []
-    losses: List[tf.Tensor] = []
-    imitations: List[tf.Tensor] = []
-    states: List[Tensors] = []
-    for index, (tower, part) in enumerate(zip(towers, parts_of(towers, exchange, training.tower_moments))):
+    sent: Tuple[Packed, Packed, SentLevels],
+    teachers: TowerTeachers,
+) -> List[_TowerPass]:
+    """Build the forward pass of each tower.
+
+    ``sent`` are the trained parameters, the other values by :func:`_sent_values`, and the frozen levels of weights.
+    """
+    parameters, others, levels = sent
+    exchange, passes = Exchange(parts.towers), []
+    for index, (tower, part) in enumerate(zip(parts.towers, parts_of(parts.towers, exchange, training.tower_moments))):
+        own = inputs.parts[index]
         with tf.device(tower.device), tf.name_scope(f"tower_{index}"):
-            copies.append(parameters.received())
+            vectors = parameters.received()
             received = others.unpacked(others.received())
-            own = {**values, **parameters.unpacked(copies[-1]), **received, **levels.received()}
-            states.append(own)
-            lowered = lower(
-                network,
-                plan,
-                inputs.parts[index].examples,
-                own,
-                own,
-                training=True,
-                freeze_batch_norm=own["freeze_batch_norm"],
-                single_convolution=own["single_convolution"],
-                fixed=training.fixed,
-                dropout_seed=received["dropout seed"],
-                strength=received["strength"],
-                part=part,
-            )
-            heads.observe(lowered.quantizers, plan, inputs.parts[index].labels)
-            losses.append(tf.stack(inputs.parts[index].losses(heads, lowered.outputs, received["label smoothing"])))
-            imitations.append(distilling.imitation(inputs.parts[index].examples, lowered.outputs, own[SETTINGS]))
-            results.append(lowered)
+            step = StepValues(*(received.pop(_STEP_PREFIX + name) for name in StepValues._fields))
+            values = {**parts.values, **parameters.unpacked(vectors), **received, **levels.received()}
+            lowered = lowered_examples(parts, training, own, values, step, part)
+            losses = tf.stack(own.losses(parts.heads, lowered.outputs, step.label_smoothing))
+            imitation = teachers.imitation(own.examples, lowered.outputs, values[SETTINGS])
+            passes.append(_TowerPass(tower, vectors, values, step.step, lowered, losses, imitation))
     exchange.connect()
-    quantizers = [lowered.quantizers for lowered in results]
-    with tf.device(towers[0].device):
-        of_outputs = tf.unstack(_mean_losses(losses, heads, inputs, towers), num=len(network.outputs))
-        loss = distilling.distilled(heads.total(of_outputs), imitations, towers)
-        finite = tf.check_numerics(loss, "loss", name=finite_name)
-    vectors = [vector for own in copies for vector in own]
-    quantized = [trained_tensors(own) for own in quantizers]
+    return passes
+
+
+def _backward_passes(
+    passes: Sequence[_TowerPass], parameters: Packed, finite: tf.Tensor
+) -> Tuple[Tensors, GradientSums]:
+    """Build the backward passes of all towers; return gradients by parameter, and sums of those of learned ranges.
+
+    ``parameters`` is the structure of the vectors that the towers have received, and ``finite`` the loss of the batch.
+    """
+    number = len(parameters.vectors)
+    vectors = [vector for own in passes for vector in own.parameters]
+    quantized = [trained_tensors(own.lowered.quantizers) for own in passes]
     outputs = [tensor for own in quantized for tensor in own.values()]
     found = tf.gradients(finite, [*vectors, *outputs], colocate_gradients_with_ops=True)
     found, of_quantized = found[: len(vectors)], iter(found[len(vectors) :])
     sums = []
-    for tower, state, own_quantizers, own in zip(towers, states, quantizers, quantized):
-        with tf.device(tower.device), tf.name_scope("sums_of_ranges"):
-            own_gradients = dict(zip(own, of_quantized))
-            sums.append(tf.stack(gradient_sums(own_quantizers, own_gradients, state["learn"])))
-    with tf.device(towers[0].device), tf.name_scope("sum_of_gradients"):
-        number = len(parameters.vectors)
-        gradients = parameters.unpacked([tf.add_n(found[index::number]) for index in range(number)])
-        all_sums = GradientSums(*tf.unstack(tf.add_n(sums), num=len(GradientSums._fields)))
-        updates = _mean_updates(results, towers) if training.tower_moments else results[0].updates
-    for tower, own_quantizers in zip(towers[1:], quantizers[1:]):
-        quantizers[0].observers.append(_observer(tower, own_quantizers))
-    _collect_from(quantizers, towers, [state["step"] for state in states])
-    return BatchPass(
-        results[0]._replace(updates=updates),
-        loss,
-        [tf.stack(of_outputs)] if len(of_outputs) > 1 else [],
-        finite,
-        gradients,
-        all_sums,
-        quantizers,
-    )
+    for own, names in zip(passes, quantized):
+        with tf.device(own.tower.device), tf.name_scope("sums_of_ranges"):
+            gradients = dict(zip(names, of_quantized))
+            sums.append(tf.stack(gradient_sums(own.lowered.quantizers, gradients, own.values["learn"])))
+    with tf.device(passes[0].tower.device), tf.name_scope("sum_of_gradients"):
+        added = parameters.unpacked([tf.add_n(found[index::number]) for index in range(number)])
+        return added, GradientSums(*tf.unstack(tf.add_n(sums), num=len(GradientSums._fields)))
 
 
-def step_samples(
+def tower_samples(
     plan: QuantizationPlan, quantizers: Sequence[LiveQuantizers], towers: Sequence[Tower], is_measured: tf.Tensor
 ) -> tf.Tensor:
-    """Return what :func:`.probes.step_samples` returns for the whole batch.
+    """Return the samples of :func:`.probes.step_samples` for the whole batch, float32 ``[n]``.
 
     Each tower sends one vector, with those values of the sample that are in its part of the batch.
+
+    Parameters
+    ----------
+    quantizers : sequence of LiveQuantizers
+        Those of each tower.
+    is_measured : tf.Tensor
+        bool scalar: if it is False, no sample is taken, and the result is empty.
     """
     batch = towers[-1].stop
     inner = [element_count(tensor.shape) for tensor in plan.tensors]
@@ -233,53 +242,52 @@ def step_samples(
         return merge([sample, switch(tf.zeros([0]), is_measured)[0]])[0]
 
 
-def _mean_losses(
-    losses: Sequence[tf.Tensor], heads: GraphHeads, inputs: TowerInputs, towers: Sequence[Tower]
-) -> tf.Tensor:
+def _mean_losses(passes: Sequence[_TowerPass], heads: GraphHeads, inputs: TowerInputs) -> tf.Tensor:
     """Return the losses of the outputs on the whole batch from those of the towers, float32 ``[outputs]``."""
     counts = []
-    for tower, part in zip(towers, inputs.parts):
-        with tf.device(tower.device):
+    for own, part in zip(passes, inputs.parts):
+        with tf.device(own.tower.device):
             counts.append(heads.counts(part.labels))
     total = tf.add_n(counts)
-    return tf.add_n([tf.div_no_nan(own * count, total) for own, count in zip(losses, counts)])
+    return tf.add_n([tf.div_no_nan(own.losses * count, total) for own, count in zip(passes, counts)])
 
 
-def _mean_updates(results: Sequence[Lowered], towers: Sequence[Tower]) -> Tensors:
+def _mean_updates(passes: Sequence[_TowerPass]) -> Tensors:
     """Return the mean of the moving statistics of all towers, weighted by their numbers of examples."""
-    weights = [np.float32((tower.stop - tower.start) / towers[-1].stop) for tower in towers]
+    batch = passes[-1].tower.stop
+    weights = [np.float32((own.tower.stop - own.tower.start) / batch) for own in passes]
     return {
-        name: tf.add_n([own.updates[name] * weight for own, weight in zip(results, weights)])
-        for name in results[0].updates
+        name: tf.add_n([own.lowered.updates[name] * weight for own, weight in zip(passes, weights)])
+        for name in passes[0].lowered.updates
     }
 
 
-def _observer(tower: Tower, quantizers: LiveQuantizers) -> Any:
+def _observer(own: _TowerPass) -> Callable[[], Tuple[tf.Tensor, tf.Tensor]]:
     """Return the function that returns the ranges that a tower observes, on the current device."""
 
     def observed() -> Tuple[tf.Tensor, tf.Tensor]:
-        with tf.device(tower.device):
-            sent = tf.stack(quantizers.observed_ranges())
+        with tf.device(own.tower.device):
+            sent = tf.stack(own.lowered.quantizers.observed_ranges())
         low, high = tf.unstack(tf.identity(sent), num=2)
         return low, high
 
     return observed
 
 
-def _collect_from(quantizers: Sequence[LiveQuantizers], towers: Sequence[Tower], steps: Sequence[tf.Tensor]) -> None:
+def _collect_from(passes: Sequence[_TowerPass]) -> None:
     """Make the running histograms of the first tower count the values that those of the whole batch would count.
 
     They count evenly spaced values of a tensor: each tower sends those that are in its part of the batch.
     """
-    batch = towers[-1].stop
-    observed = [own.observed_values() for own in quantizers]
+    batch = passes[-1].tower.stop
+    observed = [own.lowered.quantizers.observed_values() for own in passes]
     for group, values in observed[0].items():
         for position in range(len(values)):
             samples = []
-            for tower, step, own in zip(towers, steps, observed):
-                with tf.device(tower.device):
-                    samples.append(_counted(own[group][position], tower, step, batch))
-            with tf.device(towers[0].device):
+            for own, own_observed in zip(passes, observed):
+                with tf.device(own.tower.device):
+                    samples.append(_counted(own_observed[group][position], own.tower, own.step, batch))
+            with tf.device(passes[0].tower.device):
                 values[position] = tf.concat(samples, 0)
 
 

@@ -1,4 +1,4 @@
-"""Computation of sensitivities in a graph of its own: it exists only for runs that want them.
+"""Computation of sensitivities, in a graph of its own that is built at the first request.
 
 A small error ``d`` of a tensor changes the outputs of an example by ``J d``. The divergence of their probabilities is
 then ``d' J' F J d / 2`` nats, with ``F`` the Fisher information of the outputs, ``diag(p) - p p'`` for a softmax.

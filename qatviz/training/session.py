@@ -16,37 +16,40 @@ from qatviz.training.towers import JOB
 
 
 class LocalSession(tf.Session):  # type: ignore[misc]  # untyped base
-    """Session in this process with fast callables.
+    """Session in this process whose callables prepare feeds and fetches once.
 
-    Those of ``tf.Session`` prepare feeds and fetches anew in each call, which takes 0.2 ms for a training step.
+    Those of ``tf.Session`` prepare them anew in each call, which takes 0.2 ms for a training step.
     """
 
     def make_callable(self, fetches: Any, feed_list: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
-        """Return a function of values for ``feed_list`` that returns what ``fetches``, nested as they are, yield.
+        """Return a function that runs ``fetches`` with its arguments as the values of ``feed_list``.
 
-        It is prepared at its first call. An operation yields None. Its errors do not know their operation, but their
-        message names it.
+        Its results are nested as ``fetches`` are: an array for each tensor, None for each operation. The function is
+        prepared at its first call. Errors that it raises name the failed operation in their message only: ``op`` is
+        None.
         """
         return _LocalCallable(self, fetches, feed_list)
 
 
 class _LocalCallable:
-    """Callable of a :class:`LocalSession`."""
+    """Function that :meth:`LocalSession.make_callable` returns."""
 
     def __init__(self, session: LocalSession, fetches: Any, feeds: Sequence[tf.Tensor]):
         self._session, self._fetches = session, fetches
         self._dtypes = [feed.dtype.as_numpy_dtype for feed in feeds]
         flat = tf.nest.flatten(fetches)
         names: List[str] = [item.name for item in flat if isinstance(item, tf.Tensor)]
-        self._order = list(dict.fromkeys(names))  # TensorFlow refuses a tensor that is fetched twice
-        self._places = [self._order.index(item.name) if isinstance(item, tf.Tensor) else None for item in flat]
+        self._fetched = list(dict.fromkeys(names))  # TensorFlow refuses a tensor that is fetched twice
+        place = {name: index for index, name in enumerate(self._fetched)}
+        # Index of each item of the nested fetches among those fetched; None for an operation.
+        self._places = [place[item.name] if isinstance(item, tf.Tensor) else None for item in flat]
         self._targets = list(dict.fromkeys(item.name for item in flat if not isinstance(item, tf.Tensor)))
         self._feeds = [feed.name for feed in feeds]
         self._run: Optional[Callable[..., List[np.ndarray]]] = None
 
     def __call__(self, *values: Any) -> Any:
         if self._run is None:
-            options = CallableOptions(feed=self._feeds, fetch=self._order, target=self._targets)
+            options = CallableOptions(feed=self._feeds, fetch=self._fetched, target=self._targets)
             self._run = self._session._make_callable_from_options(options)
         found = self._run(*[np.asarray(value, dtype) for value, dtype in zip(values, self._dtypes)])
         flat = [None if place is None else found[place] for place in self._places]
@@ -54,7 +57,7 @@ class _LocalCallable:
 
 
 def open_session(graph: tf.Graph, placement: Placement) -> tf.Session:
-    """Return a session of a graph."""
+    """Return a session of ``graph`` where ``placement`` says: in this process, or on a TensorFlow server."""
     config = tf.ConfigProto(
         intra_op_parallelism_threads=placement.intra_op_threads,
         inter_op_parallelism_threads=placement.inter_op_threads,
@@ -76,7 +79,7 @@ def open_session(graph: tf.Graph, placement: Placement) -> tf.Session:
 
 
 def session_target(placement: Placement) -> str:
-    """Return the target of a placement's session; empty: this process."""
+    """Return the target ``grpc://host:port`` of a placement's session; empty for a session in this process."""
     return placement.target or (f"grpc://{placement.workers[0]}" if placement.workers else "")
 
 
@@ -88,10 +91,10 @@ def replica_kind(placement: Placement) -> str:
 
 
 def check_server(target: str) -> None:
-    """Raise SettingError unless a TensorFlow server at ``target`` creates a session within the time limit."""
+    """Raise SettingError unless the TensorFlow server at ``target`` runs a session within `SESSION_TIMEOUT_S`."""
     check_reachable(target)
     try:
-        _run_anything(target, SESSION_TIMEOUT_S)
+        _run_constant(target, SESSION_TIMEOUT_S)
     except tf.errors.OpError as error:
         raise SettingError(
             f"session target {target}: no TensorFlow server answers there, or not all of its workers are up: "
@@ -100,26 +103,27 @@ def check_server(target: str) -> None:
 
 
 def answers(address: str, timeout_s: float) -> bool:
-    """Return whether a TensorFlow server at ``host:port`` creates a session within the time limit."""
+    """Return whether a TensorFlow server at ``address`` (``host:port``) runs a session within ``timeout_s`` seconds."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout_s).close()
-        _run_anything(f"grpc://{address}", timeout_s)
+        _run_constant(f"grpc://{address}", timeout_s)
     except (OSError, tf.errors.OpError):
         return False
     return True
 
 
-def _run_anything(target: str, timeout_s: float) -> None:
+def _run_constant(target: str, timeout_s: float) -> None:
+    """Run a constant in a session at ``target``; ``tf.errors.OpError`` if that takes over ``timeout_s`` seconds."""
     graph = tf.Graph()
     with graph.as_default():
-        anything = tf.constant(0)
+        constant = tf.constant(0)
     config = tf.ConfigProto(operation_timeout_in_ms=int(timeout_s * 1000))
     with tf.Session(target, graph=graph, config=config) as session:
-        session.run(anything)
+        session.run(constant)
 
 
 def device_types(session: tf.Session) -> str:
-    """Return the types of a session's devices, for display."""
+    """Return the types of a session's devices, for display: ``CPU, GPU``."""
     kinds = [device.device_type for device in session.list_devices() if not device.device_type.startswith("XLA")]
     return ", ".join(kinds)

@@ -45,9 +45,9 @@ class SideGraph:
         return {name: StateVariable(name, np.float32, shape) for name, shape in shapes.items()}
 
     def _quantization(self, more: Mapping[str, np.ndarray]) -> Dict[str, StateVariable]:
-        """Return new variables for the ranges, for the settings as far as not only training reads them, and for more.
+        """Return new variables for the ranges, for the settings that not only training reads, and for ``more``.
 
-        ``more`` are arrays in the shapes and dtypes of further variables.
+        ``more`` has arrays by name, with the shapes and dtypes of further variables.
         """
         spec = self._spec
         arrays = {**live_state.initial_ranges(self._positions), **self._settings(spec.book, 0), **more}

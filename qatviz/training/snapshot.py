@@ -23,9 +23,18 @@ def make_snapshot(
     seconds: float,
     oscillation: Optional[OscillationArrays] = None,
 ) -> Snapshot:
-    """Return the record for the arrays that :meth:`TrainingGraph.snapshot` fetched from the state at ``point``.
+    """Return the snapshot of the state at ``point`` from the arrays that the graph has fetched.
 
-    ``oscillation`` are those of :meth:`TrainingGraph.snapshot_oscillation`.
+    Parameters
+    ----------
+    fetched : list of SnapshotTensors
+        NumPy arrays of each tensor of the plan, in order.
+    book : SettingsBook
+        Settings of the state.
+    seconds : float
+        Its training time.
+    oscillation : OscillationArrays, optional
+        Second result of :meth:`.TrainingGraph.snapshot_with_oscillation`.
     """
     tensors = book.plan.tensors
     settings = [book.of(tensor.name).on_grid() for tensor in tensors]

@@ -12,7 +12,7 @@ from qatviz.settings import TANH
 
 
 class StepMaps(NamedTuple):
-    """What the maps of weights need in a training step, besides the weights and their grids.
+    """Arrays of a training step by which weights are mapped, besides the weights and their grids.
 
     Attributes
     ----------

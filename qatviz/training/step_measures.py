@@ -54,7 +54,7 @@ class RawMeasures(NamedTuple):
         float32 ``[K]``: gradients of the ranges that can be learned (:mod:`qatviz.quant.live_state`), NaN where none
         is learned; empty for a step that learns no range.
     maps : StepMaps or None
-        What the maps of weights need; None while none is on.
+        Arrays by which weights are mapped; None while no map is on.
     """
 
     grid: np.ndarray

@@ -1,4 +1,4 @@
-"""The two training copies of a run's graph: the plain one at once, the one with methods while the run trains."""
+"""Construction of a run's two training copies: the plain one at once, the one with methods while the run trains."""
 
 import time
 from typing import Callable, Optional
@@ -10,25 +10,25 @@ from qatviz.training.building import quick_building
 from qatviz.training.graph_parts import GraphParts, TrainingParts
 from qatviz.training.training_copy import TrainingCopy, Variant
 
-#: Seconds after the first training step until the copy with methods is begun: the first curves and histograms of a run
-#: are not delayed, and a short run does without it.
+#: Seconds from the first training step to the construction of the copy with methods: the first curves and histograms of
+#: a run are not delayed, and a short run does without it.
 DELAY_S = 1.0
 
 
 class TrainingCopies:
-    """Training copies in the default graph; on towers, there is only the one with methods.
+    """Training copies in the default graph; with towers, there is only the one with methods.
 
     Parameters
     ----------
     parts : GraphParts
     training : TrainingParts
     device : str
-        Device of operations.
+        Device of the operations that are built later, as of those built at once.
 
     Attributes
     ----------
     first : TrainingCopy
-        The one that is there from the beginning.
+        The copy that is built at once: the plain one or, with towers, the one with methods.
     """
 
     def __init__(self, parts: GraphParts, training: TrainingParts, device: str):
@@ -40,9 +40,10 @@ class TrainingCopies:
         self._begins_at: Optional[float] = None
 
     def finish(self, graph: tf.Graph, build_others: Callable[[], None]) -> None:
-        """Finalize ``graph``, unless the copy with methods is still to come, which then does so.
+        """End the construction of ``graph``, all of whose other operations must have been built.
 
-        ``build_others`` builds what else is needed with methods. The rest of the graph must be built.
+        It is finalized now with towers, otherwise when the copy with methods has been built. ``build_others`` builds,
+        with that copy, the operations outside of it that only methods need.
         """
         if self._parts.towers:
             build_others()
@@ -52,14 +53,14 @@ class TrainingCopies:
             self._methods = BackgroundBuild(self._build_methods, "qatviz-methods")
 
     def of(self, variant: Variant) -> TrainingCopy:
-        """Return the copy for steps of ``variant``; wait until it is built."""
+        """Return the copy for steps of ``variant``; begin to build it if necessary, and wait until it is built."""
         if not variant.has_methods or self._methods is None:
             return self.first
         self._methods.begin()
         return self._methods.get()
 
     def begin_methods(self) -> None:
-        """Begin to build the copy with methods if the first call was long enough ago; called at each training step."""
+        """Begin to build the copy with methods if the first call was `DELAY_S` ago; called at each training step."""
         if self._methods is None or self._methods.has_begun:
             return
         now = time.monotonic()
@@ -69,15 +70,15 @@ class TrainingCopies:
             self._methods.begin()
 
     def wait(self) -> None:
-        """Wait for the construction of the copy with methods, if it has begun."""
+        """Wait for the end of the construction of the copy with methods, if it has begun."""
         if self._methods is not None:
             self._methods.wait()
 
     def close(self) -> None:
-        """End the construction of the copy with methods; the graph can no longer be extended."""
-        if self._graph is not None and self._methods is not None:
-            self._graph.finalize()  # no further operation can be added
-            self.wait()
+        """Abort the construction of the copy with methods, if it is in progress, and wait for the end of its thread."""
+        if self._graph is not None:
+            self._graph.finalize()  # the thread fails at the next operation that it would add
+        self.wait()
 
     def _build_methods(self) -> TrainingCopy:
         assert self._graph is not None

@@ -1,7 +1,7 @@
 """Copies of a network that are trained: the operations of a training step, and which of them a step runs.
 
-A step fetches only the operations of its :class:`Variant`, so that what is off costs nothing, and takes effect at the
-next step when it is switched on.
+A step fetches only the operations of its :class:`Variant`: a method that is off costs nothing, and one that is switched
+on takes effect at the next step.
 
 A run has two such copies, which train the same variables. The plain copy has what all runs need, and starts fast. The
 one with methods also has those for low bits: maps of weights, other gradients and roundings, a strength ramp, learned
@@ -9,24 +9,20 @@ ranges, oscillation, rounded biases, a single convolution and distillation. Thei
 5 to 10 % of a small network's step even while they are off.
 """
 
-from functools import partial
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Union
 
 import tensorflow.compat.v1 as tf
 
-from qatviz.quant.learned import gradient_sums, trained_tensors
-from qatviz.training import distillation, optimizers, probes
+from qatviz.training import optimizers, probes
+from qatviz.training.batch_pass import BatchPass, StepValues, single_pass
 from qatviz.training.graph_data import TRAIN
 from qatviz.training.graph_parts import GraphParts, TrainingParts
 from qatviz.training.learned_ranges import learned_updates
-from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.oscillation import OscillationSteps
-from qatviz.training.replication import BatchPass, TowerInputs, replicated_step, step_samples
+from qatviz.training.replication import TowerInputs, replicated_pass, tower_samples
 from qatviz.training.step_inputs import StepInputs
 from qatviz.training.step_measures import measure_interval
 
-#: Name of the operation that fails if the loss of a training step is not finite.
-FINITE = "loss_is_finite"
 #: Run settings in a variable; the learning rate, which may change at each step, is fed.
 HYPER = (
     *(name for name in optimizers.HYPERPARAMETERS if name != "learning_rate"),
@@ -34,28 +30,28 @@ HYPER = (
     "scale_learning_rate",
     "clip_decay",
 )
-#: Parts of a training step that run only on request: running histograms of activations collect the batch; learned
-#: ranges are updated; oscillation of weights is tracked; weights are dampened, and frozen ones kept, in their updates.
+#: Optional parts of a training step: running histograms of activations count the batch; learned ranges are updated;
+#: oscillation of weights is tracked; the updates of weights dampen them, and keep the frozen ones at their levels.
 COLLECT, LEARN, TRACK, STEADY = "collect", "learn", "track", "steady"
-#: Part of a training step while weights have a map: what it needs besides the weights, fetched with the measures.
+#: Optional part while weights have a map: the arrays of :class:`.step_maps.StepMaps` are fetched with the measures.
 MAPS = "maps"
 
 
 class Variant(NamedTuple):
-    """What a training step runs.
+    """Choice of the operations that a training step runs.
 
     Attributes
     ----------
     update : str
         Kind of its updates: :func:`qatviz.training.optimizers.kind_of_update`.
     has_methods : bool
-        It is a step of the copy with methods.
+        The step is one of the copy with methods.
     parts : frozenset of str
-        Parts that run on request, keys of :attr:`TrainingCopy.parts`.
+        Optional parts that run: :data:`COLLECT`, :data:`LEARN`, :data:`TRACK`, :data:`STEADY`, :data:`MAPS`.
     augments : bool
-        Examples and labels are fed, instead of gathered in the graph.
+        Augmented examples and labels are fed; otherwise the graph gathers those of the data set.
     untrained : frozenset of str
-        Parameters that are not updated, and whose gradients are not computed.
+        Parameters ``layer.parameter`` that are not updated, and whose gradients are not computed.
     """
 
     update: str = optimizers.PLAIN
@@ -77,17 +73,17 @@ class TrainingCopy:
 
     Attributes
     ----------
-    parts : dict of str to list of tf.Operation
-        Operations that a step runs only on request, by the name of the part.
-    inputs : StepInputs
+    inputs : StepInputs or TowerInputs
+        Examples and labels of a step; TowerInputs with towers.
     calibrate : tf.Operation
         Sets the ranges of activations to those of the batch.
     collect : tf.Operation
-        Sets running histograms without training.
+        Counts the batch in the running histograms, without training.
     weight_sources : list of tf.Tensor
-        Input of every weight quantizer, in the order of the layout.
+        Input of every weight quantizer, float32 with batch norm folded in, in the order of the layout.
     examples_feeds : list of tf.Tensor
-        Placeholders of the indices of examples, of the number of steps, and of the data.
+        Placeholders for :attr:`calibrate` and :attr:`collect`: the indices of examples (int32 ``[batch]``), the number
+        of training steps before (int32 scalar), and the data.
     """
 
     def __init__(self, parts: GraphParts, training: TrainingParts, has_methods: bool):
@@ -109,7 +105,8 @@ class TrainingCopy:
             True: [indices, step, rate, strength, *self.inputs.feeds],
         }
         hyper = dict(zip(HYPER, tf.unstack(values["hyper"], num=len(HYPER))), learning_rate=rate)
-        done = self._passes(step, strength, hyper["label_smoothing"])
+        dropout_seed = tf.stack([tf.constant(training.seed % 2**31, tf.int32), step])
+        done = self._pass(StepValues(step, dropout_seed, strength, hyper["label_smoothing"]))
         quantizers = done.lowered.quantizers
         ranges = quantizers.range_updates()
         updates = dict(done.lowered.updates, range_count=ranges.pop("range_count"))
@@ -118,7 +115,8 @@ class TrainingCopy:
             self._updates = optimizers.updates_by_kind(training.optimizer, live, values, done.gradients, hyper)
             self._assignments = self._assigned(updates)
             self._ranges = self._assigned(ranges)
-            self.parts = {COLLECT: self._assigned(histograms)}
+            self._optional = {COLLECT: self._assigned(histograms)}
+        self._steadied = self._updates  # without methods, no weights are dampened or frozen
         self._maps: List[tf.Tensor] = []
         self._scale_gradients: List[tf.Tensor] = []
         if has_methods:
@@ -132,61 +130,38 @@ class TrainingCopy:
         self.collect = tf.group(*self._assigned(histograms))
 
     def fetches(self, variant: Variant) -> List[Any]:
-        """Return what a step of ``variant`` fetches: its operations, the loss before the update, and the measures.
+        """Return the fetches of a step of ``variant``: the list of its operations, then the loss, then measures.
 
-        The operations are preceded by the arrays of :class:`.step_maps.StepMaps` if the part :data:`MAPS` runs. The
-        last measures of a step that learns ranges are their gradients.
+        The loss is that before the update. If the part :data:`MAPS` runs, the list begins with the arrays of
+        :class:`.step_maps.StepMaps`. With telemetry, the measures are grids, samples, losses of several outputs, and
+        the gradients of learned ranges if the part :data:`LEARN` runs; otherwise there are none.
         """
-        known = self._steadied if STEADY in variant.parts else self._updates
-        updates = [op for name, op in known[variant.update].items() if name not in variant.untrained]
-        parts = [op for name, ops in self.parts.items() if name in variant.parts for op in ops]
+        by_kind = self._steadied if STEADY in variant.parts else self._updates
+        updates = [op for name, op in by_kind[variant.update].items() if name not in variant.untrained]
+        optional = [op for part, ops in self._optional.items() if part in variant.parts for op in ops]
         maps = self._maps if MAPS in variant.parts else []
-        ranges = [] if LEARN in variant.parts else self._ranges  # learned ones include those that are not learned
+        ranges = [] if LEARN in variant.parts else self._ranges  # that part updates all ranges
         gradients = self._scale_gradients if LEARN in variant.parts else []
-        return [[*maps, *updates, *self._assignments, *ranges, *parts], *self._results, *gradients]
+        return [[*maps, *updates, *self._assignments, *ranges, *optional], *self._results, *gradients]
 
     def feeds(self, variant: Variant) -> List[tf.Tensor]:
-        """Return the placeholders of a step: indices, steps before it, learning rate, strength, and data."""
+        """Return the placeholders of a step of ``variant``.
+
+        They are the indices of examples (int32 ``[batch]``), the number of training steps before (int32), the learning
+        rate and the strength of quantization (float32), and the data, or :attr:`inputs` if the variant augments.
+        """
         return self._feeds[variant.augments]
 
-    def _passes(self, step: tf.Tensor, strength: tf.Tensor, label_smoothing: tf.Tensor) -> BatchPass:
-        """Return the forward and backward pass of a batch; ``step`` is an int32 scalar."""
-        dropout_seed = tf.stack([tf.constant(self._training.seed % 2**31, tf.int32), step])
-        parts, training, methods, inputs = self._graph_parts, self._training, self._has_methods, self.inputs
+    def _pass(self, step: StepValues) -> BatchPass:
+        """Build the forward and backward pass of a batch."""
+        parts, training, inputs = self._graph_parts, self._training, self.inputs
         if isinstance(inputs, TowerInputs):
-            assert methods, "towers have the copy with methods only"
-            return replicated_step(parts, training, inputs, dropout_seed, step, strength, label_smoothing, FINITE)
-        heads, values = parts.heads, parts.values
-        lowered = lower(
-            parts.network,
-            parts.plan,
-            inputs.examples,
-            values,
-            values,
-            training=True,
-            freeze_batch_norm=values["freeze_batch_norm"],
-            single_convolution=values["single_convolution"] if methods else None,
-            fixed=training.fixed,
-            dropout_seed=dropout_seed,
-            strength=strength,
-            has_methods=methods,
-        )
-        heads.observe(lowered.quantizers, parts.plan, inputs.labels)
-        loss, losses = inputs.loss(heads, lowered.outputs, label_smoothing)
-        if methods:
-            answers = partial(training.teachers.outputs, inputs.examples)
-            loss = distillation.distilled(loss, heads, lowered.outputs, answers, values[distillation.SETTINGS])
-        finite = tf.check_numerics(loss, "loss", name=FINITE)
-        quantized = trained_tensors(lowered.quantizers) if methods else {}
-        found = tf.gradients(finite, [*(values[name] for name in training.trained), *quantized.values()])
-        number = len(training.trained)
-        sums = None
-        if methods:
-            sums = gradient_sums(lowered.quantizers, dict(zip(quantized, found[number:])), values["learn"])
-        return BatchPass(lowered, loss, losses, finite, dict(zip(training.trained, found)), sums, [])
+            assert self._has_methods, "towers have the copy with methods only"
+            return replicated_pass(parts, training, inputs, step)
+        return single_pass(parts, training, inputs, step, self._has_methods)
 
     def _build_methods(self, done: BatchPass, step: tf.Tensor, hyper: Dict[str, tf.Tensor]) -> None:
-        """Build the updates of learned ranges and of oscillation, and what maps need."""
+        """Build the updates of learned ranges, those of dampened and frozen weights, and the fetches of maps."""
         training, live, values = self._training, self._graph_parts.live, self._graph_parts.values
         quantizers = done.lowered.quantizers
         assert done.sums is not None
@@ -198,7 +173,7 @@ class TrainingCopy:
         with tf.control_dependencies([done.finite]):
             steadied = optimizers.regularized_updates(training.optimizer, live, values, dampened, hyper)
             self._steadied = {kind: oscillation.freezing(live, own) for kind, own in steadied.items()}
-            self.parts.update({LEARN: self._assigned(learned), TRACK: self._assigned(oscillation.updates)})
+            self._optional.update({LEARN: self._assigned(learned), TRACK: self._assigned(oscillation.updates)})
         if training.telemetry:
             self._maps, self._scale_gradients = list(quantizers.map_arrays()), [gradients]
 
@@ -208,7 +183,7 @@ class TrainingCopy:
         interval = measure_interval(parts.plan, parts.network.macs, self._training.batch_size)
         is_measured = tf.equal(step % interval, 0)
         if done.quantizers:
-            return step_samples(parts.plan, done.quantizers, parts.towers, is_measured)
+            return tower_samples(parts.plan, done.quantizers, parts.towers, is_measured)
         return probes.step_samples([quantizers.quantized[tensor.name] for tensor in parts.plan.tensors], is_measured)
 
     def _assigned(self, updates: Dict[str, tf.Tensor]) -> List[tf.Operation]:

@@ -1,4 +1,4 @@
-"""Results that a run computes in pieces between training steps, again and again, while somebody watches them."""
+"""Results that a run computes in pieces between training steps, again and again, while a reader watches them."""
 
 from typing import Any, Callable, Iterator, Optional, Tuple, Union
 
@@ -87,12 +87,12 @@ class WatchedUpdates:
         return True
 
     def _pieces(self, request: Any) -> Iterator[None]:
-        """Compute the result for the present state, and put it; each piece takes no longer than some steps."""
+        """Compute the result for the present state, and put it; a piece takes as long as some training steps."""
         raise NotImplementedError
 
 
 class DriftUpdates(WatchedUpdates):
-    """Errors of all layers, and feature maps of one."""
+    """Drift of a live run: errors of all layers, and feature maps of one."""
 
     def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
         super().__init__(live, spec, put)
@@ -121,7 +121,7 @@ class DriftUpdates(WatchedUpdates):
 
 
 class ChannelUpdates(WatchedUpdates):
-    """Channels of all weights, one tensor after the other."""
+    """Ranges of the channels of all weights of a live run, computed one tensor after the other."""
 
     def _pieces(self, request: WatchChannels) -> Iterator[None]:
         live, found = self._live, []
@@ -138,5 +138,5 @@ class ChannelUpdates(WatchedUpdates):
 
 
 def question_of(command: WatchDrift) -> DriftQuestion:
-    """Return what a command asks for."""
+    """Return the request for a drift that a command makes."""
     return DriftQuestion(command.example, command.examples, command.layer, command.shown_example)

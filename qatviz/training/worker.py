@@ -46,7 +46,7 @@ def cluster_from_environment() -> Optional[ClusterTask]:
     Raises
     ------
     SettingError
-        If it has not the form of TensorFlow's documents.
+        If it does not have the form that TensorFlow documents, or names no workers.
     """
     text = os.environ.get("TF_CONFIG", "")
     if not text.strip():
@@ -82,7 +82,7 @@ def _addresses(tasks: Any) -> List[str]:
 
 
 def start_worker(port: int, host: str = LOOPBACK, threads: int = 0) -> Any:
-    """Start a TensorFlow server of this process and return it; it ends with the process.
+    """Start a TensorFlow server (``tf.train.Server``) in this process and return it; it ends with the process.
 
     Parameters
     ----------
@@ -91,7 +91,8 @@ def start_worker(port: int, host: str = LOOPBACK, threads: int = 0) -> Any:
     host : str
         `LOOPBACK`, or `ALL_INTERFACES`.
     threads : int
-        Threads for one operation, and of operations at the same time; 0: one for each core.
+        Number of threads that compute one operation (intra-op); 0: one for each core. The number of operations at the
+        same time (inter-op) is always that of the cores.
 
     Raises
     ------

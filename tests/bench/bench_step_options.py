@@ -18,7 +18,7 @@ from qatviz.network.plan import quantization_plan
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.live import LiveQuantizers
 from qatviz.settings import FROZEN, LEARNED
-from qatviz.training import step_inputs, training_copy
+from qatviz.training import batch_pass, step_inputs, training_copy
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.range_policy import actions_on_change, held_ranges
 from qatviz.training.step_inputs import StepInputs
@@ -113,11 +113,13 @@ def _without_augmentation() -> Iterator[None]:
         yield
 
 
-def _without_learning() -> ContextManager[None]:
-    """Return a context in which graphs are built that can learn no range."""
-    stub = mock.Mock(return_value=({}, None))
-    names = {"trained_tensors": lambda quantizers: {}, "gradient_sums": mock.Mock(), "learned_updates": stub}
-    return mock.patch.multiple(training_copy, **names)
+@contextlib.contextmanager
+def _without_learning() -> Iterator[None]:
+    """Context in which graphs are built that can learn no range."""
+    passes = mock.patch.multiple(batch_pass, trained_tensors=lambda quantizers: {}, gradient_sums=mock.Mock())
+    updates = mock.patch.object(training_copy, "learned_updates", mock.Mock(return_value=({}, None)))
+    with passes, updates:
+        yield
 
 
 @contextlib.contextmanager

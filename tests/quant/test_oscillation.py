@@ -121,3 +121,16 @@ def test_what_is_tracked_no_more_is_forgotten():
         np.testing.assert_array_equal(off[name], array)
     assert not o.is_affected([plain], [plain], [RunSettings(), RunSettings(learning_rate=0.1)])
     assert o.is_affected([plain], [plain], [TRACK, RunSettings()])
+
+
+@pytest.mark.parametrize("which", [(True, False), (False, True), (False, False)])
+def test_the_levels_of_some_tensors_are_forgotten_and_those_of_others_stay(which):
+    arrays = state_of(frozen=(1, o.NO_LEVEL, 0))
+    before = {name: array.copy() for name, array in arrays.items()}
+    found, empty = o.forgotten([2, 1], which, arrays), o.empty_state(3)
+    is_forgotten = np.array([which[0], which[0], which[1]])
+    for name in o.STATE:
+        assert found[name].dtype == before[name].dtype
+        np.testing.assert_array_equal(found[name][is_forgotten], empty[name][is_forgotten])
+        np.testing.assert_array_equal(found[name][~is_forgotten], before[name][~is_forgotten])
+        np.testing.assert_array_equal(arrays[name], before[name], "the argument is not changed")

@@ -181,11 +181,17 @@ def test_corrected_biases_remove_the_mean_error_of_each_layer(corrected):
     assert "biases of 3 layers" in notes[0]
 
 
-@pytest.mark.parametrize("settings", [{}, {"per_channel": True}, {"symmetric": False}, {"range_method": "mse"}])
-def test_adaround_rounds_weights_to_learned_codes_that_quantization_keeps(corrected, graphs, monkeypatch, settings):
+def captured_problems(monkeypatch):
+    """Return the list to which each finished optimization of a layer is appended."""
     learned = []
     finish = LearnedRounding._finish
     monkeypatch.setattr(LearnedRounding, "_finish", lambda self: (finish(self), learned.append(self)))
+    return learned
+
+
+@pytest.mark.parametrize("settings", [{}, {"per_channel": True}, {"symmetric": False}, {"range_method": "mse"}])
+def test_adaround_rounds_weights_to_learned_codes_that_quantization_keeps(corrected, graphs, monkeypatch, settings):
+    learned = captured_problems(monkeypatch)
     network = separable()
     run_spec = spec(
         network,
@@ -216,6 +222,31 @@ def test_adaround_rounds_weights_to_learned_codes_that_quantization_keeps(correc
     untouched = [name for name in before if not name.endswith(".weights")]
     assert_same_arrays({name: before[name] for name in untouched}, {name: after[name] for name in untouched})
     assert "3 layers learned" in notes[0]
+
+
+def test_adaround_leaves_weights_with_a_map_as_they_are(corrected):
+    run_spec = four_bits(normed_mlp())
+    book, _ = run_spec.book.change((("dense2.weights.weight_map", "tanh"),))
+    before, after, notes = corrected(replace(run_spec, book=book), AdaRound(batches=1, iterations=40), steps=2)
+    changed = {name for name in before if (before[name] != after[name]).any()}
+    assert changed == {"dense1.weights", "logits.weights"}
+    assert notes[-1] == "left as they are: dense2"
+
+
+def test_adaround_leaves_zeros_as_they_are_if_the_run_keeps_them(corrected, monkeypatch):
+    learned = captured_problems(monkeypatch)
+    network = normed_mlp()
+    parameters = initial_parameters(network, 0)
+    names = [unit + ".weights" for unit in ("dense1", "dense2", "logits")]
+    for name in names:
+        parameters[name][::2] = 0
+    run_spec = four_bits(network, parameters=parameters, run={"keep_zeros": True})
+    before, after, _ = corrected(run_spec, AdaRound(batches=1, iterations=40), steps=2)
+    for own, name in zip(learned, names):
+        is_zero = before[name] == 0
+        assert is_zero[::2].all() and own._problem.is_kept[is_zero].all()
+        assert (after[name][is_zero] == 0).all()
+        assert (after[name] != before[name]).any()
 
 
 def test_equalization_measures_the_ranges_of_activations_anew(corrected, graphs):

@@ -10,7 +10,15 @@ from training_cases import Driver, assert_same_arrays, graph_of
 from qatviz.errors import RecordError
 from qatviz.export.integers.lowering import integer_model
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings, EvaluateSettings, SaveCheckpoint, SingleStep, Undo
+from qatviz.protocol.commands import (
+    ChangeSettings,
+    CorrectBias,
+    EqualizeLayers,
+    EvaluateSettings,
+    SaveCheckpoint,
+    SingleStep,
+    Undo,
+)
 from qatviz.protocol.run_state import RunState
 from qatviz.quant import affine, oscillation, ranges
 from qatviz.quant.oscillation import FROZEN_LEVELS, NO_LEVEL, STATE, Tracking
@@ -179,6 +187,26 @@ def test_a_weight_stays_on_its_code_while_the_scale_changes_and_other_bits_lift_
     assert (lifted["conv.weights"] == NO_LEVEL).all()
     others = run.split(after[FROZEN_LEVELS])
     np.testing.assert_array_equal(lifted["depthwise.weights"], others["depthwise.weights"])
+
+
+@pytest.mark.parametrize(
+    "command, lifted",
+    [(EqualizeLayers(("conv",)), {"conv.weights", "depthwise.weights"}), (CorrectBias(batches=1), set())],
+    ids=["equalization", "bias"],
+)
+def test_a_correction_forgets_only_the_levels_of_tensors_whose_weights_it_changes(paused, command, lifted):
+    run = paused(convnet(), run=FAST, weights=FREEZING)
+    run.step(30)
+    before = run.graph.read_state()
+    frozen = run.split(before[FROZEN_LEVELS])
+    assert all((levels != NO_LEVEL).any() for levels in frozen.values()), "each tensor has something to forget"
+    assert isinstance(run.driver.send(command), events.CommandApplied)
+    after, empty = run.graph.read_state(), oscillation.empty_state(len(before[FROZEN_LEVELS]))
+    for name in STATE:
+        parts = [run.split(state[name]) for state in (before, empty, after)]
+        for tensor in frozen:
+            old, forgotten, found = (part[tensor] for part in parts)
+            np.testing.assert_array_equal(found, forgotten if tensor in lifted else old, f"{name} of {tensor}")
 
 
 def test_exported_codes_are_the_frozen_ones_and_those_of_the_evaluation(paused):

@@ -115,7 +115,7 @@ class EvaluationLowering(LayerLowering):
     def _pooled(self, unit: Unit, x: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
         """Return means as values of their exact codes, like :func:`qatviz.quant.exact_sums.rounded_means`.
 
-        A third of a unit decides ties here, too. Windows at padding have fewer elements, and thus larger units.
+        A third of a unit decides ties here, too. Pooling windows at padding have fewer elements, and so larger units.
         """
         op, grid = cast(AveragePool, unit.op), self.plan.grid_of(unit.output)
         _, zero_point, _ = self.quantizers.code_parameters(grid)
@@ -246,7 +246,7 @@ class EvaluationLowering(LayerLowering):
         return exact_value(product, lambda: int16_requantized(sums(wide), factor), scale, wide)
 
     def _reach(self, tensor: str) -> tf.Tensor:
-        """Return the largest distance of a code of an activations tensor from its zero point, float64 scalar."""
+        """Return the largest distance of a code of an activation tensor from its zero point, float64 scalar."""
         _, zero_point, half = self.quantizers.code_parameters(tensor)
         zero, half = tf.cast(zero_point[0], tf.float64), tf.cast(half, tf.float64)
         return tf.maximum(half - 1 - zero, zero + half)
@@ -333,7 +333,7 @@ class EvaluationLowering(LayerLowering):
         return tf.cast(self._scale(self.plan.grid_of(layer)), tf.float64)
 
     def _chosen_scale(self, grid: str) -> tf.Tensor:
-        """Return the tie-safe scale of an activations tensor, or the scale in use if there is none."""
+        """Return the tie-safe scale of an activation tensor, or the scale in use if there is none."""
         return self._tie_safe.get(grid, self._scale(grid))
 
     def _tie_safe_scale64(self, layer: str) -> tf.Tensor:
