@@ -377,17 +377,17 @@ def test_commands_during_the_last_evaluation_are_executed(graphs, monkeypatch):
 
 
 def test_unread_telemetry_is_dropped_and_counted_but_events_are_kept():
-    with Driver(spec(steps=handle.CHANNEL_CAPACITY + 300)) as driver:
+    with Driver(spec(steps=run_handle.CHANNEL_CAPACITY + 300)) as driver:
         ids = [driver.run.send(ChangeSettings((("*.weights.num_bits", 4 + index % 2),))) for index in range(20)]
         wait_for(driver.run)
         assert driver.run.state == run_handle.FINISHED
         driver.news.extend(driver.run.drain())
     snapshots = [item for item in driver.news if isinstance(item, Snapshot)]
-    assert len(driver.steps()) == handle.CHANNEL_CAPACITY
+    assert len(driver.steps()) == run_handle.CHANNEL_CAPACITY
     assert snapshots[0].step <= 1 and driver.run.dropped == 300
-    assert driver.steps()[-1].step == handle.CHANNEL_CAPACITY + 300
+    assert driver.steps()[-1].step == run_handle.CHANNEL_CAPACITY + 300
     assert_answers(driver, ids)
-    assert driver.run.history.last_step("steps") == handle.CHANNEL_CAPACITY + 300
+    assert driver.run.history.last_step("steps") == run_handle.CHANNEL_CAPACITY + 300
 
 
 def test_a_run_starts_once_and_refuses_commands_after_its_end():
