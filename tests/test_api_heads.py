@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from shared_graphs import closed_pool, shared_graphs  # noqa: F401
 
 import qatviz
 from qatviz.api import request_of

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from shared_graphs import GraphPool
 from small_runs import convnet, dataset, mlp, spec
 
 from qatviz.errors import SettingError
@@ -10,16 +11,23 @@ from qatviz.network import zoo
 from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.run_spec import Placement
 from qatviz.training.building import graph_arguments
-from qatviz.training.graph import TrainingGraph
 from qatviz.training.live_run import LiveRun
 from qatviz.training.towers import combined_moments, towers_of
 
 BATCH = 8
+#: Graphs of the runs of all tests, by what they are built from.
+GRAPHS = GraphPool()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def closed_graphs():
+    yield
+    GRAPHS.close()
 
 
 def live_run(placement, network=None, **more):
     run_spec = spec(network or convnet(), batch_size=more.pop("batch_size", BATCH), placement=placement, **more)
-    return LiveRun(TrainingGraph(*graph_arguments(run_spec)), run_spec, BranchCursor(), lambda event: None)
+    return LiveRun(GRAPHS.take(*graph_arguments(run_spec)), run_spec, BranchCursor(), lambda event: None)
 
 
 def changed(live, *assignments):
