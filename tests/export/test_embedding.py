@@ -184,7 +184,7 @@ def source_of_twins(count=60):
     return ExportSource(network, book_of(network, INT8), state_of(network), for_inputs(data, network.inputs))
 
 
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("several", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"encodings"}))
 def test_every_format_is_proven(name, several, tmp_path):
     form, origin = FORMATS[name], source_of_twins() if several else source_of_text()

@@ -47,8 +47,17 @@ def test_codes_of_the_integer_model_are_those_of_the_definition(name):
             )
 
 
-@pytest.mark.parametrize("weights", MAPS)
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"encodings"}))
+def each_once(formats, maps):
+    """Return all pairs, those slow in which neither has a turn: each format and each map is in one that is not."""
+    pairs = [
+        (name, weights, (row + column) % len(maps))
+        for row, name in enumerate(formats)
+        for column, weights in enumerate(maps)
+    ]
+    return [pytest.param(name, weights, marks=[pytest.mark.slow] if turn else []) for name, weights, turn in pairs]
+
+
+@pytest.mark.parametrize("name, weights", each_once(sorted(set(FORMATS) - {"encodings"}), MAPS))
 def test_every_format_exports_them_without_a_difference(name, weights, tmp_path, dataset):
     if name == "onnx":
         for package in ("onnx", "onnxruntime"):

@@ -85,7 +85,7 @@ def compiler():
 
 
 @pytest.mark.parametrize("flags", [(), ("-O3", "-ffp-contract=fast"), ("-mfpmath=387",)], ids=" ".join)
-@pytest.mark.parametrize("scale", [0.0131, 0.0943, 1.9])
+@pytest.mark.parametrize("scale", [0.0131, *(pytest.param(scale, marks=pytest.mark.slow) for scale in (0.0943, 1.9))])
 def test_every_code_of_the_compiled_softmax_is_numpys(scale, flags, compiler):
     model, codes = model_with(scale), logits_for(scale)
     expected = softmax_codes(codes, model.logits.scale)

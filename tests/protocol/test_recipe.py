@@ -108,7 +108,7 @@ def test_names_with_wildcards_match_themselves_only():
         ),
         (recipe(rule("a", symmetric=1)), "rule 1 (a): symmetric is 1: expected on or off"),
         (recipe(rule("a", range_method="best")), "rule 1 (a): range_method is 'best': expected one of"),
-        (b" " * (MAX_BYTES + 1), "is too large"),
+        pytest.param(b" " * (MAX_BYTES + 1), "is too large", id="too large"),
         (recipe(rule("*a" * 5000 + "b", num_bits=4)), "rule 1: tensors has 10,001 characters: expected a pattern of"),
     ],
 )

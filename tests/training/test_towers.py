@@ -90,7 +90,7 @@ def test_combined_moments_are_those_of_all_values():
     np.testing.assert_allclose(found[1], together.var(0, ddof=1), rtol=1e-4)
 
 
-@pytest.mark.parametrize("replicas", [2, 3])
+@pytest.mark.parametrize("replicas", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_first_step_is_that_of_the_whole_batch(replicas):
     """Without chaos: later steps amplify the rounding errors of float32, whatever computes them."""
     lives = [live_run(Placement()), live_run(Placement(replicas=replicas))]
@@ -104,7 +104,7 @@ def test_the_first_step_is_that_of_the_whole_batch(replicas):
         live.graph.close()
 
 
-@pytest.mark.parametrize("replicas", [2, 3])
+@pytest.mark.parametrize("replicas", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_results_do_not_depend_on_the_number_of_devices(replicas):
     """Bit for bit, with six changes of settings, running histograms, dropout and batch norm."""
     lives = [live_run(Placement(towers=3)), live_run(Placement(replicas=replicas, towers=3))]
@@ -194,7 +194,10 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(name, marks=[pytest.mark.slow] if name == "learned clips" else []) for name in METHODS],
+)
 def test_methods_train_as_on_one_device(method):
     """The same up to rounding errors, which plain SGD does not amplify, while Adam divides gradients by their own size.
 

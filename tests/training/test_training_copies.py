@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from small_runs import convnet, mlp, spec
+from training_cases import graph_of
 
 from qatviz.data import BatchSchedule
 from qatviz.low_bit_settings import START_TEACHER
@@ -90,9 +91,9 @@ def test_both_copies_train_alike_where_no_method_is_on(built, network, changes):
     ],
     ids=lambda changes: changes[0][0],
 )
-def test_each_method_needs_the_copy_that_has_it(built, changes):
+def test_each_method_needs_the_copy_that_has_it(graphs, changes):
     run_spec = spec(convnet())
-    graph = built(run_spec)
+    graph = graph_of(run_spec, graphs)
     before = operations(graph)
     book, _ = run_spec.book.change(changes)
     graph.write_settings(book.quantizers, book.run, 0)

@@ -94,7 +94,7 @@ def test_a_killed_worker_is_named_and_the_run_continues_when_it_is_back(undistur
     assert sorted(losses_of(driver)) == sorted(undisturbed)
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_worker_that_hangs_is_named_in_time(undisturbed, which):
     with workers(2) as started, Driver(small_spec(placement_on(started))) as driver:
         driver.until_step(10)
@@ -109,7 +109,7 @@ def test_a_worker_that_hangs_is_named_in_time(undisturbed, which):
 
 
 @pytest.mark.parametrize("is_elastic", [False, True])
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_run_continues_without_lost_workers(undisturbed, which, is_elastic):
     """On request, or at once; the losses stay those of the same parts of batches."""
     with workers(2) as started, Driver(small_spec(placement_on(started, elastic=is_elastic))) as driver:

@@ -64,6 +64,7 @@ class EvaluationGraph:
                 {name: tf.constant(value) for name, value in state.items()},
                 training=False,
                 modes=Modes(self._quantized, self._quantized),
+                has_methods=bool(state["any_map"]) or FROZEN_LEVELS in state,
             )
         config = tf.ConfigProto()
         # As in training, where TensorFlow does not rewrite the graph.
