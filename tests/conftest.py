@@ -61,6 +61,9 @@ if not has_tensorflow():
 
 def pytest_collection_finish():
     _FINDER.is_collecting = False
+    # What is imported and collected stays: each collection of garbage would look at its million objects again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure():
