@@ -62,8 +62,14 @@ if not has_tensorflow():
 def pytest_collection_finish():
     _FINDER.is_collecting = False
     # What is imported and collected stays: each collection of garbage would look at its million objects again.
+    _first_example()  # hypothesis looks for the random generators of modules, which it would not find afterwards
     gc.collect()
     gc.freeze()
+
+
+@hypothesis.given(hypothesis.strategies.none())
+def _first_example(_):
+    pass
 
 
 def pytest_configure():
