@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-#: Operations of the graphs to keep while no run uses them, those of ten small runs; the one unused for the longest
+#: Operations of the graphs to keep while no run uses them, those of some 30 small runs; the one unused for the longest
 #: time is closed first.
-_MOST_OPERATIONS = 50000
+_MOST_OPERATIONS = 120000
 
 
 class GraphPool:

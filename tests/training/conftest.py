@@ -9,8 +9,8 @@ import pytest
 from qatviz.training import trainer
 from qatviz.training.graph import TrainingGraph
 
-#: Operations of the graphs that stay open from one module to the next: those of about ten small runs.
-_MOST_OPERATIONS = 50000
+#: Operations of the graphs that stay open from one module to the next: those of some 30 small runs.
+_MOST_OPERATIONS = 120000
 _GRAPHS = collections.OrderedDict()
 _BUILDING = threading.Lock()
 
