@@ -8,7 +8,12 @@ import pytest
 
 #: Operations of the graphs to keep while no run uses them, those of some 30 small runs; the one unused for the longest
 #: time is closed first.
-_MOST_OPERATIONS = 120000
+MOST_OPERATIONS = 120000
+
+
+def operations(graphs):
+    """Return the number of operations of several `TrainingGraph`."""
+    return sum(len(graph._graph.get_operations()) for graph in graphs)
 
 
 class GraphPool:
@@ -51,13 +56,13 @@ class GraphPool:
         with self._lock:
             self._free.setdefault(key, []).append(graph)
             self._free.move_to_end(key)
-            while len(self._free) > 1 and self._operations() > _MOST_OPERATIONS:
+            while len(self._free) > 1 and self._operations() > MOST_OPERATIONS:
                 closed += self._free.popitem(last=False)[1]
         for each in closed:
             type(each).close(each)
 
     def _operations(self):
-        return sum(len(graph._graph.get_operations()) for graphs in self._free.values() for graph in graphs)
+        return operations(graph for graphs in self._free.values() for graph in graphs)
 
     def close(self):
         while self._free:

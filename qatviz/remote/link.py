@@ -64,8 +64,8 @@ class Link:
         self._waiting: Deque[bytes] = deque()
         self._waiting_bytes = 0
         self._feeds: List[Feed] = []
-        self._sent = self._acknowledged = 0  # bytes of all frames, and how many of them the peer has received
-        self._received = self._reported = 0  # bytes of all frames, and how many of them were acknowledged
+        self._sent = self._acknowledged = 0  # bytes of all frames, and of those that the peer has received
+        self._received = self._reported = 0  # bytes of all frames, and of those that were acknowledged
         self._news = 0  # number of changes, so that none is missed between asking the feeds and waiting
         self._ended, self._reason, self._is_writing = False, "", False
         self._heard = time.monotonic()  # time at which something was received

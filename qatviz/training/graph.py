@@ -345,7 +345,7 @@ class TrainingGraph:
         """
         if TRACK not in self._variant.parts:
             return self.snapshot(), None
-        self._copies.of(self._variant)  # with which it is built
+        self.complete()  # which builds them
         copy = self._evaluation
         run = self._prepared("snapshot with oscillation", [copy.oscillation, copy.snapshot], copy.feeds)
         measures, flat = run(*copy.snapshot_inputs())

@@ -60,6 +60,13 @@ def show_another_run(window):
     window.model.process(run.advance(3).drain())
 
 
+def finish(window, end, app):
+    """Let the work that is held end, and the window receive its result."""
+    end.set()
+    assert window.launcher._pool.waitForDone()
+    app.processEvents()
+
+
 @pytest.mark.parametrize("is_superseded", [False, True])
 def test_the_drift_of_a_run_is_not_that_of_the_next_one(held, app, qtbot, is_superseded):
     window, asked, end = held
@@ -67,9 +74,7 @@ def test_the_drift_of_a_run_is_not_that_of_the_next_one(held, app, qtbot, is_sup
     qtbot.waitUntil(lambda: len(asked) == 1)
     if is_superseded:
         show_another_run(window)
-    end.set()
-    assert window.launcher._pool.waitForDone()
-    app.processEvents()
+    finish(window, end, app)
     assert (window.model.drift is None) == is_superseded and not panel.work.is_busy
 
 
@@ -85,9 +90,7 @@ def test_the_evaluation_of_a_run_is_not_that_of_the_next_one(held, app, qtbot, r
     qtbot.waitUntil(lambda: len(asked) == 1)
     if is_superseded:
         show_another_run(window)
-    end.set()
-    assert window.launcher._pool.waitForDone()
-    app.processEvents()
+    finish(window, end, app)
     assert len(window.model.trials) == (0 if is_superseded else 1)
     assert not panel.trials.is_busy and (panel.trials.text == "") == (is_superseded or requests == "what-if")
 

@@ -5,12 +5,11 @@ import inspect
 import threading
 
 import pytest
+from shared_graphs import MOST_OPERATIONS, operations
 
 from qatviz.training import trainer
 from qatviz.training.graph import TrainingGraph
 
-#: Operations of the graphs that stay open from one module to the next: those of some 30 small runs.
-_MOST_OPERATIONS = 120000
 _GRAPHS = collections.OrderedDict()
 _BUILDING = threading.Lock()
 
@@ -54,12 +53,8 @@ def graphs(monkeypatch):
 def bounded_memory():
     """Close the graphs unused for the longest time after each module: all of them would need gigabytes."""
     yield
-    while len(_GRAPHS) > 1 and sum(map(operations, _GRAPHS.values())) > _MOST_OPERATIONS:
+    while len(_GRAPHS) > 1 and operations(_GRAPHS.values()) > MOST_OPERATIONS:
         TrainingGraph.close(_GRAPHS.popitem(last=False)[1])
-
-
-def operations(graph):
-    return len(graph._graph.get_operations())
 
 
 @pytest.fixture(autouse=True, scope="session")

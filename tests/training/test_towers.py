@@ -15,7 +15,7 @@ from qatviz.training.live_run import LiveRun
 from qatviz.training.towers import combined_moments, towers_of
 
 BATCH = 8
-#: Graphs of the runs of all tests, by what they are built from.
+#: Graphs of the runs of all tests, by the arguments that they are built from.
 GRAPHS = GraphPool()
 
 
