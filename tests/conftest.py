@@ -12,10 +12,11 @@ from tensorflow_needed import REASON
 from thread_leaks import still_running
 from waiting import ENDLESS_S
 
-from qatviz.tensorflow_presence import has_tensorflow
+from qatviz.tensorflow_presence import has_tensorflow, spare_xla
 
-# Before any import of TensorFlow, whose C++ side reads it once: errors only.
+# Before any import of TensorFlow, whose C++ side reads them once: errors only, and graphs as programs run them.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+spare_xla()
 
 # The same examples each time: what passed once passes again. `--hypothesis-profile=search` looks for new ones.
 # On a loaded machine, neither an example nor its making may take too long to pass.
@@ -124,6 +125,28 @@ def unused_memory_returned():
 def _resident_mb():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@pytest.fixture(autouse=True, scope="module")
+def same_initial_weights():
+    """Seed the graph in which tests make Keras models: what is trained in a test starts the same in every run.
+
+    Seeds of operations depend on their number in the graph, which is therefore another one in each module.
+    """
+    ops = sys.modules.get("tensorflow_core.python.framework.ops")
+    if ops is None:
+        yield
+        return
+    reset = ops.reset_default_graph
+
+    def reset_and_seed():
+        reset()
+        ops.get_default_graph().seed = 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ops, "reset_default_graph", reset_and_seed)
+        sys.modules["tensorflow_core.python.keras.backend"].clear_session()
+        yield
 
 
 @pytest.fixture(autouse=True)
