@@ -9,6 +9,8 @@ TRAINING, EVALUATING, EXPORTING = "training", "evaluating the network", "exporti
 WRITING_EVENTS = "writing TensorBoard files"
 #: Machines, as `platform.machine` names them in lower case, that TensorFlow 1.15 has wheels for.
 X86_64 = ("x86_64", "amd64")
+#: Environment variable of TensorFlow with flags of XLA, and the flag by which XLA takes no operation.
+XLA_VARIABLE, NO_XLA = "TF_XLA_FLAGS", "--tf_xla_clustering_fuel=0"
 
 
 def has_tensorflow() -> bool:
@@ -19,6 +21,15 @@ def has_tensorflow() -> bool:
     core = importlib.util.find_spec("tensorflow_core")
     folders = (core.submodule_search_locations or ()) if core is not None else ()
     return any(os.path.isdir(os.path.join(folder, "contrib")) for folder in folders)
+
+
+def spare_xla() -> None:
+    """Let TensorFlow not look for operations that XLA could compile, unless the user has set flags of XLA.
+
+    It does so before the first run of each part of a graph, even where XLA is off, and half of the time until the first
+    step and the first snapshot passes with it. The flag applies to the whole process: only for programs of our own.
+    """
+    os.environ.setdefault(XLA_VARIABLE, NO_XLA)
 
 
 def missing_text(what: str) -> str:

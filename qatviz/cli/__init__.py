@@ -10,6 +10,7 @@ from qatviz.cli.messages import FAILED, USER_ERROR, print_problem
 from qatviz.errors import OutputError, QatvizError, explanation
 from qatviz.memory import check_room_for_numpy
 from qatviz.option_names import option_name
+from qatviz.tensorflow_presence import spare_xla
 from qatviz.terminal import open_closed_streams
 
 __all__ = ["main"]
@@ -30,6 +31,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     open_closed_streams()
+    spare_xla()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a name that the terminal can't show must not end the program
     try:

@@ -13,10 +13,12 @@ from cli_calls import ROOT, call, write_data
 from exhaustive import tries
 from waiting import communicate, wait_until
 
+from qatviz.cli import main
 from qatviz.errors import RecordError
 from qatviz.protocol.reasons import SaveKind
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.tensorflow_presence import NO_XLA, XLA_VARIABLE
 
 OPTIONS = [
     "--network",
@@ -143,6 +145,13 @@ def test_commands_that_do_not_train_import_neither_tensorflow_nor_qt():
 
 
 @posix
+def test_a_program_spares_the_search_for_what_xla_could_compile_unless_the_user_set_flags(monkeypatch, capsys):
+    monkeypatch.delenv(XLA_VARIABLE)  # which the tests themselves have set
+    assert main(["--version"]) == 0 and os.environ[XLA_VARIABLE] == NO_XLA
+    monkeypatch.setenv(XLA_VARIABLE, "--tf_xla_auto_jit=2")
+    assert main(["--version"]) == 0 and os.environ[XLA_VARIABLE] == "--tf_xla_auto_jit=2"
+
+
 def test_a_closed_pipe_causes_no_traceback():
     process = start("settings")
     process.stdout.close()
