@@ -177,17 +177,21 @@ def _measured(
     channel_min, channel_max = [reduce(source, axis=0) for reduce in (tf.reduce_min, tf.reduce_max)]
     number = tf.size(source)
     num_codes = 2 * half
-    codes = tf.cast(tf.floor(values / _divisor(scale) + 0.5), tf.int32) + zero_point + half
-    # If the quantizer is off, there are no codes: all values get the code 0.
-    codes = tf.clip_by_value(codes, 0, num_codes - 1) * tf.cast(enabled, tf.int32)
+    # Codes counted from 0 are not negative, so that cutting the fraction off is the floor, in one pass less. If the
+    # quantizer is off, there are no codes: all values get the code 0.
+    codes = tf.cast(values / _divisor(scale) + (tf.cast(zero_point + half, tf.float32) + 0.5), tf.int32)
+    codes = tf.minimum(tf.maximum(codes, 0), tf.where(enabled, num_codes - 1, 0))
     counts = tf.bincount(tf.reshape(codes, [-1]), minlength=num_codes, maxlength=num_codes)
     edges = _edges(
         tf.minimum(tf.reduce_min(channel_min), tf.reduce_min(values)),
         tf.maximum(tf.reduce_max(channel_max), tf.reduce_max(values)),
     )
     stride = histogram_stride(number)
+    is_nonzero = tf.not_equal(source, 0.0)
+    num_flushed = _count(tf.logical_and(tf.equal(values, 0.0), is_nonzero))
+    errors = _error_measures(values, source, clipped, scale, num_flushed)
     return (
-        tf.stack([*_error_measures(values, source, clipped, scale), *_code_measures(counts, number)]),
+        tf.stack([*errors, *_code_measures(counts, number)]),
         number,
         edges,
         histogram_of(source[::stride], edges),
@@ -195,28 +199,41 @@ def _measured(
         tf.pad(counts[: 2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]]),
         channel_min,
         channel_max,
-        tf.stack([number - tf.count_nonzero(source, dtype=tf.int32), _distinct(source)]),
+        tf.stack([number - _count(is_nonzero), _distinct(source)]),
         codes,
     )
 
 
-def _error_measures(values: tf.Tensor, source: tf.Tensor, clipped: tf.Tensor, scale: tf.Tensor) -> List[tf.Tensor]:
-    """Return the measures of errors in :data:`PROBED_MEASURES`, up to ``rmse_over_scale``: float32 scalars."""
+def _error_measures(
+    values: tf.Tensor, source: tf.Tensor, clipped: tf.Tensor, scale: tf.Tensor, num_flushed: tf.Tensor
+) -> List[tf.Tensor]:
+    """Return the measures of errors in :data:`PROBED_MEASURES`, up to ``rmse_over_scale``: float32 scalars.
+
+    ``num_flushed``, int32, is the number of values other than 0 that are quantized to 0.
+    """
     size = tf.cast(tf.size(source), tf.float32)
-    squares = tf.square(values - source)
+    squares = tf.math.squared_difference(values, source)
     of_channels = tf.reduce_sum(squares, axis=0)
-    is_clipped = tf.abs(clipped - source) > np.float32(CLIPPED_BEYOND) * scale
-    is_to_zero = tf.logical_and(tf.equal(values, 0.0), tf.not_equal(source, 0.0))
-    num_clipped, num_to_zero = [tf.reduce_sum(tf.cast(flags, tf.int32)) for flags in (is_clipped, is_to_zero)]
-    zeros = tf.zeros_like(squares)
+    distances, farthest = clipped - source, np.float32(CLIPPED_BEYOND) * scale
+    extremes = [reduce(distances, axis=0) for reduce in (tf.reduce_min, tf.reduce_max)]
+    is_any_clipped = tf.reduce_any([tf.reduce_any(tf.abs(extreme) > farthest) for extreme in extremes])
+    # Most tensors have no clipped value: these passes over all values then are over an empty slice.
+    end = tf.where(is_any_clipped, tf.shape(source)[0], 0)
+    is_clipped, of_some = tf.abs(distances[:end]) > farthest, squares[:end]
+    num_clipped, zeros = _count(is_clipped), tf.zeros_like(of_some)
     mse = tf.reduce_sum(of_channels) / size
-    clipping = tf.reduce_sum(tf.where(is_clipped, squares, zeros)) / size
+    clipping = tf.reduce_sum(tf.where(is_clipped, of_some, zeros)) / size
     # Where nothing is clipped, the rounding error is exactly the whole error, not a sum in another order.
-    rounding = tf.where(num_clipped > 0, tf.reduce_sum(tf.where(is_clipped, zeros, squares)) / size, mse)
-    signal = tf.reduce_sum(tf.square(source)) / size
-    fractions = [tf.cast(number, tf.float32) / size for number in (num_clipped, num_to_zero)]
+    rounding = tf.where(is_any_clipped, tf.reduce_sum(tf.where(is_clipped, zeros, of_some)) / size, mse)
+    signal = 2 * tf.nn.l2_loss(source) / size
+    fractions = [tf.cast(number, tf.float32) / size for number in (num_clipped, num_flushed)]
     relative = tf.sqrt(tf.reduce_sum(of_channels / tf.square(_divisor(scale))) / size)
     return [signal, mse, clipping, rounding, *fractions, relative]
+
+
+def _count(flags: tf.Tensor) -> tf.Tensor:
+    """Return the number of True among ``flags``, int32 (``tf.count_nonzero`` adds in int64, which takes longer)."""
+    return tf.reduce_sum(tf.cast(flags, tf.int32))
 
 
 def _code_measures(counts: tf.Tensor, number: tf.Tensor) -> List[tf.Tensor]:
@@ -226,7 +243,7 @@ def _code_measures(counts: tf.Tensor, number: tf.Tensor) -> List[tf.Tensor]:
     """
     fractions = tf.cast(counts, tf.float32) / tf.cast(number, tf.float32)
     entropy = -tf.reduce_sum(tf.math.xlogy(fractions, fractions)) / np.log(2.0).astype(np.float32)
-    return [tf.cast(tf.count_nonzero(counts, dtype=tf.int32), tf.float32), entropy]
+    return [tf.cast(_count(tf.not_equal(counts, 0)), tf.float32), entropy]
 
 
 def _divisor(scale: tf.Tensor) -> tf.Tensor:
