@@ -73,6 +73,14 @@ def phase(step: int) -> int:
     return 10 + int(math.log(step / (10 * PHASE_STEPS)) / math.log(1.1) + 1e-9)
 
 
+def longest_gap(step: int) -> int:
+    """Return the number of training steps after the last snapshot from which one at ``step`` is due.
+
+    So each phase has one, without any more where snapshots are taken more often for another reason.
+    """
+    return max(PHASE_STEPS, step // 11)  # after a snapshot at step 1000, one at 1100: the end of a phase
+
+
 def read_only(array: np.ndarray) -> np.ndarray:
     """Make ``array`` read-only, so that threads can share it, and return it."""
     array.setflags(write=False)

@@ -13,7 +13,7 @@ from qatviz.protocol.reasons import SaveKind, SaveReason
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.snapshots import OLDEST_S, TensorValues, oldest_age_s, phase, read_only
+from qatviz.protocol.snapshots import OLDEST_S, TensorValues, longest_gap, oldest_age_s, read_only
 from qatviz.protocol.trials import SettingsEvaluated
 from qatviz.settings import LOSS, RUN_SETTINGS
 from qatviz.training.checkpointer import BEST, checkpoint_name
@@ -32,7 +32,7 @@ from qatviz.training.watched import ChannelUpdates, DriftUpdates, Watch
 SNAPSHOT_SHARE = 1 / 75
 #: Longest time between two snapshots, relative to the largest age of what is displayed (`oldest_age_s`): that ages
 #: further while the next snapshot waits for the end of a training step, is taken, and is drawn.
-LONGEST_REST = 2 / 3
+LONGEST_REST = 0.8
 #: Whether weights and whether activations are quantized, by mode of evaluation.
 EVALUATIONS = dict(zip(MODES, ((False, False), (True, False), (False, True), (True, True))))
 
@@ -75,18 +75,19 @@ class Measuring:
         # they use 1/20 of wall time.
         longest_rest = LONGEST_REST * oldest_age_s(len(spec.plan.tensors))
         self._pace = SnapshotPace(time.perf_counter(), 1 / SNAPSHOT_SHARE, longest_rest)
-        self._phase = -1
+        self._measured_step: Optional[int] = None  # of the last snapshot
 
     # Snapshots
 
     def is_snapshot_due(self, now: float) -> bool:
-        """Return whether a snapshot is due: by its pace, or because the present phase of the run has none yet.
+        """Return whether a snapshot is due: by its pace, or because the last one is too many training steps ago.
 
-        ``now`` is in seconds of ``time.perf_counter``. Phases do not matter if the user wants snapshots rarely.
+        ``now`` is in seconds of ``time.perf_counter``. Steps do not matter if the user wants snapshots rarely.
         """
         if self._pace.is_due(now):
             return True
-        return not self._is_rare and phase(self._live.step) != self._phase
+        step, last = self._live.step, self._measured_step
+        return not self._is_rare and (last is None or not last <= step < last + longest_gap(step))
 
     def schedule_soon(self) -> None:
         """Schedule a snapshot soon after a change; if the user wants them rarely, no earlier than the interval."""
@@ -106,7 +107,7 @@ class Measuring:
         self.is_snapshot_wanted = False
         live, graph = self._live, self._live.graph
         started = time.perf_counter()
-        self._phase = phase(live.step)
+        self._measured_step = live.step
         with graph.published(restore_previous=self._is_published_needed):
             arrays, oscillation = graph.snapshot_with_oscillation()
             self._put(make_snapshot(arrays, live.book, live.point, live.seconds, oscillation))

@@ -10,7 +10,7 @@ from qatviz.metric import ACCURACY, OutputMetric
 from qatviz.network import zoo
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Conv2D, Dense, Flatten
-from qatviz.protocol.snapshots import OLDEST_S
+from qatviz.protocol.snapshots import OLDEST_S, phase
 from qatviz.training import measuring, pieces
 from qatviz.training.measuring import Evaluation, Measuring
 from qatviz.training.pieces import LARGEST_PIECE, piece_size
@@ -102,8 +102,18 @@ def test_every_phase_of_a_fast_run_has_a_snapshot(monkeypatch):
     run = SlowRun(monkeypatch, cost=0.02)
     run.train(3000, 0.0005)
     steps = [step for step, _ in run.taken]
-    assert np.diff(steps[: steps.index(1000)]).max() <= 100 and set(range(100, 1001, 100)) <= set(steps)
-    assert np.diff(steps).max() <= 300
+    assert {phase(step) for step in steps} == set(range(phase(steps[-1]) + 1))
+    assert phase(3000) - phase(steps[-1]) <= 1
+    early = [step for step in steps if step < 1200]
+    assert np.diff(early).max() <= 100 and np.diff(steps).max() <= 300
+
+
+def test_where_snapshots_are_frequent_phases_add_none(monkeypatch):
+    """A tenth of the run lasts longer than a rest: each snapshot comes at the end of one."""
+    run = SlowRun(monkeypatch, cost=0.1)
+    run.train(1200, 0.05)
+    times = [now for step, now in run.taken if step > 100]
+    assert np.diff(times).min() > measuring.LONGEST_REST * OLDEST_S
 
 
 def test_a_change_is_in_a_snapshot_after_the_next_step(monkeypatch):
