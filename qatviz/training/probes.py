@@ -145,8 +145,10 @@ class SnapshotProbe:
 
 def _flip_rate(previous: tf.Tensor, codes: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
     """Return the fraction of codes changed since the last snapshot; NaN unless those are known."""
-    have_changed = tf.raw_ops.Cast(x=tf.raw_ops.NotEqual(x=previous, y=codes), DstT=tf.float32)
-    fraction = tf.raw_ops.Mean(input=have_changed, axis=all_axes(previous))
+    # Of integers: comparisons, and casts of their results, take several times as long.
+    have_changed = tf.minimum(tf.abs(previous - codes), 1)
+    fraction = tf.cast(tf.raw_ops.Sum(input=have_changed, axis=all_axes(previous)), tf.float32)
+    fraction /= np.float32(element_count(tuple(previous.shape.as_list())))
     return tf.where(known, fraction, shared_constant(np.nan, np.float32))
 
 
@@ -187,9 +189,9 @@ def _measured(
         tf.maximum(tf.reduce_max(channel_max), tf.reduce_max(values)),
     )
     stride = histogram_stride(number)
-    is_nonzero = tf.not_equal(source, 0.0)
-    num_flushed = _count(tf.logical_and(tf.equal(values, 0.0), is_nonzero))
-    errors = _error_measures(values, source, clipped, scale, num_flushed)
+    nonzero = _nonzero(source)
+    num_nonzero, num_kept = _total(nonzero), _total(nonzero * _nonzero(values))
+    errors = _error_measures(values, source, clipped, scale, num_nonzero - num_kept)
     return (
         tf.stack([*errors, *_code_measures(counts, number)]),
         number,
@@ -199,7 +201,7 @@ def _measured(
         tf.pad(counts[: 2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]]),
         channel_min,
         channel_max,
-        tf.stack([number - _count(is_nonzero), _distinct(source)]),
+        tf.stack([number - num_nonzero, _distinct(source)]),
         codes,
     )
 
@@ -214,26 +216,30 @@ def _error_measures(
     size = tf.cast(tf.size(source), tf.float32)
     squares = tf.math.squared_difference(values, source)
     of_channels = tf.reduce_sum(squares, axis=0)
-    distances, farthest = clipped - source, np.float32(CLIPPED_BEYOND) * scale
-    extremes = [reduce(distances, axis=0) for reduce in (tf.reduce_min, tf.reduce_max)]
-    is_any_clipped = tf.reduce_any([tf.reduce_any(tf.abs(extreme) > farthest) for extreme in extremes])
-    # Most tensors have no clipped value: these passes over all values then are over an empty slice.
-    end = tf.where(is_any_clipped, tf.shape(source)[0], 0)
-    is_clipped, of_some = tf.abs(distances[:end]) > farthest, squares[:end]
-    num_clipped, zeros = _count(is_clipped), tf.zeros_like(of_some)
+    distances, farthest = tf.abs(clipped - source), np.float32(CLIPPED_BEYOND) * scale
+    # Most tensors have no clipped value: the passes over clipped and other values then are over an empty slice.
+    end = tf.where(tf.reduce_max(distances) > tf.reduce_min(farthest), tf.shape(source)[0], 0)
+    is_clipped, of_some = distances[:end] > farthest, squares[:end]
+    num_clipped, zeros = tf.reduce_sum(tf.cast(is_clipped, tf.int32)), tf.zeros_like(of_some)
     mse = tf.reduce_sum(of_channels) / size
     clipping = tf.reduce_sum(tf.where(is_clipped, of_some, zeros)) / size
     # Where nothing is clipped, the rounding error is exactly the whole error, not a sum in another order.
-    rounding = tf.where(is_any_clipped, tf.reduce_sum(tf.where(is_clipped, zeros, of_some)) / size, mse)
+    rounding = tf.where(num_clipped > 0, tf.reduce_sum(tf.where(is_clipped, zeros, of_some)) / size, mse)
     signal = 2 * tf.nn.l2_loss(source) / size
     fractions = [tf.cast(number, tf.float32) / size for number in (num_clipped, num_flushed)]
     relative = tf.sqrt(tf.reduce_sum(of_channels / tf.square(_divisor(scale))) / size)
     return [signal, mse, clipping, rounding, *fractions, relative]
 
 
-def _count(flags: tf.Tensor) -> tf.Tensor:
-    """Return the number of True among ``flags``, int32 (``tf.count_nonzero`` adds in int64, which takes longer)."""
-    return tf.reduce_sum(tf.cast(flags, tf.int32))
+def _nonzero(values: tf.Tensor) -> tf.Tensor:
+    """Return 1 for each of ``values`` that is not 0, as float32: comparisons and casts of flags take far longer."""
+    # The smallest float32 that TensorFlow's kernels do not take for 0, 2**-126, gets 2; NaN becomes 1.
+    return tf.minimum(np.float32(1), tf.abs(values) * np.float32(2.0**127))
+
+
+def _total(ones: tf.Tensor) -> tf.Tensor:
+    """Return the sum of ``ones`` ``[n, channels]``, whole numbers in float32, as int32."""
+    return tf.reduce_sum(tf.cast(tf.reduce_sum(ones, axis=0), tf.int32))
 
 
 def _code_measures(counts: tf.Tensor, number: tf.Tensor) -> List[tf.Tensor]:
@@ -243,7 +249,7 @@ def _code_measures(counts: tf.Tensor, number: tf.Tensor) -> List[tf.Tensor]:
     """
     fractions = tf.cast(counts, tf.float32) / tf.cast(number, tf.float32)
     entropy = -tf.reduce_sum(tf.math.xlogy(fractions, fractions)) / np.log(2.0).astype(np.float32)
-    return [tf.cast(_count(tf.not_equal(counts, 0)), tf.float32), entropy]
+    return [tf.reduce_sum(tf.cast(tf.not_equal(counts, 0), tf.float32)), entropy]
 
 
 def _divisor(scale: tf.Tensor) -> tf.Tensor:

@@ -28,7 +28,7 @@ _DB = 10 / np.log(10)
 #: networks on two cores with AVX-512.
 _VALUE_S, _STEP_S, _MAC_S, _ELEMENT_S = 4e-9, 2e-4, 4e-12, 4e-10
 #: Largest fraction of the time of training steps for which samples are decoded.
-_MAX_COST = 0.02
+_MAX_COST = 0.01
 
 
 class RawMeasures(NamedTuple):

@@ -12,10 +12,12 @@ from qatviz.protocol.snapshots import Snapshot
 from qatviz.training.handle import Run
 
 NAMES = tuple("telemetry_ratio/" + name for name in NETWORKS)
-#: Slices are timed as a whole, so that snapshots, four per second, are included.
-SLICE_S = 1.0
-SLICES = 16
-_WARM_UP_STEPS = 30
+#: Slices are timed as a whole, so that they include snapshots: each has several, because a paused run takes one.
+SLICE_S = 6.0
+SLICES = 6
+#: Duration of a run from which on its phases, each of which has a snapshot, are longer than the time between snapshots.
+WARM_UP_S = 14.0
+_FIRST_STEPS = 30
 _TIMEOUT_S = 120.0
 
 
@@ -39,7 +41,8 @@ def _telemetry(network_name: str) -> Dict:
             run_.start()
             _wait_until_paused(run_)
         for _ in range(2):  # the first steps are slow; the second round measures the number that fills a slice
-            step_s = max(_slice_seconds(run_, _WARM_UP_STEPS) for run_ in runs) / _WARM_UP_STEPS
+            step_s = max(_slice_seconds(run_, _FIRST_STEPS) for run_ in runs) / _FIRST_STEPS
+        begin = [_slice_seconds(run_, int(WARM_UP_S / step_s)) for run_ in runs]
         steps = max(1, int(SLICE_S / step_s))
         seconds = {run_: [] for run_ in runs}
         for index in range(SLICES):
@@ -54,6 +57,7 @@ def _telemetry(network_name: str) -> Dict:
         "value": float(np.median(ratios)),
         "lowest": float(ratios.min()),
         "highest": float(ratios.max()),
+        "at_the_beginning": begin[0] / begin[1],
         "step_ms": float(np.median(seconds[without_telemetry])) / steps * 1e3,
         "steps_per_slice": steps,
     }
