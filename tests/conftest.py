@@ -8,6 +8,7 @@ import threading
 
 import hypothesis
 import pytest
+from repeated_cases import mark_repeated_cases
 from tensorflow_needed import REASON
 from thread_leaks import still_running
 from waiting import ENDLESS_S
@@ -30,9 +31,12 @@ def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the tests that are marked slow, too")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Leave out slow tests, unless they are asked for: by the option, by a marker or by name."""
-    if config.getoption("--slow") or config.getoption("markexpr") or any("::" in name for name in config.args):
+    are_named = any("::" in name for name in config.args)
+    mark_repeated_cases(items, are_named)
+    if config.getoption("--slow") or config.getoption("markexpr") or are_named:
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
     if slow:

@@ -133,6 +133,7 @@ def test_a_run_on_a_disk_that_becomes_full_goes_on_and_its_record_is_readable(di
 
 
 @pytest.mark.parametrize("form", tries(["tflite", "c", "savedmodel"], [*FORMATS]))
+@pytest.mark.always("tflite", "savedmodel")
 def test_an_export_to_a_full_disk_leaves_nothing(disk, recorded, form):
     disk.fill(4096)
     names = disk.names()

@@ -72,6 +72,7 @@ def test_a_run_whose_progress_can_not_be_shown_is_stopped_and_recorded(tmp_path)
 
 
 @pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.always("False")
 def test_the_end_of_the_terminal_stops_a_run_cleanly_unless_ignored(tmp_path, ignored):
     data = write_data(tmp_path / "small.npz")
     terminal, own = pty.openpty()

@@ -151,6 +151,7 @@ def test_all_means_are_exact(kind, compiler):
 
 
 @pytest.mark.parametrize("size, halvings", MEANS_BY_POWERS)
+@pytest.mark.always("7-1", "5--2", "7--1")
 def test_means_with_power_of_two_scale_ratios_are_exact(size, halvings, compiler):
     case = MeansByPowers(size, halvings)
     with compiled(source_of(case.model), compiler, layers=True) as runner:
@@ -279,6 +280,7 @@ def test_the_runtime_uses_neither_allocation_nor_floating_point():
         [(MaxPool, "a", {}), (Flatten, "b", {})],
     ],
 )
+@pytest.mark.always("layers0", "layers3")
 def test_networks_that_only_copy_codes(layers, compiler, sanitizers):
     check_layers(model_of(network_of((2, 2, 1), *layers)), compiler, sanitizers)
 
@@ -302,6 +304,7 @@ def test_a_layers_codes_are_kept_until_their_last_use(compiler, sanitizers):
 
 
 @pytest.mark.parametrize("name", ["main", "int", "qatviz_nn", "qatviz_nn_cmsis", "_a/b-c", "x" * 200, "CON", "string"])
+@pytest.mark.always("xxx*", "int", "CON", "_a/b-c")
 def test_any_network_name_compiles(name, compiler, tmp_path):
     model = dense(name)
     source = source_of(model)

@@ -42,6 +42,7 @@ def many_channels():
 
 @pytest.mark.parametrize("setting", NAMES)
 @pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.always("*-int8", "best-*")
 def test_every_variant_computes_the_integers_of_the_simulator(variant, setting, compiler, sanitizers):
     model = model_of(many_channels(), *MORE[setting])
     found = check_layers(model, compiler, (*sanitizers, *VARIANTS[variant]), 6, pack_int4=setting == "int4")

@@ -186,6 +186,7 @@ def source_of_twins(count=60):
 
 @pytest.mark.parametrize("several", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"encodings"}))
+@pytest.mark.always("c-*", "tflite-*", "onnx-*", "keras-*", "npz-*")
 def test_every_format_is_proven(name, several, tmp_path):
     form, origin = FORMATS[name], source_of_twins() if several else source_of_text()
     if several and name == "c":

@@ -122,6 +122,7 @@ def test_the_description_alone_gives_the_codes(setting, images):
 
 
 @pytest.mark.parametrize("setting", ["int8", "4 bits", "affine", *WIDE])
+@pytest.mark.always("int8", "4 bits")
 def test_compiled_c(setting, images):
     try:
         compiler = find_compiler()

@@ -110,6 +110,7 @@ def test_codes_are_rows_of_each_inputs_codes():
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"encodings"}))
+@pytest.mark.always("c", "tflite", "onnx", "keras", "savedmodel", "npz")
 def test_the_proof_feeds_every_input(name, exported):
     written = exported(name)
     record = json.loads(json.dumps(written.report.to_record(), allow_nan=False))

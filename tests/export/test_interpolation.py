@@ -131,6 +131,7 @@ def test_the_description_alone_gives_the_codes(setting, images, tmp_path):
 
 
 @pytest.mark.parametrize("setting", [*sorted(SETTINGS), "16 bits"])
+@pytest.mark.always("int8", "6 bits")
 def test_compiled_c(setting, images):
     try:
         compiler = find_compiler()

@@ -116,6 +116,7 @@ def test_onnx(options, model, images, simulated):
 
 
 @pytest.mark.parametrize("activations", [{}, {"num_bits": 12}], ids=str)
+@pytest.mark.always("{}")
 def test_compiled_c(activations, images):
     try:
         compiler = find_compiler()

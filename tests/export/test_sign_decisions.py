@@ -86,6 +86,7 @@ CASES = pytest.mark.parametrize("case", [LABELS, ONE_LOGIT], ids=["several label
 
 @CASES
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"encodings"}))  # which have no outputs
+@pytest.mark.always("*-several labels", "tflite-one logit", "onnx-one logit")
 def test_the_proof_of_every_format_decides_by_the_sign(name, case, tmp_path):
     form, options = FORMATS[name], {"rebuild": True} if name == "keras" else {}
     origin = case.source()

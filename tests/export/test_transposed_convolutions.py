@@ -141,6 +141,7 @@ def test_the_description_alone_gives_the_codes(setting, images):
 
 
 @pytest.mark.parametrize("setting", [*sorted(SETTINGS), "12 bits"])
+@pytest.mark.always("int8", "4 bits", "12 bits")
 def test_compiled_c(setting, images):
     try:
         compiler = find_compiler()

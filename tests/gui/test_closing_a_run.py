@@ -74,6 +74,7 @@ def test_the_window_looks_as_before_its_first_run(open_window, answers):
 @pytest.mark.parametrize("directory", ASKED)
 @pytest.mark.parametrize("state", ["running", "paused", "finished", "recorded"])
 @pytest.mark.parametrize("answer", [QtWidgets.QMessageBox.Close, QtWidgets.QMessageBox.Cancel])
+@pytest.mark.always("4194304-*")
 def test_only_a_run_that_trains_needs_an_answer(open_window, answers, directory, state, answer):
     asked, given = answers
     given[0] = answer

@@ -47,6 +47,7 @@ def hidden_parts(panel):
 
 @pytest.mark.parametrize("ended", [False, True])
 @pytest.mark.parametrize("points, width, height", [(18, 900, 600), (14, 900, 600), (18, 1280, 800), (9, 900, 560)])
+@pytest.mark.always("18-900-600-True", "9-900-560-False", "18-1280-800-False")
 def test_all_controls_of_all_panels_can_be_reached(staged_window, app, points, width, height, ended):
     window, run, advance = staged_window
     if ended:  # the settings can be evaluated
@@ -113,6 +114,7 @@ def test_content_with_room_fills_the_area_and_without_it_scrolls(app, show):
 
 
 @pytest.mark.parametrize("name", ["new_run", "export", "shortcuts", "glossary"])
+@pytest.mark.always("new_run", "export")
 def test_dialogs_with_large_text_fit_on_a_small_screen(staged_window, app, name):
     """Their contents scroll; the buttons below them are always in view."""
     window, _run, _advance = staged_window

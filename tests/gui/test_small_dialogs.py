@@ -68,6 +68,7 @@ def test_the_glossary_explains_colours_measures_and_settings(context, show):
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 @pytest.mark.parametrize("size", [(900, 600), (1280, 800), (1920, 1080)])
+@pytest.mark.always("size0-1.0", "size2-2.0")
 def test_no_key_needs_scrolling_in_the_list_of_shortcuts(window, app, size, scale):
     """All of them at once, in columns, where there is room, else those of a group."""
     window.theme.set_font_points(int(window.font().pointSize() * scale))

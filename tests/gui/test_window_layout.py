@@ -54,6 +54,7 @@ def test_docks_keep_their_proportions_through_the_smallest_window(window, app):
 
 
 @pytest.mark.parametrize("remembered", [False, True])
+@pytest.mark.always("True")
 def test_large_text_at_the_start_changes_no_proportions(open_window, app, settings, remembered):
     """Panels of large text need more room: the docks have their former sizes again when the text is small again."""
 
@@ -186,6 +187,7 @@ def test_histograms_of_the_smallest_window_have_two_rows(staged_window, app):
 
 
 @pytest.mark.parametrize("points, width", [(9, 900), (9, 1280), (9, 1900), (18, 1280), (18, 1900)])
+@pytest.mark.always("9-900", "18-1280")
 def test_the_tool_bar_hides_no_button(window, app, points, width):
     """Where it is narrow, it leaves out texts, first of those whose icons are known."""
     window.theme.set_font_points(points)
@@ -275,6 +277,7 @@ def test_a_window_that_shrinks_again_restores_the_sizes_of_docks(window, app):
 
 @pytest.mark.parametrize("scale", [1.5, 2.0])
 @pytest.mark.parametrize("width", [900, 1280, 1920])
+@pytest.mark.always("900-2.0", "1920-1.5")
 def test_larger_text_does_not_garble_the_status_bar(staged_window, app, scale, width):
     window, _, _ = staged_window
     window.theme.set_font_points(int(window.font().pointSize() * scale))

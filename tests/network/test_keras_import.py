@@ -196,6 +196,7 @@ def random_model(seed):
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.always("0", "1", "2")
 def test_random_models(seed):
     imported_exactly(random_model(seed), seed, evaluate=plain_output if seed else lowered_output)
 

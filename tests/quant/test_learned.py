@@ -1,5 +1,6 @@
 """Gradients of learned ranges equal those of the papers' equations in NumPy, for all grids and kinds of tensors."""
 
+import functools
 from dataclasses import replace
 
 import learned_oracle as by_papers
@@ -27,6 +28,50 @@ def values_of(random, tensor):
     return np.abs(x) if tensor.nonnegative else x
 
 
+class LearningGraph:
+    """Gradients and updates of learned ranges; all that they are computed from is fed."""
+
+    def __init__(self, state, tensors):
+        with tf.Graph().as_default() as graph:
+            self.state = {name: tf.placeholder(value.dtype, value.shape) for name, value in state.items()}
+            self.tensors = {name: tf.placeholder(tf.float32, value.shape) for name, value in tensors.items()}
+            self.gradients = {name: tf.placeholder(tf.float32, value.shape) for name, value in tensors.items()}
+            self.steps = tf.placeholder(tf.float32, [2, POSITIONS.num_learned])
+            weights = {t.name: self.tensors[t.name] for t in PLAN.tensors if t.kind == WEIGHTS}
+            quantizers = LiveQuantizers(PLAN, self.state, weights)
+            outputs = [quantizers.quantizer(name)(x) * self.gradients[name] for name, x in self.tensors.items()]
+            trained = trained_tensors(quantizers)
+            loss = tf.add_n([tf.reduce_sum(output) for output in outputs])
+            sums = gradient_sums(
+                quantizers, dict(zip(trained, tf.gradients(loss, list(trained.values())))), self.state["learn"]
+            )
+            self.learned = learned_gradients(quantizers, self.state, sums, BATCH, tf.constant(DECAY))
+            self.moved = moved_ranges(POSITIONS, self.state, self.learned, self.steps)
+        config = tf.ConfigProto()
+        config.graph_options.rewrite_options.disable_meta_optimizer = True  # which takes longer than all cases
+        self.session = tf.Session(graph=graph, config=config)
+
+
+@functools.lru_cache(1)
+def learning_graph():
+    """Return the graph of all cases: they have other values of the same shapes."""
+    state = dict(
+        live_state.settings_arrays(
+            POSITIONS, [quantizer_settings(t.kind) for t in POSITIONS.leaders], RunSettings(), 0
+        ),
+        **live_state.initial_ranges(POSITIONS),
+    )
+    return LearningGraph(state, {tensor.name: values_of(np.random, tensor) for tensor in PLAN.tensors})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def closed_in_the_end():
+    yield
+    if learning_graph.cache_info().currsize:
+        learning_graph().session.close()
+        learning_graph.cache_clear()
+
+
 class Case:
     """One evaluation of the gradients, with all that they are computed from."""
 
@@ -52,17 +97,12 @@ class Case:
         self.x = {tensor.name: values_of(random, tensor) for tensor in PLAN.tensors}
         self.g = {name: random.standard_normal(x.shape).astype(np.float32) for name, x in self.x.items()}
         self.steps = np.float32(random.uniform(-0.1, 0.1, [2, POSITIONS.num_learned]))
-        with tf.Graph().as_default(), tf.Session() as session:
-            state = {name: tf.constant(value) for name, value in self.state.items()}
-            x = {name: tf.constant(value) for name, value in self.x.items()}
-            quantizers = LiveQuantizers(PLAN, state, {t.name: x[t.name] for t in PLAN.tensors if t.kind == WEIGHTS})
-            loss = tf.add_n([tf.reduce_sum(quantizers.quantizer(name)(x[name]) * self.g[name]) for name in x])
-            tensors = trained_tensors(quantizers)
-            gradients = dict(zip(tensors, tf.gradients(loss, list(tensors.values()))))
-            sums = gradient_sums(quantizers, gradients, state["learn"])
-            learned = learned_gradients(quantizers, state, sums, BATCH, tf.constant(DECAY))
-            moved = moved_ranges(POSITIONS, state, learned, tf.constant(self.steps))
-            self.learned, self.moved = session.run([learned, moved])
+        graph = learning_graph()
+        feeds = {graph.state[name]: value for name, value in self.state.items()}
+        feeds.update((graph.tensors[name], self.x[name]) for name in self.x)
+        feeds.update((graph.gradients[name], self.g[name]) for name in self.g)
+        feeds[graph.steps] = self.steps
+        self.learned, self.moved = graph.session.run([graph.learned, graph.moved], feeds)
 
     def parts(self):
         """Yield, for each learned range, its position, settings, values, their gradients, and the grid in use."""

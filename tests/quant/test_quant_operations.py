@@ -47,6 +47,7 @@ def evaluate():
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("activation", [None, tf.nn.relu], ids=["linear", "relu"])
 @pytest.mark.parametrize("biases", [BIASES, None], ids=["biases", "no biases"])
+@pytest.mark.always("biases-relu-*", "no biases-linear-*")
 def test_dense_composes_quantized_weights_bias_activation_and_output(evaluate, biases, activation, per_channel):
     outputs = evaluate(
         [

@@ -247,6 +247,7 @@ def test_the_sigmoid_of_a_binary_classifier_is_left_to_the_loss(tmp_path):
 
 @pytest.mark.parametrize("source", ["named", "arrays"])
 @pytest.mark.parametrize("scaling", ["unit", "signed", "none"])
+@pytest.mark.always("unit-arrays", "signed-named", "none-arrays")
 def test_pixels_are_fed_as_a_trained_model_is_most_accurate(scaling, source):
     """Case r3b: a model trained on x / 127.5 - 1, or on 0 to 255, given images of bytes."""
     data = data_sets.load("mnist-5k")

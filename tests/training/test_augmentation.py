@@ -199,6 +199,7 @@ def test_training_with_mixup_equals_that_of_keras_on_mixed_answers(task, outputs
 
 
 @pytest.mark.parametrize("network, shape", [(convnet, (6, 6, 2)), (mlp, (6,))])
+@pytest.mark.always("convnet-shape0")
 def test_without_augmentation_runs_are_those_of_a_graph_that_can_augment_nothing(network, shape, monkeypatch):
     """Bit for bit: the loss of mixed batches and the inputs that can be replaced change nothing."""
     run_spec = spec(network(), dataset(shape), steps=25, seed=11)

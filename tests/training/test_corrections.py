@@ -190,6 +190,7 @@ def captured_problems(monkeypatch):
 
 
 @pytest.mark.parametrize("settings", [{}, {"per_channel": True}, {"symmetric": False}, {"range_method": "mse"}])
+@pytest.mark.always("settings0", "settings2")
 def test_adaround_rounds_weights_to_learned_codes_that_quantization_keeps(corrected, graphs, monkeypatch, settings):
     learned = captured_problems(monkeypatch)
     network = separable()

@@ -35,6 +35,7 @@ def final_arrays(run_spec):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.always("adam", "sgd")
 def test_pruned_weights_stay_zero_and_all_others_are_trained(optimizer):
     network = convnet()
     parameters = pruned(network)

@@ -56,6 +56,7 @@ def test_learning_starts_from_the_scale_in_use(graphs, method, before):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.always("adam", "sgd")
 def test_weights_train_as_without_learned_scales_at_a_rate_of_zero(graphs, optimizer):
     """A learning rate of 0 keeps the ranges: the run equals one with frozen ranges, step by step."""
     found = []

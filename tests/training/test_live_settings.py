@@ -261,6 +261,7 @@ def test_the_extremes_method_covers_all_batches_since_it_was_chosen(graphs):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "rmsprop"])
+@pytest.mark.always("adam", "sgd")
 def test_with_learning_rate_0_no_parameter_changes(graphs, optimizer):
     with Driver(spec(optimizer=optimizer), paused=True) as driver:
         stepper = Stepper(driver, graphs)

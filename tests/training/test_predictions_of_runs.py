@@ -38,6 +38,7 @@ def is_predictions(item):
 
 
 @pytest.mark.parametrize("network", [mlp(), convnet()])
+@pytest.mark.always("network1")
 def test_scores_are_those_of_an_evaluation(network, graphs):
     run_spec = ended(spec(network, preset="ternary", steps=30))
     found = predictions_of(run_spec)

@@ -39,6 +39,7 @@ def _trained(network, data, steps):
         graph.close()
 
 
+@pytest.mark.always("convnet")
 def test_losses_states_scores_and_snapshots_are_the_same(pair):
     network, *both = pair
     (losses, arrays, scores, snapshot), found = [_trained(network, data, 30) for data in both]

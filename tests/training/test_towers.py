@@ -104,7 +104,7 @@ def test_the_first_step_is_that_of_the_whole_batch(replicas):
         live.graph.close()
 
 
-@pytest.mark.parametrize("replicas", [pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("replicas", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_results_do_not_depend_on_the_number_of_devices(replicas):
     """Bit for bit, with six changes of settings, running histograms, dropout and batch norm."""
     lives = [live_run(Placement(towers=3)), live_run(Placement(replicas=replicas, towers=3))]

@@ -37,6 +37,7 @@ def of_layers(arrays, *layers):
 
 @pytest.mark.parametrize("run", [{}, REGULARIZED])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.always("adam-*", "sgd-run0")
 def test_parameters_statistics_and_slots_of_the_layer_are_kept(optimizer, run):
     network = convnet()
     conv, norm = next((unit.name, unit.batch_norm.name) for unit in quantization_plan(network).units if unit.batch_norm)

@@ -54,6 +54,7 @@ def operations(graph):
     ],
     ids=["mlp", "convnet", "per-channel", "frozen"],
 )
+@pytest.mark.always("per-channel", "frozen")
 def test_both_copies_train_alike_where_no_method_is_on(built, network, changes):
     run_spec = spec(network)
     run_spec = dataclasses.replace(run_spec, book=run_spec.book.change(changes)[0])

@@ -65,6 +65,7 @@ def test_graphs_beside_that_of_a_run_need_no_worker(graph):
     graph(small_spec(Placement(workers=("127.0.0.1:1", "127.0.0.1:2")))).close()
 
 
+@pytest.mark.slow
 def test_undo_on_workers_is_exact():
     """After an undo, the steps since the change are repeated bit for bit as without the change."""
     with Driver(small_spec(Placement(towers=2))) as driver:
@@ -123,7 +124,8 @@ def test_a_run_continues_without_lost_workers(undisturbed, which, is_elastic):
         assert losses_of(driver) == undisturbed
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [3, 20])
 def test_nothing_is_lost_by_kills_at_random_moments(kills):
     steps, chance = 20 * kills, random.Random(kills)
     with Driver(small_spec(Placement(towers=2), steps)) as driver:
