@@ -194,3 +194,18 @@ class WeightsField(PathField):
         self.box.setCurrentIndex(-1)
         self.file = self.add_button("File…", f"A file of weights: {WEIGHTS_FORMATS}")
         self.file.clicked.connect(lambda: self.browse_file(WEIGHTS_FILES))
+
+
+class TeacherField(PathField):
+    """Field for the Keras model whose answers training imitates; it may be empty."""
+
+    def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__("Teacher", "teacher", (), settings, parent)
+        self.box.setToolTip(
+            f"A trained Keras model whose answers training imitates besides the labels: {MODEL_FORMATS}.\n"
+            "Empty: none; the Run panel can choose the float weights of the run itself. A file can also be dropped here"
+        )
+        self.box.lineEdit().setPlaceholderText("None")
+        self.box.setCurrentIndex(-1)
+        self.file = self.add_button("File…", "A trained Keras model with the same outputs as the network")
+        self.file.clicked.connect(lambda: self.browse_file(MODEL_FILES))

@@ -44,6 +44,7 @@ LABELS = {
     "loss": START_SETTINGS["loss"].label,
     "class_weights": START_SETTINGS["class_weights"].label,
     "metric": START_SETTINGS["metric"].label,
+    "teacher_model": RUN_SETTINGS["teacher"].label,
     "optimizer": START_SETTINGS["optimizer"].label,
     "learning_rate": LEARNING_RATE.label,
     "lr_schedule": SCHEDULE.label,

@@ -10,6 +10,7 @@ from qatviz.errors import ChoiceNeeded, QatvizError
 from qatviz.gui.dialogs.new_run.data_preview import DataPreview
 from qatviz.gui.dialogs.new_run.form import NewRunForm
 from qatviz.gui.dialogs.new_run.network_preview import NetworkPreview
+from qatviz.gui.dialogs.new_run.teacher_check import TeacherCheck
 from qatviz.gui.dialogs.path_field import dropped_path
 from qatviz.gui.model.check_worker import CheckWorker
 from qatviz.gui.model.context import Context
@@ -69,7 +70,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.model: Optional[ModelInfo] = None
         self.consent: Optional[ConsentDialog] = None
         self._allowed = ""  # the model whose code may be run
-        self._allowed_functions: Set[str] = set()  # losses and metrics whose code may be run
+        self._allowed_code: Set[str] = set()  # losses, metrics and teachers whose code may be run
         self._asks_consent = False  # whether to ask for consent at once: the model was chosen, not typed
         self._data_problem: Optional[QatvizError] = None
         self._model_problem: Optional[QatvizError] = None
@@ -87,6 +88,7 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _setup_ui(self, context: Context) -> None:
         self.form = NewRunForm(context, self._launcher.data_names())
+        self.teacher = TeacherCheck(self.form.teacher_model, self._launcher, CHECK_DELAY_MS, self)
         self.network_preview = NetworkPreview()
         self.data_preview = DataPreview(self._theme)
         self.buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Cancel)
@@ -126,6 +128,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.form.weights.changed.connect(self._on_model_changed)
         self.form.network.chosen.connect(self._on_model_chosen)
         self.form.network.code_asked.connect(self._ask_consent)
+        self.teacher.changed.connect(self._update)
         self._data_delay.timeout.connect(self._ask_data)
         self._model_delay.timeout.connect(self._ask_model)
         self._data_worker.answered.connect(self._on_data)
@@ -139,17 +142,18 @@ class NewRunDialog(QtWidgets.QDialog):
 
     @property
     def request(self) -> NewRunRequest:
-        """The fields' request, with the user's consent to run the code of a model, of losses and metrics."""
+        """The fields' request, with the user's consent to run the code of models, of losses and metrics."""
         wanted = self.form.request
-        if wanted.uses_functions and not self._functions_to_allow(wanted):
-            return replace(wanted, allow_code=True)
-        if wanted.model is None:
-            return wanted
-        return replace(wanted, allow_code=self._allowed == wanted.model)
+        is_allowed = bool(self._code_of(wanted)) or self._allowed == wanted.model
+        return replace(wanted, allow_code=is_allowed and not self._code_to_allow(wanted))
 
-    def _functions_to_allow(self, wanted: NewRunRequest) -> List[str]:
-        """Return the losses and metrics whose code the user has not allowed to be run."""
-        return [text for text in wanted.functions if text not in self._allowed_functions]
+    def _code_of(self, wanted: NewRunRequest) -> List[str]:
+        """Return the losses, the metrics and the teacher that are Python code or have some."""
+        return [*wanted.functions, *([str(wanted.teacher_model)] if self.teacher.has_code else [])]
+
+    def _code_to_allow(self, wanted: NewRunRequest) -> List[str]:
+        """Return those of :meth:`_code_of` that the user has not allowed to be run."""
+        return [text for text in self._code_of(wanted) if text not in self._allowed_code]
 
     def open_model(self, path: str) -> None:
         """Choose the file ``path`` as the model."""
@@ -185,6 +189,9 @@ class NewRunDialog(QtWidgets.QDialog):
             field = field_of(self._data_problem.field, "data")
             field = "heads" if field == "task" and wanted.heads else field
             problems.setdefault(field, str(self._data_problem))
+        notes["teacher_model"] = self.teacher.note
+        if self.teacher.problem is not None:
+            problems.setdefault("teacher_model", str(self.teacher.problem))
         wrong = [name for name in problems if name in DATA_OPTIONS]
         self.form.show_data_options(wrong)
         if wrong:
@@ -195,7 +202,8 @@ class NewRunDialog(QtWidgets.QDialog):
         self.form.network.allow.setVisible(
             wanted.model is not None and self.model is not None and self.model.network is None
         )
-        self.start.setEnabled(not problems and not (wanted.model is not None and self.model is None))
+        is_read = self.teacher.is_ready and (wanted.model is None or self.model is not None)
+        self.start.setEnabled(not problems and is_read)
 
     def _show_zoo(self, wanted: NewRunRequest, problems: Dict[str, str]) -> Optional[Network]:
         """Show a network of the zoo, built for the data, and return it; return None if there is none to show."""
@@ -261,6 +269,7 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _on_data(self, question: DataQuestion, data: DataInfo) -> None:
         self.data = data
+        self.teacher.set_data_shape(data.example_shapes)
         self.form.show_data_options(data.options)
         self.form.data_options.set_choices(data.choices)
         self.data_preview.show_info(data, "")
@@ -336,14 +345,16 @@ class NewRunDialog(QtWidgets.QDialog):
             self._ask_model()
             self._update()
 
-    def _ask_functions(self, functions: List[str]) -> None:
-        code = "The loss or metric is a function of a Python program, which must run to compute it."
-        self.consent = ConsentDialog("\n".join(functions), code, self, "loss or metric")
-        self.consent.allowed.connect(lambda: self._on_functions_allowed(functions))
+    def _ask_code(self, code: List[str]) -> None:
+        what = ["loss or metric"] if any(text in self.form.request.functions for text in code) else []
+        what += ["teacher"] if self.teacher.has_code else []
+        about = f"The {' and the '.join(what)} has Python code, which must run to compute it."
+        self.consent = ConsentDialog("\n".join(code), about, self, " and ".join(what))
+        self.consent.allowed.connect(lambda: self._on_code_allowed(code))
         self.consent.open()
 
-    def _on_functions_allowed(self, functions: List[str]) -> None:
-        self._allowed_functions.update(functions)
+    def _on_code_allowed(self, code: List[str]) -> None:
+        self._allowed_code.update(code)
         self.accept()
 
     # Dropped files
@@ -365,9 +376,9 @@ class NewRunDialog(QtWidgets.QDialog):
         if not self.start.isEnabled():
             return
         wanted = self.request
-        functions = self._functions_to_allow(wanted)
-        if functions:
-            self._ask_functions(functions)
+        code = self._code_to_allow(wanted)
+        if code:
+            self._ask_code(code)
             return
         self.form.remember()
         self._forget()
@@ -383,11 +394,12 @@ class NewRunDialog(QtWidgets.QDialog):
         for worker, delay in ((self._data_worker, self._data_delay), (self._model_worker, self._model_delay)):
             worker.forget()
             delay.stop()
+        self.teacher.forget()
         self._launcher.cancel_checks()
 
 
 class ConsentDialog(QtWidgets.QMessageBox):
-    """Question whether the Python code of a model, or of a loss or metric, may be run.
+    """Question whether the Python code of a model, of a loss or metric, or of a teacher, may be run.
 
     The answer applies to this run only; files of losses and metrics run again when it is resumed, until they change.
 

@@ -19,7 +19,7 @@ from qatviz.gui.dialogs.fields import (
 )
 from qatviz.gui.dialogs.new_run.data_options import DataOptionEditors
 from qatviz.gui.dialogs.new_run.outputs_table import OutputsTable
-from qatviz.gui.dialogs.path_field import DataField, ModelField, WeightsField
+from qatviz.gui.dialogs.path_field import DataField, ModelField, TeacherField, WeightsField
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.new_run import (
     AUGMENTATION_NUMBERS,
@@ -134,6 +134,7 @@ class NewRunForm(QtWidgets.QWidget):
             *(Choice(name, _METRIC.text(name), metric.about) for name, metric in METRICS.items()),
         )
         self.metric.setToolTip(_METRIC.help)
+        self.teacher_model = TeacherField(self._settings)
         self.heads = OutputsTable(self)
         self.lr_schedule = choice_box(*(Choice(name, SCHEDULE.text(name)) for name in SCHEDULE.words))
         self.lr_schedule.setToolTip(SCHEDULE.help)
@@ -190,7 +191,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.network.changed.connect(self._on_network)
         self.data.changed.connect(self._on_data)
         self.data_options.changed.connect(self.changed)
-        fields = (self.network, self.weights, self.data)
+        fields = (self.network, self.weights, self.data, self.teacher_model)
         for changed in (*(field.changed for field in fields), self.steps.changed, self.out.changed):
             changed.connect(self.changed)
         for word_box in (self.loss, self.metric, self.scaling):
@@ -236,6 +237,7 @@ class NewRunForm(QtWidgets.QWidget):
             optimizer=self.optimizer.currentData(),
             steps=NO_LIMIT if steps is None else steps,
             run=run_settings_for(self.optimizer.currentData(), {**run, **self._run_words()}),
+            teacher_model=self.teacher_model.text() or None,
             workers=self.workers.text().strip(),
             out=self.out.out(),
             **({"heads": self.heads.choices} if self.heads.outputs else learned),
@@ -354,6 +356,8 @@ class NewRunForm(QtWidgets.QWidget):
             self.network.remember(wanted.model)
         if wanted.model_weights:
             self.weights.remember(wanted.model_weights)
+        if wanted.teacher_model:  # offered in the list; the next run has none unless it is chosen again
+            self.teacher_model.remember(wanted.teacher_model)
         data = self.data.text()
         if data not in self._data_names:
             self.data.remember(data)
