@@ -457,7 +457,7 @@ def test_a_snapshot_follows_a_change_before_the_next_step(monkeypatch):
     """Regardless of the interval between snapshots, which is practically infinite here."""
     monkeypatch.setattr(measuring, "SNAPSHOT_SHARE", 1e-9)
     monkeypatch.setattr(measuring, "oldest_age_s", lambda num_tensors: 1e9)
-    monkeypatch.setattr(measuring, "phase", lambda step: 0)
+    monkeypatch.setattr(measuring, "longest_gap", lambda step: 10**9)
     with Driver(spec(run={"snapshot_interval": 0.02})) as driver:
         second = driver.until(lambda item: isinstance(item, Snapshot) and item.step > 1)  # no rest after the first
         driver.until_step(second.step + 50)
