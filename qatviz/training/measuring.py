@@ -32,7 +32,7 @@ from qatviz.training.watched import ChannelUpdates, DriftUpdates, Watch
 SNAPSHOT_SHARE = 1 / 75
 #: Longest time between two snapshots, relative to the largest age of what is displayed (`oldest_age_s`): that ages
 #: further while the next snapshot waits for the end of a training step, is taken, and is drawn.
-LONGEST_REST = 0.8
+LONGEST_REST = 0.85
 #: Whether weights and whether activations are quantized, by mode of evaluation.
 EVALUATIONS = dict(zip(MODES, ((False, False), (True, False), (False, True), (True, True))))
 
