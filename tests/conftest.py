@@ -107,7 +107,7 @@ def patient_product():
 
 
 #: Growth of this process in MB after which unused memory is returned to the system.
-_GROWTH_MB = 300
+_GROWTH_MB = 600
 _RETURNED_AT_MB = [0.0]
 
 
