@@ -13,7 +13,7 @@ channel is therefore nudged to the closest one without such ``k``: by one unit i
 """
 
 from functools import lru_cache
-from typing import Union
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -31,8 +31,8 @@ _INTEGER_ERROR = 2.0**-30
 _EXACT_INTEGERS = 2**24
 #: Half the number of codes of 8 bits. Runtimes that requantize in float32 have no outputs of more bits.
 LARGEST_HALF = 128
-#: Number of groups in which the ties of a channel are tested, until one fails.
-_PARTS = 6
+#: Fractions of the ties of a channel, the largest first, after each of which the scales that have failed are left out.
+_PARTS = (0.08, 0.2, 0.5)
 
 
 def tie_safe_scales(
@@ -149,34 +149,54 @@ def _nudged(input_scale: float, weight_scales: bytes, output_scale: float, reach
 
 
 def _are_safe(
-    input_scale: float, weight_scales: np.ndarray, output_scale: float, reach: int, times: Union[int, np.ndarray] = 1
+    input_scale: float, weight_scales: np.ndarray, output_scale: float, reach: int, times: Optional[np.ndarray] = None
 ) -> np.ndarray:
     """Return whether float32 and integer arithmetic agree on the accumulators next to every tie, bool ``[n]``.
 
     For each tie, these are the largest accumulator below it and the next one.
     """
-    multipliers = (input_scale * weight_scales.astype(np.float64) / output_scale)[:, np.newaxis]
-    with np.errstate(over="ignore"):  # the scales of a diverged run; infinity is never safe
-        # In the order of the kernels.
-        in_float32 = np.float32(input_scale) * (weight_scales / times).astype(np.float32) / np.float32(output_scale)
-    counts = np.broadcast_to(times, len(multipliers))[:, np.newaxis]
+    multipliers, in_float32 = (
+        part[:, np.newaxis] for part in _multipliers(input_scale, weight_scales, output_scale, times)
+    )
     safe = np.ones(len(multipliers), bool)
     # Most unsafe scales fail at large ties, so that the other ties need not be tested.
-    for ties in np.array_split(np.arange(reach)[::-1] + 0.5, _PARTS):
-        safe[safe] = _are_safe_at(ties, multipliers[safe], in_float32[safe, np.newaxis], counts[safe])
+    all_ties = np.arange(reach)[::-1] + 0.5
+    for ties in np.split(all_ties, [int(part * reach) for part in _PARTS]):
+        safe[safe] = _agree(
+            ties, multipliers[safe], in_float32[safe], None if times is None else times[safe, np.newaxis]
+        ).all(axis=1)
     return safe
 
 
-def _are_safe_at(ties: np.ndarray, multipliers: np.ndarray, in_float32: np.ndarray, times: np.ndarray) -> np.ndarray:
+def _multipliers(
+    input_scale: float, scales: np.ndarray, output_scale: float, times: Optional[np.ndarray] = None
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the multipliers of accumulators at these scales in float64, and divided by ``times`` in float32."""
+    with np.errstate(over="ignore"):  # the scales of a diverged run; infinity is never safe
+        # In the order of the kernels.
+        divided = scales if times is None else (scales / times).astype(np.float32)
+        in_float32 = np.float32(input_scale) * divided / np.float32(output_scale)
+    return input_scale * scales.astype(np.float64) / output_scale, in_float32
+
+
+def _agree(
+    ties: np.ndarray, multipliers: np.ndarray, in_float32: np.ndarray, times: Optional[np.ndarray] = None
+) -> np.ndarray:
+    """Return for each tie and multiplier whether float32 and integer arithmetic agree next to it, bool.
+
+    ``times`` are those of :func:`are_tie_safe`; without them, codes are as they are.
+    """
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         before = np.floor(ties / multipliers)
         after = before + 1
+        safe: np.ndarray = before * multipliers < ties * (1 - _INTEGER_ERROR)
+        safe &= after * multipliers > ties * (1 + _INTEGER_ERROR)
+        if times is not None:
+            before *= times
+            after *= times
+        in_float32, ties = np.asarray(in_float32, np.float32), ties.astype(np.float32)  # exact: halves below 256
+        safe &= before.astype(np.float32) * in_float32 < ties
+        safe &= after.astype(np.float32) * in_float32 > ties
         # Accumulators beyond the integers that float32 represents exactly are not tested.
-        safe = ~(after * times < _EXACT_INTEGERS)
-        safe |= (
-            (before * multipliers < ties * (1 - _INTEGER_ERROR))
-            & (after * multipliers > ties * (1 + _INTEGER_ERROR))
-            & ((before * times).astype(np.float32) * in_float32 < ties)
-            & ((after * times).astype(np.float32) * in_float32 > ties)
-        )
-    return safe.all(axis=1)
+        safe |= ~(after < _EXACT_INTEGERS)
+    return safe

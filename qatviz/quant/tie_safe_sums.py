@@ -15,14 +15,14 @@ import numpy as np
 from qatviz.network.elementwise import Multiply, Sum
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.affine import AffineGrid
-from qatviz.quant.tie_safe_scales import LARGEST_HALF, ULPS, tie_safe_product_scale
+from qatviz.quant.tie_safe_scales import LARGEST_HALF, MAX_ULPS, ULPS, tie_safe_product_scale
 
 #: Widths in bits of the multipliers of XNNPACK and onnxruntime.
 _BITS = (21, 22)
 #: Distance from a tie, in quantization steps, below which a sum is tested; smallest distance that float32 resolves.
 _NEAR, _FLOAT32_ERROR = 2.0**-12, 2.0**-14.5
-#: Number of parts in which the codes of the first tensor are tested.
-_PARTS = 8
+#: Distances of the candidates, in ULPs, up to which one selection of sums next to ties serves.
+_SELECTED_FOR = (16, 64, MAX_ULPS)
 
 
 def tie_safe_sum_scales(
@@ -114,29 +114,40 @@ def tie_safe_sum_scale(
 def _nudged(
     input_scales: Tuple[float, ...], ranges: Tuple[Tuple[int, int], ...], scale: np.float32, half: int
 ) -> np.float32:
-    first, second = (np.arange(*ends) for ends in ranges)
-    for distance in ULPS:
-        candidate = (scale.view(np.int32) + distance).view(np.float32)
-        # Most candidates fail in the first part already.
-        if all(_is_safe(input_scales, first[part::_PARTS], second, candidate, 2 * half) for part in range(_PARTS)):
-            return candidate
+    first, second = np.meshgrid(*(np.arange(*ends) for ends in ranges), indexing="ij")
+    sums = _sums(first, second, input_scales, scale)
+    distance, done = np.abs(sums - np.floor(sums) - 0.5), -1
+    for largest in _SELECTED_FOR:
+        # The pairs that `_is_safe` tests at one of these candidates, each of which changes a sum by a smaller fraction.
+        change = 2 * largest * 2.0**-23
+        near = (distance < _NEAR + 2 * half * change) & (np.abs(sums) < 2 * half * (1 + change))
+        pairs = first[near], second[near]
+        for ulps in ULPS[(np.abs(ULPS) > done) & (np.abs(ULPS) <= largest)]:
+            candidate = (scale.view(np.int32) + ulps).view(np.float32)
+            if _is_safe(input_scales, *pairs, candidate, 2 * half):
+                return candidate
+        done = largest
     return scale
+
+
+def _sums(first: np.ndarray, second: np.ndarray, input_scales: Tuple[float, ...], scale: np.float32) -> np.ndarray:
+    """Return the sums of codes in quantization steps of ``scale``, float64."""
+    multipliers = np.array(input_scales) / np.float64(scale)
+    return np.asarray(first * multipliers[0] + second * multipliers[1])
 
 
 def _is_safe(
     input_scales: Tuple[float, ...], first: np.ndarray, second: np.ndarray, scale: np.float32, reach: int
 ) -> bool:
-    """Return whether all runtimes round the sums of these codes alike; sums of at least ``reach`` are ignored."""
-    multipliers = np.array(input_scales) / np.float64(scale)
-    sums = (first * multipliers[0])[:, np.newaxis] + second * multipliers[1]
+    """Return whether all runtimes round the sums of these pairs alike; sums of at least ``reach`` are ignored."""
+    sums = _sums(first, second, input_scales, scale)
     distance = np.abs(sums - np.floor(sums) - 0.5)
-    rows, columns = np.nonzero((distance < _NEAR) & (np.abs(sums) < reach))
-    if (distance[rows, columns] < _FLOAT32_ERROR).any():
+    tested = (distance < _NEAR) & (np.abs(sums) < reach)
+    if (distance[tested] < _FLOAT32_ERROR).any():
         return False
-    codes = np.floor(sums[rows, columns] + 0.5)
+    codes, first, second = np.floor(sums[tested] + 0.5), first[tested], second[tested]
     return all(
-        (_fixed_point_sums(first[rows], second[columns], np.float32(input_scales) / scale, bits) == codes).all()
-        for bits in _BITS
+        (_fixed_point_sums(first, second, np.float32(input_scales) / scale, bits) == codes).all() for bits in _BITS
     )
 
 
