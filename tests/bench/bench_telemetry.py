@@ -8,13 +8,15 @@ from live_graph import NETWORKS, run_spec
 
 from qatviz.protocol import events
 from qatviz.protocol.commands import Pause, SingleStep
-from qatviz.protocol.snapshots import Snapshot
+from qatviz.protocol.snapshots import OLDEST_S, Snapshot
 from qatviz.training.handle import Run
+from qatviz.training.measuring import LONGEST_REST
 
 NAMES = tuple("telemetry_ratio/" + name for name in NETWORKS)
-#: Slices are timed as a whole, so that they include snapshots: each has several, because a paused run takes one.
-SLICE_S = 6.0
-SLICES = 6
+#: Slices are timed as a whole. Each has one snapshot, at its beginning: it lasts as long as the rest after a snapshot,
+#: which has passed while the other run was timed.
+SLICE_S = LONGEST_REST * OLDEST_S
+SLICES = 24
 #: Duration of a run from which on its phases, each of which has a snapshot, are longer than the time between snapshots.
 WARM_UP_S = 14.0
 _FIRST_STEPS = 30
