@@ -16,7 +16,7 @@ NAMES = tuple("telemetry_ratio/" + name for name in NETWORKS)
 #: Slices are timed as a whole. Each has one snapshot, at its beginning: it lasts as long as the rest after a snapshot,
 #: which has passed while the other run was timed.
 SLICE_S = LONGEST_REST * OLDEST_S
-SLICES = 24
+SLICES = 36
 #: Duration of a run from which on its phases, each of which has a snapshot, are longer than the time between snapshots.
 WARM_UP_S = 14.0
 _FIRST_STEPS = 30
@@ -44,8 +44,9 @@ def _telemetry(network_name: str) -> Dict:
             _wait_until_paused(run_)
         for _ in range(2):  # the first steps are slow; the second round measures the number that fills a slice
             step_s = max(_slice_seconds(run_, _FIRST_STEPS) for run_ in runs) / _FIRST_STEPS
-        begin = [_slice_seconds(run_, int(WARM_UP_S / step_s)) for run_ in runs]
-        steps = max(1, int(SLICE_S / step_s))
+        warm_up = int(WARM_UP_S / step_s)
+        begin = [_slice_seconds(run_, warm_up) for run_ in runs]
+        steps = max(1, round(SLICE_S * warm_up / begin[1]))
         seconds = {run_: [] for run_ in runs}
         for index in range(SLICES):
             for run_ in runs if index % 2 else reversed(runs):
