@@ -24,10 +24,10 @@ def has_tensorflow() -> bool:
 
 
 def spare_xla() -> None:
-    """Let TensorFlow not look for operations that XLA could compile, unless the user has set flags of XLA.
+    """Spare this process TensorFlow's search for what XLA could compile, unless the user has set flags of XLA.
 
-    It does so before the first run of each part of a graph, even where XLA is off, and half of the time until the first
-    step and the first snapshot passes with it. The flag applies to the whole process: only for programs of our own.
+    TensorFlow searches each part of a graph before its first run, even if XLA is off: half of the first step's time.
+    The flag applies to the whole process, so that only programs of our own set it.
     """
     os.environ.setdefault(XLA_VARIABLE, NO_XLA)
 

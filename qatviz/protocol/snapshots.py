@@ -76,7 +76,7 @@ def phase(step: int) -> int:
 def longest_gap(step: int) -> int:
     """Return the number of training steps after the last snapshot from which one at ``step`` is due.
 
-    So each phase has one, without any more where snapshots are taken more often for another reason.
+    Each phase then has one, and the run takes no others where its pace is faster.
     """
     return max(PHASE_STEPS, step // 11)  # after a snapshot at step 1000, one at 1100: the end of a phase
 

@@ -233,7 +233,7 @@ def _error_measures(
 
 def _nonzero(values: tf.Tensor) -> tf.Tensor:
     """Return 1 for each of ``values`` that is not 0, as float32: comparisons and casts of flags take far longer."""
-    # The smallest float32 that TensorFlow's kernels do not take for 0, 2**-126, gets 2; NaN becomes 1.
+    # TensorFlow's kernels flush numbers below 2**-126 to 0; NaN becomes 1.
     return tf.minimum(np.float32(1), tf.abs(values) * np.float32(2.0**127))
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from qatviz.export.integers.fixed_point import common_fixed_point, round_shift
-from qatviz.quant.tie_safe_scales import MAX_ULPS
-from qatviz.quant.tie_safe_sums import tie_safe_sum_scale
+from qatviz.quant.tie_safe_scales import MAX_ULPS, ULPS
+from qatviz.quant.tie_safe_sums import _is_safe, tie_safe_sum_scale
 
 ZERO_POINTS = [(0, 0), (-128, -128), (-128, 10)]
 
@@ -88,3 +88,21 @@ def test_fewer_sums_differ_if_no_close_scale_is_tie_safe():
 def test_scales_that_need_no_choice_are_unchanged(scales, halves, output, output_half):
     found = tie_safe_sum_scale(scales, (0,) * len(scales), halves, output, output_half)
     assert isinstance(found, np.float32) and found == np.float32(output)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_closer_scale_is_safe_for_all_pairs_of_codes(seed):
+    """Only pairs next to ties are tested, selected for many candidates at a time: all pairs give the same result."""
+    random = np.random.RandomState(seed)
+    changes = []
+    for _ in range(6):
+        scales = [float(scale) for scale in np.float32(random.uniform(0.02, 0.2, 2))]
+        zeros, output = random.randint(-128, 128, 2).tolist(), np.float32(max(scales) * random.uniform(0.8, 1.5))
+        found = tie_safe_sum_scale(scales, zeros, [128, 128], output, 128)
+        first, second = np.meshgrid(*(np.arange(-128 - zero, 128 - zero) for zero in zeros), indexing="ij")
+        change = int(found.view(np.int32)) - int(output.view(np.int32))
+        candidates = ((output.view(np.int32) + ulps).view(np.float32) for ulps in ULPS)
+        are_safe = (_is_safe(tuple(scales), first, second, candidate, 256) for candidate in candidates)
+        assert change == next((ulps for ulps, is_safe in zip(ULPS, are_safe) if is_safe), 0)
+        changes.append(abs(change))
+    assert max(changes) > 8
