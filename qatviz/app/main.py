@@ -164,6 +164,10 @@ class Application:
         return all(have_ended)
 
     def _on_signal(self, number: int, _frame: Any) -> None:
+        """Close all windows soon: Python calls this amid any function of this thread, which may hold a lock."""
+        QtCore.QTimer.singleShot(0, lambda: self._close_windows(number))
+
+    def _close_windows(self, number: int) -> None:
         """Close all windows; only Ctrl-C leaves time to answer a question."""
         if number == signal.SIGINT:
             QtWidgets.QApplication.closeAllWindows()

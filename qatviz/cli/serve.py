@@ -3,16 +3,16 @@
 import argparse
 import signal
 import sys
-import threading
-from typing import Any, Callable
+import time
+from typing import Any, Callable, List
 
 from qatviz.cli.messages import FAILED, OK, print_message, print_output, print_problem
 from qatviz.errors import SettingError
 from qatviz.memory import exit_on_native_shortage
 from qatviz.terminal import stop_signals
 
-#: Seconds between two looks at whether the server is idle.
-_LOOK_S = 1.0
+#: Seconds between two looks at whether the server is idle or has been stopped.
+_LOOK_S = 0.2
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -36,8 +36,8 @@ def _listen(options: argparse.Namespace) -> int:
     keep_tensorflow_quiet()
     exit_on_native_shortage(FAILED)
     listener = Listener(LocalWorkplace(_move_to_trash), host, port)
-    stopped = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in stop_signals()}
+    stopped: List[int] = []  # no Event, whose lock the main thread may hold where a signal interrupts it
+    before = {number: signal.signal(number, lambda number, _: stopped.append(number)) for number in stop_signals()}
     try:
         if not is_loopback(host):
             print_problem(
@@ -50,9 +50,8 @@ def _listen(options: argparse.Namespace) -> int:
             print_output(f"token: {listener.token} (also in {where})")
         else:
             print_message(f"qatviz: the token is in {where}")
-        while not stopped.wait(_LOOK_S):
-            if options.until_idle and listener.server.is_idle(IDLE_S):
-                break
+        while not stopped and not (options.until_idle and listener.server.is_idle(IDLE_S)):
+            time.sleep(_LOOK_S)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
