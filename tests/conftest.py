@@ -131,28 +131,6 @@ def _resident_mb():
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-@pytest.fixture(autouse=True, scope="module")
-def same_initial_weights():
-    """Seed the graph in which tests make Keras models: what is trained in a test starts the same in every run.
-
-    Seeds of operations depend on their number in the graph, which is therefore another one in each module.
-    """
-    ops = sys.modules.get("tensorflow_core.python.framework.ops")
-    if ops is None:
-        yield
-        return
-    reset = ops.reset_default_graph
-
-    def reset_and_seed():
-        reset()
-        ops.get_default_graph().seed = 0
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ops, "reset_default_graph", reset_and_seed)
-        sys.modules["tensorflow_core.python.keras.backend"].clear_session()
-        yield
-
-
 @pytest.fixture(autouse=True)
 def no_thread_left_running():
     """Fail the test that leaves a thread running, daemon or not."""
