@@ -109,6 +109,13 @@ def test_consent_to_other_code_is_none_to_that_of_the_teacher(dialog, qtbot):
     assert not dialog.request.allow_code
     wanted = accepted(dialog)
     assert not wanted and "/m/coded.h5" in dialog.consent.informativeText()
-    assert "/mine/losses.py" not in dialog.consent.informativeText()
+    assert "/mine/losses.py" not in dialog.consent.informativeText() and "of this teacher" in dialog.consent.text()
+    dialog.consent.button(QtWidgets.QMessageBox.No).click()
+    dialog._allowed_code = {"/m/coded.h5"}  # consent to the teacher is none to a loss, and is not asked for again
+    accepted(dialog)
+    assert "of this loss or metric?" in dialog.consent.text() and "coded.h5" not in dialog.consent.informativeText()
+    dialog.consent.button(QtWidgets.QMessageBox.No).click()
+    dialog._allowed_code = {"/mine/losses.py:dice"}
+    dialog.accept()
     dialog.consent.button(QtWidgets.QMessageBox.Yes).click()
     assert [each.allow_code for each in wanted] == [True]

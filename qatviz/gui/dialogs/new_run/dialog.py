@@ -346,8 +346,9 @@ class NewRunDialog(QtWidgets.QDialog):
             self._update()
 
     def _ask_code(self, code: List[str]) -> None:
-        what = ["loss or metric"] if any(text in self.form.request.functions for text in code) else []
-        what += ["teacher"] if self.teacher.has_code else []
+        wanted = self.form.request
+        what = ["loss or metric"] if any(text in wanted.functions for text in code) else []
+        what += ["teacher"] if wanted.teacher_model in code else []
         about = f"The {' and the '.join(what)} has Python code, which must run to compute it."
         self.consent = ConsentDialog("\n".join(code), about, self, " and ".join(what))
         self.consent.allowed.connect(lambda: self._on_code_allowed(code))
