@@ -48,22 +48,25 @@ class BatchNormMode(NamedTuple):
         Use the moving statistics, as in inference, and leave them unchanged.
     single, double
         Otherwise, use the batch's statistics: those of the layer with its quantized weights, or with its float weights,
-        which takes a second convolution.
+        which takes a second convolution. ``single`` is None in a graph without the method, which spares its operations.
     """
 
     frozen: tf.Tensor
-    single: tf.Tensor
+    single: Optional[tf.Tensor]
     double: tf.Tensor
 
     @classmethod
     def of(cls, frozen: tf.Tensor, is_single: Optional[tf.Tensor]) -> "BatchNormMode":
         """Return the mode for bool tensors ``[n]``: which are frozen, and which of the others use one convolution."""
-        single = tf.zeros_like(frozen) if is_single is None else tf.logical_and(is_single, tf.logical_not(frozen))
+        if is_single is None:
+            return cls(frozen, None, tf.logical_not(frozen))
+        single = tf.logical_and(is_single, tf.logical_not(frozen))
         return cls(frozen, single, tf.logical_not(tf.logical_or(frozen, single)))
 
     def each(self, number: int) -> List["BatchNormMode"]:
         """Return the modes of ``number`` batch norms."""
-        return [BatchNormMode(*flags) for flags in zip(*[tf.unstack(flags, num=number) for flags in self])]
+        columns = [[None] * number if flags is None else tf.unstack(flags, num=number) for flags in self]
+        return [BatchNormMode(*flags) for flags in zip(*columns)]
 
 
 class FoldedBatchNorm:
@@ -123,7 +126,7 @@ class FoldedBatchNorm:
         assert self._mode is not None, "evaluation does not normalize by batches"
         mode: BatchNormMode = self._mode
         x, x_of_second = _gated(x, mode.double)
-        output = operation(x, self.weights, lambda weights: self._unscaled(quantizer(weights), mode))
+        output = operation(x, self.weights, lambda weights: self._unscaled(quantizer(weights), mode.single))
         # Only large operations are in conditionals, which add several operations for each one, and for its gradient.
         mean, variance = tf.cond(
             mode.double,
@@ -132,6 +135,7 @@ class FoldedBatchNorm:
         )
         count = _count(output)
         if self._moments is not None:
+            assert mode.single is not None, "towers have all methods"
             output, of_moments = _gated(output, mode.single)
             mean, variance = tf.cond(
                 mode.single, lambda: batch_statistics(of_moments), lambda: (tf.identity(mean), tf.identity(variance))
@@ -142,7 +146,6 @@ class FoldedBatchNorm:
         ratio = tf.rsqrt(sigma_squared) * tf.sqrt(self._sigma_squared)
         own_mean = mean if self._own_bias is None else mean + self._own_bias
         bias = self._beta + self._gamma * tf.rsqrt(sigma_squared) * self._shift(own_mean)
-        is_double = mode.double
         if self._moments is not None:
             # The fused kernel of a single convolution would normalize by the part's moments.
             ratio = tf.where(mode.single, self._gamma * tf.rsqrt(sigma_squared), ratio)
@@ -150,12 +153,16 @@ class FoldedBatchNorm:
             result = tf.nn.bias_add(output * ratio, tf.where(mode.frozen, self.bias, bias))
             self._update(own_mean, variance, mode.frozen)
             return result
-        ratio, bias = tf.where(is_double, ratio, _filled_like(1.0, ratio)), tf.where(is_double, bias, self.bias)
-        result, mean, variance = tf.cond(
-            mode.single,
-            lambda: batch_normalized(output, self._gamma, self._beta, self._batch_norm.epsilon),
-            lambda: (tf.nn.bias_add(output * ratio, bias), tf.identity(mean), tf.identity(variance)),
-        )
+        ratio = tf.where(mode.double, ratio, _filled_like(1.0, ratio))
+        bias = tf.where(mode.double, bias, self.bias)
+        if mode.single is None:
+            result = tf.nn.bias_add(output * ratio, bias)
+        else:
+            result, mean, variance = tf.cond(
+                mode.single,
+                lambda: batch_normalized(output, self._gamma, self._beta, self._batch_norm.epsilon),
+                lambda: (tf.nn.bias_add(output * ratio, bias), tf.identity(mean), tf.identity(variance)),
+            )
         self._update(mean if self._own_bias is None else mean + self._own_bias, variance, mode.frozen)
         return result
 
@@ -163,12 +170,14 @@ class FoldedBatchNorm:
         """Return a vector of all channels in the shape in which it is multiplied with the weights."""
         return vector if len(self._channels) == 1 else tf.reshape(vector, self._channels)
 
-    def _unscaled(self, quantized: tf.Tensor, mode: BatchNormMode) -> tf.Tensor:
+    def _unscaled(self, quantized: tf.Tensor, is_single: Optional[tf.Tensor]) -> tf.Tensor:
         """Return the weights of the convolution: for a single one, those of the layer without batch norm."""
+        if is_single is None:
+            return quantized
         is_zero = tf.equal(self._factor, 0.0)
         one = _filled_like(1.0, self._factor)
-        divisor = tf.where(tf.logical_and(mode.single, tf.logical_not(is_zero)), self._factor, one)
-        in_float = tf.cast(tf.logical_and(mode.single, is_zero), tf.float32)
+        divisor = tf.where(tf.logical_and(is_single, tf.logical_not(is_zero)), self._factor, one)
+        in_float = tf.cast(tf.logical_and(is_single, is_zero), tf.float32)
         return quantized / self._by_channel(divisor) + self._float_weights * self._by_channel(in_float)
 
     def _update(self, mean: tf.Tensor, variance: tf.Tensor, is_frozen: tf.Tensor) -> None:
