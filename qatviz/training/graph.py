@@ -40,10 +40,10 @@ from qatviz.training.oscillation import OscillationArrays
 from qatviz.training.parameters import initial_parameters, is_trainable
 from qatviz.training.session import check_server, device_types, open_session, replica_kind, session_target
 from qatviz.training.step_maps import StepMaps
-from qatviz.training.step_measures import RawMeasures
+from qatviz.training.step_measures import NO_SAMPLES, RawMeasures
 from qatviz.training.towers import Tower, towers_of
 from qatviz.training.training_copies import TrainingCopies
-from qatviz.training.training_copy import LEARN, MAPS, TRACK, Variant
+from qatviz.training.training_copy import LEARN, MAPS, TRACK, UNSAMPLED, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
 Arrays = Dict[str, np.ndarray]
@@ -129,8 +129,7 @@ class TrainingGraph:
         NonFiniteLoss
             If the loss is NaN or infinite; no variable was changed.
         """
-        settings, variant = self._run_now, self._variant
-        self._copies.begin_methods()
+        settings, variant = self._run_now, self._copies.at_step(self._variant, step)
         if variant.augments:
             fed = self._copies.of(variant).inputs.augmented(indices, step, settings, self._seed)
         else:
@@ -147,6 +146,8 @@ class TrainingGraph:
         if not measures:
             return float(loss), None
         gradients = measures.pop() if LEARN in variant.parts else NO_LOSSES
+        if UNSAMPLED in variant.parts:
+            measures.insert(2, NO_SAMPLES)
         grid, channel_grid, samples, *losses = measures
         maps = StepMaps(now["map"], *done[:3]) if MAPS in variant.parts else None
         parts = (losses[0] if losses else NO_LOSSES, gradients, maps)
@@ -457,20 +458,17 @@ class TrainingGraph:
         self._copies.finish(self._graph, self._evaluation.build_oscillation)
 
     def _prepared(self, name: str, fetches: Any, feeds: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
-        """Return the session's callable for ``fetches``, made at the first request for ``name``.
-
-        Used for what most runs do not need, such as running histograms: making a callable takes time, because
-        TensorFlow prepares the part of the graph that it runs.
-        """
+        """Return the session's callable for ``fetches``, made at the first request for ``name``, which takes time."""
         if name not in self._callables:
             self._callables[name] = self._session.make_callable(fetches, list(feeds))
         return self._callables[name]
 
     def _step_callable(self, variant: Variant) -> Callable[..., Any]:
-        """Return the callable of a training step; the newest one with untrained parameters is kept."""
+        """Return the callable of a training step; of those with untrained parameters, only the newest are kept."""
         if variant not in self._steps:
             for known in [known for known in self._steps if known.untrained and variant.untrained]:
-                del self._steps[known]
+                if known.untrained != variant.untrained:
+                    del self._steps[known]
             copy = self._copies.of(variant)
             self._steps[variant] = self._session.make_callable(copy.fetches(variant), copy.feeds(variant))
         return self._steps[variant]

@@ -29,7 +29,7 @@ from qatviz.training.watched import ChannelUpdates, DriftUpdates, Watch
 
 #: Snapshots use at most this fraction of wall time, except right after a change, and if the newest one would become too
 #: old (LONGEST_REST); proportionally more if the snapshot interval is below its default.
-SNAPSHOT_SHARE = 1 / 75
+SNAPSHOT_SHARE = 1 / 100
 #: Longest time between two snapshots, relative to the largest age of what is displayed (`oldest_age_s`): that ages
 #: further while the next snapshot waits for the end of a training step, is taken, and is drawn.
 LONGEST_REST = 0.85

@@ -155,7 +155,9 @@ def searched_on_change(layout: Layout, old: Optional[SettingsBook], new: Setting
 
 def searched_at_step(layout: Layout, book: SettingsBook, step: int) -> np.ndarray:
     """Return the activation groups whose range is searched before step ``step``: every SEARCH_INTERVAL steps."""
-    return searched_on_change(layout, None, book) & (step % SEARCH_INTERVAL == 0)
+    if step % SEARCH_INTERVAL:
+        return np.zeros(len(layout.activations), bool)
+    return searched_on_change(layout, None, book)
 
 
 def ranges_found(

@@ -35,14 +35,16 @@ class _LocalCallable:
     """Function that :meth:`LocalSession.make_callable` returns."""
 
     def __init__(self, session: LocalSession, fetches: Any, feeds: Sequence[tf.Tensor]):
-        self._session, self._fetches = session, fetches
+        self._session = session
         self._dtypes = [feed.dtype.as_numpy_dtype for feed in feeds]
         flat = tf.nest.flatten(fetches)
         names: List[str] = [item.name for item in flat if isinstance(item, tf.Tensor)]
         self._fetched = list(dict.fromkeys(names))  # TensorFlow refuses a tensor that is fetched twice
         place = {name: index for index, name in enumerate(self._fetched)}
-        # Index of each item of the nested fetches among those fetched; None for an operation.
-        self._places = [place[item.name] if isinstance(item, tf.Tensor) else None for item in flat]
+        # Nested as the fetches: index of each among those fetched; None for an operation.
+        self._places = tf.nest.map_structure(
+            lambda item: place[item.name] if isinstance(item, tf.Tensor) else None, fetches
+        )
         self._targets = list(dict.fromkeys(item.name for item in flat if not isinstance(item, tf.Tensor)))
         self._feeds = [feed.name for feed in feeds]
         self._run: Optional[Callable[..., List[np.ndarray]]] = None
@@ -52,8 +54,22 @@ class _LocalCallable:
             options = CallableOptions(feed=self._feeds, fetch=self._fetched, target=self._targets)
             self._run = self._session._make_callable_from_options(options)
         found = self._run(*[np.asarray(value, dtype) for value, dtype in zip(values, self._dtypes)])
-        flat = [None if place is None else found[place] for place in self._places]
-        return tf.nest.pack_sequence_as(self._fetches, flat)
+        return _packed(self._places, found)
+
+
+def _packed(places: Any, found: List[np.ndarray]) -> Any:
+    """Return ``places`` (an index, None, or a list, tuple or dict of these) with the results in place of indices.
+
+    ``tf.nest`` takes 0.06 ms for those of a training step.
+    """
+    if places is None:
+        return None
+    if isinstance(places, int):
+        return found[places]
+    if isinstance(places, dict):
+        return {name: _packed(own, found) for name, own in places.items()}
+    items = [_packed(own, found) for own in places]
+    return type(places)(*items) if hasattr(places, "_fields") else type(places)(items)
 
 
 def open_session(graph: tf.Graph, placement: Placement) -> tf.Session:

@@ -272,11 +272,11 @@ class Trainer:
 
     def _report_failure(self) -> None:
         """Report a failure of the telemetry or of the record, once each."""
-        failures = {
-            RecordPart.TELEMETRY: self._collector.failure,
-            RecordPart.RECORD: None if self._record is None else self._record.failure,
-        }
-        for part, failure in failures.items():
+        failures = (
+            (RecordPart.TELEMETRY, self._collector.failure),
+            (RecordPart.RECORD, None if self._record is None else self._record.failure),
+        )
+        for part, failure in failures:
             if failure is not None and part not in self._reported:
                 self._reported.add(part)
                 self._live.emit(events.RecordFailed(self._live.step, str(failure) or repr(failure), part))

@@ -8,11 +8,15 @@ import tensorflow.compat.v1 as tf
 from qatviz.training.background_graph import BackgroundBuild
 from qatviz.training.building import quick_building
 from qatviz.training.graph_parts import GraphParts, TrainingParts
+from qatviz.training.step_measures import measure_interval
 from qatviz.training.training_copy import TrainingCopy, Variant
 
 #: Seconds from the first training step to the construction of the copy with methods: the first curves and histograms of
 #: a run are not delayed, and a short run does without it.
 DELAY_S = 1.0
+#: Seconds from the first training step from which on steps that need no samples run without the operations that take
+#: them: TensorFlow prepares these steps anew, which takes longer than a short run would gain.
+UNSAMPLED_AFTER_S = 5.0
 
 
 class TrainingCopies:
@@ -37,7 +41,9 @@ class TrainingCopies:
         self._graph: Optional[tf.Graph] = None
         self._build_others: Callable[[], None] = lambda: None
         self._methods: Optional[BackgroundBuild[TrainingCopy]] = None
-        self._begins_at: Optional[float] = None
+        self._began_at: Optional[float] = None
+        interval = measure_interval(parts.plan, parts.network.macs, training.batch_size)
+        self._sample_interval = interval if training.telemetry else 1
 
     def finish(self, graph: tf.Graph, build_others: Callable[[], None]) -> None:
         """End the construction of ``graph``, all of whose other operations must have been built.
@@ -59,15 +65,19 @@ class TrainingCopies:
         self._methods.begin()
         return self._methods.get()
 
-    def begin_methods(self) -> None:
-        """Begin to build the copy with methods if the first call was `DELAY_S` ago; called at each training step."""
-        if self._methods is None or self._methods.has_begun:
-            return
+    def at_step(self, variant: Variant, step: int) -> Variant:
+        """Return the variant of training step ``step``, which may do without the samples of ``variant``.
+
+        The copy with methods begins to be built if the first call was `DELAY_S` ago.
+        """
         now = time.monotonic()
-        if self._begins_at is None:
-            self._begins_at = now + DELAY_S
-        elif now >= self._begins_at:
+        if self._began_at is None:
+            self._began_at = now
+        seconds = now - self._began_at
+        if seconds >= DELAY_S and self._methods is not None and not self._methods.has_begun:
             self._methods.begin()
+        is_sampled = step % self._sample_interval == 0 or seconds < UNSAMPLED_AFTER_S
+        return variant if is_sampled else variant.without_samples()
 
     def wait(self) -> None:
         """Wait for the end of the construction of the copy with methods, if it has begun."""

@@ -35,6 +35,9 @@ HYPER = (
 COLLECT, LEARN, TRACK, STEADY = "collect", "learn", "track", "steady"
 #: Optional part while weights have a map: the arrays of :class:`.step_maps.StepMaps` are fetched with the measures.
 MAPS = "maps"
+#: The step does without the samples by which errors are measured. They have a switch in the graph, too, which takes 1 %
+#: of the step of a small network even while it is off.
+UNSAMPLED = "unsampled"
 
 
 class Variant(NamedTuple):
@@ -47,7 +50,8 @@ class Variant(NamedTuple):
     has_methods : bool
         The step is one of the copy with methods.
     parts : frozenset of str
-        Optional parts that run: :data:`COLLECT`, :data:`LEARN`, :data:`TRACK`, :data:`STEADY`, :data:`MAPS`.
+        Parts that not all steps have: :data:`COLLECT`, :data:`LEARN`, :data:`TRACK`, :data:`STEADY`, :data:`MAPS`,
+        :data:`UNSAMPLED`.
     augments : bool
         Augmented examples and labels are fed; otherwise the graph gathers those of the data set.
     untrained : frozenset of str
@@ -59,6 +63,10 @@ class Variant(NamedTuple):
     parts: FrozenSet[str] = frozenset()
     augments: bool = False
     untrained: FrozenSet[str] = frozenset()
+
+    def without_samples(self) -> "Variant":
+        """Return the same choice with the part :data:`UNSAMPLED`."""
+        return self._replace(parts=self.parts | {UNSAMPLED})
 
 
 class TrainingCopy:
@@ -121,9 +129,11 @@ class TrainingCopy:
         self._scale_gradients: List[tf.Tensor] = []
         if has_methods:
             self._build_methods(done, step, hyper)
-        self._results = [done.loss]
+        self._results, self._unsampled = [done.loss], [done.loss]
         if training.telemetry:
-            self._results += [*quantizers.step_grids(), self._samples(done, step), *done.losses]
+            grids = quantizers.step_grids()
+            self._results += [*grids, self._samples(done, step), *done.losses]
+            self._unsampled += [*grids, *done.losses]
         low, high = quantizers.observed_ranges()
         self.calibrate = tf.group(live["range_min"].assign(low), live["range_max"].assign(high))
         self.weight_sources = quantizers.sources
@@ -133,8 +143,9 @@ class TrainingCopy:
         """Return the fetches of a step of ``variant``: the list of its operations, then the loss, then measures.
 
         The loss is that before the update. If the part :data:`MAPS` runs, the list begins with the arrays of
-        :class:`.step_maps.StepMaps`. With telemetry, the measures are grids, samples, losses of several outputs, and
-        the gradients of learned ranges if the part :data:`LEARN` runs; otherwise there are none.
+        :class:`.step_maps.StepMaps`. With telemetry, the measures are grids, samples without the part
+        :data:`UNSAMPLED`, losses of several outputs, and gradients of learned ranges with the part :data:`LEARN`;
+        otherwise there are none.
         """
         by_kind = self._steadied if STEADY in variant.parts else self._updates
         updates = [op for name, op in by_kind[variant.update].items() if name not in variant.untrained]
@@ -142,7 +153,8 @@ class TrainingCopy:
         maps = self._maps if MAPS in variant.parts else []
         ranges = [] if LEARN in variant.parts else self._ranges  # that part updates all ranges
         gradients = self._scale_gradients if LEARN in variant.parts else []
-        return [[*maps, *updates, *self._assignments, *ranges, *optional], *self._results, *gradients]
+        results = self._unsampled if UNSAMPLED in variant.parts else self._results
+        return [[*maps, *updates, *self._assignments, *ranges, *optional], *results, *gradients]
 
     def feeds(self, variant: Variant) -> List[tf.Tensor]:
         """Return the placeholders of a step of ``variant``.

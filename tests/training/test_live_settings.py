@@ -184,7 +184,7 @@ def test_searched_ranges_are_held_between_periodic_searches(stepper):
 def test_a_disabled_quantizer_passes_floats(stepper, delay):
     column = stepper.plan.index("conv.weights")
     assert stepper.step_measured()[0].values[ROWS["mse"], column] > 0
-    until = stepper.driver.run.step + 20
+    until = stepper.driver.run.step + 60  # more than the steps of three measurements
     stepper.change(("conv.weights.quant_delay", until) if delay else ("conv.weights.enabled", False))
     for _ in range(3):
         record, _ = stepper.step_measured()

@@ -14,6 +14,7 @@ from qatviz.settings import TERNARY
 from qatviz.training import training_copies
 from qatviz.training.building import graph_arguments
 from qatviz.training.graph import TrainingGraph
+from qatviz.training.step_measures import measure_interval
 from qatviz.training.training_copy import COLLECT, Variant
 
 
@@ -72,6 +73,32 @@ def test_both_copies_train_alike_where_no_method_is_on(built, network, changes):
     assert state.keys() == other_state.keys()
     for name, array in state.items():
         np.testing.assert_array_equal(array, other_state[name], name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [(), (("*.weights.range_method", "learned"),), (("conv.trainable", False), ("*.weights.per_channel", True))],
+    ids=["plain", "learned", "frozen-layer"],
+)
+def test_steps_of_a_long_run_without_samples_are_the_same_steps(built, monkeypatch, changes):
+    run_spec = spec(convnet())
+    run_spec = dataclasses.replace(run_spec, book=run_spec.book.change(changes)[0])
+    interval = measure_interval(run_spec.plan, run_spec.network.macs, run_spec.batch_size)
+    assert interval > 1
+    plain, long = built(run_spec), built(run_spec)
+    assert bool(plain._variant.untrained) == ("conv.trainable" in dict(changes))
+    steps = range(2 * interval + 1)
+    expected = [plain.step(batches(run_spec).indices(step), step) for step in steps]
+    monkeypatch.setattr(training_copies, "UNSAMPLED_AFTER_S", 0.0)
+    for step, (loss, measures) in zip(steps, expected):
+        own_loss, own = long.step(batches(run_spec).indices(step), step)
+        assert own_loss == loss and bool(own.samples.size) == (step % interval == 0)
+        for array, own_array in zip(measures, own):
+            np.testing.assert_array_equal(array, own_array)
+    assert len(plain._steps) == len(long._steps) - 1
+    state, own_state = plain.read_state(), long.read_state()
+    for name, array in state.items():
+        np.testing.assert_array_equal(array, own_state[name], name)
 
 
 @pytest.mark.parametrize(
