@@ -89,6 +89,8 @@ def cut_and_compare(stage, tmp_path, steps, cuts):
     evaluations = [event.step for event in seen if isinstance(event, events.Evaluated)]
     first = run.history.names(EVALUATIONS)[0]
     assert sorted(set(evaluations)) == run.history.series(first).last_step.tolist()
+    # Measures of snapshots are the last ones to arrive of what is missing.
+    wait_until(lambda: run.history.last_step(SNAPSHOTS) == reader.snapshots()[-1])
     snapshots = run.history.series(run.history.names(SNAPSHOTS)[0]).last_step.tolist()
     assert set(reader.snapshots()) <= set(snapshots)
 
