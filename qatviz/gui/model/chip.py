@@ -10,10 +10,11 @@ from qatviz.analysis.chip.targets import Target, target
 from qatviz.errors import ExportError, QatvizError, SettingError
 from qatviz.gui.model.check_worker import CheckWorker
 from qatviz.gui.model.launcher import Launcher
-from qatviz.gui.model.run_model import RUN, SETTINGS, RunModel
+from qatviz.gui.model.run_model import RUN, SETTINGS, STEPS, RunModel
 from qatviz.network.graph import Network
 from qatviz.number_format import count
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.telemetry.run_handle import BUILDING, NEW, RUNNING
 
 #: Time without further changes after which the estimate is computed again.
 SETTLING_MS = 250
@@ -43,6 +44,7 @@ class ChipUpdates(QtCore.QObject):
         self._model, self._launcher, self._settings = model, launcher, settings
         self.target = _remembered(settings)
         self._shown: Optional[Tuple[Any, ...]] = None
+        self._has_stepped = False  # the run reported a step since it is shown
         #: The newest graph, and what it is of.
         self._graph: Optional[Tuple[Network, Tuple[Any, ...], ChipGraph]] = None
         self._worker = CheckWorker(self._found, self)
@@ -74,13 +76,18 @@ class ChipUpdates(QtCore.QObject):
     def _on_topic(self, topic: str) -> None:
         if topic == RUN:
             self.stop()
-            self._shown = None
+            self._shown, self._has_stepped = None, False
+        if topic == STEPS:
+            self._has_stepped = True
         if topic in (RUN, SETTINGS) and self._model.book is not None:
             self._soon.start(SETTLING_MS)
 
     def _ask(self) -> None:
         network, book = self._model.network, self._model.book
         if network is None or book is None:
+            return
+        if not self._has_stepped and self._model.state in (NEW, BUILDING, RUNNING):
+            self._soon.start(SETTLING_MS)  # the estimate would delay the first training step
             return
         wanted = (network, book.quantizers, self.target)
         if wanted != self._shown:
