@@ -121,7 +121,10 @@ class OscillationSteps:
         """Return the codes minus zero points that the step computes with, int32 ``[n, channels]``."""
         tensor = self._leaders[index]
         scale, _, _ = self._quantizers.code_parameters(tensor.name)
-        values = tf.reshape(tf.stop_gradient(self._quantizers.quantized[tensor.name].values), [-1, tensor.num_channels])
+        values, source, clipped = self._quantizers.quantized[tensor.name]
+        # While the strength of quantization is below 1, values are mixed with float weights, also beyond the grid.
+        values = tf.where(tf.equal(source, clipped), values, clipped)
+        values = tf.reshape(tf.stop_gradient(values), [-1, tensor.num_channels])
         return tf.cast(tf.floor(tf.div_no_nan(values, scale + tf.zeros_like(values)) + 0.5), tf.int32)
 
     def _of_weights(self) -> List[tf.Tensor]:

@@ -117,6 +117,15 @@ def test_each_step_equals_the_reference(paused, optimizer, per_channel):
     assert most > 3
 
 
+def test_levels_of_clipped_weights_are_those_of_edge_codes_in_a_ramp_of_the_strength(paused):
+    """At a strength of 0, training uses the float weights: those beyond the grid count with its edge codes."""
+    ramp = {"track_oscillation": True, "ramp_start": 10, "ramp_end": 20}
+    clipping = {"narrow_range": False, "range_method": "percentile", "percentile": 50.0}
+    run = paused(mlp(), run=ramp, weights=dict(UNSTEADY, **clipping))
+    run.step()
+    assert set(run.graph.read_state()["oscillation_level"]) == {-2, -1, 0, 1}
+
+
 def test_dampening_adds_its_gradient(paused):
     """With SGD, the weights of two runs differ by the learning rate times the gradient of the dampening term."""
     plain = paused(mlp(), optimizer="sgd", run={"learning_rate": 0.01}, weights=UNSTEADY)
