@@ -85,11 +85,11 @@ class ClusterSession:
         return list(self._guarded(self._session.list_devices))
 
     def close(self) -> None:
-        """Close the session; if its processes are lost, it is left to them."""
+        """Close the session and end its thread; nothing is left to do if its processes are lost."""
         if self._lost is None:
             with contextlib.suppress(WorkersLost):
                 self._guarded(self._session.close)
-        self._abandon()
+                self._calls.put(None)
 
     def _guarded(self, function: Callable[[], Any]) -> Any:
         if self._lost is not None:
@@ -131,8 +131,6 @@ class ClusterSession:
         """End the thread after the call in progress, and never delete the session; ``silent`` workers are lost."""
         self._calls.put(None)
         session = self._session
-        if session in _ABANDONED:
-            return
         _ABANDONED.append(session)
         if self._workers[0] in silent:
             session._closed = True  # otherwise, deleted callables would wait for the worker

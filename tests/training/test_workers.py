@@ -7,6 +7,7 @@ import socket
 import time
 
 import pytest
+import tensorflow.compat.v1 as tf
 from small_runs import convnet, spec
 from training_cases import Driver, assert_same_arrays
 from worker_processes import placement_on, workers
@@ -15,6 +16,7 @@ from qatviz.errors import SettingError
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, ContinueWithout, Undo
 from qatviz.protocol.run_spec import Placement
+from qatviz.training import cluster_session
 from qatviz.training.correction_graph import CorrectionGraph
 from qatviz.training.drift import DriftGraph
 from qatviz.training.graph import TrainingGraph
@@ -58,6 +60,18 @@ def test_a_run_on_workers_is_that_in_this_process():
     assert losses_of(there) == losses_of(here)
     assert there.events(events.Evaluated)[-1].scores == here.events(events.Evaluated)[-1].scores
     assert_same_arrays(there.run.final.arrays, here.run.final.arrays)
+
+
+def test_a_session_that_is_closed_while_its_workers_answer_is_not_kept():
+    graph = tf.Graph()
+    with graph.as_default():
+        constant = tf.constant(7)
+    kept = len(cluster_session._ABANDONED)
+    with workers(1) as started:
+        session = cluster_session.ClusterSession(graph, placement_on(started))
+        assert session.run(constant) == 7
+        session.close()
+    assert len(cluster_session._ABANDONED) == kept
 
 
 @pytest.mark.parametrize("graph", [CorrectionGraph, DriftGraph, SensitivityGraph])
