@@ -137,6 +137,7 @@ class GraphData:
 
         ``dataset`` is that of the graph, or has arrays of the same shapes and dtypes.
         """
+        self.close()
         self._loaded = dataset
         arrays = self._arrays_in_memory(dataset)
         self._loader(session, arrays)

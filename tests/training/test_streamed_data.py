@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -52,6 +53,22 @@ def test_losses_states_scores_and_snapshots_are_the_same(pair):
     for one, other in zip(found[3], snapshot):
         for name, array in one._asdict().items():
             np.testing.assert_array_equal(array, getattr(other, name), err_msg=name)
+
+
+def test_data_that_is_loaded_again_ends_the_threads_that_read_ahead(pair):
+    network, _, stored = pair
+
+    def is_reading():
+        return any(thread.name.startswith("qatviz-read-ahead") for thread in threading.enumerate())
+
+    graph = TrainingGraph(*graph_arguments(spec(network, stored)))
+    try:
+        graph.expect(lambda step: np.arange(8, dtype=np.int32), 0)
+        assert is_reading()
+        graph.load_data(stored)
+        assert not is_reading()
+    finally:
+        graph.close()
 
 
 def test_a_run_of_a_store_is_resumed_and_exported(tmp_path, capsys):
