@@ -51,8 +51,8 @@ class LowBitSettings(SettingsRecord):
     ladder: bool = declared(
         False,
         "Bit ladder",
-        "Lower the bits in rungs (16, 8, 6, 4, 3, 2), the next one once evaluations have recovered: a network loses "
-        "less by several small changes than by a large one.",
+        f"Lower the bits in rungs ({', '.join(map(str, LADDER_BITS))}), the next one once evaluations have recovered: "
+        "a network loses less by several small changes than by a large one.",
     )
     ladder_tensors: str = declared(
         BOTH,

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 from qatviz.low_bit_settings import BOTH, LADDER_BITS
 from qatviz.metric import Metric
+from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.commands import ChangeSettings, new_id
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.run_state import LadderState, RunState
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.settings import KINDS, RUN
+from qatviz.settings import KINDS, RUN, QuantizerSettings
 from qatviz.training.inbox import Sent
 
 if TYPE_CHECKING:  # it imports TensorFlow
@@ -72,7 +73,7 @@ class BitLadder:
         # Before the state is saved for undo: the run then waits again, instead of taking the rung at once.
         live.ladder, self._recovered = live.ladder._replace(since=live.step), None
         assignments = () if bits is None else rung(live.book, bits)
-        if bits is None or bits == LADDER_BITS[-1] or next_bits(live.book.change(assignments)[0]) is None:
+        if bits is None or next_bits(live.book.change(assignments)[0]) is None:
             assignments = (*assignments, (f"{RUN}.ladder", False))
         return [Sent(0, new_id(), ChangeSettings(assignments))]
 
@@ -102,7 +103,7 @@ def rung(book: SettingsBook, bits: int) -> Tuple[Tuple[str, Any], ...]:
     return tuple(assignments)
 
 
-def _climbing(book: SettingsBook) -> List[Tuple[Any, Any]]:
+def _climbing(book: SettingsBook) -> List[Tuple[QuantizedTensor, QuantizerSettings]]:
     """Return the tensors that the ladder changes, with their settings: those that are quantized, of its kinds."""
     pairs = [(tensor, book.of(tensor.name)) for tensor in book.plan.tensors]
     return [
