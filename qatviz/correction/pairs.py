@@ -68,6 +68,12 @@ class Obstacle(NamedTuple):
 _REMEDY = f"start or fork the run with ReLU in place of ReLU6 ({RELU6_OPTION})"
 
 
+def shared_weights(plan: QuantizationPlan) -> Set[str]:
+    """Return the names of the layers whose weights other layers use, too."""
+    owners = [unit.op.owner for unit in plan.units if isinstance(unit.op, WEIGHTED)]
+    return {name for name in owners if owners.count(name) > 1}
+
+
 def layer_pairs(
     network: Network, plan: QuantizationPlan, fixed: Collection[str] = ()
 ) -> Tuple[List[LayerPair], List[Obstacle]]:
@@ -82,8 +88,7 @@ def layer_pairs(
     for unit in plan.units:
         for name in unit.inputs:
             consumers.setdefault(name, []).append(unit)
-    owners = [unit.op.owner for unit in plan.units if isinstance(unit.op, WEIGHTED)]
-    shared = {name for name in owners if owners.count(name) > 1}
+    shared = shared_weights(plan)
     pairs: List[LayerPair] = []
     obstacles: List[Obstacle] = []
     for unit in plan.units:

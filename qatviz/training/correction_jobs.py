@@ -4,14 +4,14 @@ Each correction is a generator: it yields the fraction 0..1 that is done after e
 :class:`Correction`. Other commands are executed between the pieces.
 """
 
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple, Union
 
 import numpy as np
 
 from qatviz.analysis.channels import channel_ranges
 from qatviz.correction.adaround import LearnedRounding, Rounding, code_limits, rounded_weights
 from qatviz.correction.equalization import changed_units, equalized
-from qatviz.correction.pairs import LayerPair, Obstacle, layer_pairs, named_pairs
+from qatviz.correction.pairs import LayerPair, Obstacle, layer_pairs, named_pairs, shared_weights
 from qatviz.correction.patches import Rows, has_rows, sampled_rows
 from qatviz.correction.result import Correction
 from qatviz.correction.statistics import BatchNormMeans, MeanError, bias_of, corrected_bias
@@ -64,10 +64,9 @@ class Present(NamedTuple):
         return self.spec.plan
 
     @property
-    def shared(self) -> List[str]:
-        """Owners of weights that several layers use."""
-        owners = [unit.op.owner for unit in self.plan.units if unit.op.owner]
-        return [name for name in owners if owners.count(name) > 1]
+    def shared(self) -> Set[str]:
+        """Names of the layers whose weights other layers use, too."""
+        return shared_weights(self.plan)
 
 
 Pieces = Iterator[Union[float, Correction]]
