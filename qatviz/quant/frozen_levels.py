@@ -1,6 +1,6 @@
 """Frozen weights in the graph: they enter their quantizer as the values of their levels, and have no gradient.
 
-See :mod:`qatviz.quant.oscillation`. While no tensor freezes, three operations a tensor pass the weights on, without a
+See :mod:`qatviz.quant.oscillation`. While no tensor freezes weights, three operations per tensor pass them on without a
 copy.
 """
 
@@ -35,7 +35,7 @@ def split_levels(
 ) -> List[Frozen]:
     """Return the frozen levels of tensors of these ``shapes``, which follow each other in ``levels`` (int32 ``[N]``).
 
-    ``is_any_on`` is a bool scalar; ``are_on`` is bool ``[W]``.
+    ``is_any_on`` (bool scalar): any tensor freezes weights; ``are_on`` (bool ``[W]``): those that do.
     """
     parts = split(switch(levels, is_any_on)[1], shapes)
     return [Frozen(part, is_on) for part, is_on in zip(parts, tf.unstack(are_on, num=len(shapes)))]
@@ -55,7 +55,8 @@ def with_frozen(
     Parameters
     ----------
     x : tf.Tensor
-        float32.
+        Float weights, float32 in the tensor's shape.
+    frozen : Frozen
     scale : tf.Tensor
         Scale of the tensor as a whole, a scalar.
     channel_scale : tf.Tensor, optional
@@ -66,7 +67,7 @@ def with_frozen(
     Returns
     -------
     tf.Tensor
-        Its gradient with respect to ``x`` is 0 where weights are frozen.
+        float32, shape of ``x``; its gradient with respect to ``x`` is 0 where weights are frozen.
     """
     off, on = switch(x, frozen.is_on)
     values = level_values(switch(frozen.levels, frozen.is_on)[1], scale, channel_scale, per_channel)
@@ -75,7 +76,7 @@ def with_frozen(
     graph = tf.get_default_graph()
     with graph.gradient_override_map({"IdentityN": _GRADIENT}):
         passed = tf.identity_n([result, x])[0]
-    # Not an input of the operation, which would not run while there are no levels.
+    # The levels are not an input: they are not computed while no tensor freezes, and the operation would not run.
     graph.add_to_collection(_GRADIENT + passed.op.name, frozen)
     return passed
 
@@ -94,7 +95,8 @@ def level_values(
 
 
 @tf.RegisterGradient(_GRADIENT)  # type: ignore[misc]  # untyped decorator
-def _gradient_of_others(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> Tuple[None, tf.Tensor]:
+def _gradient_of_unfrozen(op: tf.Operation, gradient: tf.Tensor, *_: tf.Tensor) -> Tuple[None, tf.Tensor]:
+    """Return the gradients of the two inputs: none for the result, that of weights which are not frozen for ``x``."""
     (frozen,) = op.graph.get_collection(_GRADIENT + op.name)
     off, on = switch(gradient, frozen.is_on)
     is_frozen = tf.not_equal(frozen.levels, NO_LEVEL)

@@ -33,9 +33,9 @@ from qatviz.quant.grid import ChannelGrid, Grid, channel_grid
 from qatviz.quant.live_maps import CODED, TANH_MAP, MapRanges
 from qatviz.quant.live_state import Layout
 
-#: Added to the first number of the seed for the first weight tensor: smaller ones are those of dropout.
+#: Offset from the first number of a step's seed to that of the first weight tensor; dropout uses smaller offsets.
 _FIRST_SEED = 2**20
-#: Attribute of an operation with the tensors for its gradient.
+#: Attribute of a fake quantization operation that stores the tensors for its gradient.
 _ATTRIBUTE = "_qatviz_general_form"
 
 
@@ -45,22 +45,23 @@ class Rounding(NamedTuple):
     Attributes
     ----------
     is_general : tf.Tensor
-        bool scalar: the quantizer is on, and not of the plain form. The others are not computed if it is False.
+        bool scalar: the quantizer is on, and needs more than the plain form. If it is False, the general form is not
+        computed.
     grid : ChannelGrid
         Grid of the whole tensor, scalars.
     map : tf.Tensor
         int32 scalar: index in :data:`qatviz.quant.weight_maps.MAPS`.
     factor : tf.Tensor
-        float64 scalar: factor of the tanh map.
+        float64 scalar: factor ``M / tanh(M)`` of the tanh map.
     threshold, channel_threshold : tf.Tensor
         float32 scalar, and ``[channels]`` in a shape that broadcasts against the tensor: thresholds of binary and
         ternary weights.
     stochastic : tf.Tensor
-        bool scalar.
+        bool scalar: rounds stochastically instead of to the nearest level.
     gradient_scaling, strength : tf.Tensor
-        float32 scalars.
+        float32 scalars: ``d`` and ``s``.
     seed : tf.Tensor
-        int32 ``[2]``.
+        int32 ``[2]``: seed of stochastic rounding.
     """
 
     is_general: tf.Tensor
@@ -111,7 +112,9 @@ def general_forms(
     ranges: MapRanges,
     training: Optional[TrainingRounding] = None,
 ) -> Dict[int, Rounding]:
-    """Return the general form of each group that may need it: in evaluations, only weights, which may have a map.
+    """Return the operands of the general form of each group that may need it, by group.
+
+    In evaluations, these are the groups of weights, which may have a map.
 
     Parameters
     ----------
@@ -120,11 +123,11 @@ def general_forms(
     grid : Grid
         Grids of all groups, ``[G]``.
     enabled : tf.Tensor
-        bool ``[G]``.
+        bool ``[G]``: the quantizer is on.
     ranges : MapRanges
-        Ranges of weights.
+        Ranges and thresholds of weights.
     training : TrainingRounding, optional
-        Switches on what evaluations don't have.
+        For training: activates stochastic rounding, EWGS and the strength, which evaluations do not have.
     """
     weights, leaders = positions.weights, positions.leaders
     if training is None:
@@ -132,7 +135,7 @@ def general_forms(
         general = tf.logical_and(enabled, is_mapped)
     else:
         general = tf.logical_and(enabled, tf.logical_or(state["general"], training.strength < 1.0))
-    # What follows is computed only if a tensor needs it.
+    # The operands are computed only if a tensor needs them.
     any_general = tf.reduce_any(general)
     grids = channel_grid(Grid(*(switch(field, any_general)[1] for field in grid)))
     columns = list(zip(*(tf.unstack(field, num=len(leaders)) for field in grids)))
@@ -191,7 +194,10 @@ def round_generally(
     channels: Optional[ChannelGrid] = None,
     per_channel: Optional[tf.Tensor] = None,
 ) -> Rounded:
-    """Return the results of the general form for ``x``, float32; ``per_channel`` decides between the two grids."""
+    """Return the results of the general form for ``x``, float32.
+
+    ``per_channel`` (bool scalar) decides between ``channels`` and the grid of the whole tensor.
+    """
     rest = (rounding.map, rounding.factor, rounding.stochastic, rounding.strength, rounding.seed)
     if channels is None:
         return Rounded(*_rounded(x, *rounding.grid, rounding.threshold, *rest))
@@ -204,14 +210,14 @@ def round_generally(
 
 
 def remember(op: tf.Operation, rounding: Rounding, rounded: Rounded) -> None:
-    """Store the tensors for :func:`split_gradient` of an operation."""
+    """Store the tensors with which :func:`split_gradient` computes the gradient of ``op``."""
     setattr(op, _ATTRIBUTE, (rounding, rounded))
 
 
 def split_gradient(op: tf.Operation, gradient: tf.Tensor) -> Tuple[tf.Tensor, Optional[tf.Tensor]]:
-    """Return ``gradient`` for the plain form, and the result of the general form; only one of them is computed.
+    """Return ``gradient``, for the plain form to mask, and the gradient of the general form with respect to ``w``.
 
-    The second is None if the operation has no general form.
+    Only one of them is computed. The second is None if the operation has no general form.
     """
     if not hasattr(op, _ATTRIBUTE):
         return gradient, None

@@ -46,10 +46,10 @@ class LearnedGradients(NamedTuple):
     Attributes
     ----------
     values : tf.Tensor
-        float32 ``[2, K]``: present values of what is learned. Row 0: scale, or the upper end of a clip; row 1: the
-        lower end of a learned range or of a clip.
+        float32 ``[2, K]``: present values of the numbers that are learned. Row 0: scale, or the upper end of a clip;
+        row 1: the lower end of a learned range or of a clip.
     gradients : tf.Tensor
-        float32 ``[2, K]``: gradients of the loss with respect to them; 0 where nothing is learned.
+        float32 ``[2, K]``: gradients of the loss with respect to ``values``; 0 where nothing is learned.
     units : tf.Tensor
         float32 ``[2, K]``: size of an update by an optimizer whose updates do not depend on the size of the gradients,
         at a learning rate of 1.
@@ -66,15 +66,15 @@ class LearnedGradients(NamedTuple):
 class GradientSums(NamedTuple):
     """Sums over all examples from which the gradients of ranges are computed, float32 ``[K]`` each.
 
-    Those of parts of a batch add up to those of the batch: they are linear in the gradients of quantized values.
+    The sums of the parts of a batch add up to those of the batch: they are linear in the gradients of quantized values.
 
     Attributes
     ----------
     products : tf.Tensor
-        ``u``.
+        ``u`` of the module's docstring.
     outside, above : tf.Tensor
-        ``o``, and the part of values above the upper end. They are 0 for weights, and computed only while an activation
-        learns a range or a clip.
+        ``o``, and the part of it from values above the upper end. They are 0 for weights, which learn neither a range
+        nor a clip, and computed only while an activation learns one.
     """
 
     products: tf.Tensor
@@ -87,7 +87,7 @@ def trained_tensors(quantizers: LiveQuantizers) -> Dict[str, tf.Tensor]:
     return {
         name: quantized.values
         for name, quantized in quantizers.quantized.items()
-        if quantized.values is not quantized.source  # those of a Concat, which are on the grid of its inputs
+        if quantized.values is not quantized.source  # not the output of a Concat, which is on the grid of its inputs
     }
 
 
@@ -98,16 +98,16 @@ def learned_gradients(
     batch_size: int,
     clip_decay: tf.Tensor,
 ) -> LearnedGradients:
-    """Return the gradients of learned ranges.
+    """Return the gradients of learned ranges, as the module's docstring defines them.
 
     Parameters
     ----------
     quantizers : LiveQuantizers
-        Those of a forward pass.
+        Quantizers of a forward pass.
     state : dict of str to tf.Tensor
         Arrays of :mod:`qatviz.quant.live_state`.
     sums : GradientSums
-        Those of all examples of the batch.
+        Sums over all examples of the batch.
     batch_size : int
         Number of examples in the batch.
     clip_decay : tf.Tensor
@@ -122,7 +122,7 @@ def learned_gradients(
     ranges = learned_ranges(positions, state)
     low, high = tf.minimum(ranges[0], 0.0), tf.maximum(ranges[1], 0.0)
     raw_scale = tf.where(is_log, _unrounded_scale(low, high, spec), scale)
-    # The number of quantization steps from 0 to the upper end, at least 1: all of them may be below 0.
+    # Qp, but at least 1: the upper end of a grid may be 0.
     most = tf.maximum(tf.div_no_nan(maximum, scale), 1.0)
     balance = tf.math.rsqrt(most * shared_constant(_value_counts(positions, batch_size)))
     slope = tf.div_no_nan(products, scale)
@@ -151,7 +151,7 @@ def learned_gradients(
 def moved_ranges(
     positions: Layout, state: Dict[str, tf.Tensor], learned: LearnedGradients, changes: tf.Tensor
 ) -> Dict[str, tf.Tensor]:
-    """Return the arrays of held ranges of weights and of ranges of activations after an update.
+    """Return the arrays of held ranges of weights and of ranges of activations after an update, by name.
 
     No update changes a scale, or the upper end of a clip, by more than a factor of 2, so that none becomes negative.
 
@@ -206,7 +206,10 @@ def _groups(positions: Layout) -> np.ndarray:
 
 
 def _in_order(positions: Layout, quantizers: LiveQuantizers) -> List[tf.Tensor]:
-    """Return scale, minimum and maximum of the grids in use, ``[K]`` each; 0 of channels while none is in use."""
+    """Return scale, minimum and maximum of the grids, ``[K]`` each.
+
+    Those of channels are 0 while no tensor is quantized per channel.
+    """
     whole, channels = quantizers.step_grids()
     weights, activations = [np.array(groups, np.int32) for groups in (positions.weights, positions.activations)]
     rows = tf.concat([tf.gather(whole, weights, axis=1), channels, tf.gather(whole, activations, axis=1)], 1)
@@ -215,7 +218,7 @@ def _in_order(positions: Layout, quantizers: LiveQuantizers) -> List[tf.Tensor]:
 
 
 def _value_counts(positions: Layout, batch_size: int) -> np.ndarray:
-    """Return the number of values of each range, float32 ``[K]``: of one tensor of its group."""
+    """Return the number of values to which each range applies, float32 ``[K]``: those of the group's first tensor."""
     weights = [positions.leaders[group] for group in positions.weights]
     whole = [element_count(tensor.shape) for tensor in weights]
     channels = [number // tensor.num_channels for number, tensor in zip(whole, weights)]
@@ -232,10 +235,11 @@ def gradient_sums(
     Parameters
     ----------
     quantizers : LiveQuantizers
+        Quantizers of that forward pass.
     gradients : dict of str to tf.Tensor
-        Gradient of the loss with respect to each of :func:`trained_tensors`; None where it does not depend on it.
+        Gradient of the loss with respect to each of :func:`trained_tensors`; None where the loss does not depend on it.
     learn : tf.Tensor
-        Array of :mod:`qatviz.quant.live_state`.
+        The array ``learn`` of :mod:`qatviz.quant.live_state`.
     """
     positions = quantizers.positions
     members: Dict[int, List[Tuple[QuantizedTensor, Quantized, tf.Tensor]]] = {}
@@ -283,7 +287,7 @@ def _by_channel(tensor: QuantizedTensor, quantized: Quantized, gradient: tf.Tens
 def _product(quantized: Quantized, gradient: tf.Tensor) -> tf.Tensor:
     """Return ``u`` of activations, a scalar.
 
-    The masked gradient is that of the straight-through estimator, which TensorFlow computes once for both.
+    The masked gradient is the one that the straight-through estimator passes on: the graph computes it once for both.
     """
     inside = straight_through(gradient, quantized.source, quantized.clipped)
     return _dot(gradient, quantized.values) - _dot(inside, quantized.source)

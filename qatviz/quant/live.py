@@ -38,7 +38,7 @@ class Modes(NamedTuple):
 
 
 class _GridsInUse(NamedTuple):
-    """Grids with which values are quantized now; see `LiveQuantizers.code_parameters`."""
+    """Grids with which values are quantized under the present settings; see `LiveQuantizers.code_parameters`."""
 
     # An item for each tensor of the plan, [num_channels].
     scale: List[tf.Tensor]
@@ -79,8 +79,8 @@ class LiveQuantizers:
     channel_grid : Grid
         Grid of every channel of all weights, ``[C]``; computed only while a tensor is quantized per channel.
     observers : list of callable
-        Return the minima and maxima that quantizers of other parts of the batch observe, ``[A]`` each; they count in
-        :meth:`observed_ranges`.
+        Functions that return the minima and maxima of other parts of the batch, ``[A]`` each; :meth:`observed_ranges`
+        includes them.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class LiveQuantizers:
 
     @property
     def has_wide_activations(self) -> tf.Tensor:
-        """Whether the settings of any activations have more than 8 bits, a bool scalar."""
+        """Bool scalar: True if the settings of any activations have more than 8 bits."""
         return self._grids_in_use().has_wide_activations
 
     def enabled(self, name: str) -> tf.Tensor:
@@ -234,7 +234,10 @@ class LiveQuantizers:
         return _combine(tf.minimum, lows), _combine(tf.maximum, highs)
 
     def observed_values(self) -> Dict[int, List[tf.Tensor]]:
-        """Return the observed values of each activation group, to be counted in its running histogram."""
+        """Return the tensors of each activation group whose values :meth:`histogram_updates` counts.
+
+        The lists are those of the quantizers: before that call, items can be replaced.
+        """
         return self._observed
 
     def histogram_updates(self, step: tf.Tensor) -> Dict[str, tf.Tensor]:
@@ -274,7 +277,7 @@ class LiveQuantizers:
 
     def map_arrays(self) -> Tuple[tf.Tensor, ...]:
         """Return the arrays by which weights are mapped: factors and thresholds ``[W]``, those of channels ``[C]``."""
-        assert self._map_ranges is not None, "they are there with methods only"
+        assert self._map_ranges is not None, "only quantizers with methods have maps"
         ranges = self._map_ranges
         return ranges.factors, ranges.thresholds, ranges.channel_thresholds
 

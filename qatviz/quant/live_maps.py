@@ -15,7 +15,7 @@ from qatviz.quant.graph_function import graph_function
 from qatviz.quant.weight_maps import BINARY_THRESHOLD, MAPS, TERNARY_THRESHOLD
 from qatviz.settings import TANH, TERNARY
 
-#: Number of the tanh map, and of the first of those that choose the codes.
+#: Numbers of the tanh map, and of the first map that chooses the codes by sign and threshold (ternary, then binary).
 TANH_MAP, CODED = MAPS.index(TANH), MAPS.index(TERNARY)
 
 
@@ -29,7 +29,7 @@ class MapRanges(NamedTuple):
     low, high : tf.Tensor
         float32 ``[W]``: range of each tensor.
     factors : tf.Tensor
-        float64 ``[W]``: :func:`.weight_maps.tanh_factor`; 1 while no map is on.
+        float64 ``[W]``: :func:`.weight_maps.tanh_factor` of each tensor; 1 while no map is on.
     thresholds : tf.Tensor
         float32 ``[W]``: threshold of binary and ternary weights of a tensor as a whole; 0 while no map is on.
     channel_thresholds : tf.Tensor
@@ -114,6 +114,7 @@ def map_channel_ranges(
 
 
 def _off(value: np.ndarray, any_map: tf.Tensor) -> tf.Tensor:
+    """Return a constant that exists only while no map is on."""
     return switch(tf.constant(value), any_map)[0]
 
 
@@ -134,7 +135,10 @@ _VECTOR = tf.TensorSpec(None, tf.float32)
 
 @graph_function([_VECTOR, tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)])
 def _statistics(w: tf.Tensor, num_channels: tf.Tensor, which: tf.Tensor) -> Tuple[tf.Tensor, ...]:
-    """Return threshold and scale of a tensor, ``[]``, and those of each channel, as in ``threshold_and_scale``."""
+    """Return threshold and scale of a whole tensor, ``[]``, then those of each channel, ``[num_channels]``, float32.
+
+    They are computed as in :func:`.weight_maps.threshold_and_scale`; ``which`` is the number of the map.
+    """
     columns = tf.reshape(w, [-1, num_channels])
     magnitude = tf.abs(columns)
     exact = tf.cast(magnitude, tf.float64)

@@ -8,12 +8,12 @@ Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``
 ======================  ==========  ==================================================================================
 ``spec``                f32 [5, G]  rows of :class:`qatviz.quant.grid.GridSpec`
 ``enabled``             bool [G]    the quantizer is on at this training step
-``per_channel``         bool [W]
+``per_channel``         bool [W]    the tensor has a scale for each output channel
 ``any_per_channel``     bool []     channel grids are needed
 ``hold``                bool [W]    use the held range instead of the tensor's current one
 ``decay``               f32 [A]     decay of the moving average
-``track``               f32 [A]     1: the range is updated; 0: it is frozen
-``widen``               bool [A]    the range is only widened, to the extremes of each batch, instead of averaged
+``track``               f32 [A]     1: the range follows the extremes of batches; 0: it does not
+``widen``               bool [A]    the range is widened to the extremes of each batch, instead of averaged
 ``map``                 i32 [W]     map of weights: index in :data:`qatviz.quant.weight_maps.MAPS`
 ``any_map``             bool []     a tensor has a map
 ``stochastic``          bool [W]    training rounds stochastically
@@ -70,7 +70,7 @@ from qatviz.settings import (
 _NOT_TRACKED = (FROZEN, *HISTOGRAM_METHODS, *LEARNED_METHODS)
 #: Names of the arrays of held ranges of weights.
 HELD = ("held_min", "held_max", "held_channel_min", "held_channel_max")
-#: Names of the arrays of running histograms, and of the ranges of activations, which can be found in them.
+#: Names of the arrays of running histograms, and of the ranges of activations, which some methods find in histograms.
 HISTOGRAMS = ("histogram", "histogram_zeros", "histogram_bound")
 RANGES = ("range_min", "range_max")
 #: Names of the arrays of the optimizer state of learned ranges.
@@ -79,7 +79,8 @@ LEARNED_STATE = ("learned_moments", "learned_count")
 OPTIONAL = (HISTOGRAMS, LEARNED_STATE, oscillation.STATE)
 #: Names of the arrays that only training reads.
 TRAINING_ONLY = (
-    *("collect", "learn"),
+    "collect",
+    "learn",
     *HISTOGRAMS,
     *LEARNED_STATE,
     *oscillation.TRAINING_ONLY,
@@ -88,7 +89,7 @@ TRAINING_ONLY = (
 
 
 class Layout(NamedTuple):
-    """Positions of each tensor of a plan in the arrays above.
+    """Positions of each tensor of a plan in the arrays of the module's docstring.
 
     ``group_of[t]`` is the group of tensor ``t``; ``weights`` and ``activations`` are the groups of each kind, in order;
     ``channels`` has the slice of the channel arrays for each weight tensor.
@@ -99,7 +100,7 @@ class Layout(NamedTuple):
     activations: Tuple[int, ...]
     channels: Tuple[slice, ...]
     leaders: Tuple[QuantizedTensor, ...]  # the first tensor of each group
-    zero_bins: Tuple[int, ...]  # of the histogram of each group of activations
+    zero_bins: Tuple[int, ...]  # the bin of each activation group's histogram that begins at 0
 
     @property
     def num_channels(self) -> int:
@@ -110,7 +111,10 @@ class Layout(NamedTuple):
         return len(self.weights) + self.num_channels + len(self.activations)
 
     def learned_at(self, group: int, per_channel: bool = False) -> slice:
-        """Return the place of a group's range among those that can be learned; ``per_channel``: those of channels."""
+        """Return the positions of a group's range among those that can be learned.
+
+        ``per_channel``: those of the ranges of its channels, if it has weights.
+        """
         if group not in self.weights:
             start = len(self.weights) + self.num_channels + self.activations.index(group)
         elif per_channel:
@@ -248,7 +252,7 @@ def settings_arrays(
 
 
 def _learn_rows(positions: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> np.ndarray:
-    """Return ``learn``: of weights, either the range of the whole tensor or those of its channels are learned."""
+    """Return the array ``learn``; of weights, either the range of the whole tensor or those of its channels."""
     rows = np.zeros([len(LEARNED_METHODS), positions.num_learned], bool)
     if run.freeze_ranges:
         return rows

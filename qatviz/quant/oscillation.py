@@ -4,8 +4,8 @@ A weight next to the tie between two levels is pushed over it by the straight-th
 it oscillates, and keeps the network from converging at few bits. Source: Nagel et al., "Overcoming Oscillations in
 Quantization-Aware Training", ICML 2022 (arXiv:2203.11086), and the authors' code.
 
-Let ``q(t)`` be the level of a weight, its code minus the zero point, so that a zero point that moves is no change of
-the weight; ``d`` the sign of its last change of level.
+Let ``q(t)`` be the level of a weight, its code minus the zero point, so that a moving zero point does not count as a
+change; ``d`` is the sign of the last change of level.
 
 ======================  ===============================================================================================
 reversal                ``o(t) = 1`` if ``q(t) != q(t-1)`` and ``sign(q(t) - q(t-1)) = -d``, else 0
@@ -16,10 +16,10 @@ dampening               ``strength * sum((w_hat - clip(w))**2)`` is added to the
                         weights, as constants: a gradient of ``2 strength (clip(w) - w_hat)`` where ``w`` is in range
 ======================  ===============================================================================================
 
-A frozen weight has no gradient and keeps its level while the scale changes. Its float value follows that level, so
-that evaluations in float and exports have the value that the quantized network has. It is lifted when the threshold is
-set to 0, when a setting that defines the grid changes (bits, range method, …), because a level has another value there,
-and when a correction (:mod:`qatviz.correction`) changes the weights of its tensor.
+A frozen weight has no gradient and keeps its level while the scale changes. Its float value is set to the value of the
+level, so that evaluations in float and exports have the value that the quantized network has. It is lifted when the
+threshold is set to 0, when a setting that defines the grid changes (bits, range method, …), because a level has another
+value there, and when a correction (:mod:`qatviz.correction`) changes the weights of its tensor.
 Weights with a map (:mod:`qatviz.quant.weight_maps`) are neither dampened nor frozen.
 
 Arrays of the state (``N`` weights of all weight tensors, one tensor after the other), which a checkpoint has only while
@@ -57,7 +57,7 @@ TRACKED_STATE = ("oscillation_level", "oscillation_direction", "oscillation_freq
 STATE = (*TRACKED_STATE, FROZEN_LEVELS)
 #: Arrays of settings that only training reads.
 TRAINING_ONLY = ("tracked", "freeze_threshold", "dampening", "oscillation_ramps")
-#: Settings that do not change the grid of a tensor: a change of another one lifts frozen weights.
+#: Settings of a tensor that do not define its grid: a change of any other one lifts its frozen weights.
 _NOT_OF_GRID = (
     "ema_decay",
     "quant_delay",
@@ -72,7 +72,7 @@ Arrays = Dict[str, np.ndarray]
 
 
 class Tracking(NamedTuple):
-    """State of weights, arrays of one shape, as in the table of the module; ``frozen`` are the frozen levels."""
+    """State of weights: the arrays of :data:`STATE`, all of one shape; ``frozen`` are the frozen levels."""
 
     level: np.ndarray
     direction: np.ndarray
@@ -82,13 +82,14 @@ class Tracking(NamedTuple):
 
 
 def tracked(state: Tracking, level: np.ndarray, threshold: float = np.inf) -> Tracking:
-    """Return the state after a training step with the levels ``level``; see the table of the module.
+    """Return the state after a training step with the levels ``level``; see the module's docstring.
 
     Parameters
     ----------
     state : Tracking
+        State before the step.
     level : np.ndarray
-        int32: codes minus zero points that the step computed with.
+        int32: codes minus zero points of the quantized weights in the step.
     threshold : float
         Frequency above which weights are frozen.
     """
@@ -118,7 +119,7 @@ def dampening_gradient(weights: np.ndarray, quantized: np.ndarray, clipped: np.n
 
 
 def threshold_at(final: float, run: RunSettings, step: int) -> float:
-    """Return the freezing threshold of the training step ``step``, numbered from 0, if ``final`` is the last one."""
+    """Return the freezing threshold of the training step ``step``, numbered from 0; ``final``: that after the ramp."""
     return run.freeze_start + (final - run.freeze_start) * ramp(run.freeze_schedule, step, run.oscillation_period)
 
 
@@ -166,7 +167,10 @@ def empty_state(number: int) -> Arrays:
 def is_affected(
     old: Sequence[QuantizerSettings], new: Sequence[QuantizerSettings], runs: Sequence[RunSettings]
 ) -> bool:
-    """Return whether :func:`adopted` may change the state when ``new`` settings of weight tensors replace ``old``."""
+    """Return whether :func:`adopted` may change the state when ``new`` settings of weight tensors replace ``old``.
+
+    ``runs`` are the settings of the run before and after the change.
+    """
     if old == new and runs[0] == runs[1]:
         return False
     return any(
@@ -200,10 +204,11 @@ def adopted(
     arrays : mapping
         The present arrays of :data:`STATE`, which are not changed.
     """
-    grids = [_grid_settings(one) == _grid_settings(other) for one, other in zip(old, new)]
     kept = [
-        is_same and is_tracked(before, runs[0], step) and is_tracked(after, runs[1], step)
-        for is_same, before, after in zip(grids, old, new)
+        _grid_settings(before) == _grid_settings(after)
+        and is_tracked(before, runs[0], step)
+        and is_tracked(after, runs[1], step)
+        for before, after in zip(old, new)
     ]
     result = forgotten(counts, [not is_kept for is_kept in kept], arrays)
     start = 0
@@ -221,14 +226,14 @@ def adopted(
 
 
 def forgotten(counts: Sequence[int], which: Sequence[bool], arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """Return the arrays of the state in which no levels are tracked, and no weights frozen, of some weight tensors.
+    """Return the arrays of the state in which some weight tensors have no tracked levels and no frozen weights.
 
     Parameters
     ----------
     counts : sequence of int
         Number of weights of each tensor.
     which : sequence of bool
-        For each tensor, True to forget its levels.
+        For each tensor, True to forget its levels and to lift its frozen weights.
     arrays : mapping
         The present arrays of :data:`STATE`, which are not changed.
     """
@@ -238,15 +243,17 @@ def forgotten(counts: Sequence[int], which: Sequence[bool], arrays: Mapping[str,
 
 
 def _freezes(settings: QuantizerSettings, step: int) -> bool:
+    """Return whether oscillating weights of a tensor are frozen after ``step`` training steps."""
     return settings.freeze_threshold > 0 and _is_steadied(settings, step)
 
 
 def _is_steadied(settings: QuantizerSettings, step: int) -> bool:
-    """Return whether weights can be dampened and frozen: their levels are not those of mapped values."""
+    """Return whether weights can be dampened and frozen: they are quantized, and have no map."""
     return settings.is_active(step) and settings.effective_map == NO_MAP
 
 
 def _rounded(average: np.ndarray) -> np.ndarray:
+    """Return the nearest levels of averages, int32; ties are rounded up."""
     return np.floor(average + np.float32(0.5)).astype(np.int32)
 
 
@@ -255,4 +262,5 @@ def _is_float(name: str) -> bool:
 
 
 def _grid_settings(settings: QuantizerSettings) -> Dict[str, object]:
+    """Return the settings that define the grid of a tensor, by name."""
     return {name: value for name, value in settings.to_dict().items() if name not in _NOT_OF_GRID}

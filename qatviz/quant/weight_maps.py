@@ -12,8 +12,8 @@ A map ``m`` turns the weights ``w`` of a tensor into those that are rounded to i
   ``t = 0.7 mean|w|`` and ``a`` the mean of ``|w|`` above ``t``. Gradient: ``dw = dm``.
 
 Means are those of the whole tensor, or of each output channel if it is quantized per channel; ``M`` is that of the
-tensor. Binary and ternary weights have a grid of 2 narrow, symmetric bits with scale ``a``: codes -1, 0 and 1, of which
-binary ones use -1 and 1 (all are 0 if all weights are 0). So every reader of a grid and its codes reads them, too.
+tensor. Binary and ternary weights have a symmetric grid of 2 bits with narrow range and scale ``a``: codes -1, 0 and 1,
+of which binary weights use -1 and 1 (only 0 if all weights are 0). Readers of grids and codes need no special case.
 Sums are float64, and their results are rounded to float32, so that they do not depend on the order of summation.
 
 Example: weights -0.2, 0.1, 0.6 are -0.3, 0.3, 0.3 if binary; ternary, with ``t = 0.21``, they are 0, 0, 0.6.
@@ -25,11 +25,11 @@ import numpy as np
 
 from qatviz.settings import BINARY, NO_MAP, TANH, TERNARY, QuantizerSettings
 
-#: Maps by their number in the graph.
+#: Names of the maps; the position is the number that the graph uses.
 MAPS = (NO_MAP, TANH, TERNARY, BINARY)
 #: Threshold of ternary weights, relative to their mean magnitude (TWN).
 TERNARY_THRESHOLD = 0.7
-#: Threshold of binary weights: all of them are above it.
+#: Threshold of binary weights, which all magnitudes exceed: no weight is rounded to zero.
 BINARY_THRESHOLD = -1.0
 
 
@@ -42,7 +42,7 @@ def tanh_factor(w: np.ndarray) -> float:
 def threshold_and_scale(w: np.ndarray, name: str) -> Tuple[np.ndarray, np.ndarray]:
     """Return threshold and scale of the binary or ternary map of each column, two float32 arrays ``[columns]``.
 
-    ``w`` is float32 ``[n, columns]``.
+    ``w`` is float32 ``[n, columns]``; ``name`` is BINARY or TERNARY.
     """
     magnitude = np.abs(w).astype(np.float64)
     number = np.float64(max(len(w), 1))
@@ -56,12 +56,15 @@ def threshold_and_scale(w: np.ndarray, name: str) -> Tuple[np.ndarray, np.ndarra
 
 
 def mapped(w: np.ndarray, settings: QuantizerSettings, num_channels: int) -> np.ndarray:
-    """Return ``m(w)`` under the settings of a tensor, float32, shape of ``w``, whose channels are on its last axes.
+    """Return ``m(w)`` under the settings of a tensor, float32 in the shape of ``w``; its last axes are the channels.
 
     Parameters
     ----------
     w : np.ndarray
-        float32, of ``num_channels`` channels.
+        float32.
+    settings : QuantizerSettings
+    num_channels : int
+        Number of output channels of the tensor.
     """
     name = settings.effective_map
     if name == NO_MAP:
