@@ -4,7 +4,7 @@ A weight ``w`` with scale ``s`` is rounded to the code ``clip(floor(w / s) + h(V
 
     h(V) = clip(sigmoid(V) (zeta - gamma) + gamma, 0, 1),  zeta = 1.1, gamma = -0.1
 
-V starts where ``h(V)`` is the fraction of ``w / s``, so that nothing is rounded at first. It minimizes, by Adam,::
+V starts where ``h(V)`` is the fraction of ``w / s``, so that nothing is rounded at first. Adam then minimizes::
 
     mean over rows |f(W x + b) - f(W~ x~ + b)|^2 + lambda sum(1 - |2 h(V) - 1|^beta)
 
@@ -15,9 +15,9 @@ drives h(V) to 0 or 1, with beta from 20 to 2. Gradients::
     dL/dW~ = x~^T dL/dy~,  dL/dh = s dL/dW~ inside of n .. p,  dh/dV = (zeta - gamma) sigmoid(V) (1 - sigmoid(V))
     inside of 0 .. 1, d/dh of the second term = -2 lambda beta sign(2 h - 1) |2 h - 1|^(beta - 1)
 
-Afterwards, weights are set to the values of their codes (:func:`rounded_weights`), rather than moved no further than
-over the border of a rounding interval: in the middle of the intervals, no small update of QAT undoes what was learned.
-The smallest and the largest weight of a scale stay as they are, because they may define it.
+Afterwards, weights are set to the values of their codes (:func:`rounded_weights`), not just past the tie to the learned
+code: in the middle of a rounding interval, no small update of QAT undoes the rounding. The smallest and the largest
+weight of a scale stay as they are, because they may define it.
 
 Source: Nagel et al. 2020, "Up or Down? Adaptive Rounding for Post-Training Quantization" (arXiv:2004.10568); lambda,
 beta and the first fifth as in AIMET. AIMET's learning rate is 1e-3, for 10,000 iterations; here it is ten times as
@@ -41,7 +41,7 @@ _CERTAIN = 10.0
 
 @dataclass(frozen=True)
 class Rounding:
-    """Weights of a layer whose rounding is learned, as a matrix, or one matrix for each input channel.
+    """Weights of a layer whose rounding is learned: a matrix, or one for each channel of a depthwise convolution.
 
     Attributes
     ----------
@@ -52,9 +52,9 @@ class Rounding:
     low, high : np.ndarray
         Smallest and largest code less the zero point, broadcastable to ``weights``.
     is_kept : np.ndarray
-        bool, shape of ``weights``: weights that are rounded to the nearest code.
+        bool, shape of ``weights``: weights whose rounding is not learned; their code is the nearest.
     bias : np.ndarray
-        float32 ``[outputs]``: of all channels together.
+        float32 ``[outputs]``; of a depthwise convolution, ``[channels * outputs]``.
     clip : (float, float) or None
         Range of the fused activation: ``(0, inf)`` for ReLU, ``(0, 6)`` for ReLU6.
     """
@@ -69,13 +69,14 @@ class Rounding:
 
     @property
     def nearest(self) -> np.ndarray:
-        """Codes of the nearest values, less the zero point, float32."""
+        """Codes by rounding to the nearest, less the zero point, float32 in the shape of :attr:`weights`."""
         return np.clip(np.floor(self.weights / self.scale + np.float32(0.5)), self.low, self.high)
 
     def output(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Return the layer's output, before its activation, float32 ``[n, outputs]``.
 
-        ``rows`` are ``[n, inputs]`` or, of a depthwise convolution, ``[n, inputs, channels]``.
+        ``rows`` are ``[n, inputs]`` or, of a depthwise convolution, ``[n, inputs, channels]``; the output then is
+        ``[n, channels * outputs]``.
         """
         if weights.ndim == 2:
             return np.asarray(rows @ weights + self.bias)
@@ -149,7 +150,7 @@ def loss_and_gradient(
 
 
 class LearnedRounding:
-    """Optimization of one layer, iteration by iteration.
+    """Optimization of the rounding of one layer, iteration by iteration.
 
     Parameters
     ----------
@@ -186,7 +187,7 @@ class LearnedRounding:
         self.errors = error, error
 
     def run(self) -> Iterator[int]:
-        """Run all iterations; yield the number of those done after each."""
+        """Run all iterations; after each one, yield the number of those that are done."""
         first = second = np.zeros_like(self.v)
         decay1, decay2, epsilon = _ADAM
         for iteration in range(self._iterations):
@@ -201,6 +202,7 @@ class LearnedRounding:
         self._finish()
 
     def _finish(self) -> None:
+        """Set the codes to the learned ones if their error is smaller."""
         problem, nearest = self._problem, self.codes
         up = rectified_sigmoid(self.v) >= 0.5
         learned = np.clip(np.floor(problem.weights / problem.scale) + up, problem.low, problem.high)
@@ -211,9 +213,9 @@ class LearnedRounding:
 
 
 def rounded_weights(problem: Rounding, codes: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the weights for codes, float32: the values of the codes, within the range ``low .. high`` of the weights.
+    """Return the weights for ``codes``, float32: the values of the codes, clipped to the range of the weights.
 
-    Weights that are kept stay as they are. ``low`` and ``high`` are broadcastable to the weights.
+    Weights that are kept stay as they are. ``low`` and ``high``, the ends of the range, broadcast against the weights.
     """
     values = np.clip(codes * problem.scale, low, high).astype(np.float32)
     return np.where(problem.is_kept, problem.weights, values)
@@ -222,10 +224,18 @@ def rounded_weights(problem: Rounding, codes: np.ndarray, low: np.ndarray, high:
 def code_limits(
     low: np.ndarray, high: np.ndarray, scale: np.ndarray, bounds: Tuple[np.ndarray, np.ndarray]
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the smallest and the largest code, less the zero point, whose value is rounded to it within a range.
+    """Return the codes of the smallest and the largest weight of each scale, less the zero point, float32.
 
-    ``low`` and ``high`` are the ends of the range of the weights, and ``bounds`` the codes of the grid, less the zero
-    point: a weight beyond the end of the range would widen the grid.
+    Learned codes stay between them, because the value of a code beyond them would widen the grid.
+
+    Parameters
+    ----------
+    low, high : np.ndarray
+        The smallest and the largest weight of each scale, float32.
+    scale : np.ndarray
+        float32, positive.
+    bounds : (np.ndarray, np.ndarray)
+        Edge codes of the grid, less the zero point, float32.
     """
     ends = [np.floor(end / scale + np.float32(0.5)) for end in (low, high)]
     return np.clip(ends[0], *bounds), np.clip(ends[1], *bounds)

@@ -11,11 +11,11 @@ channel's precision is largest for equal ranges::
 
     s[i] = sqrt(r1[i] r2[i]) / r2[i],  so that  r1[i] / s[i] = s[i] r2[i] = sqrt(r1[i] r2[i])
 
-The pairs of a network are equalized in turn, until the factors no longer change.
+The pairs of a network are equalized in turn, until their factors converge.
 
 Batch norm: if layer 1 has one, its gamma and beta take up ``1 / s``, and its weights stay as they are. Moving
 statistics never change: those of layer 1 are of an output before gamma, and in layer 2 ``s`` and ``1 / s`` cancel.
-Training continues as if nothing had happened, but for the quantizers and the step size of the optimizer.
+Training continues as without it, except for the quantizers and the size of updates relative to the scaled parameters.
 
 Optimizer: for ``w' = c w``, gradients become ``g / c``. Slots follow: averages of gradients (``m``, ``momentum``) are
 divided by ``c``, averages of their squares (``v``, ``rms``) by ``c^2``.
@@ -35,9 +35,10 @@ from qatviz.network.plan import QuantizationPlan, Unit
 
 Arrays = Dict[str, np.ndarray]
 
-#: The iteration ends when all factors of a pass over all pairs differ from 1 by at most this, or after so many passes.
+#: The iteration ends when all factors of a pass over all pairs differ from 1 by at most the first number, or after the
+#: second number of passes.
 _CONVERGED, _PASSES = 1e-4, 200
-#: Power of the gradient in each slot of an optimizer; other slots don't depend on its scale.
+#: Power of the gradient in each slot of an optimizer; other slots do not depend on the scale of the gradient.
 _GRADIENT_POWER = {"m": 1, "momentum": 1, "v": 2, "rms": 2}
 
 
@@ -64,8 +65,10 @@ def equalized(plan: QuantizationPlan, pairs: Sequence[LayerPair], arrays: Mappin
 
     Parameters
     ----------
+    plan : QuantizationPlan
+    pairs : sequence of LayerPair
     arrays : mapping of str to np.ndarray
-        Those of a checkpoint: parameters and optimizer slots, float32.
+        Parameters and optimizer slots as in a checkpoint, float32.
     """
     magnitudes = {
         unit.name: _magnitudes(unit, folded(plan, unit, arrays).weights)
@@ -133,7 +136,10 @@ def _factors(r1: np.ndarray, r2: np.ndarray) -> np.ndarray:
 
 
 def _magnitudes(unit: Unit, weights: np.ndarray) -> np.ndarray:
-    """Return the largest magnitude of the weights from each input to each output channel, float64 ``[in, out]``."""
+    """Return the largest magnitude of the weights from each input channel to each output channel.
+
+    The result is float64 ``[inputs, outputs]``; 0 where no weight connects two channels.
+    """
     values = np.abs(np.asarray(weights, np.float64))
     if values.ndim == 2:
         return values
@@ -166,7 +172,7 @@ def _input_factors(unit: Unit, s: np.ndarray, shape: Tuple[int, ...]) -> np.ndar
 
 
 def _scale(arrays: Arrays, name: str, factor: np.ndarray) -> None:
-    """Multiply a parameter by ``factor``, and divide its optimizer slots accordingly."""
+    """Multiply a parameter by ``factor``, and divide its optimizer slots by the power of it that gradients require."""
     arrays[name] = (arrays[name] * factor).astype(np.float32)
     for key in slots_of(arrays, name):
         power = _GRADIENT_POWER.get(key.rpartition("|")[2], 0)

@@ -20,7 +20,7 @@ from qatviz.network.layers import (
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.protocol.corrections import RELU6_OPTION
 
-#: Layers between two with weights that scale with their input, channel by channel.
+#: Layers without weights whose output scales with their input, channel by channel.
 _HOMOGENEOUS = (
     MaxPool,
     AveragePool,
@@ -36,9 +36,9 @@ _HOMOGENEOUS = (
 
 @dataclass(frozen=True)
 class LayerPair:
-    """Two layers with weights; the output of the first, scaled by positive factors, is the input of the second.
+    """Two layers with weights: the second can undo positive factors of the first's output channels.
 
-    ``between`` are the units, the first included, whose output has the scaled values.
+    ``between`` are the units whose outputs have these factors: the first layer, and those up to the second.
     """
 
     first: Unit
@@ -109,7 +109,7 @@ def _pair(
     shared: Set[str],
     fixed: Collection[str],
 ) -> Optional[Union[LayerPair, Obstacle]]:
-    """Return the pair that begins with a unit, the obstacle, or None before an output of the network."""
+    """Return the pair that begins with ``unit``, or its obstacle; None if its output is one of the network's."""
     if unit.op.owner in shared:
         return Obstacle(unit.name, "other layers use its weights, too")
     if isinstance(unit.activation, ReLU6):
@@ -138,7 +138,7 @@ def _pair(
 
 
 def _fixed_parameter(unit: Unit, fixed: Collection[str]) -> str:
-    """Return the parameter that would have to change but is fixed; empty if there is none."""
+    """Return the first parameter that an equalization would have to change but that is fixed; empty without one."""
     if unit.batch_norm is None:
         return ""
     names = [f"{unit.batch_norm.owner}.{name}" for name in ("gamma", "beta")]
@@ -146,7 +146,7 @@ def _fixed_parameter(unit: Unit, fixed: Collection[str]) -> str:
 
 
 def _is_homogeneous(unit: Unit) -> bool:
-    """Return whether a unit whose input channels are multiplied by positive factors multiplies its outputs by these."""
+    """Return whether positive factors of a unit's input channels multiply its output channels, too."""
     if isinstance(unit.op, Activation):
         parameters = unit.op.parameters
         if unit.op.function == "leaky_relu":

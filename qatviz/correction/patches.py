@@ -1,6 +1,6 @@
 """Inputs of a layer with weights as rows of a matrix product, at sampled positions of its output."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ class Rows(NamedTuple):
     inputs : np.ndarray
         float32 ``[n, inputs]`` or, of a depthwise convolution, ``[n, inputs, channels]``.
     outputs : np.ndarray
-        float32 ``[n, out]``.
+        Outputs of the layer at these positions, float32 ``[n, out]``.
     """
 
     inputs: np.ndarray
@@ -42,10 +42,9 @@ def sampled_rows(unit: Unit, x: np.ndarray, outputs: np.ndarray, number: int, ra
         Chooses the positions.
     """
     flat = outputs.reshape(-1, outputs.shape[-1])
-    places: Optional[np.ndarray] = None
+    chosen = np.arange(len(flat))
     if number < len(flat):
-        places = np.sort(random.permutation(len(flat))[:number])
-    chosen = np.arange(len(flat)) if places is None else places
+        chosen = np.sort(random.permutation(len(flat))[:number])
     if isinstance(unit.op, Dense):
         return Rows(x.reshape(len(flat), -1)[chosen], flat[chosen])
     return Rows(_patches(unit, x, outputs.shape[1:3], chosen), flat[chosen])

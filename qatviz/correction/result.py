@@ -1,6 +1,6 @@
 """Result of a correction."""
 
-# Apart from training/correction_jobs.py, which imports TensorFlow.
+# Apart from training/correction_jobs.py, because that module imports TensorFlow.
 
 from typing import Dict, NamedTuple, Tuple
 

@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.network.plan import Unit
 
 Arrays = Dict[str, np.ndarray]
-#: Ratio of variances below which an output counts as constant.
+#: Ratio of new to old variance up to which an output counts as constant.
 _CONSTANT = np.float32(1e-6)
 
 
@@ -52,7 +52,7 @@ class BatchNormMeans:
 
 
 class MeanError(NamedTuple):
-    """Mean outputs of a layer before its activation, float64 ``[channels]``: in float, and quantized."""
+    """Mean outputs of a layer before its activation, in float and quantized, float64 ``[channels]`` each."""
 
     in_float: np.ndarray
     quantized: np.ndarray

@@ -1,6 +1,6 @@
 """Trial of an equalization: the range ratios that weights would have after it, computed before it is offered."""
 
-# Apart from the equalization, which a run also makes without a trial.
+# Apart from equalization.py, because a correction of a run needs no trial.
 
 from typing import Collection, Dict, Mapping
 

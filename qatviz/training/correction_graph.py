@@ -20,7 +20,7 @@ from qatviz.training.variables import Loader
 
 
 class _Layer(NamedTuple):
-    """Tensors of a layer with weights.
+    """Tensors of a layer with weights in the networks of the graph.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class _Layer(NamedTuple):
     output : tf.Tensor
         Output in the network in float, before the activation, float32 ``[batch, ..., channels]``.
     means : (tf.Tensor, tf.Tensor)
-        Means of the outputs before the activation, in float and quantized, float32 ``[channels]``.
+        Mean output of each channel before the activation, in float and quantized, float32 ``[channels]`` each.
     """
 
     input: tf.Tensor
@@ -65,7 +65,10 @@ class CorrectionGraph(SideGraph):
         self._load_parameters(self._session, arrays)
 
     def batch_statistics(self, indices: np.ndarray) -> List[Tuple[str, np.ndarray, np.ndarray]]:
-        """Return mean and unbiased variance of each batch norm for the training examples ``indices``, with its name."""
+        """Return the statistics of each batch norm for the training examples ``indices`` (int32 ``[n]``).
+
+        They are its name, and mean and unbiased variance of its input, float32 ``[channels]`` each.
+        """
         found = self._run("statistics", [(mean, variance) for _, mean, variance in self._statistics], indices)
         return [(name, mean, variance) for (name, _, _), (mean, variance) in zip(self._statistics, found)]
 
@@ -75,13 +78,19 @@ class CorrectionGraph(SideGraph):
         return MeanError(*(np.asarray(mean, np.float64) for mean in found))
 
     def values(self, unit: Unit, indices: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Return a layer's input in the quantized network, and its output in float before the activation, float32."""
+        """Return a layer's input in the quantized network, and its output in float before the activation, float32.
+
+        ``indices`` (int32 ``[n]``) are those of the training examples.
+        """
         layer = self._layers[unit.name]
         found: Tuple[np.ndarray, np.ndarray] = self._run("values " + unit.name, [layer.input, layer.output], indices)
         return found
 
     def weight_grid(self, unit: Unit) -> Tuple[np.ndarray, np.ndarray]:
-        """Return scale, 0 if the quantizer is off, and zero point of a layer's weights, each ``[num_channels]``."""
+        """Return scale (float32; 0 if the quantizer is off) and zero point (int32) of a layer's weights.
+
+        Both are ``[num_channels]``.
+        """
         scale, zero_point = self._session.run(self._grids[unit.name])
         return scale, zero_point
 
@@ -122,7 +131,7 @@ class CorrectionGraph(SideGraph):
     def _read_variables(self) -> Parameters:
         """Return the values of the parameters, ranges and settings, each in a variable that :meth:`load` sets."""
         parameters = self._parameters()
-        # No weight is frozen: a correction lifts the frozen ones.
+        # Without frozen levels: the float value of a frozen weight is that of its level.
         variables = {**self._quantization({}), **parameters}
         self._load, self._load_parameters = Loader(variables, sorted(variables)), Loader(variables, sorted(parameters))
         return {name: variable.read() for name, variable in variables.items()}
@@ -147,7 +156,7 @@ class StatisticsLowering(InferenceLowering):
     Attributes
     ----------
     statistics : list of (str, tf.Tensor, tf.Tensor)
-        Owner of each batch norm, with mean and unbiased variance of the batch, float32 ``[channels]``.
+        Name of each batch norm's owner, with mean and unbiased variance of the batch, float32 ``[channels]``.
     """
 
     def __init__(self, *arguments: Any, **options: Any):

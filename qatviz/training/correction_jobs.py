@@ -29,7 +29,7 @@ from qatviz.settings import NO_MAP, QuantizerSettings
 from qatviz.training.correction_graph import CorrectionGraph
 
 Arrays = Dict[str, np.ndarray]
-#: Number of rows of a layer from which AdaRound learns; its iterations in one piece.
+#: Number of rows of a layer from which AdaRound learns, and number of its iterations in one piece.
 ROUNDING_ROWS, _ITERATIONS = 4096, 10
 #: Part of the time for a layer that AdaRound needs to collect the rows, in the display of progress.
 _COLLECTING = 0.2
@@ -46,7 +46,7 @@ class Present(NamedTuple):
     book : SettingsBook
         Settings in effect.
     arrays : dict of str to np.ndarray
-        Those of a checkpoint of the state; they are not changed.
+        Arrays of the state, as in a checkpoint; they are not changed.
     batches : sequence of np.ndarray
         Indices of the training examples of each batch that the correction uses, int32 ``[batch]``.
     step : int
@@ -87,7 +87,7 @@ def check_possible(spec: RunSpec, command: c.Command) -> None:
 def reestimate_batch_norm(present: Present, graph: CorrectionGraph) -> Pieces:
     """Re-estimate the moving statistics of all batch norms; see :class:`qatviz.correction.statistics.BatchNormMeans`.
 
-    ``graph`` must have the state ``present``.
+    The state ``present`` must be loaded into ``graph``.
     """
     normed = [unit for unit in present.plan.units if unit.batch_norm is not None]
     means, number = BatchNormMeans(), len(present.batches)
@@ -105,7 +105,10 @@ def reestimate_batch_norm(present: Present, graph: CorrectionGraph) -> Pieces:
 
 
 def equalize_layers(present: Present, layers: Sequence[str]) -> Pieces:
-    """Equalize the pairs that begin with ``layers`` (names), or all; see :mod:`qatviz.correction.equalization`."""
+    """Equalize the pairs whose first layers are named ``layers``, or all pairs if it is empty.
+
+    See :mod:`qatviz.correction.equalization`.
+    """
     plan, (pairs, obstacles) = present.plan, _pairs(present.spec, layers)
     result = equalized(plan, pairs, present.arrays)
     names = changed_units(pairs)
@@ -114,8 +117,8 @@ def equalize_layers(present: Present, layers: Sequence[str]) -> Pieces:
         f"{count(len(pairs), 'pair')} of layers equalized in {count(result.passes, 'pass', 'passes')}: largest "
         f"{MEASURES['range_ratio'].name.lower()} {_ratio(plan, units, present.arrays)} → "
         f"{_ratio(plan, units, result.arrays)}",
-        "gamma and beta take up the factors where there is a batch norm, whose statistics stay; slots of the optimizer "
-        "follow",
+        "a batch norm takes up the factors in gamma and beta, and keeps its statistics; optimizer slots are scaled "
+        "accordingly",
     ]
     if obstacles:
         notes.append(f"left out: {_some([obstacle.text for obstacle in obstacles], '; ')}")
@@ -127,7 +130,7 @@ def equalize_layers(present: Present, layers: Sequence[str]) -> Pieces:
 def correct_bias(present: Present, graph: CorrectionGraph) -> Pieces:
     """Correct the bias of each layer in order; see :func:`qatviz.correction.statistics.corrected_bias`.
 
-    ``graph`` must have the state ``present``; its parameters follow those that are corrected already.
+    The state ``present`` must be loaded into ``graph``; each corrected bias is loaded before the next one is computed.
 
     Raises
     ------
@@ -161,10 +164,11 @@ def correct_bias(present: Present, graph: CorrectionGraph) -> Pieces:
 
 
 def ada_round(present: Present, graph: CorrectionGraph, iterations: int) -> Pieces:
-    """Learn the rounding of each layer's weights in order, in ``iterations`` each.
+    """Learn the rounding of each layer's weights in order, in ``iterations`` iterations for each layer.
 
     See :mod:`qatviz.correction.adaround`. Weights with a map, shared weights and those that are not quantized stay as
-    they are. ``graph`` must have the state ``present``; its parameters follow the weights that are rounded already.
+    they are. The state ``present`` must be loaded into ``graph``; the rounded weights of a layer are loaded before the
+    next layer is computed.
 
     Raises
     ------
@@ -186,7 +190,7 @@ def ada_round(present: Present, graph: CorrectionGraph, iterations: int) -> Piec
             rows = -(-ROUNDING_ROWS // len(present.batches))
             parts.append(sampled_rows(unit, *graph.values(unit, indices), rows, random))
             yield (number + _COLLECTING * part / len(present.batches)) / len(units)
-        inputs, outputs = Rows(*(np.concatenate(arrays) for arrays in zip(*parts)))
+        inputs, outputs = Rows(*(np.concatenate(columns) for columns in zip(*parts)))
         problem, ends = _rounding(present, graph, unit, arrays)
         learned = LearnedRounding(problem, inputs, outputs, iterations, random)
         for done in learned.run():
@@ -208,20 +212,21 @@ def ada_round(present: Present, graph: CorrectionGraph, iterations: int) -> Piec
 
 
 def _pairs(spec: RunSpec, layers: Sequence[str]) -> Tuple[List[LayerPair], List[Obstacle]]:
+    """Return the pairs and obstacles of a run's network that begin with ``layers`` (names), or all."""
     return named_pairs(*layer_pairs(spec.network, spec.plan, spec.fixed), layers)
 
 
 def _is_rounded(settings: QuantizerSettings, graph: CorrectionGraph, unit: Unit) -> bool:
-    """Return whether a layer's weights are on a grid that rounded weights keep: a map would move them off it."""
+    """Return whether AdaRound can round a layer's weights: they are quantized, and no map moves them off the levels."""
     return settings.effective_map == NO_MAP and bool(graph.weight_grid(unit)[0].any())
 
 
 def _rounding(
     present: Present, graph: CorrectionGraph, unit: Unit, arrays: Arrays
 ) -> Tuple[Rounding, Tuple[np.ndarray, np.ndarray]]:
-    """Return the rounding of a layer's weights, and the smallest and the largest weight of each scale.
+    """Return the problem of rounding a layer's weights, and the smallest and the largest weight of each scale.
 
-    These stay as they are, because they may define the scale, and so does 0 if the run keeps zeros.
+    Weights at these ends are kept, because they may define the scale; so are zeros if the run keeps them.
     """
     settings = present.book.of(unit.weights)
     values, bias = folded(present.plan, unit, arrays)
@@ -245,7 +250,10 @@ def _rounding(
 def _with_codes(
     unit: Unit, arrays: Arrays, problem: Rounding, codes: np.ndarray, ends: Tuple[np.ndarray, np.ndarray]
 ) -> Arrays:
-    """Return ``arrays`` with weights that are rounded to ``codes``; batch norm stays as it is."""
+    """Return ``arrays`` with a layer's weights set to the values of ``codes``; batch norm stays as it is.
+
+    ``ends`` are the smallest and the largest weight of each scale.
+    """
     weights = arrays[unit.weights]
     new = rounded_weights(problem, codes, *ends).reshape(weights.shape)
     is_moved = new != problem.weights.reshape(weights.shape)
@@ -257,7 +265,7 @@ def _with_codes(
 
 
 def _ratio(plan: QuantizationPlan, units: Sequence[Unit], arrays: Arrays) -> str:
-    """Return the largest range ratio of the channels of some layers, with its layer."""
+    """Return the largest range ratio between channels of the layers ``units`` as text, with the layer's name."""
     ratios = [
         (channel_ranges(plan.tensor(unit.weights), folded(plan, unit, arrays).weights).range_ratio, unit.name)
         for unit in units
@@ -267,7 +275,7 @@ def _ratio(plan: QuantizationPlan, units: Sequence[Unit], arrays: Arrays) -> str
 
 
 def _largest_change(owners: Sequence[str], before: Arrays, after: Arrays) -> str:
-    """Return the largest change of a mean relative to the deviation, and of a deviation, with the layer."""
+    """Return a note on the largest changes: of a mean, in standard deviations, and of a standard deviation."""
     shifts, ratios = [], []
     for name in owners:
         deviation = np.sqrt(before[name + ".moving_variance"]) + 1e-12
@@ -284,7 +292,7 @@ def _largest_change(owners: Sequence[str], before: Arrays, after: Arrays) -> str
 
 
 def _why_none(obstacles: Sequence[Obstacle]) -> str:
-    """Return why no layers can be equalized; a ReLU6 first, because there is a remedy."""
+    """Return the reason why no layers can be equalized; a ReLU6 is named first, because there is a remedy."""
     if not obstacles:
         return "this network has no two consecutive layers with weights"
     first = next((obstacle for obstacle in obstacles if obstacle.is_relu6), obstacles[0])
@@ -292,5 +300,6 @@ def _why_none(obstacles: Sequence[Obstacle]) -> str:
 
 
 def _some(texts: Sequence[str], joint: str = ", ") -> str:
+    """Return the first of ``texts`` joined, and the number of the others."""
     more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
     return joint.join(texts[:_NAMED]) + more

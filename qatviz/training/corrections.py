@@ -1,12 +1,15 @@
 """Corrections of a run: batch-norm re-estimation, equalization of layers, bias correction, and AdaRound.
 
-Training waits while one is computed, because it applies to the state that it is computed from, and so that a run can be
-reproduced. It is computed in pieces, between which other commands are executed, in a graph of its own
-(:mod:`qatviz.training.correction_graph`), which is built on another thread at the first correction that needs it.
+Training waits while a correction is computed: its result applies to the state that it was computed from, and a repeated
+run applies it at the same training step. It is computed in pieces, between which other commands are executed, in a
+graph of its own (:mod:`qatviz.training.correction_graph`), which is built on another thread at the first correction
+that needs it.
 """
 
 import time
-from typing import Any, Callable, Optional, Tuple, Union
+from typing import Any, Callable, List, Optional, Tuple, Union
+
+import numpy as np
 
 from qatviz.correction.result import Correction
 from qatviz.data import BatchSchedule
@@ -23,7 +26,7 @@ from qatviz.training.live_run import LiveRun
 
 #: Sleep while the graph is built, in seconds.
 _WAIT_S = 0.02
-#: Command of a correction that has ended, and its result or the reason why there is none.
+#: Command of a correction that has ended, and its result, or the error that ended it.
 Ended = Tuple[Sent, Union[Correction, QatvizError]]
 
 
@@ -44,7 +47,7 @@ class Corrections:
         self._graph = BackgroundGraph(lambda: CorrectionGraph(spec), "qatviz-corrections")
         self._sent: Optional[Sent] = None
         self._pieces: Optional[jobs.Pieces] = None
-        self._reason = ""  # of a cancellation
+        self._reason = ""  # of the requested cancellation; empty without one
 
     @property
     def is_active(self) -> bool:
@@ -80,7 +83,7 @@ class Corrections:
 
     def advance(self) -> Optional[Ended]:
         """Compute a piece; return the outcome after the last one, otherwise None."""
-        assert self._sent is not None, "a correction was begun"
+        assert self._sent is not None, "only after begin()"
         try:
             if self._reason:
                 raise RunStateError(self._reason)
@@ -93,8 +96,8 @@ class Corrections:
         except QatvizError as error:
             return self._end(error)
         except WorkersLost:
-            raise  # it is withdrawn, and begun again when they are back
-        except Exception as error:  # the run does not depend on it
+            raise  # the caller withdraws the correction, and begins it again when the workers are back
+        except Exception as error:  # a failed correction must not end the run
             return self._end(RunStateError(message_of(error)))
         if isinstance(found, Correction):
             return self._end(found)
@@ -106,7 +109,7 @@ class Corrections:
         self._graph.close()
 
     def _begun(self, command: c.Command) -> jobs.Pieces:
-        """Return the pieces of a correction of the present state."""
+        """Return the pieces of the correction ``command`` of the present state."""
         live = self._live
         batches = self._last_batches(getattr(command, "batches", 0))
         present = jobs.Present(self._spec, live.book, live.graph.read_state(), batches, live.step)
@@ -121,8 +124,11 @@ class Corrections:
         assert isinstance(command, c.AdaRound)
         return jobs.ada_round(present, graph, command.iterations)
 
-    def _last_batches(self, number: int) -> Any:
-        """Return the indices of the last ``number`` training batches; if there are fewer, of the next ones, too."""
+    def _last_batches(self, number: int) -> List[np.ndarray]:
+        """Return the indices of the last ``number`` training batches, int32 ``[batch]`` each.
+
+        If fewer have been trained, those of the next ones complete the number.
+        """
         first = max(0, self._live.step - number)
         return [self._batches.indices(step) for step in range(first, first + number)]
 
