@@ -1,7 +1,7 @@
 """Session on workers that notices when one of them dies or hangs.
 
 Every call runs on a thread of the session, because a call to a process that hangs returns only after TensorFlow's own
-time limit. If it takes long, each worker is asked for a sign of life; a slow step is none of their failures.
+time limit. If a call takes long, each worker is asked to run a constant: workers that answer are only slow.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ import tensorflow.compat.v1 as tf
 from qatviz.protocol.run_spec import Placement
 from qatviz.training.session import answers, open_session
 
-#: Seconds of a call after which workers are asked, and for which their answer is awaited: together less than the 15 s
-#: after which a user must know.
+#: Seconds of a call after which workers are asked, and seconds for their answer: together less than the 15 s within
+#: which a user must learn of a loss.
 PATIENCE_S, ANSWER_S = 4.0, 5.0
 #: Errors of TensorFlow that the loss of a process causes.
 _OF_LOSS = (
@@ -31,7 +31,7 @@ _OF_LOSS = (
 )
 #: Those among them that errors of the program cause, too.
 _OF_PROGRAM = (tf.errors.NotFoundError, tf.errors.InternalError, tf.errors.UnknownError)
-#: Sessions whose processes are lost: to delete one can block as a call can.
+#: Sessions whose processes are lost, never deleted: a deletion can block as a call can.
 _ABANDONED: List[tf.Session] = []
 
 
@@ -92,6 +92,7 @@ class ClusterSession:
                 self._calls.put(None)
 
     def _guarded(self, function: Callable[[], Any]) -> Any:
+        """Return the result of ``function``, called on the session's thread; WorkersLost if workers are lost."""
         if self._lost is not None:
             raise self._lost
         future: Future[Any] = Future()
@@ -114,6 +115,7 @@ class ClusterSession:
                 raise self._lost from error
 
     def _serve(self) -> None:
+        """Run the calls in order; the loop of the session's thread."""
         while True:
             item = self._calls.get()
             if item is None:
@@ -128,7 +130,7 @@ class ClusterSession:
             del item, future, function
 
     def _abandon(self, silent: Sequence[str] = ()) -> None:
-        """End the thread after the call in progress, and never delete the session; ``silent`` workers are lost."""
+        """End the thread after the call in progress, and keep the session undeleted; ``silent`` workers are lost."""
         self._calls.put(None)
         session = self._session
         _ABANDONED.append(session)

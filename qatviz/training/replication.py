@@ -113,7 +113,7 @@ class _TowerPass(NamedTuple):
 
 
 def replicated_pass(parts: GraphParts, training: TrainingParts, inputs: TowerInputs, step: StepValues) -> BatchPass:
-    """Build the forward and backward passes of all towers, with the methods for low bits."""
+    """Build the forward and backward passes of all towers, in a graph with the methods for low bits."""
     towers, heads = parts.towers, parts.heads
     share_by_device()
     parameters = Packed({name: parts.values[name] for name in training.trained})
@@ -154,7 +154,7 @@ def _forward_passes(
 ) -> List[_TowerPass]:
     """Build the forward pass of each tower.
 
-    ``sent`` are the trained parameters, the other values by :func:`_sent_values`, and the frozen levels of weights.
+    ``sent`` are the trained parameters, the values of :func:`_sent_values`, and the frozen levels of weights.
     """
     parameters, others, levels = sent
     exchange, passes = Exchange(parts.towers), []
@@ -176,9 +176,9 @@ def _forward_passes(
 def _backward_passes(
     passes: Sequence[_TowerPass], parameters: Packed, finite: tf.Tensor
 ) -> Tuple[Tensors, GradientSums]:
-    """Build the backward passes of all towers; return gradients by parameter, and sums of those of learned ranges.
+    """Build the backward passes of all towers; return gradients by parameter, and the sums for learned ranges.
 
-    ``parameters`` is the structure of the vectors that the towers have received, and ``finite`` the loss of the batch.
+    ``parameters`` has the structure of the vectors that the towers have received; ``finite`` is the loss of the batch.
     """
     number = len(parameters.vectors)
     vectors = [vector for own in passes for vector in own.parameters]
@@ -201,12 +201,12 @@ def tower_samples(
 ) -> tf.Tensor:
     """Return the samples of :func:`.probes.step_samples` for the whole batch, float32 ``[n]``.
 
-    Each tower sends one vector, with those values of the sample that are in its part of the batch.
+    Each tower sends one vector with the sampled values of its part of the batch; the first also sends those of weights.
 
     Parameters
     ----------
     quantizers : sequence of LiveQuantizers
-        Those of each tower.
+        Quantizers of each tower.
     is_measured : tf.Tensor
         bool scalar: if it is False, no sample is taken, and the result is empty.
     """
@@ -224,7 +224,7 @@ def tower_samples(
             is_on = tf.identity(is_measured)
             for index in order:
                 first, last = tower.start * inner[index], tower.stop * inner[index]
-                if is_weights[index]:  # those of the first tower
+                if is_weights[index]:  # only the first tower sends them
                     first, last = 0, 0 if rank else sizes[index]
                 within = np.flatnonzero((chosen[index] >= first) & (chosen[index] < last))
                 if not len(within):
@@ -263,7 +263,7 @@ def _mean_updates(passes: Sequence[_TowerPass]) -> Tensors:
 
 
 def _observer(own: _TowerPass) -> Callable[[], Tuple[tf.Tensor, tf.Tensor]]:
-    """Return the function that returns the ranges that a tower observes, on the current device."""
+    """Return an item of :attr:`.LiveQuantizers.observers` that sends a tower's ranges to the current device."""
 
     def observed() -> Tuple[tf.Tensor, tf.Tensor]:
         with tf.device(own.tower.device):
@@ -275,9 +275,10 @@ def _observer(own: _TowerPass) -> Callable[[], Tuple[tf.Tensor, tf.Tensor]]:
 
 
 def _collect_from(passes: Sequence[_TowerPass]) -> None:
-    """Make the running histograms of the first tower count the values that those of the whole batch would count.
+    """Make the running histograms of the first tower count the values that they would count of the whole batch.
 
-    They count evenly spaced values of a tensor: each tower sends those that are in its part of the batch.
+    They count evenly spaced values of a tensor: each tower sends those of its part of the batch, which replace the
+    first tower's tensors in :meth:`.LiveQuantizers.observed_values`.
     """
     batch = passes[-1].tower.stop
     observed = [own.lowered.quantizers.observed_values() for own in passes]

@@ -18,15 +18,15 @@ from qatviz.training.towers import JOB
 class LocalSession(tf.Session):  # type: ignore[misc]  # untyped base
     """Session in this process whose callables prepare feeds and fetches once.
 
-    Those of ``tf.Session`` prepare them anew in each call, which takes 0.2 ms for a training step.
+    The callables of ``tf.Session`` prepare them in each call, which takes 0.2 ms for a training step.
     """
 
     def make_callable(self, fetches: Any, feed_list: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
         """Return a function that runs ``fetches`` with its arguments as the values of ``feed_list``.
 
         Its results are nested as ``fetches`` are: an array for each tensor, None for each operation. The function is
-        prepared at its first call. Errors that it raises name the failed operation in their message only: ``op`` is
-        None.
+        prepared at its first call. The errors that it raises name the failed operation only in their message: their
+        ``op`` is None.
         """
         return _LocalCallable(self, fetches, feed_list)
 

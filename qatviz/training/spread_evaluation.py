@@ -1,6 +1,6 @@
 """Evaluation of held-out examples on all workers: each computes the outputs of some of them.
 
-Their scores are computed from all outputs on the first worker, as if it had computed these alone.
+The first worker computes the scores from all outputs, as if it had computed the outputs alone.
 """
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -27,16 +27,16 @@ class SpreadEvaluation:
     Parameters
     ----------
     parts : (Network, QuantizationPlan, GraphData, GraphHeads)
-        With data in memory.
+        The data must be in memory.
     published : dict of str to tf.Tensor
         Values of the state that is evaluated.
     modes : Modes
     first : (tf.Tensor, sequence of tf.Tensor)
-        Indices of the copy on the first device, and its outputs.
+        Placeholder of the indices of the evaluation copy, which is on the first device, and its outputs.
     towers : sequence of Tower
-        A tower of each device, that of the first one first.
+        One tower of each device, in the order of the devices.
     tower_data : sequence of dict of str to StateVariable
-        Data of each of them.
+        Variables with the data on the device of each of these towers.
 
     Attributes
     ----------
@@ -44,6 +44,8 @@ class SpreadEvaluation:
         Scores of all examples, see :meth:`.GraphHeads.scores`.
     feeds : list of tf.Tensor
         Placeholders of the values that :meth:`fed` returns.
+    number : int
+        Number of devices.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ def spread_evaluation(
 ) -> Optional[SpreadEvaluation]:
     """Return the spread evaluation; None for one device, or for data that is not in memory.
 
-    The other arguments are those of :class:`SpreadEvaluation`, with all towers.
+    The arguments are those of :class:`SpreadEvaluation`, but ``towers`` and ``tower_data`` are those of all towers.
     """
     number = len({tower.device for tower in towers})
     if number < 2 or parts[2].is_streamed:

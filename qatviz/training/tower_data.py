@@ -1,6 +1,6 @@
 """Training data in the memory of each task that computes a part of the batches: sent once, before the first step."""
 
-# Apart from the data of one graph, because it knows tasks and messages between them.
+# Apart from graph_data.py, because it knows tasks and messages between them.
 
 from typing import Dict, List, Mapping, Sequence, Tuple
 
@@ -26,7 +26,7 @@ class TowerData:
     Attributes
     ----------
     variables : list of dict of str to StateVariable
-        Those of each tower; towers of one task have the same ones.
+        Variables of each tower; towers of one task have the same ones.
     """
 
     def __init__(self, towers: Sequence[Tower], originals: Dict[str, StateVariable]):
@@ -56,7 +56,7 @@ class TowerData:
             self._write[name] = tf.group(*writes)
 
     def load(self, session: tf.Session, arrays: Mapping[str, np.ndarray]) -> None:
-        """Send arrays to the tasks: from here to the first task once, from there to the others."""
+        """Send arrays to the tasks that have copies: from here to the first task once, from there to the others."""
         if not self._copies:
             return
         session.run(self._clear)

@@ -15,7 +15,7 @@ from qatviz.training.variables import StateVariable
 
 
 class TowerTeachers:
-    """Teachers of all towers; built on the device of the first one.
+    """Teachers of all towers; their values are sent from the device of the first tower.
 
     Parameters
     ----------
@@ -34,7 +34,17 @@ class TowerTeachers:
         self._sent = [_sent(own, is_wanted) for own, is_wanted in zip(teachers.variables, chosen)]
 
     def imitation(self, examples: tf.Tensor, outputs: Sequence[tf.Tensor], settings: tf.Tensor) -> tf.Tensor:
-        """Return the loss of imitation of a tower, on its device; 0, without computation, while the weight is 0."""
+        """Return the imitation loss of a tower on its device, float32 scalar; 0, uncomputed, while the weight is 0.
+
+        Parameters
+        ----------
+        examples : tf.Tensor
+            Examples of the tower, float32 ``[n] + input shape``.
+        outputs : sequence of tf.Tensor
+            Outputs of the trained network for them.
+        settings : tf.Tensor
+            The settings of distillation that the tower has received.
+        """
         weight, temperature, is_model = tf.unstack(settings, num=3)
         received = [(packed, [tf.identity(vector) for vector in vectors]) for packed, vectors in self._sent]
         values = [partial(packed.unpacked, vectors) for packed, vectors in received]
@@ -46,7 +56,10 @@ class TowerTeachers:
         return tf.cond(weight > 0.0, with_teacher, lambda: tf.constant(0.0))
 
     def distilled(self, loss: tf.Tensor, imitations: Sequence[tf.Tensor], towers: Sequence[Tower]) -> tf.Tensor:
-        """Return the loss of the batch with distillation, as :func:`qatviz.training.distillation.distilled` does."""
+        """Return the loss of the batch with distillation, as :func:`qatviz.training.distillation.distilled` does.
+
+        ``loss`` is that for the labels of the batch, and ``imitations`` are the imitation losses of the ``towers``.
+        """
 
         def mixture() -> tf.Tensor:
             parts = [own * ((tower.stop - tower.start) / towers[-1].stop) for own, tower in zip(imitations, towers)]

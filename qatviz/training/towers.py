@@ -1,10 +1,11 @@
 """Towers: copies of the training step on several devices, each for a part of the batch.
 
 One graph has all of them (in-graph replication), and one session call runs them, so that each setting takes effect on
-all towers at the same training step. State and optimizer are on the device of the first tower. What crosses devices is
-packed into few tensors, because each one is a message between machines.
+all towers at the same training step. State and optimizer are on the device of the first tower. Values that are sent to
+another device are packed into few tensors, because each tensor is a message between machines.
 """
 
+import itertools
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -21,11 +22,9 @@ from qatviz.training.lowering.training import BatchPart
 
 #: Job of the workers in the session's cluster.
 JOB = "worker"
-#: Largest number of values of a message with parameters or gradients: 4 MB. Several of them are sent while others are
-#: still computed.
+#: Largest number of values of a message with parameters or gradients: 4 MB of float32. With several messages, the first
+#: are sent while others are still computed.
 LARGEST_MESSAGE = 2**20
-
-
 _RECEIVED_GRADIENT = "QatvizReceivedGradient"
 
 
@@ -37,9 +36,9 @@ class Tower(NamedTuple):
     device : str
         Device that computes.
     data_device : str
-        Device with the training data; that of its task's processor.
+        Device with the training data: the CPU of the tower's task.
     start, stop : int
-        Its examples in the batch.
+        The first of its examples in the batch, and the one after the last.
     """
 
     device: str
@@ -49,7 +48,7 @@ class Tower(NamedTuple):
 
 
 def devices_of(placement: Placement, replica_kind: str = "cpu") -> List[Tuple[str, str]]:
-    """Return the device of each worker or replica, and the one with its data.
+    """Return the device of each worker or replica, and the device with its training data.
 
     ``replica_kind`` is the type of the devices of ``placement.replicas``.
     """
@@ -78,7 +77,7 @@ def towers_of(placement: Placement, batch_size: int, replica_kind: str = "cpu") 
 
 
 def check_settings(book: SettingsBook, placement: Placement) -> None:
-    """Check that towers train with these settings as one device does.
+    """Check that towers train with the settings ``book`` as one device does.
 
     The EWGS factor of weights multiplies the magnitude of a gradient: magnitudes of the gradients of parts do not add
     up to that of the batch.
@@ -154,7 +153,10 @@ class SentLevels:
         self._sent = tf.cond(state["any_freezes"], lambda: tf.identity(levels), lambda: tf.zeros([0], levels.dtype))
 
     def received(self) -> Dict[str, tf.Tensor]:
-        """Return their array by name, on the current device; nothing reads it while no weight may be frozen."""
+        """Return the array of frozen levels by name, on the current device.
+
+        It is empty, and nothing reads it, while no weight may be frozen.
+        """
         levels = tf.identity(self._sent)
         levels.set_shape(self._shape)
         return {FROZEN_LEVELS: levels}
@@ -169,8 +171,12 @@ def joined(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
 class Exchange:
     """Moments of whole batches, for batch norms of towers that are built one after the other.
 
-    A batch norm of one tower needs those of the same layer in all towers, also of those that do not exist yet. Until
-    :meth:`connect`, it has an operation in their place, whose input is then replaced.
+    A batch norm of one tower needs the moments of the same layer in all towers, including towers that are not built
+    yet. Until :meth:`connect`, an operation stands in for the combined moments; that method replaces its input.
+
+    Parameters
+    ----------
+    towers : sequence of Tower
     """
 
     def __init__(self, towers: Sequence[Tower]):
@@ -180,8 +186,8 @@ class Exchange:
         self._results: List[List[tf.Operation]] = []
 
     def moments_for(self, tower: int) -> Moments:
-        """Return the function that a tower's batch norms call in the order of their layers."""
-        order = iter(range(10**9))
+        """Return the function of the moments of the whole batch, which a tower's batch norms call in layer order."""
+        order = itertools.count()
 
         def moments(mean: tf.Tensor, variance: tf.Tensor, count: Number) -> Tuple[tf.Tensor, tf.Tensor, Number]:
             position = next(order)
@@ -206,8 +212,8 @@ class Exchange:
             for local, counts, results in zip(self._local, self._counts, self._results):
                 combined = combined_moments(local, counts)
                 for operation in results:
-                    # TensorFlow adds gradients of one device first, so that the order would depend on the devices: each
-                    # tower has an operation here, by whose gradient all of them are on this device.
+                    # TensorFlow adds gradients of the same device first, so that the order of summation would depend on
+                    # the towers' devices. The gradient of this operation moves each of them to this device first.
                     with tf.get_default_graph().gradient_override_map({"Identity": _RECEIVED_GRADIENT}):
                         sent = tf.identity(combined)
                     operation._update_input(0, sent)
@@ -225,8 +231,8 @@ def combined_moments(parts: Sequence[tf.Tensor], counts: Sequence[np.float32]) -
 
     Notes
     -----
-    ``(n - 1) variance = sum (n_k - 1) variance_k + sum n_k (mean_k - mean)**2`` (Chan, Golub and LeVeque 1979), which,
-    other than a difference of mean squares, cancels nothing.
+    ``(n - 1) variance = sum (n_k - 1) variance_k + sum n_k (mean_k - mean)**2`` (Chan, Golub and LeVeque 1979), which
+    has no cancellation, unlike a difference of mean squares.
     """
     number = np.sum(counts, dtype=np.float64)
     means, variances = zip(*[tf.unstack(part, num=2) for part in parts])

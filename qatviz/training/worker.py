@@ -1,7 +1,7 @@
 """Worker: a TensorFlow server whose devices compute a part of each batch of a run on another machine.
 
-TensorFlow's protocol has no authentication: who can connect can run any operation, also those that read and write
-files. A worker is therefore reachable from its own machine only, unless told otherwise.
+TensorFlow's protocol has no authentication: whoever can connect can run any operation, including those that read and
+write files. On Linux, a worker is therefore reachable from its own machine only, unless another host is chosen.
 """
 
 import ctypes
@@ -67,7 +67,15 @@ def cluster_from_environment() -> Optional[ClusterTask]:
 
 
 def workers_from_environment() -> Tuple[str, ...]:
-    """Return the workers of TF_CONFIG, after starting that of this process if it is one of them; none without it."""
+    """Return the workers of TF_CONFIG, and start a worker in this process if it is one of them.
+
+    The result is empty without that variable.
+
+    Raises
+    ------
+    SettingError
+        As :func:`cluster_from_environment` and :func:`start_worker`.
+    """
     cluster = cluster_from_environment()
     if cluster is None:
         return ()
@@ -89,10 +97,10 @@ def start_worker(port: int, host: str = LOOPBACK, threads: int = 0) -> Any:
     port : int
         TCP port; 0: any free one.
     host : str
-        `LOOPBACK`, or `ALL_INTERFACES`.
+        `LOOPBACK`, which has an effect only if :func:`can_restrict`, or `ALL_INTERFACES`.
     threads : int
-        Number of threads that compute one operation (intra-op); 0: one for each core. The number of operations at the
-        same time (inter-op) is always that of the cores.
+        Number of threads that compute one operation (intra-op); 0: one for each core. The number of operations that
+        run at the same time (inter-op) is always that of the cores.
 
     Raises
     ------
@@ -106,7 +114,7 @@ def start_worker(port: int, host: str = LOOPBACK, threads: int = 0) -> Any:
     tf.logging.set_verbosity(tf.logging.ERROR)
     config = tf.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=0)
     try:
-        # The address is the server's name in the cluster of no session: those name their own.
+        # No session uses this address: each session names its own cluster.
         server = tf.train.Server({_BOOT_JOB: [f"localhost:{port}"]}, job_name=_BOOT_JOB, config=config, start=False)
     except tf.errors.OpError as error:
         raise SettingError(f"port {port}: a worker can't be started there: {error.message}") from error
@@ -127,10 +135,11 @@ def can_restrict() -> bool:
 
 
 def restrict_to_loopback(port: int) -> None:
-    """Make the listening sockets of this process at ``port`` ignore packets to other addresses than loopback's.
+    """Make the listening sockets of this process at ``port`` drop packets to other addresses than loopback's.
 
     TensorFlow 1.15 listens on all interfaces, whatever the address in its configuration. A filter of the socket, which
-    those of its connections inherit, drops what comes from elsewhere (Linux; socket(7), SO_ATTACH_FILTER).
+    the sockets of its connections inherit, drops packets from elsewhere (socket(7), SO_ATTACH_FILTER). Nothing happens
+    on systems other than Linux, see :func:`can_restrict`.
     """
     if not can_restrict():
         return

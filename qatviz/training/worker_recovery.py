@@ -23,8 +23,8 @@ class WorkerRecovery:
     """Pause of a run whose workers are lost, until it can continue.
 
     The state was in the memory of the first worker, and a step may have changed a part of it before it failed: the run
-    continues from the newest state that was saved in this process, a few seconds old at most. Batches, dropout and the
-    parts of a batch are those of the same steps before, so that the losses are, too.
+    continues from the newest state that was saved in this process, a few seconds old at most. Batches, their parts and
+    dropout are those with which the repeated steps ran before, and so are the losses.
 
     Parameters
     ----------
@@ -49,11 +49,11 @@ class WorkerRecovery:
     ):
         self._placement, self._live, self._control, self._recovery = placement, live, control, recovery
         self._executor, self._measuring, self._inbox = executor, measuring, inbox
-        #: False while the state of the run is only in this process.
+        #: False while no session has the state of the run, which is only in this process.
         self.is_connected = True
 
     def recover(self, lost: WorkersLost) -> List[Sent]:
-        """Return when the run has continued, or is to stop; return the commands that wait for their execution."""
+        """Wait until the run can continue, or is to stop; return the commands that are still to be executed."""
         waiting = self._executor.take_unanswered()
         was_running, was_evaluating = not self._control.is_paused, self._measuring.is_evaluating
         single_steps, left = self._control.single_steps, self._live.step
@@ -102,6 +102,7 @@ class WorkerRecovery:
             self._inbox.wait(RETRY_S)
 
     def _continue_on(self, placement: Placement) -> None:
+        """Continue the run from its newest good state in a new session on ``placement``."""
         live, left, book = self._live, self._live.step, self._live.book
         live.graph.reconnect(placement)
         good = self._recovery.newest
