@@ -7,12 +7,13 @@ from typing import Tuple
 
 from qatviz.setting_declaration import SettingsRecord, declared, settings_of
 
-#: Teachers besides checkpoints, which are named.
+#: Values of the setting ``teacher`` that are no name of a checkpoint.
 NO_TEACHER, START_TEACHER, MODEL_TEACHER = "none", "start", "model"
 #: Bits of the rungs of a ladder.
 LADDER_BITS = (16, 8, 6, 4, 3, 2)
-#: Tensors whose bits a ladder lowers.
+#: Value of the setting ``ladder_tensors`` for weights and activations.
 BOTH = "both"
+#: Settings that have no effect while the ladder is off, and without a teacher.
 LADDER_SETTINGS = ("ladder_tensors", "ladder_lowest", "ladder_tolerance", "ladder_steps")
 TEACHER_SETTINGS = ("distillation_weight", "distillation_temperature")
 
@@ -84,7 +85,7 @@ class LowBitSettings(SettingsRecord):
 
     @property
     def has_teacher(self) -> bool:
-        """Whether training imitates a teacher."""
+        """True if training imitates a teacher."""
         return self.teacher != NO_TEACHER
 
     @property
@@ -95,12 +96,12 @@ class LowBitSettings(SettingsRecord):
 
     @property
     def has_own_teacher(self) -> bool:
-        """Whether the teacher is the network of the run itself, with other weights."""
+        """True if the teacher is the network of the run itself, with other weights."""
         return self.teacher not in (NO_TEACHER, MODEL_TEACHER)
 
     @property
     def unused_low_bit_settings(self) -> Tuple[str, ...]:
-        """Names of the settings that have no effect with these settings."""
+        """Names of the settings that have no effect with the present values of the others."""
         return (*(() if self.has_teacher else TEACHER_SETTINGS), *(() if self.ladder else LADDER_SETTINGS))
 
 

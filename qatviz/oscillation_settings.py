@@ -11,7 +11,7 @@ from qatviz.setting_declaration import SettingsRecord, declared
 #: Frequency of reversals above which a weight counts as oscillating (Nagel et al. 2022, table 1).
 OSCILLATES = 0.005
 CONSTANT, LINEAR, COSINE = "constant", "linear", "cosine"
-#: Ramps by name, with their labels. The position in it is the number that the graph uses.
+#: Labels of the ramps by name; the position is the number that the graph uses.
 RAMPS = {CONSTANT: "Constant", LINEAR: "Linear", COSINE: "Cosine"}
 
 
@@ -70,7 +70,7 @@ class OscillationSettings(SettingsRecord):
 
 
 def ramp(kind: str, step: int, period: int) -> float:
-    """Return the fraction of the way that a ramp has gone before a training step, numbered from 0.
+    """Return the value of a ramp, 0 to 1, in the training step ``step``, numbered from 0.
 
     With ``t = min(step / period, 1)``: 1 (constant), ``t`` (linear) or ``(1 - cos(pi t)) / 2`` (cosine).
     """

@@ -14,9 +14,14 @@ from qatviz.settings import OPTIMIZERS
 
 @dataclass(frozen=True)
 class StartSettings(SettingsRecord):
-    """Settings of the whole run that are fixed at its start, except the number of steps; values are checked.
+    """Settings of the whole run that are fixed at its start, except the number of steps, which can be changed later.
 
     ``steps`` may be None: no limit.
+
+    Raises
+    ------
+    SettingError
+        If a value is not allowed.
     """
 
     batch_size: int = declared(

@@ -27,7 +27,7 @@ class CorrectionProgress(NamedTuple):
     command : str
         Name of the command's class.
     fraction : float or None
-        Fraction that is done, 0 to 1; None when it has ended, as the reply to the command says.
+        Fraction that is done, 0 to 1; None when the correction has ended, which the reply to the command also reports.
     """
 
     step: int
@@ -44,13 +44,13 @@ class CorrectionKind(NamedTuple):
     name : str
         Name on the command line.
     label : str
-        Text of its action.
+        Text of its action in the window.
     done : str
-        What it has done.
+        Text for a correction that was made: ``layers equalized``.
     short : str
         Label of its marker.
     help : str
-        What it does, in a sentence or two.
+        Description of its effect, one or two sentences.
     """
 
     command: Type[Command]
@@ -149,6 +149,7 @@ def correction_text(command: Command) -> str:
 
 
 def _value(where: str, text: str, default: Any) -> Any:
+    """Return the value of a field from its text: names if its default is a tuple, else a whole number."""
     if isinstance(default, tuple):
         return tuple(filter(None, text.split("+")))
     try:

@@ -40,7 +40,7 @@ class BackgroundBuild(Generic[_Built]):
         return self._future.done()
 
     def get(self) -> _Built:
-        """Return the object, when it is built; raise the error with which the construction has failed."""
+        """Wait for the object and return it; raise the error with which the construction has failed."""
         assert self.has_begun
         return self._future.result()
 
@@ -61,7 +61,7 @@ class BackgroundBuild(Generic[_Built]):
 
 
 class BackgroundGraph(BackgroundBuild[_Built]):
-    """Construction of a graph beside that of a run, an object with a method ``close``, which nothing else uses."""
+    """Construction of a graph beside that of a run: an object whose ``close`` is called by :meth:`close`."""
 
     def close(self) -> None:
         """Wait for the end of the construction, if it has begun, and close the graph."""

@@ -58,7 +58,7 @@ class BatchPass(NamedTuple):
     sums : GradientSums or None
         Sums of the gradients of learned ranges; None without methods.
     quantizers : list of LiveQuantizers
-        Those of each tower; none without towers.
+        Quantizers of each tower; none without towers.
     """
 
     lowered: Lowered
@@ -79,14 +79,14 @@ def lowered_examples(
     part: Optional[BatchPart] = None,
     has_methods: bool = True,
 ) -> Lowered:
-    """Build the forward pass of the examples ``inputs``, and let its quantizers observe their targets.
+    """Build the forward pass of the examples ``inputs``, and make its quantizers observe the targets.
 
     Parameters
     ----------
     values : dict of str to tf.Tensor
         Values of :attr:`.GraphParts.live` on the current device.
     part : BatchPart, optional
-        Part of the batch that the examples are, with towers.
+        With towers, the part of the batch that consists of these examples.
     has_methods : bool
         Build the methods for low bits, too.
     """

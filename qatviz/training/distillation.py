@@ -31,12 +31,12 @@ Tensors = Dict[str, tf.Tensor]
 
 #: Prefix of the names of the teacher's parameters among the arrays of a state.
 PREFIX = "teacher/"
-#: Name of the array of its settings.
+#: Name of the array of the settings of distillation.
 SETTINGS = "distillation"
 
 
 def teacher_variables(network: Network) -> Dict[str, StateVariable]:
-    """Return variables for the parameters of a teacher by their names in a state; they take no memory until set."""
+    """Return variables for a teacher's parameters by their names in a state; they use no memory until they are set."""
     return {
         PREFIX + name: StateVariable(PREFIX + name, np.float32, shape)
         for name, shape in network.all_parameter_shapes().items()
@@ -49,7 +49,7 @@ def named_parameters(parameters: Mapping[str, np.ndarray]) -> Dict[str, np.ndarr
 
 
 def settings_array(run: RunSettings) -> np.ndarray:
-    """Return weight, temperature, and 1 if the teacher is a Keras model, float32 ``[3]``.
+    """Return the array :data:`SETTINGS`: weight, temperature, and 1 if the teacher is a Keras model, float32 ``[3]``.
 
     The weight is 0 without a teacher.
     """
@@ -65,13 +65,14 @@ class Teachers:
     network : Network
     plan : QuantizationPlan
     model : Teacher or None
+        The Keras model.
 
     Attributes
     ----------
     own : dict of str to StateVariable
-        :func:`teacher_variables` of the network.
+        :func:`teacher_variables` of the run's network.
     values : list of tf.Tensor
-        Their values.
+        The values of ``own``, in its order.
     """
 
     def __init__(self, network: Network, plan: QuantizationPlan, model: Optional[Teacher]):
@@ -83,7 +84,7 @@ class Teachers:
         self._load_model = Loader(self._of_model, self._of_model)
 
     def load(self, session: tf.Session, arrays: Mapping[str, np.ndarray]) -> None:
-        """Set the parameters of the teacher with the run's network to those of ``arrays`` by their names in a state."""
+        """Set the parameters of the teacher that is the run's network, from ``arrays`` by their names in a state."""
         self._load(session, {name: arrays[name] for name in self.own})
 
     def load_model(self, session: tf.Session) -> None:
@@ -108,7 +109,7 @@ class Teachers:
         is_model : tf.Tensor
             bool scalar.
         values : sequence of callable
-            Each returns the values of one of :attr:`variables` by name; by default, they are read where they are.
+            Each returns the values of one item of :attr:`variables` by name; by default, they are read in place.
         """
         values = values or [partial(_read, variables) for variables in self.variables]
 

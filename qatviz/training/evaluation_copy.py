@@ -38,7 +38,8 @@ class EvaluationCopy:
     Attributes
     ----------
     publish, republish, enable : tf.Operation
-        Set the copy to the live values, to those fed to ``republish_feeds``, and its ``enabled`` to the fed one.
+        Set the copy to the live values, to the values of ``republish_feeds``, and only its array ``enabled`` to the
+        value of the live variable's placeholder.
     published : list of tf.Tensor
         Values of the copy, in the order of ``republish_feeds``.
     feeds : list of tf.Tensor
@@ -47,10 +48,11 @@ class EvaluationCopy:
         The examples.
     modes : Modes
     outputs : tuple of tf.Tensor
+        Outputs of the network, as in :class:`.Lowered`.
     scores : list of tf.Tensor
         See :meth:`.GraphHeads.scores`.
     loss : tf.Tensor
-        Mean loss, without smoothing and weights.
+        Mean loss of the examples, without label smoothing and weights, float32 scalar.
     spread : SpreadEvaluation or None
         Evaluation on all towers.
     snapshot : list
@@ -60,7 +62,7 @@ class EvaluationCopy:
     sources : dict of str to tf.Tensor
         Tensors that snapshots measure, before quantization, by name.
     forget : tf.Operation
-        Makes the next snapshot compare its codes to none.
+        Makes the next snapshot compare its codes with no earlier ones.
     """
 
     def __init__(self, parts: GraphParts):
@@ -101,7 +103,7 @@ class EvaluationCopy:
         return [probes.SnapshotTensors(*flat[i * size : (i + 1) * size]) for i in range(len(self._plan.tensors))]
 
     def snapshot_inputs(self) -> Tuple[Any, ...]:
-        """Return the values of :attr:`feeds` for a snapshot."""
+        """Return the values of :attr:`feeds` for a snapshot: the first held-out examples, quantized."""
         indices = np.arange(min(SNAPSHOT_EXAMPLES, self._data.num_held_out), dtype=np.int32)
         return (indices, True, True, *self._data.values(TEST, indices))
 

@@ -72,9 +72,9 @@ class GraphData:
         return self._tower_data.variables
 
     def part(self, variables: Dict[str, StateVariable], rows: slice) -> "GraphData":
-        """Return the same data for a part of each batch, whose examples are its ``rows``.
+        """Return the same data for a part of each batch: its ``rows``.
 
-        Their arrays are in ``variables``, which :meth:`copied_to` returns.
+        ``variables`` have the arrays, an item of the result of :meth:`copied_to`.
         """
         part = copy.copy(self)
         part._variables, part._rows = {**self._variables, **variables}, rows
@@ -127,7 +127,7 @@ class GraphData:
         return max([reader.batches for name, reader in self._readers.items() if name.endswith(TRAIN)], default=0)
 
     def expect(self, batches: Sequence[np.ndarray]) -> None:
-        """State the indices (int32 ``[batch]``) of the next training steps, whose examples are read ahead."""
+        """Begin to read the examples of the next training steps, whose indices are ``batches`` (int32 ``[batch]``)."""
         for name, reader in self._readers.items():
             if name.endswith(TRAIN):
                 reader.expect(batches)
@@ -162,6 +162,7 @@ class GraphData:
         return arrays
 
     def _stored(self, name: str, indices: tf.Tensor) -> tf.Tensor:
+        """Return rows of an array: gathered from its variable, or fed if it is read from files."""
         if name in self._variables:
             return self._variables[name].gather(indices)
         array = getattr(self._dataset, name)

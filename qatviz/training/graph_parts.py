@@ -51,7 +51,7 @@ class TrainingParts(NamedTuple):
     Attributes
     ----------
     optimizer : Optimizer
-    trained : list of str
+    trained : sequence of str
         Parameters ``layer.parameter`` with gradients.
     fixed : collection of str
         Parameters ``layer.parameter`` that are never trained.
@@ -60,7 +60,7 @@ class TrainingParts(NamedTuple):
     seed : int
         Seed of dropout and of stochastic rounding.
     telemetry : bool
-        If True, steps return error measures.
+        If True, training steps return error measures.
     teachers : Teachers
     tower_moments : bool
         If True, batch norms use the moments of each tower's part of the batch (:attr:`.Placement.tower_moments`).

@@ -35,7 +35,7 @@ class GraphSettings:
         return self.arrays([QuantizerSettings()] * len(self._layout.leaders), RunSettings(), 0)[0]
 
     def arrays(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> Tuple[Arrays, Variant]:
-        """Return the arrays by name after ``step`` training steps, and the variant of the next steps.
+        """Return the arrays of settings by name after ``step`` training steps, and the variant of the next steps.
 
         ``settings`` are those of each group of the plan, ``run`` those of the run.
         """

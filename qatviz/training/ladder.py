@@ -38,11 +38,14 @@ class BitLadder:
 
     def __init__(self, live: "LiveRun", metric: Metric):
         self._live, self._metric = live, metric
-        #: Branch and quantizers of the newest state that has recovered.
+        #: Branch of the newest state that has recovered, and the settings of its quantizers.
         self._recovered: Optional[Tuple[int, Any]] = None
 
     def compare(self, result: Evaluated, book: SettingsBook, _: Optional[RunState]) -> None:
-        """Note an evaluation of a state with the settings ``book``."""
+        """Update the reference by an evaluation, and note whether the evaluated state has recovered.
+
+        ``book`` has the settings of that state. Nothing happens while the ladder is off.
+        """
         live = self._live
         if live.ladder is None or not live.book.run.ladder:
             return
@@ -104,7 +107,7 @@ def rung(book: SettingsBook, bits: int) -> Tuple[Tuple[str, Any], ...]:
 
 
 def _climbing(book: SettingsBook) -> List[Tuple[QuantizedTensor, QuantizerSettings]]:
-    """Return the tensors that the ladder changes, with their settings: those that are quantized, of its kinds."""
+    """Return the tensors whose bits the ladder lowers, with their settings: of its kinds, and quantized."""
     pairs = [(tensor, book.of(tensor.name)) for tensor in book.plan.tensors]
     return [
         (tensor, settings)

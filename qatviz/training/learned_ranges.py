@@ -24,18 +24,23 @@ def learned_updates(
 
     The learning rate is ``learning_rate * scale_learning_rate``; weight decay and gradient clipping do not apply. An
     optimizer whose updates do not depend on the size of the gradients, such as Adam, would change a scale of 0.002 by
-    as much as one of 2: its updates are relative to the scale, as those of a logarithm (Jain et al. 2020, section 3.3).
-    Ranges that are not learned keep their values; ``range_min`` and ``range_max`` are then those of
-    :meth:`.LiveQuantizers.range_updates`.
+    as much as one of 2. Its updates are therefore multiplied by the scale, as those of a logarithm are (Jain et al.
+    2020, section 3.3). Held ranges that are not learned keep their values; ranges of activations that are not learned
+    are those of :meth:`.LiveQuantizers.range_updates`.
 
     Parameters
     ----------
+    quantizers : LiveQuantizers
+        Quantizers of the forward pass.
     state : dict of str to tf.Tensor
         Arrays of :mod:`qatviz.quant.live_state`.
     sums : GradientSums
-        Those of the batch.
+        Sums over all examples of the batch.
+    batch_size : int
+        Number of examples in the batch.
+    optimizer : Optimizer
     hyper : dict of str to tf.Tensor
-        Run settings.
+        Run settings by name, float32 scalars.
 
     Returns
     -------

@@ -57,7 +57,7 @@ class OscillationSteps:
     def dampened(self, gradients: Mapping[str, tf.Tensor]) -> Tensors:
         """Return ``gradients`` by parameter, with the gradient of dampening added to those of weights.
 
-        Batch norm that is folded into weights counts as a constant.
+        The factors of batch norms that are folded into weights count as constants.
         """
         strengths = tf.unstack(self._values["dampening"], num=len(self._leaders))
         grown = _ramp(self._ramps[0], self._step, self._ramps[3])
@@ -81,9 +81,9 @@ class OscillationSteps:
         return result
 
     def freezing(self, variables: Mapping[str, StateVariable], updates: Operations) -> Operations:
-        """Return ``updates`` by variable that afterwards set frozen weights to the values of their levels.
+        """Return ``updates`` by variable that also set frozen weights to the values of their levels, after the update.
 
-        The float weight of a frozen one thus follows the scale; where batch norm multiplies by 0, it stays.
+        The float value of a frozen weight thus follows the scale; where batch norm multiplies it by 0, it stays.
         """
         result = dict(updates)
         for tensor, (is_frozen, frozen) in zip(self._leaders, self._frozen_weights):
@@ -118,7 +118,7 @@ class OscillationSteps:
         return {name: tf.where(is_tracked, value, self._values[name]) for name, value in zip(STATE, new)}
 
     def _levels(self, index: int) -> tf.Tensor:
-        """Return the codes minus zero points that the step computes with, int32 ``[n, channels]``."""
+        """Return the levels of a tensor's quantized weights in the step, int32 ``[n, channels]``."""
         tensor = self._leaders[index]
         scale, _, _ = self._quantizers.code_parameters(tensor.name)
         values, source, clipped = self._quantizers.quantized[tensor.name]
@@ -128,7 +128,7 @@ class OscillationSteps:
         return tf.cast(tf.floor(tf.div_no_nan(values, scale + tf.zeros_like(values)) + 0.5), tf.int32)
 
     def _of_weights(self) -> List[tf.Tensor]:
-        """Return for each weight whether it is tracked and may be frozen, and the threshold of its tensor."""
+        """Return whether each weight is tracked, whether it may be frozen, and the threshold of its tensor, ``[N]``."""
         start, final = self._ramps[2], self._values["freeze_threshold"]
         threshold = start + (final - start) * _ramp(self._ramps[1], self._step, self._ramps[3])
         rows = [self._values["tracked"], self._values["freezes"], threshold]
@@ -140,6 +140,7 @@ class OscillationSteps:
         ]
 
     def _values_of_levels(self, levels: List[tf.Tensor]) -> List["_FrozenWeights"]:
+        """Return the frozen weights of each tensor for its frozen ``levels``."""
         found = []
         for tensor, level in zip(self._leaders, levels):
             scale, _, _ = self._quantizers.code_parameters(tensor.name)
@@ -154,7 +155,7 @@ class OscillationSteps:
 
 
 class _FrozenWeights(NamedTuple):
-    """Whether the weights of a tensor are frozen, and their float values without batch norm if they are."""
+    """Mask of the frozen weights of a tensor (bool), and their float values without batch norm (float32)."""
 
     is_frozen: tf.Tensor
     values: tf.Tensor
@@ -170,7 +171,7 @@ class OscillationProbe:
     edges : list of tf.Tensor
         Outer edges of the histogram of each weight tensor, float32 ``[2]``.
     frozen_levels, frequency : tf.Tensor
-        Arrays of :data:`.oscillation.STATE`: those of the evaluation copy, and of the training copy at that time.
+        Arrays of :data:`.oscillation.STATE`: the published one, and the live one of the training copy.
 
     Attributes
     ----------
@@ -196,7 +197,7 @@ class OscillationProbe:
             bins.append(_bins(tf.cast(rows, tf.float32) * scale, tf.reshape(is_frozen, tf.shape(rows)), ends))
             codes = rows + zero_point + half
             codes = tf.reshape(tf.clip_by_value(codes, 0, 2 * half - 1), tensor.shape)
-            # 0 are the others, which are not counted.
+            # 0 stands for weights that are not frozen, whose count is dropped.
             shifted = tf.reshape(tf.where(is_frozen, codes + 1, tf.zeros_like(codes)), [-1])
             size = 2**MAX_CODE_BITS + 1
             counts.append(tf.bincount(shifted, minlength=size, maxlength=size)[1:])
@@ -223,7 +224,7 @@ class OscillationArrays(NamedTuple):
 
 
 def _bins(values: tf.Tensor, is_frozen: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
-    """Return the histogram of the frozen ones of ``values`` ``[n, channels]``, among the rows that snapshots sample."""
+    """Return the histogram of frozen weights: ``values`` ``[n, channels]``, of the rows that snapshots sample."""
     stride = histogram_stride(values.shape.num_elements())
     return histogram_of(tf.boolean_mask(values[::stride], is_frozen[::stride]), edges)
 

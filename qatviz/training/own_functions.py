@@ -1,8 +1,8 @@
 """Losses and metrics that are functions of a user's Python file, called with Keras' arguments.
 
-``y_true`` has the shape of ``y_pred``, float32: one-hot rows for classes and masks, with zeros for pixels that are
-ignored; 0 or 1 for a single logit, with -1 for these; labels and targets as they are. ``y_pred`` is the model's output:
-probabilities if it ends with a softmax or a sigmoid.
+``y_true`` has the shape of ``y_pred``, float32: one-hot rows for classes and masks, with zeros for ignored pixels; 0 or
+1 for a single logit, with -1 for ignored pixels; other labels and targets as they are. ``y_pred`` is the model's
+output: probabilities if it ends with a softmax or a sigmoid.
 """
 
 import tensorflow.compat.v1 as tf
@@ -19,12 +19,13 @@ _LOSS, _METRIC = "loss", "metric"
 
 
 def own_objective(function: OwnFunction, task: str, activation: str = "") -> Objective:
-    """Return the objective of a function.
+    """Return the objective whose loss a user's function computes.
 
     Parameters
     ----------
     function : OwnFunction
     task : str
+        A name of :mod:`qatviz.task`.
     activation : str
         "sigmoid" or "softmax" if the model ends with it; empty otherwise.
     """
@@ -39,9 +40,10 @@ def own_objective(function: OwnFunction, task: str, activation: str = "") -> Obj
 
 
 def own_scoring(function: OwnFunction, task: str, activation: str = "") -> Scoring:
-    """Return the computation of a metric by a function: the mean over examples of its results.
+    """Return the computation of a metric by a user's function: the mean of its results over examples.
 
-    A scalar counts for all examples of a part of the held-out data.
+    A scalar result counts as that of each example of the part of the held-out data. The arguments are those of
+    :func:`own_objective`.
     """
 
     def part(outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -74,6 +76,7 @@ def _called(
 
 
 def _y_true(task: str, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return ``y_true`` of the module's docstring."""
     if task not in (CLASSIFICATION, SEGMENTATION):
         return tf.cast(labels, tf.float32)
     classes, numbers = int(outputs.shape[-1]), tf.cast(labels, tf.int32)
@@ -86,9 +89,10 @@ def _y_true(task: str, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def _y_pred(activation: str, outputs: tf.Tensor) -> tf.Tensor:
+    """Return ``y_pred`` of the module's docstring."""
     return {SIGMOID: tf.nn.sigmoid, SOFTMAX: tf.nn.softmax}.get(activation, tf.identity)(outputs)
 
 
 def activation_of(has_sigmoid: bool, has_softmax: bool) -> str:
-    """Return the name of the activation at the end of a model."""
+    """Return the name of the activation at the end of a model; empty without one."""
     return SIGMOID if has_sigmoid else SOFTMAX if has_softmax else ""

@@ -45,7 +45,7 @@ class SideGraph:
         return {name: StateVariable(name, np.float32, shape) for name, shape in shapes.items()}
 
     def _quantization(self, more: Mapping[str, np.ndarray]) -> Dict[str, StateVariable]:
-        """Return new variables for the ranges, for the settings that not only training reads, and for ``more``.
+        """Return new variables for ranges, for settings except those that only training reads, and for ``more``.
 
         ``more`` has arrays by name, with the shapes and dtypes of further variables.
         """

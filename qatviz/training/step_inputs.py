@@ -40,7 +40,7 @@ class StepInputs:
         self.examples = _replaceable(data.examples(TRAIN, indices), "examples")
         self.labels = [_replaceable(labels, "labels") for labels in data.labels(TRAIN, indices)]
         self._weights = data.weights(indices)
-        # With mixup: the examples with which those of the batch are mixed.
+        # Labels and weights of the examples with which mixup mixes those of the batch.
         self._second_labels = [_replaceable(labels, "second_labels") for labels in self.labels]
         self._second_indices = _replaceable(indices, "second_indices")
         self._second_weights = data.weights(self._second_indices)
@@ -83,16 +83,22 @@ class StepInputs:
 def augmented_batch(
     data: GraphData, has_ids: bool, indices: np.ndarray, step: int, run: RunSettings, seed: int
 ) -> Tuple[Any, ...]:
-    """Return examples, labels, second labels, second indices and their weight of an augmented batch.
+    """Return the values of :attr:`StepInputs.feeds` for an augmented batch.
 
-    `DataError` if the examples can't be read. The arguments are those of :class:`StepInputs`.
+    They are the examples, their labels, labels and indices of the examples that are mixed into them, and the weight of
+    the former in the mixture.
+
+    Raises
+    ------
+    DataError
+        If the examples can't be read.
     """
     examples, labels = data.batch(indices)
     if has_ids:
         return (examples, *labels, *labels, indices, 1.0)
     batch = augment(examples, labels[0], run, seed, step)
     targets = [batch.targets]
-    for own in labels[1:]:  # only images and masks are changed, as those of the first output are
+    for own in labels[1:]:  # augmentation changes only images and masks: the same way as those of the first output
         targets.append(augment(examples, own, run, seed, step).targets if own.ndim > 2 else own)
     second = [own[batch.order] for own in targets]
     return (batch.examples, *targets, *second, indices[batch.order], batch.weight)

@@ -31,10 +31,12 @@ class StepMaps(NamedTuple):
 def values_on_grid(
     x: np.ndarray, grid: np.ndarray, maps: StepMaps, weight: int, channels: Optional[np.ndarray]
 ) -> np.ndarray:
-    """Return the quantized values of sampled weights ``x`` of a tensor, float32 ``[n]``.
+    """Return the quantized values of sampled weights of a tensor that has a map, float32 ``[n]``.
 
     Parameters
     ----------
+    x : np.ndarray
+        Weights before the map, float32 ``[n]``.
     grid : np.ndarray
         Rows scale, zero point, minimum, maximum: float32 ``[4, n]`` or ``[4, 1]``.
     weight : int

@@ -11,11 +11,11 @@ from qatviz.training.graph_parts import GraphParts, TrainingParts
 from qatviz.training.step_measures import measure_interval
 from qatviz.training.training_copy import TrainingCopy, Variant
 
-#: Seconds from the first training step to the construction of the copy with methods: the first curves and histograms of
-#: a run are not delayed, and a short run does without it.
+#: Seconds from the first training step to the construction of the copy with methods, so that it does not delay the
+#: first curves and histograms of a run, and a short run does not build it.
 DELAY_S = 1.0
-#: Seconds from the first training step from which on steps that need no samples run without the operations that take
-#: them: TensorFlow prepares these steps anew, which takes longer than a short run would gain.
+#: Seconds from the first training step after which steps that need no samples run without the operations that take
+#: them: TensorFlow has to prepare this variant of the step, which takes longer than a short run would gain.
 UNSAMPLED_AFTER_S = 5.0
 
 

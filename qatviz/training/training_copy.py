@@ -33,10 +33,10 @@ HYPER = (
 #: Optional parts of a training step: running histograms of activations count the batch; learned ranges are updated;
 #: oscillation of weights is tracked; the updates of weights dampen them, and keep the frozen ones at their levels.
 COLLECT, LEARN, TRACK, STEADY = "collect", "learn", "track", "steady"
-#: Optional part while weights have a map: the arrays of :class:`.step_maps.StepMaps` are fetched with the measures.
+#: Optional part while weights have a map: the arrays of :class:`.step_maps.StepMaps` are fetched.
 MAPS = "maps"
-#: The step does without the samples by which errors are measured. They have a switch in the graph, too, which takes 1 %
-#: of the step of a small network even while it is off.
+#: Part of steps that do not fetch the samples from which errors are measured. The samples also have a switch in the
+#: graph, but it takes 1 % of the step of a small network even while it is off.
 UNSAMPLED = "unsampled"
 
 
@@ -48,7 +48,7 @@ class Variant(NamedTuple):
     update : str
         Kind of its updates: :func:`qatviz.training.optimizers.kind_of_update`.
     has_methods : bool
-        The step is one of the copy with methods.
+        The step is run by the copy with methods.
     parts : frozenset of str
         Parts that not all steps have: :data:`COLLECT`, :data:`LEARN`, :data:`TRACK`, :data:`STEADY`, :data:`MAPS`,
         :data:`UNSAMPLED`.
@@ -86,7 +86,7 @@ class TrainingCopy:
     calibrate : tf.Operation
         Sets the ranges of activations to those of the batch.
     collect : tf.Operation
-        Counts the batch in the running histograms, without training.
+        Counts the batch in the running histograms.
     weight_sources : list of tf.Tensor
         Input of every weight quantizer, float32 with batch norm folded in, in the order of the layout.
     examples_feeds : list of tf.Tensor
@@ -160,7 +160,8 @@ class TrainingCopy:
         """Return the placeholders of a step of ``variant``.
 
         They are the indices of examples (int32 ``[batch]``), the number of training steps before (int32), the learning
-        rate and the strength of quantization (float32), and the data, or :attr:`inputs` if the variant augments.
+        rate and the strength of quantization (float32), and the data, or the feeds of :attr:`inputs` if the variant
+        augments.
         """
         return self._feeds[variant.augments]
 
@@ -199,4 +200,5 @@ class TrainingCopy:
         return probes.step_samples([quantizers.quantized[tensor.name] for tensor in parts.plan.tensors], is_measured)
 
     def _assigned(self, updates: Dict[str, tf.Tensor]) -> List[tf.Operation]:
+        """Return the operations that assign ``updates`` to the variables of these names."""
         return [self._graph_parts.live[name].assign(value) for name, value in updates.items()]

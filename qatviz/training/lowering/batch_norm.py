@@ -31,11 +31,11 @@ from qatviz.training.variables import scope_name
 _STATISTICS_GRADIENT, _NORMALIZATION_GRADIENT = "QatvizBatchStatistics", "QatvizBatchNormalization"
 #: A number that is known when the graph is built, or a tensor.
 Number = Union[np.float32, np.ndarray, tf.Tensor]
-#: Mean, unbiased variance and count of a part of a batch to those of the whole batch.
+#: Function from mean, unbiased variance and count of a part of a batch to those of the whole batch.
 Moments = Callable[[tf.Tensor, tf.Tensor, Number], Tuple[tf.Tensor, tf.Tensor, Number]]
 _ONE = np.float32(1)
 Quantizer = Callable[[tf.Tensor], tf.Tensor]
-#: Layer with weights: input, weights and their quantizer to output.
+#: Layer with weights, as a function from input, weights and their quantizer to output.
 Operation = Callable[[tf.Tensor, tf.Tensor, Quantizer], tf.Tensor]
 
 
@@ -90,7 +90,7 @@ class FoldedBatchNorm:
     factor : tf.Tensor
         ``gamma / sigma``, in a shape that broadcasts against the weights.
     bias : tf.Tensor
-        ``beta - mean * gamma / sigma`` (plus the layer's own bias, scaled), of the moving statistics.
+        ``beta + (own_bias - mean) * gamma / sigma`` with the moving statistics; ``own_bias`` is the layer's, or 0.
     updates : dict of str to tf.Tensor
         New moving statistics, after :meth:`normalized`.
     """
@@ -114,11 +114,11 @@ class FoldedBatchNorm:
             rsqrt = _exact_rsqrt if mode is None else tf.rsqrt
             self._sigma_squared = self._variance + self._epsilon
             self._factor = self._gamma * rsqrt(self._sigma_squared)
-            #: Shape in which a vector of the channels is multiplied with the weights.
+            #: Shape in which a vector of all channels broadcasts against the weights.
             self._channels = weights.shape[2:] if isinstance(unit.op, DepthwiseConv2D) else weights.shape[-1:]
             self.factor = self._by_channel(self._factor)
             self.weights = weights * self.factor
-            self.bias = self._beta + self._factor * (self._shift(self._mean))
+            self.bias = self._beta + self._factor * self._shift(self._mean)
         self.updates: Dict[str, tf.Tensor] = {}
 
     def normalized(self, x: tf.Tensor, operation: Operation, quantizer: Quantizer) -> tf.Tensor:
@@ -171,7 +171,10 @@ class FoldedBatchNorm:
         return vector if len(self._channels) == 1 else tf.reshape(vector, self._channels)
 
     def _unscaled(self, quantized: tf.Tensor, is_single: Optional[tf.Tensor]) -> tf.Tensor:
-        """Return the weights of the convolution: for a single one, those of the layer without batch norm."""
+        """Return the weights of the convolution; for a single one, they are divided by the factor of the folding.
+
+        Channels whose factor is 0 then have the float weights; see the module's docstring.
+        """
         if is_single is None:
             return quantized
         is_zero = tf.equal(self._factor, 0.0)
@@ -181,9 +184,9 @@ class FoldedBatchNorm:
         return quantized / self._by_channel(divisor) + self._float_weights * self._by_channel(in_float)
 
     def _update(self, mean: tf.Tensor, variance: tf.Tensor, is_frozen: tf.Tensor) -> None:
-        """Set :attr:`updates` for the batch's mean and unbiased variance, which tf.layers averages, too."""
+        """Set :attr:`updates` for the batch's mean and unbiased variance, of which tf.layers keeps averages, too."""
         mean_name, variance_name = (f"{self._batch_norm.owner}.moving_{what}" for what in ("mean", "variance"))
-        # Each of several layers that share it updates the result of the one before.
+        # If several layers share the batch norm, each one continues from the result of the one before.
         self.updates = {
             mean_name: self._next_average(self.updates.get(mean_name, self._mean), mean, is_frozen),
             variance_name: self._next_average(self.updates.get(variance_name, self._variance), variance, is_frozen),
@@ -267,7 +270,10 @@ def _full(value: Number, x: tf.Tensor) -> Number:
 
 
 def _filled_like(value: Number, x: tf.Tensor) -> tf.Tensor:
-    """Return a number as an array of the shape of ``x``: broadcasting would add four operations to the gradient."""
+    """Return a number as an array of the shape of ``x``, because broadcasting adds four operations to the gradient.
+
+    A tensor is returned as it is.
+    """
     return value if tf.is_tensor(value) else shared_constant(_full(value, x))
 
 
@@ -284,10 +290,13 @@ def _exact_rsqrt(x: tf.Tensor) -> tf.Tensor:
 def _batch_statistics_gradient(
     op: tf.Operation, _: tf.Tensor, mean_gradient: tf.Tensor, variance_gradient: tf.Tensor, *unused: tf.Tensor
 ) -> Tuple[tf.Tensor, None, None, None, None]:
-    """Return the gradient of mean, ``1/n``, and unbiased variance, ``2 (x - mean) / (n - 1)``: affine per channel."""
+    """Return the gradient with respect to x, affine for each channel.
+
+    The derivative of the mean is ``1/n``, that of the unbiased variance ``2 (x - mean) / (n - 1)``.
+    """
     x, mean = op.inputs[0], op.outputs[1]
     count = _count(x)
-    # Inside of a conditional, local constants cost less than shared ones.
+    # Within a conditional, local constants cost less than shared ones.
     slope = _full(2.0, mean) * variance_gradient / _full(_at_least_one(count - _ONE), mean)
     return (x * slope + (mean_gradient / _full(count, mean) - slope * mean), None, None, None, None)
 
@@ -296,10 +305,10 @@ def _batch_statistics_gradient(
 def _normalization_gradient(
     op: tf.Operation, gradient: tf.Tensor, *unused: tf.Tensor
 ) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor, None, None]:
-    """Return the gradients of x, gamma and beta, of ``n`` values per channel (Ioffe and Szegedy 2015, section 3).
+    """Return the gradients with respect to x, gamma and beta (Ioffe and Szegedy 2015, section 3).
 
-    With ``r = 1 / sqrt(var + epsilon)``, ``s = sum(dy)`` and ``t = sum(dy * (x - mean))``: ``dx = gamma * r * (dy -
-    s / n - (x - mean) * r**2 * t / n)``, ``dgamma = r * t``, ``dbeta = s``.
+    With ``n`` values per channel, ``r = 1 / sqrt(var + epsilon)``, ``s = sum(dy)`` and ``t = sum(dy * (x - mean))``:
+    ``dx = gamma * r * (dy - s / n - (x - mean) * r**2 * t / n)``, ``dgamma = r * t``, ``dbeta = s``.
     """
     x, gamma, mean, count = op.inputs[0], op.inputs[1], op.outputs[1], _count(op.inputs[0])
     variance = op.outputs[2] * _full((count - _ONE) / count, gamma)

@@ -8,6 +8,7 @@ from qatviz.network.embedding import Embedding
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers
+from qatviz.settings import WEIGHTS
 from qatviz.training.lowering.batch_norm import Operation, Quantizer
 from qatviz.training.lowering.forward_pass import float_weights, folded_batch_norms, lowered_outputs
 from qatviz.training.lowering.layers import Parameters, linear
@@ -15,7 +16,7 @@ from qatviz.training.lowering.training import TrainingLowering
 
 
 class Product(NamedTuple):
-    """Use of weights in a unit: ``result`` is a linear function of them, for its ``input``."""
+    """Use of weights in a unit: for its ``input``, the ``result`` is a linear function of the weights."""
 
     unit: Unit
     input: tf.Tensor
@@ -29,7 +30,7 @@ class Product(NamedTuple):
 
 
 class InFloat(NamedTuple):
-    """Forward pass in the graph.
+    """Forward pass in float.
 
     Attributes
     ----------
@@ -38,9 +39,9 @@ class InFloat(NamedTuple):
     weights : dict of str to tf.Tensor
         Weights by name, with batch norm folded in.
     activations : dict of str to tf.Tensor
-        Values with a quantizer by name. All layers that use them use these tensors.
+        Values that have a quantizer, by name; all layers that use the values use these tensors.
     products : tuple of Product
-        Those of all units with weights.
+        Products of all units with weights.
     """
 
     outputs: Tuple[tf.Tensor, ...]
@@ -66,9 +67,9 @@ def lower_in_float(network: Network, plan: QuantizationPlan, examples: tf.Tensor
 
 
 class FloatTensors(LiveQuantizers):
-    """Quantizers that leave all values as they are, and keep those of activations."""
+    """Quantizers that return all values unchanged, and collect those of activations."""
 
-    def __init__(self, plan: QuantizationPlan):  # none of the arrays of the others exist
+    def __init__(self, plan: QuantizationPlan):  # without the arrays of the base class
         self.plan = plan
         self.activations: Dict[str, tf.Tensor] = {}
 
@@ -76,7 +77,7 @@ class FloatTensors(LiveQuantizers):
         return lambda x: self.register(name, x)
 
     def register(self, name: str, x: tf.Tensor) -> tf.Tensor:
-        if self.plan.tensor(name).kind == "weights":
+        if self.plan.tensor(name).kind == WEIGHTS:
             return x
         self.activations[name] = tf.identity(x)
         return self.activations[name]

@@ -28,12 +28,14 @@ _PREFIX = "qatviz:"
 def in_python(
     name: str, given: Sequence[tf.Tensor], dtype: tf.DType, shape: Any, settings: Sequence[Any] = ()
 ) -> tf.Tensor:
-    """Return the tensor of this type and shape that a Python function, without side effects, returns.
+    """Return the tensor of this type and shape that a Python function without side effects computes.
 
     Parameters
     ----------
     name : str
         A key of `_MAKERS`.
+    given : sequence of tf.Tensor
+        Arguments of the function, which gets them as arrays.
     settings : sequence
         JSON-able arguments of the maker.
     """
@@ -92,7 +94,7 @@ _MAKERS: Dict[str, Callable[..., Function]] = {
 
 
 class _Functions(weakref.WeakValueDictionary):  # type: ignore[type-arg]
-    """TensorFlow's registry of functions by token, which makes those of this module when they are first called."""
+    """Registry of functions by token, in place of TensorFlow's; it makes those of this module at their first call."""
 
     def __init__(self, known: Any):
         super().__init__(known)
