@@ -64,8 +64,8 @@ class Obstacle(NamedTuple):
         return f"{self.layer}: {self.reason}"
 
 
-#: Remedy for a ReLU6.
-_REMEDY = f"start or fork the run with ReLU in place of ReLU6 ({RELU6_OPTION})"
+#: Reason why a ReLU6 is an obstacle, and its remedy.
+_CLIPS = f"clips all channels at the same value: start or fork the run with ReLU in place of ReLU6 ({RELU6_OPTION})"
 
 
 def shared_weights(plan: QuantizationPlan) -> Set[str]:
@@ -113,7 +113,7 @@ def _pair(
     if unit.op.owner in shared:
         return Obstacle(unit.name, "other layers use its weights, too")
     if isinstance(unit.activation, ReLU6):
-        return Obstacle(unit.name, f"its ReLU6 clips all channels at the same value: {_REMEDY}", True)
+        return Obstacle(unit.name, f"its ReLU6 {_CLIPS}", True)
     kept = _fixed_parameter(unit, fixed)
     if kept:
         return Obstacle(unit.name, f"the Keras model has no {kept} that could take up the factors")
@@ -130,7 +130,7 @@ def _pair(
                 return Obstacle(unit.name, f"the weights of {user.name}, which uses its output, are shared")
             return LayerPair(unit, user, tuple(between))
         if isinstance(user.op, ReLU6):
-            return Obstacle(unit.name, f"{user.name}, a ReLU6, clips all channels at one value: {_REMEDY}", True)
+            return Obstacle(unit.name, f"{user.name}, a ReLU6, {_CLIPS}", True)
         if not _is_homogeneous(user):
             return Obstacle(unit.name, f"its output goes to {user.name} ({user.op.kind}), which does not scale with it")
         between.append(user)
