@@ -40,8 +40,6 @@ from qatviz.telemetry.history import History
 _UNUSED_S = 120.0
 #: Largest number of calls of a viewer at the same time, and of peers that have not shown the token yet.
 _MOST_CALLS, _MOST_STRANGERS = 32, 64
-#: Stands for a run that the server does not have: its record is used.
-_NO_RUN = RecordedRun({}, 0, History({}), [])
 
 
 class Server:
@@ -374,7 +372,9 @@ class Session:
         if name == "forget":
             self._exports.forget(rows)
             return None, own
-        given = arguments_of(name, rows, arrays, self._server.handles(), _NO_RUN)
+        # A new handle for each call, since the workplace keeps the evaluators of a handle.
+        no_run = RecordedRun({}, 0, History({}), [])
+        given = arguments_of(name, rows, arrays, self._server.handles(), no_run)
         signature = SIGNATURES[name]
         if signature.has_progress:
             given.append(progress)

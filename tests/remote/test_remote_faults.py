@@ -10,7 +10,7 @@ from remote_stage import refuse_trash, until_answered
 from staging import StagedRun
 from waiting import ENDLESS_S, wait_until
 
-from qatviz.errors import ExportError, QatvizError
+from qatviz.errors import ExportError, QatvizError, RunStateError
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
@@ -178,6 +178,21 @@ def test_a_failing_report_of_progress_fails_the_call_and_not_the_connection(stag
     with pytest.raises(RuntimeError, match="the window is gone"):
         RemoteWorkplace(client).read_runs("", Progress(fail))
     assert RemoteWorkplace(client).data_names() and client._link is link
+
+
+def test_runs_that_the_server_does_not_have_share_no_evaluator(stage):
+    run, seen = StagedRun("mlp"), []
+
+    def evaluate(handle, directory, book, progress):
+        seen.append(handle)
+        raise RunStateError("no state")
+
+    stage.workplace.evaluate = evaluate
+    place = RemoteWorkplace(stage.client())
+    for directory in ("one", "two"):
+        with pytest.raises(RunStateError, match="no state"):
+            place.evaluate(run, directory, run.book, Progress())
+    assert seen[0] is not seen[1]
 
 
 def test_an_error_in_the_program_is_named_in_a_line_and_traced_as_its_cause(stage):
