@@ -209,6 +209,7 @@ class Session:
         self._subscriptions: Dict[str, Subscription] = {}  # by their ids
         self._calls: Dict[int, threading.Thread] = {}
         self._cancelled: Dict[int, threading.Event] = {}
+        self._has_ended = False
         self._exports = ExportedFiles()
         self._handlers = {
             "call": self._on_call,
@@ -238,6 +239,7 @@ class Session:
 
     def _on_end(self, reason: str) -> None:
         with self._lock:
+            self._has_ended = True
             subscriptions, self._subscriptions = list(self._subscriptions.values()), {}
             for cancelled in self._cancelled.values():
                 cancelled.set()
@@ -268,7 +270,14 @@ class Session:
             return
         subscription = hosted.subscribe(subscribed, self.viewer, self._link, received, tail)
         with self._lock:
-            self._subscriptions[subscribed] = subscription
+            replaced = self._subscriptions.pop(subscribed, None)
+            has_ended = self._has_ended  # on another thread, which did not see the subscription
+            if not has_ended:
+                self._subscriptions[subscribed] = subscription
+        if has_ended:
+            hosted.unsubscribe(subscription)
+        if replaced is not None:
+            replaced.run.unsubscribe(replaced)
 
     def _on_detach(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         with self._lock:

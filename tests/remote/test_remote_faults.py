@@ -86,6 +86,27 @@ def test_frames_that_cross_with_the_end_of_a_subscription_are_ignored(stage):
     assert RemoteWorkplace(client).data_names() and client._link is link
 
 
+def test_a_subscription_that_crosses_with_the_end_of_its_connection_is_ended(stage):
+    ana, _ = staged(stage)
+    hosted, (session,) = stage.server.run(ana.hosted_id), stage.server._sessions
+    wait_until(lambda: hosted.has_viewers)
+    session._on_end("lost")
+    assert not hosted.has_viewers
+    session._on_attach({"run": ana.hosted_id, "received": 0, "tail": [0, -1, -1]}, {})
+    assert not hosted.has_viewers and not session._subscriptions
+
+
+def test_a_subscription_whose_id_is_used_again_is_ended(stage):
+    ana, _ = staged(stage)
+    hosted, run, client = stage.server.run(ana.hosted_id), StagedRun("mlp"), stage.clients[0]
+    other = stage.host(run, run.network, run.book, client=client).run
+    wait_until(lambda: hosted.has_viewers)
+    client.send(
+        {"t": "attach", "run": other.hosted_id, "subscription": ana.hosted_id, "received": 0, "tail": [0, -1, -1]}
+    )
+    wait_until(lambda: not hosted.has_viewers)
+
+
 def test_a_request_to_steer_ends_with_its_window(stage):
     ana, _ = staged(stage)
     arrays, client = [], stage.client("bob@desk")
