@@ -338,10 +338,15 @@ class Session:
         with self._lock:
             if number in self._calls:
                 raise FrameError(f"there is a call {number} already")
-            if len(self._calls) >= _MOST_CALLS:
-                raise FrameError(f"more than {_MOST_CALLS} calls at the same time")
-            self._calls[number], self._cancelled[number] = thread, cancelled
-        thread.start()
+            is_accepted = len(self._calls) < _MOST_CALLS and not self._has_ended
+            if is_accepted:
+                self._calls[number], self._cancelled[number] = thread, cancelled
+        if is_accepted:
+            thread.start()
+            return
+        refused = QatvizError(f"{name!r} is not executed: {_MOST_CALLS} calls of this window are in progress")
+        with contextlib.suppress(LinkError):
+            self._link.send_encoded(_error_frame(number, refused))
 
     def _on_cancel(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         with self._lock:
@@ -420,7 +425,7 @@ class Session:
 
 
 def _error_frame(number: int, error: Exception) -> bytes:
-    """Return the answer to a call that has failed with an error, which is being handled."""
+    """Return the answer to a call that has failed; an error in the program must be the one that is being handled."""
     return encode({"t": "error", "id": number, "error": error_form(error, traceback.format_exc())})
 
 

@@ -201,6 +201,28 @@ def test_a_failing_report_of_progress_fails_the_call_and_not_the_connection(stag
     assert RemoteWorkplace(client).data_names() and client._link is link
 
 
+def test_a_call_too_many_fails_and_not_the_connection(stage, monkeypatch):
+    monkeypatch.setattr("qatviz.remote.server._MOST_CALLS", 1)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def data_names():
+        begun.set()
+        go_on.wait(ENDLESS_S)
+        return ()
+
+    stage.workplace.data_names = data_names
+    client = stage.client()
+    link, place = client._link, RemoteWorkplace(client)
+    first = threading.Thread(target=place.data_names)
+    first.start()
+    assert begun.wait(ENDLESS_S)
+    with pytest.raises(QatvizError, match="'kind_of' is not executed: 1 calls"):
+        place.kind_of("run")
+    go_on.set()
+    first.join()
+    assert place.data_names() == () and client._link is link
+
+
 def test_runs_that_the_server_does_not_have_share_no_evaluator(stage):
     run, seen = StagedRun("mlp"), []
 
