@@ -66,15 +66,23 @@ class Server:
         """Serve a peer on threads of its own; with a token, only after it has shown that.
 
         The stream is closed if the server is closed, or too many peers have not shown their token yet.
+
+        Raises
+        ------
+        RuntimeError
+            If no thread can be started; the stream is closed.
         """
         thread = threading.Thread(target=self._greet, args=(stream, token), name="qatviz-session", daemon=True)
-        with self._lock:
-            is_admitted = not self._is_closed and len(self._strangers) < _MOST_STRANGERS
-            if is_admitted:
-                self._strangers[thread] = stream
-                thread.start()  # within the lock: `close` joins threads that were started
-        if not is_admitted:
-            stream.close()
+        is_admitted = False
+        try:
+            with self._lock:
+                if not self._is_closed and len(self._strangers) < _MOST_STRANGERS:
+                    thread.start()  # within the lock, which its end needs: `close` joins threads that were started
+                    self._strangers[thread] = stream
+                    is_admitted = True
+        finally:
+            if not is_admitted:
+                stream.close()
 
     def _greet(self, stream: Stream, token: str) -> None:
         """Begin the session of a peer that shows the token; close the stream of any other."""

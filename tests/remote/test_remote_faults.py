@@ -321,6 +321,22 @@ def test_strangers_are_limited_and_do_not_delay_the_end(monkeypatch):
         stream.close()
 
 
+def test_a_peer_without_a_thread_is_turned_away_and_takes_no_place(monkeypatch):
+    server = Server(LocalWorkplace(refuse_trash), "box")
+    there, here = socket.socketpair()
+
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError, match="can't start"):
+            server.serve(SocketStream(there), "token")
+    assert here.recv(1) == b"" and not server._strangers
+    server.close()
+    here.close()
+
+
 def test_a_token_that_is_no_unicode_text_is_refused():
     server = Server(LocalWorkplace(refuse_trash), "box")
     stranger = greeted(server, "token")
