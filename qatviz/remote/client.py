@@ -298,6 +298,13 @@ class Client:
             return
 
     def _on_frame(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        try:
+            self._process(header, arrays)
+        except ValueError as error:
+            raise FrameError(f"an invalid frame of the kind {header.get('t')!r}: {error}") from error
+
+    def _process(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        """Process a frame of the server; raise FrameError or ValueError if it is invalid."""
         if "run" in header:
             id, kind = str(header["run"]), header.get("t")
             with self._lock:  # answers to commands name the run, which may have several handles

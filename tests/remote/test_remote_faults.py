@@ -238,6 +238,13 @@ def test_runs_that_the_server_does_not_have_share_no_evaluator(stage):
     assert seen[0] is not seen[1]
 
 
+def test_an_invalid_answer_ends_the_connection_with_its_reason(stage):
+    link = stage.client()._link
+    stage.server._sessions[0]._link.send({"t": "result", "id": "x"})
+    wait_until(lambda: link._ended)
+    assert link._reason.startswith("an invalid frame of the kind 'result': id of a call is 'x'")
+
+
 def test_an_error_in_the_program_is_named_in_a_line_and_traced_as_its_cause(stage):
     stage.workplace.data_names = lambda: 1 / 0
     with pytest.raises(RemoteFailure) as caught:
