@@ -20,6 +20,7 @@ _FORM = re.compile(r"(ssh|tcp)://(?:([^@/]*)@)?(\[[^\]/]*\]|[^:/@\[\]]*)(?::([^/
 #: Names of hosts and users: without characters that a shell, or ssh, could take for anything else.
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
 _USER = re.compile(r"[A-Za-z0-9_.\\+-]+")
+_DIGITS = re.compile(r"[0-9]{1,5}")
 LARGEST_PORT = 65535
 
 
@@ -75,11 +76,16 @@ def parse_address(text: str) -> Address:
         raise _refused(text, f"the host is {host!r}: expected a name or an IP address")
     if user and (not _USER.fullmatch(user) or user.startswith("-")):
         raise _refused(text, f"the user is {user!r}: expected letters, digits and any of . _ + - \\")
-    if port is not None and not (port.isdigit() and 0 < int(port) <= LARGEST_PORT):
+    if port is not None and not port_of(port):
         raise _refused(text, f"the port is {port!r}: expected 1 to {LARGEST_PORT}")
     if scheme == TCP and (port is None or user):
         raise _refused(text, "expected tcp://HOST:PORT[/RUN]")
     return Address(scheme, host, user, int(port or 0), _path(unquote(run or "")))
+
+
+def port_of(text: str) -> Optional[int]:
+    """Return the port, 0 to :data:`LARGEST_PORT`, that a text states in digits; None if it states none."""
+    return int(text) if _DIGITS.fullmatch(text) and int(text) <= LARGEST_PORT else None
 
 
 def address_of(scheme: str, machine: str, run: str = "") -> Address:
@@ -111,7 +117,7 @@ def connector(address: Address, remote_command: str = DEFAULT_COMMAND) -> Callab
     Raises
     ------
     SettingError
-        If the command is invalid.
+        As :func:`ssh_command`.
     """
     if address.scheme == TCP:
         return lambda: connect_tcp(address.host, address.port, _CONNECT_S)
@@ -127,13 +133,16 @@ def ssh_command(address: Address, remote_command: str = DEFAULT_COMMAND) -> List
     Raises
     ------
     SettingError
-        If ``remote_command`` is empty, or has several lines.
+        If ``remote_command`` is empty or has several lines, or the variable :data:`SSH_VARIABLE` has an open quote.
     """
     if not remote_command.strip() or "\n" in remote_command or "\0" in remote_command:
         raise SettingError.of_field(
             "remote_command", f"is {remote_command!r}: expected the command of qatviz there, in one line"
         )
-    program = shlex.split(os.environ.get(SSH_VARIABLE, "")) or ["ssh"]
+    try:
+        program = shlex.split(os.environ.get(SSH_VARIABLE, "")) or ["ssh"]
+    except ValueError as error:
+        raise SettingError(f"{SSH_VARIABLE} is {os.environ[SSH_VARIABLE]!r}: {error}") from error
     port = ["-p", str(address.port)] if address.port else []
     user = f"{address.user}@" if address.user else ""
     return [*program, "-T", *port, "--", user + address.host, f"{remote_command.strip()} serve --stdio"]

@@ -20,7 +20,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from qatviz.atomic_files import write_private_file
 from qatviz.errors import QatvizError, RecordError, SettingError
 from qatviz.protocol import values
-from qatviz.remote.address import LARGEST_PORT
+from qatviz.remote.address import LARGEST_PORT, port_of
 from qatviz.remote.errors import LinkError
 from qatviz.remote.frames import encode, read_exactly
 from qatviz.remote.handshake import GREETING, within
@@ -82,7 +82,7 @@ def token_of(folder: Path) -> Tuple[str, bool]:
         If the file can't be written.
     """
     path = folder / _TOKEN_FILE
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeDecodeError):  # a damaged file is replaced
         token = path.read_text(encoding="ascii").strip()
         if len(token) >= _TOKEN_BYTES:
             path.chmod(_PRIVATE)
@@ -100,10 +100,11 @@ def parse_listen(text: str) -> Tuple[str, int]:
     SettingError
         If the text has another form.
     """
-    host, colon, port = text.strip().rpartition(":")
-    if not colon or not port.isdigit() or int(port) > LARGEST_PORT or not host.strip("[]"):
+    host, _, digits = text.strip().rpartition(":")
+    host, port = host.strip("[]"), port_of(digits)
+    if not host or port is None:
         raise SettingError.of_field("listen", f"is {text!r}: expected HOST:PORT, such as {LOOPBACK}:7077")
-    return host.strip("[]"), int(port)
+    return host, port
 
 
 def is_loopback(host: str) -> bool:

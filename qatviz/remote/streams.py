@@ -160,7 +160,8 @@ def connect_tcp(host: str, port: int, timeout_s: float) -> SocketStream:
     """
     try:
         connected = socket.create_connection((host, port), timeout_s)
-    except OSError as error:
-        raise LinkError(f"{host}:{port} can't be reached: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name such as "a..b", which no host can have
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise LinkError(f"{host}:{port} can't be reached: {reason or error}") from error
     connected.settimeout(None)
     return SocketStream(connected)

@@ -165,10 +165,21 @@ def test_a_server_that_sends_no_frames_is_an_error_and_not_a_hang():
     there.close()
 
 
-@pytest.mark.parametrize("text", ["", "7077", "host:", "host:x", ":1", "h:70000"])
+@pytest.mark.parametrize("text", ["", "7077", "host:", "host:x", "host:\u00b2", ":1", "h:70000"])
 def test_listen_addresses_are_checked(text):
     with pytest.raises(QatvizError, match="listen"):
         parse_listen(text)
+
+
+def test_a_name_that_no_host_can_have_is_a_lost_connection():
+    with pytest.raises(LinkError, match=r"a\.\.b:7077 can't be reached"):
+        connect_tcp("a..b", 7077, 1.0)
+
+
+def test_a_damaged_token_is_replaced(tmp_path):
+    (tmp_path / "token").write_bytes(b"\xff" * 40)
+    token, is_new = token_of(tmp_path)
+    assert is_new and token_of(tmp_path) == (token, False)
 
 
 def test_loopback_is_recognized():

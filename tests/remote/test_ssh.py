@@ -53,6 +53,7 @@ def test_addresses_are_read(text, address):
         "ssh://u@-F",
         "ssh://box:0",
         "ssh://box:x",
+        "ssh://box:\u00b2",
         "ssh://box:99999",
         "tcp://box",
         "tcp://ana@box:7",
@@ -63,6 +64,12 @@ def test_addresses_are_read(text, address):
 def test_what_ssh_could_take_for_an_option_or_a_shell_for_a_command_is_refused(text):
     with pytest.raises(QatvizError, match="is not the address of a machine"):
         parse_address(text)
+
+
+def test_an_open_quote_in_the_name_of_another_program_is_refused(monkeypatch):
+    monkeypatch.setenv("QATVIZ_SSH", "ssh '")
+    with pytest.raises(QatvizError, match="QATVIZ_SSH is"):
+        ssh_command(parse_address("ssh://box"))
 
 
 def test_ssh_gets_a_list_of_arguments_that_ends_its_options():
