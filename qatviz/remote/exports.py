@@ -150,8 +150,9 @@ def _fetch(client: Client, id: str, files: List[Tuple[str, int]], target: Path, 
                     progress.at(f"fetching {name}", done / total)
                     form, arrays = client.call("read", [id, name, position], [])
                     piece: bytes = value_of(bytes, form, arrays)
-                    if not piece:
-                        raise ExportError(f"{name}: has {position:,} bytes on {client.place}, expected {size:,}")
+                    if not 0 < len(piece) <= size - position:
+                        found = position + len(piece)
+                        raise ExportError(f"{name}: has {found:,} bytes on {client.place}, expected {size:,}")
                     file.write(piece)
                     position += len(piece)
                     done += len(piece)

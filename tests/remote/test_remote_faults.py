@@ -451,8 +451,8 @@ class Fetching:
 
     place = "box"
 
-    def __init__(self, error=None):
-        self.error = error
+    def __init__(self, error=None, piece=b"abc"):
+        self.error, self.piece = error, piece
 
     def call(self, name, arguments, arrays, progress=None):
         if name == "export":
@@ -462,7 +462,7 @@ class Fetching:
         if self.error is not None:
             raise self.error
         arrays = []
-        return form_of(b"abc", arrays), arrays
+        return form_of(self.piece, arrays), arrays
 
 
 def test_an_export_that_is_fetched_does_not_fail_at_its_clean_up(tmp_path):
@@ -471,3 +471,11 @@ def test_an_export_that_is_fetched_does_not_fail_at_its_clean_up(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"abc"
     with pytest.raises(Cancelled):
         fetched_export(Fetching(Cancelled("cancelled")), request, Progress())
+
+
+@pytest.mark.parametrize("piece, size", [(b"", 0), (b"abcd", 4)])
+def test_a_file_that_has_another_size_than_announced_is_refused(tmp_path, piece, size):
+    request = ExportRequest("run", "final", out=str(tmp_path / "a"))
+    with pytest.raises(ExportError, match=f"a: has {size} bytes on box, expected 3"):
+        fetched_export(Fetching(piece=piece), request, Progress())
+    assert not (tmp_path / "a").exists()
