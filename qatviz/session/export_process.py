@@ -1,4 +1,4 @@
-"""Export of a recorded run in a process of its own, whose lines tell its progress: see :mod:`qatviz.cli.followed`."""
+"""Export of a recorded run in a process of its own, whose output reports progress: see :mod:`qatviz.cli.followed`."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import sys
 from typing import Any, Dict, List
 
 from qatviz.errors import ExportError
-from qatviz.export.progress import Cancelled, Progress
+from qatviz.export.progress import Progress
 from qatviz.option_names import option_name
 from qatviz.session.processes import python_path
 from qatviz.session.record_requests import ExportRequest
@@ -20,12 +20,12 @@ _ONE_THREAD = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
 )
-#: Longest line that is kept of what libraries print.
+#: Number of the last characters that are kept of what libraries print.
 _KEPT = 4000
 
 
 def export_arguments(request: ExportRequest) -> List[str]:
-    """Return the arguments of Python for an export of a permanent checkpoint."""
+    """Return the command-line arguments for Python that export a permanent checkpoint and report progress."""
     arguments = ["export", request.directory, "--progress"]
     named = {
         "format": request.format,
@@ -52,6 +52,7 @@ def run_export(request: ExportRequest, progress: Progress) -> Dict[str, Any]:
     ExportError
         If the export fails.
     Cancelled
+        If ``progress`` is cancelled, which is noticed at the next report of the process.
     """
     process = subprocess.Popen(
         [sys.executable, *export_arguments(request)],
@@ -74,10 +75,10 @@ def run_export(request: ExportRequest, progress: Progress) -> Dict[str, Any]:
                 reason = str(message["error"].get("message", ""))
             else:
                 printed = (printed + line.decode("utf-8", "replace"))[-_KEPT:]
-    except Cancelled:
+    except BaseException:  # cancelled, or the report of progress has failed
         process.stdin.close()  # cancels on every system
         process.terminate()
-        for _ in process.stdout:  # what it has still to say
+        for _ in process.stdout:  # the process can't end while it waits to write
             continue
         raise
     finally:

@@ -28,6 +28,7 @@ from qatviz.remote.server import Server, prepared_form
 from qatviz.remote.streams import SocketStream
 from qatviz.remote.telemetry import EVENTS, Tail
 from qatviz.report.run_data import KnownResults
+from qatviz.session import export_process
 from qatviz.session.record_requests import ExportRequest
 from qatviz.session.workplace import LocalWorkplace
 
@@ -479,3 +480,14 @@ def test_a_file_that_has_another_size_than_announced_is_refused(tmp_path, piece,
     with pytest.raises(ExportError, match=f"a: has {size} bytes on box, expected 3"):
         fetched_export(Fetching(piece=piece), request, Progress())
     assert not (tmp_path / "a").exists()
+
+
+def test_a_failing_report_of_progress_ends_the_export_process(monkeypatch):
+    program = "import json; print(json.dumps({'progress': 0.1, 'what': 'a'})); print('x' * (1 << 20))"
+    monkeypatch.setattr(export_process, "export_arguments", lambda request: ["-c", program])
+
+    def fail(what, fraction):
+        raise RuntimeError("the window is gone")
+
+    with pytest.raises(RuntimeError, match="the window is gone"):
+        export_process.run_export(ExportRequest("run", "final"), Progress(fail))
