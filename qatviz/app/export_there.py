@@ -2,11 +2,12 @@
 
 import json
 import threading
+import traceback
 from typing import Any, Callable, Dict, Optional
 
 from PyQt5 import QtCore
 
-from qatviz.errors import message_of
+from qatviz.errors import explanation, message_of
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.gui.model.exporting import ExportCommand
 
@@ -80,8 +81,9 @@ class ExportThread(QtCore.QObject):
             code = 1
         except Exception as error:  # the exporter shows it
             code = 1
-            message = message_of(error)
-            self._write({"error": {"kind": type(error).__name__, "message": message, "field": "", "details": ""}})
+            details = traceback.format_exc() if explanation(error) is None else ""
+            row = {"kind": type(error).__name__, "message": message_of(error), "field": "", "details": details}
+            self._write({"error": row})
         self.finished.emit(code, QtCore.QProcess.NormalExit)
 
     def _report(self, what: str, fraction: float) -> None:

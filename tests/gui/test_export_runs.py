@@ -1,5 +1,6 @@
 """Exports as processes: kept checkpoints, progress, cancelling, failures, and a window closed meanwhile."""
 
+import json
 import os
 from dataclasses import replace
 
@@ -9,6 +10,8 @@ from PyQt5 import QtCore, QtTest
 from staging import StagedRun
 from window_stage import prepared_of
 
+from qatviz.app.export_there import ExportThread
+from qatviz.errors import ExportError
 from qatviz.gui.model.exporting import ExportCommand, Exporter
 from qatviz.gui.widgets.theme import DARK, Theme
 from qatviz.gui.window.main_window import MainWindow
@@ -310,3 +313,26 @@ def test_an_export_with_faults_is_not_reported_as_good(window, qtbot):
     dialog.exporter._process.closeWriteChannel()
     qtbot.emitted(dialog.exporter.ended)
     assert window.banner.level == "bad" and "not as expected" in window.banner.text.text()
+
+
+def error_there(error):
+    """Return the error that an export on another machine reports if its work raises ``error``."""
+
+    def work(progress):
+        raise error
+
+    thread = ExportThread(work)
+    thread.start()
+    assert thread.waitForFinished(60_000)
+    return json.loads(thread.readAllStandardOutput().decode("utf-8"))["error"]
+
+
+def test_only_an_error_in_the_program_there_has_its_traceback_as_details(qapp):
+    assert error_there(ExportError("refused")) == {
+        "kind": "ExportError",
+        "message": "refused",
+        "field": "",
+        "details": "",
+    }
+    found = error_there(ZeroDivisionError("division by zero"))
+    assert found["message"] == "ZeroDivisionError: division by zero" and "in work" in found["details"]
