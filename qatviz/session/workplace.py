@@ -9,7 +9,7 @@ import contextlib
 import os
 import tempfile
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, Mapping, Optional, Tuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from qatviz.analysis.drift import DriftQuestion, RunDrift
@@ -41,6 +41,9 @@ if TYPE_CHECKING:  # they import data and records, which would delay the window
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
     from qatviz.telemetry.record.labels import RunLabels
     from qatviz.telemetry.run_summary import Catalogue
+
+
+_Work = TypeVar("_Work")
 
 
 class Workplace:
@@ -206,11 +209,10 @@ class LocalWorkplace(Workplace):
 
     def __init__(self, move_to_trash: Callable[[str], None]):
         self._move_to_trash = move_to_trash
-        self._lock, self._inspector_lock = threading.Lock(), threading.Lock()
+        self._inspector_lock = threading.Lock()
         self._inspector: Optional[ModelInspector] = None
-        #: Evaluators of runs with their TensorFlow graphs; those of a run are released with its handle.
-        self._evaluators: WeakKeyDictionary[RunHandle, Evaluator] = WeakKeyDictionary()
-        self._drifts: WeakKeyDictionary[RunHandle, DriftFinder] = WeakKeyDictionary()
+        self._evaluators: _OnePerRun[Evaluator] = _OnePerRun()
+        self._drifts: _OnePerRun[DriftFinder] = _OnePerRun()
 
     def prepare(self, request: RunRequest, notify: Notify) -> Prepared:
         from qatviz.session.prepare import prepare
@@ -299,10 +301,7 @@ class LocalWorkplace(Workplace):
         """Return the evaluator that all evaluations and predictions of a run share."""
         from qatviz.session.evaluation import evaluator_of
 
-        with self._lock:
-            if run not in self._evaluators:
-                self._evaluators[run] = evaluator_of(run, directory)
-            return self._evaluators[run]
+        return self._evaluators.of(run, lambda: evaluator_of(run, directory))
 
     def sensitivity(self, run: RunHandle, directory: str, measured: bool, progress: Progress) -> "RunSensitivity":
         from qatviz.session.evaluation import ended_spec
@@ -314,10 +313,7 @@ class LocalWorkplace(Workplace):
         from qatviz.session.drift import DriftFinder
         from qatviz.session.evaluation import ended_spec
 
-        with self._lock:
-            if run not in self._drifts:
-                self._drifts[run] = DriftFinder(ended_spec(run, directory))
-        return self._drifts[run].find(question, progress)
+        return self._drifts.of(run, lambda: DriftFinder(ended_spec(run, directory))).find(question, progress)
 
     def channels(self, run: RunHandle, directory: str, progress: Progress) -> "ChannelsOverview":
         from qatviz.session.channels import channels_of_ended
@@ -388,6 +384,37 @@ class LocalWorkplace(Workplace):
         from qatviz.session.checkpoints import keep_checkpoint
 
         return keep_checkpoint(directory, checkpoint)
+
+
+class _Slot(Generic[_Work]):
+    """Object of one run, None until it is made; ``lock`` is held while it is."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.work: Optional[_Work] = None
+
+
+class _OnePerRun(Generic[_Work]):
+    """Evaluators of runs, with their TensorFlow graphs: one for each run, released with the run's handle.
+
+    Thread-safe. To make one can take seconds, as it reads record and data; only threads that need it wait.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._slots: WeakKeyDictionary[RunHandle, _Slot[_Work]] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def of(self, run: RunHandle, make: Callable[[], _Work]) -> _Work:
+        """Return the object of a run, which ``make`` returns the first time."""
+        with self._lock:
+            slot = self._slots.setdefault(run, _Slot())
+        with slot.lock:
+            if slot.work is None:
+                slot.work = make()
+            return slot.work
 
 
 def _report_to(progress: Progress) -> Callable[[int, int], bool]:
