@@ -193,6 +193,10 @@ def test_files_there_are_listed(placed, app):
     assert dialog.path.text() == "/home/ana/runs" and dialog.list.item(0).text() == "one (run)"
     dialog.up.click()
     assert dialog.path.text() == "/home/ana"
+    dialog.path.setText("/home")
+    dialog.path.returnPressed.emit()
+    assert dialog.list.item(0).text() == "ana"
+    dialog.list.itemActivated.emit(dialog.list.item(0))
     dialog.path.setText("/nowhere")
     dialog._show("/nowhere")
     assert "No such file" in dialog.problem.text()

@@ -8,6 +8,7 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.errors import QatvizError
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.widgets.labels import Label
+from qatviz.session.folder_entries import Folder
 
 _SIZE = QtCore.QSize(560, 460)
 _PATH, _IS_FOLDER = QtCore.Qt.UserRole, QtCore.Qt.UserRole + 1
@@ -106,11 +107,13 @@ class FilesThere(QtWidgets.QDialog):
         self._show(start)
 
     def _show(self, path: str) -> None:
+        """List a folder; if it can't be read, show the reason instead."""
         try:
-            folder = self._launcher.folder(path)
+            self._fill(self._launcher.folder(path))
         except QatvizError as error:
             self.problem.setText(str(error))
-            return
+
+    def _fill(self, folder: Folder) -> None:
         self.problem.setText("")
         self._folder = folder.path
         self.path.setText(folder.path)
@@ -138,14 +141,13 @@ class FilesThere(QtWidgets.QDialog):
             self._on_ok()
 
     def _on_path(self) -> None:
-        """Show the folder that was typed, or choose the file."""
-        path = self.path.text().strip()
+        """List the typed path if it is a folder, else choose it."""
         try:
-            self._launcher.folder(path)
-        except QatvizError:
+            folder = self._launcher.folder(self.path.text().strip())
+        except QatvizError:  # a file, or a path for the caller to refuse
             self._on_ok()
         else:
-            self._show(path)
+            self._fill(folder)
 
     def _on_ok(self) -> None:
         self.chosen = self.path.text().strip()
