@@ -1,5 +1,6 @@
-"""Handle of a run on another machine, with the surface of a run in this process."""
+"""Handle of a run on another machine, with the interface of a run in this process."""
 
+import contextlib
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -152,8 +153,9 @@ class RemoteRun(ChannelHandle):
         return id
 
     def request_stop(self) -> None:
-        if not self._ended.is_set() and not self.connection.steers:
-            self.send(Stop())
+        if not self.connection.steers:
+            with contextlib.suppress(RunStateError):  # it has ended
+                self.send(Stop())
 
     def discard(self) -> None:
         self.leave()
