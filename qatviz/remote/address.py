@@ -10,11 +10,11 @@ from qatviz.errors import SettingError
 from qatviz.remote.streams import ProcessStream, Stream, connect_tcp
 
 SSH, TCP = "ssh", "tcp"
-#: Command that runs qatviz on a machine that is reached by ssh, unless another one is stated.
+#: Default command that runs qatviz on a machine that is reached by ssh.
 DEFAULT_COMMAND = "qatviz"
-#: Environment variable with another program than ssh, and its arguments.
+#: Environment variable that names a program to use instead of ssh, with its arguments.
 SSH_VARIABLE = "QATVIZ_SSH"
-#: Seconds that a connection to a port may take.
+#: Seconds within which a port must accept a connection.
 _CONNECT_S = 10.0
 _FORM = re.compile(r"(ssh|tcp)://(?:([^@/]*)@)?(\[[^\]/]*\]|[^:/@\[\]]*)(?::([^/]*))?(?:/(.*))?", re.DOTALL)
 #: Names of hosts and users: without characters that a shell, or ssh, could take for anything else.
@@ -149,7 +149,7 @@ def ssh_command(address: Address, remote_command: str = DEFAULT_COMMAND) -> List
 
 
 def _path(run: str) -> str:
-    """Return the path of a run without slashes at its end; empty if it has nothing else."""
+    """Return the path of a run without trailing slashes; empty if it consists of slashes."""
     return run.rstrip("/") if run.strip("/") else ""
 
 

@@ -1,4 +1,4 @@
-"""Missing part of a viewer's history, from the record of the run, as frames in the order of the branches."""
+"""Frames of the missing part of a viewer's history, read from the record of the run, branch by branch."""
 
 from typing import Any, Dict, Iterator, List, Tuple
 
@@ -9,14 +9,14 @@ from qatviz.remote import telemetry as t
 from qatviz.telemetry.record.reader import RecordReader, StepSeries
 from qatviz.telemetry.record.refill import ByBranch
 
-#: Size of the values in a frame of steps, in bytes, at most: frames of telemetry wait for no longer than that.
+#: Largest size of the values in a frame of steps, in bytes: new telemetry waits until at most one such frame is sent.
 _FRAME_BYTES = 1 << 16
 
 Part = Tuple[Dict[str, Any], Dict[str, np.ndarray]]
 
 
 def missing_frames(reader: RecordReader, tail: t.Tail) -> Iterator[Part]:
-    """Yield header and arrays of the frames after ``tail``: branches, evaluations, steps and snapshots' measures.
+    """Yield header and arrays of each frame after ``tail``: branches, evaluations, steps, and measures of snapshots.
 
     Raises
     ------
@@ -51,9 +51,9 @@ def missing_frames(reader: RecordReader, tail: t.Tail) -> Iterator[Part]:
 def _frames_of(branch: int, piece: StepSeries) -> Iterator[Part]:
     bytes_per_step = max(1, piece.values[:1].nbytes)
     most = max(1, _FRAME_BYTES // bytes_per_step)
-    for first, last in t.runs_of_steps(piece.steps):
-        for begin in range(first, last, most):
-            part = slice(begin, min(begin + most, last))
+    for first, end in t.runs_of_steps(piece.steps):
+        for begin in range(first, end, most):
+            part = slice(begin, min(begin + most, end))
             arrays = {
                 "steps": piece.steps[part],
                 "scalars": np.stack([piece.seconds[part], piece.loss[part], piece.learning_rate[part]], axis=1),

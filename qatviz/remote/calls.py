@@ -82,15 +82,16 @@ PLAIN = (
 
 
 class Signature(NamedTuple):
-    """Types of a method.
+    """Types of the parameters and of the result of a method.
 
     Attributes
     ----------
     parameters : tuple of type
-        Types of the parameters in order, without that of the progress.
+        Type hints of the parameters in order, without that of the progress.
     result : type
+        Type hint of the result.
     has_progress : bool
-        Whether the last parameter is a :class:`Progress`, which is not sent: the server has one of its own.
+        Whether the last parameter is a :class:`Progress`. It is not sent: the server passes one of its own.
     """
 
     parameters: Tuple[Any, ...]
@@ -119,7 +120,7 @@ def arguments_form(name: str, given: Sequence[Any]) -> Tuple[List[Any], Arrays]:
     name : str
         Name of the method.
     given : sequence of object
-        Arguments in order, without the progress. The form of a run is its id on the server, ``hosted_id``; it is empty
+        Arguments in order, without the progress. The form of a run is its id on the server, ``hosted_id``, or empty
         for a run of this machine.
     """
     arrays: Arrays = []
@@ -146,12 +147,12 @@ def arguments_of(
     runs : mapping of str to RunHandle
         Runs of the server by id.
     no_run : RunHandle
-        Argument for an id that is not in ``runs``; the method then reads the record of the run.
+        Argument for a run whose id is not in ``runs``; the method then reads the record of the run.
 
     Raises
     ------
     FrameError
-        If there is no such method, or an argument is invalid.
+        If there is no such method, or the number of arguments or an argument is invalid.
     """
     signature = SIGNATURES.get(name)
     if signature is None:

@@ -1,4 +1,4 @@
-"""Connection of a window to a server: reports of runs and calls; it is restored when it is lost."""
+"""Connection of a window to a server, for reports of runs and calls; it is restored after a loss."""
 
 import contextlib
 import getpass
@@ -22,17 +22,17 @@ from qatviz.remote.link import Link
 from qatviz.remote.remote_run import RemoteRun
 from qatviz.remote.streams import Stream
 
-#: Seconds before each attempt to connect again; the last one counts for all further ones.
+#: Seconds before each attempt to connect again; the last number applies to all further attempts.
 _PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
-#: Seconds after which a connection counts as stable: after the loss of a shorter one, the pauses go on growing, so that
+#: Seconds after which a connection is considered stable: only then do the pauses start again from the shortest, so that
 #: a server that ends each connection at once is not flooded.
 _STABLE_S = 10.0
-#: Seconds that the last frames, such as the command that starts a run, may take at the end; and that an attempt to
-#: connect may take to notice it.
+#: Seconds that :meth:`Client.close` waits for the last frames, such as the request to start a run, to be written; and
+#: for an attempt to connect to end.
 _FLUSH_S = 2.0
-#: Seconds between two checks whether a call was cancelled.
+#: Seconds between two checks whether the user has cancelled a call.
 _POLL_S = 0.1
-#: Seconds that a call on the window's thread may take.
+#: Seconds that a call on the window's thread may take: the window does not respond meanwhile.
 QUICK_S = 15.0
 
 
@@ -47,7 +47,7 @@ class _Call:
         self.error: Optional[Exception] = None
 
     def report(self, what: str, fraction: float) -> None:
-        """Report progress; an error of the callback is that of the call, not of the connection."""
+        """Report progress; an error of the callback fails the call, not the connection."""
         try:
             self.progress.at(what, fraction)
         except Cancelled:  # the thread that waits for the call notices it, too
@@ -62,7 +62,7 @@ class _Call:
 
 
 class Client:
-    """Connection to one server.
+    """Connection to one server. Its methods may be called from any thread.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Client:
     viewer : Viewer
         Id and name of this program, which the server and other viewers see.
     token : str
-        Token of a server that listens on a port; empty if a program there shows it.
+        Token of a server that listens on a port; empty if a relay there sends it.
     """
 
     def __init__(self, connect: Callable[[], Stream], place: str, viewer: Viewer, token: str = ""):
@@ -81,9 +81,9 @@ class Client:
         self.place, self.viewer = place, viewer
         self._lock = threading.Lock()
         self._link: Optional[Link] = None
-        self._connecting: Optional[Stream] = None  # stream on which no server has answered yet
+        self._connecting: Optional[Stream] = None  # stream on which a server is being greeted
         self._connected_at = 0.0  # monotonic time
-        self._attempts = 0  # to connect again, since the last stable connection
+        self._attempts = 0  # number of attempts to connect again since the last stable connection
         self._closed = threading.Event()  # set when no further connection is wanted
         self._runs: Dict[str, RemoteRun] = {}  # by the id of their subscription
         self._calls: Dict[int, _Call] = {}
@@ -101,9 +101,10 @@ class Client:
         self._begin(self._new_link())
 
     def abort_connecting(self) -> None:
-        """End an attempt to connect that is in progress, and make no further ones; an open connection stays open.
+        """Abort an attempt to connect that is in progress, and make no further ones; an open connection stays open.
 
-        Without this, an attempt lasts until ssh or the network gives up, at most :data:`.handshake.VIEWER_S`.
+        Without this, an attempt lasts until ssh or the network gives up, at most :data:`.handshake.VIEWER_S`. One to
+        open a TCP connection is not aborted, but what it opens is closed.
         """
         self._closed.set()
         with self._lock:
@@ -112,7 +113,7 @@ class Client:
             stream.close()
 
     def close(self) -> None:
-        """End the connection; its runs go on."""
+        """End the connection, and make no further one; the runs on the server continue."""
         self.abort_connecting()
         with self._lock:
             link, threads = self._link, list(self._threads)
@@ -121,10 +122,14 @@ class Client:
             link.end()
             link.join()
         for thread in threads:
-            thread.join(_FLUSH_S)  # one that opens a TCP connection closes it by itself
+            thread.join(_FLUSH_S)  # a thread that opens a TCP connection closes it later
 
     def send(self, header: Mapping[str, Any]) -> None:
-        """Send a frame if there is a connection; a new one begins with all frames that were lost with the old one."""
+        """Send a frame if there is a connection, without waiting.
+
+        A new connection begins with :meth:`RemoteRun.attach_frames`, which repeat what matters of the frames that were
+        lost: commands and requests for data, but not requests to steer and answers to them.
+        """
         with self._lock:
             link = self._link
         if link is not None:
@@ -134,7 +139,7 @@ class Client:
                 return
 
     def attach(self, run: RemoteRun) -> None:
-        """Receive what a run reports; several handles of one run receive it independently."""
+        """Subscribe a handle to the reports of its run; several handles of one run have a subscription each."""
         with self._lock:
             if run.hosted_id in self._runs:
                 run.subscription = f"{run.hosted_id}-{uuid.uuid4().hex[:8]}"
@@ -144,7 +149,7 @@ class Client:
             _send_all(link, run.attach_frames())
 
     def detach(self, run: RemoteRun) -> None:
-        """Receive nothing more of a run, which goes on."""
+        """End the subscription of a handle; the run continues."""
         with self._lock:
             known = self._runs.pop(run.subscription, None)
         if known is not None:
@@ -158,27 +163,28 @@ class Client:
         progress: Progress = Progress(),
         timeout_s: Optional[float] = None,
     ) -> Tuple[Any, List[np.ndarray]]:
-        """Execute a call there, and return the form of its result, and its arrays.
+        """Execute a call on the server, and return the form of its result and the arrays of the result.
 
         Parameters
         ----------
         name : str
+            Name of a method of the workplace, or of a call of :mod:`qatviz.remote.server`.
         arguments : list
-            Their JSON-able forms, see :mod:`qatviz.remote.forms`.
+            JSON-able forms of the arguments, see :mod:`qatviz.remote.forms`.
         arrays : list of np.ndarray
             Arrays of the arguments.
         progress : Progress
-            Reports the progress there, and cancels the call.
+            Receives the progress of the call, and cancels it.
         timeout_s : float, optional
-            Longest time for the answer, in seconds; by default any.
+            Longest time to wait for the answer, in seconds; by default unlimited.
 
         Raises
         ------
         QatvizError
-            The error there; LinkError if the connection is lost meanwhile, or there is no answer in time;
-            TooLargeError if the arguments are too large for a frame.
+            If the call raises it on the server; LinkError if the connection is lost meanwhile, or there is no answer
+            in time; TooLargeError if the arguments are too large for a frame.
         RemoteFailure
-            If there was an error in the program there.
+            If an error in the program on the server fails the call.
         Cancelled
         """
         call, number = _Call(progress), next(self._numbers)
@@ -204,13 +210,13 @@ class Client:
         return call.result, call.arrays
 
     def _await(self, call: _Call, link: Link, number: int, timeout_s: Optional[float]) -> None:
-        """Wait for the end of a call."""
+        """Wait for the end of a call; raise Cancelled, or LinkError after ``timeout_s`` seconds."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while not call.done.wait(_POLL_S):
             try:
                 call.progress.check()
             except Cancelled:
-                with contextlib.suppress(LinkError):  # its end cancels all calls
+                with contextlib.suppress(LinkError):  # the end of a connection cancels its calls
                     link.send({"t": "cancel", "id": number})
                 raise
             if deadline is not None and time.monotonic() >= deadline:
@@ -222,7 +228,7 @@ class Client:
     # The connection
 
     def _new_link(self) -> Link:
-        """Return a new connection, on which the server has answered, not started.
+        """Return a new connection, whose server has answered the greeting; it is not started.
 
         Raises
         ------
@@ -281,7 +287,7 @@ class Client:
             call.fail(self._lost(reason))
 
     def _reconnect(self) -> None:
-        """Connect again, as often as necessary."""
+        """Try to connect until it succeeds or the client is closed."""
         while True:
             pause_s = _PAUSES_S[min(self._attempts, len(_PAUSES_S) - 1)]
             self._attempts += 1
@@ -307,13 +313,13 @@ class Client:
         """Process a frame of the server; raise FrameError or ValueError if it is invalid."""
         if "run" in header:
             id, kind = str(header["run"]), header.get("t")
-            with self._lock:  # answers to commands name the run, which may have several handles
+            with self._lock:  # most frames name a subscription, some the run, which may have several handles
                 runs = [
                     run
                     for key, run in self._runs.items()
                     if key == id or (kind in t.OF_ALL_HANDLES and run.hosted_id == id)
                 ]
-            for run in runs:  # none if it was left
+            for run in runs:  # none if the subscription was ended meanwhile
                 run.process(header, arrays)
             return
         with self._lock:

@@ -1,4 +1,4 @@
-"""Errors of connections, and the form in which errors of a server reach a viewer."""
+"""Errors of connections, and the JSON-able form in which a server sends errors to a viewer."""
 
 from typing import Any, Dict, Type
 
@@ -8,7 +8,7 @@ from qatviz.protocol import values
 
 
 class FrameError(QatvizError):
-    """A peer has sent an invalid frame, or one that is too large."""
+    """A peer has sent a frame that is invalid or too large."""
 
 
 class TooLargeError(QatvizError):
@@ -20,14 +20,14 @@ class LinkError(QatvizError):
 
 
 class RemoteFailure(Exception):
-    """An error in the program on the other machine; its cause has the traceback there as its message."""
+    """An error in the program on the other machine; the message of its ``__cause__`` is the traceback there."""
 
 
 class _RemoteTraceback(Exception):
-    """Traceback on the other machine, which a traceback here shows as the cause."""
+    """Traceback on the other machine, which a traceback on this one shows as the cause."""
 
 
-#: Errors that keep their class, by its name; others arrive as `QatvizError`.
+#: Classes of errors that a viewer raises again, by name; any other error for the user becomes a `QatvizError`.
 _KINDS: Dict[str, Type[QatvizError]] = {
     kind.__name__: kind
     for kind in (
@@ -44,7 +44,7 @@ _KINDS: Dict[str, Type[QatvizError]] = {
 
 
 def error_form(error: BaseException, trace: str) -> Dict[str, Any]:
-    """Return the JSON-able form of an error; ``trace`` is its traceback, which is sent if the program is at fault."""
+    """Return the JSON-able form of an error; ``trace`` is its traceback, sent only if the error is in the program."""
     if not isinstance(error, QatvizError):
         explained = explanation(error)
         return {"trace": trace} if explained is None else {"message": explained}

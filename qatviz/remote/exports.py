@@ -1,4 +1,4 @@
-"""Exports that a server writes and a viewer fetches in small pieces, so that telemetry is sent between them."""
+"""Exports that a server writes and a viewer fetches in small pieces, between which telemetry is sent."""
 
 import contextlib
 import os
@@ -19,16 +19,16 @@ from qatviz.remote.forms import form_of, value_of
 from qatviz.session.record_requests import ExportRequest
 from qatviz.session.workplace import Workplace
 
-#: Bytes of a piece of a file.
+#: Largest size of a piece of a file, in bytes.
 _PIECE = 1 << 16
-#: Fraction of the progress that the export there takes.
+#: Fraction done, of an export and its transfer, when the export is complete.
 _THERE = 0.9
 #: Largest number of files of an export, and of bytes of one.
 _MOST_FILES, _LARGEST_FILE = 10_000, 1 << 34
 
 
 class ExportedFiles:
-    """Exports of one viewer, in temporary folders of the server."""
+    """Exports of one viewer, in temporary folders on the server's machine. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,14 +36,25 @@ class ExportedFiles:
         self._is_closed = False
 
     def export(self, workplace: Workplace, rows: Any, progress: Progress) -> Dict[str, Any]:
-        """Export to a temporary folder; return its id, the record of the proof, and names and sizes of the files.
+        """Export to a temporary folder, which :meth:`forget` or :meth:`close` deletes.
 
-        The folder is deleted by :meth:`forget` or :meth:`close`, or at once if there is an error.
+        Parameters
+        ----------
+        workplace : Workplace
+        rows : object
+            Arguments of the call: the form of an ExportRequest.
+        progress : Progress
+
+        Returns
+        -------
+        dict
+            JSON-able: the export's ``id``, the ``record`` of the proof, the path ``folder``, and ``files`` with the
+            path of each in the folder and its size in bytes.
 
         Raises
         ------
         ExportError
-            If the export fails, or the connection has ended meanwhile.
+            If the export fails, or the connection has ended meanwhile; the folder is deleted.
         FrameError, ValueError
             If the arguments are invalid.
         Cancelled
@@ -71,7 +82,9 @@ class ExportedFiles:
         return {"id": id, "record": record, "folder": str(folder), "files": files}
 
     def read(self, rows: Any) -> bytes:
-        """Return the next piece of a file, from an offset; empty at its end.
+        """Return a piece of a file; empty at the end of the file.
+
+        ``rows`` are the arguments of the call: id of the export, path of the file in its folder, offset in bytes.
 
         Raises
         ------
@@ -93,7 +106,7 @@ class ExportedFiles:
             return file.read(_PIECE)
 
     def forget(self, rows: Any) -> None:
-        """Delete an export, which the viewer has fetched."""
+        """Delete the export with the id in ``rows``, after the viewer has fetched it or given up."""
         (id,) = values.sequence(rows, "arguments")
         with self._lock:
             folder = self._folders.pop(str(id), None)
@@ -101,7 +114,7 @@ class ExportedFiles:
             shutil.rmtree(str(folder), ignore_errors=True)
 
     def close(self) -> None:
-        """Delete all exports; one in progress is deleted at its end."""
+        """Delete all exports; one in progress will fail and be deleted at its end."""
         with self._lock:
             self._is_closed = True
             folders, self._folders = list(self._folders.values()), {}
@@ -132,7 +145,7 @@ def fetched_export(client: Client, request: ExportRequest, progress: Progress) -
     try:
         _fetch(client, id, files, target, progress.part(_THERE, 1.0))
     finally:
-        with contextlib.suppress(QatvizError):  # the files are here, or another error counts
+        with contextlib.suppress(QatvizError):  # the files are complete here, or another error is raised
             client.call("forget", [id], [])
     return _moved(record, folder, str(target))
 
@@ -161,7 +174,7 @@ def _fetch(client: Client, id: str, files: List[Tuple[str, int]], target: Path, 
 
 
 def _checked_files(rows: Any, name: str) -> List[Tuple[str, int]]:
-    """Return names and sizes of the files of an export; they may be nowhere but at its own path."""
+    """Return names and sizes, in bytes, of an export's files; ValueError if one is outside of its path ``name``."""
     listed = values.sequence(rows, "files")
     if not 0 < len(listed) <= _MOST_FILES:
         raise values.refusal("number of files", len(listed), f"1 to {_MOST_FILES}")
@@ -176,7 +189,7 @@ def _checked_files(rows: Any, name: str) -> List[Tuple[str, int]]:
 
 
 def _moved(record: Dict[str, Any], folder: str, target: str) -> Dict[str, Any]:
-    """Return the record with the paths of the files here."""
+    """Return the record with the paths of the files in ``target`` in place of those in ``folder``."""
     files = [
         target + text[len(folder) :] if isinstance(text, str) and text.startswith(folder) else text
         for text in record.get("files", [])

@@ -1,7 +1,8 @@
 """Conversion of the objects that a server and a viewer exchange to JSON-able forms, and back by their type hints.
 
 The objects are named tuples and dataclasses whose fields are plain values, arrays, or such objects. The form of an
-object is what JSON can represent: its fields by name. Arrays are sent beside the form, which has the index of each.
+object maps the names of its fields to their forms, so that JSON can represent it. Arrays are sent beside the form,
+which contains the index of each.
 
 The reader states the type that it expects, and decodes the fields by their type hints. A peer can thus choose values,
 but no types: a value of another type is refused, and no other class is constructed.
@@ -29,7 +30,7 @@ from qatviz.remote.errors import FrameError
 from qatviz.session.request import RunRequest
 from qatviz.telemetry.run_summary import RunSummary
 
-#: Arrays beside a form, by the indices in it.
+#: Arrays beside a form, which refers to them by index.
 Arrays = List[np.ndarray]
 #: Errors that the decoding of an invalid form can raise.
 _REFUSED = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
@@ -88,14 +89,14 @@ def form_of(value: Any, arrays: Arrays) -> Any:
 
 
 def value_of(kind: Any, form: Any, arrays: Sequence[np.ndarray] = ()) -> Any:
-    """Return the value that has a form.
+    """Return the value of which :func:`form_of` returned the form.
 
     Parameters
     ----------
     kind : type or type hint
-        Expected type.
+        Expected type of the value.
     form : object
-        As :func:`form_of` returns it, decoded from JSON.
+        Form, after encoding to JSON and decoding.
     arrays : sequence of np.ndarray
         Arrays beside the form.
 
@@ -119,7 +120,7 @@ def _key(key: Any) -> str:
 
 
 def _value(kind: Any, form: Any, arrays: Sequence[np.ndarray]) -> Any:
-    """Return the value as :func:`value_of` does; raise one of :data:`_REFUSED` if the form is invalid."""
+    """Return as :func:`value_of` does; raise FrameError or one of :data:`_REFUSED` if the form is invalid."""
     if kind is Any or kind is object:
         return _plain(form)
     origin = getattr(kind, "__origin__", None)
@@ -157,7 +158,7 @@ def _array(form: Any, arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _one_of(kinds: Sequence[Any], form: Any, arrays: Sequence[np.ndarray]) -> Any:
-    """Return the value of a union: the first of its types that the form is valid for decides."""
+    """Return the value as the first type of a union for which the form is valid."""
     if form is None and _NONE in kinds:
         return None
     reason: Exception = ValueError("a union without types")
@@ -209,7 +210,7 @@ _known_hints: Dict[Type[Any], Dict[str, Any]] = {}
 
 
 def _plain(form: Any) -> Any:
-    """Return a form as it is, but tuples for its lists."""
+    """Return a form with tuples in place of its lists."""
     if isinstance(form, list):
         return tuple(map(_plain, form))
     if isinstance(form, dict):
@@ -279,7 +280,7 @@ def _encode_event(event: Event, arrays: Arrays) -> Any:
     return event.to_dict()
 
 
-#: Conversions of classes, and of their subclasses, that have a checked JSON-able form for records or files already.
+#: Conversions of classes and their subclasses that already have a checked JSON-able form, for records or files.
 _OWN_FORMS: Dict[Type[Any], _OwnForm] = {
     Network: _OwnForm(lambda value, _: value.to_dict(), lambda form, _: Network.from_dict(form)),
     Layer: _OwnForm(lambda value, _: value.to_dict(), lambda form, _: layer_from_dict(form)),

@@ -1,6 +1,6 @@
 """Frames of the connection between a viewer and a server: a JSON header and raw little-endian arrays.
 
-A frame consists of the length of its body as it is stored (uint32), flags (uint8), and the body. With the flag
+A frame consists of the length of the body as it is sent (uint32), flags (uint8), and the body. With the flag
 :data:`_DEFLATED`, the body is compressed by zlib. The body consists of the length of the header (uint32), the header
 (JSON in UTF-8), and the arrays one after another. The header's entry ``arrays`` lists name, dtype and shape of each.
 Integers are little-endian.
@@ -22,7 +22,7 @@ from qatviz.remote.errors import FrameError, TooLargeError
 _PREFIX = struct.Struct("<IB")
 _HEADER_LENGTH = struct.Struct("<I")
 _DEFLATED = 1
-#: Shortest body that is compressed, in bytes; shorter ones gain nothing.
+#: Length in bytes from which a body is compressed.
 _SHORTEST_DEFLATED = 512
 #: Largest number of bytes that is requested from a stream at once.
 CHUNK = 1 << 16
@@ -34,10 +34,11 @@ class Limits(NamedTuple):
     Attributes
     ----------
     stored : int
-        Body as it is stored, maybe compressed.
+        Body as it is sent, compressed or not.
     body : int
         Body after decompression.
     header : int
+        Header, in JSON.
     """
 
     stored: int
@@ -45,8 +46,8 @@ class Limits(NamedTuple):
     header: int
 
 
-#: Limits of frames before and during the greeting; of those that a server accepts from a viewer; and of those that a
-#: viewer accepts from a server, which are a hundred times as large as a large snapshot.
+#: Limits of frames until the greeting is complete; of those that a server accepts from a viewer; and of those that a
+#: viewer accepts from a server, a hundred times the size of a large snapshot.
 STRANGER = Limits(1 << 12, 1 << 12, 1 << 12)
 FROM_VIEWER = Limits(1 << 22, 1 << 23, 1 << 22)
 FROM_SERVER = Limits(1 << 27, 1 << 28, 1 << 25)
@@ -56,21 +57,21 @@ Frame = Tuple[Dict[str, Any], Dict[str, np.ndarray]]
 
 
 def encode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray] = {}, limits: Optional[Limits] = None) -> bytes:
-    """Return a frame.
+    """Return the bytes of a frame.
 
     Parameters
     ----------
     header : mapping of str to object
-        JSON-able.
+        JSON-able, without the key ``arrays``.
     arrays : mapping of str to np.ndarray
         Arrays of bool, integer or float type, of any shape.
     limits : Limits, optional
-        Limits of the peer; by default, the size is not checked.
+        Limits of the peer; by default, sizes are not checked.
 
     Raises
     ------
     TypeError
-        If an array is of another type.
+        If an array has another dtype.
     TooLargeError
         If the peer does not accept the frame.
     """
@@ -113,7 +114,7 @@ def read_frame(read: Callable[[int], bytes], limits: Limits) -> Tuple[Frame, int
     EOFError
         If the stream ends, also within a frame.
     FrameError
-        If the frame is invalid or too large; no further frame can be read then.
+        If the frame is invalid or too large; no further frame can be read from the stream then.
     """
     length, flags = _PREFIX.unpack(read_exactly(read, _PREFIX.size))
     if length > limits.stored:
@@ -130,7 +131,7 @@ def read_frame(read: Callable[[int], bytes], limits: Limits) -> Tuple[Frame, int
 
 
 def read_exactly(read: Callable[[int], bytes], length: int) -> bytes:
-    """Return the next ``length`` bytes of a stream; raise EOFError if it ends before."""
+    """Return the next ``length`` bytes of a stream; raise EOFError if it ends earlier."""
     parts, missing = [], length
     while missing:
         part = read(min(missing, CHUNK))

@@ -1,7 +1,8 @@
-"""Beginning of a connection: a line by which a server is recognized, the token, and the choice of a version.
+"""Beginning of a connection: a line by which a server is recognized, the token, and the choice of a protocol version.
 
-The server sends :data:`GREETING` (:func:`admit`); the viewer its token if the server listens on a port, then its
-versions and name (:func:`greet`); the server the version of all that follows (:func:`welcome`), see :mod:`.link`.
+First, the server sends :data:`GREETING` (:func:`admit`). Then the viewer sends the token, if the server listens on a
+port, and its versions, id and name (:func:`greet`). Last, the server sends the version of all further frames
+(:func:`welcome`), which :mod:`.link` exchanges.
 """
 
 import hmac
@@ -15,30 +16,30 @@ from qatviz.remote.errors import FrameError, LinkError
 from qatviz.remote.frames import STRANGER, Limits, encode, read_exactly, read_frame
 from qatviz.remote.streams import Stream
 
-#: Versions of the frames that this program speaks, in ascending order.
+#: Protocol versions that this program supports, in ascending order.
 VERSIONS = (1,)
 #: First bytes that a server sends; before them, a remote shell may print anything, such as a greeting.
 GREETING = b"\x01qatviz serves\n"
 #: Largest number of bytes before the greeting.
 _LONGEST_PRELUDE = 1 << 16
-#: Seconds that a server waits for a peer's greeting; and a viewer for that of a server, which includes its start, and
-#: that of ssh, which may ask the user for a password.
+#: Seconds that a server waits for a viewer's greeting; and seconds that a viewer waits for a server's, which include
+#: the start of ssh, which may ask the user for a password, and that of the server.
 STRANGER_S, VIEWER_S = 10.0, 120.0
-#: Longest name of a viewer or a machine.
+#: Longest id or name of a viewer, of a server or of a machine, in characters.
 LONGEST_NAME = 200
-#: Longest text, in characters, that is shown of what a program there has printed, or a server gives as the reason.
+#: Longest text, in characters, that an error quotes from the output of a program there or the reason of a server.
 _LONGEST_REASON = 400
 
 
 class Viewer(NamedTuple):
-    """Program that shows runs: an id, which it keeps when it connects again, and its name, ``ana@laptop``."""
+    """Program that shows runs: its id, the same on all its connections, and its name, such as ``ana@laptop``."""
 
     id: str
     name: str
 
 
 class Greeted(NamedTuple):
-    """Answer of a server: version of the frames, id of the server's process, name of its machine."""
+    """Answer of a server: the chosen protocol version, the id of the server's process, the name of its machine."""
 
     version: int
     instance: str
@@ -50,12 +51,12 @@ def _frame(stream: Stream, limits: Limits) -> Dict[str, Any]:
 
 
 def within(stream: Stream, seconds: float, work: Callable[[], Any]) -> Any:
-    """Return the result of ``work``, which reads from the stream; after that time, the stream is closed.
+    """Return the result of ``work``, which reads from the stream; after ``seconds``, close the stream to end it.
 
     Raises
     ------
     LinkError
-        If the time is over.
+        If ``work`` was ended so. Its other errors are passed on.
     """
     is_over = threading.Event()
 
@@ -78,12 +79,12 @@ def within(stream: Stream, seconds: float, work: Callable[[], Any]) -> Any:
 
 
 def admit(stream: Stream, token: str) -> None:
-    """Greet a peer, and return once it has shown the token; at once if ``token`` is empty.
+    """Greet a peer, and return once it has sent the token, or at once if ``token`` is empty.
 
     Raises
     ------
     FrameError
-        If it shows another one.
+        If it sends another token, or an invalid frame.
     OSError, EOFError
         If the connection ends.
     """
@@ -91,14 +92,14 @@ def admit(stream: Stream, token: str) -> None:
     if not token:
         return
     shown = _frame(stream, STRANGER).get("token")
-    # JSON can have surrogates, which UTF-8 proper does not encode.
+    # JSON can contain lone surrogates, which strict UTF-8 does not encode.
     if not isinstance(shown, str) or not hmac.compare_digest(shown.encode("utf-8", "surrogatepass"), token.encode()):
         stream.write(encode({"t": "refused", "message": "the token is not that of this server"}))
-        raise FrameError("a peer did not show the token")
+        raise FrameError("a peer did not send the token")
 
 
 def welcome(stream: Stream, instance: str, host: str, versions: Any = VERSIONS) -> Viewer:
-    """Agree on a version with a viewer that was admitted, and return it.
+    """Agree on a version with a viewer that was admitted, and return the viewer.
 
     Raises
     ------
@@ -112,7 +113,7 @@ def welcome(stream: Stream, instance: str, host: str, versions: Any = VERSIONS) 
     common = set(theirs) & set(versions)
     if not common:
         message = (
-            f"the server (qatviz {__version__}) speaks {_listed(versions)} of the frames, the window {_listed(theirs)}"
+            f"the server (qatviz {__version__}) supports protocol {_listed(versions)}, the window {_listed(theirs)}"
         )
         stream.write(encode({"t": "refused", "message": message + ": install the same version of qatviz on both"}))
         raise FrameError(message)
@@ -122,7 +123,7 @@ def welcome(stream: Stream, instance: str, host: str, versions: Any = VERSIONS) 
 
 
 def greet(stream: Stream, token: str, viewer: Viewer, versions: Any = VERSIONS) -> Greeted:
-    """Greet a server, with a token unless that is empty because a relay there shows it.
+    """Greet a server, and return its answer; ``token`` is empty if a relay there sends it.
 
     Raises
     ------
@@ -139,7 +140,7 @@ def greet(stream: Stream, token: str, viewer: Viewer, versions: Any = VERSIONS) 
             raise LinkError(values.text(header.get("message"), "message")[:_LONGEST_REASON])
         version = values.whole(header.get("version"), "version")
         if version not in versions:
-            raise LinkError(f"the server speaks version {version} of the frames, this window {_listed(versions)}")
+            raise LinkError(f"the server uses protocol version {version}, this window supports {_listed(versions)}")
         return Greeted(version, _name_in(header, "instance"), _name_in(header, "host"))
     except (EOFError, OSError) as error:
         raise LinkError(stream.last_messages() or "the server has ended the connection") from error
@@ -148,7 +149,7 @@ def greet(stream: Stream, token: str, viewer: Viewer, versions: Any = VERSIONS) 
 
 
 def _skip_prelude(stream: Stream) -> None:
-    """Read up to the greeting; LinkError with what was printed if there is none."""
+    """Read up to the end of the server's greeting; if there is none, raise LinkError with the printed text."""
     found = b""
     while not found.endswith(GREETING):
         try:
@@ -158,7 +159,7 @@ def _skip_prelude(stream: Stream) -> None:
             raise LinkError(stream.last_messages() or printed or "no server of qatviz answers there") from error
         if len(found) > _LONGEST_PRELUDE:
             raise LinkError(
-                f"the program there is no server of qatviz: its first {_LONGEST_PRELUDE:,} bytes have no greeting"
+                f"the program there is not a server of qatviz: its first {_LONGEST_PRELUDE:,} bytes have no greeting"
             )
 
 

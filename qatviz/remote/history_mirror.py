@@ -1,7 +1,7 @@
 """Copy, in a viewer, of the history of a run on another machine.
 
 New data is appended as it arrives. If data before it is missing, because the connection was lost or telemetry was
-dropped, the missing part is requested from the record of the run; new data waits until that part is complete.
+dropped, the missing part is requested from the record of the run, and new data is queued until that part is complete.
 """
 
 from collections import deque
@@ -13,12 +13,12 @@ from qatviz.remote.telemetry import SnapshotRow, StepRows, Tail
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record.refill import SNAPSHOTS, STEPS, append_evaluation, append_new, extend_steps
 
-#: Largest number of steps that wait for the missing part; the oldest ones beyond it are dropped, and requested later.
+#: Largest number of queued steps; the oldest ones beyond it are dropped, and requested later.
 _MOST_WAITING = 20_000
 
 
 class NewBranch(NamedTuple):
-    """Begin of a branch, on which the run continues from the state at ``parent``; None: an unknown state."""
+    """Beginning of a branch: the run continues from the state at ``parent``, None if that is unknown."""
 
     branch: int
     parent: Optional[BranchPoint]
@@ -29,23 +29,23 @@ Item = Union[StepRows, SnapshotRow, Evaluated, NewBranch]
 
 
 class HistoryMirror:
-    """Writer of the copy; one thread at a time may call its methods.
+    """Writer of the copy of a history; one thread at a time may call its methods.
 
     Parameters
     ----------
     history : History
         The copy.
     request : callable (Tail)
-        Requests all data after this end of the history. When the data arrives, the owner of the mirror passes it to
+        Requests all recorded data after an end of the history. When it arrives, the owner of the mirror passes it to
         :meth:`fill`, and then calls :meth:`end_filling`.
     """
 
     def __init__(self, history: History, request: Callable[[Tail], None]):
         self._history, self._request = history, request
-        self._waiting: Deque[Item] = deque()
+        self._waiting: Deque[Item] = deque()  # queued until the missing part is complete
         self._waiting_steps = 0
-        self._is_filling = True  # the first missing part is requested when the viewer subscribes to the run
-        self._complete_step = -1  # up to this step of the present branch, the history has all that is recorded
+        self._is_filling = True  # the viewer requests the first missing part when it subscribes to the run
+        self._complete_step = -1  # the history has all recorded steps of the present branch up to this one
 
     @property
     def tail(self) -> Tail:
@@ -54,13 +54,13 @@ class HistoryMirror:
         return Tail(self._history.branch, -1 if steps is None else steps, -1 if snapshots is None else snapshots)
 
     def expect_filling(self) -> None:
-        """Let new data wait, because the data after :attr:`tail` was requested by the caller."""
+        """Queue new data from now on: the caller requests the data after :attr:`tail`."""
         self._is_filling = True
         self._waiting.clear()
         self._waiting_steps = 0
 
     def put(self, item: Item) -> None:
-        """Append new data, or let it wait for the missing part."""
+        """Append new data, or queue it while a part before it is missing, which is requested."""
         if not self._is_filling and isinstance(item, StepRows) and self._is_missing_before(item):
             self._is_filling = True
             self._request(self.tail)
@@ -81,11 +81,11 @@ class HistoryMirror:
             self.put(event)
 
     def fill(self, item: Item) -> None:
-        """Append a piece of the missing part; pieces arrive in order."""
+        """Append a piece of the missing part, in order."""
         self._append(item)
 
     def end_filling(self, step: int) -> None:
-        """Append the data that waits: the missing part, up to ``step``, is complete."""
+        """Append the queued data: the missing part is complete up to ``step``."""
         self._complete_step = max(self._complete_step, step)
         self._is_filling = False
         waiting: List[Item] = list(self._waiting)
@@ -102,7 +102,7 @@ class HistoryMirror:
         return int(rows.steps[0]) > max(self._complete_step, -1 if known is None else known) + 1
 
     def _drop_steps(self) -> None:
-        """Drop the oldest steps that wait."""
+        """Drop the oldest queued steps."""
         for index, item in enumerate(self._waiting):
             if isinstance(item, StepRows):
                 del self._waiting[index]
@@ -110,14 +110,14 @@ class HistoryMirror:
                 return
 
     def _append(self, item: Any) -> None:
-        """Append the part of an item that the history lacks; nothing of an item of another branch than the present."""
+        """Append the part of an item that the history lacks; ignore an item that is not of the present branch."""
         history = self._history
         if isinstance(item, NewBranch):
             if item.branch > history.branch:
                 history.rewind(item.parent or BranchPoint(item.branch - 1, 0), item.branch)
                 self._complete_step = -1 if item.parent is None else item.parent.step
         elif item.branch != history.branch:
-            return  # the run has left this branch before the item arrived, so that no curve shows it
+            return  # the run left this branch before the item arrived: no curve shows it
         elif isinstance(item, StepRows):
             known = history.last_step(STEPS)
             new = item.steps > (-1 if known is None else known)

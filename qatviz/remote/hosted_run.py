@@ -16,7 +16,7 @@ from qatviz.errors import QatvizError, RunStateError
 from qatviz.protocol.commands import HARMLESS, Command
 from qatviz.protocol.events import Event
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.snapshots import Snapshot, StepRecord
+from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.remote import telemetry as t
 from qatviz.remote.backfill import missing_frames
@@ -30,11 +30,12 @@ from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.run_handle import RECORDED
 
-#: Bytes of step records, and number of snapshots, that wait for a viewer at most; more are dropped, the oldest first.
+#: Largest size in bytes of the step records, and number of snapshots, that wait for a viewer; the oldest ones beyond it
+#: are dropped.
 _STEPS_BYTES, _SNAPSHOTS = 1 << 16, 2
-#: Smallest and largest number of step records that wait for a viewer.
+#: Bounds of the number of step records that :data:`_STEPS_BYTES` amounts to.
 _FEWEST_STEPS, _MOST_STEPS = 16, 2000
-#: Bytes of step records in one frame at most.
+#: Largest size of the step records in one frame, in bytes.
 _FRAME_BYTES = 1 << 15
 #: Largest number of events in one frame.
 _MOST_EVENTS = 1000
@@ -42,8 +43,8 @@ _MOST_EVENTS = 1000
 _POLL_S = 0.05
 #: Number of recent commands whose repetition after a lost connection is recognized.
 _REMEMBERED = 10_000
-#: Seconds that the record may take to be up to date with the run. The writing thread of a connection waits for it, so
-#: it must be much less than `link.SILENCE_S`, after which the viewer takes the connection for lost.
+#: Longest time (s) to wait until all reports are written to the record. The writing thread of a connection waits, so it
+#: must be much less than `link.SILENCE_S`, after which the viewer considers the connection lost.
 _FLUSH_S = 3.0
 
 
@@ -55,26 +56,26 @@ class _Step(NamedTuple):
 
 
 class _Numbered(NamedTuple):
-    """Event with its number, from 1, among those since the run is on the server."""
+    """Event with its number, from 1, among those that the run has reported on this server."""
 
     number: int
     event: Event
 
 
 class _Resent(NamedTuple):
-    """Newest snapshot, for a viewer that may have received it already."""
+    """Newest snapshot, sent to a viewer that may have received it already."""
 
     snapshot: Snapshot
 
 
 class Subscription:
-    """Reports of a run that one handle of a viewer has yet to receive, in the order in which the run made them.
+    """Reports of a run that one handle of a viewer has not received yet, in the order in which the run made them.
 
     Parameters
     ----------
     run : HostedRun
     id : str
-        Id under which the frames are sent; it is the same after a lost connection.
+        Id that the frames carry; the same on the next connection if one is lost.
     viewer : Viewer
     link : Link
     tail : telemetry.Tail
@@ -83,18 +84,18 @@ class Subscription:
 
     def __init__(self, run: "HostedRun", id: str, viewer: Viewer, link: Link, tail: t.Tail):
         self.run, self.id, self.viewer, self.link = run, id, viewer, link
-        steps = int(_STEPS_BYTES / (8 + 4 * 16 * max(1, run.num_tensors)))
+        steps = _STEPS_BYTES // (8 + 4 * len(STEP_MEASURES) * max(1, run.num_tensors))
         self.channel = Channel(max(_FEWEST_STEPS, min(steps, _MOST_STEPS)), _SNAPSHOTS)
         self.shows_histograms = True
         self._pending: Deque[Any] = deque()
-        self._too_large = 0  # number of reports that the viewer would not accept
+        self._too_large = 0  # number of reports that were dropped because the viewer accepts no frame of their size
         self._status: Dict[str, Any] = {}
         self._missing: Optional[Iterator[Any]] = None
         self._tail: Optional[t.Tail] = tail
         self._lock = threading.Lock()
 
     def show(self, histograms: bool) -> None:
-        """Send snapshots with their histograms, the newest at once; or only their measures, for the history."""
+        """Send snapshots with their histograms, the newest at once; or, if hidden, only their measures."""
         was_hidden, self.shows_histograms = not self.shows_histograms, histograms
         newest = self.run.newest
         if was_hidden and histograms and newest is not None:
@@ -102,13 +103,13 @@ class Subscription:
             self.link.notify()
 
     def fill(self, tail: t.Tail) -> None:
-        """Send what the history of the viewer lacks after ``tail``, from the record."""
+        """Send the part of the record after ``tail``, which the viewer's history lacks."""
         with self._lock:
             self._tail = tail
         self.link.notify()
 
     def next_frame(self) -> Optional[bytes]:
-        """Return the next frame, encoded; None if there is nothing new. The feed of the viewer's connection."""
+        """Return the next frame, encoded; None if there is nothing new: the feed of the viewer's connection."""
         while True:
             if not self._pending:
                 self._pending.extend(self.channel.drain())
@@ -135,7 +136,7 @@ class Subscription:
         return encode({**header, "run": self.id, "dropped": dropped}, arrays, FROM_SERVER)
 
     def _next_part(self) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
-        """Return header and arrays for the first items that wait; None if the viewer does not want them."""
+        """Return header and arrays of a frame of the oldest items that wait; None if the viewer hides them."""
         first = self._pending.popleft()
         if isinstance(first, _Step):
             records = [first.record]
@@ -155,7 +156,7 @@ class Subscription:
         return t.result_frame(first)
 
     def _continues(self, branch: int, record: StepRecord) -> bool:
-        """Return whether the next item is the step after ``record``, which a frame of steps can have, too."""
+        """Return whether the next item is the step after ``record`` on the branch, so that one frame can have both."""
         item = self._pending[0]
         return isinstance(item, _Step) and item.branch == branch and item.record.step == record.step + 1
 
@@ -179,7 +180,7 @@ class Subscription:
             return self._encoded(next(self._missing))
         except StopIteration:
             self._missing = None
-        except QatvizError as error:  # the record is damaged: live data goes on
+        except QatvizError as error:  # the record is damaged; live data is sent on
             self._missing = None
             return self._encoded(({"t": t.FILLED, "step": self.run.last_step, "problem": str(error)}, {}))
         return None
@@ -191,17 +192,18 @@ class HostedRun:
     Parameters
     ----------
     id : str
+        Unique on the server.
     prepared : Prepared
 
     Attributes
     ----------
     run : RunHandle
     num_tensors : int
-        Number of its quantized tensors.
+        Number of quantized tensors of the run.
     book : SettingsBook
         Settings in effect, as of the last event.
     last_step : int
-        Newest step that was reported.
+        Newest step that the run has reported on its newest branch.
     newest : Snapshot or None
         Newest snapshot.
     status : dict
@@ -209,7 +211,7 @@ class HostedRun:
     began : bool
         Whether the run was started.
     idle_since : float
-        Monotonic time at which the last viewer has left.
+        Monotonic time at which the last viewer left, or at which the run was added.
     """
 
     def __init__(self, id: str, prepared: Prepared):
@@ -219,7 +221,7 @@ class HostedRun:
         self.last_step = self.run.step
         self._branch = self._first_branch()
         self._lock = threading.RLock()
-        self._log: List[LoggedEvent] = []  # since the run is on the server
+        self._log: List[LoggedEvent] = []  # events that the run has reported on this server
         self._subscriptions: List[Subscription] = []
         self.newest: Optional[Snapshot] = prepared.snapshots[-1] if prepared.snapshots else None
         self._newest_step: Optional[_Step] = None
@@ -239,7 +241,7 @@ class HostedRun:
 
     @property
     def dropped(self) -> int:
-        """Number of step records and snapshots that this server was too slow to read."""
+        """Number of step records and snapshots that were dropped because this server did not read them in time."""
         return self.run.dropped
 
     @property
@@ -272,9 +274,9 @@ class HostedRun:
     # Viewers
 
     def subscribe(self, id: str, viewer: Viewer, link: Link, received: int, tail: t.Tail) -> Subscription:
-        """Pass all that follows, and the events after the first ``received`` ones, to a handle of a viewer.
+        """Return a new subscription, which gets the events after the first ``received`` ones and all later reports.
 
-        A subscription of the viewer with the same id, whose connection is lost, is replaced.
+        It replaces a subscription of the viewer with the same ``id``, whose connection is lost.
         """
         with self._lock:
             viewer = viewer._replace(name=self._distinct_name(viewer))
@@ -296,7 +298,7 @@ class HostedRun:
         return subscription
 
     def _distinct_name(self, viewer: Viewer) -> str:
-        """Return the name of a viewer, with a number if others of the same name show the run."""
+        """Return the name of a viewer, with a number appended if another viewer of the run has the same name."""
         taken = {known.viewer.name for known in self._subscriptions if known.viewer.id != viewer.id}
         if self._steering is not None and self._steering.id != viewer.id:
             taken.add(self._steering.name)
@@ -304,7 +306,7 @@ class HostedRun:
         return next(name for name in names if name not in taken)
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Pass nothing more to a viewer, whose connection has ended or which has closed the run."""
+        """End a subscription, because the viewer's connection has ended or the viewer has closed the run."""
         subscription.link.remove_feed(subscription.next_frame)
         with self._lock:
             if subscription in self._subscriptions:
@@ -315,7 +317,7 @@ class HostedRun:
                 self._announce()
 
     def ask_to_steer(self, viewer: Viewer) -> None:
-        """Ask the viewer that steers to hand over; if it is gone, ``viewer`` steers at once."""
+        """Ask the viewer that steers to hand over; if that has left, ``viewer`` steers at once."""
         with self._lock:
             if self._steering is None or not self._is_present(self._steering):
                 self._steering, self._asking = viewer, None
@@ -345,9 +347,9 @@ class HostedRun:
         book : SettingsBook
             Settings in effect.
         received : int
-            Number of those events that the run has reported since it is on the server.
+            Number of the events, at the end of ``log``, that the run has reported on this server.
         snapshots : tuple of Snapshot
-            Snapshots of the record, spread over the whole run.
+            Snapshots of the record, spread over the whole run; none if it is not recorded.
         """
         with self._lock:
             log = (*self.prepared.log, *self._log)
@@ -361,7 +363,7 @@ class HostedRun:
         return read_past(RunRecord.read(self.directory), surviving_only=False)[1]
 
     def missing(self, tail: t.Tail) -> Iterator[Any]:
-        """Yield the frames of the history after ``tail``, then one that says up to which step it is complete."""
+        """Yield the frames of the history after ``tail``, then one with the step up to which it is complete."""
         with self._lock:
             step = self.last_step
         if self.directory:
@@ -370,7 +372,7 @@ class HostedRun:
         yield {"t": t.FILLED, "step": step}, {}
 
     def _flush(self) -> None:
-        """Write to the record what the run has reported; it is read as it is if that takes too long."""
+        """Wait until all reports are written to the record, at most :data:`_FLUSH_S`."""
         record = getattr(self.run, "record", None)
         if record is not None:
             record.flush(_FLUSH_S)
@@ -386,7 +388,7 @@ class HostedRun:
         self.run.start()
 
     def send(self, viewer: Viewer, command: Command, id: str) -> None:
-        """Send a command of a viewer to the run; one that was sent before, under the same id, is ignored.
+        """Send a command of a viewer to the run; ignore it if one of the same id was sent before.
 
         Raises
         ------
@@ -405,10 +407,10 @@ class HostedRun:
             if len(self._known_order) > _REMEMBERED:
                 self._known.discard(self._known_order.popleft())
 
-    # News
+    # Reports
 
     def _pass_on(self) -> None:
-        """Pass the news of the run to all viewers, until it has ended and everything is read."""
+        """Pass the reports of the run to all subscriptions, until the run has ended and everything is read."""
         while not self._quit.is_set():
             has_ended = self.began and self.run.wait(0)
             self.run.wait_for_news(_POLL_S)
@@ -459,7 +461,7 @@ class HostedRun:
             subscription.link.notify()
 
     def _announce(self) -> None:
-        """Send the state of the run, its viewers and the one that steers to all viewers if any of it has changed."""
+        """If the run's state, its viewers or the one that steers have changed, send them to all viewers."""
         status = {
             "t": t.STATUS,
             "state": self.run.state,

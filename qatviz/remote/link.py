@@ -1,8 +1,8 @@
 """Connection to a peer: frames in both directions, and the detection of a lost peer.
 
-Three threads read, write and watch. Frames of :meth:`Link.send` are written first, in order; then those of the feeds,
-as long as fewer than :data:`WINDOW` bytes are on the way, that is, not acknowledged by the peer. So little waits in
-buffers on the way, and a new frame arrives soon, however slow the connection.
+Three threads read, write and watch. Frames of :meth:`Link.send` are written first, in order; then frames of the feeds,
+while the peer has fewer than :data:`WINDOW` bytes yet to acknowledge. So few bytes wait in the buffers of the network,
+and a new frame arrives soon, however slow the connection is.
 """
 
 import threading
@@ -17,17 +17,17 @@ from qatviz.remote.errors import FrameError, LinkError
 from qatviz.remote.frames import Frame, Limits, encode, read_frame
 from qatviz.remote.streams import Stream
 
-#: Bytes on the way from which on feeds wait: more than 10 Mbit/s transfer in 50 ms, and less than they do in 100 ms.
+#: Number of unacknowledged bytes at which the feeds wait: those that a connection of 10 Mbit/s transfers in 77 ms.
 WINDOW = 96_000
-#: Bytes after which their arrival is acknowledged.
+#: Number of received bytes after which an acknowledgement is sent.
 _ACKNOWLEDGED = 4096
-#: Largest number of bytes that may wait to be written; the connection to a peer that does not read is ended.
+#: Largest number of bytes that may wait to be written: beyond it, the peer does not read, and the connection is ended.
 _MOST_WAITING = 1 << 28
-#: Seconds between two pings, and of silence after which the connection counts as lost.
+#: Seconds between two pings, and seconds without received bytes after which the connection is considered lost.
 PING_S, SILENCE_S = 2.0, 10.0
 ACK, PING = "ack", "ping"
 
-#: Returns the next frame of telemetry, encoded; None if there is none now.
+#: Source of telemetry: returns its next frame, encoded; None if there is none now.
 Feed = Callable[[], Optional[bytes]]
 
 
@@ -40,11 +40,11 @@ class Link:
     limits : Limits
         Limits of received frames.
     peer_limits : Limits
-        Limits of the frames that the peer accepts.
+        Limits of sent frames: those that the peer accepts.
     on_frame : callable (header, arrays)
         Called on the reading thread with each frame. An exception ends the connection.
     on_end : callable (str)
-        Called once, on any thread, with the reason of the end; empty if it was closed here.
+        Called once, on any thread, with the reason why the connection has ended; empty if it was closed here.
     name : str
         Part of the names of the threads.
     """
@@ -64,11 +64,11 @@ class Link:
         self._waiting: Deque[bytes] = deque()
         self._waiting_bytes = 0
         self._feeds: List[Feed] = []
-        self._sent = self._acknowledged = 0  # bytes of all frames, and of those that the peer has received
-        self._received = self._reported = 0  # bytes of all frames, and of those that were acknowledged
-        self._news = 0  # number of changes, so that none is missed between asking the feeds and waiting
+        self._sent = self._acknowledged = 0  # bytes of all frames sent, and of those that the peer has received
+        self._received = self._reported = 0  # bytes of all frames received, and of those that were acknowledged
+        self._news = 0  # number of changes, so that none is missed between calling the feeds and waiting
         self._ended, self._reason, self._is_writing = False, "", False
-        self._heard = time.monotonic()  # time at which something was received
+        self._heard = time.monotonic()  # time at which bytes were last received
         self._quit = threading.Event()
         targets = (("reader", self._read), ("writer", self._write), ("watch", self._watch))
         self._threads = [
@@ -111,6 +111,7 @@ class Link:
             self._notify()
 
     def remove_feed(self, feed: Feed) -> None:
+        """Call ``feed`` no more, but for a call that the writing thread has begun."""
         with self._changed:
             if feed in self._feeds:
                 self._feeds.remove(feed)
@@ -121,7 +122,7 @@ class Link:
             self._notify()
 
     def end(self, reason: str = "") -> None:
-        """End the connection, and report why; the first reason counts."""
+        """End the connection, and report the reason; later calls have no effect."""
         with self._changed:
             if self._ended:
                 return
@@ -132,12 +133,12 @@ class Link:
         self._on_end(reason)
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until all frames that were sent are written, at most ``timeout_s``."""
+        """Wait until all frames of :meth:`send` are written, at most ``timeout_s`` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or not (self._waiting or self._is_writing), timeout_s)
 
     def join(self) -> None:
-        """Wait until the threads have ended; may not be called on one of them."""
+        """Wait until the threads have ended, except the calling one."""
         for thread in self._threads:
             if thread is not threading.current_thread() and thread.ident is not None:
                 thread.join()
@@ -224,7 +225,7 @@ class Link:
                     self._changed.wait()
 
     def _turn(self, feed: Feed) -> None:
-        """Move a feed to the end, so that the others are called first next time."""
+        """Move a feed to the end of the list, so that the other feeds are called first next time."""
         with self._changed:
             if feed in self._feeds:
                 self._feeds.remove(feed)

@@ -40,8 +40,8 @@ _STATES = (NEW, BUILDING, RUNNING, PAUSED, *_ENDS, RECORDED)
 class RemoteRun(ChannelHandle):
     """Handle of a run of a server.
 
-    A command that is sent while the connection is lost is sent when it is restored. What the run reports is complete
-    then, too: events continue after the last one received, and the history is filled from the record.
+    A command that is sent while the connection is lost reaches the run when the connection is restored. No report is
+    missing then: events continue after the last one received, and the history is filled from the record.
 
     Parameters
     ----------
@@ -52,21 +52,26 @@ class RemoteRun(ChannelHandle):
         Present state of the run.
     step : int
         Number of training steps complete.
-    description : mapping
+    description : mapping of str to object
         As :attr:`description`.
-    tracks : mapping of str to sequence of str
+    tracks : dict of str to sequence of str
         Names of the series of its history, by track.
     tensors : int
         Number of its quantized tensors.
     received : int
-        Number of its events that are known already.
+        Number of the events that the run has reported on the server and the viewer has received already.
+
+    Raises
+    ------
+    FrameError
+        If there is no such state.
 
     Attributes
     ----------
     hosted_id : str
         Id of the run on the server.
     subscription : str
-        Id of this handle's subscription: the run's id, or another one if the client has several handles of the run.
+        Id of this handle's subscription: the id of the run, or, of a further handle of the client, another one.
     problem : str
         Reason why there is no connection at present; empty if there is one. The client sets it.
     """
@@ -90,10 +95,10 @@ class RemoteRun(ChannelHandle):
         self.history = History(tracks)
         self._mirror = HistoryMirror(self.history, self._request_missing)
         self._lock = threading.RLock()
-        self._received, self._dropped_there = received, 0
+        self._received, self._dropped_there = received, 0  # numbers of events, and of reports dropped on the server
         self._seen: Tuple[int, int] = (-1, -1)  # branch and step of the newest step record
         self._seen_snapshot: Optional[BranchPoint] = None
-        self._unanswered: OrderedDict[str, Command] = OrderedDict()
+        self._unanswered: OrderedDict[str, Command] = OrderedDict()  # by id, in the order in which they were sent
         self._origin, self._number = new_id(), 0
         self._shows_histograms = True
         self._has_last_event, self._ending_state = False, ""
@@ -147,7 +152,7 @@ class RemoteRun(ChannelHandle):
             self._number += 1
             id = id or f"{self._origin}-{self._number}"
             frame = self._frame(id, command)
-            encode(frame, limits=FROM_VIEWER)  # one that is too large is refused even without a connection
+            encode(frame, limits=FROM_VIEWER)  # raises TooLargeError even if there is no connection
             self._unanswered[id] = command
             self._client.send(frame)  # within the lock: commands keep their order
         return id
@@ -179,7 +184,7 @@ class RemoteRun(ChannelHandle):
 
     @property
     def has_unanswered(self) -> bool:
-        """Whether a command was sent that the server has neither accepted nor refused yet."""
+        """Whether the server has yet to accept or refuse a command that was sent."""
         with self._lock:
             return bool(self._unanswered)
 
@@ -194,7 +199,7 @@ class RemoteRun(ChannelHandle):
             frames = [begin]
             if not self._shows_histograms:
                 frames.append(self._view_frame())
-            if self._is_started and self._state == BUILDING:  # the first request may have been lost
+            if self._is_started and self._state == BUILDING:  # the request to start may have been lost
                 frames.append({"t": "start", "run": self.hosted_id})
             frames += [self._frame(id, command) for id, command in self._unanswered.items()]
             return frames
@@ -297,7 +302,7 @@ class RemoteRun(ChannelHandle):
             self._channel.put_event(events.CommandRejected(self._step, id, command, message))
 
     def _on_gone(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        """End the run, because the program that trained it has ended without its last event."""
+        """End the run as failed: the server no longer has it, and its last event was not received."""
         message = values.text(header["message"], "message")
         if not self._ended.is_set():
             self._channel.put_event(events.Failed(self._step, message, "", explained=True))
@@ -319,7 +324,7 @@ class RemoteRun(ChannelHandle):
     }
 
     def _end_if_complete(self) -> None:
-        """End once both the last event and the state after it are known: everything is written there then."""
+        """End the run once its last event and its final state are known: then its record is complete."""
         if self._has_last_event and self._ending_state:
             self._state = self._ending_state
             self._ended.set()

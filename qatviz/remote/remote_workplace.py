@@ -1,4 +1,4 @@
-"""Workplace on another machine, whose methods are calls to the server there."""
+"""Workplace on another machine, whose methods call those of the workplace of the server there."""
 
 import contextlib
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
@@ -42,15 +42,15 @@ from qatviz.telemetry.run_summary import Catalogue
 
 
 class RemoteWorkplace(Workplace):
-    """Machine at the other end of a connection, which :meth:`close` ends.
+    """Workplace at the other end of a connection.
 
-    All methods raise LinkError if the connection is lost before there is an answer, or none comes within
-    :data:`qatviz.remote.client.QUICK_S` seconds to a call that the window's thread may make.
+    All methods raise LinkError if the connection is lost before there is an answer. Most of those that the window's
+    thread calls also raise it if there is no answer within :data:`qatviz.remote.client.QUICK_S` seconds.
 
     Parameters
     ----------
     client : Client
-        Connection, which the caller opens.
+        Connection, which the caller opens; :meth:`close` closes it.
     """
 
     def __init__(self, client: Client):
@@ -61,7 +61,7 @@ class RemoteWorkplace(Workplace):
         return self.client.place
 
     def close(self) -> None:
-        """End the connection; the runs on the other machine go on."""
+        """End the connection; the runs on the other machine continue."""
         self.client.close()
 
     def prepare(self, request: RunRequest, notify: Notify) -> Prepared:
@@ -88,7 +88,7 @@ class RemoteWorkplace(Workplace):
         return None if found is None else self._prepared(found, arrays)
 
     def _prepared(self, found: Any, arrays: Sequence[np.ndarray]) -> Prepared:
-        """Return the run in an answer, subscribed to its reports; raise FrameError if the answer is invalid."""
+        """Return the run in an answer, whose reports are subscribed to; FrameError if the answer is invalid."""
         try:
             return self._decoded(values.mapping(found, "run"), arrays)
         except (ValueError, TypeError, KeyError) as error:
@@ -120,7 +120,7 @@ class RemoteWorkplace(Workplace):
         return Prepared(run, network, book, title, batches, directory, log, snapshots, None, notices)
 
     def _call(self, name: str, *given: Any, progress: Progress = Progress(), timeout_s: Optional[float] = None) -> Any:
-        """Call a method there with the arguments ``given``, and return its result."""
+        """Call a method on the other machine with the arguments ``given``, and return its result."""
         rows, arrays = arguments_form(name, given)
         found, own = self.client.call(name, rows, arrays, progress, timeout_s)
         return value_of(SIGNATURES[name].result, found, own)
@@ -154,7 +154,7 @@ class RemoteWorkplace(Workplace):
         return info
 
     def cancel_checks(self) -> None:
-        with contextlib.suppress(LinkError):  # there is nothing to cancel then
+        with contextlib.suppress(LinkError):  # the end of the connection cancels all calls
             self._call("cancel_checks", timeout_s=QUICK_S)
 
     def read_runs(self, folder: str, progress: Progress) -> Catalogue:

@@ -35,19 +35,21 @@ from qatviz.session.recorded import RecordedRun
 from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.session.workplace import Workplace
 from qatviz.telemetry.history import History
+from qatviz.telemetry.run_handle import RunHandle
 
-#: Seconds without viewers after which a run that does not train is dropped: one that was not started, or has ended.
+#: Seconds since the last viewer left after which a run that was not started, or has ended, is dropped.
 _UNUSED_S = 120.0
-#: Largest number of calls of a viewer at the same time, and of peers that have not shown the token yet.
+#: Largest number of calls in progress for one viewer, and of peers that have not shown the token yet.
 _MOST_CALLS, _MOST_STRANGERS = 32, 64
 
 
 class Server:
-    """Runs of this machine, for viewers.
+    """Runs of this machine, and the connections of the viewers that show them.
 
     Parameters
     ----------
     workplace : Workplace
+        Prepares and evaluates the runs.
     host : str
         Name of the machine, which windows show.
     """
@@ -63,7 +65,7 @@ class Server:
         self._left = time.monotonic()
 
     def serve(self, stream: Stream, token: str = "") -> None:
-        """Serve a peer on threads of its own; with a token, only after it has shown that.
+        """Serve a peer on threads of its own; unless ``token`` is empty, only after the peer has shown it.
 
         The stream is closed if the server is closed, or too many peers have not shown their token yet.
 
@@ -138,22 +140,22 @@ class Server:
         return hosted
 
     def training(self) -> List[HostedRun]:
-        """Return the runs that train, in the order of their beginning."""
+        """Return the runs that train, in the order in which they were added."""
         with self._lock:
             return [hosted for hosted in self._runs.values() if hosted.is_training]
 
-    def handles(self) -> Dict[str, Any]:
+    def handles(self) -> Dict[str, RunHandle]:
         """Return the handles of all runs by id."""
         with self._lock:
             return {id: hosted.run for id, hosted in self._runs.items()}
 
     def hosted_at(self, directory: str) -> Optional[HostedRun]:
-        """Return the run that is trained in a directory; None if there is none."""
+        """Return the run that trains and is recorded to a directory; None if there is none."""
         path = os.path.realpath(directory)
         return next((run for run in self.training() if run.directory and os.path.realpath(run.directory) == path), None)
 
     def _drop_unused(self) -> None:
-        """Drop the runs that nobody needs any more."""
+        """Close and forget the runs that do not train and have had no viewer for :data:`_UNUSED_S`."""
         now = time.monotonic()
         with self._lock:
             unused = [
@@ -169,7 +171,7 @@ class Server:
     # End
 
     def is_idle(self, seconds: float) -> bool:
-        """Return whether there was no viewer for that time, in seconds, and no run trains."""
+        """Return whether no run trains and there has been no viewer for that number of seconds."""
         self._drop_unused()
         with self._lock:
             if self._sessions:
@@ -178,7 +180,7 @@ class Server:
         return not self.training() and time.monotonic() - left > seconds
 
     def close(self) -> None:
-        """End all connections, and stop and end all runs, which save their states."""
+        """End all connections, stop all runs, and wait until these have saved their states."""
         with self._lock:
             self._is_closed = True
             sessions, strangers = list(self._sessions), dict(self._strangers)
@@ -233,10 +235,11 @@ class Session:
         }
 
     def start(self) -> None:
+        """Begin to handle the viewer's frames."""
         self._link.start()
 
     def end(self) -> None:
-        """End the connection, and wait until its work has ended."""
+        """End the connection, and wait until its threads and calls have ended."""
         self._link.end()
         self._link.join()
         with self._lock:
@@ -294,7 +297,7 @@ class Session:
             subscription.run.unsubscribe(subscription)
 
     def _subscription(self, header: Dict[str, Any]) -> Optional[Subscription]:
-        """Return the subscription that a frame names; None if it is ended: the frame and its end have crossed."""
+        """Return the subscription that a frame names; None if it has ended since the frame was sent."""
         with self._lock:
             return self._subscriptions.get(values.text(header["run"], "run"))
 
@@ -314,7 +317,7 @@ class Session:
             self._link.send({"t": t.ACCEPTED, "run": run, "id": id})
 
     def _on_start(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        with contextlib.suppress(RunStateError):  # the viewer learns of it when it attaches
+        with contextlib.suppress(RunStateError):  # reported to the viewer when it attaches
             self._server.run(values.text(header["run"], "run")).start()
 
     def _on_view(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
@@ -407,7 +410,7 @@ class Session:
             self._link.send({"t": "progress", "id": number, "what": what, "fraction": fraction})
 
     def _prepare(self, rows: Any, arrays: Arrays) -> Any:
-        """Prepare a run; one that is trained here already is returned as it is if it is to be opened."""
+        """Return the form of a prepared run; a request to open a run that trains here returns that run."""
         (row,) = values.sequence(rows, "arguments")
         request: RunRequest = value_of(RunRequest, row)
         hosted = self._server.hosted_at(request.directory) if isinstance(request, OpenRequest) else None
@@ -417,7 +420,7 @@ class Session:
         return prepared_form(hosted, notices, arrays)
 
     def _open(self, rows: Any, arrays: Arrays) -> Any:
-        """Open a run by its path or name; with an empty one the newest that trains, None if there is none."""
+        """Return the form of the run at a path or of a name; if empty, of the newest that trains (None without one)."""
         (run,) = values.sequence(rows, "arguments")
         if not values.name(run, "run"):
             training = self._server.training()
@@ -444,7 +447,7 @@ def _tail_of(header: Dict[str, Any]) -> t.Tail:
 
 
 def prepared_form(hosted: HostedRun, notices: List[Notice], arrays: Arrays) -> Dict[str, Any]:
-    """Return the form of a run of the server, with all that a viewer needs to show it."""
+    """Return the form of a run of the server with the data that a viewer needs to show it; append to ``arrays``."""
     log, book, received, snapshots = hosted.present()
     prepared = hosted.prepared
     return {

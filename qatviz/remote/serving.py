@@ -1,8 +1,8 @@
-"""The server of runs of one user of a machine: its port, its token in a file, and relays of standard streams to it.
+"""The one server of runs of a user: its port, its token in a file, and relays of standard streams to it.
 
-There is one server for each user. It listens on a port of this machine, and requires a token that only the user can
-read. A program that is started by ssh relays its standard streams to the server, which it starts if there is none: so
-runs go on when the connection is lost, and all connections see the same runs.
+The server listens on a port of this machine, and requires a token that only the user can read. The program that ssh
+starts relays its standard streams to the server, which it starts if there is none. So runs continue when a connection
+is lost, and all connections see the same runs.
 """
 
 import contextlib
@@ -31,22 +31,25 @@ from qatviz.session.workplace import Workplace
 from qatviz.telemetry.record.run_lock import RunLock
 
 LOOPBACK = "127.0.0.1"
-#: Seconds after which a server that was started by a relay ends without viewers and runs in training.
+#: Seconds since the last viewer left after which a server that a relay has started ends, unless a run trains.
 IDLE_S = 300.0
-#: Seconds that the start of a server may take, and between two attempts to connect to it.
+#: Seconds that the start of a server may take, and seconds between two attempts to connect to it.
 _START_S, _PAUSE_S = 60.0, 0.1
-#: Seconds that a connection to a server on this machine, and its greeting, may each take.
+#: Seconds within which a server on this machine must accept a connection, and within which it must greet.
 _CONNECT_S = 5.0
 #: Seconds before connections are accepted again after an error, such as too many open files.
 _ACCEPT_PAUSE_S = 0.5
+#: Number of random bytes in a token.
 _TOKEN_BYTES = 24
+#: Largest number of bytes that a relay reads at once.
 _PIECE = 1 << 16
 _STATE_FILE, _TOKEN_FILE, _LOG_FILE = "server.json", "token", "server.log"
+#: File mode: readable and writable by the user only.
 _PRIVATE = 0o600
 
 
 class Running(NamedTuple):
-    """Server that runs: where it listens, and its process."""
+    """Address and process id of a server that runs."""
 
     host: str
     port: int
@@ -54,12 +57,12 @@ class Running(NamedTuple):
 
 
 def server_folder() -> Path:
-    """Return the user's private folder for the server's files, which is made if it does not exist.
+    """Return the user's private folder for the server's files; create it if it does not exist.
 
     Raises
     ------
     SettingError
-        If the user has no home directory, or the folder can't be made.
+        If the user has no home directory, or the folder can't be created.
     """
     folder = user_folder()
     if folder is None:
@@ -69,12 +72,12 @@ def server_folder() -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
     except OSError as error:
-        raise SettingError(f"{path}: can't be made: {error.strerror or error}") from error
+        raise SettingError(f"{path}: can't be created: {error.strerror or error}") from error
     return path
 
 
 def token_of(folder: Path) -> Tuple[str, bool]:
-    """Return the token in the file of a folder, which is made if there is none; and whether it was made now.
+    """Return the token in the file of a folder, and whether it is new: without a valid file, one is written.
 
     Raises
     ------
@@ -108,7 +111,7 @@ def parse_listen(text: str) -> Tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only programs of this machine can reach a server on that address."""
+    """Return whether only programs of this machine can reach a server that listens on ``host``."""
     return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
@@ -118,15 +121,19 @@ class Listener:
     Parameters
     ----------
     workplace : Workplace
-    host, port
-        Address to listen on.
+    host : str
+        Name or IP address to listen on.
+    port : int
+        0 lets the system choose one.
 
     Attributes
     ----------
+    server : Server
     port : int
+        Port on which it listens.
     token : str
     is_new_token : bool
-        Whether the token was made now.
+        Whether the token was generated at this start.
 
     Raises
     ------
@@ -158,6 +165,11 @@ class Listener:
         self._thread = threading.Thread(target=self._accept, name="qatviz-listener", daemon=True)
         self._thread.start()
 
+    @property
+    def token_file(self) -> Path:
+        """Path of the file with the token."""
+        return self.folder / _TOKEN_FILE
+
     def _accept(self) -> None:
         while not self._closing.is_set():
             try:
@@ -180,7 +192,7 @@ class Listener:
 
 
 def _server_lock(folder: Path) -> RunLock:
-    """Return the lock that only one server of the user has; SettingError if another server has it."""
+    """Return the lock that the user's server holds, acquired; SettingError if another server holds it."""
     for is_last in (False, True):
         try:
             return RunLock(folder)
@@ -189,7 +201,7 @@ def _server_lock(folder: Path) -> RunLock:
             if is_last or running is not None:
                 where = f" on {running.host}:{running.port}" if running is not None else ""
                 raise SettingError(f"a server of this user runs already{where}") from error
-        time.sleep(_PAUSE_S)  # a relay that deletes a stale file has the lock for a moment
+        time.sleep(_PAUSE_S)  # a relay holds the lock for a moment while it deletes a stale file
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -220,20 +232,22 @@ def running_server(folder: Path) -> Optional[Running]:
 
 
 def relay_standard_streams(start: Callable[[Path], "subprocess.Popen[bytes]"]) -> None:
-    """Connect standard input and output with the user's server, until either end is closed.
+    """Relay standard input and output to the user's server, until either end is closed.
 
     Parameters
     ----------
-    start : callable (folder)
-        Starts a server.
+    start : callable (Path) -> Popen
+        Starts a server whose files are in a folder, and returns its process.
 
     Raises
     ------
     LinkError
         If the server can't be reached.
+    SettingError
+        As :func:`server_folder`.
     """
     output = os.dup(1)
-    os.dup2(2, 1)  # what a library prints must not get among the frames
+    os.dup2(2, 1)  # text that a library prints goes to standard error: only frames go to ``output``
     stream = _connected(server_folder(), start)
     os.write(output, GREETING)
     ended = threading.Event()
@@ -264,7 +278,7 @@ def relay_standard_streams(start: Callable[[Path], "subprocess.Popen[bytes]"]) -
 
 
 def _connected(folder: Path, start: Callable[[Path], "subprocess.Popen[bytes]"]) -> SocketStream:
-    """Return a stream to the server that has seen the token; the server is started if there is none."""
+    """Return a stream to the server, to which the token was sent; start the server if there is none."""
     _remove_stale_state(folder)
     deadline, process = time.monotonic() + _START_S, None
     while True:
@@ -275,9 +289,9 @@ def _connected(folder: Path, start: Callable[[Path], "subprocess.Popen[bytes]"])
         if process is None:
             process = start(folder)
         elif process.poll() not in (None, 0):
-            raise LinkError(f"the server has ended at its start: {_last_line(folder / _LOG_FILE)}")
+            raise LinkError(f"the server has ended during its start: {_last_line(folder / _LOG_FILE)}")
         if time.monotonic() > deadline:
-            raise LinkError(f"the server has not started within {_START_S:g} s; its messages: {folder / _LOG_FILE}")
+            raise LinkError(f"the server has not started within {_START_S:g} s: see {folder / _LOG_FILE}")
         time.sleep(_PAUSE_S)
 
 
@@ -296,7 +310,7 @@ def _remove_stale_state(folder: Path) -> None:
 
 
 def _admitted(running: Running, folder: Path) -> SocketStream:
-    """Return a stream to a server that was shown the token.
+    """Return a stream to a running server, to which the token was sent.
 
     Raises
     ------
@@ -307,7 +321,7 @@ def _admitted(running: Running, folder: Path) -> SocketStream:
     try:
         greeting = within(stream, _CONNECT_S, lambda: read_exactly(stream.read, len(GREETING)))
         if greeting != GREETING:
-            raise LinkError(f"{running.host}:{running.port} is no server of qatviz")
+            raise LinkError(f"{running.host}:{running.port} is not a server of qatviz")
         stream.write(encode({"t": "token", "token": token_of(folder)[0]}))
     except BaseException:
         stream.close()
@@ -336,7 +350,7 @@ def _reachable(host: str) -> str:
 
 
 def _last_line(path: Path) -> str:
-    """Return the last line of a log file; its path if it has none."""
+    """Return the last line of a log file; if it has none, a reference to the file."""
     with contextlib.suppress(OSError):
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         if lines:
@@ -345,7 +359,7 @@ def _last_line(path: Path) -> str:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that only the user can read, in place of any other."""
+    """Write or replace a file that only the user can read; QatvizError if it can't be written."""
     try:
         write_private_file(path, text.encode("utf-8"))
     except OSError as error:

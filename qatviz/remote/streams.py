@@ -12,7 +12,7 @@ from qatviz.remote.errors import LinkError
 
 #: Longest time (s) to wait for the last messages of a process that has ended.
 _LAST_MESSAGES_S = 1.0
-#: Number of the newest bytes that are kept of what a process has printed to standard error.
+#: Number of the last bytes that are kept of the standard error of a process.
 _KEPT_BYTES = 4096
 
 
@@ -41,9 +41,9 @@ class Stream(abc.ABC):
         """End the stream; calls that block return or raise. A stream may be closed several times."""
 
     def last_messages(self) -> str:
-        """Return the end of what the program that provides the stream has printed to standard error.
+        """Return the end of the standard error of the program that provides the stream; empty if there is none.
 
-        It is the reason why the stream has ended, such as a message of ssh; empty if there is none.
+        Once the stream has ended, it states the reason, such as a message of ssh.
         """
         return ""
 
@@ -84,13 +84,13 @@ class ProcessStream(Stream):
     Raises
     ------
     LinkError
-        If it can't be started.
+        If the program can't be started.
     """
 
     def __init__(self, command: List[str], environment: Optional[Dict[str, str]] = None):
         options: Dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         try:
-            # In a session of its own: Ctrl-C in the window's terminal must not end ssh before the window has ended.
+            # In a session of its own: Ctrl-C in the window's terminal must not end ssh before the window ends.
             self._process = subprocess.Popen(
                 command, bufsize=0, env=dict(os.environ, **(environment or {})), start_new_session=True, **options
             )
@@ -151,7 +151,7 @@ class ProcessStream(Stream):
 
 
 def connect_tcp(host: str, port: int, timeout_s: float) -> SocketStream:
-    """Return a stream to a program that listens on a port; ``timeout_s`` limits the time to connect, in seconds.
+    """Return a stream to a program that listens on a port, to which it connects within ``timeout_s`` seconds.
 
     Raises
     ------

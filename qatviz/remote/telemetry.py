@@ -1,4 +1,4 @@
-"""Frames of the reports of a run: steps, events, snapshots, results, and the rows of its history; and their kinds."""
+"""Frames of what a run reports: steps, events, snapshots, results of analyses, and the rows of its history."""
 
 import itertools
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
@@ -28,9 +28,9 @@ STEPS, EVENTS, SNAPSHOT, RESULT, ROW, STATUS, BRANCH, FILLED = (
     "branch",
     "filled",
 )
-#: Kinds of frames about a run of the server, which all handles of the run receive.
+#: Kinds of frames that name a run instead of a subscription; all handles of the run receive them.
 ACCEPTED, REFUSED, GONE = OF_ALL_HANDLES = ("accepted", "refused", "gone")
-#: Classes of what a run reports besides steps, snapshots and events; none of it is recorded.
+#: Classes of the results that a run reports besides steps, snapshots and events, by name; they are not recorded.
 _RESULTS: Dict[str, Type[Any]] = {
     kind.__name__: kind
     for kind in (
@@ -51,9 +51,14 @@ _RESULTS: Dict[str, Type[Any]] = {
 
 
 class Tail(NamedTuple):
-    """End of the part of a run's history that a viewer has: branch, and last steps of its steps and snapshots.
+    """End of the part of a run's history that a viewer has.
 
-    A last step is -1 if there is none.
+    Attributes
+    ----------
+    branch : int
+        Newest branch.
+    step, snapshot : int
+        Steps of the last step record and of the last snapshot on it; -1 if there is none.
     """
 
     branch: int = 0
@@ -62,7 +67,7 @@ class Tail(NamedTuple):
 
 
 class SnapshotRow(NamedTuple):
-    """Measures of a snapshot for the history; ``values`` has the shape [measure of `SNAPSHOT_MEASURES`, tensor]."""
+    """Measures of a snapshot for the history; ``values`` is float ``[len(SNAPSHOT_MEASURES), tensor]``."""
 
     branch: int
     step: int
@@ -71,12 +76,12 @@ class SnapshotRow(NamedTuple):
 
 
 def named(arrays: Sequence[np.ndarray]) -> Dict[str, np.ndarray]:
-    """Return arrays by their numbers from "0", as a frame has them."""
+    """Return arrays by their names in a frame: their numbers, from "0"."""
     return {str(number): array for number, array in enumerate(arrays)}
 
 
 def numbered(arrays: Mapping[str, np.ndarray]) -> List[np.ndarray]:
-    """Return the arrays of a frame in the order of their numbers; FrameError if they have other names."""
+    """Return arrays in the order of their numbers, as before :func:`named`; raise FrameError for other names."""
     found = [arrays.get(str(number)) for number in range(len(arrays))]
     if any(array is None for array in found):
         raise FrameError(f"arrays {', '.join(sorted(arrays))}: expected their numbers from 0")
@@ -126,7 +131,7 @@ class StepRows(NamedTuple):
 
 
 def steps_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], tensors: int) -> StepRows:
-    """Return the steps of a frame of :func:`steps_frame`, of a run with that number of quantized tensors.
+    """Return the steps of a frame of :func:`steps_frame`; ``tensors`` is the run's number of quantized tensors.
 
     Raises
     ------
@@ -140,8 +145,10 @@ def steps_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], tensor
         losses = values.array(arrays["losses"], "losses", "f", 2)
         n = len(steps)
         expected = (n, len(STEP_MEASURES), tensors)
-        if measures.shape != expected or scalars.shape != (n, 3) or len(losses) != n:
+        if measures.shape != expected:
             raise ValueError(f"measures of the shape {measures.shape}: expected {expected}")
+        if scalars.shape != (n, 3) or len(losses) != n:
+            raise ValueError(f"scalars and losses of the shapes {scalars.shape} and {losses.shape} for {n} steps")
         if not n or steps[0] < 0 or (np.diff(steps) != 1).any() or steps[-1] > values.LARGEST_STEP:
             raise ValueError(f"expected consecutive steps from 0 to {values.LARGEST_STEP:,}")
         return StepRows(values.whole(header["branch"], "branch"), steps, scalars, measures, losses)
@@ -150,9 +157,9 @@ def steps_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], tensor
 
 
 def runs_of_steps(steps: np.ndarray) -> List[Tuple[int, int]]:
-    """Return first and last index + 1 of the runs of consecutive numbers in ``steps``."""
+    """Return index ranges (first, end) of the runs of consecutive numbers in ``steps``; the end is exclusive."""
     breaks = [0, *(np.flatnonzero(np.diff(steps) != 1) + 1).tolist(), len(steps)]
-    return [(first, last) for first, last in zip(breaks, itertools.islice(breaks, 1, None)) if last > first]
+    return [(first, end) for first, end in zip(breaks, itertools.islice(breaks, 1, None)) if end > first]
 
 
 def snapshot_frame(snapshot: Snapshot) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
@@ -191,7 +198,7 @@ def _check_measures(measures: np.ndarray, tensors: int) -> None:
 
 
 def result_frame(result: Any) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """Return header and arrays of another report of a run; TypeError if its class is not one that can be sent."""
+    """Return header and arrays of a result; raise TypeError if it is not of one of :data:`_RESULTS`."""
     kind = type(result).__name__
     if kind not in _RESULTS:
         raise TypeError(f"{kind} has no form")

@@ -391,7 +391,7 @@ def test_the_port_of_a_server_that_was_killed_does_not_get_the_token(tmp_path):
         class Ended:
             poll = staticmethod(lambda: 1)
 
-        with pytest.raises(LinkError, match="has ended at its start"):
+        with pytest.raises(LinkError, match="has ended during its start"):
             serving._connected(tmp_path, lambda folder: Ended)
         other.settimeout(0)
         with pytest.raises(BlockingIOError):
