@@ -1,4 +1,4 @@
-"""Run that trains in the background while a script or a notebook steers it."""
+"""Handle of a run that trains in the background while a script or a notebook steers it."""
 
 import contextlib
 import threading
@@ -37,7 +37,7 @@ from qatviz.telemetry.run_handle import PAUSED
 from qatviz.trained import Trained
 from qatviz.training.handle import Run
 
-#: Longest time (s) after which the reader checks whether the run has ended.
+#: Longest time (s) between two checks of the reader whether the run has ended.
 _READ_INTERVAL_S = 0.1
 #: Longest single wait (s) of a caller: Python handles Ctrl-C, or the interruption of a notebook, between two waits.
 _SIGNALS_S = 0.2
@@ -48,7 +48,7 @@ _News = TypeVar("_News")
 
 
 class _Reply(NamedTuple):
-    """Reply to a command, and how much the run had reported before it: items of news, and rewinds."""
+    """Reply to a command: its number among all news of the run, and the number of rewinds before it."""
 
     event: events.Event
     number: int
@@ -56,7 +56,7 @@ class _Reply(NamedTuple):
 
 
 class _Listener(Generic[_News]):
-    """All news of one kind since a caller has begun to wait for one of them, each with its number among all news."""
+    """News of one kind that arrive while a caller waits, each with its number among all news of the run."""
 
     def __init__(self, kind: Type[_News]):
         self._kind = kind
@@ -68,7 +68,7 @@ class _Listener(Generic[_News]):
             self._numbered.append((number, item))
 
     def first(self, reply: _Reply, is_answer: Callable[[_News, events.Event], bool]) -> Optional[_News]:
-        """Return the first item after a reply that answers it; those that do not are dropped."""
+        """Return the first item after a reply that answers it, None if there is none yet; drop the items before it."""
         while self._numbered:
             number, item = self._numbered[0]
             if number > reply.number and is_answer(item, reply.event):
@@ -78,26 +78,26 @@ class _Listener(Generic[_News]):
 
 
 class BackgroundRun:
-    """Run in the background; :func:`qatviz.train` with ``block=False`` returns it, started.
+    """Handle of a run in the background; :func:`qatviz.train` with ``block=False`` returns it, started.
 
-    Its methods may be called from any thread, and by several threads at once. Those that request something of the run
-    return once it has taken effect, between two training steps. Ctrl-C, or the interruption of a notebook's cell, ends
-    the wait, not the run. A ``with`` statement stops the run at the end of its block. A notebook displays the run's
-    state, curves and tensors.
+    Its methods may be called from any thread, and by several threads at once. Those that change the run return once
+    the change has taken effect, between two training steps. Ctrl-C, or the interruption of a notebook's cell, ends the
+    wait, not the run. A ``with`` statement stops the run at the end of its block. A notebook displays the run's state,
+    curves and tensors.
 
-    All methods that wait raise RunStateError if the reports of the run can't be processed, because of an error in this
-    program, which is the cause.
+    All methods that wait raise RunStateError if an error in this program, its ``__cause__``, keeps the reports of the
+    run from being processed.
 
     Parameters
     ----------
     run : Run
-        Run that is not started.
+        Run that is not started; it is started here.
     outcome : Outcome
-        Its state so far.
+        Outcome of the run so far.
     directory : str, optional
-        Directory of its record; None if it is not recorded.
+        Directory of the record; None if the run is not recorded.
     notices : tuple of Notice
-        Notes and warnings of its preparation.
+        Notes and warnings from the preparation of the run.
     """
 
     def __init__(self, run: Run, outcome: Outcome, directory: Optional[str], notices: Tuple[Notice, ...] = ()):
@@ -112,8 +112,8 @@ class BackgroundRun:
         self._newest_step: Optional[StepRecord] = None
         self._failed: Optional[events.Failed] = None
         self._non_finite: Optional[events.NonFinite] = None  # the newest one
-        self._number = 0  # items of news so far
-        self._rewinds = 0
+        self._number = 0  # number of items of news so far
+        self._rewinds = 0  # number of rewinds so far
         self._has_ended = False
         self._reader_error: Optional[Exception] = None
         run.start()
@@ -220,14 +220,14 @@ class BackgroundRun:
         self._request(c.Resume())
 
     def advance(self, steps: int = 1) -> int:
-        """Train ``steps`` steps, or to the end of the run, then pause; return the number of all steps complete."""
+        """Train ``steps`` steps, or to the end of the run, and pause; return the number of steps complete."""
         with self._listening(events.Paused) as paused:
             reply = self._reply_to(c.SingleStep(steps))
             self._until(lambda: paused.first(reply, lambda *_: True) is not None)
         return self.step
 
     def snapshot(self) -> Snapshot:
-        """Return histograms and exact measures of the present state; of a run that has ended, its last ones.
+        """Return a snapshot of the present state, with histograms and exact measures; after the end, the last one.
 
         Raises
         ------
@@ -272,8 +272,8 @@ class BackgroundRun:
         command = c.EvaluateSettings(tuple(assignment for change in parsed for assignment in change.assignments))
 
         def is_answer(event: SettingsEvaluated, reply: events.Event) -> bool:
-            is_late = event.result is None or event.result.step >= reply.step
-            return is_late and event.book == _changed(self._settings_at(reply), parsed)
+            is_of_later_state = event.result is None or event.result.step >= reply.step
+            return is_of_later_state and event.book == _changed(self._settings_at(reply), parsed)
 
         found = self._answer(command, SettingsEvaluated, is_answer)
         if found.result is None:
@@ -281,10 +281,10 @@ class BackgroundRun:
         return dict(found.result.scores)
 
     def _is_evaluation_of(self, event: events.Evaluated, reply: events.Event) -> bool:
-        """Return whether an evaluation is of the state at a reply, or of a later one.
+        """Return whether an evaluation is of the state at a reply, or of a later state.
 
-        It may have begun before the reply, then of the same settings. One that had to wait for another evaluation may
-        have other settings, if another thread has changed them meanwhile.
+        One that began before the reply must be of the same settings. One that had to wait for another evaluation may be
+        of other settings, if another thread has changed them meanwhile.
         """
         is_later = event.branch == reply.branch and event.position > reply.position
         return event.step >= reply.step and (is_later or self._settings_at(event) == self._settings_at(reply))
@@ -306,7 +306,7 @@ class BackgroundRun:
         Raises
         ------
         RunStateError
-            If the run has failed, or is paused, so that it would not end.
+            If the run has failed, or is paused: then it would not end.
         """
         self._until(lambda: self.state == PAUSED)
         if not self._has_ended:
@@ -381,7 +381,7 @@ class BackgroundRun:
             self._news.notify_all()
 
     def _process_event(self, event: events.Event) -> events.Event:
-        """Process an event, and return it with its place on the branches."""
+        """Process an event, and return it with its position on the branches."""
         timeline = self._timeline
         if timeline.add(event):  # the run was rewound
             self._rewinds += 1
@@ -458,7 +458,7 @@ class BackgroundRun:
         return found
 
     def _until(self, is_reached: Callable[[], bool]) -> None:
-        """Wait until a condition is reached, or the run has ended; raise RunStateError if the reader has failed."""
+        """Wait until a condition holds or the run has ended; raise RunStateError if the reader has failed."""
         with self._news:
             while not (is_reached() or self._has_ended):
                 if self._reader_error is not None:

@@ -1,4 +1,4 @@
-"""Export on another machine, with the interface of the process that writes an export on this one."""
+"""Export on another machine, with the interface of the process that exports on this one."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from qatviz.errors import explanation, message_of
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.gui.model.exporting import ExportCommand
 
-#: Work of an export: returns the record of the proof.
+#: Work of an export: reports progress, and returns the record of the proof.
 Work = Callable[[Progress], Dict[str, Any]]
 
 
@@ -30,7 +30,10 @@ class ExportThere(ExportCommand):
 
 
 class ExportThread(QtCore.QObject):
-    """Thread with the part of the interface of a QProcess that an exporter uses."""
+    """Thread with the part of QProcess's interface that :class:`qatviz.gui.model.exporting.Exporter` uses.
+
+    It outputs the lines that :mod:`qatviz.cli.followed` describes.
+    """
 
     readyReadStandardOutput = QtCore.pyqtSignal()
     readyReadStandardError = QtCore.pyqtSignal()

@@ -1,4 +1,4 @@
-"""Preparation of runs for the window on worker threads.
+"""Preparation, analysis and export of runs for the window, on worker threads.
 
 Modules are imported on first use, so that the window opens early.
 """
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
     from qatviz.telemetry.record.labels import RunLabels
 
-#: Shown while a run is prepared, or read.
+#: Shown while a run is prepared or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 READING_RUNS = "Reading the records of the runs…"
 #: Shown during each kind of work.
@@ -57,23 +57,23 @@ _ACTIVITIES = {
     PREDICTIONS: "Predicting held-out examples…",
     EXAMPLES: "Reading held-out examples…",
 }
-#: Milliseconds that a wait in Qt may keep Python from handling a signal.
+#: Longest single wait in Qt, in milliseconds: Python handles signals, such as Ctrl-C, between two waits.
 _SIGNALS_MS = 100
 
 
 class AppLauncher(Launcher):
-    """Launcher that prepares runs; the result of a request is dropped if there is a newer one.
+    """Launcher that works on a machine; the result of a request is dropped if there is a newer one of its kind.
 
     Parameters
     ----------
     workplace : Workplace, optional
-        Machine on which everything is done; by default this one.
+        Machine on which the work is done; by default this one.
     """
 
-    #: Emitted, on any thread, with the description of background work when it has ended.
+    #: Emitted, on any thread, with the description of background work when that has ended.
     _done = QtCore.pyqtSignal(str)
-    #: Emitted, on any thread, with a kind of work, the number of its request, and a function that emits its signal.
-    _told = QtCore.pyqtSignal(str, int, object)
+    #: Emitted, on any thread, with a kind of work, the number of the request, and a function that emits its signal.
+    _answered = QtCore.pyqtSignal(str, int, object)
 
     def __init__(self, workplace: Optional[Workplace] = None, parent: QtCore.QObject = None):
         super().__init__(parent)
@@ -81,14 +81,14 @@ class AppLauncher(Launcher):
         self.place = self.workplace.place
         self._newest = 0  # number of the newest request for this window
         self._has_ended = False
-        self._comparing: Set[Tuple[str, ...]] = set()  # runs whose comparison is being read
+        self._comparing: Set[Tuple[str, ...]] = set()  # directories of the runs of each comparison in progress
         self._pool = QtCore.QThreadPool(self)
-        self._sweeps: Set[str] = set()  # directories of sweeps that are to go on
-        self._sweep_pool = QtCore.QThreadPool(self)  # of its own, because a sweep takes hours
-        self._doing: List[str] = []
+        self._sweeps: Set[str] = set()  # directories of sweeps that were started and not stopped
+        self._sweep_pool = QtCore.QThreadPool(self)  # separate, because a sweep takes hours
+        self._doing: List[str] = []  # descriptions of the background work in progress
         self._done.connect(self._on_done)
-        self._told.connect(self._on_told)
-        self._numbers = dict.fromkeys(WORKS, 0)  # of the newest request of each kind of work, or its cancellation
+        self._answered.connect(self._on_answered)
+        self._numbers = dict.fromkeys(WORKS, 0)  # number of requests and cancellations of each kind of work
 
     def obstacle(self, work: str) -> str:
         return "" if self.place or has_tensorflow() else missing_text(work)
@@ -110,7 +110,10 @@ class AppLauncher(Launcher):
         self._start(READING if isinstance(request, OpenRequest) else PREPARING, prepare, deliver)
 
     def open_remote(self, workplace: "RemoteWorkplace", run: str) -> None:
-        """Connect, and show a run there, by default the newest that trains; ``prepared`` or ``connected`` follows."""
+        """Connect, and open a run there, by default the newest that trains.
+
+        ``prepared`` is emitted with it; ``connected`` if ``run`` is empty and no run trains; ``failed`` after an error.
+        """
 
         def work() -> Optional[Prepared]:
             workplace.client.open()
@@ -161,7 +164,7 @@ class AppLauncher(Launcher):
 
     def read_comparison(self, directories: Sequence[str]) -> None:
         chosen = tuple(directories)
-        if chosen in self._comparing:  # it is read already
+        if chosen in self._comparing:
             return
         self._comparing.add(chosen)
 
@@ -282,7 +285,7 @@ class AppLauncher(Launcher):
         if not self.place:
             require_tensorflow(EXPORTING)
         assert request.checkpoint is not None, "the window has saved the present state"
-        # Permanent, so that the export can read it.
+        # The run might delete an automatic checkpoint before the export has read it.
         kept = replace(request, checkpoint=self.workplace.keep_checkpoint(request.directory, request.checkpoint))
         if self.place:
             return ExportThere(lambda progress: self.workplace.export(kept, progress))
@@ -308,7 +311,7 @@ class AppLauncher(Launcher):
         return network_graph(network, book)
 
     def wait(self) -> None:
-        """Wait until all background work has ended, at the end of the program."""
+        """Cancel background work where possible, and wait until all has ended, at the end of the program."""
         self._has_ended = True
         for kind in WORKS:
             self.cancel(kind)
@@ -327,34 +330,37 @@ class AppLauncher(Launcher):
         deliver: Callable[[Any], None],
         fail: Optional[Callable[[str, str], None]] = None,
     ) -> None:
-        """Run ``job`` on another thread, and show its description ``what`` meanwhile; ``fail`` gets its error."""
+        """Run ``job`` on another thread, which then calls ``deliver`` with its result or ``fail`` with its error.
+
+        The description ``what`` is shown meanwhile.
+        """
         self._doing.append(what)
         self.busy.emit(what)
         self._pool.start(_Job(job, deliver, fail or self.failed.emit, lambda: self._done.emit(what)))
 
     def _work(self, kind: str, job: Callable[[Progress], Any]) -> None:
-        """Run ``job`` as :meth:`_start` does, and emit the signals of its kind, until there is a newer one."""
+        """Run ``job`` as :meth:`_start` does, and emit the signals of its kind until there is a newer request of it."""
         self.cancel(kind)
         number, signals = self._numbers[kind], self.works[kind]
 
-        def tell(emit: Callable[..., None], *values: Any) -> None:
-            self._told.emit(kind, number, partial(emit, *values))
+        def answer(emit: Callable[..., None], *values: Any) -> None:
+            self._answered.emit(kind, number, partial(emit, *values))
 
-        progress = Progress(partial(tell, signals.progressed.emit), lambda: number != self._numbers[kind])
+        progress = Progress(partial(answer, signals.progressed.emit), lambda: number != self._numbers[kind])
         self._start(
             _ACTIVITIES[kind],
             lambda: job(progress),
-            partial(tell, signals.found.emit),
-            partial(tell, partial(self._refuse, signals.failed.emit)),
+            partial(answer, signals.found.emit),
+            partial(answer, partial(self._refuse, signals.failed.emit)),
         )
 
-    def _on_told(self, kind: str, number: int, emit: Callable[[], None]) -> None:
-        """Emit the signal of a request, unless it was superseded while this was on its way from its thread."""
+    def _on_answered(self, kind: str, number: int, emit: Callable[[], None]) -> None:
+        """Emit the signal of a request, unless the request was superseded before this thread received it."""
         if number == self._numbers[kind]:
             emit()
 
     def _refuse(self, refuse: Callable[[str], None], message: str, details: str) -> None:
-        """Report an error where it is expected, and an error in the program also to the window."""
+        """Report an error by ``refuse``; one in the program, which has ``details``, also by ``failed``."""
         refuse(message)
         if details:
             self.failed.emit(message, details)
@@ -365,7 +371,10 @@ class AppLauncher(Launcher):
 
 
 class _Job(QtCore.QRunnable):
-    """Job on a thread of the pool; its result is emitted as a signal, which Qt delivers to the GUI thread."""
+    """Job on a thread of the pool, which also calls ``deliver`` or ``fail``, and ``end`` in any case.
+
+    These emit signals, which Qt delivers to the GUI thread.
+    """
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ OLDEST = (3, 7)
 #: Debian's Python, and packages with PyQt5 for it, of which there are no wheels for Linux on these processors.
 DEBIAN_PYTHON = "/usr/bin/python3"
 DEBIAN_QT = ["python3-pyqt5", "python3-pyqt5.qtsvg"]
+#: Programs: one prints version and base prefix of an interpreter, or fails without venv; the other fails without PyQt5.
 _PROBE = "import ensurepip, sys, venv; print(*sys.version_info[:2]); print(getattr(sys, 'base_prefix', sys.prefix))"
 _QT = "from PyQt5 import QtSvg"
 _EXPECTED = "expected Python 3.7 or later with venv: call bootstrap.py with another Python"

@@ -11,12 +11,12 @@ from qatviz.errors import SettingError
 from qatviz.memory import exit_on_native_shortage
 from qatviz.terminal import stop_signals
 
-#: Seconds between two looks at whether the server is idle or has been stopped.
-_LOOK_S = 0.2
+#: Seconds between two checks whether a signal has arrived or the server is idle.
+_POLL_S = 0.2
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Serve runs until a signal, or relay standard streams to the server until they are closed."""
+    """Serve runs until a signal arrives, or relay standard input and output to the server until they are closed."""
     if bool(options.stdio) == bool(options.listen):
         raise SettingError("expected either --stdio or --listen HOST:PORT")
     if options.stdio:
@@ -36,7 +36,8 @@ def _listen(options: argparse.Namespace) -> int:
     keep_tensorflow_quiet()
     exit_on_native_shortage(FAILED)
     listener = Listener(LocalWorkplace(_move_to_trash), host, port)
-    stopped: List[int] = []  # no Event, whose lock the main thread may hold where a signal interrupts it
+    # Signals that have arrived. Not an Event: a signal may interrupt the main thread while that holds the Event's lock.
+    stopped: List[int] = []
     before = {number: signal.signal(number, lambda number, _: stopped.append(number)) for number in stop_signals()}
     try:
         if not is_loopback(host):
@@ -45,13 +46,12 @@ def _listen(options: argparse.Namespace) -> int:
                 f"encrypted: whoever can read it also gets the token. Listen on {LOOPBACK} and use ssh instead"
             )
         print_output(f"serving on {host}:{listener.port}")
-        where = f"{listener.folder / 'token'}"
         if listener.is_new_token and not options.until_idle:
-            print_output(f"token: {listener.token} (also in {where})")
+            print_output(f"token: {listener.token} (also in {listener.token_file})")
         else:
-            print_message(f"qatviz: the token is in {where}")
+            print_message(f"qatviz: the token is in {listener.token_file}")
         while not stopped and not (options.until_idle and listener.server.is_idle(IDLE_S)):
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -72,12 +72,12 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument(
         "--stdio",
         action="store_true",
-        help="talk to one window over standard input and output: what qatviz open ssh://HOST starts here",
+        help="serve one window over standard input and output, as qatviz open ssh://HOST requests it by ssh",
     )
     parser.add_argument(
         "--listen",
         metavar="HOST:PORT",
-        help="wait for windows on a port, for qatviz open tcp://HOST:PORT; 127.0.0.1 admits only this machine, and ssh "
+        help="accept windows on a port, for qatviz open tcp://HOST:PORT; 127.0.0.1 admits only this machine and ssh "
         "tunnels to it",
     )
     # For --stdio, which starts such a server in the background.

@@ -72,7 +72,7 @@ class Workplace:
         raise NotImplementedError
 
     def kind_of(self, path: str) -> str:
-        """Return what is at a path: "run", "model" or "data"; raise QatvizError for anything else."""
+        """Return the kind of the file or folder at a path: "run", "model" or "data"; QatvizError if it is none."""
         raise NotImplementedError
 
     def folder(self, path: str) -> Folder:
@@ -95,15 +95,15 @@ class Workplace:
         raise NotImplementedError
 
     def check_data(self, question: "DataQuestion") -> "DataInfo":
-        """Return what a data set contains; raise QatvizError if it can't be used."""
+        """Return the description of a data set; raise QatvizError if it can't be used."""
         raise NotImplementedError
 
     def check_model(self, question: "ModelQuestion") -> "ModelInfo":
-        """Return what a model contains; raise QatvizError if it can't be used."""
+        """Return the description of a model; raise QatvizError if it can't be used."""
         raise NotImplementedError
 
     def cancel_checks(self) -> None:
-        """Cancel all calls of :meth:`check_model` that are in progress."""
+        """Cancel all calls of :meth:`check_model` in progress on the machine, also those of other windows."""
         raise NotImplementedError
 
     def read_runs(self, folder: str, progress: Progress) -> "Catalogue":
@@ -131,7 +131,7 @@ class Workplace:
         raise NotImplementedError
 
     def channels(self, run: RunHandle, directory: str, progress: Progress) -> "ChannelsOverview":
-        """Return the ranges of all channels of all weights."""
+        """Return the range of each channel of each weight tensor."""
         raise NotImplementedError
 
     def predict(self, run: RunHandle, directory: str, book: SettingsBook, progress: Progress) -> "Predictions":
@@ -203,8 +203,8 @@ class LocalWorkplace(Workplace):
 
     Parameters
     ----------
-    move_to_trash : callable
-        Called with a path, which it moves to the trash, or raises QatvizError.
+    move_to_trash : callable (str)
+        Moves the folder at a path to the trash; raises QatvizError if it can't.
     """
 
     def __init__(self, move_to_trash: Callable[[str], None]):

@@ -10,17 +10,16 @@ from qatviz.protocol.commands import Command
 from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.history import History
 
-#: States of a run that is trained, in order; the last three are ends.
+#: States of a run that is trained, in order; the last three are final.
 NEW, BUILDING, RUNNING, PAUSED = "new", "building", "running", "paused"
 FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
 #: State of a run that is shown from its record.
 RECORDED = "recorded"
 
-
 #: Largest number of step records that wait for a reader: two seconds at 1,000 steps a second.
 CHANNEL_CAPACITY = 2000
-#: Seconds between two looks for news of a run that does not announce them.
-_LOOK_S = 0.005
+#: Seconds between two calls of :meth:`RunHandle.drain` for a run that does not announce its reports.
+_POLL_S = 0.005
 
 
 class Connection(NamedTuple):
@@ -29,11 +28,11 @@ class Connection(NamedTuple):
     Attributes
     ----------
     place : str
-        Machine on which the run is; empty for this one.
+        Name of the machine on which the run is; empty for this one.
     problem : str
         Reason why there is no connection at present; empty if there is one.
     viewers : tuple of str
-        Names of all windows that show the run, this one included; empty if only this one can.
+        Names of all windows that show the run, this one included; empty if no other one does.
     steers : str
         Name of the window that steers the run; empty for this one.
     asks : str
@@ -64,7 +63,7 @@ HERE = Connection()
 
 
 class RunHandle(ABC):
-    """Handle of a run. Its methods may be called from any thread, and none but :meth:`wait` blocks.
+    """Handle of a run. Its methods may be called from any thread; only those named ``wait…`` block.
 
     Attributes
     ----------
@@ -114,33 +113,33 @@ class RunHandle(ABC):
 
     @abstractmethod
     def drain(self) -> List[Any]:
-        """Return at once the events, step records and snapshots since the last call, in order."""
+        """Return the events, step records, snapshots and results since the last call, in order, without blocking."""
 
     @abstractmethod
     def request_stop(self) -> None:
-        """End the run after the step in flight, if it has not ended."""
+        """Request that the run ends after the training step in progress; no effect if it has ended."""
 
     @abstractmethod
     def wait(self, timeout_s: Optional[float] = None) -> bool:
-        """Block until the run has ended and everything is written; return False if that takes over ``timeout_s``."""
+        """Block until the run has ended and its record is complete; return False after ``timeout_s`` seconds."""
 
     @abstractmethod
     def discard(self) -> None:
         """Close the record of a run that will not be started."""
 
     def wait_for_news(self, timeout_s: float) -> bool:
-        """Block until :meth:`drain` may return something, at most ``timeout_s``; return False if there is nothing."""
-        time.sleep(min(timeout_s, _LOOK_S))
+        """Block until :meth:`drain` may return something; return False if it can't after ``timeout_s`` seconds."""
+        time.sleep(min(timeout_s, _POLL_S))
         return True
 
     def leave(self) -> None:
-        """Note that nobody reads from this handle any more; a run that no one else can show is stopped."""
+        """End the use of this handle; a run that no other handle can show is stopped."""
         self.request_stop()
 
     def show_histograms(self, is_on: bool) -> None:
-        """Note whether histograms are in view.
+        """Set whether histograms are in view, so that a run on another machine sends them only then.
 
-        By default, snapshots come in any case, which costs nothing in the process of the run.
+        By default it has no effect: in the process of the run, :meth:`drain` returns all snapshots.
         """
         return
 
@@ -155,7 +154,7 @@ class RunHandle(ABC):
         raise RunStateError("no other window shows this run")
 
     def answer(self, hands_over: bool) -> None:
-        """Hand over to the window that asks to steer, or refuse; raises like :meth:`ask_to_steer`."""
+        """Hand over to the window that asks to steer, or refuse; raise as :meth:`ask_to_steer` does."""
         raise RunStateError("no other window shows this run")
 
 
@@ -191,7 +190,7 @@ class ChannelHandle(RunHandle):
         return self._channel.drain()
 
     def wait_for_news(self, timeout_s: float) -> bool:
-        """Block until :meth:`drain` would return something; return False if nothing came in time."""
+        """Block until :meth:`drain` would return something; return False if nothing arrived in time."""
         return self._channel.wait(timeout_s)
 
     def wait(self, timeout_s: Optional[float] = None) -> bool:

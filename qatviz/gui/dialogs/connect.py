@@ -1,4 +1,4 @@
-"""Dialog for the machine whose runs a new window shows."""
+"""Dialog that asks for the machine whose runs a new window shows."""
 
 from typing import List, Optional
 
@@ -10,10 +10,10 @@ from qatviz.gui.model.user_settings import remembered_paths
 from qatviz.gui.widgets.labels import Label
 from qatviz.remote.address import DEFAULT_COMMAND, SSH, TCP, address_of
 
-#: Keys of remembered values.
+#: Keys of the remembered values in the settings.
 _HOSTS, _COMMAND, _SCHEME = "connect/hosts", "connect/remote_command", "connect/via"
 _HOSTS_KEPT = 12
-#: Text of the field of the host while it is empty.
+#: Placeholder of the host field, by scheme.
 _PLACEHOLDERS = {SSH: "[USER@]HOST[:PORT]", TCP: "HOST:PORT"}
 _ABOUT = {
     SSH: "Starts your own ssh, with its keys, agent and configuration. qatviz must be installed there; training "
@@ -24,9 +24,9 @@ _ABOUT = {
 
 
 class ConnectDialog(QtWidgets.QDialog):
-    """Dialog for a machine, a run there, and the way to connect; it remembers the last hosts.
+    """Dialog for a machine, a run there, and the kind of connection; it remembers the last hosts.
 
-    An address that :mod:`qatviz.remote.address` refuses can't be accepted; its error is shown.
+    “Connect” is disabled, and the reason shown, while :mod:`qatviz.remote.address` refuses the address.
     """
 
     #: Emitted with the address, the command that runs qatviz there (ssh), and the token of the server (TCP).
@@ -88,7 +88,7 @@ class ConnectDialog(QtWidgets.QDialog):
         column.addWidget(self.buttons)
 
     def hosts(self) -> List[str]:
-        """Return the hosts that were connected last, the newest first."""
+        """Return the hosts to which the user has connected, the newest first."""
         return remembered_paths(self._settings, _HOSTS)
 
     @property

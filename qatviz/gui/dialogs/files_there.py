@@ -1,4 +1,4 @@
-"""Questions for files and folders on the machine of a window: by the system's dialog, or from a list of those there."""
+"""Dialogs that ask for a file or folder on the machine of a window: the system's, or a list of the files there."""
 
 import posixpath
 from typing import Optional
@@ -23,7 +23,10 @@ def ask_folder(parent: QtWidgets.QWidget, title: str, start: str) -> str:
 
 
 def ask_file(parent: QtWidgets.QWidget, title: str, start: str, kinds: str) -> str:
-    """Return the file that the user chooses on the machine of the window; empty if none is chosen."""
+    """Return the file that the user chooses on the machine of the window; empty if none is chosen.
+
+    ``kinds`` are the filters of Qt's file dialog; the list of another machine shows all files.
+    """
     launcher = _launcher_there(parent)
     if launcher is None:
         return QtWidgets.QFileDialog.getOpenFileName(parent, title, start, kinds)[0]
@@ -49,7 +52,7 @@ def _ask_there(launcher: Launcher, parent: QtWidgets.QWidget, title: str, start:
 
 
 class FilesThere(QtWidgets.QDialog):
-    """List of the files of another machine.
+    """Dialog with a list of the files of another machine.
 
     Parameters
     ----------
