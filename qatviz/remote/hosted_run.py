@@ -211,7 +211,7 @@ class HostedRun:
     began : bool
         Whether the run was started.
     idle_since : float
-        Monotonic time at which the last viewer left, or at which the run was added.
+        Monotonic time at which the last viewer left, or the run was added or has ended, whichever was last.
     """
 
     def __init__(self, id: str, prepared: Prepared):
@@ -251,8 +251,8 @@ class HostedRun:
 
     @property
     def is_training(self) -> bool:
-        """Whether the run was started and has not ended."""
-        return self.began and not self.run.wait(0)
+        """Whether the run was started and has not ended, or its last reports are not passed on yet."""
+        return self.began and (not self.run.wait(0) or self._thread.is_alive())
 
     @property
     def has_viewers(self) -> bool:
@@ -416,6 +416,7 @@ class HostedRun:
             self.run.wait_for_news(_POLL_S)
             self._distribute(self.run.drain())
             if has_ended:
+                self.idle_since = time.monotonic()
                 return
 
     def _distribute(self, items: List[Any]) -> None:

@@ -37,7 +37,7 @@ from qatviz.session.workplace import Workplace
 from qatviz.telemetry.history import History
 from qatviz.telemetry.run_handle import RunHandle
 
-#: Seconds since the last viewer left after which a run that was not started, or has ended, is dropped.
+#: Seconds without viewers after which a run that was not started is dropped; one that has ended, as long after its end.
 _UNUSED_S = 120.0
 #: Largest number of calls in progress for one viewer, and of peers that have not shown the token yet.
 _MOST_CALLS, _MOST_STRANGERS = 32, 64
@@ -62,7 +62,7 @@ class Server:
         self._sessions: List[Session] = []
         self._strangers: Dict[threading.Thread, Stream] = {}  # peers that are being greeted
         self._is_closed = False
-        self._left = time.monotonic()
+        self._in_use_at = time.monotonic()  # last time at which there was a viewer, or a run trained
 
     def serve(self, stream: Stream, token: str = "") -> None:
         """Serve a peer on threads of its own; unless ``token`` is empty, only after the peer has shown it.
@@ -119,7 +119,7 @@ class Server:
         with self._lock:
             if session in self._sessions:
                 self._sessions.remove(session)
-            self._left = time.monotonic()
+            self._in_use_at = time.monotonic()
 
     # Runs
 
@@ -155,7 +155,7 @@ class Server:
         return next((run for run in self.training() if run.directory and os.path.realpath(run.directory) == path), None)
 
     def _drop_unused(self) -> None:
-        """Close and forget the runs that do not train and have had no viewer for :data:`_UNUSED_S`."""
+        """Close and forget the runs that have neither trained nor had a viewer for :data:`_UNUSED_S`."""
         now = time.monotonic()
         with self._lock:
             unused = [
@@ -171,13 +171,16 @@ class Server:
     # End
 
     def is_idle(self, seconds: float) -> bool:
-        """Return whether no run trains and there has been no viewer for that number of seconds."""
+        """Return whether there has been no viewer, and no run has trained, for that number of seconds.
+
+        It must be called regularly: it notes that a run trains.
+        """
         self._drop_unused()
+        is_training, now = bool(self.training()), time.monotonic()
         with self._lock:
-            if self._sessions:
-                return False
-            left = self._left
-        return not self.training() and time.monotonic() - left > seconds
+            if self._sessions or is_training:
+                self._in_use_at = now
+            return now - self._in_use_at > seconds
 
     def close(self) -> None:
         """End all connections, stop all runs, and wait until these have saved their states."""

@@ -31,7 +31,7 @@ from qatviz.session.workplace import Workplace
 from qatviz.telemetry.record.run_lock import RunLock
 
 LOOPBACK = "127.0.0.1"
-#: Seconds since the last viewer left after which a server that a relay has started ends, unless a run trains.
+#: Seconds without viewers and without training after which a server that a relay has started ends.
 IDLE_S = 300.0
 #: Seconds that the start of a server may take, and seconds between two attempts to connect to it.
 _START_S, _PAUSE_S = 60.0, 0.1

@@ -305,6 +305,22 @@ def test_a_run_of_a_server_that_was_killed_fails_with_a_sentence(stage):
     assert failed.explained and "has ended" in failed.message
 
 
+def test_a_run_and_its_server_stay_for_a_while_after_the_end_of_training(stage):
+    ana, run = staged(stage)
+    server, hosted = stage.server, stage.server.run(ana.hosted_id)
+    hosted.began = True
+    wait_until(lambda: hosted.has_viewers)
+    stage.clients[0].close()
+    wait_until(lambda: not server._sessions and not hosted.has_viewers)
+    hosted.idle_since = server._in_use_at = float("-inf")  # the window has left long ago
+    assert not server.is_idle(300.0)
+    run.end(events.Finished(run.step))
+    wait_until(lambda: not hosted.is_training)
+    assert not server.is_idle(300.0) and server.run(ana.hosted_id) is hosted
+    server._in_use_at = float("-inf")
+    assert server.is_idle(300.0)
+
+
 # Calls
 
 
