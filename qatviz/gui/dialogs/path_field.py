@@ -31,9 +31,10 @@ class PathField(QtWidgets.QWidget):
     title : str
         Accessible name, and title of the file dialogs.
     key : str
-        Prefix of the settings that remember recent paths and the folder to browse from.
+        Part of the keys of the settings that remember recent paths and the folder to browse from.
     names : sequence of (str, str)
         Names to choose from, with descriptions.
+    settings : QSettings
     """
 
     #: Emitted when the text has changed.
@@ -181,31 +182,72 @@ class ModelField(PathField):
         self.file.clicked.connect(lambda: self.browse_file(MODEL_FILES))
 
 
-class WeightsField(PathField):
+class _OptionalFileField(PathField):
+    """Field for the path of a file, which is empty at first and may stay so.
+
+    Parameters
+    ----------
+    title, key, settings
+        As for :class:`PathField`.
+    tool_tip : str
+        Tooltip of the list.
+    empty_text : str
+        Text that is shown while the field is empty.
+    file_tip : str
+        Tooltip of the button "File…".
+    kinds : str
+        Kinds of files that the file dialog lists.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        key: str,
+        settings: QtCore.QSettings,
+        tool_tip: str,
+        empty_text: str,
+        file_tip: str,
+        kinds: str,
+        parent: Optional[QtWidgets.QWidget] = None,
+    ):
+        super().__init__(title, key, (), settings, parent)
+        self.box.setToolTip(tool_tip)
+        self.box.lineEdit().setPlaceholderText(empty_text)
+        self.box.setCurrentIndex(-1)  # not the newest of the recent paths
+        self.file = self.add_button("File…", file_tip)
+        self.file.clicked.connect(lambda: self.browse_file(kinds))
+
+
+class WeightsField(_OptionalFileField):
     """Field for the file with the weights of an architecture; it may be empty."""
 
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
-        super().__init__("Weights", "weights", (), settings, parent)
-        self.box.setToolTip(
+        super().__init__(
+            "Weights",
+            "weights",
+            settings,
             f"The file that model.save_weights wrote for this architecture: {WEIGHTS_FORMATS}.\nEmpty: training begins "
-            "with random weights. A file can also be dropped here"
+            "with random weights. A file can also be dropped here",
+            "None: random weights",
+            f"A file of weights: {WEIGHTS_FORMATS}",
+            WEIGHTS_FILES,
+            parent,
         )
-        self.box.lineEdit().setPlaceholderText("None: random weights")
-        self.box.setCurrentIndex(-1)
-        self.file = self.add_button("File…", f"A file of weights: {WEIGHTS_FORMATS}")
-        self.file.clicked.connect(lambda: self.browse_file(WEIGHTS_FILES))
 
 
-class TeacherField(PathField):
-    """Field for the Keras model whose answers training imitates; it may be empty."""
+class TeacherField(_OptionalFileField):
+    """Field for the Keras model whose outputs training imitates; it may be empty."""
 
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
-        super().__init__("Teacher", "teacher", (), settings, parent)
-        self.box.setToolTip(
-            f"A trained Keras model whose answers training imitates besides the labels: {MODEL_FORMATS}.\n"
-            "Empty: none; the Run panel can choose the float weights of the run itself. A file can also be dropped here"
+        super().__init__(
+            "Teacher",
+            "teacher",
+            settings,
+            f"A trained Keras model whose outputs training imitates besides the labels: {MODEL_FORMATS}.\n"
+            "Empty: none; the Run panel can choose the float weights of the run itself. A file can also be dropped "
+            "here",
+            "None",
+            "A trained Keras model with the same outputs as the network",
+            MODEL_FILES,
+            parent,
         )
-        self.box.lineEdit().setPlaceholderText("None")
-        self.box.setCurrentIndex(-1)
-        self.file = self.add_button("File…", "A trained Keras model with the same outputs as the network")
-        self.file.clicked.connect(lambda: self.browse_file(MODEL_FILES))
