@@ -8,7 +8,7 @@ from window_stage import StagedLauncher, make_window, prepared_of
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.gui.dialogs.connect import ConnectDialog
 from qatviz.gui.dialogs.files_there import FilesThere, ask_folder
-from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
+from qatviz.gui.dialogs.new_run.dialog import ConsentDialog, NewRunDialog
 from qatviz.gui.model.folders import folder_of_runs, remember_folder_of_runs, start_folder
 from qatviz.gui.model.user_settings import PlaceSettings
 from qatviz.gui.window.base import Recent
@@ -181,6 +181,20 @@ def test_a_new_run_is_recorded_there(placed):
     assert dialog.form.out.edit.text().startswith("/home/ana/runs/1-")
     dialog.reject()
     dialog.deleteLater()
+
+
+def test_consent_names_the_machine_on_which_code_runs(placed, app):
+    window, _ = placed
+    dialog = NewRunDialog(window.context, window.launcher, window)
+    dialog.form.metric.setEditText("/there/losses.py:dice")
+    dialog._ask_code(["/there/losses.py:dice"])
+    assert "The code runs on box with your permissions there" in dialog.consent.informativeText()
+    dialog.consent.close()
+    dialog.reject()
+    dialog.deleteLater()
+    here = ConsentDialog("m.h5", "It has code.")
+    assert "The code runs on this computer with your permissions:" in here.informativeText()
+    here.deleteLater()
 
 
 def test_files_there_are_listed(placed, app):

@@ -69,9 +69,9 @@ class NewRunDialog(QtWidgets.QDialog):
         self.data: Optional[DataInfo] = None
         self.model: Optional[ModelInfo] = None
         self.consent: Optional[ConsentDialog] = None
-        self._allowed = ""  # the model whose code may be run
+        self._allowed = ""  # model whose code may be run
         self._allowed_code: Set[str] = set()  # losses, metrics and teachers whose code may be run
-        self._asks_consent = False  # whether to ask for consent at once: the model was chosen, not typed
+        self._asks_consent = False  # True: ask for consent at once, as the model was chosen, not typed
         self._data_problem: Optional[QatvizError] = None
         self._model_problem: Optional[QatvizError] = None
         self._data_worker = CheckWorker(launcher.check_data, self)
@@ -148,7 +148,7 @@ class NewRunDialog(QtWidgets.QDialog):
         return replace(wanted, allow_code=is_allowed and not self._code_to_allow(wanted))
 
     def _code_of(self, wanted: NewRunRequest) -> List[str]:
-        """Return the losses, the metrics and the teacher that are Python code or have some."""
+        """Return the losses and metrics of Python files, and the teacher if it contains Python code."""
         return [*wanted.functions, *([str(wanted.teacher_model)] if self.teacher.has_code else [])]
 
     def _code_to_allow(self, wanted: NewRunRequest) -> List[str]:
@@ -335,7 +335,7 @@ class NewRunDialog(QtWidgets.QDialog):
         if self.model is None:  # another model is being read
             return
         network = self.form.network.text()
-        self.consent = ConsentDialog(network, self.model.code, self)
+        self.consent = ConsentDialog(network, self.model.code, self, place=self._launcher.place)
         self.consent.allowed.connect(lambda: self._on_allowed(network))
         self.consent.open()
 
@@ -347,10 +347,11 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _ask_code(self, code: List[str]) -> None:
         wanted = self.form.request
-        what = ["loss or metric"] if any(text in wanted.functions for text in code) else []
-        what += ["teacher"] if wanted.teacher_model in code else []
-        about = f"The {' and the '.join(what)} has Python code, which must run to compute it."
-        self.consent = ConsentDialog("\n".join(code), about, self, " and ".join(what))
+        owners = ["loss or metric"] if any(text in wanted.functions for text in code) else []
+        owners += ["teacher"] if wanted.teacher_model in code else []
+        verb, what = ("has", "it") if len(owners) == 1 else ("have", "them")
+        about = f"The {' and the '.join(owners)} {verb} Python code, which must run to compute {what}."
+        self.consent = ConsentDialog("\n".join(code), about, self, " and ".join(owners), self._launcher.place)
         self.consent.allowed.connect(lambda: self._on_code_allowed(code))
         self.consent.open()
 
@@ -403,31 +404,40 @@ class ConsentDialog(QtWidgets.QMessageBox):
     """Question whether the Python code of a model, of a loss or metric, or of a teacher, may be run.
 
     The answer applies to this run only; files of losses and metrics run again when it is resumed, until they change.
-
-    The default is No. Open it with :meth:`open`, which does not block.
+    The default is No. Open the dialog with :meth:`open`, which does not block.
 
     Parameters
     ----------
     path : str
-        The model's file.
+        The file; losses, metrics and a teacher are one a line.
     code : str
         A sentence on the code that it contains.
-    what : str
-        Noun for what the code computes.
+    owner : str
+        Noun for the model or function that the code belongs to.
+    place : str
+        Name of the machine on which the code would run; empty for this one.
     """
 
-    #: Emitted when the user allows it.
+    #: Emitted when the user allows the code to run.
     allowed = QtCore.pyqtSignal()
 
-    def __init__(self, path: str, code: str, parent: Optional[QtWidgets.QWidget] = None, what: str = "model"):
+    def __init__(
+        self,
+        path: str,
+        code: str,
+        parent: Optional[QtWidgets.QWidget] = None,
+        owner: str = "model",
+        place: str = "",
+    ):
         super().__init__(parent)
         self.setWindowTitle("Run code?")
         self.setIcon(QtWidgets.QMessageBox.Warning)
         self.setTextFormat(QtCore.Qt.PlainText)  # a file's name is not markup
-        self.setText(f"Run the Python code of this {what}?")
+        self.setText(f"Run the Python code of this {owner}?")
+        where = f"on {place} with your permissions there" if place else "on this computer with your permissions"
         self.setInformativeText(
-            f"{path}\n\n{code}\n\nThe code runs on this computer with your permissions: it can read, change and send "
-            "anything that you can. Run it only if you trust its author.\n\nYour answer applies to this run only."
+            f"{path}\n\n{code}\n\nThe code runs {where}: it can read, change and send anything that you can. Run it "
+            "only if you trust its author.\n\nYour answer applies to this run only."
         )
         self.setStandardButtons(QtWidgets.QMessageBox.Yes | QtWidgets.QMessageBox.No)
         self.button(QtWidgets.QMessageBox.Yes).setText("Run code")
