@@ -168,7 +168,11 @@ def test_paths_there_are_remembered_apart(settings):
     assert (Recent(there).paths(), Recent(settings).paths()) == (["/there/a"], ["/here/b"])
     remember_folder_of_runs(there, "/there/runs")
     assert folder_of_runs(there) == "/there/runs" != folder_of_runs(settings)
-    assert start_folder(there, "new_run/data_place") == ""
+    for key in ("data", "model", "weights", "teacher"):
+        assert start_folder(there, f"new_run/{key}_place") == ""
+    there.setValue("new_run/teacher_place", "/there/models")
+    assert start_folder(there, "new_run/teacher_place") == "/there/models"
+    assert start_folder(there, "figures/directory") != "", "figures are saved on this machine"
     there.setValue("window/theme", "light")
     there.sync()
     settings.sync()

@@ -5,14 +5,12 @@ import os
 from PyQt5 import QtCore
 
 from qatviz.errors import SettingError
-from qatviz.gui.model.user_settings import place_of
+from qatviz.gui.model.user_settings import is_of_place, place_of
 from qatviz.session.folders import runs_folder
 
 #: Keys of the remembered folders: of new runs, saved pictures and tables, TensorBoard files, data sets, and recipes.
 RUNS, FIGURES, TENSORBOARD, DATA = "new_run/place", "figures/directory", "tensorboard/directory", "new_run/data_place"
 RECIPES = "recipe/directory"
-#: Those that are on the machine of the window, if that is another one.
-_ON_PLACE = (RUNS, DATA, "new_run/model_place", "new_run/weights_place")
 #: Key of the default folder of runs in place of which the user chose another one.
 _INSTEAD_OF = "new_run/place_instead_of"
 
@@ -47,11 +45,11 @@ def remember_folder_of_runs(settings: QtCore.QSettings, folder: str) -> None:
 
 
 def start_folder(settings: QtCore.QSettings, key: str, *defaults: str) -> str:
-    """Return the remembered folder, else one of ``defaults``, else the home directory: the first that exists.
+    """Return the first of these folders that exists: the remembered one, ``defaults``, the home directory.
 
-    For a path on another machine, the result is empty in place of the home directory, and may not exist.
+    On another machine, it is the remembered folder, which may not exist; empty if there is none.
     """
-    if place_of(settings) and key in _ON_PLACE:
+    if is_of_place(settings, key):
         return settings.value(key, "")
     known = [settings.value(key, ""), *defaults]
     return next((folder for folder in known if folder and os.path.isdir(folder)), os.path.expanduser("~"))

@@ -4,8 +4,8 @@ from typing import Any, List
 
 from PyQt5 import QtCore
 
-#: Beginnings of the keys of paths on the machine of a window.
-_OF_PATHS = ("recent/", "new_run/", "sweep/")
+#: Prefixes of the keys of paths on the machine of a window's runs, and of other choices for its runs.
+_OF_PLACE = ("recent/", "new_run/", "sweep/")
 
 
 class UserSettings(QtCore.QSettings):
@@ -46,11 +46,16 @@ class PlaceSettings(UserSettings):
 
     def _key(self, key: str) -> str:
         place = self.place.replace("/", "_").replace("\\", "_")
-        return f"places/{place}/{key}" if key.startswith(_OF_PATHS) else key
+        return f"places/{place}/{key}" if key.startswith(_OF_PLACE) else key
+
+
+def is_of_place(settings: QtCore.QSettings, key: str) -> bool:
+    """Return whether settings remember under ``key`` a path on another machine."""
+    return bool(place_of(settings)) and key.startswith(_OF_PLACE)
 
 
 def place_of(settings: QtCore.QSettings) -> str:
-    """Return the machine whose paths settings remember; empty for this one."""
+    """Return the name of the machine whose paths settings remember; empty for this one."""
     place: str = getattr(settings, "place", "")
     return place
 
