@@ -179,6 +179,24 @@ def test_paths_there_are_remembered_apart(settings):
     assert settings.value("window/theme") == "light"
 
 
+def test_a_fork_with_relu_is_recorded_there(placed, monkeypatch):
+    window, _ = placed
+    window.handlers.fork_with_relu()
+    ((request, is_new_window),) = window.launcher.begun
+    assert is_new_window and request.replace_relu6 and request.out == "/home/ana/runs/1-mlp"
+
+    def lost(network, folder):
+        raise QatvizError("the connection is lost")
+
+    monkeypatch.setattr(window.launcher, "new_run_directory", lost)
+    window.handlers.fork_with_relu()
+    assert len(window.launcher.begun) == 1 and "the connection is lost" in window.banner.text.text()
+    dialog = NewRunDialog(window.context, window.launcher, window)
+    assert dialog.form.out.edit.text() == ""
+    dialog.reject()
+    dialog.deleteLater()
+
+
 def test_a_new_run_is_recorded_there(placed):
     window, _ = placed
     dialog = NewRunDialog(window.context, window.launcher, window)

@@ -5,9 +5,10 @@ from typing import Any, Iterable, NamedTuple, Optional, TypeVar
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.files_there import ask_folder
 from qatviz.gui.dialogs.suggested_path import SuggestedPath
-from qatviz.gui.model.folders import folder_of_runs, remember_folder_of_runs
+from qatviz.gui.model.folders import folder_of_runs, new_run_folder, remember_folder_of_runs
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.new_run import STEPS
 from qatviz.gui.model.user_settings import place_of
@@ -16,9 +17,8 @@ from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.theme import Theme
 from qatviz.own_functions import FORM
-from qatviz.session.folders import new_run_directory
 
-#: A drop-down list of any of the classes below.
+#: Drop-down list of one of the classes below.
 _Box = TypeVar("_Box", bound=QtWidgets.QComboBox)
 
 
@@ -43,7 +43,7 @@ def choice_box(*choices: Choice) -> ComboBox:
 
 
 def free_choice_box(form: str, *choices: Choice) -> "WordBox":
-    """Return a drop-down list that also takes a text of this form."""
+    """Return a drop-down list that also takes other texts; ``form`` as in :class:`WordBox`."""
     return _filled(WordBox(form), choices)
 
 
@@ -140,9 +140,11 @@ class StepsField(QtWidgets.QWidget):
         self.setFocusProxy(self.box)
 
     def steps(self) -> Optional[int]:
+        """Return the number of training steps; None for no limit."""
         return None if self.endless.isChecked() else self.box.value
 
     def set_steps(self, steps: int, endless: bool) -> None:
+        """Set the number of training steps, and whether it has no effect as there is no limit."""
         self.box.set_value(steps)
         self.endless.setChecked(endless)
         self.box.setEnabled(not endless)
@@ -153,7 +155,7 @@ class StepsField(QtWidgets.QWidget):
 
 
 class OutField(SuggestedPath):
-    """Field for the directory to record a run to, if any: by default a new one in the folder of runs."""
+    """Field for the directory to record a run to, if it is recorded: by default a new one in the folder of runs."""
 
     def __init__(
         self,
@@ -175,18 +177,19 @@ class OutField(SuggestedPath):
         self.record.toggled.connect(self._on_toggled)
 
     def out(self) -> Optional[str]:
+        """Return the directory to record to; None: the run is not recorded."""
         return self.edit.text().strip() if self.record.isChecked() else None
 
     def suggest(self, network: str) -> None:
-        """Suggest a new directory for the network, unless the user has typed one."""
+        """Suggest a new directory for the network, unless the user has typed one; none if that is impossible."""
         if self._is_suggested:
-            parent = folder_of_runs(self._settings)
-            if self._launcher is not None and self._launcher.place:
-                self.edit.setText(self._launcher.new_run_directory(network, parent))
-            else:
-                self.edit.setText(new_run_directory(network, parent) if parent else "")
+            try:
+                self.edit.setText(new_run_folder(self._settings, self._launcher, network))
+            except QatvizError:  # no folder of runs, or no connection
+                self.edit.setText("")
 
     def remember(self) -> None:
+        """Remember whether the run is recorded, and the folder of its directory."""
         out = self.out()
         self._settings.setValue("new_run/record", out is not None)
         if out is not None:

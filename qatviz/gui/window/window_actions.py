@@ -1,6 +1,7 @@
 """Handlers of the window's actions."""
 
 import os
+from dataclasses import replace
 from functools import partial
 from typing import Callable, Dict, List, Tuple
 
@@ -10,7 +11,16 @@ from qatviz import __version__
 from qatviz.errors import QatvizError, prefixed
 from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.dialogs.files_there import ask_file, ask_folder
-from qatviz.gui.model.folders import DATA, FIGURES, RECIPES, TENSORBOARD, figures_folder, folder_of_runs, start_folder
+from qatviz.gui.model.folders import (
+    DATA,
+    FIGURES,
+    RECIPES,
+    TENSORBOARD,
+    figures_folder,
+    folder_of_runs,
+    new_run_folder,
+    start_folder,
+)
 from qatviz.gui.model.new_run import DATA_FILES
 from qatviz.gui.widgets.banner import GOOD, WARNING
 from qatviz.gui.widgets.controls.number_box import commit_focused_box
@@ -24,7 +34,6 @@ from qatviz.gui.window.record_windows import RecordWindows
 from qatviz.protocol import commands as c
 from qatviz.protocol.corrections import CORRECTION_KINDS
 from qatviz.protocol.recipe import read_recipe, recipe_of, write_recipe
-from qatviz.session.folders import new_run_directory
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
 from qatviz.telemetry.run_handle import PAUSED, RUNNING
 from qatviz.tensorflow_presence import EXPORTING, TRAINING, WRITING_EVENTS
@@ -284,24 +293,23 @@ class WindowActions:
             window, "Fork", "Start a second run from this checkpoint:", names, len(names) - 1, False
         )
         if accepted:
-            folder = folder_of_runs(window.settings)
-            try:
-                if window.launcher.place:
-                    out = window.launcher.new_run_directory(network.name, folder)
-                else:
-                    out = new_run_directory(network.name, folder or None)
-            except QatvizError as error:
-                window.show_failure(str(error))
-                return
-            window.launcher.begin(ForkRequest(directory=directory, checkpoint=name, out=out), True)
+            self._begin_fork(network.name, ForkRequest(directory=directory, checkpoint=name))
 
     def fork_with_relu(self) -> None:
         """Start a second run from the newest checkpoint, with ReLU in place of each ReLU6, in a new window."""
         window, network = self._window, self._window.model.network
         assert network is not None, "it is offered by a run"
-        out = new_run_directory(network.name, folder_of_runs(window.settings) or None)
-        request = ForkRequest(directory=window.directory, out=out, replace_relu6=True)
-        window.launcher.begin(request, True)
+        self._begin_fork(network.name, ForkRequest(directory=window.directory, replace_relu6=True))
+
+    def _begin_fork(self, network: str, request: ForkRequest) -> None:
+        """Begin a fork, recorded to a new directory, in a new window."""
+        window = self._window
+        try:
+            out = new_run_folder(window.settings, window.launcher, network)
+        except QatvizError as error:
+            window.show_failure(str(error))
+        else:
+            window.launcher.begin(replace(request, out=out), True)
 
     def fork_both(self) -> None:
         if self._is_refused(TRAINING):
