@@ -126,6 +126,17 @@ def test_the_window_that_steers_hands_over(placed):
     assert run.calls[-1] is True and not window.banner.isVisible()
 
 
+def test_a_withdrawn_request_to_steer_hides_its_own_message_only(placed):
+    window, run = placed
+    tick(window, run, viewers=("ana", "bob"), asks="bob")
+    tick(window, run, viewers=("ana", "bob"))
+    assert not window.banner.isVisible()
+    tick(window, run, viewers=("ana", "bob"), asks="bob")
+    window.show_failure("the disk is full")
+    tick(window, run, viewers=("ana", "bob"))
+    assert window.banner.isVisible() and window.banner.text.text() == "the disk is full"
+
+
 def test_closing_leaves_the_run_and_does_not_stop_it(placed):
     window, run = placed
     window.close_run()

@@ -1,13 +1,13 @@
-"""What a window shows of the machine of its runs, if that is another one, and of the windows beside it."""
-# Apart from the main window, which is large; without it, nothing here has an effect.
+"""The other machine of a window's runs, and the other windows that show a run there: title, actions, requests."""
+# Apart from the main window, which is large; on this machine, nothing here has an effect.
 
 from qatviz.gui.widgets.banner import NOTE
 from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import RunWindow
 from qatviz.telemetry.run_handle import Connection
 
-#: Reason why several runs can't be trained at once from a window on another machine.
-_ONLY_HERE = "Several runs at once are begun on {0} itself: qatviz ab, qatviz sweep. “Browse runs…” shows them."
+#: Reason why a window on another machine can't train several runs at once.
+_ONLY_THERE = "Train several runs at once on {0} itself, with qatviz ab or qatviz sweep. “Browse runs…” lists them."
 
 
 class Place:
@@ -19,7 +19,8 @@ class Place:
     """
 
     def __init__(self, window: RunWindow):
-        self._window, self._asks = window, ""  # name of the window whose request to steer is shown
+        self._window = window
+        self._asks = self._request = ""  # name of the window that asks to steer, and the message that says so
         window.launcher.connected.connect(self._on_connected)
 
     def update(self) -> None:
@@ -32,24 +33,25 @@ class Place:
         )
         for name in ("fork_both", "sweep"):
             window.named[name].setEnabled(bool(window.directory) and not place)
-            window.named[name].setToolTip(a.tooltip(name, _ONLY_HERE.format(place) if place else ""))
+            window.named[name].setToolTip(a.tooltip(name, _ONLY_THERE.format(place) if place else ""))
         if connection.asks != self._asks:
             self._show_request(connection)
 
     def show_histograms(self) -> None:
-        """Request histograms of a run on another machine only while the window is in view."""
+        """Tell a run on another machine whether the window is in view: it sends histograms only then."""
         if self._window.model.run is not None:
             self._window.model.run.show_histograms(self._window.isVisible() and not self._window.isMinimized())
 
     def _show_request(self, connection: Connection) -> None:
-        """Show that another window asks to steer the run, or no longer."""
+        """Show the request of another window to steer the run; hide it once it is withdrawn or answered."""
         self._asks, run, banner = connection.asks, self._window.model.run, self._window.banner
         if run is None or not connection.asks:
-            banner.dismiss()
+            if banner.text.text() == self._request:  # not a later message
+                banner.dismiss()
             return
         answer = run.answer
-        text = f"{connection.asks} asks to steer this run. This window then only shows it."
-        banner.show_message(text, NOTE, "", "Hand over", lambda: answer(True))
+        self._request = f"{connection.asks} asks to steer this run. This window then only shows it."
+        banner.show_message(self._request, NOTE, "", "Hand over", lambda: answer(True))
 
     def _on_connected(self) -> None:
         place = self._window.launcher.place
