@@ -216,6 +216,17 @@ def test_a_new_run_is_recorded_there(placed):
     dialog.deleteLater()
 
 
+def test_files_of_this_machine_are_not_dropped_on_a_new_run_there(placed, context):
+    window, _ = placed
+    dialogs = [NewRunDialog(window.context, window.launcher, window), NewRunDialog(context, StagedLauncher())]
+    for dialog, accepts in zip(dialogs, (False, True)):
+        form = dialog.form
+        for widget in (dialog, form.data, form.network, form.weights, form.teacher_model):
+            assert widget.acceptDrops() is accepts
+        dialog.reject()
+        dialog.deleteLater()
+
+
 def test_consent_names_the_machine_on_which_code_runs(placed, app):
     window, _ = placed
     dialog = NewRunDialog(window.context, window.launcher, window)

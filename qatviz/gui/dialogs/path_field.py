@@ -9,7 +9,7 @@ from qatviz.gui.dialogs.fields import ComboBox
 from qatviz.gui.dialogs.files_there import ask_file, ask_folder
 from qatviz.gui.model.folders import start_folder
 from qatviz.gui.model.new_run import DATA_FILES
-from qatviz.gui.model.user_settings import remembered_paths
+from qatviz.gui.model.user_settings import place_of, remembered_paths
 from qatviz.gui.widgets.controls.push_button import push_button
 from qatviz.gui.widgets.labels import plain_tip
 from qatviz.network.model_formats import MODEL_FILES, MODEL_FORMATS, WEIGHTS_FILES, WEIGHTS_FORMATS
@@ -52,7 +52,7 @@ class PathField(QtWidgets.QWidget):
     ):
         super().__init__(parent)
         self._title, self._key, self._settings = title, "new_run/" + key, settings
-        self.setAcceptDrops(True)
+        self.setAcceptDrops(not place_of(settings))  # dropped files are of this machine
         self.box = ComboBox(editable=True)
         self.box.setInsertPolicy(QtWidgets.QComboBox.NoInsert)
         self.box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)

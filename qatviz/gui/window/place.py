@@ -38,7 +38,7 @@ class Place:
             self._show_request(connection)
 
     def show_histograms(self) -> None:
-        """Tell a run on another machine whether the window is in view: it sends histograms only then."""
+        """Enable the histograms of a run on another machine while the window is in view."""
         if self._window.model.run is not None:
             self._window.model.run.show_histograms(self._window.isVisible() and not self._window.isMinimized())
 

@@ -64,7 +64,7 @@ class NewRunDialog(QtWidgets.QDialog):
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.setWindowTitle("New run")
-        self.setAcceptDrops(True)
+        self.setAcceptDrops(not launcher.place)  # dropped files are of this machine
         self._theme, self._launcher = context.theme, launcher
         self.data: Optional[DataInfo] = None
         self.model: Optional[ModelInfo] = None
