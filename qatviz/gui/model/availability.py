@@ -1,4 +1,4 @@
-"""Whether the shown run accepts commands, and the reason if it does not."""
+"""States in which a run accepts commands, and the reason why it accepts none."""
 
 from typing import Optional
 
@@ -17,7 +17,7 @@ _ENDED = {
 
 
 def obstacle_of(run: Optional[RunHandle], ended: bool) -> str:
-    """Return the reason why a run can't be changed, for every control that is then disabled; empty if it can."""
+    """Return the reason why a run can't be changed, for the tooltips of disabled controls; empty if it can."""
     if run is None:
         return _NO_RUN
     if not ended and run.state in ACTIVE_STATES:

@@ -1,4 +1,4 @@
-"""Work of the launcher that a panel requests for the shown run, and its progress."""
+"""Work that a panel requests from the launcher for the shown run, and its progress."""
 
 from typing import Any, Optional
 
@@ -8,30 +8,31 @@ from qatviz.gui.model.run_model import RUN, RunModel
 
 
 class BackgroundWork(QtCore.QObject):
-    """Work on the shown run, one request at a time; the window passes requests to the launcher, and back what follows.
+    """Work on the shown run, one request at a time; the window connects it with the launcher.
 
-    Another run ends the work and forgets its questions and failure.
+    When another run is shown, the work is cancelled, and all attributes are reset.
 
     Attributes
     ----------
     is_busy : bool
         True from :meth:`begin` until :meth:`finish`, :meth:`fail` or :meth:`cancel`.
     activity : str
-        Present activity.
+        Present activity of the request in progress.
     fraction : float
-        Fraction done, 0 to 1.
+        Its fraction done, 0 to 1.
     message : str
-        Reason why the last request failed; empty if it did not.
+        Reason why the newest request failed; empty if it did not.
     question : object or None
-        The newest request.
+        The newest request; its type depends on the panel.
     answered : object or None
-        The request that the newest result answers.
+        The request that has the newest result.
     """
 
     #: Emitted when an attribute has changed.
     changed = QtCore.pyqtSignal()
-    #: Emitted with a request, and when the one in progress is no longer wanted.
+    #: Emitted with a request.
     wanted = QtCore.pyqtSignal(object)
+    #: Emitted when the request in progress is cancelled.
     cancelled = QtCore.pyqtSignal()
 
     def __init__(self, model: RunModel, parent: Optional[QtCore.QObject] = None):
@@ -50,7 +51,7 @@ class BackgroundWork(QtCore.QObject):
         return self.fraction if self.is_busy else None
 
     def begin(self, question: Any) -> None:
-        """Send a request, in place of one in progress."""
+        """Send a request, which replaces one in progress."""
         self.question = question
         self.is_busy, self.activity, self.fraction, self.message = True, "starting", 0.0, ""
         self.wanted.emit(question)
@@ -70,7 +71,7 @@ class BackgroundWork(QtCore.QObject):
             self.changed.emit()
 
     def finish(self) -> None:
-        """End the request in progress, whose result is known."""
+        """Mark the request in progress as answered: the model has its result."""
         if self.is_busy:
             self.is_busy, self.answered = False, self.question
             self.changed.emit()

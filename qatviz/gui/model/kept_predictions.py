@@ -1,11 +1,11 @@
-"""Predictions of a run's past states, which the time slider shows again."""
+"""Predictions of a run's past states, which are shown while the time slider is in the past."""
 # Apart from the other results, of which only the newest is kept.
 
 from typing import List, Optional
 
 from qatviz.analysis.predictions import Predictions
 
-#: Memory of the predictions that are kept, in bytes.
+#: Largest memory of all kept predictions, in bytes.
 LARGEST_SIZE = 64 * 2**20
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # they import data and records, which would delay the window
 
 
 RUNS, EVALUATION, FORKS, EXAMPLES = "runs", "evaluation", "forks", "examples"
-#: Kinds of work of which only the newest request counts, and what they find.
+#: Kinds of work, and the result of each. A request replaces an earlier one of the same kind.
 WORKS = {
     RUNS: "the :class:`qatviz.telemetry.run_summary.Catalogue` of a folder",
     EVALUATION: "the :class:`qatviz.protocol.events.Evaluated` of settings",
@@ -58,10 +58,9 @@ class Launcher(QtCore.QObject):
     Attributes
     ----------
     place : str
-        Name of the machine on which runs are prepared, trained and computed with, and whose files all paths name; empty
-        for this one.
+        Name of the machine that prepares and trains runs and has the files of all paths; empty for this one.
     works : dict of str to Work
-        What follows the requests of each kind of work, by a key of :data:`WORKS`.
+        Signals of each kind of work, by a key of :data:`WORKS`.
     """
 
     place = ""
@@ -96,9 +95,9 @@ class Launcher(QtCore.QObject):
         self.works = {kind: Work(self) for kind in WORKS}
 
     def obstacle(self, work: str) -> str:
-        """Return why work of :mod:`qatviz.tensorflow_presence` is impossible here, as a sentence; empty if it is not.
+        """Return the reason why work is impossible here, as a sentence; empty if it is possible.
 
-        Asked before dialogs that lead to it.
+        ``work`` is a kind of :mod:`qatviz.tensorflow_presence`. The window asks before it opens a dialog for it.
         """
         raise NotImplementedError
 
@@ -107,7 +106,13 @@ class Launcher(QtCore.QObject):
         raise NotImplementedError
 
     def new_run_directory(self, network: str, folder: str) -> str:
-        """Return the path of a new directory for a run of a network; with an empty ``folder`` in the folder of runs."""
+        """Return the path of a new directory for a run of a network, in ``folder`` (empty: the default folder of runs).
+
+        Raises
+        ------
+        QatvizError
+            If there is no folder of runs, or no connection to its machine.
+        """
         raise NotImplementedError
 
     def folder(self, path: str) -> "Folder":
@@ -180,7 +185,7 @@ class Launcher(QtCore.QObject):
         """
         raise NotImplementedError
 
-    # Work that a panel requests for a run, whose ``directory`` is empty if it is not recorded
+    # Work that a panel requests for a run; ``directory`` is that of its record, empty if it is not recorded
 
     def cancel(self, kind: str) -> None:
         """Cancel the work of a kind in progress, if any."""

@@ -71,7 +71,7 @@ def field_of(name: str, default: str = "network") -> str:
 def problems_of(request: NewRunRequest, is_here: bool = True) -> Dict[str, str]:
     """Return the errors of a request, by the dialog's field.
 
-    Whether the run can be recorded to its folder is only known if that is on this machine (``is_here``).
+    The folder to record to is only checked if it is on this machine (``is_here``).
     """
     found: Dict[str, str] = {}
     for name, error in request.problems().items():

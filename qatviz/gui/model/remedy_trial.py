@@ -1,4 +1,4 @@
-"""Trial of a remedy: evaluation of the run's state on held-out data, without it and with it."""
+"""Trial of a remedy: evaluations of the run's state on held-out data under settings without it and with it."""
 
 from typing import Optional, Tuple
 
@@ -13,9 +13,9 @@ from qatviz.protocol.settings_book import SettingsBook
 
 
 class RemedyTrial(QtCore.QObject):
-    """Evaluations of one remedy at a time, in a run that has not ended."""
+    """Trial of one remedy at a time, in a run that has not ended."""
 
-    #: Emitted with the :class:`.TriedRemedy`, or None if it was not evaluated.
+    #: Emitted with the :class:`qatviz.analysis.remedies.TriedRemedy`, or None if it could not be evaluated.
     done = QtCore.pyqtSignal(object)
 
     def __init__(self, model: RunModel, parent: Optional[QtCore.QObject] = None):
@@ -28,11 +28,11 @@ class RemedyTrial(QtCore.QObject):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a remedy is evaluated."""
+        """Whether a trial is in progress."""
         return self._remedy is not None
 
     def begin(self, tensor: str, remedy: Remedy) -> None:
-        """Evaluate ``remedy`` for a tensor, in place of one that is evaluated already."""
+        """Evaluate ``remedy`` for a tensor; a trial in progress is dropped."""
         book = self._model.book
         assert book is not None, "there is a run"
         path = f"{tensor}.{remedy.setting}"
@@ -45,7 +45,7 @@ class RemedyTrial(QtCore.QObject):
             self._finish(None)
 
     def cancel(self) -> None:
-        """Forget what is evaluated; nothing is emitted."""
+        """Drop the trial in progress; :attr:`done` is not emitted."""
         self._remedy = None
 
     def _on_topic(self, topic: str) -> None:
@@ -54,17 +54,16 @@ class RemedyTrial(QtCore.QObject):
         if topic == RUN or (topic == SETTINGS and self._model.book != self._books[0]) or self._model.ended:
             self._finish(None)
         elif topic in (TRIALS, STATE):
-            self._take(self._remedy)
+            self._finish_if_complete(self._remedy)
 
-    def _take(self, remedy: Remedy) -> None:
-        results = [self._result(book) for book in self._books]
-        before, after = results
+    def _finish_if_complete(self, remedy: Remedy) -> None:
+        before, after = [self._result(book) for book in self._books]
         if before is not None and after is not None:
             scores = [result.scores["quantized"] for result in (before, after)]
             self._finish(TriedRemedy(*remedy, after.metric, *scores))
 
     def _result(self, book: SettingsBook) -> Optional[Evaluated]:
-        """Return the newest evaluation of ``book`` since the trial began; None before it is complete."""
+        """Return the newest evaluation of ``book`` since the trial began; None if there is none yet."""
         for trial in reversed(self._model.trials[self._number :]):
             if (trial.book.quantizers, trial.book.run) == (book.quantizers, book.run) and trial.result is not None:
                 return trial.result

@@ -382,7 +382,7 @@ class RunModel(ShownMoments, WatchedResults):
         return self.run is not None and self.state in ACTIVE_STATES and not self.run.connection.obstacle
 
     def leave_run(self) -> None:
-        """Show the run no longer; one that no other window can show is stopped."""
+        """Detach this window from the shown run; the run is stopped if no other window can show it."""
         if self.run is not None:
             self.run.leave()
 

@@ -78,7 +78,7 @@ class WatchedResults:
     predictions : Predictions or None
         The newest predictions of held-out examples.
     kept_predictions : KeptPredictions
-        Those of the run's past states, as far as they are known.
+        Predictions of the run's past states.
     prediction_failure : str
         Reason why there are no newer ones; empty if there was no failure.
     example_pictures : ExamplePictures or None
@@ -90,12 +90,12 @@ class WatchedResults:
     channels : ChannelsOverview or None
         The newest channels of all weights.
     correction : CorrectionProgress or None
-        Progress of the correction in progress; None if there is none.
+        Progress of the correction; None if none is in progress.
     watch_failures : dict of str to str
         By topic: reason why there are no newer results; missing if there was no failure.
     """
 
-    ended: bool
+    ended: bool  # declared for the mixin: whether the run can no longer train
 
     def _clear_results(self) -> None:
         self.kept_predictions = KeptPredictions()
