@@ -15,9 +15,10 @@ QUANTIZED = "quantized"
 
 
 class Evaluation(NamedTuple):
-    """Evaluation, and the settings that it is of; ``survives`` as in :class:`qatviz.protocol.timeline.LoggedEvent`.
+    """Evaluation with its settings and their cost.
 
-    ``is_trial`` is True if the settings were not in effect; ``fork`` is the name of the fork that it is of, else empty.
+    ``survives`` is as in :class:`qatviz.protocol.timeline.LoggedEvent`; ``is_trial`` is True if the settings were not
+    in effect; ``fork`` is the name of the fork that was evaluated, empty for the run itself.
     """
 
     event: Evaluated
@@ -69,7 +70,7 @@ class Evaluations:
         self._costs.clear()
 
     def of_run(self, unit: CostUnit) -> List[Evaluation]:
-        """Return all evaluations with the metric of the newest one, on all branches, of settings, and of forks."""
+        """Return the evaluations with the metric of the newest one: of all branches, of trials, and of forks."""
         newest = self._model.evaluation
         found = []
         for logged in self._model.log:

@@ -1,18 +1,18 @@
-"""When the evaluations of the shown run's forks are read: while the panel is in view, and again after a while."""
-# A fork may train in another window or process, which tells this one nothing.
+"""Timer that requests the evaluations of the shown run's forks while the panel is in view."""
+# A fork may train in another window or process, which does not notify this one.
 
 from PyQt5 import QtCore
 
 from qatviz.gui.widgets.panel import Panel
 
-#: Time between two readings, ms.
+#: Interval of the requests, ms.
 INTERVAL = 15_000
 
 
 class ForkReading(QtCore.QObject):
     """Requests of a panel to read the forks of a recorded run."""
 
-    #: Emitted when they are to be read.
+    #: Emitted to request the evaluations.
     wanted = QtCore.pyqtSignal()
 
     def __init__(self, panel: Panel):
@@ -22,13 +22,16 @@ class ForkReading(QtCore.QObject):
         self._timer.timeout.connect(self._on_time)
 
     def begin(self) -> None:
-        """Read them, and again after each interval, until the panel is hidden; called whenever the panel is drawn."""
+        """Request them now and after each interval until the panel is hidden; no effect while that is in progress.
+
+        Called whenever the panel is drawn.
+        """
         if not self._timer.isActive() and self._panel.model.is_recorded:
             self._timer.start()
             self.wanted.emit()
 
     def restart(self) -> None:
-        """Forget when they were read: another run is shown."""
+        """End the interval: the next :meth:`begin`, for another run, requests at once."""
         self._timer.stop()
 
     def _on_time(self) -> None:

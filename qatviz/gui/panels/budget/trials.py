@@ -41,7 +41,7 @@ class Trials(QtCore.QObject):
         super().__init__(parent)
         self._model = model
         self.is_busy, self.text = False, ""
-        self._is_in_window = False  # the window does the evaluation in progress
+        self._is_in_window = False  # True: the launcher evaluates, not the run, which has ended
         self._measured = 0.0  # fraction done of the evaluation in progress
         self._search: Optional[CheapestSearch] = None
         model.changed.connect(self._on_topic)
@@ -85,20 +85,20 @@ class Trials(QtCore.QObject):
 
     @property
     def fraction(self) -> float:
-        """Fraction done, 0 to 1; a search counts its measurements, and that of the bits in effect."""
+        """Fraction done, 0 to 1; a search counts its measurements and that of the bits in effect."""
         if self._search is None:
             return self._measured
         done = 0 if self._before is None else self._search.done + 1
         return (done + self._measured) / (self._search.tries + 1)
 
     def show_progress(self, _activity: str, fraction: float) -> None:
-        """Show the fraction done of the evaluation in progress, of a run that has ended."""
+        """Set the fraction done, 0 to 1, of the evaluation in progress, which the launcher reports."""
         if self.is_busy:
             self._measured = fraction
             self.changed.emit()
 
     def fail(self, message: str) -> None:
-        """End the evaluation in progress, of a run that has ended, with the reason why it failed."""
+        """End the launcher's evaluation in progress with the reason why it failed."""
         if self.is_busy:
             self.cancel(f"Not measured: {message}")
 

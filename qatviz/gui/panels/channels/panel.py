@@ -54,7 +54,7 @@ class ChannelsPanel(Panel):
         self.table = SceneTable(SceneRows(self.theme, "Channels of the weights"), _SORT_TIP, self._caption)
         #: Channels and settings of the rows that were screened last, and the rows.
         self._known: _Known = (None, (), ())
-        self.work = BackgroundWork(self.model, self)  # on a run that has ended; the request is True
+        self.work = BackgroundWork(self.model, self)  # on a run that has ended; all requests are True
         self.progress = WorkRow()
 
     def _layout(self) -> None:
@@ -105,7 +105,7 @@ class ChannelsPanel(Panel):
     # Implementation
 
     def _offer(self, rows: Sequence[Screened]) -> None:
-        """Offer an equalization if its trial has made the ranges of channels more alike."""
+        """Show the button for an equalization if a trial of it has made the ranges of channels more alike."""
         offers = [row for row in rows if row.equalized_ratio is not None]
         self.equalize.setVisible(bool(offers))
         if offers:
@@ -114,8 +114,9 @@ class ChannelsPanel(Panel):
             self.equalize.setEnabled(not reason)
             self.equalize.setToolTip(
                 reason
-                or f"A trial has made the range ratio of {worst.ranges.tensor} {worst.equalized_ratio:.2g} instead of "
-                f"{worst.measures['range_ratio']:.3g}. The network in float stays the same; Rewind undoes it."
+                or f"In a trial, the range ratio of {worst.ranges.tensor} fell from "
+                f"{worst.measures['range_ratio']:.3g} to {worst.equalized_ratio:.2g}. The network in float stays the "
+                "same; Rewind undoes it."
             )
 
     def _on_equalize(self) -> None:

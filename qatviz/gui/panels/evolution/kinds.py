@@ -152,7 +152,7 @@ def _kind(key: str, measure: str, pattern: str = "", waits_for: str = _FIRST_STE
 
 
 #: Text while there are no values of oscillation.
-NOT_TRACKED = "Waiting for Track oscillation, dampening or a freezing threshold"
+NOT_TRACKED = "Waiting for “Track oscillation”, dampening or a freezing threshold"
 KINDS = (
     loss_kind(()),
     *score_kinds(ScoreSeries(DEFAULT_METRICS, ())),

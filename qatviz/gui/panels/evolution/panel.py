@@ -301,7 +301,7 @@ class EvolutionPanel(Panel):
         )
 
     def _setting(self, path: str) -> Points:
-        """Return the values of a tensor's setting over the run; none where it is not quantized."""
+        """Return the values of a tensor's setting over the run; NaN while the tensor is not quantized."""
         model, end = self.model, self.model.step
         tensor = path.rpartition(".")[0]
         enabled = model.values_of(tensor + ".enabled")

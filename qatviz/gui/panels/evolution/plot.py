@@ -55,7 +55,10 @@ class View(NamedTuple):
     setting: Callable[[str], Points] = lambda _: NO_POINTS
 
     def points(self, kind: PlotKind, name: str, start: float, stop: float, width: int) -> Points:
-        """Return the series ``name`` of a plot, see :meth:`.SeriesReader.points`."""
+        """Return the points of the curve ``name`` of a plot.
+
+        Those of a setting are all of its changes; of other series, see :meth:`.SeriesReader.points`.
+        """
         return self.setting(name) if kind.is_setting else self.reader.points(name, start, stop, width)
 
     def x_of(self, steps: np.ndarray) -> np.ndarray:

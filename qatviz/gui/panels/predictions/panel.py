@@ -53,7 +53,7 @@ _LONGEST_NAME = 30
 _REFRESH_TIP = "Predict the held-out examples in the present state, while training continues"
 _PREDICT_TIP = "Predict the held-out examples in float and quantized, under the settings shown: pending ones included"
 _WAITING = "Predicting held-out examples…"
-_PAST = "No predictions of the shown moment are known. “Predict” computes those of the nearest checkpoint."
+_PAST = "There are no predictions of past states yet. “Predict” computes those of the nearest checkpoint."
 _ENDED = "“Predict” compares the network in float and quantized on held-out examples."
 
 
@@ -84,7 +84,7 @@ class PredictionsPanel(Panel):
         self.cell_button = QtWidgets.QToolButton(toolTip="Show the examples of all cells again")
         self.refresh_button = QtWidgets.QPushButton("Refresh", toolTip=_REFRESH_TIP)
         self.predict_button = QtWidgets.QPushButton("Predict", toolTip=_PREDICT_TIP)
-        #: On a run that has ended under settings, or on a checkpoint, whose name is the request.
+        #: Requests are the settings under which a run that has ended is predicted, or the name of a checkpoint.
         self.work = BackgroundWork(self.model, self)
         self.progress = WorkRow()
         self.note = Label(wordWrap=True)
@@ -182,7 +182,7 @@ class PredictionsPanel(Panel):
 
     @property
     def predictions(self) -> Optional[Predictions]:
-        """Predictions of the shown moment: the newest, or those known that are nearest to a moment of the past."""
+        """The newest predictions; while a moment of the past is shown, those of the nearest predicted step."""
         moment = self.model.moment
         return self.model.predictions if moment is None else self.model.kept_predictions.nearest(moment.step)
 

@@ -1,5 +1,5 @@
-"""The button that predicts the checkpoint nearest to the moment of the past that is shown."""
-# Apart from the panel, which has reached the limit of a module.
+"""Button that predicts with the checkpoint nearest to the shown moment of the past."""
+# Apart from the panel, whose module has reached the limit of lines.
 
 from typing import Optional
 
@@ -9,7 +9,7 @@ from qatviz.gui.model.run_model import RunModel
 from qatviz.protocol.events import CheckpointSaved
 
 _TIP = "Predict the held-out examples in the state of the checkpoint nearest to the shown moment"
-_NO_CHECKPOINT = "There is no checkpoint of this run in its record, so that no past state can be predicted"
+_NO_CHECKPOINT = "The run has recorded no checkpoint, without which examples can't be predicted in a past state"
 
 
 def nearest_checkpoint(model: RunModel) -> Optional[CheckpointSaved]:
@@ -22,7 +22,7 @@ def nearest_checkpoint(model: RunModel) -> Optional[CheckpointSaved]:
 
 
 def show_checkpoint(button: QtWidgets.QPushButton, model: RunModel) -> None:
-    """Show on the button which checkpoint it predicts."""
+    """Show the step and the name of the checkpoint on the button; disable it if there is none."""
     saved = nearest_checkpoint(model)
     button.setEnabled(saved is not None)
     button.setText("Predict" if saved is None else f"Predict step {saved.step:,}")
@@ -30,5 +30,5 @@ def show_checkpoint(button: QtWidgets.QPushButton, model: RunModel) -> None:
 
 
 def distance_text(step: int, shown: int) -> str:
-    """Return a note on predictions of another step than the shown one; empty if it is the same."""
+    """Return a note that the predictions are of another step than the ``shown`` one; empty if they are not."""
     return "" if step == shown else f", the nearest to step {shown:,} that was predicted"

@@ -1,4 +1,4 @@
-"""Rows of the sensitivity table, in which keys also go from cell to cell."""
+"""Rows of the sensitivity table, in which the arrow keys also move between cells."""
 
 from typing import Optional
 
@@ -11,14 +11,14 @@ from qatviz.presentation.sensitivity import Cell, SensitivityLayout
 
 
 class SensitivityRows(SceneRows):
-    """Rows with a cell under the keyboard; a double click or Return on a number of bits chooses it."""
+    """Rows with a current cell, which Left and Right move; a double click or Return chooses a cell."""
 
     #: Emitted with the row and the column of the cell that the user chooses.
     chosen = QtCore.pyqtSignal(int, int)
 
     def __init__(self, theme: Theme):
         super().__init__(theme, "Sensitivity by tensor and bits")
-        self._column = 0  # of the cell under the keyboard
+        self._column = 0  # of the cell that keys apply to
 
     def places(self) -> Optional[SensitivityLayout]:
         found = super().places()

@@ -56,7 +56,8 @@ class ErrorPlot(TensorPlot):
     ) -> None:
         """Show the errors of ``values`` on ``grid`` and, with pending edits, on the pending grid.
 
-        ``empty_text`` is shown if there are no values or no grid; ``mapped`` are the values after the map of weights.
+        ``empty_text`` is shown if there are no values or no grid; ``mapped`` are the values after the map of weights,
+        float32 of the same shape, or None without a map.
         """
         if values is None or grid is None:
             self.found = self.pending = None

@@ -22,7 +22,7 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 _TRIAL_INTERVAL_MS = 15
 #: Age (s) from which an offer is computed again, from a newer snapshot.
 _OFFER_LASTS_S = 5.0
-#: The same for a remedy, which takes two evaluations on held-out data.
+#: Age (s) from which a remedy is tried again, which takes two evaluations on held-out data.
 _REMEDY_LASTS_S = 60.0
 #: Number of lines of the verdict.
 _LINES = 3
@@ -45,7 +45,7 @@ class VerdictLine(QtWidgets.QWidget):
         self._model, self._edits, self._theme, self._clock = model, edits, theme, clock
         self._level = NO_LEVEL
         self._offer: Union[Offer, TriedRemedy, None] = None
-        self._remedies: List[Remedy] = []  # that have not been tried yet
+        self._remedies: List[Remedy] = []  # not tried yet
         self._question: Tuple[Any, ...] = ()  # tensor and settings to which trials and offer belong
         self._tried_at = 0.0
         self._trials: Optional[Iterator[Optional[Offer]]] = None
@@ -134,7 +134,7 @@ class VerdictLine(QtWidgets.QWidget):
         return verdict(measures, view.tensor, settings, view.is_active, facts=facts)
 
     def _possible_remedies(self, view: TensorView, held: bool) -> List[Remedy]:
-        """Return the remedies for the shown tensor."""
+        """Return the remedies for the shown tensor; ``held``: all ranges of the run are frozen."""
         column = view.snapshot.values[:, view.index : view.index + 1]
         found = levels(column, [view.tensor], [view.measured_with], [view.is_active])[:, 0]
         level = {key: int(found[SNAPSHOT_MEASURES.index(key)]) for key in JUDGED}
