@@ -1,8 +1,8 @@
-"""Arrow keys, and the directions in which they move."""
+"""Directions of the arrow keys."""
 
 from PyQt5 import QtCore
 
-#: Directions of Left and Right: −1 to the left; and of Up and Down: −1 up.
+#: Left is −1, Right is 1; Up is −1, Down is 1.
 HORIZONTAL = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1}
 VERTICAL = {QtCore.Qt.Key_Up: -1, QtCore.Qt.Key_Down: 1}
 #: Directions (dx, dy) of all arrow keys.

@@ -106,7 +106,7 @@ class WrappedRows(QtWidgets.QWidget):
 
 
 def flow_row(*widgets: QtWidgets.QWidget, spacing: int = 4) -> FlowLayout:
-    """Return a layout of these widgets."""
+    """Return a layout of these widgets with ``spacing`` px between them."""
     row = FlowLayout(spacing=spacing)
     for widget in widgets:
         row.addWidget(widget)

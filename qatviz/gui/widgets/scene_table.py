@@ -146,18 +146,18 @@ class _Header(SceneWidget):
 
 
 class SceneRows(SceneWidget):
-    """Rows of a table: hover explains, a click, Up and Down select."""
+    """Rows of a table: hovering explains a cell; a click, Up and Down select a row."""
 
     #: Emitted with the name of the row that the user selects, and whether it is added to the selection.
     selected = QtCore.pyqtSignal(str, bool)
-    #: Emitted with the row that a click or a key has gone to, which is to be scrolled into view.
+    #: Emitted with the row that a click or a key has selected, to scroll it into view.
     moved = QtCore.pyqtSignal(int)
 
     def __init__(self, theme: Theme, name: str):
         super().__init__(theme)
         self.content: Optional[TableContent] = None
         self.selection: Tuple[str, ...] = ()
-        self._last = ""  # name of the row that was selected here last
+        self._last = ""  # name of the row that a click or a key selected last
         self.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.setAccessibleName(name)
 
@@ -214,7 +214,10 @@ class SceneRows(SceneWidget):
         self._select(min(max(row, 0), len(self.content.names) - 1), False)
 
     def current_row(self) -> Optional[int]:
-        """Return the row from which keys go on: of the selected ones, that selected here last, or the first."""
+        """Return the row that Up and Down move from; None if no row is selected.
+
+        Of several selected rows, it is the one that a click or a key selected last, else the first.
+        """
         names = () if self.content is None else self.content.names
         known = [row for row, name in enumerate(names) if name in self.selection]
         return next((row for row in known if names[row] == self._last), known[0] if known else None)

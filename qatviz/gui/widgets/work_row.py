@@ -4,7 +4,7 @@ from typing import Optional
 
 from PyQt5 import QtWidgets
 
-#: Number of characters for which the bar has room.
+#: Smallest width of the bar, characters.
 _BAR_CHARACTERS = 16
 
 
@@ -24,7 +24,7 @@ class WorkRow(QtWidgets.QWidget):
         self.hide()
 
     def show_fraction(self, fraction: Optional[float], activity: str = "") -> None:
-        """Show the fraction done, 0 to 1, and the present activity; None: nothing is in progress."""
+        """Show the fraction done, 0 to 1, and the present activity; hide the row if ``fraction`` is None."""
         self.setVisible(fraction is not None)
         self.bar.setValue(int((fraction or 0.0) * self.bar.maximum()))
         self.bar.setFormat(f"{activity[:1].upper()}{activity[1:]}… %p %" if activity else "%p %")

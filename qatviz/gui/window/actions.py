@@ -43,7 +43,7 @@ DECLARATIONS = {
     ),
     "connect": Declaration(
         "Connect…",
-        "Show and steer runs on another machine, in a new window: over ssh, or over a port of a server there.",
+        "Show and steer runs on another machine in a new window, over ssh or a port of a server there.",
         ("Ctrl+K",),
     ),
     "runs": Declaration(

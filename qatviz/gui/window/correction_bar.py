@@ -25,7 +25,7 @@ class CorrectionBar(QtWidgets.QWidget):
     ----------
     window : RunWindow
     fork_with_relu : callable
-        Begins a fork with ReLU in place of ReLU6, which an equalization requires.
+        Begins a fork with ReLU in place of ReLU6, as an equalization requires.
     """
 
     def __init__(self, window: RunWindow, fork_with_relu: Callable[[], None]):
@@ -39,7 +39,7 @@ class CorrectionBar(QtWidgets.QWidget):
         self.progress.setMaximumHeight(self.fontMetrics().height() // 2)
         self.cancel = QtWidgets.QToolButton(text="Cancel", autoRaise=True)
         self.cancel.setToolTip(tooltip("cancel_correction"))
-        # As high as the status bar is, which would otherwise be higher, even while this is hidden.
+        # Takes the height of the status bar, which it would otherwise increase, even while it is hidden.
         self.cancel.setSizePolicy(QtWidgets.QSizePolicy.Fixed, QtWidgets.QSizePolicy.Ignored)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(8, 0, 0, 0)
@@ -55,7 +55,7 @@ class CorrectionBar(QtWidgets.QWidget):
             self._update()
 
     def _update(self) -> None:
-        """Show the progress, and enable the actions."""
+        """Show the progress, and enable or disable the actions of corrections."""
         found = _shown(self._model)
         if found is not None and found.fraction is not None:
             percent = int(100 * found.fraction)

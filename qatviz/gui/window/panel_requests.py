@@ -84,7 +84,7 @@ class PanelRequests(QtCore.QObject):
         self._evaluated_book = book
         self._request(self._launcher.evaluate, book)
 
-    # One evaluation is in progress at a time: each of both panels ends that of the other.
+    # One evaluation is in progress at a time: a panel's request ends that of the other panel.
 
     def _evaluate_settings(self, book: SettingsBook) -> None:
         self._panels["budget"].trials.fail("other settings are evaluated instead")
@@ -114,7 +114,7 @@ class PanelRequests(QtCore.QObject):
 
 
 def _parts(result: Union[RunSensitivity, RunDrift, ChannelsOverview, Predictions, RunPredictions]) -> Tuple[Any, ...]:
-    """Return a result of the launcher in the parts in which a run sends it."""
+    """Return a result of the launcher as the separate results that a run in progress sends."""
     if isinstance(result, RunSensitivity):
         parts: Tuple[Any, ...] = (result.estimated, result.measured)
     elif isinstance(result, RunDrift):

@@ -183,7 +183,7 @@ class StatusBar(QtWidgets.QStatusBar):
         Where there is no room for all fields, the first ones are hidden.
         """
         metrics = self.fontMetrics()
-        # Of a run on another machine, its place and who steers it come before numbers.
+        # For a run on another machine, its machine and the window that steers it take precedence over numbers.
         stated = [f"{self._state_text}  {self.viewers.text()}" + 6 * " "] if self._place else []
         room = self.width() - max(map(metrics.horizontalAdvance, [_STATE_ROOM, *stated])) - _GAP
         for name, _, widest in reversed(_FIELDS):
@@ -222,7 +222,7 @@ class StatusBar(QtWidgets.QStatusBar):
 
 
 def viewers_text(connection: Connection) -> str:
-    """Return the number of windows that show a run on another machine, and which of them steers it."""
+    """Return the number of windows that show a run, and which one steers it; empty if only this one can show it."""
     if not connection.viewers:
         return ""
     steers = f"{connection.steers} steers" if connection.steers else "this one steers"
@@ -230,12 +230,12 @@ def viewers_text(connection: Connection) -> str:
 
 
 def connection_text(connection: Connection) -> str:
-    """Return where a run is and who shows it; empty for a run in this process."""
+    """Return the machine of a run and the windows that show it, as sentences; empty for a run on this machine."""
     if not connection.place:
         return ""
-    lines = [f"The run is on {connection.place}: its files are there, and it goes on without a window."]
+    lines = [f"The run is on {connection.place}: its files are there, and it continues without a window."]
     if connection.problem:
-        lines.append(f"The connection is lost: {connection.problem}. It is made again as soon as possible.")
+        lines.append(f"The connection is lost: {connection.problem}. qatviz tries to connect again.")
     if connection.viewers:
         lines.append(f"Windows: {', '.join(connection.viewers)}.")
     return "\n".join(lines)

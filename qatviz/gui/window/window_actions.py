@@ -96,7 +96,7 @@ class WindowActions:
         if run is not None:
             try:
                 run.ask_to_steer()
-            except QatvizError as error:  # no other window shows it, or not any more
+            except QatvizError as error:  # no other window shows the run
                 self._window.banner.show_message(f"Not asked to steer: {error}", WARNING)
 
     def runs(self) -> None:
@@ -200,10 +200,6 @@ class WindowActions:
 
     # Settings
 
-    def continue_without(self) -> None:
-        """Continue the run without the workers that it has lost."""
-        self._send(c.ContinueWithout())
-
     def undo(self) -> None:
         self._window.edits.undo()
 
@@ -249,6 +245,10 @@ class WindowActions:
 
     def stop(self) -> None:
         self._window.model.request_stop()
+
+    def continue_without(self) -> None:
+        """Continue the run without the workers that it has lost."""
+        self._send(c.ContinueWithout())
 
     def evaluate(self) -> None:
         """Evaluate the present state; in a run that has ended, under the settings shown."""
@@ -390,7 +390,7 @@ class WindowActions:
     # Implementation
 
     def _is_refused(self, work: str) -> bool:
-        """Return whether work is impossible here; the window then shows the reason."""
+        """Return whether work is impossible here, and show the reason; see :meth:`.Launcher.obstacle`."""
         reason = self._window.launcher.obstacle(work)
         if reason:
             self._window.show_failure(reason)

@@ -83,7 +83,7 @@ class ChoiceEditor(Editor):
         self._shown = -1
 
     def offer(self, words: Sequence[str]) -> None:
-        """Offer these values instead of the declared ones; a shown value stays in the list."""
+        """Offer these values instead of the declared ones, and the shown value; not while the user chooses one."""
         known = list(words)
         known += [self._choices[self._shown]] if self._shown >= 0 and self._choices[self._shown] not in known else []
         if known == self._choices or self.is_busy():

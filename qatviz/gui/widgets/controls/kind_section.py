@@ -30,7 +30,7 @@ NAMED = 20
 _AVERAGING = (MOVING_AVERAGE, *HISTOGRAM_METHODS)
 #: Settings that choose the range.
 _OF_RANGES = ("range_method", "percentile", "ema_decay")
-#: Settings without effect if the map of weights chooses the codes.
+#: Settings that have no effect if the map of weights chooses the codes.
 _OF_GRID = ("symmetric", "narrow_range", "range_method", "percentile", "stochastic_rounding")
 _RANGES_FROZEN = "All ranges are frozen (Freeze ranges is on)."
 
