@@ -14,7 +14,7 @@ READING = "Reading the records of the runs…"
 
 
 class RecordsWindow(QtWidgets.QDialog):
-    """Window beside the main one, from top to bottom: messages, :attr:`top`, :attr:`split`, :attr:`bottom`.
+    """Window beside the main one; from top to bottom: messages, :attr:`top`, :attr:`split`, :attr:`bottom`.
 
     Parameters
     ----------
@@ -74,11 +74,11 @@ class RecordsWindow(QtWidgets.QDialog):
         self.split.setChildrenCollapsible(False)
 
     def _stored(self) -> Dict[str, Callable[[], QtCore.QByteArray]]:
-        """Return what is remembered: functions that return states by key."""
+        """Return the functions that return the states to remember, by key."""
         return {"geometry": self.saveGeometry, "split": self.split.saveState}
 
     def _restoring(self) -> Dict[str, Callable[[QtCore.QByteArray], object]]:
-        """Return the functions that restore the states of :meth:`_stored`."""
+        """Return the functions that restore the states of :meth:`_stored`, by key."""
         return {"geometry": self.restoreGeometry, "split": self.split.restoreState}
 
     def restore(self) -> None:

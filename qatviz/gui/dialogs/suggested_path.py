@@ -1,4 +1,4 @@
-"""Line for the path of something to write, which is suggested."""
+"""Base of the fields for a path to write to, which begin with a suggestion."""
 
 from typing import Optional
 
@@ -8,7 +8,7 @@ from qatviz.gui.widgets.controls.push_button import push_button
 
 
 class SuggestedPath(QtWidgets.QWidget):
-    """Base class of fields for a path, with a suggestion until the user types or chooses one; it has no layout.
+    """Line and button for a path, which is a suggestion until the user types or chooses one; subclasses lay them out.
 
     Parameters
     ----------

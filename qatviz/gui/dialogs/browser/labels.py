@@ -15,8 +15,9 @@ _NO_RUN, _SEVERAL = "Select a run to see and edit its name, tags and notes.", "T
 class LabelsForm(QtWidgets.QWidget):
     """Form that writes what is typed when the focus leaves a field, or another run is selected."""
 
-    #: Emitted with the directories of runs after their labels have changed, and with the reason why that failed.
+    #: Emitted with the directories of the runs whose labels have been written.
     changed = QtCore.pyqtSignal(list)
+    #: Emitted with the reason why labels could not be written.
     failed = QtCore.pyqtSignal(str)
 
     def __init__(

@@ -18,12 +18,12 @@ from qatviz.presentation.figure_caption import Caption
 from qatviz.presentation.scene import Shape
 
 _NO_VALUES = "No values yet"
-#: Largest number of values in a readout.
+#: Maximum number of curves in a readout.
 _MOST_READ = 12
 
 
 class CurveChart(SceneWidget):
-    """Curves of runs over a common axis; hovering reads their values."""
+    """Curves of runs over a common axis; hovering shows their values."""
 
     def __init__(self, theme: Theme, name: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(theme, parent)

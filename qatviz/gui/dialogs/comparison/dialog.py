@@ -23,7 +23,7 @@ from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.gui.widgets.tables import style_selection
 from qatviz.presentation.comparison import swatch
 
-#: Interval (ms) at which runs that train are read again: of a few runs, and of many.
+#: Interval (ms) at which the runs are read again while one trains: of up to ``_FEW`` runs, and of more.
 _AGAIN_MS, _OF_MANY_MS, _FEW = 2000, 5000, 4
 _SIZE, _LIST_WIDTH = QtCore.QSize(1180, 700), 220
 _SWATCH = QtCore.QSize(26, 12)

@@ -17,11 +17,11 @@ from qatviz.presentation.comparison_dots import dot_text, dots_scene, run_dot
 from qatviz.presentation.pareto import ParetoScene
 
 _NO_DOTS = "No evaluations yet"
-_FRONT = "The line joins the Pareto-optimal runs: no other run of at most their size is as good"
+_FRONT = "The line joins the Pareto-optimal runs: no other run of at most their size has as good a metric"
 
 
 class RunDots(DotsPlot):
-    """Dots of the chosen runs."""
+    """Plot with a dot for each chosen run: size of its weights, and metric."""
 
     def __init__(self, theme: Theme):
         super().__init__(theme)

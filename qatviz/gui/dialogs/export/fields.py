@@ -113,7 +113,7 @@ class ExportPathField(SuggestedPath):
         return path_problem(os.path.dirname(path))
 
     def note(self) -> str:
-        """Return a warning if the path exists; else an empty text."""
+        """Return a warning if the path exists; empty if it does not."""
         return "This file exists and will be replaced." if os.path.exists(self.path()) else ""
 
     def remember(self) -> None:

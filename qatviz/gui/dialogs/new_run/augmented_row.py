@@ -16,7 +16,7 @@ from qatviz.presentation.previews import RGB, DataInfo
 
 
 class AugmentedRow(QtWidgets.QWidget):
-    """A row of examples, below it the same after augmentation, and a button for another training step."""
+    """Row of examples above a row of the same examples augmented, with a button for the next training step."""
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -39,7 +39,7 @@ class AugmentedRow(QtWidgets.QWidget):
         self.show_augmentation(None, self._settings, 0)
 
     def show_augmentation(self, info: Optional[DataInfo], settings: AugmentationSettings, seed: int) -> None:
-        """Show what the settings do to examples of the data; nothing if they do nothing."""
+        """Show examples of the data as the settings augment them; hide the row if they don't."""
         if (settings, seed) != (self._settings, self._seed) or info is not self._info:
             self._step = 0
         self._info, self._settings, self._seed = info, settings, seed

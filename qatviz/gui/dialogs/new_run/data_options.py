@@ -12,7 +12,7 @@ from qatviz.setting_declaration import Setting
 
 
 class DataOptionEditors(QtCore.QObject):
-    """Editors of the options: a drop-down list for words, a text that can also be typed for all others.
+    """Editors of the options: drop-down lists, into which values other than words can also be typed.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class DataOptionEditors(QtCore.QObject):
 
     @property
     def options(self) -> DataOptions:
-        """The options; texts may not be allowed."""
+        """The options as they are in the editors; a typed text may be refused later."""
         return DataOptions(**{name: _value(box, DATA_OPTIONS[name]) for name, box in self.widgets.items()})
 
     def set_options(self, options: DataOptions) -> None:
@@ -64,7 +64,7 @@ class DataOptionEditors(QtCore.QObject):
         return json.dumps(self.options.given())
 
     def set_text(self, text: str) -> None:
-        """Set the options of a remembered text; the defaults if it is of another version or was edited."""
+        """Set the options of a remembered text; the defaults if it can't be read, as after a change of version."""
         try:
             self.set_options(DataOptions.of(dict(json.loads(text))))
         except (ValueError, TypeError, RecursionError, SettingError):

@@ -107,12 +107,12 @@ class DataPreview(QtWidgets.QWidget):
         self._show_counts(info)
 
     def show_augmentation(self, info: Optional[DataInfo], settings: AugmentationSettings, seed: int) -> None:
-        """Show what augmentation does to some examples, if it does anything."""
+        """Show some examples as the settings augment them; nothing if they don't."""
         self.augmented.show_augmentation(info, settings, seed)
 
     def _show_inputs(self, info: Optional[DataInfo]) -> None:
         """Show a tab for each of several inputs, and the pictures of the first."""
-        self._info = None  # tabs that come and go are no choice of the user
+        self._info = None  # adding and removing tabs is no choice of the user
         while self.inputs.count():
             self.inputs.removeTab(0)
         for each in () if info is None else info.inputs:

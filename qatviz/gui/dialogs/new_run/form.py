@@ -85,7 +85,7 @@ class NewRunForm(QtWidgets.QWidget):
         self._has_weights = True  # whether the shown model has weights of its own
         self._data_names = [name for name, _ in data_names]
         self._applicable: Set[str] = set()  # names of the data options that apply to the data
-        self.refused: Dict[str, str] = {}
+        self.refused: Dict[str, str] = {}  # errors of numbers that are typed, by field
         self._setup_ui(data_names)
         self._layout()
         self._restore()
@@ -267,7 +267,7 @@ class NewRunForm(QtWidgets.QWidget):
             box.commit_text()
 
     def set_has_weights(self, has_weights: bool) -> None:
-        """Show or hide the choice between the model's own weights and random ones."""
+        """Show the choice between the model's own weights and random ones, or hide it."""
         self._has_weights = has_weights
         self._show("from_scratch", has_weights)
 
@@ -280,7 +280,7 @@ class NewRunForm(QtWidgets.QWidget):
             self._show(name, not outputs)
 
     def show_data_options(self, names: Iterable[str]) -> None:
-        """Show these data options, those shown before for the same data, and those that are not defaults."""
+        """Show these data options too; those shown before for the same data, and those that are set, stay."""
         self._applicable.update(names)
         given = self.data_options.options.given()
         for name in DATA_OPTIONS:

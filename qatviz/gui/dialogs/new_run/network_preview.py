@@ -68,7 +68,8 @@ class NetworkPreview(QtWidgets.QWidget):
         notes : sequence of str
             Notes on changes by an import.
         is_known : bool
-            Whether shape and outputs are those of the data or the model, not those of a typical example.
+            Whether input shape and outputs are those of the data or the model; False: typical ones, until the data is
+            read.
         """
         wanted = (about, tuple(notes), is_known)
         if network is self._network and wanted == self._shown:

@@ -1,4 +1,4 @@
-"""Table of what each of several outputs of a network learns: task, loss, its weights, and metric."""
+"""Table with the task, the loss, its weights and the metric of each of several outputs of a network."""
 
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
@@ -33,7 +33,7 @@ class _Column(NamedTuple):
 _COLUMNS = (
     _Column(TASK, "Task", f"The task that the output learns. Auto: {TASK_HELP}"),
     _Column(LOSS, "Loss", START_SETTINGS["loss"].help),
-    _Column(LOSS_WEIGHT, "Weight", "Factor of the output's loss in the sum of all, which training minimizes."),
+    _Column(LOSS_WEIGHT, "Weight", "Factor of the output's loss in the sum that training minimizes."),
     _Column(CLASS_WEIGHTS, "Class weights", START_SETTINGS["class_weights"].help),
     _Column(METRIC, "Metric", START_SETTINGS["metric"].help),
 )
@@ -44,8 +44,9 @@ _DEFAULTS: Dict[str, Any] = {TASK: "", LOSS: AUTOMATIC, LOSS_WEIGHT: 1.0, CLASS_
 class OutputsTable(QtWidgets.QTableWidget):
     """Table with a row for each output of a network."""
 
-    #: Emitted when a choice has changed, and when a task has.
+    #: Emitted when a choice has changed.
     changed = QtCore.pyqtSignal()
+    #: Emitted when the task of an output has changed.
     task_changed = QtCore.pyqtSignal()
 
     def __init__(self, parent: QtWidgets.QWidget):
@@ -69,7 +70,7 @@ class OutputsTable(QtWidgets.QTableWidget):
         self.verticalHeader().setSectionsClickable(False)
 
     def set_outputs(self, outputs: Sequence[str]) -> None:
-        """Show these outputs; choices for others are dropped."""
+        """Show these outputs, with the choices made for them before."""
         if tuple(outputs) == self.outputs:
             return
         kept = {output: chosen for output, chosen in self.choices.items() if output in outputs}
@@ -95,7 +96,7 @@ class OutputsTable(QtWidgets.QTableWidget):
 
     @property
     def choices(self) -> Dict[str, Dict[str, Any]]:
-        """What is chosen for the outputs, without defaults, in the form of a request's ``heads``."""
+        """Choices by output that are not defaults, in the form of the ``heads`` of a request."""
         found: Dict[str, Dict[str, Any]] = {}
         for (output, choice), editor in self.editors.items():
             value = _value(editor)

@@ -104,7 +104,7 @@ class SampleGrid(QtWidgets.QWidget):
 
 
 def heat_table(theme: Theme) -> List[int]:
-    """Return the colours for 0 to 255, from the background of plots to the accent colour."""
+    """Return 256 colours (``0xAARRGGBB``), from the background of plots to the accent colour."""
     low, high = theme.color("raised"), theme.color("accent")
     steps = np.linspace(0, 1, 256)
     parts = [np.round(a + (b - a) * steps).astype(int) for a, b in zip(low.getRgb()[:3], high.getRgb()[:3])]
@@ -112,7 +112,7 @@ def heat_table(theme: Theme) -> List[int]:
 
 
 def picture(sample: np.ndarray, kind: str, heat: Optional[List[int]] = None) -> QtGui.QImage:
-    """Return one example as an image: grey, RGB, or one row of colours."""
+    """Return one example, uint8, as an image: grey ``[h, w]``, RGB ``[h, w, 3]``, or ``[n]`` in colours ``heat``."""
     pixels = np.ascontiguousarray(sample if kind != ROWS else sample[np.newaxis])
     height, width = pixels.shape[:2]
     if kind == GREY:

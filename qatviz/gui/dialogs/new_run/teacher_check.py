@@ -15,7 +15,7 @@ _READING = "Reading the teacher…"
 
 
 class TeacherCheck(QtCore.QObject):
-    """Reader of the model that a field names. Its Python code, if it has some, is not run.
+    """Reader of the model that a field names; its Python code is not run.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class TeacherCheck(QtCore.QObject):
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is no teacher, or one that can be used."""
+        """Whether there is no teacher, or it has been read."""
         return not self._field.text() or self.info is not None
 
     @property
@@ -76,7 +76,7 @@ class TeacherCheck(QtCore.QObject):
             self._on_text()
 
     def forget(self) -> None:
-        """Drop the question that is being answered."""
+        """Drop the inspection that is due or in progress: its answer is ignored."""
         self._worker.forget()
         self._delay.stop()
 

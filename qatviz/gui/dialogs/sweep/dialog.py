@@ -44,7 +44,7 @@ class SweepWindow(RecordsWindow):
     #: Emitted with a folder whose runs are to be listed.
     list_wanted = QtCore.pyqtSignal(str)
 
-    #: Title of the window, key of its remembered layout, beginning of the names of its folders, explanation.
+    #: Title of the window, prefix of the keys of its layout, suffix of the names of its folders, explanation.
     title, name, stem, about = "Sweep", "sweep", "sweep", ""
 
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
@@ -52,7 +52,7 @@ class SweepWindow(RecordsWindow):
         self.setWindowTitle(f"{self.title} – qatviz")
         self.directory = ""  # of the shown run
         self.out = ""  # of the sweep
-        self._is_training, self._is_trial = False, False
+        self._is_training, self._is_trial = False, False  # whether runs train, and whether they are an A/B trial
         self._setup_ui()
         self._layout()
         self._connect()
@@ -324,7 +324,7 @@ class ForkBothWindow(SweepWindow):
         self._show_pending()
 
     def _show_pending(self) -> None:
-        """Offer pending changes as side B, unless there are other ones."""
+        """Fill side B with the pending changes, if there are any."""
         book, pending = self.context.model.book, self.context.edits.pending_book()
         if book is not None and pending is not None and not self._is_training:
             changes = [f"{change.setting}={setting_text(change.new)}" for change in book.differences(pending)]

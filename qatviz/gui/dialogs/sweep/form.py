@@ -20,7 +20,7 @@ _STEPS = 1000
 #: Height of a field of changes, in lines of text.
 _LINES = 4
 _SEEDS_HELP = (
-    "Seeds with each of which all settings are trained, separated by commas: their spread shows which differences are "
+    "Seeds, separated by commas; all settings are trained with each. The spread over seeds shows which differences are "
     "chance. Empty: the seed of the run."
 )
 
@@ -39,7 +39,7 @@ class ChangesField(QtWidgets.QPlainTextEdit):
 
     @property
     def lines(self) -> Tuple[str, ...]:
-        """The lines without those that are empty."""
+        """The lines that are not empty, without spaces at both ends."""
         return tuple(line.strip() for line in self.toPlainText().splitlines() if line.strip())
 
     def add(self, line: str) -> None:
@@ -149,7 +149,10 @@ class StartForm(QtWidgets.QWidget):
             rows.addRow(label, field)
 
     def show_checkpoints(self, names: Sequence[Tuple[str, str]], chosen: str = "") -> None:
-        """Offer checkpoints, by name and text; without a new choice, the old one stays, or the last one is chosen."""
+        """Offer checkpoints, given as names and texts, and choose ``chosen``.
+
+        By default, the present choice stays; if it is not among them, the last one is chosen.
+        """
         kept = chosen or self.checkpoint.currentData()
         self.checkpoint.clear()
         for name, text in names:

@@ -13,9 +13,9 @@ _HEADS = ("Run", "Settings", "Steps", "State")
 _STEPS, _STATE = _HEADS.index("Steps"), _HEADS.index("State")
 _WAITING = "waiting"
 _ROLES = {FAILED: "bad", FINISHED: "good", SKIPPED: "good"}
-#: Words of a state that differ from those of the report.
+#: Texts of the states that are not shown as the report names them.
 _STATES = {SKIPPED: "finished before"}
-#: Options that the column of settings leaves out.
+#: Option of `qatviz train` that the column of settings omits.
 _SET = "--set"
 _WIDEST = 420
 
@@ -34,7 +34,7 @@ class ProgressTable(QtWidgets.QTableWidget):
         self.horizontalHeader().setStretchLastSection(True)
 
     def show_runs(self, runs: Sequence[SweepRun]) -> None:
-        """Show the runs of another sweep, which all wait."""
+        """Show the runs of another sweep, none of which has started."""
         self._rows = {run.name: row for row, run in enumerate(runs)}
         self.states = {run.name: _WAITING for run in runs}
         self.setRowCount(len(runs))
@@ -49,7 +49,7 @@ class ProgressTable(QtWidgets.QTableWidget):
         self.apply_theme()
 
     def show_report(self, report: Report) -> None:
-        """Show news of a run."""
+        """Show the new state and step of a run."""
         row = self._rows.get(report.run.name)
         if row is None:
             return

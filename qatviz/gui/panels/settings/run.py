@@ -195,7 +195,7 @@ class RunSettingsPanel(Panel):
             button.setEnabled(not unavailable)
 
     def _teachers(self) -> List[str]:
-        """Return the values of the setting ``teacher`` for this run, with its checkpoints and, if any, its Keras model."""
+        """Return the values of the setting ``teacher`` that this run has: its checkpoints, perhaps a Keras model."""
         has_model = self.model.run is not None and "teacher" in self.model.run.description
         words = [word for word in RUN_SETTINGS["teacher"].words if word != MODEL_TEACHER or has_model]
         return [*words, *self.model.checkpoints()]
