@@ -96,6 +96,14 @@ class NewRunForm(QtWidgets.QWidget):
         self._show_schedule()
 
     def _setup_ui(self, data_names: Sequence[Tuple[str, str]]) -> None:
+        self._create_network()
+        self._create_data(data_names)
+        self._create_objective()
+        self._create_training()
+        self._create_fields()
+
+    def _create_network(self) -> None:
+        """Create the editors of the network, its weights and its quantization."""
         self.network = ModelField([(entry.name, entry.description) for entry in zoo.NETWORKS.values()], self._settings)
         self.weights = WeightsField(self._settings)
         self.from_scratch = choice_box(
@@ -103,6 +111,11 @@ class NewRunForm(QtWidgets.QWidget):
             Choice(True, "Random weights (from scratch)", "Use the architecture only, with new weights"),
         )
         self.from_scratch.setToolTip("The weights that training begins with")
+        self.preset = choice_box(*(Choice(name, name, preset.description) for name, preset in PRESETS.items()))
+        self.preset.setToolTip("The initial quantization settings; all can be changed during training")
+
+    def _create_data(self, data_names: Sequence[Tuple[str, str]]) -> None:
+        """Create the editors of the data and of how it is read."""
         self.data = DataField(data_names, self._settings)
         self.task = choice_box(
             Choice(_INFERRED, _FROM_DATA, f"{_capitalized(TASK_HELP)}; an archive may name its task"),
@@ -117,10 +130,9 @@ class NewRunForm(QtWidgets.QWidget):
         )
         self.scaling.setToolTip(f"{SCALING_PURPOSE}\nScalings of several inputs: {SCALING_FORM}")
         self.data_options = DataOptionEditors(self)
-        self.preset = choice_box(*(Choice(name, name, preset.description) for name, preset in PRESETS.items()))
-        self.preset.setToolTip("The initial quantization settings; all can be changed during training")
-        self.optimizer = choice_box(*(Choice(name, _OPTIMIZER.text(name)) for name in OPTIMIZERS))
-        self.optimizer.setToolTip(_OPTIMIZER.help)
+
+    def _create_objective(self) -> None:
+        """Create the editors of loss and metric, and of the teacher that the loss may have."""
         self.loss = function_box(
             Choice(AUTOMATIC, _LOSS.text(AUTOMATIC), ""),
             *(Choice(name, loss.title, loss.help) for name, loss in LOSSES.items()),
@@ -136,22 +148,30 @@ class NewRunForm(QtWidgets.QWidget):
         self.metric.setToolTip(_METRIC.help)
         self.teacher_model = TeacherField(self._settings)
         self.heads = OutputsTable(self)
+
+    def _create_training(self) -> None:
+        """Create the editors of the training, its length and its record."""
+        self.optimizer = choice_box(*(Choice(name, _OPTIMIZER.text(name)) for name in OPTIMIZERS))
+        self.optimizer.setToolTip(_OPTIMIZER.help)
         self.lr_schedule = choice_box(*(Choice(name, SCHEDULE.text(name)) for name in SCHEDULE.words))
         self.lr_schedule.setToolTip(SCHEDULE.help)
         self.augment_flip = choice_box(*(Choice(name, FLIP.text(name)) for name in FLIP.words))
         self.augment_flip.setToolTip(FLIP.help)
         self.rates = RateCurve(self._theme)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
+        for name, editor in self.numbers.items():
+            editor.name_parts(LABELS[name], _NUMBERS[name].help)
+            editor.setToolTip(f"{_NUMBERS[name].help}\nAllowed: {_NUMBERS[name].allowed()}")
         self.workers = QtWidgets.QLineEdit()
         self.workers.setPlaceholderText("None; or HOST:PORT, HOST:PORT, …")
         self.workers.setToolTip("Processes `qatviz worker`, also on other machines, that share each batch")
         self.steps, self.out = StepsField(), OutField(self._settings, self._launcher)
+
+    def _create_fields(self) -> None:
+        """Create a field for each editor, in the order of :data:`LABELS`, and name the editors that have no name."""
         widgets: Dict[str, QtWidgets.QWidget] = {**self.numbers, **self.data_options.widgets}
         widgets.update({name: getattr(self, name) for name in LABELS if name not in widgets})
         self.fields: Dict[str, Field] = {name: Field(widgets[name], self._theme) for name in LABELS}
-        for name, editor in self.numbers.items():
-            editor.name_parts(LABELS[name], _NUMBERS[name].help)
-            editor.setToolTip(f"{_NUMBERS[name].help}\nAllowed: {_NUMBERS[name].allowed()}")
         for name in (
             "from_scratch",
             "task",
