@@ -84,7 +84,9 @@ _NO_FIELDS = ("max_examples", "recipe")
 #: Other keywords, and the fields that they set.
 _OTHER_NAMES = {
     "weights_path": "model_weights",
-    **{name: name for name in ("changes", "corrections", "teacher_model")},
+    "changes": "changes",
+    "corrections": "corrections",
+    "teacher_model": "teacher_model",
 }
 
 
@@ -100,7 +102,7 @@ def train(
     block: bool = True,
     **options: Any,
 ) -> Any:
-    """Train with quantization, in the terminal, or in the background of a notebook.
+    """Train with quantization, with progress in the terminal, or in the background, as in a notebook.
 
     Parameters
     ----------
@@ -120,7 +122,7 @@ def train(
     quiet : bool
         If True, only warnings are printed, neither progress nor notes.
     block : bool
-        False to train in the background and return at once, without progress.
+        If False, return at once and train in the background, without progress.
     steps, batch_size, optimizer, loss, metric, seed
         As in :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: no limit, until stopped with Ctrl-C. ``loss``
         and ``metric`` may be functions (y_true, y_pred) as in Keras, see :mod:`qatviz.training.own_functions`; or
@@ -152,7 +154,7 @@ def train(
     weights_path, allow_code
         For a model's file; see :func:`qatviz.network.keras_import.load_model_file`.
     teacher_model : tf.keras.Model, str or path
-        Trained model whose answers training imitates besides the labels: the ``teacher`` "model".
+        Trained model whose outputs training imitates besides the labels: the ``teacher`` "model".
     task : str
         "classification", "multilabel", "segmentation" or "regression"; by default that of the data, else inferred from
         ``y``, see :func:`qatviz.data.targets.infer_task`.
@@ -304,9 +306,12 @@ def _split_heads(options: Mapping[str, Any]) -> Tuple[Dict[str, Any], Dict[str, 
 def _prepare(
     model: Any, data: Any, out: Optional[str], options: Dict[str, Any], shown: bool = False, quiet: bool = False
 ) -> Prepared:
-    is_object = not isinstance(options.get("teacher_model"), (str, os.PathLike, type(None)))
-    teacher = options["teacher_model"] if is_object else None  # callable, as functions are
-    options, functions = given_functions({k: v for k, v in options.items() if not (is_object and v is teacher)})
+    teacher = options.get("teacher_model")
+    if isinstance(teacher, (str, os.PathLike, type(None))):
+        teacher = None
+    else:  # a request states paths only
+        options = {name: value for name, value in options.items() if name != "teacher_model"}
+    options, functions = given_functions(options)
     request = request_of(model, data, out, options)
     request.check()
     given_model = None if isinstance(model, (str, os.PathLike)) else model

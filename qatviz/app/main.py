@@ -70,7 +70,7 @@ class Application:
         self.windows: List[MainWindow] = []
         self._opened: List[MainWindow] = []  # closed ones included: they are deleted at the end
         self.launchers: List[AppLauncher] = []
-        self._places: List[RemoteWorkplace] = []  # machines that were connected
+        self._places: List[RemoteWorkplace] = []  # other machines, connected or not yet
 
     def open_window(self, awaited: str = "", workplace: Optional[Workplace] = None) -> MainWindow:
         """Open a window without a run.
@@ -144,7 +144,7 @@ class Application:
     def finish(self) -> None:
         """Wait for runs and background work, and delete the windows, as Qt requires before its own end."""
         for workplace in self._places:
-            workplace.client.abort_connecting()  # else a launcher waits until the network gives up
+            workplace.client.abort_connecting()  # otherwise a launcher waits for the network's time limit
         for launcher in self.launchers:
             launcher.wait()
         began = time.monotonic()
@@ -164,7 +164,7 @@ class Application:
         return all(have_ended)
 
     def _on_signal(self, number: int, _frame: Any) -> None:
-        """Close all windows soon: Python calls this amid any function of this thread, which may hold a lock."""
+        """Close all windows from the event loop: a signal may interrupt a function of this thread that holds a lock."""
         QtCore.QTimer.singleShot(0, lambda: self._close_windows(number))
 
     def _close_windows(self, number: int) -> None:

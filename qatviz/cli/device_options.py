@@ -6,7 +6,7 @@ from typing import Any
 
 
 def add_device(group: Any) -> None:
-    """Declare the options."""
+    """Declare the options of device, threads, and workers."""
     group.add_argument(
         "--session-target",
         default="",

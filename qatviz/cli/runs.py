@@ -76,7 +76,13 @@ def label(options: argparse.Namespace) -> int:
 
 
 def _present_labels(directory: str, changes: bool) -> RunLabels:
-    """Return the labels of a run; if the file is damaged, none where new ones replace it."""
+    """Return the labels of a run; empty ones if their file is damaged and ``changes`` replace it.
+
+    Raises
+    ------
+    RecordError
+        If the file is damaged, and nothing replaces it.
+    """
     try:
         return read_labels(directory)
     except RecordError as error:

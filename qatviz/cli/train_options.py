@@ -124,7 +124,7 @@ def _add_network_and_data(group: Any) -> None:
     group.add_argument(
         "--teacher-model",
         metavar="PATH",
-        help="trained Keras model in one of these forms, whose answers training imitates besides the labels: --teacher",
+        help="trained Keras model in one of these forms, whose outputs training imitates besides the labels: --teacher",
     )
     group.add_argument(
         "--allow-code",

@@ -22,8 +22,8 @@ examples:
   ssh -N -L 2223:127.0.0.1:2223 -R 2222:127.0.0.1:2222 other
   qatviz train --workers 127.0.0.1:2222,127.0.0.1:2223 --network resnet8
 
-TensorFlow's protocol has no authentication: who can connect to a worker can run
-any operation on its machine, also those that read and write files. --host
+TensorFlow's protocol has no authentication: whoever can connect to a worker can
+run any operation on its machine, also those that read and write files. --host
 0.0.0.0 is for networks that nobody else can reach.
 """
 
@@ -32,7 +32,7 @@ _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 def worker(options: argparse.Namespace) -> int:
-    """Serve until the process is ended."""
+    """Compute parts of batches until a signal ends the process."""
     keep_tensorflow_quiet()
     port, host = options.port, options.host
     if port is None:

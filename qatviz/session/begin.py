@@ -45,7 +45,7 @@ from qatviz.worker_addresses import parse_workers
 
 #: Size limit of the copy of a script's arrays in the record's directory.
 DATA_FILE_BYTES = 2**30
-#: Seconds that workers of TF_CONFIG have to start: all tasks of such a cluster start at about the same time.
+#: Time (s) that workers of TF_CONFIG have to start: all tasks of such a cluster start at about the same time.
 START_WAIT_S = 120.0
 #: Name in the record of data that a script passed as arrays.
 ARRAYS = "arrays of a script"
@@ -200,14 +200,23 @@ def schedule_of(changes: Sequence[TimedChange], spec: RunSpec, notify: Notify) -
 def scheduled_corrections(
     corrections: Sequence[TimedCorrection], present: int, steps: Optional[int], notify: Notify
 ) -> List[ScheduledCommand]:
-    """Return corrections as commands of a run at step ``present``, of ``steps`` steps in all (None: no limit).
+    """Return corrections as scheduled commands, by step.
 
     A correction after the last step leads to a warning.
+
+    Parameters
+    ----------
+    corrections : sequence of TimedCorrection
+    present : int
+        Step from which the run continues, at which corrections without a step are made.
+    steps : int or None
+        Total steps of the run; None for no limit.
+    notify : callable
 
     Raises
     ------
     SettingError
-        If a step is earlier.
+        If a correction has an earlier step than ``present``.
     """
     found = []
     for correction in corrections:

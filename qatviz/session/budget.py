@@ -279,7 +279,7 @@ def advise(request: BudgetRequest, notify: Notify = ignore, progress: Optional[P
             raise SettingError(stuck_text(found.without_choice, rules.widths, book))
         return found
 
-    # Before the estimate, which takes long: constraints that contradict each other, and a budget that is too small.
+    # Refuse contradictory constraints and a budget that is too small before the estimate, which takes long.
     possible = problem_of(Sensitivity.unknown([tensor.name for tensor in book.plan.tensors]))
     if request.budget is not None:
         _within_budget(possible, request.budget, unit)

@@ -73,7 +73,7 @@ def channels_of(
 ) -> ChannelsOverview:
     """Return the channels of all weights among the arrays of a checkpoint; may raise Cancelled.
 
-    With ``network``, an equalization of its layers is tried, too.
+    With ``network``, the result has the range ratios after a trial of an equalization of its layers.
     """
     progress, units, found = progress or Progress(), [unit for unit in plan.units if unit.owns_weights], []
     for number, unit in enumerate(units):

@@ -122,7 +122,7 @@ class PredictionsRequest(RecordedStateRequest):
     Attributes
     ----------
     step : int, optional
-        Step of the checkpoint; None: that of ``checkpoint``.
+        Step of the checkpoint to use in place of ``checkpoint``; None: ``checkpoint`` names it.
     at_most : int, optional
         Largest number of held-out examples; None: all.
     """

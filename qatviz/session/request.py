@@ -230,7 +230,7 @@ class NewRunRequest(TrainingRequest):
         Training steps in float before quantization starts.
     run : RunSettings
     teacher_model : str, optional
-        Path of a Keras model's file, or ``path.py:function``: the teacher "model" of :attr:`run`.
+        Path of a Keras model's file, or ``path.py:function``: the model of the ``teacher`` "model" of :attr:`run`.
     out : str, optional
         Directory to record to; None: the run is not recorded.
     """

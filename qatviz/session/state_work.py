@@ -1,4 +1,4 @@
-"""Work on one state of a run that is not training, in a graph that is built when it is first needed."""
+"""Computations on one state of a run that is not training, in a graph that is built when it is first needed."""
 
 import contextlib
 import threading
@@ -13,7 +13,7 @@ _Result = TypeVar("_Result")
 
 
 class StateWork(Generic[_Graph]):
-    """Base class of what computes on one state of a run; all computations share one graph.
+    """Base class of computations on one state of a run, which share one graph.
 
     Thread-safe. TensorFlow is imported, and the graph built, by the first computation. A subclass implements
     :meth:`_build`.
@@ -39,7 +39,7 @@ class StateWork(Generic[_Graph]):
 
     @contextlib.contextmanager
     def _in_use(self, progress: Progress) -> Iterator[_Graph]:
-        """Yield the graph, to one thread at a time; it is built if it was not yet."""
+        """Yield the graph to one thread at a time; build it before the first."""
         with self._lock:
             if self._graph is None:
                 progress.at("building the graph", 0.0)

@@ -22,9 +22,9 @@ TEACHER = "teacher"
 
 
 def with_teacher(spec: RunSpec, request: NewRunRequest, model: Any, notify: Notify) -> RunSpec:
-    """Return a spec with the teacher of a request, which is chosen unless the settings choose another one.
+    """Return a spec with the teacher of a request; the setting ``teacher`` becomes "model" unless it has a teacher.
 
-    ``model`` is a tf.keras model that replaces the one of the request, or None.
+    ``model`` is a tf.keras model that replaces the one of the request, or None. Without either, it is ``spec`` itself.
 
     Raises
     ------

@@ -75,7 +75,7 @@ class Watch:
         self.failed: Optional[events.Failed] = None
         self.non_finite: Optional[events.NonFinite] = None
         self.record_failed: Optional[events.RecordFailed] = None
-        self._corrected = 0.0  # time of the last line on the progress of a correction, or of its beginning
+        self._corrected = 0.0  # time of the last line on a correction, or of its beginning, s of time.monotonic
 
     def follow(self) -> None:
         """Start the run, and return when it has ended and everything is written."""
@@ -124,7 +124,7 @@ class Watch:
                     self._progress.line(line)
 
     def _show_correction(self, progress: CorrectionProgress) -> None:
-        """Print how much of a correction is done, at intervals: training, whose progress is shown, waits for it."""
+        """Print the fraction of a correction that is done, at intervals: there is no progress of training meanwhile."""
         if not progress.fraction:
             self._corrected = time.monotonic()
         elif time.monotonic() - self._corrected >= LINE_INTERVAL_S:
