@@ -184,9 +184,10 @@ class Predict(Command):
 
 @dataclass(frozen=True)
 class ReestimateBatchNorm(Command):
-    """Estimate the moving statistics of all batch norms anew, over the last ``batches`` batches, as quantized now.
+    """Estimate the moving statistics of all batch norms anew under the present quantization.
 
-    Training waits meanwhile, as for all corrections; see :mod:`qatviz.training.corrections`.
+    They become those of the last ``batches`` training batches. Training waits meanwhile, as for all corrections; see
+    :mod:`qatviz.training.corrections`.
     """
 
     batches: int = field(default=50, metadata={"is_optional": True})
@@ -212,9 +213,9 @@ class EqualizeLayers(Command):
 
 @dataclass(frozen=True)
 class CorrectBias(Command):
-    """Subtract the mean error that quantization causes in each layer's output from its bias.
+    """Subtract from each layer's bias the mean error of its output that quantization causes.
 
-    The means are those over the last ``batches`` training batches.
+    The means are over the last ``batches`` training batches.
     """
 
     batches: int = field(default=8, metadata={"is_optional": True})
@@ -227,8 +228,8 @@ class CorrectBias(Command):
 class AdaRound(Command):
     """Learn whether each weight is rounded up or down, layer by layer, and continue from the rounded weights.
 
-    The layers reproduce their float outputs for the last ``batches`` training batches; ``iterations`` are the steps
-    of the optimization of each layer.
+    Each layer is optimized in ``iterations`` steps to reproduce its float outputs for the last ``batches`` training
+    batches.
     """
 
     batches: int = field(default=8, metadata={"is_optional": True})
@@ -283,7 +284,7 @@ class SetSteps(Command):
 
 @dataclass(frozen=True)
 class ContinueWithout(Command):
-    """Continue a run without the workers that it has lost."""
+    """Continue a run on the remaining workers, without those that it has lost."""
 
 
 @dataclass(frozen=True)
@@ -300,7 +301,7 @@ class UnknownCommand(Command):
 
 #: Commands that do not change a run: any of its viewers may send them.
 HARMLESS = (TakeSnapshot, InspectTensor)
-#: Commands that change settings, and those that correct the network; both can be scheduled.
+#: Commands that change settings, and commands that correct the network; both can be scheduled.
 SettingsCommand = Union[ChangeSettings, ApplyPreset]
 CorrectionCommand = Union[ReestimateBatchNorm, EqualizeLayers, CorrectBias, AdaRound]
 #: Classes of the commands that correct the network.
@@ -330,7 +331,7 @@ def correction_from(row: Dict[str, Any]) -> CorrectionCommand:
     Raises
     ------
     TypeError, SettingError
-        If it is invalid, or none.
+        If it is invalid, or no correction.
     """
     if row.get("kind") not in [kind.__name__ for kind in CORRECTIONS]:
         raise TypeError(f"the scheduled command is {row!r}: expected a correction")

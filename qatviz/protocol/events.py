@@ -204,7 +204,7 @@ class CommandApplied(Event):
 
 @dataclass(frozen=True)
 class Corrected(Event):
-    """A correction of the network, whose command has the same ``id``, took effect; ``notes`` describe what it did."""
+    """A correction took effect; its command has the same ``id``, and ``notes`` state what has changed."""
 
     id: str
     notes: Tuple[str, ...] = field(metadata=_json_form(list, _notes_from))
@@ -353,7 +353,10 @@ class NonFinite(Event):
 
 @dataclass(frozen=True)
 class WorkersLost(Event):
-    """Workers died or hang, for the reason in ``message``; the run is paused until they answer, or goes on without."""
+    """Workers have died or hang, with the reason in ``message``.
+
+    The run is paused until they answer, or continues without them.
+    """
 
     workers: Tuple[str, ...] = field(metadata=_json_form(list, _texts_from))
     message: str

@@ -35,7 +35,7 @@ _COPIES = 3
 
 @dataclass(frozen=True)
 class Placement:
-    """Session target, devices and threads on which the graph runs.
+    """Session target, devices, threads and workers on which the graph runs.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Placement:
     replicas : int
         Number of devices of this process that share each batch.
     towers : int
-        Number of parts of a batch; 0: one for each worker or replica. More of them are distributed over these in order.
+        Number of parts of a batch; 0: one for each worker or replica. If there are more, they are distributed in order.
     tower_moments : bool
         If True, batch norm normalizes each part by its own mean and variance, instead of those of the whole batch.
     elastic : bool
@@ -68,17 +68,20 @@ class Placement:
 
     @property
     def num_towers(self) -> int:
-        """Number of parts of a batch; 1: the batch is not shared."""
+        """Number of parts of a batch; 1: the batch is not divided."""
         return self.towers or max(len(self.workers), self.replicas)
 
     @property
     def local(self) -> "Placement":
-        """A placement in this process with as many threads, and without its further devices."""
+        """Placement in this process with the same numbers of threads, without devices, replicas and workers."""
         return Placement(intra_op_threads=self.intra_op_threads, inter_op_threads=self.inter_op_threads)
 
 
 class Teacher(NamedTuple):
-    """Another network whose answers training can imitate, in float: see :mod:`qatviz.training.distillation`."""
+    """Network in float whose outputs training can imitate, with its parameters.
+
+    See :mod:`qatviz.training.distillation`.
+    """
 
     network: Network
     parameters: Arrays

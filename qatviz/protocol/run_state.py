@@ -41,9 +41,9 @@ class LadderState(NamedTuple):
     Attributes
     ----------
     since : int
-        Number of training steps complete when its newest rung was taken, or the ladder was switched on.
+        Number of training steps complete when the newest rung was taken, or the ladder was switched on.
     reference : float or None
-        Best quantized result while the ladder is on; None before the first evaluation.
+        Best metric of quantized evaluations since the ladder is on; None before the first evaluation.
     """
 
     since: int

@@ -105,7 +105,7 @@ class SettingsBook:
         return book, self.differences(book)
 
     def with_preset(self, preset: str) -> Tuple["SettingsBook", Tuple[Change, ...]]:
-        """Return the book with the settings of a preset, and the changes; the same layers are trainable."""
+        """Return the book with the settings of a preset, and the changes; ``trainable`` is kept."""
         quantizers = [
             replace(new, trainable=old.trainable)
             for new, old in zip(self.from_preset(self.plan, preset).quantizers, self.quantizers)

@@ -29,18 +29,18 @@ STANDARD_ERRORS = ("mse_error", "sqnr_db_error")
 #: Number of values of each tensor from which a training step's measures are computed: all of a smaller tensor, of a
 #: larger one a fixed sample.
 STEP_SAMPLE = 4096
-#: Gradient of the loss with respect to a learned scale (to the upper end of a learned clip), which only training steps
-#: have; the mean over the channels of a per-channel tensor, NaN where none is learned.
+#: Measure of training steps only: gradient of the loss with respect to a learned scale, or to the upper end of a
+#: learned clip; the mean over the channels of a per-channel tensor, NaN without a learned range.
 SCALE_GRADIENT = "scale_gradient"
 #: Rows of ``StepRecord.values``.
 STEP_MEASURES = (*TENSOR_MEASURES, *STANDARD_ERRORS, SCALE_GRADIENT)
-#: Numbers of rows in records of older versions: the last ones of :data:`STEP_MEASURES` are missing.
+#: Numbers of rows in records of older versions, which lack the last of the :data:`STEP_MEASURES`.
 OLDER_ROWS = (len(TENSOR_MEASURES), len(TENSOR_MEASURES) + len(STANDARD_ERRORS))
 #: The rows of the grid in use, which are known at each step, and those of errors. Errors are exact for tensors of up to
 #: :data:`STEP_SAMPLE` values, and estimates for larger ones. A network whose steps are short measures them at every few
 #: steps only (see :func:`qatviz.training.step_measures.measure_interval`); they are NaN at the others.
 GRID_MEASURES, ERROR_MEASURES = STEP_MEASURES[:4], STEP_MEASURES[4:]
-#: Rows of ``Snapshot.values``, all exact. Those of later versions follow those of the first, which records lack.
+#: Rows of ``Snapshot.values``, all exact: those of the first version, then those that records of it lack.
 FIRST_SNAPSHOT_MEASURES = (*TENSOR_MEASURES, "used_codes", "effective_bits", "flip_rate")
 SNAPSHOT_MEASURES = (*FIRST_SNAPSHOT_MEASURES, "oscillating", "frozen_weights")
 
@@ -74,9 +74,9 @@ def phase(step: int) -> int:
 
 
 def longest_gap(step: int) -> int:
-    """Return the number of training steps after the last snapshot from which one at ``step`` is due.
+    """Return the number of training steps since the last snapshot after which another is due at ``step``.
 
-    Each phase then has one, and the run takes no others where its pace is faster.
+    With this gap, each phase (:func:`phase`) has a snapshot, however short the steps are.
     """
     return max(PHASE_STEPS, step // 11)  # after a snapshot at step 1000, one at 1100: the end of a phase
 

@@ -72,9 +72,19 @@ class Timeline:
         return present.change(list(old.items()))[0] if old else present
 
     def values_of(self, path: str, present: Any) -> List[Tuple[int, Any]]:
-        """Return the steps before which a setting changed on the way to the current state, each with its new value.
+        """Return the values of a setting on the path to the current state.
 
-        The first pair has the value before all changes, and the step 0. ``present`` is the value after the last event.
+        Parameters
+        ----------
+        path : str
+        present : object
+            Value after the last event.
+
+        Returns
+        -------
+        list of (int, object)
+            Number of training steps complete at each change, ascending, and the value from then on; the first pair is
+            the step 0 with the value before all changes.
         """
         changes = [
             (logged.event.step, change)

@@ -1,4 +1,4 @@
-"""Evaluations beside those that a run records itself, for the present readers of a run."""
+"""Evaluations that are not part of a run's record, for the present readers of the run."""
 
 from typing import NamedTuple, Optional
 
@@ -17,7 +17,10 @@ class SettingsEvaluated(NamedTuple):
 
 
 class ForkEvaluation(NamedTuple):
-    """Evaluation of a recorded fork of the run, under its settings ``book`` at that step; ``name`` is the fork's."""
+    """Evaluation of a recorded fork of the run.
+
+    ``directory`` and ``name`` are those of the fork, ``book`` its settings at the evaluation.
+    """
 
     directory: str
     name: str

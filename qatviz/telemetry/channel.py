@@ -86,7 +86,7 @@ class Channel:
             self._append(self._snapshots.queue, record)
 
     def put_event(self, event: Any) -> None:
-        """Add an event, or anything else that must never be dropped."""
+        """Append an event, or anything else that must never be dropped."""
         with self._arrived:
             self._append(self._events, event)
 

@@ -156,9 +156,20 @@ class Outcome:
         return found
 
     def commands_from(self, book: SettingsBook, at: BranchPoint) -> List[Tuple[int, Command]]:
-        """Return the changes of settings and the corrections after a state with the settings ``book``, by step.
+        """Return the changes of settings and the corrections after a state.
 
-        In the order in which they were made, with a correction between the changes before and after it.
+        Parameters
+        ----------
+        book : SettingsBook
+            Settings of the state.
+        at : BranchPoint
+            The state.
+
+        Returns
+        -------
+        list of (int, Command)
+            Commands with their steps, in the order in which they must be repeated: a correction is between the changes
+            before and after it, also at the same step.
         """
         found: List[Tuple[int, Command]] = []
 
@@ -243,7 +254,7 @@ def read_outcome(reader: RecordReader) -> Outcome:
 
 
 def _is_after(event: events.Event, at: BranchPoint) -> bool:
-    """Return whether a surviving event came after the state at ``at``."""
+    """Return whether an event of the surviving timeline happened after the state at ``at``."""
     if event.step != at.step:
         return event.step > at.step
     return event.branch > at.branch or (event.branch == at.branch and event.position >= (at.position or 0))

@@ -12,7 +12,7 @@ CHECKPOINTS, INITIAL = "checkpoints", "initial"
 DATA_FILE = "data.npz"
 #: Name, notes and tags that the user gave the run.
 LABELS_FILE = "labels.json"
-#: Where a damaged file of labels is kept when new ones are written.
+#: Name under which a damaged file of labels is kept when new ones are written.
 DAMAGED_LABELS_FILE = "labels.damaged.json"
 
 

@@ -41,7 +41,7 @@ _SNAPSHOTS_AT_ONCE = 16
 
 #: Subdirectory and name of the initial parameters, if the run was given any.
 PARAMETERS = "parameters"
-#: Branch and step before all others.
+#: Branch and step that are before all others.
 _START = (-1, -1)
 
 
