@@ -338,7 +338,7 @@ def clipping(facts: Facts, measures: Mapping[str, float], tensor: QuantizedTenso
     if settings.range_method == KL:
         return "The range of least KL divergence leaves out rare values on purpose, so that the others have more codes."
     if settings.range_method in LEARNED_METHODS:
-        return "The learned range clips where the loss gains by smaller steps."
+        return "The learned range clips where a smaller quantization step lowers the loss more than clipping raises it."
     if not is_whole:
         return ""
     if settings.range_method == MIN_MAX:

@@ -87,14 +87,14 @@ class ChannelRanges:
 
 
 def is_uneven(ranges: ChannelRanges) -> bool:
-    """Return whether the channels of a weight tensor can't share one scale well."""
+    """Return whether the ranges of a tensor's channels differ too much for one scale."""
     return _level("range_ratio", ranges.range_ratio) > GOOD
 
 
 class Screened(NamedTuple):
-    """A weight tensor with its measures :data:`SCREENED`, and the verdict under its settings.
+    """Weight tensor with its measures :data:`SCREENED`, and the verdict under its settings.
 
-    ``equalized_ratio`` is the range ratio that an equalization of layers would make, if that is offered.
+    ``equalized_ratio`` is the range ratio after an equalization of layers; None unless that is offered.
     """
 
     ranges: ChannelRanges
@@ -126,9 +126,9 @@ class Screened(NamedTuple):
 
 @dataclass(frozen=True)
 class ChannelsOverview:
-    """Channels of all weights of one state of a run, in the order of the plan; ``step`` training steps are done.
+    """Channels of all weights of one state of a run, in the order of the plan, after ``step`` training steps.
 
-    ``equalized`` are the range ratios after a trial of an equalization of layers, by tensor.
+    ``equalized`` has, by tensor, the range ratios after a trial of an equalization of layers.
     """
 
     tensors: Tuple[ChannelRanges, ...]
@@ -223,7 +223,11 @@ def screened(ranges: ChannelRanges, settings: QuantizerSettings, equalized_ratio
 
 
 def _offered(ratio: float, settings: QuantizerSettings, equalized_ratio: Optional[float]) -> Optional[float]:
-    """Return the range ratio after an equalization if it is at least a factor of 2 better, and would matter."""
+    """Return the range ratio after an equalization if that is to be offered; None if not.
+
+    It is offered if channels with different ranges share a scale, and the ratio becomes smaller by
+    :data:`_LEAST_FACTOR` at least.
+    """
     if equalized_ratio is None or settings.per_channel or _level("range_ratio", ratio) <= GOOD:
         return None
     return equalized_ratio if ratio >= _LEAST_FACTOR * equalized_ratio else None

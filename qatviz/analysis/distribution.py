@@ -47,7 +47,7 @@ class Distribution:
     level_bands : np.ndarray or None
         float64 ``[n_levels, 2]``: smallest and largest level that a code has in any channel; None with one scale.
     frozen : np.ndarray or None
-        float64 ``[n_bins]``: part of ``quantized`` that are frozen weights; None if there are none.
+        float64 ``[n_bins]``: number of frozen weights in ``quantized``; None if there are none.
     level_frozen : np.ndarray or None
         float64 ``[n_levels]``: fraction of the values on each level that are frozen weights; None if there are none.
     representable : (float, float) or None

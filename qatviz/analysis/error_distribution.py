@@ -48,7 +48,7 @@ class ErrorDistribution:
 def error_distribution(values: np.ndarray, grid: AffineGrid, mapped: Optional[np.ndarray] = None) -> ErrorDistribution:
     """Return the errors of ``values`` (float32 ``[n, channels]``) on ``grid``, without values that are not finite.
 
-    ``mapped`` are the values after the map of weights, which are those that are rounded.
+    ``mapped`` are ``values`` after the map of weights, which are rounded in their place.
     """
     values = np.asarray(values, np.float32)
     # Odd, so that the rows, positions of feature maps, are of all columns.

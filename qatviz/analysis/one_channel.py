@@ -58,7 +58,7 @@ def one_channel(
         Grid of the tensor at the step of its values; None in float.
     tensor : QuantizedTensor
     mapped : np.ndarray, optional
-        The values after the map of weights, which are those that are rounded.
+        ``values`` after the map of weights, which are rounded in their place.
     """
     x = np.asarray(values[:, index : index + 1], np.float32)
     alone = None if grid is None else grid_of_channel(grid, index)

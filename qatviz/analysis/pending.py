@@ -46,8 +46,8 @@ def pending_grid(
 
     A fixed range depends on the bits only. A moving average and a frozen range keep the present range. Extremes so far
     are widened to those of ``values``. Other methods find the range in ``values``, by channel if weights are quantized
-    per channel; so does a learned one, unless it continues (:func:`qatviz.quant.ranges.as_applied`). Without values,
-    the present range is kept.
+    per channel; so does a learned range, unless it continues from the present one
+    (:func:`qatviz.quant.ranges.as_applied`). Without values, the present range is kept.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def pending_grid(
     """
     by_channel = settings.per_channel and tensor.kind == WEIGHTS
     if settings.has_coded_map:
-        held = False  # their range is that of their map
+        held = False  # the map determines the range
     if values is not None:
         mapped = after_map(values, settings, tensor)
         values = values if mapped is None else mapped
@@ -128,7 +128,7 @@ def pending_measures(values: np.ndarray, grid: AffineGrid, mapped: Optional[np.n
     values : np.ndarray
         float32 ``[n, channels]``; ``grid`` has a scale for each channel or one for all.
     mapped : np.ndarray, optional
-        The values after the map of weights, which are those that are rounded.
+        ``values`` after the map of weights, which are rounded in their place.
     """
     values = np.ascontiguousarray(values, np.float32)
     if values.size == 0:
@@ -251,7 +251,7 @@ class _Sums:
         inside, steps, quantized = [part[:size] for part in self._work]
         np.minimum(np.maximum(x if mapped is None else mapped, low, out=inside), high, out=inside)
         np.subtract(inside, low, out=steps)
-        if mapped is not None:  # the values themselves are those that may be beyond the range
+        if mapped is not None:  # clipping is measured on the values before the map
             np.minimum(np.maximum(x, low, out=inside), high, out=inside)
         steps /= step
         steps += np.float32(0.5)

@@ -1,7 +1,7 @@
-"""Remedies for what hinders the training of a tensor: methods whose benefit is not that of a grid.
+"""Remedies: changes of settings that improve the training of a tensor instead of its grid.
 
-The advice on grids (:mod:`qatviz.analysis.advice`) is computed on a tensor's values. These changes act on training, so
-that they are tried on held-out data instead, and offered unless they make the network worse.
+Advice on grids (:mod:`qatviz.analysis.advice`) is computed on a tensor's values. The benefit of a remedy shows only in
+training; it is tried on held-out data before, and offered unless it makes the network noticeably worse.
 """
 
 from typing import Any, List, Mapping, NamedTuple
@@ -11,11 +11,11 @@ from qatviz.metric import METRICS
 from qatviz.network.plan import QuantizedTensor
 from qatviz.settings import LEARNED, MIN_MAX, QUANTIZER_SETTINGS, WEIGHTS, QuantizerSettings
 
-#: Freezing threshold that is offered: twice the momentum, as the authors of the method recommend at least.
+#: Freezing threshold that is offered: twice the momentum, the least that the authors of the method recommend.
 FREEZING_THRESHOLD = 0.02
 #: Largest number of bits at which a learned range is offered.
 FEW_BITS = 4
-#: Largest loss of the metric at which a change is offered: a fraction of the examples, or relative to an error.
+#: Largest loss of the metric at which a remedy is offered: a fraction of the examples, or of an error.
 LARGEST_LOSS = 0.005
 
 
@@ -42,7 +42,7 @@ class TriedRemedy(NamedTuple):
 
     @property
     def is_harmless(self) -> bool:
-        """Whether the metric is not noticeably worse."""
+        """Whether the metric becomes worse by at most :data:`LARGEST_LOSS`."""
         return METRICS[self.metric].loss(self.before, self.after) <= LARGEST_LOSS
 
     @property

@@ -53,7 +53,7 @@ class Sensitivity:
 
     @classmethod
     def unknown(cls, tensors: Sequence[str]) -> "Sensitivity":
-        """Return scores of 0 for all :data:`WIDTHS`, for what does not depend on them."""
+        """Return scores of 0 for all :data:`WIDTHS`, for computations that do not depend on scores."""
         shape = len(tensors), len(WIDTHS)
         return cls(tuple(tensors), WIDTHS, np.zeros(shape), np.zeros(shape[0]), 0, 0)
 

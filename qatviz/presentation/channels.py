@@ -64,7 +64,7 @@ def sorted_rows(rows: Sequence[Screened], column: Optional[int]) -> Tuple[Screen
 
 
 def overview_text(rows: Sequence[Screened]) -> str:
-    """Return a sentence on all tensors: the number with a warning, and the first with the worst level."""
+    """Return a sentence on all tensors: the number of those with a warning, and the first of the worst level."""
     flagged = [row for row in rows if row.verdict.level in _LEVEL_ROLES]
     if not flagged:
         return f"{count(len(rows), 'weight tensor')}: none will be hard to quantize, as far as the weights show."

@@ -52,7 +52,7 @@ _PENDING_RANGE, _PENDING_LEVEL = Stroke("ghost", 1.0, DASHED), Fill("ghost")
 #: Keys of :data:`LEGEND`.
 FLOAT, QUANTIZED, CLIPPED, ZERO, RANGE, PENDING = "float", "quantized", "clipped", "zero", "range", "pending"
 FROZEN = "frozen"
-#: Keys of entries that are shown only if there is what they explain.
+#: Keys of entries that are shown only if the histograms have frozen weights or pending settings.
 OPTIONAL = (FROZEN, PENDING)
 
 
@@ -126,7 +126,7 @@ SAMPLE_SIZE = (SAMPLE_WIDTH, SAMPLE_HEIGHT)
 
 
 def frozen_text(shown: Distribution, level: int) -> str:
-    """Return ", 12 % of them frozen" if weights on a level are frozen; otherwise empty."""
+    """Return a text such as ", 12 % of them frozen" for a level; empty if it has no frozen weights."""
     if shown.level_frozen is None or not shown.level_frozen[level] > 0:
         return ""
     return f", {percent_text(float(shown.level_frozen[level]))} of them frozen"
@@ -283,9 +283,9 @@ class HistogramScene:
     def _spikes(
         self, bands: np.ndarray, spacing: np.ndarray, heights: np.ndarray, frozen: Optional[np.ndarray]
     ) -> List[Shape]:
-        """Return bars at the levels, as wide as they differ by channel, and marks on the baseline for unused ones.
+        """Return bars at the levels, wider where levels differ by channel, and marks on the baseline for unused ones.
 
-        The part of each bar that are ``frozen`` weights is at its foot.
+        ``frozen``, the fraction of frozen weights on each level, is drawn at the foot of its bar.
         """
         room = self.right - self.left
         widest = max(3.0 + room // 100, room * _FEW_LEVELS // len(bands))

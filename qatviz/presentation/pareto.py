@@ -32,7 +32,7 @@ FRONT, _PREDICTED = Stroke("good", 1.5), Stroke("float_values", 1.5)
 class Dot(NamedTuple):
     """Evaluation: cost and metric, and whether it led to the run's present state.
 
-    ``is_trial``: of settings that are not in effect; ``is_fork``: of a fork.
+    ``is_trial``: its settings were not in effect; ``is_fork``: it is one of a fork.
     """
 
     cost: float

@@ -23,7 +23,7 @@ _PRESENT, _SELECTED = Stroke("text", 2.0), Stroke("accent", 2.0)
 
 
 class Cell(NamedTuple):
-    """Cell of the picture: indices of its row and of its column; column -1 has the names."""
+    """Cell of the picture: indices of its row and of its column; column -1 is that of the names."""
 
     row: int
     column: int
@@ -103,7 +103,7 @@ def table_values(table: SensitivityTable) -> Dict[str, Any]:
 
 
 class SensitivityLayout(RowsLayout):
-    """Positions of the cells in a picture of some width; those of the bits in effect are framed.
+    """Layout of the table in a picture of some width; the cells of the bits in effect are framed.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ def thin(series: Series, width: int) -> Points:
 
 
 def staircase(values: Sequence[Tuple[int, float]], newest: int) -> Points:
-    """Return a value that is constant between changes, as a line with steps.
+    """Return the points of a value that is constant between changes: two for each change.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The strength of quantization over the training steps, which follows from the settings and their changes."""
+"""Strength of quantization over the training steps, computed from the settings and their changes."""
 
 from typing import Any, Callable, Optional, Sequence, Tuple
 
@@ -19,12 +19,12 @@ _PATHS = frozenset(f"{RUN}.{name}" for name in STRENGTH_SETTINGS)
 def strengths(
     steps: np.ndarray, log: Sequence[LoggedEvent], path: BranchPath, book_at: Callable[[BranchPoint], SettingsBook]
 ) -> np.ndarray:
-    """Return the strength in training steps on the path to a run's current state, float32 ``[n]``.
+    """Return the strength of quantization in each of some training steps, float32 ``[n]``.
 
     Parameters
     ----------
     steps : np.ndarray
-        int64 ``[n]``: steps complete after each of the training steps.
+        int64 ``[n]``: number of steps complete after each of the training steps, on the path to the current state.
     log : sequence of LoggedEvent
         Events of the run.
     path : BranchPath

@@ -91,7 +91,7 @@ def code_shapes(
     zero : int or None
         The zero point if it is the same for all channels.
     frozen : np.ndarray, optional
-        int64 ``[n]``: the part of ``counts`` that are frozen weights.
+        int64 ``[n]``: number of frozen weights in ``counts``.
     """
     (x, _), bottom = _scales(area, x_range), area[3]
     half = _HALF_CODE if len(codes) <= _FEW_CODES else 0.5

@@ -138,9 +138,9 @@ class TensorHistogram:
     scale, zero_point : np.ndarray
         float32 and int32, ``[num_channels]`` if quantized per channel, else ``[1]``.
     frozen_counts : np.ndarray or None
-        int64 ``[n_codes]``: part of ``code_counts`` that are frozen weights; None if the tensor has none.
+        int64 ``[n_codes]``: number of frozen weights in ``code_counts``; None if the tensor has none.
     frozen_bins : np.ndarray or None
-        int64 ``[n_bins]``: part of ``quantized_counts`` that are frozen weights; None if the tensor has none.
+        int64 ``[n_bins]``: number of frozen weights in ``quantized_counts``; None if the tensor has none.
     size : int
         Number of measured values; 0 if unknown (in records of 0.1.0).
     zeros : int or None

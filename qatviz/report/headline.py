@@ -33,7 +33,7 @@ def state(run: RunData) -> str:
 
 
 def steps_done(run: RunData) -> str:
-    """Return the number of steps done, and of those planned if it is another."""
+    """Return the number of steps done, and that of the planned steps if it differs."""
     steps = count(run.outcome.step, "step")
     return steps if run.total_steps in (None, run.outcome.step) else f"{steps} of {run.total_steps:,}"
 

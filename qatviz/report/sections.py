@@ -265,7 +265,7 @@ def _named(label: str, about: str) -> Markup:
 
 
 def tensor_name(run: RunData, tensor: str, is_linked: bool) -> Content:
-    """Return the name of a tensor, as a link to its section if there is one."""
+    """Return the name of a tensor, as a link to its section if ``is_linked``."""
     return element("a", tensor, href="#" + anchor(run, tensor)) if is_linked else tensor
 
 

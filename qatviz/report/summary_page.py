@@ -1,6 +1,6 @@
-"""Summary of a run for a notebook: its state, curves and tensors, without details by tensor."""
+"""Summary of a run for a notebook: its state, curves and tensors, without a section for each tensor."""
 
-# Apart from page.py: a notebook shows it again and again while the run trains, and it reads no files.
+# Apart from page.py: it reads no files, and a notebook shows it repeatedly while the run trains.
 
 from qatviz.report import headline, sections, tensor_sections
 from qatviz.report.markup import Markup, element
@@ -32,7 +32,7 @@ def summary_page(run: RunData, state: str) -> str:
 
 
 def summary_frame(run: RunData, state: str) -> Markup:
-    """Return the summary in a frame of its own, so that neither its style nor that of a notebook affects the other."""
+    """Return the summary in a frame, so that its style and that of a notebook do not affect each other."""
     return element(
         "iframe",
         srcdoc=summary_page(run, state),

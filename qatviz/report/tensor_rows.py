@@ -152,7 +152,7 @@ COLUMNS = (
 )
 
 
-#: Columns that are omitted where no weights were tracked.
+#: Columns that are omitted if the oscillation of no weights was tracked.
 TRACKED = ("oscillating", "frozen_weights")
 
 

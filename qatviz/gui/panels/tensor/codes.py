@@ -31,7 +31,7 @@ class CodesPlot(TensorPlot):
     codes, counts : np.ndarray
         int64 ``[codes]``; empty if they are not known.
     frozen : np.ndarray or None
-        int64 ``[codes]``: the part of ``counts`` that are frozen weights; None if there are none.
+        int64 ``[codes]``: number of frozen weights in ``counts``; None if there are none.
     zero : int or None
         The zero point if all channels have the same.
     """
