@@ -25,7 +25,7 @@ class LowBitSettings(SettingsRecord):
     teacher: str = declared(
         NO_TEACHER,
         "Teacher",
-        "Network in float whose answers training imitates besides the labels (distillation): the weights with which "
+        "Network in float whose outputs training imitates besides the labels (distillation): the weights with which "
         "the run began, those of a checkpoint of the run, or the Keras model that was given as teacher.",
         choices={"": (NO_TEACHER, START_TEACHER, MODEL_TEACHER)},
         pattern=r"[^\s/\\]+",
@@ -35,7 +35,7 @@ class LowBitSettings(SettingsRecord):
     distillation_weight: float = declared(
         0.5,
         "Distillation weight",
-        "Weight of the teacher's answers in the loss; the rest is that of the labels.",
+        "Weight of the teacher's outputs in the loss; the rest is that of the labels.",
         low=0.0,
         high=1.0,
     )
@@ -43,7 +43,7 @@ class LowBitSettings(SettingsRecord):
         4.0,
         "Temperature",
         "Divisor of the logits of teacher and network before their probabilities are compared: the higher it is, the "
-        "more the answers that the teacher thinks unlikely count.",
+        "greater the influence of outputs of low probability.",
         low=0.1,
         high=100.0,
         log=True,
