@@ -182,8 +182,8 @@ class QuantizerSettings(SettingsRecord):
     gradient_scaling: float = declared(
         0.0,
         "Gradient scaling",
-        "For EWGS: a value with a longer way to the next rounding level, in the direction of its update, gets a larger "
-        "gradient, and one close to it a smaller one, in proportion to this factor; 0 is off.",
+        "Factor of element-wise gradient scaling (EWGS): the gradient g of a value becomes g × (1 + factor × sign(g) × "
+        "d), where d is the value minus its rounded value, as a fraction of the representable range; 0 is off.",
         low=0.0,
         high=10.0,
         kinds=KINDS,
