@@ -209,6 +209,15 @@ def show_record(dialog, app, **changes):
     return dialog.result
 
 
+def test_the_copy_button_names_what_it_copies(run, make, app):
+    dialog = make()
+    copy = dialog.result.copy
+    dialog.result.show_ended(EndedExport(dialog.form.request, message="the disk is full"))
+    assert (copy.text(), copy.toolTip()) == ("Copy message", "Copy the message and its details")
+    show_record(dialog, app)
+    assert (copy.text(), copy.toolTip()) == ("Copy table", "Copy the whole proof as text")
+
+
 def test_layers_are_sorted_by_numbers(run, make, app):
     result = show_record(make(), app)
     assert result.layers.table()["layer"] == ["conv1", "logits"]

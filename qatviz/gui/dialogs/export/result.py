@@ -12,6 +12,7 @@ from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import ACCURACY, METRICS
 from qatviz.number_format import bytes_text, count, share_text
 
+_COPY_TIP = "Copy the whole proof as text"
 #: Number of visible rows of the table of outputs.
 _OUTPUT_ROWS = 4
 
@@ -39,7 +40,7 @@ class ExportResult(QtWidgets.QWidget):
         self.details.setAccessibleName("Details")
         self.open_folder, self.copy = QtWidgets.QPushButton("Open folder"), QtWidgets.QPushButton("Copy table")
         self.open_folder.setToolTip("Show the files in the system's file manager")
-        self.copy.setToolTip("Copy the whole proof as text")
+        self.copy.setToolTip(_COPY_TIP)
         for button in (self.open_folder, self.copy):
             button.setAutoDefault(False)
         self._layout()
@@ -77,6 +78,7 @@ class ExportResult(QtWidgets.QWidget):
         self.location.setText(ended.message[:1].upper() + ended.message[1:])
         self._text = "\n\n".join(part for part in (ended.message, ended.details) if part)
         self.copy.setText("Copy message")
+        self.copy.setToolTip("Copy the message and its details")
         self.details.setPlainText(ended.details)
         self._show_only(details=ended.details not in ("", ended.message))
 
@@ -86,6 +88,7 @@ class ExportResult(QtWidgets.QWidget):
         self._path = paths[0] if paths else ""
         self._text = str(record.get("text", ""))
         self.copy.setText("Copy table")
+        self.copy.setToolTip(_COPY_TIP)
         text, self._color = _heading(record, faults)
         self.heading.setText(text)
         self.location.setText(
