@@ -29,7 +29,7 @@ from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.session.sweep_request import Begun, SweepRequest
 from qatviz.session.workplace import LocalWorkplace, Workplace
 from qatviz.telemetry.run_handle import RunHandle
-from qatviz.tensorflow_presence import EXPORTING, has_tensorflow, missing_text
+from qatviz.tensorflow_presence import EXPORTING, WRITING_EVENTS, has_tensorflow, missing_text
 
 if TYPE_CHECKING:
     from qatviz.analysis.chip.graph import ChipGraph
@@ -91,7 +91,8 @@ class AppLauncher(Launcher):
         self._numbers = dict.fromkeys(WORKS, 0)  # number of requests and cancellations of each kind of work
 
     def obstacle(self, work: str) -> str:
-        return "" if self.place or has_tensorflow() else missing_text(work)
+        is_done_there = bool(self.place) and work != WRITING_EVENTS
+        return "" if is_done_there or has_tensorflow() else missing_text(work)
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
         self._newest += 0 if new_window else 1

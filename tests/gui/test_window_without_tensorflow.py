@@ -110,3 +110,9 @@ def test_a_recorded_run_and_its_recipe_need_no_tensorflow(launcher, tmp_path, qt
     qtbot.waitUntil(lambda: bool(prepared))
     assert recipe_of(prepared[0].book).rules and launcher.said == []
     assert launcher.obstacle(window_actions.TRAINING).startswith("training needs TensorFlow 1.15")
+
+
+def test_on_another_machine_only_the_work_of_this_one_is_refused(launcher):
+    launcher.place = "box"
+    assert [launcher.obstacle(work) for work in (TRAINING, EXPORTING)] == ["", ""]
+    assert launcher.obstacle(WRITING_EVENTS) == missing_text(WRITING_EVENTS)
