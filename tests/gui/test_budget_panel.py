@@ -237,6 +237,19 @@ def test_the_bits_of_the_table_are_measured_without_training(stage, context):
     assert panel.use_button.isEnabled() and not panel.restore_button.isEnabled()
 
 
+def test_evaluations_of_other_settings_are_not_taken_for_a_measurement(stage, context):
+    _run, panel, _answer = stage
+    panel.slider.setValue(POSITIONS // 4)
+    panel.refresh()
+    wanted = context.edits.pending_book()
+    panel.measure_button.click()
+    evaluated = [events.Evaluated(3, dict.fromkeys(MODES, score), 1000, 0.1) for score in (0.125, 0.625)]
+    context.model.process([SettingsEvaluated(context.model.book, evaluated[0])])  # such as that of a remedy
+    assert panel.trials.is_busy
+    context.model.process([SettingsEvaluated(wanted, evaluated[1])])
+    assert not panel.trials.is_busy and "62.5" in panel.trials.text
+
+
 @pytest.mark.parametrize("loss", [0.05, 0.01])
 def test_the_cheapest_bits_that_lose_little_are_found_by_measurements(stage, context, loss):
     run, panel, answer = stage

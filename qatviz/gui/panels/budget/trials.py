@@ -11,7 +11,9 @@ from qatviz.gui.model.run_model import RUN, STATE, TRIALS, RunModel
 from qatviz.gui.panels.budget.evaluations import QUANTIZED
 from qatviz.metric import METRICS
 from qatviz.protocol.commands import EvaluateSettings
+from qatviz.protocol.events import Evaluated
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.trials import SettingsEvaluated
 
 #: Returns the settings with the bits of an allocation.
 BookOf = Callable[[Allocation], SettingsBook]
@@ -20,7 +22,7 @@ BookOf = Callable[[Allocation], SettingsBook]
 class Trials(QtCore.QObject):
     """Evaluations of settings that are not in effect, one at a time.
 
-    A run that trains evaluates them between its training steps; for one that has ended, the window does so.
+    A run that trains evaluates them between its training steps; for one that has ended, the launcher does so.
 
     Attributes
     ----------
@@ -31,8 +33,9 @@ class Trials(QtCore.QObject):
 
     #: Emitted when an attribute has changed.
     changed = QtCore.pyqtSignal()
-    #: Emitted with settings to evaluate for a run that has ended, and when that is no longer wanted.
+    #: Emitted with settings to evaluate for a run that has ended.
     wanted = QtCore.pyqtSignal(object)
+    #: Emitted when that evaluation is cancelled.
     cancelled = QtCore.pyqtSignal()
     #: Emitted with the allocation that a search has found.
     found = QtCore.pyqtSignal(object)
@@ -41,7 +44,7 @@ class Trials(QtCore.QObject):
         super().__init__(parent)
         self._model = model
         self.is_busy, self.text = False, ""
-        self._is_in_window = False  # True: the launcher evaluates, not the run, which has ended
+        self._is_by_launcher = False  # whether the launcher evaluates, as the run has ended
         self._measured = 0.0  # fraction done of the evaluation in progress
         self._search: Optional[CheapestSearch] = None
         model.changed.connect(self._on_topic)
@@ -78,7 +81,7 @@ class Trials(QtCore.QObject):
         """Drop what is in progress; a run that trains completes its evaluation."""
         if self.is_busy:
             self.is_busy, self._search = False, None
-            if self._is_in_window:
+            if self._is_by_launcher:
                 self.cancelled.emit()
         self.text = text
         self.changed.emit()
@@ -106,9 +109,10 @@ class Trials(QtCore.QObject):
         own = self._model.book
         assert own is not None, "there is a run"
         self.is_busy, self.text, self._number, self._measured = True, text, len(self._model.trials), 0.0
-        self._is_in_window = self._model.ended
+        self._asked, self._in_effect = book.quantizers, own.quantizers
+        self._is_by_launcher = self._model.ended
         self.changed.emit()
-        if self._is_in_window:
+        if self._is_by_launcher:
             self.wanted.emit(book)
             return
         try:
@@ -119,13 +123,23 @@ class Trials(QtCore.QObject):
     def _on_topic(self, topic: str) -> None:
         if topic == RUN:
             self.cancel()
-        elif topic == TRIALS and self.is_busy and len(self._model.trials) > self._number:
-            self._take()
+        elif topic == TRIALS and self.is_busy:
+            answer = self._answer()
+            if answer is not None:
+                self._continue_with(answer.result)
         elif topic == STATE and self.is_busy and self._model.failure is not None:
             self.cancel("Not measured: the run has failed")
 
-    def _take(self) -> None:
-        result, search = self._model.trials[-1].result, self._search
+    def _answer(self) -> Optional[SettingsEvaluated]:
+        """Return the newest evaluation of the requested settings since the request; None if there is none yet."""
+        new, book = self._model.trials[self._number :], self._model.book
+        if book is None or book.quantizers != self._in_effect:  # the run may have evaluated them with other settings
+            return new[-1] if new else None
+        return next((trial for trial in reversed(new) if trial.book.quantizers == self._asked), None)
+
+    def _continue_with(self, result: Optional[Evaluated]) -> None:
+        """Show a measurement, or continue the search with it; None: it was dropped with its state."""
+        search = self._search
         if result is None:
             self.cancel("Not measured: the run was set to another state")
             return
