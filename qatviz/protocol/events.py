@@ -59,12 +59,13 @@ def _change_from(setting: Any, old: Any, new: Any) -> Change:
     return Change(values.text(setting, "setting"), values.scalar(old, "old"), values.scalar(new, "new"))
 
 
-def _texts_from(rows: Any) -> Tuple[str, ...]:
-    return tuple(values.text(row, "tensor") for row in values.sequence(rows, "tensors"))
+def _texts(what: str) -> Dict[str, Callable[[Any], Any]]:
+    """Return the metadata of a field with a tuple of texts, each of which is a ``what`` in error messages."""
 
+    def texts_from(rows: Any) -> Tuple[str, ...]:
+        return tuple(values.text(row, what) for row in values.sequence(rows, what + "s"))
 
-def _notes_from(rows: Any) -> Tuple[str, ...]:
-    return tuple(values.text(row, "note") for row in values.sequence(rows, "notes"))
+    return _json_form(list, texts_from)
 
 
 def _total_from(steps: Any) -> Optional[int]:
@@ -207,7 +208,7 @@ class Corrected(Event):
     """A correction took effect; its command has the same ``id``, and ``notes`` state what has changed."""
 
     id: str
-    notes: Tuple[str, ...] = field(metadata=_json_form(list, _notes_from))
+    notes: Tuple[str, ...] = field(metadata=_texts("note"))
 
     is_report: ClassVar[bool] = True
 
@@ -225,7 +226,7 @@ class CommandRejected(Event):
 class SettingsActivated(Event):
     """Quantizers were switched on because their ``quant_delay`` is over."""
 
-    tensors: Tuple[str, ...] = field(metadata=_json_form(list, _texts_from))
+    tensors: Tuple[str, ...] = field(metadata=_texts("tensor"))
 
 
 @dataclass(frozen=True)
@@ -358,7 +359,7 @@ class WorkersLost(Event):
     The run is paused until they answer, or continues without them.
     """
 
-    workers: Tuple[str, ...] = field(metadata=_json_form(list, _texts_from))
+    workers: Tuple[str, ...] = field(metadata=_texts("worker"))
     message: str
 
 
@@ -366,7 +367,7 @@ class WorkersLost(Event):
 class WorkersBack(Event):
     """The run continues on ``workers``, from its last good state."""
 
-    workers: Tuple[str, ...] = field(metadata=_json_form(list, _texts_from))
+    workers: Tuple[str, ...] = field(metadata=_texts("worker"))
 
 
 @dataclass(frozen=True)

@@ -229,3 +229,16 @@ def test_every_event_and_command_is_registered_and_tested():
 
 def test_a_pause_has_its_reason():
     assert events.Paused(3, PauseReason.REQUESTED).to_dict()["reason"] == "asked to"
+
+
+def test_the_error_of_a_damaged_list_names_it():
+    for name, event in (
+        ("workers", events.WorkersLost(3, workers=("a:1",), message="no answer")),
+        ("workers", events.WorkersBack(3, workers=("a:1",))),
+        ("notes", events.Corrected(3, id="x", notes=("a note",))),
+        ("tensors", events.SettingsActivated(3, tensors=("conv1",))),
+    ):
+        with pytest.raises(RecordError, match=f"{name} is 5: expected a list"):
+            event_from(dict(event.to_dict(), **{name: 5}))
+        with pytest.raises(RecordError, match=f"{name[:-1]} is 5: expected text"):
+            event_from(dict(event.to_dict(), **{name: [5]}))
