@@ -174,6 +174,27 @@ def test_a_run_that_has_ended_is_measured_once_for_each_question(context, show, 
     assert "no data" in shown.note.text()
 
 
+@pytest.mark.parametrize("kind", [DriftPanel, ChannelsPanel])
+def test_a_measurement_that_was_cancelled_or_failed_can_be_repeated(context, show, staged, kind):
+    run = staged("lenet")
+    run.end(Finished(3))
+    context.model.process(run.drain())
+    shown, wanted = kind(context), []
+    shown.work.wanted.connect(wanted.append)
+    show(shown, 900, 480)
+    shown.refresh()
+    assert len(wanted) == 1 and not shown.again.isVisible()
+    for end, reason in ((shown.progress.cancel.click, "cancelled"), (lambda: shown.work.fail("no data"), "no data")):
+        end()
+        shown.refresh()
+        assert f"Not measured: {reason}" in shown.note.text() and shown.again.isVisible()
+        assert not shown.progress.isVisible() and "Measuring" not in shown.table.empty.text()
+        shown.again.click()
+        shown.refresh()
+        assert shown.progress.isVisible() and not shown.again.isVisible() and wanted[-1] == wanted[0]
+    assert len(wanted) == 3
+
+
 # Channels
 
 

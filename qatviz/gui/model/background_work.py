@@ -57,10 +57,10 @@ class BackgroundWork(QtCore.QObject):
         self.wanted.emit(question)
         self.changed.emit()
 
-    def cancel(self) -> None:
-        """Cancel the request in progress."""
+    def cancel(self, message: str = "") -> None:
+        """Cancel the request in progress; ``message`` is the reason why it has no result, if that is shown."""
         if self.is_busy:
-            self.is_busy = False
+            self.is_busy, self.message = False, message
             self.cancelled.emit()
             self.changed.emit()
 

@@ -4,6 +4,8 @@ from typing import Optional
 
 from PyQt5 import QtWidgets
 
+#: Reason why work that the user has cancelled has no result.
+CANCELLED = "cancelled"
 #: Smallest width of the bar, characters.
 _BAR_CHARACTERS = 16
 

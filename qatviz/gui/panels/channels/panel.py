@@ -9,11 +9,12 @@ from qatviz.errors import QatvizError
 from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
 from qatviz.gui.model.watching import CHANNELS
+from qatviz.gui.widgets.controls.push_button import push_button
 from qatviz.gui.widgets.flow_layout import flow_row
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.gui.widgets.scene_table import SceneRows, SceneTable, TableContent
-from qatviz.gui.widgets.work_row import WorkRow
+from qatviz.gui.widgets.work_row import CANCELLED, WorkRow
 from qatviz.presentation.channels import (
     ChannelsLayout,
     ChannelsView,
@@ -31,6 +32,7 @@ _ABOUT = (
     "weights widen the range of all others (kurtosis), and channels of very different ranges can't share one scale."
 )
 _SORT_TIP = "Sort by this column, the largest first; by weights: in the order of the network"
+_AGAIN_TIP = "Measure the channels of the run's last state"
 _Known = Tuple[Optional[ChannelsOverview], Sequence[QuantizerSettings], Tuple[Screened, ...]]
 
 
@@ -56,9 +58,11 @@ class ChannelsPanel(Panel):
         self._known: _Known = (None, (), ())
         self.work = BackgroundWork(self.model, self)  # on a run that has ended; all requests are True
         self.progress = WorkRow()
+        self.again = push_button("Measure again", _AGAIN_TIP)
+        self.again.hide()
 
     def _layout(self) -> None:
-        bar = flow_row(self.boxes, self.order, self.scale, self.equalize, self.progress, spacing=6)
+        bar = flow_row(self.boxes, self.order, self.scale, self.equalize, self.again, self.progress, spacing=6)
         head = QtWidgets.QVBoxLayout()
         head.setContentsMargins(6, 4, 6, 4)
         head.setSpacing(3)
@@ -77,7 +81,8 @@ class ChannelsPanel(Panel):
         self.equalize.clicked.connect(self._on_equalize)
         self.table.selected.connect(self._on_selected)
         self.work.changed.connect(self.mark_due)
-        self.progress.cancel.clicked.connect(self.work.cancel)
+        self.progress.cancel.clicked.connect(lambda: self.work.cancel(CANCELLED))
+        self.again.clicked.connect(lambda: self.work.begin(True))
 
     def apply_theme(self) -> None:
         self.table.changed()
@@ -101,6 +106,7 @@ class ChannelsPanel(Panel):
         if self.model.ended and self.model.run is not None and self.work.question is None:
             self.work.begin(True)
         self.progress.show_fraction(self.work.fraction_if_busy)
+        self.again.setVisible(bool(self.work.message))
 
     # Implementation
 

@@ -9,11 +9,12 @@ from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.run_model import EXAMPLE, RUN, SELECTION, STATE
 from qatviz.gui.model.watching import DRIFT
 from qatviz.gui.panels.drift.maps import FeatureMapsView
+from qatviz.gui.widgets.controls.push_button import push_button
 from qatviz.gui.widgets.flow_layout import flow_row
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
 from qatviz.gui.widgets.scene_table import SceneRows, SceneTable, TableContent
-from qatviz.gui.widgets.work_row import WorkRow
+from qatviz.gui.widgets.work_row import CANCELLED, WorkRow
 from qatviz.measures import MEASURES
 from qatviz.presentation.drift import (
     DriftLayout,
@@ -34,6 +35,7 @@ _ABOUT = (
 )
 _EXAMPLES_TIP = "Held-out examples on which the errors are measured: the first ones, all, or one"
 _EXAMPLE_TIP = "Index of the held-out example whose feature maps are shown, from 0; with “One example”, its errors, too"
+_AGAIN_TIP = "Measure the errors of the run's last state"
 _SORT_TIP = "Sort by this column, the largest error first; by layer: in the order of computation"
 #: Width above which the maps are beside the table, px.
 _BESIDE_PX = 500
@@ -66,12 +68,14 @@ class DriftPanel(Panel):
         self.splitter = QtWidgets.QSplitter(QtCore.Qt.Vertical)
         self.work = BackgroundWork(self.model, self)  # on a run that has ended; requests are DriftQuestions
         self.progress = WorkRow()
+        self.again = push_button("Measure again", _AGAIN_TIP)
+        self.again.hide()
 
     def _layout(self) -> None:
         head = QtWidgets.QVBoxLayout()
         head.setContentsMargins(6, 4, 6, 4)
         head.setSpacing(3)
-        head.addLayout(flow_row(self.examples, self.example, self.progress, spacing=6))
+        head.addLayout(flow_row(self.examples, self.example, self.again, self.progress, spacing=6))
         head.addWidget(self.note)
         self.splitter.setChildrenCollapsible(False)
         self.splitter.addWidget(self.table)
@@ -90,7 +94,8 @@ class DriftPanel(Panel):
         self.table.reordered.connect(self.refresh)
         self.table.selected.connect(self._on_selected)
         self.work.changed.connect(self.mark_due)
-        self.progress.cancel.clicked.connect(self.work.cancel)
+        self.progress.cancel.clicked.connect(lambda: self.work.cancel(CANCELLED))
+        self.again.clicked.connect(lambda: self.work.begin(self._question()))
         self.model.changed.connect(self._on_model)
 
     def apply_theme(self) -> None:
@@ -121,6 +126,7 @@ class DriftPanel(Panel):
         self.maps.show_maps(maps if is_shown else None, self._maps_text(layer))
         self._ask()
         self.progress.show_fraction(self.work.fraction_if_busy)
+        self.again.setVisible(bool(self.work.message))
         self._show_note()
 
     # Implementation

@@ -156,7 +156,7 @@ class PredictionsPanel(Panel):
         self.cell_button.clicked.connect(lambda: self._show_cell(None))
         self.refresh_button.clicked.connect(self._on_refresh)
         self.predict_button.clicked.connect(self._on_predict)
-        self.progress.cancel.clicked.connect(self.work.cancel)
+        self.progress.cancel.clicked.connect(lambda: self.work.cancel())
         self.work.changed.connect(self._on_work)
         self.gallery.view.selected.connect(self.model.select_example)
         self.scatter.selected.connect(self.model.select_example)
