@@ -67,7 +67,7 @@ class RunWindow(QtWidgets.QMainWindow):
         return self.prepared.directory if self.prepared is not None else ""
 
     def close_run(self) -> None:
-        """Show no run. The shown one is stopped; its record stays."""
+        """Show no run. The shown one is stopped, unless another window can show it; its record stays."""
         raise NotImplementedError
 
     def show_failure(self, text: str, details: str = "") -> None:

@@ -135,7 +135,7 @@ class MainWindow(RunWindow):
     # The shown run
 
     def show_prepared(self, prepared: Prepared) -> None:
-        """Show a run, and start it if it is new. The previous run is stopped; its record stays."""
+        """Show a run, and start it if it is new. The previous run is left as by :meth:`close_run`."""
         self._leave_run()
         self.prepared = prepared
         notices = sorted(prepared.notices, key=lambda notice: not notice.is_warning)
@@ -171,7 +171,7 @@ class MainWindow(RunWindow):
         self._focus_tiles()
 
     def _leave_run(self) -> None:
-        """Stop the shown run, if there is one, and drop its messages."""
+        """Leave the shown run, if there is one, and hide its message; it is stopped if no other window can show it."""
         self.model.leave_run()
         if self.model.run is not None:
             self._ending = [run for run in (*self._ending, self.model.run) if not run.wait(0)]
@@ -446,7 +446,10 @@ class MainWindow(RunWindow):
         self.close()
 
     def end_runs(self, timeout_s: float) -> bool:
-        """Stop the shown run; wait until it and those shown before are ended and written, or return False in time."""
+        """Leave the shown run and those shown before, and wait until all have ended and are written.
+
+        Returns False if they have not within ``timeout_s``. A run that other windows can show is not waited for.
+        """
         runs = self._ending + ([self.model.run] if self.model.run is not None else [])
         deadline = time.monotonic() + timeout_s
         for run in runs:
