@@ -160,10 +160,15 @@ def test_evaluations_are_dots_by_cost_and_the_selected_one_is_restored(stage, co
     context.model.process(run.drain())
     panel.refresh()
     panel.restore_button.click()
-    assert run.sent[-1] == RestoreCheckpoint("mine")
+    assert run.sent[-1] == RestoreCheckpoint("mine") and "checkpoint mine" in panel.restore_button.toolTip()
     QtTest.QTest.mouseClick(panel.plot, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(2, 2))
     panel.refresh()
     assert panel.selection == -1
+    run.end(events.Stopped(run.step))
+    context.model.process(run.drain())
+    panel.plot.selected.emit(0)
+    panel.refresh()
+    assert not panel.restore_button.isEnabled() and "has been stopped" in panel.restore_button.toolTip()
 
 
 def test_multiplications_are_another_unit(stage):

@@ -89,7 +89,7 @@ class BudgetPanel(Panel):
         self.problem: Optional[BitAllocationProblem] = None
         self.chosen: Optional[Allocation] = None
         self._front: Tuple[Allocation, ...] = ()
-        #: What the problem was made of: sensitivities; settings, unit and constraints.
+        #: Inputs of the problem: sensitivities; settings, unit and constraints.
         self._scores: Optional[Sensitivity] = None
         self._inputs: Optional[Tuple[Any, ...]] = None
         self._plan: Optional[QuantizationPlan] = None
@@ -377,12 +377,13 @@ class BudgetPanel(Panel):
         found = self.shown[self.selection] if self.selection >= 0 else None
         self.details.setText(found.text(self.unit) if found is not None else "Click on a dot to select an evaluation.")
         checkpoint = self.evaluations.checkpoint_of(found) if found is not None else None
-        self.restore_button.setEnabled(checkpoint is not None and not self.edits.are_previews)
         self.use_button.setEnabled(found is not None)
+        reason = self.model.unavailable_text()
+        if checkpoint is None:
+            reason = f"There is no checkpoint of the selected state; with “{_KEEP_BEST}”, the run saves one of the best"
+        self.restore_button.setEnabled(not reason)
         self.restore_button.setToolTip(
-            plain_tip(f"Set the run, weights included, to the checkpoint {checkpoint}")
-            if checkpoint is not None
-            else f"There is no checkpoint of the selected state; with “{_KEEP_BEST}”, the run saves one of the best"
+            plain_tip(reason or f"Set the run, weights included, to the checkpoint {checkpoint}")
         )
 
     def apply_theme(self) -> None:
