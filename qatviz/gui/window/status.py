@@ -67,7 +67,13 @@ CONNECTION_LOST = "connection lost"
 
 
 class StatusBar(QtWidgets.QStatusBar):
-    """Status bar that shows the present numbers four times a second."""
+    """Status bar with the state of the run and its present numbers, updated four times a second.
+
+    Parameters
+    ----------
+    place : str
+        Name of the machine of the run; empty for this one.
+    """
 
     def __init__(
         self,
@@ -116,9 +122,14 @@ class StatusBar(QtWidgets.QStatusBar):
         self.busy.setText(what)
 
     def refresh(self) -> None:
-        """Show the present numbers."""
-        model = self._model
-        state = model.state
+        """Show the present state and numbers."""
+        self._show_state()
+        self._show_numbers()
+        self._show_chip()
+
+    def _show_state(self) -> None:
+        """Show the state of the run and, on another machine, where it is and which windows show it."""
+        model, state = self._model, self._model.state
         connection = model.connection
         text = "● " + (CONNECTION_LOST if connection.problem else STATE_TEXTS.get(state, state))
         color = getattr(self._theme.colors, "bad" if connection.problem else _STATE_COLORS.get(state, "muted"))
@@ -132,8 +143,11 @@ class StatusBar(QtWidgets.QStatusBar):
             self.viewers.setText(shown)
             self._state_text = text
             self._set_widths()
-        running = state == RUNNING
-        speed = model.steps_per_second() if running else math.nan
+
+    def _show_numbers(self) -> None:
+        """Show the numbers of the newest step and evaluation, with their tooltips."""
+        model, state = self._model, self._model.state
+        speed = model.steps_per_second() if state == RUNNING else math.nan
         interval = model.book.run.evaluation_interval if model.book is not None else 0
         evaluation_s = model.evaluation.seconds if model.evaluation is not None else 0.0
         waiting = present_fraction(evaluation_s, interval, speed)
@@ -166,7 +180,6 @@ class StatusBar(QtWidgets.QStatusBar):
                     self._set_widths()
         for name, text in tips.items():
             self.fields[name].setToolTip(text)
-        self._show_chip()
 
     def changeEvent(self, event: QtCore.QEvent) -> None:
         super().changeEvent(event)
