@@ -28,11 +28,11 @@ from qatviz.training.snapshot import make_snapshot
 from qatviz.training.watched import ChannelUpdates, DriftUpdates, Watch
 
 #: Snapshots use at most this fraction of wall time, except right after a change, and if the newest one would become too
-#: old (LONGEST_REST); proportionally more if the snapshot interval is below its default.
+#: old (LONGEST_GAP); proportionally more if the snapshot interval is below its default.
 SNAPSHOT_SHARE = 1 / 100
-#: Longest time between two snapshots, relative to the largest age of what is displayed (`oldest_age_s`): that ages
-#: further while the next snapshot waits for the end of a training step, is taken, and is drawn.
-LONGEST_REST = 0.85
+#: Longest time from the end of a snapshot to that of the next one, relative to the largest age of what is displayed
+#: (`oldest_age_s`): that ages further while the next one is drawn.
+LONGEST_GAP = 0.95
 #: Whether weights and whether activations are quantized, by mode of evaluation.
 EVALUATIONS = dict(zip(MODES, ((False, False), (True, False), (False, True), (True, True))))
 
@@ -71,10 +71,10 @@ class Measuring:
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
         self.on_result: Callable[[Evaluated, SettingsBook, Optional[RunState]], None] = lambda *_: None
-        # The largest age takes precedence over SNAPSHOT_SHARE: if a snapshot takes 0.07 s (0.17 s with many tensors),
+        # The largest age takes precedence over SNAPSHOT_SHARE: if a snapshot takes 0.09 s (0.23 s with many tensors),
         # they use 1/20 of wall time.
-        longest_rest = LONGEST_REST * oldest_age_s(len(spec.plan.tensors))
-        self._pace = SnapshotPace(time.perf_counter(), 1 / SNAPSHOT_SHARE, longest_rest)
+        longest_gap_s = LONGEST_GAP * oldest_age_s(len(spec.plan.tensors))
+        self._pace = SnapshotPace(time.perf_counter(), 1 / SNAPSHOT_SHARE, longest_gap_s)
         self._measured_step: Optional[int] = None  # of the last snapshot
 
     # Snapshots

@@ -1,5 +1,11 @@
 """Rate limiters for periodic work, such as snapshots, that takes time from training."""
 
+from collections import deque
+from typing import Deque
+
+#: Number of recent snapshots whose delays are expected of the next one, too.
+_RECENT = 8
+
 
 def rest_after(cost: float, share: float) -> float:
     """Return the rest after a work of duration ``cost`` that may use a fraction ``share`` of wall time."""
@@ -51,13 +57,16 @@ class SnapshotPace:
     rest : float
         Time without snapshots after each, as a multiple of its duration.
     oldest_s : float
-        Longest time without snapshots, however long a snapshot takes; only an interval of the user can be longer.
+        Longest time from the end of a snapshot to that of the next one, so that the rest is shorter: by the longest
+        recent time from when a snapshot is due to its end, in which a training step ends and the snapshot is taken,
+        but by no more than half. Only an interval of the user can be longer.
     """
 
     def __init__(self, now: float, rest: float, oldest_s: float):
         self._rest, self._oldest_s = rest, oldest_s
         self._next = self._last = now
         self._cost = 0.0
+        self._delays: Deque[float] = deque(maxlen=_RECENT)
         self._is_first = True
 
     def is_due(self, now: float) -> bool:
@@ -71,7 +80,11 @@ class SnapshotPace:
         """
         # The first snapshot takes many times as long as later ones, because TensorFlow initializes the subgraph.
         cost = 0.0 if self._is_first else ended - began
-        rest = min(self._rest * rest_share * cost, self._oldest_s)
+        delay = ended - min(began, self._next)
+        if not self._is_first and delay < self._oldest_s:  # otherwise, the run was paused
+            self._delays.append(delay)
+        longest = self._oldest_s - min(max(self._delays, default=0.0), self._oldest_s / 2)
+        rest = min(self._rest * rest_share * cost, longest)
         self._is_first, self._last, self._cost = False, ended, cost
         self._next = ended + max(interval, rest)
 

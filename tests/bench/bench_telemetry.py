@@ -10,12 +10,12 @@ from qatviz.protocol import events
 from qatviz.protocol.commands import Pause, SingleStep
 from qatviz.protocol.snapshots import OLDEST_S, Snapshot
 from qatviz.training.handle import Run
-from qatviz.training.measuring import LONGEST_REST
+from qatviz.training.measuring import LONGEST_GAP
 
 NAMES = tuple("telemetry_ratio/" + name for name in NETWORKS)
-#: Slices are timed as a whole. Each has one snapshot, at its beginning: it lasts as long as the rest after a snapshot,
+#: Slices are timed as a whole. Each has one snapshot, at its beginning: it lasts as long as the time between two,
 #: which has passed while the other run was timed.
-SLICE_S = LONGEST_REST * OLDEST_S
+SLICE_S = LONGEST_GAP * OLDEST_S
 SLICES = 36
 #: Duration of a run from which on its phases, each of which has a snapshot, are longer than the time between snapshots.
 WARM_UP_S = 14.0

@@ -95,7 +95,10 @@ def test_snapshots_are_never_older_than_allowed_however_slow_the_machine(monkeyp
     run = SlowRun(monkeypatch, cost)
     run.train(2000, 0.05)
     times = [now for _, now in run.taken]
-    assert np.diff(times).max() <= measuring.LONGEST_REST * OLDEST_S + cost + 0.05 + 1e-6
+    # The first delay is not expected; a rest is at least half of the largest age, however long a snapshot takes.
+    largest = measuring.LONGEST_GAP * OLDEST_S
+    assert np.diff(times)[:3].max() <= largest + cost + 0.05 + 1e-6
+    assert np.diff(times)[3:].max() <= max(largest, largest / 2 + cost) + 0.05 + 1e-6
 
 
 def test_every_phase_of_a_fast_run_has_a_snapshot(monkeypatch):
@@ -113,7 +116,7 @@ def test_where_snapshots_are_frequent_phases_add_none(monkeypatch):
     run = SlowRun(monkeypatch, cost=0.1)
     run.train(1200, 0.05)
     times = [now for step, now in run.taken if step > 100]
-    assert np.diff(times).min() > measuring.LONGEST_REST * OLDEST_S
+    assert np.diff(times).min() > 0.9 * measuring.LONGEST_GAP * OLDEST_S
 
 
 def test_a_change_is_in_a_snapshot_after_the_next_step(monkeypatch):

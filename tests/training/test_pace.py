@@ -74,6 +74,19 @@ def test_the_newest_snapshot_is_never_older_than_allowed(cost, interval):
         assert pace.is_due(now + 2.0 + 1e-6)
 
 
+def test_a_rest_is_shorter_by_the_delays_of_recent_snapshots():
+    pace = SnapshotPace(0.0, rest=100, oldest_s=2.0)
+    pace.done(0.0, 0.1, 0.25)  # the first one is no measure
+    pace.done(0.35, 0.45, 0.25)
+    assert not pace.is_due(2.34) and pace.is_due(2.36)
+    pace.done(2.75, 2.95, 0.25)  # 0.4 s late, because of a long step, and 0.2 s long
+    assert not pace.is_due(4.34) and pace.is_due(4.36)
+    pace.done(60.0, 60.1, 0.25)  # after a pause, which is no delay
+    assert not pace.is_due(61.49) and pace.is_due(61.51)
+    pace.done(62.0, 63.2, 0.25)
+    assert not pace.is_due(64.19) and pace.is_due(64.21)
+
+
 def test_snapshots_after_changes_use_at_most_half_of_the_time():
     pace = SnapshotPace(0.0, rest=75, oldest_s=2.0)
     pace.done(0.0, 0.1, 0.25)
