@@ -24,10 +24,11 @@ class BackgroundBuild(Generic[_Built]):
         self._future: Future[_Built] = Future()
 
     def begin(self) -> None:
-        """Begin the construction, unless it has begun."""
+        """Begin the construction, unless it has begun; RuntimeError if there is no memory for a thread."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._name)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name=self._name)
+            thread.start()
+            self._thread = thread
 
     @property
     def has_begun(self) -> bool:
