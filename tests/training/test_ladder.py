@@ -8,7 +8,7 @@ from training_cases import Driver
 
 from qatviz.low_bit_settings import LADDER_BITS
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings, Undo
+from qatviz.protocol.commands import ChangeSettings, Resume, SingleStep, Undo
 from qatviz.protocol.run_state import LadderState, RunState
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.ladder import has_recovered, next_bits, rung
@@ -112,8 +112,11 @@ def test_runs_of_equal_seed_take_equal_rungs():
 
 
 def test_undo_of_a_rung_waits_again():
-    with Driver(laddered(run={"evaluation_interval": 0, "ladder_steps": 20})) as driver:
-        driver.until(lambda item: isinstance(item, events.CommandApplied))
+    # Paused between two rungs: otherwise, the second one could be taken before the commands arrive.
+    with Driver(laddered(run={"evaluation_interval": 0, "ladder_steps": 20}), paused=True) as driver:
+        since = len(driver.news)
+        driver.send(SingleStep(30))
+        assert driver.until_event(events.Paused, since=since).step == 30
         driver.send(ChangeSettings((("run.ladder", False),)))
         driver.send(Undo())  # of the switch
         answer = driver.send(Undo())
@@ -122,6 +125,7 @@ def test_undo_of_a_rung_waits_again():
         bits = {c.new for c in answer.changes if c.setting.endswith("num_bits")}
         assert bits == {8}
         since = len(driver.news)
+        driver.send(Resume())
         again = driver.until(lambda i: isinstance(i, events.CommandApplied) and "num_bits" in str(i.command), since)
         assert again.step == 40
 
