@@ -46,11 +46,14 @@ _REPLIES_KEPT, _SNAPSHOTS_KEPT = 1000, 8
 
 _News = TypeVar("_News")
 
+#: Replies of a run to a command.
+_ReplyEvent = Union[events.CommandApplied, events.CommandRejected]
+
 
 class _Reply(NamedTuple):
     """Reply to a command: its number among all news of the run, and the number of rewinds before it."""
 
-    event: events.Event
+    event: _ReplyEvent
     number: int
     rewinds: int
 
@@ -67,7 +70,7 @@ class _Listener(Generic[_News]):
         if isinstance(item, self._kind):
             self._numbered.append((number, item))
 
-    def first(self, reply: _Reply, is_answer: Callable[[_News, events.Event], bool]) -> Optional[_News]:
+    def first(self, reply: _Reply, is_answer: Callable[[_News, _ReplyEvent], bool]) -> Optional[_News]:
         """Return the first item after a reply that answers it, None if there is none yet; drop the items before it."""
         while self._numbered:
             number, item = self._numbered[0]
@@ -270,12 +273,7 @@ class BackgroundRun:
                 raise SettingError.of_field("changes", f"{change.text!r}: an evaluation has no steps: omit the step")
         _changed(self.book, parsed)
         command = c.EvaluateSettings(tuple(assignment for change in parsed for assignment in change.assignments))
-
-        def is_answer(event: SettingsEvaluated, reply: events.Event) -> bool:
-            is_of_later_state = event.result is None or event.result.step >= reply.step
-            return is_of_later_state and event.book == _changed(self._settings_at(reply), parsed)
-
-        found = self._answer(command, SettingsEvaluated, is_answer)
+        found = self._answer(command, SettingsEvaluated, lambda event, reply: event.command_id == reply.id)
         if found.result is None:
             raise RunStateError("the evaluation has no result: its state was abandoned by a rewind")
         return dict(found.result.scores)
@@ -427,7 +425,7 @@ class BackgroundRun:
             raise refusal(reply.event.message)
         return reply
 
-    def _answer(self, command: c.Command, kind: Type[_News], is_answer: Callable[[_News, events.Event], bool]) -> _News:
+    def _answer(self, command: c.Command, kind: Type[_News], is_answer: Callable[[_News, _ReplyEvent], bool]) -> _News:
         """Send a command, and return the first item of news of a kind after its reply that answers it.
 
         Parameters

@@ -111,9 +111,22 @@ def test_answers_to_two_threads_that_arrive_together_reach_both(scripted):
     with calls(*(lambda number=number: background.evaluate([BITS.format(number)]) for number in bits)) as results:
         commands = [run.next_command() for _ in bits]
         replies = [run.applied(command, id) for command, id in commands]
-        scores = [SettingsEvaluated(with_bits(run, number), run.evaluated(number / 10)) for number in bits]
+        scores = []
+        for command, id in commands:
+            ((_path, number),) = command.assignments
+            scores.append(SettingsEvaluated(with_bits(run, number), run.evaluated(number / 10), id))
         run.put(*replies, *scores)
     assert results == [dict.fromkeys(MODES, 0.2), dict.fromkeys(MODES, 0.3)]
+
+
+def test_an_evaluation_of_the_same_settings_that_another_requested_is_no_answer(scripted):
+    run, background = scripted
+    with calls(lambda: background.evaluate([BITS.format(2)])) as results:
+        command, id = run.next_command()
+        book = with_bits(run, 2)
+        answers = [SettingsEvaluated(book, run.evaluated(score), of) for of, score in (("x", 0.5), (id, 0.25))]
+        run.put(run.applied(command, id), *answers)
+    assert results == [dict.fromkeys(MODES, 0.25)]
 
 
 def test_an_answer_that_another_report_follows_at_once_is_not_missed(scripted):
@@ -144,7 +157,7 @@ def test_settings_that_another_thread_changes_before_the_evaluation_are_those_it
         book, changes = run.spec.book.change(change.assignments)
         book = check_change(book, parse_change("*.weights.symmetric=off"))
         run.put(run.applied(change, "x", tuple(changes)), run.applied(command, id))
-        run.put(SettingsEvaluated(book, run.evaluated(0.25)))
+        run.put(SettingsEvaluated(book, run.evaluated(0.25), id))
     assert results == [dict.fromkeys(MODES, 0.25)]
 
 

@@ -9,11 +9,13 @@ from qatviz.protocol.settings_book import SettingsBook
 class SettingsEvaluated(NamedTuple):
     """Evaluation of a state under settings ``book`` that are not in effect.
 
-    It is not recorded. ``result`` is None if it was dropped with its state.
+    It is not recorded. ``result`` is None if it was dropped with its state. ``command_id`` is the id of the command
+    that requested it; empty if none did.
     """
 
     book: SettingsBook
     result: Optional[Evaluated]
+    command_id: str = ""
 
 
 class ForkEvaluation(NamedTuple):

@@ -320,7 +320,7 @@ class CommandExecutor:
         assignments = cast(c.EvaluateSettings, sent.command).assignments
         book, _ = changed(self._live.book, c.ChangeSettings(assignments))
         self._applied(sent)
-        self._measuring.evaluate_settings(book)
+        self._measuring.evaluate_settings(book, sent.id)
 
     def _on_take_snapshot(self, sent: Sent) -> None:
         self._applied(sent)

@@ -63,8 +63,8 @@ class Measuring:
         self._evaluated_point, self._evaluated_book = live.point, live.book
         self._is_evaluation_queued = False
         #: Settings that are evaluated although they are not in effect, or wait for that.
-        self._trial: Optional[SettingsBook] = None
-        self._waiting_trials: List[SettingsBook] = []
+        self._trial: Optional[SettingsEvaluated] = None  # in progress, without its result
+        self._waiting_trials: List[SettingsEvaluated] = []
         self.sensitivity = SensitivityUpdates(live, spec, put)
         self.watched = {WatchDrift: DriftUpdates(live, spec, put), WatchChannels: ChannelUpdates(live, spec, put)}
         self.predictions = PredictionUpdates(live, spec, put, lambda: self._is_published_needed)
@@ -172,15 +172,18 @@ class Measuring:
         elif self._evaluated_point[:2] != live.point[:2] or self._evaluated_book != live.book:
             self._is_evaluation_queued = True
 
-    def evaluate_settings(self, book: SettingsBook) -> None:
-        """Evaluate the present state, or a later one, with other settings, after the evaluations in progress."""
-        self._waiting_trials.append(book)
+    def evaluate_settings(self, book: SettingsBook, command_id: str) -> None:
+        """Evaluate the present state, or a later one, with other settings, after the evaluations in progress.
+
+        ``command_id`` is the id of the command that requests it.
+        """
+        self._waiting_trials.append(SettingsEvaluated(book, None, command_id))
         if self._evaluation is None:
             self._begin_trial()
 
     def _begin_trial(self) -> None:
         self._trial = self._waiting_trials.pop(0)
-        with self._live.with_settings(self._trial):
+        with self._live.with_settings(self._trial.book):
             self._begin(False)
 
     def _begin(self, with_loss: bool) -> None:
@@ -216,7 +219,7 @@ class Measuring:
         self._evaluation = None
         self.predictions.follow_evaluation()
         if self._trial is not None:
-            self._put(SettingsEvaluated(self._trial, result))
+            self._put(self._trial._replace(result=result))
             self._trial = None
         else:
             self._live.report(result, self._evaluated_point)
@@ -240,9 +243,9 @@ class Measuring:
         self.predictions.restart()
         for updates in self.watched.values():
             updates.restart()
-        for book in [self._trial, *self._waiting_trials]:
-            if book is not None:
-                self._put(SettingsEvaluated(book, None))
+        for trial in [self._trial, *self._waiting_trials]:
+            if trial is not None:
+                self._put(trial)
         self._trial, self._waiting_trials = None, []
         self._evaluation, self._is_evaluation_queued, self._candidate = None, False, None
 

@@ -87,6 +87,8 @@ class StagedRun(RunHandle):
     ----------
     sent : list of Command
         All that was asked for.
+    sent_ids : list of str
+        Their ids.
     """
 
     state, step, dropped, description = "running", 0, 0, None
@@ -101,7 +103,7 @@ class StagedRun(RunHandle):
         self.history = History(history_names([t.name for t in self.plan.tensors], metrics))
         self._outputs = outputs_of(metrics)
         self.description, self.seconds, self.step_s = {}, 0.0, 0.01
-        self.sent = []
+        self.sent, self.sent_ids = [], []
         self._feed, self._news = HistoryFeed(self.history), []
         self._random = np.random.RandomState(seed)
         self._values = {t.name: self._first_values(t) for t in self.plan.tensors}
@@ -128,6 +130,7 @@ class StagedRun(RunHandle):
     def send(self, command, id=""):
         command_id = self._inbox.send(command, id)
         self.sent.append(command)
+        self.sent_ids.append(command_id)
         return command_id
 
     def drain(self):
@@ -314,11 +317,11 @@ class StagedRun(RunHandle):
     def advance_evaluation(self):
         self.evaluate()
 
-    def evaluate_settings(self, book):
+    def evaluate_settings(self, book, command_id):
         """Answer at once, with the quantized score that ``score_of`` returns for these settings."""
         scores = dict(zip(MODES, SCORES), quantized=self.score_of(book))
         result = events.Evaluated(self.step, scores, 1000, 0.1, self.metric.name).placed(*self.point)
-        self.put(SettingsEvaluated(book, result))
+        self.put(SettingsEvaluated(book, result, command_id))
 
     def score_of(self, book):
         """Return the score of settings that are not in effect; tests replace it."""

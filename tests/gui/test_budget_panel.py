@@ -242,16 +242,17 @@ def test_the_bits_of_the_table_are_measured_without_training(stage, context):
     assert panel.use_button.isEnabled() and not panel.restore_button.isEnabled()
 
 
-def test_evaluations_of_other_settings_are_not_taken_for_a_measurement(stage, context):
-    _run, panel, _answer = stage
+def test_evaluations_that_others_requested_are_not_taken_for_a_measurement(stage, context):
+    run, panel, _answer = stage
     panel.slider.setValue(POSITIONS // 4)
     panel.refresh()
     wanted = context.edits.pending_book()
     panel.measure_button.click()
     evaluated = [events.Evaluated(3, dict.fromkeys(MODES, score), 1000, 0.1) for score in (0.125, 0.625)]
-    context.model.process([SettingsEvaluated(context.model.book, evaluated[0])])  # such as that of a remedy
+    for book in (context.model.book, wanted):  # such as those of a remedy
+        context.model.process([SettingsEvaluated(book, evaluated[0], "other"), SettingsEvaluated(book, evaluated[0])])
     assert panel.trials.is_busy
-    context.model.process([SettingsEvaluated(wanted, evaluated[1])])
+    context.model.process([SettingsEvaluated(wanted, evaluated[1], run.sent_ids[-1])])
     assert not panel.trials.is_busy and "62.5" in panel.trials.text
 
 
@@ -292,7 +293,7 @@ def test_a_search_without_result_and_one_that_is_cancelled(stage, context):
     answer()
     assert not panel.trials.is_busy and panel.chosen is None and panel.find_button.isEnabled()
     panel.measure_button.click()
-    context.model.process([SettingsEvaluated(context.model.book, None)])
+    context.model.process([SettingsEvaluated(context.model.book, None, run.sent_ids[-1])])
     panel.refresh()
     assert panel.trial_text.text().startswith("Not measured") and not panel.trials.is_busy
 

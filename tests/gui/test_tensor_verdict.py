@@ -5,6 +5,8 @@ from dataclasses import replace
 from PyQt5 import QtCore, QtWidgets
 from tensor_stage import NAME, advance_and_draw, change, clock, make  # noqa: F401
 
+from qatviz.analysis.remedies import Remedy
+from qatviz.gui.model.remedy_trial import RemedyTrial
 from qatviz.metric import MODES
 from qatviz.protocol.commands import EvaluateSettings
 from qatviz.protocol.events import Evaluated
@@ -78,9 +80,11 @@ def oscillating(run, fraction=0.08):
 
 def evaluate(context, run, *scores):
     """Answer the evaluations that are waiting, with one quantized accuracy each."""
-    for book, score in zip(run.waiting_trials, scores):
+    wanted = [pair for pair in zip(run.sent, run.sent_ids) if isinstance(pair[0], EvaluateSettings)]
+    for (command, command_id), score in zip(wanted[-2:], scores):
+        book = context.model.book.change(command.assignments)[0]
         result = Evaluated(run.step, dict.fromkeys(MODES, score), 1000, 0.1, "accuracy")
-        context.model.process([SettingsEvaluated(book, result)])
+        context.model.process([SettingsEvaluated(book, result, command_id)])
 
 
 def test_freezing_is_tried_on_held_out_data_offered_applied_and_undone(context, staged, make, qtbot):
@@ -94,8 +98,6 @@ def test_freezing_is_tried_on_held_out_data_offered_applied_and_undone(context, 
     wanted = [command for command in run.sent if isinstance(command, EvaluateSettings)]
     assert [command.assignments for command in wanted] == [(), ((f"{NAME}.freeze_threshold", 0.02),)]
     assert not panel.verdict.button.isVisible(), "nothing is offered before it was tried"
-    own = context.model.book
-    run.waiting_trials = [own, own.change([(f"{NAME}.freeze_threshold", 0.02)])[0]]
     evaluate(context, run, 0.861, 0.8642)
     assert panel.verdict.button.isVisible()
     assert panel.verdict.button.text() == "Freezing threshold 0.02: 86.1 % → 86.4 %"
@@ -115,8 +117,29 @@ def test_a_harmful_remedy_is_not_offered_but_a_grid_is(context, staged, make, qt
     panel = make()
     context.model.select([NAME], NAME)
     advance_and_draw(context, run, panel)
-    own = context.model.book
-    run.waiting_trials = [own, own.change([(f"{NAME}.freeze_threshold", 0.02)])[0]]
     evaluate(context, run, 0.861, 0.7)
     qtbot.waitUntil(panel.verdict.button.isVisible)
     assert "SQNR" in panel.verdict.button.text()
+
+
+def test_evaluations_that_others_requested_are_not_taken_for_those_of_a_remedy(context, staged):
+    run, done = staged(steps=1), []
+    trial = RemedyTrial(context.model)
+    trial.done.connect(done.append)
+    trial.begin(NAME, Remedy("freeze_threshold", 0.02))
+    books = [context.model.book, context.model.book.change([(f"{NAME}.freeze_threshold", 0.02)])[0]]
+    result = Evaluated(run.step, dict.fromkeys(MODES, 0.1), 1000, 0.1, "accuracy")
+    for command_id in ("", "other"):  # such as those of the Budget panel for the same settings
+        context.model.process([SettingsEvaluated(book, result, command_id) for book in books])
+    assert trial.is_busy and not done
+    evaluate(context, run, 0.861, 0.8642)
+    assert [(tried.before, tried.after) for tried in done] == [(0.861, 0.8642)] and not trial.is_busy
+
+
+def test_a_trial_of_a_remedy_ends_once_its_evaluations_are_dropped(context, staged):
+    run, done = staged(steps=1), []
+    trial = RemedyTrial(context.model)
+    trial.done.connect(done.append)
+    trial.begin(NAME, Remedy("freeze_threshold", 0.02))
+    context.model.process([SettingsEvaluated(context.model.book, None, id) for id in run.sent_ids[-2:]])
+    assert done == [None] and not trial.is_busy

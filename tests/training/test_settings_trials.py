@@ -21,7 +21,7 @@ def test_the_result_is_that_of_the_settings_once_they_are_in_effect(graphs):
     with Driver(spec(), paused=True) as driver:
         driver.send(Evaluate())
         before = driver.until_event(Evaluated)
-        driver.send(EvaluateSettings(TWO_BITS))
+        reply = driver.send(EvaluateSettings(TWO_BITS))
         trial = driver.until(is_trial)
         driver.send(Evaluate())
         again = driver.until_event(Evaluated, since=driver.news.index(before) + 1)
@@ -29,7 +29,8 @@ def test_the_result_is_that_of_the_settings_once_they_are_in_effect(graphs):
         driver.send(Evaluate())
         after = driver.until_event(Evaluated, since=driver.news.index(again) + 1)
     assert again.scores == before.scores != trial.result.scores == after.scores
-    assert trial.book.of("dense1.weights").num_bits == 2 and trial.result.num_examples == after.num_examples
+    assert trial.command_id == reply.id and trial.book.of("dense1.weights").num_bits == 2
+    assert trial.result.num_examples == after.num_examples
     assert sum(isinstance(item, Evaluated) for item in driver.news) == 3, "it is no evaluation of the run"
 
 
@@ -51,9 +52,9 @@ def test_settings_that_are_not_allowed_are_rejected_and_dropped_ones_reported(gr
     with Driver(spec(), paused=True) as driver:
         answer = driver.send(EvaluateSettings((("dense1.weights.num_bits", 99),)))
         assert isinstance(answer, CommandRejected) and "99" in answer.message
-        driver.send(EvaluateSettings(TWO_BITS))
+        reply = driver.send(EvaluateSettings(TWO_BITS))
     dropped = driver.until(is_trial) if any(map(is_trial, driver.news)) else None
-    assert dropped is not None and dropped.result is None, "the run has ended before"
+    assert dropped is not None and (dropped.result, dropped.command_id) == (None, reply.id), "the run has ended before"
 
 
 def test_it_has_pairs_of_path_and_value():

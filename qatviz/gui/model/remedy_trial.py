@@ -8,8 +8,8 @@ from qatviz.analysis.remedies import Remedy, TriedRemedy
 from qatviz.errors import QatvizError
 from qatviz.gui.model.run_model import RUN, SETTINGS, STATE, TRIALS, RunModel
 from qatviz.protocol.commands import EvaluateSettings
-from qatviz.protocol.events import Evaluated
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.trials import SettingsEvaluated
 
 
 class RemedyTrial(QtCore.QObject):
@@ -22,8 +22,8 @@ class RemedyTrial(QtCore.QObject):
         super().__init__(parent)
         self._model = model
         self._remedy: Optional[Remedy] = None
-        self._books: Tuple[SettingsBook, ...] = ()
-        self._number = 0
+        self._book: Optional[SettingsBook] = None  # settings in effect as the trial began
+        self._command_ids: Tuple[str, ...] = ()  # of the evaluations without and with the remedy
         model.changed.connect(self._on_topic)
 
     @property
@@ -33,14 +33,11 @@ class RemedyTrial(QtCore.QObject):
 
     def begin(self, tensor: str, remedy: Remedy) -> None:
         """Evaluate ``remedy`` for a tensor; a trial in progress is dropped."""
-        book = self._model.book
-        assert book is not None, "there is a run"
-        path = f"{tensor}.{remedy.setting}"
-        self._books = (book, book.change([(path, remedy.value)])[0])
-        self._remedy, self._number = remedy, len(self._model.trials)
+        assert self._model.book is not None, "there is a run"
+        self._remedy, self._book = remedy, self._model.book
+        changes = ((f"{tensor}.{remedy.setting}", remedy.value),)
         try:
-            self._model.send(EvaluateSettings(()))
-            self._model.send(EvaluateSettings(((path, remedy.value),)))
+            self._command_ids = tuple(self._model.send(EvaluateSettings(changed)) for changed in ((), changes))
         except QatvizError:
             self._finish(None)
 
@@ -51,23 +48,24 @@ class RemedyTrial(QtCore.QObject):
     def _on_topic(self, topic: str) -> None:
         if self._remedy is None:
             return
-        if topic == RUN or (topic == SETTINGS and self._model.book != self._books[0]) or self._model.ended:
+        if topic == RUN or (topic == SETTINGS and self._model.book != self._book) or self._model.ended:
             self._finish(None)
         elif topic in (TRIALS, STATE):
             self._finish_if_complete(self._remedy)
 
     def _finish_if_complete(self, remedy: Remedy) -> None:
-        before, after = [self._result(book) for book in self._books]
-        if before is not None and after is not None:
-            scores = [result.scores["quantized"] for result in (before, after)]
-            self._finish(TriedRemedy(*remedy, after.metric, *scores))
+        before, after = [self._answer(command_id) for command_id in self._command_ids]
+        if before is None or after is None:
+            return
+        if before.result is None or after.result is None:  # dropped with its state
+            self._finish(None)
+            return
+        scores = [result.scores["quantized"] for result in (before.result, after.result)]
+        self._finish(TriedRemedy(*remedy, after.result.metric, *scores))
 
-    def _result(self, book: SettingsBook) -> Optional[Evaluated]:
-        """Return the newest evaluation of ``book`` since the trial began; None if there is none yet."""
-        for trial in reversed(self._model.trials[self._number :]):
-            if (trial.book.quantizers, trial.book.run) == (book.quantizers, book.run) and trial.result is not None:
-                return trial.result
-        return None
+    def _answer(self, command_id: str) -> Optional[SettingsEvaluated]:
+        """Return the evaluation that a command requested; None if there is none yet."""
+        return next((trial for trial in reversed(self._model.trials) if trial.command_id == command_id), None)
 
     def _finish(self, tried: Optional[TriedRemedy]) -> None:
         self._remedy = None

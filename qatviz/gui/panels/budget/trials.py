@@ -109,14 +109,15 @@ class Trials(QtCore.QObject):
         own = self._model.book
         assert own is not None, "there is a run"
         self.is_busy, self.text, self._number, self._measured = True, text, len(self._model.trials), 0.0
-        self._asked, self._in_effect = book.quantizers, own.quantizers
-        self._is_by_launcher = self._model.ended
+        self._is_by_launcher, self._command_id = self._model.ended, ""
         self.changed.emit()
         if self._is_by_launcher:
             self.wanted.emit(book)
             return
         try:
-            self._model.send(EvaluateSettings(tuple((c.setting, c.new) for c in own.differences(book))))
+            self._command_id = self._model.send(
+                EvaluateSettings(tuple((c.setting, c.new) for c in own.differences(book)))
+            )
         except RunStateError as error:
             self.cancel(f"Not measured: {error}")
 
@@ -131,11 +132,9 @@ class Trials(QtCore.QObject):
             self.cancel("Not measured: the run has failed")
 
     def _answer(self) -> Optional[SettingsEvaluated]:
-        """Return the newest evaluation of the requested settings since the request; None if there is none yet."""
-        new, book = self._model.trials[self._number :], self._model.book
-        if book is None or book.quantizers != self._in_effect:  # the run may have evaluated them with other settings
-            return new[-1] if new else None
-        return next((trial for trial in reversed(new) if trial.book.quantizers == self._asked), None)
+        """Return the requested evaluation; None if there is none yet."""
+        new = self._model.trials[self._number :]  # no command requests those of the launcher, which have no id
+        return next((trial for trial in new if trial.command_id == self._command_id), None)
 
     def _continue_with(self, result: Optional[Evaluated]) -> None:
         """Show a measurement, or continue the search with it; None: it was dropped with its state."""
