@@ -1,6 +1,6 @@
 """Augmentation of training batches: a pure function of seed and step, the same in resumed, rewound and forked runs."""
 
-from typing import NamedTuple
+from typing import List, NamedTuple, Sequence
 
 import numpy as np
 
@@ -34,10 +34,33 @@ class Augmented(NamedTuple):
     weight: float
 
 
+class AugmentedOutputs(NamedTuple):
+    """Training batch of a network with several outputs after augmentation; ``targets`` has those of each output.
+
+    The other fields are those of :class:`Augmented`.
+    """
+
+    examples: np.ndarray
+    targets: List[np.ndarray]
+    order: np.ndarray
+    weight: float
+
+
 def augment(
     examples: np.ndarray, targets: np.ndarray, settings: AugmentationSettings, seed: int, step: int
 ) -> Augmented:
-    """Return a batch after augmentation.
+    """Return a batch of a network with one output after augmentation: see :func:`augment_outputs`.
+
+    ``targets`` are the labels or targets of the examples, ``[n]`` or ``[n, ...]``.
+    """
+    batch = augment_outputs(examples, [targets], settings, seed, step)
+    return Augmented(batch.examples, batch.targets[0], batch.order, batch.weight)
+
+
+def augment_outputs(
+    examples: np.ndarray, targets: Sequence[np.ndarray], settings: AugmentationSettings, seed: int, step: int
+) -> AugmentedOutputs:
+    """Return a batch after augmentation; images and masks among the targets of all outputs are moved alike.
 
     In this order, images are flipped, rotated and shifted, images and sequences are shifted in time, noise is added,
     and examples are mixed. Settings that do not apply to the shape of the examples have no effect.
@@ -47,12 +70,13 @@ def augment(
     examples : np.ndarray
         float32, as fed to the network: images ``[n, height, width, channels]``, sequences ``[n, rows, columns]`` or
         features ``[n, features]``.
-    targets : np.ndarray
-        Labels or targets of the examples, ``[n]`` or ``[n, ...]``.
+    targets : sequence of np.ndarray
+        Labels or targets of the examples for each output, ``[n]`` or ``[n, ...]``.
     settings : AugmentationSettings
     seed, step : int
         Seed of the run, and number of training steps before this one.
     """
+    targets = list(targets)
     number, low, high = len(examples), examples.min(), examples.max()
 
     def random(kind: int) -> np.random.RandomState:
@@ -64,14 +88,12 @@ def augment(
         mirrored &= [settings.augment_flip in (VERTICAL, BOTH), settings.augment_flip in (HORIZONTAL, BOTH)]
         angles = np.radians(random(_ROTATION).uniform(-1, 1, number) * settings.augment_rotation)
         examples = moved(examples, shifts, mirrored, angles)
-        if targets.ndim > 2:
-            targets = _targets_moved(targets, shifts, mirrored, angles)
+        targets = [_targets_moved(own, shifts, mirrored, angles) if own.ndim > 2 else own for own in targets]
     if examples.ndim > 2 and settings.augment_time_shift:
         largest = settings.augment_time_shift
         times = random(_TIME_SHIFT).uniform(-largest, largest, number)
         examples = _shifted_in_time(examples, times)
-        if targets.ndim > 2:
-            targets = _shifted_in_time(targets, times)
+        targets = [_shifted_in_time(own, times) if own.ndim > 2 else own for own in targets]
     if settings.augment_noise:
         noise = random(_NOISE).standard_normal(examples.shape).astype(np.float32)
         examples = np.clip(examples + noise * np.float32(settings.augment_noise * (high - low)), low, high)
@@ -81,7 +103,7 @@ def augment(
         share = float(np.float32(draws.beta(settings.augment_mixup, settings.augment_mixup)))
         order = draws.permutation(number)
         examples = examples * np.float32(share) + examples[order] * np.float32(1 - share)
-    return Augmented(examples, targets, order, share)
+    return AugmentedOutputs(examples, targets, order, share)
 
 
 def _targets_moved(targets: np.ndarray, shifts: np.ndarray, mirrored: np.ndarray, angles: np.ndarray) -> np.ndarray:

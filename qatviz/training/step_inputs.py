@@ -5,7 +5,7 @@ from typing import Any, List, Sequence, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.data.augmentation import augment
+from qatviz.data.augmentation import augment_outputs
 from qatviz.settings import RunSettings
 from qatviz.training.graph_data import TRAIN, GraphData
 from qatviz.training.heads import GraphHeads
@@ -96,12 +96,9 @@ def augmented_batch(
     examples, labels = data.batch(indices)
     if has_ids:
         return (examples, *labels, *labels, indices, 1.0)
-    batch = augment(examples, labels[0], run, seed, step)
-    targets = [batch.targets]
-    for own in labels[1:]:  # augmentation changes only images and masks: the same way as those of the first output
-        targets.append(augment(examples, own, run, seed, step).targets if own.ndim > 2 else own)
-    second = [own[batch.order] for own in targets]
-    return (batch.examples, *targets, *second, indices[batch.order], batch.weight)
+    batch = augment_outputs(examples, labels, run, seed, step)
+    second = [own[batch.order] for own in batch.targets]
+    return (batch.examples, *batch.targets, *second, indices[batch.order], batch.weight)
 
 
 def _replaceable(value: tf.Tensor, name: str) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """Augmentation equals that of TensorFlow and NumPy, and is a pure function of seed and step."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from small_runs import convnet, dataset, mlp, spec
 from tensorflow.contrib.image import rotate
 from training_cases import Driver, assert_same_arrays
 
-from qatviz.data import BatchSchedule, from_arrays
+from qatviz.data import BatchSchedule, augmentation, from_arrays
 from qatviz.data.augmentation import augment, moved
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Resume, SetSteps, SingleStep, Undo
@@ -120,6 +121,29 @@ def test_masks_move_with_the_examples_and_keep_their_classes():
     whole = turned.examples[..., 0] == np.round(turned.examples[..., 0])
     assert 0.2 < whole.mean() < 1
     assert (turned.examples[..., 0] == turned.targets)[whole].mean() > 0.95
+
+
+def test_targets_of_several_outputs_move_with_the_examples_which_move_once(monkeypatch):
+    x, counted = images(), []
+    labels = [x[..., 0] > 0.5, np.arange(len(x)), (4 * x[..., 1]).astype(np.uint8), x, x[:, 0, 0]]
+    data = SimpleNamespace(batch=lambda indices: (x[indices], [own[indices] for own in labels]))
+    rows, run, number = np.arange(3, 9), RunSettings(**ALL), len(labels)
+    expected = [augment(x[rows], own[rows], run, 4, 2) for own in labels]
+
+    def counting(given, *rest, **more):
+        counted.append(given)
+        return moved(given, *rest, **more)
+
+    monkeypatch.setattr(augmentation, "moved", counting)
+    found, *own, indices, weight = step_inputs.augmented_batch(data, False, rows, 2, run, 4)
+    assert len(counted) == 4, "the examples, and the three targets that are images or masks"
+    one = expected[0]
+    np.testing.assert_array_equal(found, one.examples)
+    np.testing.assert_array_equal(indices, rows[one.order])
+    assert weight == one.weight
+    for first, second, other in zip(own[:number], own[number:], expected):
+        np.testing.assert_array_equal(first, other.targets)
+        np.testing.assert_array_equal(second, other.targets[one.order])
 
 
 def test_a_batch_depends_on_seed_and_step_alone_and_each_kind_on_itself():
