@@ -96,12 +96,15 @@ class Rounded(NamedTuple):
         ``m'(w)``, 0 where the gradient does not pass.
     distance : tf.Tensor
         ``(c(w) - v) / (maximum - minimum)``.
+    rounded : tf.Tensor
+        ``v``.
     """
 
     clipped: tf.Tensor
     values: tf.Tensor
     slope: tf.Tensor
     distance: tf.Tensor
+    rounded: tf.Tensor
 
 
 def general_forms(
@@ -210,8 +213,18 @@ def round_generally(
 
 
 def remember(op: tf.Operation, rounding: Rounding, rounded: Rounded) -> None:
-    """Store the tensors with which :func:`split_gradient` computes the gradient of ``op``."""
+    """Store the tensors that :func:`split_gradient` and :func:`rounded_values` need of ``op``."""
     setattr(op, _ATTRIBUTE, (rounding, rounded))
+
+
+def rounded_values(values: tf.Tensor) -> tf.Tensor:
+    """Return ``v`` for the result ``y`` of a fake quantization: the quantized values also at a strength below 1."""
+    if not hasattr(values.op, _ATTRIBUTE):
+        return values
+    rounding, rounded = getattr(values.op, _ATTRIBUTE)
+    result = merge([switch(values, rounding.is_general)[0], rounded.rounded])[0]
+    result.set_shape(values.shape)
+    return result
 
 
 def split_gradient(op: tf.Operation, gradient: tf.Tensor) -> Tuple[tf.Tensor, Optional[tf.Tensor]]:
@@ -275,7 +288,7 @@ def _rounded(
     inside, rounded, slope = tf.cond(which >= CODED, by_codes, by_levels)
     values = tf.cond(strength < 1.0, lambda: (1.0 - strength) * w + strength * rounded, lambda: rounded)
     distance = tf.div_no_nan(inside - rounded, tf.broadcast_to(maximum - minimum, shape))
-    return clipped, values, slope, distance
+    return clipped, values, slope, distance, rounded
 
 
 @graph_function([_ANY, _ANY, _ANY, _SCALAR, _SCALAR])

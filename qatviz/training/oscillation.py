@@ -13,6 +13,7 @@ import tensorflow.compat.v1 as tf
 from qatviz.oscillation_settings import CONSTANT, LINEAR, OSCILLATES, RAMPS
 from qatviz.quant.constants import shared_constant
 from qatviz.quant.frozen_levels import split
+from qatviz.quant.gradients import rounded_values
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.oscillation import FROZEN_LEVELS, MOMENTUM, NO_LEVEL, STATE
 from qatviz.training.probes import MAX_CODE_BITS, histogram_of, histogram_stride
@@ -51,6 +52,11 @@ class OscillationSteps:
         self._ramps = tf.unstack(values["oscillation_ramps"], num=4)
         self._step = tf.cast(step, tf.float32)
         with tf.name_scope("oscillation"):
+            # Not mixed with the float weights while the strength of quantization is below 1.
+            self._rounded = {
+                tensor.name: tf.stop_gradient(rounded_values(quantizers.quantized[tensor.name].values))
+                for tensor in self._leaders
+            }
             self.updates = self._tracked()
             self._frozen_weights = self._values_of_levels(split(self.updates[FROZEN_LEVELS], self._shapes))
 
@@ -65,14 +71,9 @@ class OscillationSteps:
         for tensor, strength in zip(self._leaders, strengths):
             if tensor.name not in gradients:
                 continue
-            source, rounded, clipped = [
-                tf.stop_gradient(part)
-                for part in (
-                    self._quantizers.quantized[tensor.name].source,
-                    self._quantizers.quantized[tensor.name].values,
-                    self._quantizers.quantized[tensor.name].clipped,
-                )
-            ]
+            quantized = self._quantizers.quantized[tensor.name]
+            rounded = self._rounded[tensor.name]
+            source, clipped = tf.stop_gradient(quantized.source), tf.stop_gradient(quantized.clipped)
             pull = (clipped - rounded) * (2.0 * grown * strength)
             pull = tf.where(tf.equal(source, clipped), pull, tf.zeros_like(pull))
             if tensor.name in self._factors:
@@ -121,10 +122,7 @@ class OscillationSteps:
         """Return the levels of a tensor's quantized weights in the step, int32 ``[n, channels]``."""
         tensor = self._leaders[index]
         scale, _, _ = self._quantizers.code_parameters(tensor.name)
-        values, source, clipped = self._quantizers.quantized[tensor.name]
-        # While the strength of quantization is below 1, values are mixed with float weights, also beyond the grid.
-        values = tf.where(tf.equal(source, clipped), values, clipped)
-        values = tf.reshape(tf.stop_gradient(values), [-1, tensor.num_channels])
+        values = tf.reshape(self._rounded[tensor.name], [-1, tensor.num_channels])
         return tf.cast(tf.floor(tf.div_no_nan(values, scale + tf.zeros_like(values)) + 0.5), tf.int32)
 
     def _of_weights(self) -> List[tf.Tensor]:

@@ -126,13 +126,31 @@ def test_levels_of_clipped_weights_are_those_of_edge_codes_in_a_ramp_of_the_stre
     assert set(run.graph.read_state()["oscillation_level"]) == {-2, -1, 0, 1}
 
 
-def test_dampening_adds_its_gradient(paused):
-    """With SGD, the weights of two runs differ by the learning rate times the gradient of the dampening term."""
+def test_levels_of_weights_that_are_rounded_stochastically_do_not_depend_on_the_strength(paused):
+    """Most of them are rounded to the farther level at times: the mix with the float weight is nearer to the other."""
+    ramp = {"track_oscillation": True, "ramp_start": 5, "ramp_end": 50}
+    found = []
+    for more in ({}, ramp):
+        run = paused(mlp(), run={"track_oscillation": True, **more}, weights=dict(UNSTEADY, stochastic_rounding=True))
+        if not found:
+            before = run.graph.read_state()
+        run.graph.write_state(before)
+        run.graph.step(np.arange(8, dtype=np.int32), 6)
+        found.append(run.graph.read_state()["oscillation_level"])
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("ramp", [{}, {"ramp_start": 1, "ramp_end": 40}])
+def test_dampening_adds_its_gradient(paused, ramp):
+    """With SGD, the weights of two runs differ by the learning rate times the gradient of the dampening term.
+
+    While the strength of quantization is below 1, it is the same gradient.
+    """
     plain = paused(mlp(), optimizer="sgd", run={"learning_rate": 0.01}, weights=UNSTEADY)
     before = plain.graph.read_state()
     plain.step()
     without = plain.graph.read_state()
-    schedule = {"dampening_schedule": "linear", "oscillation_period": 8}
+    schedule = {"dampening_schedule": "linear", "oscillation_period": 8, **ramp}
     strength = dict(UNSTEADY, dampening=0.4)
     damped = paused(mlp(), optimizer="sgd", run=dict(schedule, learning_rate=0.01), weights=strength)
     for _ in range(3):
