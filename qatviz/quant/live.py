@@ -37,6 +37,10 @@ class Modes(NamedTuple):
     activations: tf.Tensor
 
 
+#: Returns minima and maxima of a part of the batch by activation group, ``[A]`` each.
+Observer = Callable[[], Tuple[tf.Tensor, tf.Tensor]]
+
+
 class _GridsInUse(NamedTuple):
     """Grids with which values are quantized under the present settings; see `LiveQuantizers.code_parameters`."""
 
@@ -78,9 +82,6 @@ class LiveQuantizers:
         Grid of every group, ``[G]``; for a tensor quantized per channel, the grid it would have as a whole.
     channel_grid : Grid
         Grid of every channel of all weights, ``[C]``; computed only while a tensor is quantized per channel.
-    observers : list of callable
-        Functions that return the minima and maxima of other parts of the batch, ``[A]`` each; :meth:`observed_ranges`
-        includes them.
     """
 
     def __init__(
@@ -101,7 +102,8 @@ class LiveQuantizers:
         self._observed_min: Dict[int, List[tf.Tensor]] = {}
         self._observed_max: Dict[int, List[tf.Tensor]] = {}
         self._observed: Dict[int, List[tf.Tensor]] = {}
-        self.observers: List[Callable[[], Tuple[tf.Tensor, tf.Tensor]]] = []
+        self._observers: List[Observer] = []
+        self._observed_ranges: Optional[Tuple[tf.Tensor, tf.Tensor]] = None
         with tf.name_scope("grids"):
             self._all_enabled = self._enabled_in(modes)
             self._enabled = tf.unstack(self._all_enabled, num=len(self.positions.leaders))
@@ -153,6 +155,11 @@ class LiveQuantizers:
     def observe(self, name: str, x: tf.Tensor) -> None:
         """Add the range of ``x``, which is not quantized, to that of the activation tensor ``name``."""
         self._observe(x, self.plan.tensor(name), self.positions.group_of[self.plan.index(name)])
+
+    def add_observer(self, observed: Observer) -> None:
+        """Make :meth:`observed_ranges` include those that a function returns: of another part of the batch."""
+        assert self._observed_ranges is None, "the ranges of the batch are built already"
+        self._observers.append(observed)
 
     def register(self, name: str, x: tf.Tensor) -> tf.Tensor:
         """Register ``x`` (the output of a Concat), which is on the grid of the tensor ``name`` without rounding."""
@@ -223,11 +230,19 @@ class LiveQuantizers:
         }
 
     def observed_ranges(self) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Return minimum and maximum of this batch by activation group, widened to contain 0: two tensors ``[A]``."""
+        """Return minimum and maximum of this batch by activation group, widened to contain 0: two tensors ``[A]``.
+
+        The first call builds them, after the last of :meth:`observe` and :meth:`add_observer`.
+        """
+        if self._observed_ranges is None:
+            self._observed_ranges = self._build_observed_ranges()
+        return self._observed_ranges
+
+    def _build_observed_ranges(self) -> Tuple[tf.Tensor, tf.Tensor]:
         low = [_combine(tf.minimum, self._observed_min[g]) for g in self.positions.activations]
         high = [_combine(tf.maximum, self._observed_max[g]) for g in self.positions.activations]
         lows, highs = [tf.minimum(tf.stack(low), 0.0)], [tf.maximum(tf.stack(high), 0.0)]
-        for observed in self.observers:
+        for observed in self._observers:
             further_low, further_high = observed()
             lows.append(further_low)
             highs.append(further_high)
@@ -406,6 +421,7 @@ class LiveQuantizers:
         return split_levels(self._state[FROZEN_LEVELS], self._state["any_freezes"], are_on, shapes)
 
     def _observe(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> None:
+        assert self._observed_ranges is None, "the ranges of the batch are built already"
         # After a ReLU the minimum is known, which saves a reduction.
         low = shared_constant(0.0) if tensor.nonnegative else tf.raw_ops.Min(input=x, axis=all_axes(x))
         self._observed_min.setdefault(group, []).append(low)

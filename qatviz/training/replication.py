@@ -4,7 +4,7 @@ The loss is the mean over the whole batch, so that gradients are means weighted 
 All sums over towers are computed in the order of the towers.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -14,7 +14,7 @@ from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.constants import share_by_device, shared_constant
 from qatviz.quant.learned import GradientSums, gradient_sums, trained_tensors
-from qatviz.quant.live import LiveQuantizers
+from qatviz.quant.live import LiveQuantizers, Observer
 from qatviz.quant.live_state import TRAINING_ONLY
 from qatviz.quant.oscillation import FROZEN_LEVELS
 from qatviz.quant.running_histogram import STEP_VALUES
@@ -132,7 +132,7 @@ def replicated_pass(parts: GraphParts, training: TrainingParts, inputs: TowerInp
         with tf.device(towers[0].device):
             updates = _mean_updates(passes)
     for own in passes[1:]:
-        quantizers[0].observers.append(_observer(own))
+        quantizers[0].add_observer(_observer(own))
     _collect_from(passes)
     lowered = passes[0].lowered._replace(updates=updates)
     return BatchPass(lowered, loss, finite, [tf.stack(losses)] if len(losses) > 1 else [], gradients, sums, quantizers)
@@ -262,8 +262,8 @@ def _mean_updates(passes: Sequence[_TowerPass]) -> Tensors:
     }
 
 
-def _observer(own: _TowerPass) -> Callable[[], Tuple[tf.Tensor, tf.Tensor]]:
-    """Return an item of :attr:`.LiveQuantizers.observers` that sends a tower's ranges to the current device."""
+def _observer(own: _TowerPass) -> Observer:
+    """Return the function that sends a tower's ranges to the current device."""
 
     def observed() -> Tuple[tf.Tensor, tf.Tensor]:
         with tf.device(own.tower.device):

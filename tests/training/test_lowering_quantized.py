@@ -234,6 +234,20 @@ def test_inputs_of_a_concat_share_one_grid_with_their_common_range():
     )
 
 
+def test_ranges_of_a_batch_are_built_once_from_all_observers():
+    net = NetworkBuilder("small", (4,))
+    net.add(Dense, "logits", units=2)
+    with tf.Graph().as_default() as graph:
+        quantizers = LoweredNetwork(net.network(), training=True).lowered.quantizers
+        number = len(quantizers.positions.activations)
+        quantizers.add_observer(lambda: (tf.fill([number], -9.0), tf.fill([number], 8.0)))
+        ranges = quantizers.observed_ranges()
+        built = len(graph.get_operations())
+        assert quantizers.observed_ranges() == ranges and len(graph.get_operations()) == built
+        with pytest.raises(AssertionError, match="built already"):
+            quantizers.add_observer(quantizers.observed_ranges)
+
+
 def test_the_oracle_itself_covers_every_unit():
     network = all_layers_network()
     both = Comparison(network, dict(SETTINGS["int8"][0], **EXACT), EXACT)
