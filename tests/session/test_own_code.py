@@ -13,12 +13,14 @@ from qatviz.cli import main
 from qatviz.data import from_arrays
 from qatviz.errors import CodeRefused, RunStateError, SettingError
 from qatviz.metric import METRICS, metric_for
-from qatviz.own_functions import is_function
+from qatviz.own_functions import OwnFunction, is_function
 from qatviz.session.own_code import ALLOWED_VARIABLE
 from qatviz.session.prepare import prepare
 from qatviz.session.request import ForkRequest, NewRunRequest, ResumeRequest, RunRequest
+from qatviz.task import REGRESSION
 from qatviz.telemetry.record.refill import recorded_metric
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training.own_functions import own_objective
 
 QUIET = {"quiet": True, "evaluation_interval": 0, "batch_size": 16}
 SCRIPT = """
@@ -143,6 +145,21 @@ def test_masks_are_one_hot_rows_without_those_that_are_ignored():
     trained = qatviz.train(tf.keras.Sequential(layers), (x, y), steps=200, **more)
     assert [each.metric for each in trained.outcome.further] == ["mean_iou", "pixel_accuracy"]
     assert trained.scores["float"] > 0.8 and trained.outcome.further[0].scores["float"] > 0.8
+
+
+def test_a_loss_is_differentiated_once_to_verify_that_it_has_a_gradient(monkeypatch):
+    gradients, calls = tf.gradients, []
+    monkeypatch.setattr(tf, "gradients", lambda *given: calls.append(given) or gradients(*given))
+    with tf.Graph().as_default():
+        outputs, labels = tf.placeholder(tf.float32, [4, 2]), tf.placeholder(tf.float32, [4, 2])
+        objective = own_objective(OwnFunction("/mine.py:squared", "", lambda y, x: tf.square(y - x)), REGRESSION)
+        for _ in range(3):
+            objective.loss(outputs, labels)
+        assert len(calls) == 1
+        objective = own_objective(OwnFunction("/mine.py:constant", "", lambda y, x: tf.constant(1.0)), REGRESSION)
+        for _ in range(2):
+            with pytest.raises(SettingError, match="function 'constant' of /mine.py: its result has no gradient"):
+                objective.loss(outputs, labels)
 
 
 @pytest.mark.parametrize(
