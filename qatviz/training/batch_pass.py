@@ -52,7 +52,7 @@ class BatchPass(NamedTuple):
     finite : tf.Tensor
         Output of the operation :data:`FINITE`, which passes the loss on; updates of variables wait for it.
     losses : list of tf.Tensor
-        Losses of the outputs, one tensor float32 ``[outputs]``; none for one output.
+        Losses of the outputs, see :meth:`.GraphHeads.reported`.
     gradients : dict of str to tf.Tensor
         Gradients of the loss by parameter, each of the parameter's shape.
     sums : GradientSums or None

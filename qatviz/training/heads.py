@@ -111,6 +111,11 @@ class GraphHeads:
             return losses[0]
         return tf.add_n([head.weight * loss for head, loss in zip(self._heads, losses)])
 
+    @staticmethod
+    def reported(losses: Sequence[tf.Tensor]) -> List[tf.Tensor]:
+        """Return what a training step reports besides the total: the losses, float32 ``[outputs]``; none for one."""
+        return [tf.stack(losses)] if len(losses) > 1 else []
+
     def counts(self, labels: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return the number of terms of which each loss is the mean, up to a factor: float32 ``[outputs]``."""
         return tf.stack(

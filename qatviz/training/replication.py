@@ -135,7 +135,7 @@ def replicated_pass(parts: GraphParts, training: TrainingParts, inputs: TowerInp
         quantizers[0].add_observer(_observer(own))
     _collect_from(passes)
     lowered = passes[0].lowered._replace(updates=updates)
-    return BatchPass(lowered, loss, finite, [tf.stack(losses)] if len(losses) > 1 else [], gradients, sums, quantizers)
+    return BatchPass(lowered, loss, finite, heads.reported(losses), gradients, sums, quantizers)
 
 
 def _sent_values(values: Tensors, trained: Sequence[str], step: StepValues) -> Tensors:

@@ -62,10 +62,10 @@ class StepInputs:
     ) -> Tuple[tf.Tensor, List[tf.Tensor]]:
         """Return the loss of the batch, float32 scalar; of a mixed one, the mixture of the losses of both labels.
 
-        The second result has one tensor, the losses of the outputs, float32 ``[outputs]``; none for one output.
+        The second result is that of :meth:`.GraphHeads.reported`.
         """
         losses = self.losses(heads, outputs, label_smoothing)
-        return heads.total(losses), [tf.stack(losses)] if len(losses) > 1 else []
+        return heads.total(losses), heads.reported(losses)
 
     def losses(self, heads: GraphHeads, outputs: Sequence[tf.Tensor], label_smoothing: tf.Tensor) -> List[tf.Tensor]:
         """Return the loss of each output, as :meth:`loss` does, float32 scalars."""
