@@ -9,7 +9,7 @@ counted apart. With each batch, earlier counts are multiplied by the decay of th
 The same in NumPy, and the search for ranges, are in :mod:`qatviz.quant.histogram_ranges`.
 """
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Tuple, TypeVar
 
 import tensorflow.compat.v1 as tf
 
@@ -31,6 +31,18 @@ class RunningHistogram(NamedTuple):
     bound: tf.Tensor
 
 
+_Size = TypeVar("_Size", int, tf.Tensor)
+
+
+def value_stride(size: _Size) -> _Size:
+    """Return the distance between the values that are counted of ``size`` values; int32 scalar of a tensor.
+
+    It is ``ceil(size / STEP_VALUES)``, or the next odd number: sizes and numbers of channels are often powers of two,
+    with which an even stride would count few channels.
+    """
+    return (size + (STEP_VALUES - 1)) // (2 * STEP_VALUES) * 2 + 1
+
+
 _SIGNATURE = [tf.TensorSpec([NUM_BINS], tf.float32)] + [tf.TensorSpec([], tf.float32)] * 2
 
 
@@ -44,8 +56,7 @@ def extended(
     Values that are not finite count as zeros. ``zero_bin`` (int32 scalar) is the bin that begins at 0; ``step`` (int32
     scalar), the training step, determines which values of a large tensor are counted.
     """
-    # Odd: sizes and numbers of channels are often powers of two, with which an even stride would count few channels.
-    stride = tf.bitwise.bitwise_or(-(-tf.size(x) // STEP_VALUES), 1)
+    stride = value_stride(tf.size(x))
     sample = tf.reshape(x, [-1])[step % stride :: stride]
     sample = tf.where(tf.is_finite(sample), sample, tf.zeros_like(sample))
     sample = tf.clip_by_value(sample, -LARGEST_BOUND, LARGEST_BOUND)

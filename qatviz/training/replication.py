@@ -17,7 +17,7 @@ from qatviz.quant.learned import GradientSums, gradient_sums, trained_tensors
 from qatviz.quant.live import LiveQuantizers, Observer
 from qatviz.quant.live_state import TRAINING_ONLY
 from qatviz.quant.oscillation import FROZEN_LEVELS
-from qatviz.quant.running_histogram import STEP_VALUES
+from qatviz.quant.running_histogram import value_stride
 from qatviz.settings import WEIGHTS, RunSettings
 from qatviz.training.batch_pass import FINITE, BatchPass, StepValues, lowered_examples
 from qatviz.training.distillation import SETTINGS
@@ -295,6 +295,6 @@ def _collect_from(passes: Sequence[_TowerPass]) -> None:
 def _counted(x: tf.Tensor, tower: Tower, step: tf.Tensor, batch: int) -> tf.Tensor:
     """Return the values of a tower's part that :func:`.running_histogram.extended` counts of the whole batch."""
     inner = element_count(tuple(x.shape.as_list()[1:]))
-    stride = -(-inner * batch // STEP_VALUES) | 1
+    stride = value_stride(inner * batch)
     flat = tf.reshape(tf.cast(x, tf.float32), shared_constant([-1], np.int32))
     return flat[(step % stride - tower.start * inner) % stride :: stride]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from qatviz.quant.histogram_ranges import LARGEST_BOUND, NUM_BINS, SMALLEST_BOUND
-from qatviz.quant.running_histogram import STEP_VALUES, extended
+from qatviz.quant.running_histogram import STEP_VALUES, extended, value_stride
 
 EMPTY = (np.zeros(NUM_BINS, np.float32), np.float32(0), np.float32(0))
 
@@ -69,6 +69,16 @@ def test_the_values_counted_of_a_large_tensor_are_of_all_channels(extend, channe
     counts, _, _ = extend(EMPTY, x, 0)
     assert np.count_nonzero(counts) == channels
     assert counts.max() <= counts[counts > 0].min() + 1 and counts.sum() > STEP_VALUES / 2
+
+
+def test_the_stride_of_a_size_in_the_graph_is_that_of_a_known_size():
+    """Towers, whose sizes are known, must count the values that the histogram counts of the whole batch."""
+    sizes = [0, 1, *(STEP_VALUES * steps + more for steps in (1, 2, 3, 4, 50) for more in (-1, 0, 1)), 2**31 - 2**15]
+    with tf.Graph().as_default(), tf.Session() as session:
+        size = tf.placeholder(tf.int32, [])
+        in_graph = session.make_callable(value_stride(size), [size])
+        for number in sizes:
+            assert in_graph(number) == value_stride(number) == -(-number // STEP_VALUES) | 1
 
 
 def test_all_values_of_a_large_tensor_are_counted_in_turn(extend):
