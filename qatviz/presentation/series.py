@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
-from qatviz.telemetry.history import History, Series
+from qatviz.telemetry.history import Series, SeriesSource
 
 #: Parts that are read begin and end at multiples of this number of points, so that a small pan reads nothing new.
 _ALIGNMENT = 64
@@ -41,7 +41,7 @@ class Points(NamedTuple):
 STANDARD_ERROR_OF = {"sqnr_db": "sqnr_db_error", "mse": "mse_error", "mse_clipping": "", "mse_rounding": ""}
 
 
-def estimates(history: History, name: str, start: int, stop: int) -> Tuple[Series, np.ndarray]:
+def estimates(history: SeriesSource, name: str, start: int, stop: int) -> Tuple[Series, np.ndarray]:
     """Return a series from the step ``start`` to ``stop``, and the standard errors of its values, float64 ``[n]``.
 
     A tensor's measure at a step with a snapshot is replaced by that of the snapshot, which is exact, so that curves and
@@ -119,7 +119,7 @@ class SeriesReader:
     Points keep their resolution, also after the history has folded them into buckets.
     """
 
-    def __init__(self, history: History):
+    def __init__(self, history: SeriesSource):
         self._history = history
         self._read: Dict[str, Tuple[int, int, Points]] = {}
 

@@ -9,7 +9,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.settings import RUN, RunSettings
 from qatviz.strength_settings import STRENGTH_SETTINGS
-from qatviz.telemetry.history import History, Series
+from qatviz.telemetry.history import Series, SeriesSource
 
 #: Name of the series.
 STRENGTH = "strength"
@@ -53,13 +53,13 @@ def _changes_ramp(event: Any) -> bool:
     return any(change.setting in _PATHS for change in getattr(event, "changes", ()))
 
 
-class HistoryWithStrength(History):
-    """A run's history with the series :data:`STRENGTH`, which has the steps of the loss.
+class HistoryWithStrength(SeriesSource):
+    """Series of a run's history, and the series :data:`STRENGTH`, which has the steps of the loss.
 
     ``strength_of`` returns the strength of steps, int64 ``[n]``, as float32 ``[n]``.
     """
 
-    def __init__(self, history: History, strength_of: Callable[[np.ndarray], np.ndarray]):
+    def __init__(self, history: SeriesSource, strength_of: Callable[[np.ndarray], np.ndarray]):
         self._whole, self._strength_of = history, strength_of
 
     def series(self, name: str, start: Optional[int] = None, stop: Optional[int] = None) -> Series:

@@ -11,6 +11,7 @@ of abandoned branches are stored, and returned again once the run is set to a st
 """
 
 import threading
+from abc import ABC, abstractmethod
 from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -47,7 +48,41 @@ class Series(NamedTuple):
     count: np.ndarray
 
 
-class History:
+class SeriesSource(ABC):
+    """Series of a run by name, of which parts are read."""
+
+    @abstractmethod
+    def series(self, name: str, start: Optional[int] = None, stop: Optional[int] = None) -> Series:
+        """Return a copy of the part of one series that led to the current state.
+
+        Parameters
+        ----------
+        start, stop : int, optional
+            Return only the buckets that overlap the steps ``start`` to ``stop``, inclusive.
+
+        Returns
+        -------
+        Series
+            Read-only arrays.
+
+        Raises
+        ------
+        KeyError
+            If there is no series ``name``.
+        """
+
+    @abstractmethod
+    def steps_around(self, name: str, start: int, stop: int) -> Tuple[Optional[int], Optional[int]]:
+        """Return the last step of a series before ``start``, and the first after ``stop``; None where there is none.
+
+        Raises
+        ------
+        KeyError
+            If there is no series ``name``.
+        """
+
+
+class History(SeriesSource):
     """History of all series of a run by name; one thread writes, any thread may read copies.
 
     Parameters
@@ -165,36 +200,12 @@ class History:
                 track.rewind(path)
 
     def series(self, name: str, start: Optional[int] = None, stop: Optional[int] = None) -> Series:
-        """Return a copy of the part of one series that led to the current state.
-
-        Parameters
-        ----------
-        start, stop : int, optional
-            Return only the buckets that overlap the steps ``start`` to ``stop``, inclusive.
-
-        Returns
-        -------
-        Series
-            Read-only arrays.
-
-        Raises
-        ------
-        KeyError
-            If there is no series ``name``.
-        """
         track, column = self._columns[name]
         with self._lock:
             copied = track.read(column, start, stop)
         return Series(*(read_only(array) for array in copied))
 
     def steps_around(self, name: str, start: int, stop: int) -> Tuple[Optional[int], Optional[int]]:
-        """Return the last step of a series before ``start``, and the first after ``stop``; None where there is none.
-
-        Raises
-        ------
-        KeyError
-            If there is no series ``name``.
-        """
         track, _ = self._columns[name]
         with self._lock:
             return track.around(start, stop)

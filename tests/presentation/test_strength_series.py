@@ -13,7 +13,7 @@ from qatviz.protocol.reasons import RestoreReason
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.timeline import Timeline
 from qatviz.settings import RunSettings
-from qatviz.telemetry.history import History
+from qatviz.telemetry.history import History, SeriesSource
 
 
 def qnoise_factor(step, start, finish, exponent=3.0):
@@ -84,6 +84,8 @@ def test_the_series_has_the_steps_of_the_loss():
     steps = np.arange(1, 8)
     history.extend("steps", steps, np.ones((7, 2), np.float32))
     whole = HistoryWithStrength(history, lambda at: at / np.float32(10))
+    assert isinstance(whole, SeriesSource) and isinstance(history, SeriesSource)
+    assert not isinstance(whole, History), "it stores no series"
     found = whole.series(STRENGTH, 2, 6)
     np.testing.assert_array_equal(found.last_step, history.series("loss", 2, 6).last_step)
     np.testing.assert_allclose(found.mean, found.last_step / 10, rtol=1e-6)

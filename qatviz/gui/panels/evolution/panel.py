@@ -25,7 +25,7 @@ from qatviz.presentation.moments import OTHER_ROLE, SHOWN_ROLE
 from qatviz.presentation.series import Clock, Points, SeriesReader, staircase
 from qatviz.presentation.strength_series import HistoryWithStrength, strengths
 from qatviz.protocol import events
-from qatviz.telemetry.history import History
+from qatviz.telemetry.history import History, SeriesSource
 from qatviz.telemetry.record.refill import STEPS as STEP_TRACK
 from qatviz.telemetry.record.refill import scores_in
 
@@ -226,7 +226,7 @@ class EvolutionPanel(Panel):
 
     def _forget_run(self) -> None:
         self._history: Optional[History] = None
-        self._drawn_history: Optional[History] = None
+        self._drawn_history: Optional[SeriesSource] = None
         self._reader: Optional[SeriesReader] = None
         self._clock = Clock()
         self._first_step: Optional[int] = None

@@ -21,7 +21,7 @@ from qatviz.presentation.figure_caption import Caption
 from qatviz.presentation.palette import series_role
 from qatviz.presentation.scene import DASHED, DOTTED, Stroke
 from qatviz.presentation.series import NO_POINTS, Clock, Points, SeriesReader, estimates, smooth, width_for
-from qatviz.telemetry.history import History
+from qatviz.telemetry.history import SeriesSource
 
 #: Maximum number of points of a curve, and of all faint curves of a plot together.
 _MAX_POINTS, _MAX_FAINT_POINTS = 2000, 6000
@@ -42,7 +42,7 @@ class View(NamedTuple):
     ``setting`` returns the values of a tensor's setting over the run.
     """
 
-    history: History
+    history: SeriesSource
     reader: SeriesReader
     axis: TimeAxis
     clock: Clock
