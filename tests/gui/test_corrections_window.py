@@ -36,6 +36,13 @@ def test_the_menu_sends_each_correction_and_its_result_is_shown(staged_window, k
     assert run.sent[-1] == c.Undo()
 
 
+def test_a_correction_without_notes_is_shown(staged_window):
+    window, run, advance = staged_window
+    run.put(events.Corrected(3, "id", ()))
+    advance(0)
+    assert window.banner.text.text() == "Step 3: the network was corrected." and not window.banner.details
+
+
 def test_progress_is_shown_and_can_be_cancelled(staged_window, app):
     window, run, advance = staged_window
     bar = bar_of(window)

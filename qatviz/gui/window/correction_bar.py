@@ -75,7 +75,8 @@ class CorrectionBar(QtWidgets.QWidget):
         if isinstance(event, events.Corrected):
             rewind = self._window.named["go_back"].trigger
             details = "\n\n".join(event.notes) if len(event.notes) > 1 else ""
-            banner.show_message(f"Step {event.step:,}: {event.notes[0]}.", GOOD, details, "Rewind", rewind)
+            what = event.notes[0] if event.notes else "the network was corrected"
+            banner.show_message(f"Step {event.step:,}: {what}.", GOOD, details, "Rewind", rewind)
         elif isinstance(event, events.CommandRejected) and isinstance(event.command, CORRECTIONS):
             text = f"{CORRECTION_KINDS[type(event.command).__name__].label}: {event.message}"
             if isinstance(event.command, EqualizeLayers) and self._has_relu6() and self._window.directory:
