@@ -400,6 +400,26 @@ def test_evaluations_of_forks_are_dots_that_name_their_fork(context, staged, sho
     assert len(asked) == 1 and not panel.forks._timer.isActive()
 
 
+def test_forks_that_can_not_be_read_are_reported_once_and_read_again_on_request(context, staged, show):
+    run = staged(directory="runs/lenet")
+    context.model.process([sensitivity(run)])
+    panel, asked = BudgetPanel(context), []
+    panel.forks.wanted.connect(lambda: asked.append(run))
+    show(panel, 900, 400)
+    panel.refresh()
+    assert len(asked) == 1 and not panel.forks.isVisible()
+    panel.forks.fail("runs: permission denied")
+    for _ in range(2):
+        panel.refresh()
+    assert panel.forks.isVisible() and panel.forks.text.text() == "Forks not read: runs: permission denied"
+    assert len(asked) == 1 and not panel.forks._timer.isActive()
+    panel.forks.button.click()
+    assert len(asked) == 2 and not panel.forks.isVisible() and panel.forks._timer.isActive()
+    panel.forks.restart()
+    panel.forks.fail("of the run before")
+    assert not panel.forks.isVisible()
+
+
 def test_the_window_reads_the_forks_of_a_recorded_run(context, tmp_path, app, qtbot):
     record_run(tmp_path / "parent", steps=10, run_id="parent")
     origin = {"run_id": "parent", "directory": str(tmp_path / "parent"), "checkpoint": "c", "step": 10}

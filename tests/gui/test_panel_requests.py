@@ -8,7 +8,7 @@ from window_stage import make_window, prepared_of
 
 from qatviz.analysis.drift import Drift, RunDrift
 from qatviz.app.launching import AppLauncher
-from qatviz.gui.model.launcher import EVALUATION
+from qatviz.gui.model.launcher import EVALUATION, FORKS
 from qatviz.metric import MODES
 from qatviz.protocol import events
 from qatviz.protocol.commands import EvaluateSettings
@@ -93,6 +93,19 @@ def test_the_evaluation_of_a_run_is_not_that_of_the_next_one(held, app, qtbot, r
     finish(window, end, app)
     assert len(window.model.trials) == (0 if is_superseded else 1)
     assert not panel.trials.is_busy and (panel.trials.text == "") == (is_superseded or requests == "what-if")
+
+
+def test_a_failure_to_read_the_forks_is_shown_in_the_budget(staged_window, app):
+    window, _run, _ = staged_window
+    window.model.is_recorded = True
+    panel = open_panel(window, "budget", app)
+    panel.refresh()
+    wanted = len(window.launcher.forks_wanted)
+    assert wanted
+    window.launcher.works[FORKS].failed.emit("runs: permission denied")
+    panel.refresh()
+    assert panel.forks.isVisible() and "permission denied" in panel.forks.text.text()
+    assert len(window.launcher.forks_wanted) == wanted
 
 
 def test_the_budget_does_not_take_an_evaluation_of_the_other_panel_for_its_own(staged_window, app):

@@ -45,6 +45,7 @@ class PanelRequests(QtCore.QObject):
         evaluation.failed.connect(budget.trials.fail)
         evaluation.found.connect(self._on_evaluated)
         launcher.works[FORKS].found.connect(self._on_forks)
+        launcher.works[FORKS].failed.connect(budget.forks.fail)
 
     def _connect_analyses(self) -> None:
         launcher, panels, request = self._launcher, self._panels, self._request

@@ -215,6 +215,7 @@ class BudgetPanel(Panel):
         picture = QtWidgets.QVBoxLayout(part)
         picture.setContentsMargins(6, 4, 6, 4)
         picture.addWidget(self.plot, 1)
+        picture.addWidget(self.forks)
         picture.addWidget(self.details)
         picture.addLayout(flow_row(self.restore_button, self.use_button))
         return part
