@@ -166,6 +166,24 @@ def test_files_of_this_machine_are_not_opened_there(placed):
     assert "box" in window.banner.text.text() and not window.launcher.begun
 
 
+def test_files_that_are_written_here_are_not_offered_a_folder_of_the_other_machine(placed, tmp_path, monkeypatch):
+    """The path of the run there, and the folder of its runs, may happen to exist here."""
+    window, _ = placed
+    (tmp_path / "home").mkdir()
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    window.show_prepared(prepared_of(PlacedRun("mlp"), str(tmp_path / "runs" / "one")))
+    remember_folder_of_runs(window.settings, str(tmp_path / "runs"))
+    asked = []
+    for name in ("getExistingDirectory", "getOpenFileName"):
+        answer = "" if name == "getExistingDirectory" else ("", "")
+        monkeypatch.setattr(QtWidgets.QFileDialog, name, lambda *given, answer=answer: asked.append(given[2]) or answer)
+    for name in ("tensorboard", "load_recipe"):
+        getattr(window.handlers, name)()
+    assert asked == [str(tmp_path / "home")] * 2
+
+
 def test_several_runs_at_once_are_begun_there(placed):
     window, _ = placed
     for name in ("sweep", "fork_both"):

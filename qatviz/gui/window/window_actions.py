@@ -148,7 +148,7 @@ class WindowActions:
         ask_for_file(
             window,
             "Save report",
-            os.path.join((not window.launcher.place and directory) or figures_folder(window.settings), "report.html"),
+            os.path.join(self._directory_here() or figures_folder(window.settings), "report.html"),
             "HTML (*.html)",
             lambda path: window.launcher.write_report(window.model, directory, path),
         )
@@ -166,7 +166,8 @@ class WindowActions:
         if self._is_refused(WRITING_EVENTS):
             return
         settings = self._window.settings
-        folder = start_folder(settings, TENSORBOARD, self._window.directory, folder_of_runs(settings))
+        defaults = [] if self._window.launcher.place else [self._window.directory, folder_of_runs(settings)]
+        folder = start_folder(settings, TENSORBOARD, *defaults)
         path = QtWidgets.QFileDialog.getExistingDirectory(self._window, "Folder for TensorBoard files", folder)
         if path:
             settings.setValue(TENSORBOARD, path)
@@ -193,7 +194,11 @@ class WindowActions:
         self._ask_and_save("Save recipe", suggested, RECIPES, _RECIPE_FILE, lambda path: write_recipe(path, recipe))
 
     def _recipes_folder(self) -> str:
-        return start_folder(self._window.settings, RECIPES, self._window.directory)
+        return start_folder(self._window.settings, RECIPES, self._directory_here())
+
+    def _directory_here(self) -> str:
+        """Return the directory of the run on this machine; empty if it is on another one, or has none."""
+        return "" if self._window.launcher.place else self._window.directory
 
     def quit(self) -> None:
         QtWidgets.QApplication.instance().closeAllWindows()
