@@ -9,7 +9,7 @@ from qatviz.analysis.bit_costs import CostUnit
 from qatviz.analysis.chip.estimate import estimate
 from qatviz.analysis.chip.targets import target
 from qatviz.errors import QatvizError
-from qatviz.gui.model.chip import ChipUpdates
+from qatviz.gui.model.chip import SETTLING_MS, ChipUpdates
 from qatviz.gui.panels.budget.panel import BudgetPanel
 from qatviz.gui.panels.chip.panel import ChipPanel
 from qatviz.gui.panels.layers.columns import COLUMNS, INDEX
@@ -18,6 +18,7 @@ from qatviz.gui.panels.network.measures import badge_quantity, tooltip, value_of
 from qatviz.presentation.chip_texts import status_text
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.session.chip import network_graph
+from qatviz.telemetry.run_handle import RUNNING
 
 LEFT, NONE = QtCore.Qt.LeftButton, QtCore.Qt.NoModifier
 
@@ -168,7 +169,12 @@ def test_the_status_bar_shows_as_much_as_there_is_room_for(settings, qtbot, app)
     qtbot.addWidget(window)
     window.resize(1920, 1000)
     window.show()
-    window.show_prepared(prepared_of(StagedRun()))
+    run = StagedRun()
+    window.show_prepared(prepared_of(run))
+    qtbot.waitUntil(lambda: window.model.state == RUNNING)
+    qtbot.wait(2 * SETTLING_MS)
+    assert window.model.chip is None, "the estimate delays the first step"
+    run.advance(1)
     qtbot.waitUntil(lambda: window.model.chip is not None)
     bar = window.statusBar()
     bar.refresh()
