@@ -148,6 +148,19 @@ class Client:
         if link is not None:
             _send_all(link, run.attach_frames())
 
+    def run_in_background(self, target: Callable[[], None], name: str) -> None:
+        """Call a function on a thread of the given name, unless the client is closed; :meth:`close` waits for it."""
+        with self._lock:
+            if not self._closed.is_set():
+                self._start_thread(target, name)
+
+    def _start_thread(self, target: Callable[[], None], name: str) -> None:
+        """Start a thread. The caller holds the lock: :meth:`close` joins threads that were started."""
+        self._threads = [known for known in self._threads if known.is_alive()]
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
     def detach(self, run: RemoteRun) -> None:
         """End the subscription of a handle; the run continues."""
         with self._lock:
@@ -279,10 +292,7 @@ class Client:
                     run.problem = reason or "it has ended"
                 if time.monotonic() - self._connected_at > _STABLE_S:
                     self._attempts = 0
-                self._threads = [known for known in self._threads if known.is_alive()]
-                thread = threading.Thread(target=self._reconnect, name="qatviz-reconnect", daemon=True)
-                self._threads.append(thread)
-                thread.start()  # within the lock: `close` joins threads that were started
+                self._start_thread(self._reconnect, "qatviz-reconnect")
         for call in calls:
             call.fail(self._lost(reason))
 

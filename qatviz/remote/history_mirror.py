@@ -38,13 +38,18 @@ class HistoryMirror:
     request : callable (Tail)
         Requests all recorded data after an end of the history. When it arrives, the owner of the mirror passes it to
         :meth:`fill`, and then calls :meth:`end_filling`.
+
+    Attributes
+    ----------
+    is_filling : bool
+        Whether a part of the history is missing and was requested.
     """
 
     def __init__(self, history: History, request: Callable[[Tail], None]):
         self._history, self._request = history, request
         self._waiting: Deque[Item] = deque()  # queued until the missing part is complete
         self._waiting_steps = 0
-        self._is_filling = True  # the viewer requests the first missing part when it subscribes to the run
+        self.is_filling = True  # the viewer requests the first missing part when it subscribes to the run
         self._complete_step = -1  # the history has all recorded steps of the present branch up to this one
 
     @property
@@ -55,16 +60,16 @@ class HistoryMirror:
 
     def expect_filling(self) -> None:
         """Queue new data from now on: the caller requests the data after :attr:`tail`."""
-        self._is_filling = True
+        self.is_filling = True
         self._waiting.clear()
         self._waiting_steps = 0
 
     def put(self, item: Item) -> None:
         """Append new data, or queue it while a part before it is missing, which is requested."""
-        if not self._is_filling and isinstance(item, StepRows) and self._is_missing_before(item):
-            self._is_filling = True
+        if not self.is_filling and isinstance(item, StepRows) and self._is_missing_before(item):
+            self.is_filling = True
             self._request(self.tail)
-        if not self._is_filling:
+        if not self.is_filling:
             self._append(item)
             return
         self._waiting.append(item)
@@ -87,7 +92,7 @@ class HistoryMirror:
     def end_filling(self, step: int) -> None:
         """Append the queued data: the missing part is complete up to ``step``."""
         self._complete_step = max(self._complete_step, step)
-        self._is_filling = False
+        self.is_filling = False
         waiting: List[Item] = list(self._waiting)
         self._waiting.clear()
         self._waiting_steps = 0

@@ -3,17 +3,18 @@
 import contextlib
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.errors import RunStateError
+from qatviz.errors import RunStateError, message_of
 from qatviz.protocol import events, values
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import HARMLESS, Command, Stop, new_id
 from qatviz.protocol.events import event_from
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.remote import telemetry as t
-from qatviz.remote.errors import FrameError
+from qatviz.remote.errors import FrameError, LinkError
 from qatviz.remote.frames import FROM_VIEWER, encode
 from qatviz.remote.history_mirror import HistoryMirror, NewBranch
 from qatviz.telemetry.history import History
@@ -34,7 +35,30 @@ if TYPE_CHECKING:
     from qatviz.remote.client import Client
 
 _ENDS = (FINISHED, STOPPED, FAILED)
+#: Events after which a run has ended, or trains.
+_TURNS = (*events.ENDINGS, events.Started, events.Restored)
 _STATES = (NEW, BUILDING, RUNNING, PAUSED, *_ENDS, RECORDED)
+
+
+class Reopened(NamedTuple):
+    """Run that the server no longer had, opened again from its record.
+
+    Attributes
+    ----------
+    hosted_id : str
+        Its new id on the server.
+    state : str
+        :data:`RECORDED`; another one if the run was resumed meanwhile and trains.
+    received : int
+        Number of the events, at the end of ``log``, that the run has reported on the server since it was opened.
+    log : sequence of LoggedEvent
+        All events of the record.
+    """
+
+    hosted_id: str
+    state: str
+    received: int
+    log: Sequence[LoggedEvent]
 
 
 class RemoteRun(ChannelHandle):
@@ -60,6 +84,10 @@ class RemoteRun(ChannelHandle):
         Number of its quantized tensors.
     received : int
         Number of the events that the run has reported on the server and the viewer has received already.
+    num_recorded : int
+        Number of the events in the record of the run that the viewer has received already.
+    reopen : callable () -> Reopened, optional
+        Opens the run from its record, for a server that no longer has it; None if it is not recorded.
 
     Raises
     ------
@@ -86,6 +114,8 @@ class RemoteRun(ChannelHandle):
         tracks: Dict[str, Sequence[str]],
         tensors: int,
         received: int,
+        num_recorded: int = 0,
+        reopen: Optional[Callable[[], Reopened]] = None,
     ):
         if state not in _STATES:
             raise FrameError(f"a run in the unknown state {state!r}")
@@ -96,6 +126,10 @@ class RemoteRun(ChannelHandle):
         self._mirror = HistoryMirror(self.history, self._request_missing)
         self._lock = threading.RLock()
         self._received, self._dropped_there = received, 0  # numbers of events, and of reports dropped on the server
+        self._num_recorded, self._reopen = num_recorded, reopen
+        self._shows_record = False  # the run has ended, and was reopened from its record
+        self._trains_again = False  # another window has resumed it
+        self._is_complete = self._has_left = False  # whether the history of an ended run is complete; whether left
         self._seen: Tuple[int, int] = (-1, -1)  # branch and step of the newest step record
         self._seen_snapshot: Optional[BranchPoint] = None
         self._unanswered: OrderedDict[str, Command] = OrderedDict()  # by id, in the order in which they were sent
@@ -166,6 +200,7 @@ class RemoteRun(ChannelHandle):
         self.leave()
 
     def leave(self) -> None:
+        self._has_left = True
         self._client.detach(self)
         self._ended.set()
 
@@ -193,6 +228,7 @@ class RemoteRun(ChannelHandle):
     def attach_frames(self) -> List[Dict[str, Any]]:
         """Return the frames that a new connection begins with."""
         with self._lock:
+            self._is_complete |= self._ended.is_set() and not self._mirror.is_filling
             self._mirror.expect_filling()
             begin: Dict[str, Any] = {"t": "attach", "run": self.hosted_id, "received": self._received}
             begin.update(tail=list(self._mirror.tail), subscription=self.subscription)
@@ -227,6 +263,8 @@ class RemoteRun(ChannelHandle):
         if header.get("fills"):
             self._mirror.fill(rows)
             return
+        if self._trains_again:
+            return
         self._mirror.put(rows)
         new = [record for record in rows.records() if (rows.branch, record.step) > self._seen]
         if new:
@@ -243,6 +281,9 @@ class RemoteRun(ChannelHandle):
                 continue
             event = event_from(values.mapping(row, "event"))
             self._received = number
+            if self._shows_record:  # resumed by another window: this one shows the run up to its end
+                continue
+            self._num_recorded += event.branch >= 0
             self._mirror.put_event(event)
             self._channel.put_event(event)
             if isinstance(event, events.ENDINGS):
@@ -278,9 +319,13 @@ class RemoteRun(ChannelHandle):
 
     def _on_filled(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         self._mirror.end_filling(values.whole(header["step"], "step", -1))
+        if self._trains_again:
+            self._client.detach(self)
 
     def _on_status(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         state = header["state"]
+        if self._trains_again:
+            return
         if state not in _STATES:
             raise values.refusal("state", state, ", ".join(_STATES))
         self._viewers = tuple(_viewer(row) for row in values.sequence(header["viewers"], "viewers"))
@@ -302,12 +347,65 @@ class RemoteRun(ChannelHandle):
             self._channel.put_event(events.CommandRejected(self._step, id, command, message))
 
     def _on_gone(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        """End the run as failed: the server no longer has it, and its last event was not received."""
+        """Complete a run that the server no longer has from its record; one without a record has failed."""
         message = values.text(header["message"], "message")
-        if not self._ended.is_set():
-            self._channel.put_event(events.Failed(self._step, message, "", explained=True))
-            self._state = FAILED
+        if self._is_complete:
+            return
+        if self._reopen is not None:
+            self._client.run_in_background(lambda: self._show_record(message), "qatviz-reopen")
+        elif not self._ended.is_set():
+            self._fail(message)
+
+    def _fail(self, message: str) -> None:
+        """End the run as failed, as it has no recorded ending."""
+        self._channel.put_event(events.Failed(self._step, message, "", explained=True))
+        self._state = FAILED
+        self._ended.set()
+
+    def _show_record(self, message: str) -> None:
+        """Reopen the run, and end it as its record says; ``message`` is the reason if the record has no ending."""
+        assert self._reopen is not None, "a run without a record is not reopened"
+        found = None
+        try:
+            found = self._reopen()
+        except LinkError:  # the next connection begins with `attach_frames` again
+            return
+        except Exception as error:  # the record is damaged or was deleted
+            message = f"{message}, and its record can't be read: {message_of(error)}"
+        with self._lock:
+            if self._has_left:
+                return
+            if found is None:
+                if not self._ended.is_set():
+                    self._fail(message)
+                return
+            self.hosted_id, self._received, self._shows_record = found.hosted_id, found.received, True
+            self._trains_again = found.state != RECORDED
+            if not self._ended.is_set():
+                self._end_as_recorded([logged.event for logged in found.log], message)
+            frames = self.attach_frames()
+        for frame in frames:
+            self._client.send(frame)
+
+    def _end_as_recorded(self, log: List[events.Event], message: str) -> None:
+        """Report the recorded events that are new, and end; the next filling completes the history."""
+        if self._trains_again:  # up to the end that preceded
+            ends = [number for number, event in enumerate(log, 1) if isinstance(event, events.ENDINGS)]
+            log = log[: ends[-1]] if ends else []
+        for event in log[self._num_recorded :]:
+            self._channel.put_event(event)
+            self._step = event.step
+        answered = {getattr(event, "id", "") for event in log}
+        for id, command in self._unanswered.items():
+            if id not in answered:
+                self._channel.put_event(events.CommandRejected(self._step, id, command, "the run has ended"))
+        self._unanswered.clear()
+        ending = next((event for event in reversed(log) if isinstance(event, _TURNS)), None)
+        if isinstance(ending, events.ENDINGS):
+            self._state = ending.kind.lower()
             self._ended.set()
+        else:
+            self._fail(message)
 
     _HANDLERS: ClassVar[Dict[str, Callable[..., None]]] = {
         t.STEPS: _on_steps,

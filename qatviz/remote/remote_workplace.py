@@ -27,13 +27,13 @@ from qatviz.remote.client import QUICK_S, Client
 from qatviz.remote.errors import FrameError, LinkError
 from qatviz.remote.exports import fetched_export
 from qatviz.remote.forms import form_of, value_of
-from qatviz.remote.remote_run import RemoteRun
+from qatviz.remote.remote_run import RemoteRun, Reopened
 from qatviz.report.run_data import KnownResults
 from qatviz.session.folder_entries import Folder
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.prepared import Notice, Notify, Prepared
 from qatviz.session.record_requests import ExportRequest
-from qatviz.session.request import RunRequest
+from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.session.workplace import Workplace
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.record.labels import RunLabels
@@ -97,13 +97,14 @@ class RemoteWorkplace(Workplace):
     def _decoded(self, row: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Prepared:
         network: Network = value_of(Network, row["network"], arrays)
         book: SettingsBook = value_of(SettingsBook, row["book"], arrays)
-        log = tuple(value_of(LoggedEvent, item, arrays) for item in values.sequence(row["log"], "log"))
+        log = _log_of(row, arrays)
         snapshots = tuple(value_of(Snapshot, item, arrays) for item in values.sequence(row["snapshots"], "snapshots"))
         notices = tuple(value_of(Notice, item, arrays) for item in values.sequence(row["notices"], "notices"))
         tracks = {
             name: [values.text(series, "series") for series in values.sequence(listed, "series")]
             for name, listed in values.mapping(row["tracks"], "tracks").items()
         }
+        directory = values.text(row["directory"], "directory")
         run = RemoteRun(
             self.client,
             values.text(row["run"], "run"),
@@ -113,11 +114,27 @@ class RemoteWorkplace(Workplace):
             dict(tracks),
             len(book.plan.tensors),
             values.whole(row["received"], "received"),
+            sum(logged.event.branch >= 0 for logged in log),
+            (lambda: self._reopened(directory)) if directory else None,
         )
         self.client.attach(run)
-        title, directory = values.text(row["title"], "title"), values.text(row["directory"], "directory")
+        title = values.text(row["title"], "title")
         batches = values.number(row["batches_per_epoch"], "batches_per_epoch", 0.0)
         return Prepared(run, network, book, title, batches, directory, log, snapshots, None, notices)
+
+    def _reopened(self, directory: str) -> Reopened:
+        """Return the run in a directory, opened from its record by a server that no longer has it."""
+        found, arrays = self.client.call("prepare", [form_of(OpenRequest(directory), [])], [])
+        try:
+            row = values.mapping(found, "run")
+            return Reopened(
+                values.text(row["run"], "run"),
+                values.text(row["state"], "state"),
+                values.whole(row["received"], "received"),
+                _log_of(row, arrays),
+            )
+        except (ValueError, TypeError, KeyError) as error:
+            raise FrameError(f"an invalid answer of {self.place}: {error}") from error
 
     def _call(self, name: str, *given: Any, progress: Progress = Progress(), timeout_s: Optional[float] = None) -> Any:
         """Call a method on the other machine with the arguments ``given``, and return its result."""
@@ -231,3 +248,8 @@ class RemoteWorkplace(Workplace):
     def keep_checkpoint(self, directory: str, checkpoint: str) -> str:
         name: str = self._call("keep_checkpoint", directory, checkpoint)
         return name
+
+
+def _log_of(row: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Tuple[LoggedEvent, ...]:
+    """Return the events in the form of a prepared run."""
+    return tuple(value_of(LoggedEvent, item, arrays) for item in values.sequence(row["log"], "log"))

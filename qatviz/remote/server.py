@@ -280,7 +280,7 @@ class Session:
         try:
             hosted = self._server.run(id)
         except RunStateError as error:
-            self._link.send({"t": t.GONE, "run": id, "message": str(error)})
+            self._link.send({"t": t.GONE, "run": subscribed, "message": str(error)})
             return
         subscription = hosted.subscribe(subscribed, self.viewer, self._link, received, tail)
         with self._lock:

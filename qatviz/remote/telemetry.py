@@ -18,7 +18,7 @@ from qatviz.remote.errors import FrameError
 from qatviz.remote.forms import form_of, value_of
 
 #: Kinds of frames of a subscription.
-STEPS, EVENTS, SNAPSHOT, RESULT, ROW, STATUS, BRANCH, FILLED = (
+STEPS, EVENTS, SNAPSHOT, RESULT, ROW, STATUS, BRANCH, FILLED, GONE = (
     "steps",
     "events",
     "snapshot",
@@ -27,9 +27,10 @@ STEPS, EVENTS, SNAPSHOT, RESULT, ROW, STATUS, BRANCH, FILLED = (
     "status",
     "branch",
     "filled",
+    "gone",
 )
 #: Kinds of frames that name a run instead of a subscription; all handles of the run receive them.
-ACCEPTED, REFUSED, GONE = OF_ALL_HANDLES = ("accepted", "refused", "gone")
+ACCEPTED, REFUSED = OF_ALL_HANDLES = ("accepted", "refused")
 #: Classes of the results that a run reports besides steps, snapshots and events, by name; they are not recorded.
 _RESULTS: Dict[str, Type[Any]] = {
     kind.__name__: kind
