@@ -50,6 +50,7 @@ class HistoryMirror:
         self._waiting: Deque[Item] = deque()  # queued until the missing part is complete
         self._waiting_steps = 0
         self.is_filling = True  # the viewer requests the first missing part when it subscribes to the run
+        self._requested = -1, -1  # branch and step of the last snapshot that was missing and requested
         self._complete_step = -1  # the history has all recorded steps of the present branch up to this one
 
     @property
@@ -66,7 +67,7 @@ class HistoryMirror:
 
     def put(self, item: Item) -> None:
         """Append new data, or queue it while a part before it is missing, which is requested."""
-        if not self.is_filling and isinstance(item, StepRows) and self._is_missing_before(item):
+        if not self.is_filling and self._is_missing_before(item):
             self.is_filling = True
             self._request(self.tail)
         if not self.is_filling:
@@ -99,12 +100,21 @@ class HistoryMirror:
         for item in waiting:
             self.put(item)
 
-    def _is_missing_before(self, rows: StepRows) -> bool:
-        """Return whether the history lacks steps, or a branch, before these steps."""
-        if rows.branch != self._history.branch:
-            return rows.branch > self._history.branch
-        known = self._history.last_step(STEPS)
-        return int(rows.steps[0]) > max(self._complete_step, -1 if known is None else known) + 1
+    def _is_missing_before(self, item: Item) -> bool:
+        """Return whether the history lacks steps or a branch before these steps, or a snapshot before this one."""
+        if isinstance(item, StepRows):
+            if item.branch != self._history.branch:
+                return item.branch > self._history.branch
+            known = self._history.last_step(STEPS)
+            return int(item.steps[0]) > max(self._complete_step, -1 if known is None else known) + 1
+        if not isinstance(item, SnapshotRow) or item.branch != self._history.branch:
+            return False
+        known = self._history.last_step(SNAPSHOTS)
+        previous = item.branch, item.previous
+        if item.previous <= (-1 if known is None else known) or previous <= self._requested:
+            return False
+        self._requested = previous  # once: a record does not keep all snapshots
+        return True
 
     def _drop_steps(self) -> None:
         """Drop the oldest queued steps."""

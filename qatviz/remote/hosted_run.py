@@ -91,6 +91,7 @@ class Subscription:
         self._too_large = 0  # number of reports that were dropped because the viewer accepts no frame of their size
         self._status: Dict[str, Any] = {}
         self._missing: Optional[Iterator[Any]] = None
+        self._is_missing_due = False  # whether the last frame was a report
         self._tail: Optional[t.Tail] = tail
         self._lock = threading.Lock()
 
@@ -109,12 +110,24 @@ class Subscription:
         self.link.notify()
 
     def next_frame(self) -> Optional[bytes]:
-        """Return the next frame, encoded; None if there is nothing new: the feed of the viewer's connection."""
+        """Return the next frame, encoded; None if there is nothing new: the feed of the viewer's connection.
+
+        While a part of the history is missing, its frames alternate with those of new reports.
+        """
+        is_missing_due, self._is_missing_due = self._is_missing_due, False
+        frame = self._next_missing() if is_missing_due else None
+        if frame is None:
+            frame = self._next_report()
+            self._is_missing_due = frame is not None
+        return frame or self._next_status() or self._next_missing()
+
+    def _next_report(self) -> Optional[bytes]:
+        """Return a frame of the oldest reports that wait, if there are any that the viewer wants."""
         while True:
             if not self._pending:
                 self._pending.extend(self.channel.drain())
             if not self._pending:
-                return self._next_status() or self._next_missing()
+                return None
             part = self._next_part()
             if part is not None:
                 try:
@@ -225,6 +238,7 @@ class HostedRun:
         self._subscriptions: List[Subscription] = []
         self.newest: Optional[Snapshot] = prepared.snapshots[-1] if prepared.snapshots else None
         self._newest_step: Optional[_Step] = None
+        self._newest_row = -1, -1  # branch and step of the newest snapshot
         self._steering: Optional[Viewer] = None
         self._asking: Optional[Viewer] = None
         self._known: Set[str] = set()  # ids of recent commands
@@ -448,17 +462,20 @@ class HostedRun:
                 self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
             if item.branch > self._branch:
                 self._branch, self.last_step, self._newest_step = item.branch, item.step, None
-        elif isinstance(item, Snapshot):
+        row: Optional[t.SnapshotRow] = None
+        if isinstance(item, Snapshot):
             self.newest = item
+            branch, step = self._newest_row
+            row = t.SnapshotRow(*item.point, item.values, step if branch == item.branch else -1)
+            self._newest_row = item.branch, item.step
         for subscription in self._subscriptions:
             channel = subscription.channel
             if isinstance(item, Event):
                 channel.put_event(_Numbered(len(self._log), item))
-            elif isinstance(item, Snapshot):
-                channel.put_snapshot(item)
-                channel.put_event(t.SnapshotRow(item.branch, item.step, item.position, item.values))
             else:
                 channel.put_snapshot(item)
+            if row is not None:
+                channel.put(row)  # bounded, as step records are: the viewer requests what it lacks
             subscription.link.notify()
 
     def _announce(self) -> None:

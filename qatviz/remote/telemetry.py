@@ -68,12 +68,23 @@ class Tail(NamedTuple):
 
 
 class SnapshotRow(NamedTuple):
-    """Measures of a snapshot for the history; ``values`` is float ``[len(SNAPSHOT_MEASURES), tensor]``."""
+    """Measures of a snapshot for the history.
+
+    Attributes
+    ----------
+    branch, step, position
+        As those of the snapshot.
+    values : np.ndarray
+        Float ``[len(SNAPSHOT_MEASURES), tensor]``.
+    previous : int
+        Step of the snapshot before it on the branch; -1 if there is none or it is unknown.
+    """
 
     branch: int
     step: int
     position: Optional[int]
     values: np.ndarray
+    previous: int = -1
 
 
 def named(arrays: Sequence[np.ndarray]) -> Dict[str, np.ndarray]:
@@ -178,7 +189,8 @@ def snapshot_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], ten
 
 def row_frame(row: SnapshotRow) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
     """Return header and arrays of the measures of a snapshot."""
-    return {"t": ROW, "branch": row.branch, "step": row.step, "position": row.position}, {"values": row.values}
+    header = {"t": ROW, "branch": row.branch, "step": row.step, "position": row.position, "previous": row.previous}
+    return header, {"values": row.values}
 
 
 def row_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], tensors: int) -> SnapshotRow:
@@ -187,7 +199,9 @@ def row_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], tensors:
         measures = values.array(arrays["values"], "values", "f", 2)
         _check_measures(measures, tensors)
         position = values.optional_whole(header["position"], "position")
-        return SnapshotRow(values.whole(header["branch"], "branch"), values.step(header["step"]), position, measures)
+        previous = values.whole(header.get("previous", -1), "previous", -1)
+        branch, step = values.whole(header["branch"], "branch"), values.step(header["step"])
+        return SnapshotRow(branch, step, position, measures, previous)
     except (ValueError, KeyError) as error:
         raise FrameError(f"invalid measures of a snapshot: {error}") from error
 

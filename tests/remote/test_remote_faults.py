@@ -303,9 +303,10 @@ def test_many_events_are_sent_in_several_frames(stage, monkeypatch):
     for number, logged in enumerate(hosted._log, 1):
         subscription.channel.put_event(_Numbered(number, logged.event))
     frames = []
-    while not frames or frames[-1]["t"] == EVENTS:
+    while sum(frame["t"] == EVENTS for frame in frames) < 3:
         frames.append(read_frame(io.BytesIO(subscription.next_frame()).read, FROM_SERVER)[0][0])
-    assert [(frame["first"], len(frame["events"])) for frame in frames[:-1]] == [(1, 2), (3, 2), (5, 1)]
+    sent = [(frame["first"], len(frame["events"])) for frame in frames if frame["t"] == EVENTS]
+    assert sent == [(1, 2), (3, 2), (5, 1)]
 
 
 def greeted(server, token):
