@@ -1,44 +1,31 @@
 """Run of a server: its reports are passed to all viewers, and one of them may send commands.
 
 :class:`HostedRun` reads the run's channel on a thread of its own and puts each item into the channel of every
-:class:`Subscription`; a subscription makes frames of them when its viewer's connection has room for one, so that a slow
-viewer delays neither the run nor other viewers.
+:class:`.Subscription`, which makes frames of them when its viewer's connection has room for one: a slow viewer delays
+neither the run nor other viewers.
 """
 
 import threading
 import time
 from collections import deque
-from typing import Any, Deque, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
+from typing import Any, Deque, Dict, Iterator, List, Optional, Set, Tuple
 
-import numpy as np
-
-from qatviz.errors import QatvizError, RunStateError
+from qatviz.errors import RunStateError
 from qatviz.protocol.commands import HARMLESS, Command
 from qatviz.protocol.events import Event
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord
+from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.remote import telemetry as t
 from qatviz.remote.backfill import missing_frames
-from qatviz.remote.errors import TooLargeError
-from qatviz.remote.frames import FROM_SERVER, encode
 from qatviz.remote.handshake import Viewer
 from qatviz.remote.link import Link
+from qatviz.remote.subscription import Numbered, OneStep, Resent, Subscription
 from qatviz.session.prepared import Prepared
 from qatviz.session.recorded import read_past
-from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.run_handle import RECORDED
 
-#: Largest size in bytes of the step records, and number of snapshots, that wait for a viewer; the oldest ones beyond it
-#: are dropped.
-_STEPS_BYTES, _SNAPSHOTS = 1 << 16, 2
-#: Bounds of the number of step records that :data:`_STEPS_BYTES` amounts to.
-_FEWEST_STEPS, _MOST_STEPS = 16, 2000
-#: Largest size of the step records in one frame, in bytes.
-_FRAME_BYTES = 1 << 15
-#: Largest number of events in one frame.
-_MOST_EVENTS = 1000
 #: Longest time (s) between two checks of a run's state.
 _POLL_S = 0.05
 #: Number of recent commands whose repetition after a lost connection is recognized.
@@ -46,157 +33,6 @@ _REMEMBERED = 10_000
 #: Longest time (s) to wait until all reports are written to the record. The writing thread of a connection waits, so it
 #: must be much less than `link.SILENCE_S`, after which the viewer considers the connection lost.
 _FLUSH_S = 3.0
-
-
-class _Step(NamedTuple):
-    """Step record with its branch."""
-
-    branch: int
-    record: StepRecord
-
-
-class _Numbered(NamedTuple):
-    """Event with its number, from 1, among those that the run has reported on this server."""
-
-    number: int
-    event: Event
-
-
-class _Resent(NamedTuple):
-    """Newest snapshot, sent to a viewer that may have received it already."""
-
-    snapshot: Snapshot
-
-
-class Subscription:
-    """Reports of a run that one handle of a viewer has not received yet, in the order in which the run made them.
-
-    Parameters
-    ----------
-    run : HostedRun
-    id : str
-        Id that the frames carry; the same on the next connection if one is lost.
-    viewer : Viewer
-    link : Link
-    tail : telemetry.Tail
-        End of the history that the viewer has.
-    """
-
-    def __init__(self, run: "HostedRun", id: str, viewer: Viewer, link: Link, tail: t.Tail):
-        self.run, self.id, self.viewer, self.link = run, id, viewer, link
-        steps = _STEPS_BYTES // (8 + 4 * len(STEP_MEASURES) * max(1, run.num_tensors))
-        self.channel = Channel(max(_FEWEST_STEPS, min(steps, _MOST_STEPS)), _SNAPSHOTS)
-        self.shows_histograms = True
-        self._pending: Deque[Any] = deque()
-        self._too_large = 0  # number of reports that were dropped because the viewer accepts no frame of their size
-        self._status: Dict[str, Any] = {}
-        self._missing: Optional[Iterator[Any]] = None
-        self._is_missing_due = False  # whether the last frame was a report
-        self._tail: Optional[t.Tail] = tail
-        self._lock = threading.Lock()
-
-    def show(self, histograms: bool) -> None:
-        """Send snapshots with their histograms, the newest at once; or, if hidden, only their measures."""
-        was_hidden, self.shows_histograms = not self.shows_histograms, histograms
-        newest = self.run.newest
-        if was_hidden and histograms and newest is not None:
-            self.channel.put_snapshot(_Resent(newest))
-            self.link.notify()
-
-    def fill(self, tail: t.Tail) -> None:
-        """Send the part of the record after ``tail``, which the viewer's history lacks."""
-        with self._lock:
-            self._tail = tail
-        self.link.notify()
-
-    def next_frame(self) -> Optional[bytes]:
-        """Return the next frame, encoded; None if there is nothing new: the feed of the viewer's connection.
-
-        While a part of the history is missing, its frames alternate with those of new reports.
-        """
-        is_missing_due, self._is_missing_due = self._is_missing_due, False
-        frame = self._next_missing() if is_missing_due else None
-        if frame is None:
-            frame = self._next_report()
-            self._is_missing_due = frame is not None
-        return frame or self._next_status() or self._next_missing()
-
-    def _next_report(self) -> Optional[bytes]:
-        """Return a frame of the oldest reports that wait, if there are any that the viewer wants."""
-        while True:
-            if not self._pending:
-                self._pending.extend(self.channel.drain())
-            if not self._pending:
-                return None
-            part = self._next_part()
-            if part is not None:
-                try:
-                    return self._encoded(part)
-                except TooLargeError:  # a snapshot or a result
-                    self._too_large += 1
-
-    def _next_status(self) -> Optional[bytes]:
-        """Return a frame with the state of the run if that has changed."""
-        status = self.run.status
-        if status == self._status:
-            return None
-        self._status = status
-        return self._encoded((status, {}))
-
-    def _encoded(self, part: Tuple[Dict[str, Any], Dict[str, np.ndarray]]) -> bytes:
-        header, arrays = part
-        dropped = self.channel.dropped + self.run.dropped + self._too_large
-        return encode({**header, "run": self.id, "dropped": dropped}, arrays, FROM_SERVER)
-
-    def _next_part(self) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
-        """Return header and arrays of a frame of the oldest items that wait; None if the viewer hides them."""
-        first = self._pending.popleft()
-        if isinstance(first, _Step):
-            records = [first.record]
-            most = max(1, _FRAME_BYTES // max(1, first.record.values.nbytes))
-            while self._pending and len(records) < most and self._continues(first.branch, records[-1]):
-                records.append(self._pending.popleft().record)
-            return t.steps_frame(first.branch, records)
-        if isinstance(first, _Numbered):
-            found = [first]
-            while len(found) < _MOST_EVENTS and self._pending and isinstance(self._pending[0], _Numbered):
-                found.append(self._pending.popleft())
-            return {"t": t.EVENTS, "first": first.number, "events": [item.event.to_dict() for item in found]}, {}
-        if isinstance(first, (Snapshot, _Resent)):
-            return self._snapshot_part(first)
-        if isinstance(first, t.SnapshotRow):
-            return t.row_frame(first)
-        return t.result_frame(first)
-
-    def _continues(self, branch: int, record: StepRecord) -> bool:
-        """Return whether the next item is the step after ``record`` on the branch, so that one frame can have both."""
-        item = self._pending[0]
-        return isinstance(item, _Step) and item.branch == branch and item.record.step == record.step + 1
-
-    def _snapshot_part(self, item: Union[Snapshot, _Resent]) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
-        if not self.shows_histograms:
-            return None
-        if isinstance(item, Snapshot):
-            return t.snapshot_frame(item)
-        header, arrays = t.snapshot_frame(item.snapshot)
-        return dict(header, again=True), arrays
-
-    def _next_missing(self) -> Optional[bytes]:
-        """Return the next frame of the missing part of the history, if there is one."""
-        with self._lock:
-            tail, self._tail = self._tail, None
-        if tail is not None:
-            self._missing = self.run.missing(tail)
-        if self._missing is None:
-            return None
-        try:
-            return self._encoded(next(self._missing))
-        except StopIteration:
-            self._missing = None
-        except QatvizError as error:  # the record is damaged; live data is sent on
-            self._missing = None
-            return self._encoded(({"t": t.FILLED, "step": self.run.last_step, "problem": str(error)}, {}))
-        return None
 
 
 class HostedRun:
@@ -237,7 +73,7 @@ class HostedRun:
         self._log: List[LoggedEvent] = []  # events that the run has reported on this server
         self._subscriptions: List[Subscription] = []
         self.newest: Optional[Snapshot] = prepared.snapshots[-1] if prepared.snapshots else None
-        self._newest_step: Optional[_Step] = None
+        self._newest_step: Optional[OneStep] = None
         self._newest_row = -1, -1  # branch and step of the newest snapshot
         self._steering: Optional[Viewer] = None
         self._asking: Optional[Viewer] = None
@@ -299,11 +135,11 @@ class HostedRun:
                 known.link.remove_feed(known.next_frame)
                 self._subscriptions.remove(known)
             for number, logged in enumerate(self._log[received:], received + 1):
-                subscription.channel.put_event(_Numbered(number, logged.event))
+                subscription.channel.put_event(Numbered(number, logged.event))
             if self._newest_step is not None:
                 subscription.channel.put(self._newest_step)
             if self.newest is not None:
-                subscription.channel.put_snapshot(_Resent(self.newest))
+                subscription.channel.put_snapshot(Resent(self.newest))
             self._subscriptions.append(subscription)
             if self._steering is None:
                 self._steering = viewer
@@ -435,10 +271,10 @@ class HostedRun:
 
     def _distribute(self, items: List[Any]) -> None:
         with self._lock:
-            steps: List[_Step] = []
+            steps: List[OneStep] = []
             for item in items:
                 if isinstance(item, StepRecord):
-                    steps.append(_Step(self._branch, item))
+                    steps.append(OneStep(self._branch, item))
                     continue
                 self._put_steps(steps)
                 steps = []
@@ -446,7 +282,7 @@ class HostedRun:
             self._put_steps(steps)
             self._announce()
 
-    def _put_steps(self, steps: List[_Step]) -> None:
+    def _put_steps(self, steps: List[OneStep]) -> None:
         if not steps:
             return
         self._newest_step, self.last_step = steps[-1], steps[-1].record.step
@@ -471,7 +307,7 @@ class HostedRun:
         for subscription in self._subscriptions:
             channel = subscription.channel
             if isinstance(item, Event):
-                channel.put_event(_Numbered(len(self._log), item))
+                channel.put_event(Numbered(len(self._log), item))
             else:
                 channel.put_snapshot(item)
             if row is not None:

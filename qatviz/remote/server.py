@@ -26,9 +26,10 @@ from qatviz.remote.exports import ExportedFiles
 from qatviz.remote.forms import Arrays, form_of, value_of
 from qatviz.remote.frames import FROM_SERVER, FROM_VIEWER, encode
 from qatviz.remote.handshake import STRANGER_S, Viewer, admit, welcome, within
-from qatviz.remote.hosted_run import HostedRun, Subscription
+from qatviz.remote.hosted_run import HostedRun
 from qatviz.remote.link import Link
 from qatviz.remote.streams import Stream
+from qatviz.remote.subscription import Subscription
 from qatviz.session.folders import runs_folder
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.recorded import RecordedRun

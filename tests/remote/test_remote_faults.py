@@ -22,10 +22,10 @@ from qatviz.remote.exports import ExportedFiles, fetched_export
 from qatviz.remote.forms import form_of
 from qatviz.remote.frames import FROM_SERVER, FROM_VIEWER, Limits, encode, read_exactly, read_frame
 from qatviz.remote.handshake import GREETING, Viewer
-from qatviz.remote.hosted_run import Subscription, _Numbered
 from qatviz.remote.remote_workplace import RemoteWorkplace
 from qatviz.remote.server import Server, prepared_form
 from qatviz.remote.streams import SocketStream
+from qatviz.remote.subscription import Numbered, Subscription
 from qatviz.remote.telemetry import EVENTS, Tail
 from qatviz.report.run_data import KnownResults
 from qatviz.session import export_process
@@ -284,7 +284,7 @@ def test_arguments_that_are_too_large_fail_their_call_and_not_the_connection(sta
 def test_reports_that_are_too_large_are_dropped_and_counted(stage, monkeypatch):
     ana, run = staged(stage)
     wait_until(lambda: ana.connection.viewers == ())
-    monkeypatch.setattr("qatviz.remote.hosted_run.FROM_SERVER", Limits(1 << 12, 1 << 12, 1 << 12))
+    monkeypatch.setattr("qatviz.remote.subscription.FROM_SERVER", Limits(1 << 12, 1 << 12, 1 << 12))
     run.take_snapshot()
     run.put(events.RecordFailed(run.step, "full"))
     link, seen = stage.clients[0]._link, []
@@ -293,7 +293,7 @@ def test_reports_that_are_too_large_are_dropped_and_counted(stage, monkeypatch):
 
 
 def test_many_events_are_sent_in_several_frames(stage, monkeypatch):
-    monkeypatch.setattr("qatviz.remote.hosted_run._MOST_EVENTS", 2)
+    monkeypatch.setattr("qatviz.remote.subscription._MOST_EVENTS", 2)
     ana, run = staged(stage)
     for number in range(5):
         run.put(events.RecordFailed(run.step, str(number)))
@@ -301,7 +301,7 @@ def test_many_events_are_sent_in_several_frames(stage, monkeypatch):
     wait_until(lambda: seen.extend(ana.drain()) or len(seen) == 5)
     subscription = Subscription(hosted, "again", Viewer("v", "bob"), None, Tail())
     for number, logged in enumerate(hosted._log, 1):
-        subscription.channel.put_event(_Numbered(number, logged.event))
+        subscription.channel.put_event(Numbered(number, logged.event))
     frames = []
     while sum(frame["t"] == EVENTS for frame in frames) < 3:
         frames.append(read_frame(io.BytesIO(subscription.next_frame()).read, FROM_SERVER)[0][0])

@@ -271,7 +271,7 @@ def test_commands_that_are_sent_twice_are_executed_once(stage):
 def test_a_slow_viewer_gets_the_newest_and_learns_what_was_dropped(stage, monkeypatch):
     monkeypatch.setattr("qatviz.remote.link.WINDOW", 1)  # nothing more until the last frame is acknowledged
     monkeypatch.setattr("qatviz.remote.link._ACKNOWLEDGED", 1 << 40)
-    monkeypatch.setattr("qatviz.remote.hosted_run._MOST_STEPS", 100)
+    monkeypatch.setattr("qatviz.remote.subscription._MOST_STEPS", 100)
     ana, run = staged(stage)
     wait_until(lambda: ana.connection.viewers == ())
     run.advance(400, snapshot=False)

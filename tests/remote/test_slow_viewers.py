@@ -14,7 +14,7 @@ from qatviz.remote import telemetry as t
 from qatviz.remote.frames import FROM_SERVER, read_frame
 from qatviz.remote.handshake import Viewer
 from qatviz.remote.history_mirror import HistoryMirror
-from qatviz.remote.hosted_run import Subscription
+from qatviz.remote.subscription import Subscription
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record.refill import SNAPSHOTS, history_names
 
@@ -58,7 +58,7 @@ def test_the_missing_history_is_sent_although_reports_never_cease(recorded):
 
 
 def test_measures_of_snapshots_that_wait_are_bounded(recorded, monkeypatch):
-    monkeypatch.setattr("qatviz.remote.hosted_run._MOST_STEPS", 20)
+    monkeypatch.setattr("qatviz.remote.subscription._MOST_STEPS", 20)
     subscription = Subscription(recorded, "slow", Viewer("v", "bob"), NoLink(), t.Tail())
     recorded._subscriptions.append(subscription)
     first = recorded.newest

@@ -241,8 +241,8 @@ def stage(request, monkeypatch):
     if request.param == "here":
         yield None
         return
-    monkeypatch.setattr("qatviz.remote.hosted_run._FEWEST_STEPS", 2000)
-    monkeypatch.setattr("qatviz.remote.hosted_run._SNAPSHOTS", 2000)
+    monkeypatch.setattr("qatviz.remote.subscription._FEWEST_STEPS", 2000)
+    monkeypatch.setattr("qatviz.remote.subscription._SNAPSHOTS", 2000)
     with Stage() as stage:
         yield stage
 
