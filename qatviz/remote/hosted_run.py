@@ -7,12 +7,14 @@ neither the run nor other viewers.
 
 import threading
 import time
+import traceback
 from collections import deque
 from typing import Any, Deque, Dict, Iterator, List, Optional, Set, Tuple
 
-from qatviz.errors import RunStateError
+from qatviz.errors import RunStateError, message_of
 from qatviz.protocol.commands import HARMLESS, Command
-from qatviz.protocol.events import Event
+from qatviz.protocol.events import Event, RecordFailed
+from qatviz.protocol.reasons import RecordPart
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.protocol.timeline import LoggedEvent
@@ -81,6 +83,7 @@ class HostedRun:
         self._known_order: Deque[str] = deque()
         self.status: Dict[str, Any] = {}
         self.began = False
+        self._has_failed = False  # whether a report could not be processed
         self._quit = threading.Event()
         self.idle_since = time.monotonic()
         self._thread = threading.Thread(target=self._pass_on, name="qatviz-hosted-run", daemon=True)
@@ -263,8 +266,12 @@ class HostedRun:
         """Pass the reports of the run to all subscriptions, until the run has ended and everything is read."""
         while not self._quit.is_set():
             has_ended = self.began and self.run.wait(0)
-            self.run.wait_for_news(_POLL_S)
-            self._distribute(self.run.drain())
+            try:
+                self.run.wait_for_news(_POLL_S)
+                self._distribute(self.run.drain())
+            except Exception as error:
+                self._report_failure(error)
+                self._quit.wait(_POLL_S)
             if has_ended:
                 self.idle_since = time.monotonic()
                 return
@@ -278,9 +285,21 @@ class HostedRun:
                     continue
                 self._put_steps(steps)
                 steps = []
-                self._put(item)
+                try:
+                    self._put(item)
+                except Exception as error:  # later reports, such as the end of the run, must arrive
+                    self._report_failure(error)
             self._put_steps(steps)
             self._announce()
+
+    def _report_failure(self, error: Exception) -> None:
+        """Report to the viewers, once, that a report of the run is lost; the program's log has each traceback."""
+        traceback.print_exc()
+        with self._lock:
+            if not self._has_failed:
+                self._has_failed = True
+                message = f"a report of the run can't be processed: {message_of(error)}"
+                self._put(RecordFailed(self.last_step, message, RecordPart.TELEMETRY))
 
     def _put_steps(self, steps: List[OneStep]) -> None:
         if not steps:

@@ -1,0 +1,59 @@
+"""Reports that can't be processed and records that can't be read: the user gets a message, and later reports arrive."""
+
+import pytest
+from staging import StagedRun
+from waiting import wait_until
+
+from qatviz.presentation.event_texts import record_failure_text
+from qatviz.protocol import commands as c
+from qatviz.protocol import events
+
+
+def staged(stage, directory=""):
+    """Return a remote run, and the staged run that it is."""
+    run = StagedRun("mlp")
+    return stage.host(run, run.network, run.book, directory).run, run
+
+
+def failures_until(remote, condition):
+    """Return the messages on lost data once ``condition(news)`` is true for all news of a run so far."""
+    news = []
+    wait_until(lambda: news.extend(remote.drain()) or condition(news))
+    return [record_failure_text(item) for item in news if isinstance(item, events.RecordFailed)]
+
+
+def has_ended(news):
+    return any(isinstance(item, events.Finished) for item in news)
+
+
+def test_reports_that_cannot_be_read_are_named_and_later_ones_arrive(stage, monkeypatch):
+    remote, run = staged(stage)
+    drain, faults = run.drain, [ValueError("a broken queue"), ValueError("again")]
+
+    def failing():
+        if faults:
+            raise faults.pop(0)
+        return drain()
+
+    monkeypatch.setattr(run, "drain", failing)
+    wait_until(lambda: not faults)
+    run.end(events.Finished(run.step))
+    (message,) = failures_until(remote, has_ended)
+    assert message == (
+        "Some data are missing in curves, and perhaps in the record: a report of the run can't be processed: "
+        "ValueError: a broken queue. Training continues."
+    )
+
+
+@pytest.mark.parametrize("began", [False, True])
+def test_a_report_that_cannot_be_processed_does_not_hide_the_end(stage, began):
+    remote, run = staged(stage)
+    hosted = stage.server.run(remote.hosted_id)
+    hosted.began = began
+    change = events.Change("nowhere.weights.num_bits", 8, 4)
+    run.put(events.CommandApplied(run.step, "x", c.Pause(), (change,)), events.Finished(run.step))
+    (message,) = failures_until(remote, has_ended)
+    assert "a report of the run can't be processed" in message and "nowhere" in message
+    run.end(events.Finished(run.step))
+    if began:
+        wait_until(lambda: not hosted.is_training)
