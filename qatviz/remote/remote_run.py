@@ -12,6 +12,7 @@ from qatviz.protocol import events, values
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import HARMLESS, Command, Stop, new_id
 from qatviz.protocol.events import event_from
+from qatviz.protocol.reasons import RecordPart
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.remote import telemetry as t
 from qatviz.remote.errors import FrameError, LinkError
@@ -129,6 +130,7 @@ class RemoteRun(ChannelHandle):
         self._num_recorded, self._reopen = num_recorded, reopen
         self._shows_record = False  # the run has ended, and was reopened from its record
         self._trains_again = False  # another window has resumed it
+        self._record_problem = ""  # reason why the missing part of the history was not complete the last time
         self._is_complete = self._has_left = False  # whether the history of an ended run is complete; whether left
         self._seen: Tuple[int, int] = (-1, -1)  # branch and step of the newest step record
         self._seen_snapshot: Optional[BranchPoint] = None
@@ -319,6 +321,11 @@ class RemoteRun(ChannelHandle):
 
     def _on_filled(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         self._mirror.end_filling(values.whole(header["step"], "step", -1))
+        problem = values.text(header.get("problem", ""), "problem")
+        if problem and problem != self._record_problem:
+            message = f"the record on {self._client.place} can't be read: {problem}"
+            self._channel.put_event(events.RecordFailed(self._step, message, RecordPart.TELEMETRY))
+        self._record_problem = problem
         if self._trains_again:
             self._client.detach(self)
 

@@ -1,12 +1,17 @@
 """Reports that can't be processed and records that can't be read: the user gets a message, and later reports arrive."""
 
+import os
+
 import pytest
+from recorded_samples import record_run
 from staging import StagedRun
 from waiting import wait_until
 
 from qatviz.presentation.event_texts import record_failure_text
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
+from qatviz.telemetry.record.refill import STEPS
+from qatviz.telemetry.record.schema import DATABASE_NAME
 
 
 def staged(stage, directory=""):
@@ -57,3 +62,19 @@ def test_a_report_that_cannot_be_processed_does_not_hide_the_end(stage, began):
     run.end(events.Finished(run.step))
     if began:
         wait_until(lambda: not hosted.is_training)
+
+
+def test_a_damaged_record_is_named_and_training_is_shown_on(stage, tmp_path):
+    directory = str(tmp_path / "run")
+    record_run(directory)
+    remote, run = staged(stage, directory)
+    wait_until(lambda: remote.history.last_step(STEPS) == 20)
+    with open(os.path.join(directory, DATABASE_NAME), "r+b") as file:
+        file.write(bytes(4096))
+    for _ in range(2):  # the reason is given once
+        remote._mirror.expect_filling()
+        remote._request_missing(remote._mirror.tail)
+        wait_until(lambda: not remote._mirror.is_filling)
+    run.end(events.Finished(run.step))
+    (message,) = failures_until(remote, has_ended)
+    assert "the record on box can't be read" in message and directory in message
