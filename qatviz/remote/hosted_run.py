@@ -32,8 +32,7 @@ from qatviz.telemetry.run_handle import RECORDED
 _POLL_S = 0.05
 #: Number of recent commands whose repetition after a lost connection is recognized.
 _REMEMBERED = 10_000
-#: Longest time (s) to wait until all reports are written to the record. The writing thread of a connection waits, so it
-#: must be much less than `link.SILENCE_S`, after which the viewer considers the connection lost.
+#: Longest time (s) to wait until all reports are written to the record.
 _FLUSH_S = 3.0
 
 
@@ -74,6 +73,7 @@ class HostedRun:
         self._lock = threading.RLock()
         self._log: List[LoggedEvent] = []  # events that the run has reported on this server
         self._subscriptions: List[Subscription] = []
+        self._ended: List[Subscription] = []  # which may still read the record
         self.newest: Optional[Snapshot] = prepared.snapshots[-1] if prepared.snapshots else None
         self._newest_step: Optional[OneStep] = None
         self._newest_row = -1, -1  # branch and step of the newest snapshot
@@ -117,6 +117,10 @@ class HostedRun:
         self._quit.set()
         if self._thread.ident is not None:
             self._thread.join()
+        with self._lock:
+            ended = list(self._ended)
+        for subscription in ended:
+            subscription.join()
         if not self.began:
             self.run.discard()
 
@@ -136,7 +140,7 @@ class HostedRun:
             subscription = Subscription(self, id, viewer, link, tail)
             for known in [known for known in self._subscriptions if (known.viewer.id, known.id) == (viewer.id, id)]:
                 known.link.remove_feed(known.next_frame)
-                self._subscriptions.remove(known)
+                self._end(known)
             for number, logged in enumerate(self._log[received:], received + 1):
                 subscription.channel.put_event(Numbered(number, logged.event))
             if self._newest_step is not None:
@@ -163,11 +167,16 @@ class HostedRun:
         subscription.link.remove_feed(subscription.next_frame)
         with self._lock:
             if subscription in self._subscriptions:
-                self._subscriptions.remove(subscription)
+                self._end(subscription)
                 self.idle_since = time.monotonic()
                 if self._asking is not None and not self._is_present(self._asking):
                     self._asking = None  # else the run could be handed over to nobody
                 self._announce()
+
+    def _end(self, subscription: Subscription) -> None:
+        subscription.end()
+        self._subscriptions.remove(subscription)
+        self._ended = [known for known in self._ended if known.is_reading] + [subscription]
 
     def ask_to_steer(self, viewer: Viewer) -> None:
         """Ask the viewer that steers to hand over; if that has left, ``viewer`` steers at once."""

@@ -3,14 +3,15 @@
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Deque, Dict, Iterator, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterator, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from qatviz.errors import QatvizError
+from qatviz.errors import message_of
 from qatviz.protocol.events import Event
 from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord
 from qatviz.remote import telemetry as t
+from qatviz.remote.backfill import Part
 from qatviz.remote.errors import TooLargeError
 from qatviz.remote.frames import FROM_SERVER, encode
 from qatviz.remote.handshake import Viewer
@@ -27,6 +28,8 @@ _STEPS_BYTES, _SNAPSHOTS = 1 << 16, 2
 _FEWEST_STEPS, _MOST_STEPS = 16, 2000
 #: Largest size of the step records in one frame, in bytes.
 _FRAME_BYTES = 1 << 15
+#: Largest number of parts of the missing history that are read before they are sent.
+_READ_AHEAD = 4
 #: Largest number of events in one frame.
 _MOST_EVENTS = 1000
 
@@ -73,7 +76,8 @@ class Subscription:
         self._pending: Deque[Any] = deque()
         self._too_large = 0  # number of reports that were dropped because the viewer accepts no frame of their size
         self._status: Dict[str, Any] = {}
-        self._missing: Optional[Iterator[Any]] = None
+        self._filling: Optional[Filling] = None
+        self._has_ended = False
         self._is_missing_due = False  # whether the last frame was a report
         self._tail: Optional[t.Tail] = tail
         self._lock = threading.Lock()
@@ -165,18 +169,87 @@ class Subscription:
         return dict(header, again=True), arrays
 
     def _next_missing(self) -> Optional[bytes]:
-        """Return the next frame of the missing part of the history, if there is one."""
+        """Return the next frame of the missing part of the history, if one has been read."""
         with self._lock:
-            tail, self._tail = self._tail, None
-        if tail is not None:
-            self._missing = self.run.missing(tail)
-        if self._missing is None:
+            if self._tail is not None and not self._has_ended:
+                if self._filling is not None:
+                    self._filling.cancel()
+                self._filling = Filling(self._missing(self._tail), self.link.notify)
+            self._tail = None
+            filling = self._filling
+        part = None if filling is None else filling.take()
+        if part is None or filling is None:
             return None
         try:
-            return self._encoded(next(self._missing))
-        except StopIteration:
-            self._missing = None
-        except QatvizError as error:  # the record is damaged; live data is sent on
-            self._missing = None
-            return self._encoded(({"t": t.FILLED, "step": self.run.last_step, "problem": str(error)}, {}))
-        return None
+            return self._encoded(part)
+        except TooLargeError as error:
+            filling.cancel()
+            return self._encoded(self._incomplete(error))
+
+    def _missing(self, tail: t.Tail) -> Iterator[Part]:
+        """Yield the missing part of the history; if the record is damaged, the reason at its end."""
+        try:
+            yield from self.run.missing(tail)
+        except Exception as error:
+            yield self._incomplete(error)
+
+    def _incomplete(self, error: Exception) -> Part:
+        return {"t": t.FILLED, "step": self.run.last_step, "problem": message_of(error)}, {}
+
+    def end(self) -> None:
+        """Read the record no further."""
+        with self._lock:
+            self._has_ended = True
+            if self._filling is not None:
+                self._filling.cancel()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the record is being read."""
+        return self._filling is not None and self._filling.thread.is_alive()
+
+    def join(self) -> None:
+        """Wait, after :meth:`end`, until the record is no longer read."""
+        if self._filling is not None:
+            self._filling.thread.join()
+
+
+class Filling:
+    """Parts of a history, read from the record on a thread of their own, since a slow disk must not delay pings.
+
+    Parameters
+    ----------
+    parts : iterator of Part
+    notify : callable ()
+        Called on that thread when there is a part to take.
+    """
+
+    def __init__(self, parts: Iterator[Part], notify: Callable[[], None]):
+        self._parts, self._notify = parts, notify
+        self._changed = threading.Condition()
+        self._ready: Deque[Part] = deque()
+        self._is_cancelled = False
+        self.thread = threading.Thread(target=self._read, name="qatviz-fill", daemon=True)
+        self.thread.start()
+
+    def take(self) -> Optional[Part]:
+        """Return the next part; None if it has not been read yet, or there is none."""
+        with self._changed:
+            part = self._ready.popleft() if self._ready and not self._is_cancelled else None
+            self._changed.notify_all()
+            return part
+
+    def cancel(self) -> None:
+        """Read no further parts."""
+        with self._changed:
+            self._is_cancelled = True
+            self._changed.notify_all()
+
+    def _read(self) -> None:
+        for part in self._parts:
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_cancelled or len(self._ready) < _READ_AHEAD)
+                if self._is_cancelled:
+                    return
+                self._ready.append(part)
+            self._notify()

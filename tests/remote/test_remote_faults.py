@@ -299,12 +299,13 @@ def test_many_events_are_sent_in_several_frames(stage, monkeypatch):
         run.put(events.RecordFailed(run.step, str(number)))
     hosted, seen = stage.server.run(ana.hosted_id), []
     wait_until(lambda: seen.extend(ana.drain()) or len(seen) == 5)
-    subscription = Subscription(hosted, "again", Viewer("v", "bob"), None, Tail())
+    subscription = Subscription(hosted, "again", Viewer("v", "bob"), stage.clients[0]._link, Tail())
     for number, logged in enumerate(hosted._log, 1):
         subscription.channel.put_event(Numbered(number, logged.event))
     frames = []
     while sum(frame["t"] == EVENTS for frame in frames) < 3:
         frames.append(read_frame(io.BytesIO(subscription.next_frame()).read, FROM_SERVER)[0][0])
+    subscription.end()
     sent = [(frame["first"], len(frame["events"])) for frame in frames if frame["t"] == EVENTS]
     assert sent == [(1, 2), (3, 2), (5, 1)]
 

@@ -1,22 +1,25 @@
 """Viewers over a saturated connection: the history is completed nevertheless, and what waits for them is bounded."""
 
 import io
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from recorded_samples import record_run
 from staging import StagedRun
-from waiting import wait_until
+from waiting import wait_for, wait_until
 
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.remote import telemetry as t
 from qatviz.remote.frames import FROM_SERVER, read_frame
 from qatviz.remote.handshake import Viewer
 from qatviz.remote.history_mirror import HistoryMirror
+from qatviz.remote.remote_workplace import RemoteWorkplace
+from qatviz.remote.server import prepared_form
 from qatviz.remote.subscription import Subscription
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record.refill import SNAPSHOTS, history_names
+from qatviz.telemetry.record.refill import SNAPSHOTS, STEPS, history_names
 
 
 class NoLink:
@@ -41,7 +44,7 @@ def recorded(stage, tmp_path):
     return hosted
 
 
-def kinds_of(frames):
+def headers_of(frames):
     return [read_frame(io.BytesIO(frame).read, FROM_SERVER)[0][0] for frame in frames]
 
 
@@ -49,12 +52,34 @@ def test_the_missing_history_is_sent_although_reports_never_cease(recorded):
     subscription, frames = Subscription(recorded, "slow", Viewer("v", "bob"), NoLink(), t.Tail()), []
     for _ in range(100):
         subscription.channel.put(recorded._newest_step)
+        wait_until(lambda: not subscription.is_reading or subscription._filling._ready)
         frames.append(subscription.next_frame())
-    kinds = [(header["t"], bool(header.get("fills"))) for header in kinds_of(frames)]
-    end = kinds.index((t.FILLED, False))
-    assert set(kinds[end + 1 :]) == {(t.STEPS, False)}
-    assert kinds[:end:2] == [(t.STEPS, False)] * (end // 2 + end % 2)
-    assert (t.STEPS, False) not in kinds[1:end:2]
+    headers = headers_of(frames)
+    are_reports = [header["t"] == t.STEPS and not header.get("fills") for header in headers]
+    end = [header["t"] for header in headers].index(t.FILLED)
+    assert all(are_reports[end + 1 :])
+    while_missing = are_reports[2:end]  # after the thread that reads the record has begun
+    assert all(one != other for one, other in zip(while_missing, while_missing[1:]))
+
+
+def test_reports_and_pings_are_sent_while_the_record_is_read(stage, recorded, monkeypatch):
+    go_on, begun, missing = threading.Event(), threading.Event(), recorded.missing
+
+    def slow(tail):
+        begun.set()
+        wait_for(go_on)
+        yield from missing(tail)
+
+    monkeypatch.setattr(recorded, "missing", slow)
+    arrays = []
+    found = prepared_form(recorded, [], arrays)
+    remote, news = RemoteWorkplace(stage.client("bob@desk"))._prepared(found, arrays).run, []
+    wait_for(begun)
+    recorded.run.advance(1)
+    wait_until(lambda: news.extend(remote.drain()) or any(getattr(item, "step", 0) == 2 for item in news))
+    assert remote.history.last_step(STEPS) is None
+    go_on.set()
+    wait_until(lambda: remote.history.last_step(STEPS))
 
 
 def test_measures_of_snapshots_that_wait_are_bounded(recorded, monkeypatch):
