@@ -228,12 +228,12 @@ class Client:
         while not call.done.wait(_POLL_S):
             try:
                 call.progress.check()
-            except Cancelled:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise LinkError(f"{self.place} has not answered for {timeout_s:g} s")
+            except (Cancelled, LinkError):
                 with contextlib.suppress(LinkError):  # the end of a connection cancels its calls
                     link.send({"t": "cancel", "id": number})
                 raise
-            if deadline is not None and time.monotonic() >= deadline:
-                raise LinkError(f"{self.place} has not answered for {timeout_s:g} s")
 
     def _lost(self, reason: str) -> LinkError:
         return LinkError(f"the connection to {self.place} is lost: {reason or 'it was closed'}")

@@ -40,8 +40,10 @@ from qatviz.telemetry.run_handle import RunHandle
 
 #: Seconds without viewers after which a run that was not started is dropped; one that has ended, as long after its end.
 _UNUSED_S = 120.0
-#: Largest number of calls in progress for one viewer, and of peers that have not shown the token yet.
-_MOST_CALLS, _MOST_STRANGERS = 32, 64
+#: Largest number of calls in progress for one viewer, and of those that it has cancelled and that have not ended yet.
+_MOST_CALLS, _MOST_CANCELLED = 32, 32
+#: Largest number of peers that have not shown the token yet.
+_MOST_STRANGERS = 64
 
 
 class Server:
@@ -353,7 +355,9 @@ class Session:
         with self._lock:
             if number in self._calls:
                 raise FrameError(f"there is a call {number} already")
-            is_accepted = len(self._calls) < _MOST_CALLS and not self._has_ended
+            wanted = sum(not known.is_set() for known in self._cancelled.values())
+            has_room = wanted < _MOST_CALLS and len(self._calls) < _MOST_CALLS + _MOST_CANCELLED
+            is_accepted = has_room and not self._has_ended
             if is_accepted:
                 self._calls[number], self._cancelled[number] = thread, cancelled
         if is_accepted:
