@@ -63,6 +63,7 @@ class Server:
         self._lock = threading.Lock()
         self._runs: Dict[str, HostedRun] = {}
         self._sessions: List[Session] = []
+        self._ended: List[Session] = []  # which may have calls in progress
         self._strangers: Dict[threading.Thread, Stream] = {}  # peers that are being greeted
         self._is_closed = False
         self._in_use_at = time.monotonic()  # last time at which there was a viewer, or a run trained
@@ -118,19 +119,25 @@ class Server:
             session.start()
 
     def remove(self, session: "Session") -> None:
-        """Remove a session, whose connection has ended."""
+        """Remove a session, whose connection has ended; :meth:`close` waits for its calls in progress."""
         with self._lock:
             if session in self._sessions:
                 self._sessions.remove(session)
+            self._ended = [known for known in self._ended if known.has_calls] + [session]
             self._in_use_at = time.monotonic()
 
     # Runs
 
     def add(self, prepared: Prepared) -> HostedRun:
-        """Add a prepared run, with a new id."""
+        """Add a prepared run, with a new id; if the server is closed, discard the run and raise RunStateError."""
         hosted = HostedRun(uuid.uuid4().hex[:16], prepared)
         with self._lock:
-            self._runs[hosted.id] = hosted
+            is_late = self._is_closed
+            if not is_late:
+                self._runs[hosted.id] = hosted
+        if is_late:
+            hosted.close()
+            raise RunStateError("the server has ended")
         self._drop_unused()
         return hosted
 
@@ -189,7 +196,7 @@ class Server:
         """End all connections, stop all runs, and wait until these have saved their states."""
         with self._lock:
             self._is_closed = True
-            sessions, strangers = list(self._sessions), dict(self._strangers)
+            sessions, strangers = self._sessions + self._ended, dict(self._strangers)
         for stream in strangers.values():
             stream.close()
         for session in sessions:
@@ -239,6 +246,12 @@ class Session:
             "steer": self._on_steer,
             "answer": self._on_answer,
         }
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether calls are in progress."""
+        with self._lock:
+            return bool(self._calls)
 
     def start(self) -> None:
         """Begin to handle the viewer's frames."""

@@ -1,12 +1,17 @@
 """Calls of a server: those that are not wanted any more, the end of the server during one, and exports in pieces."""
 
+import contextlib
 import threading
 
 import pytest
-from waiting import ENDLESS_S, wait_until
+from staging import StagedRun
+from waiting import ENDLESS_S, join, wait_for, wait_until
 
+from qatviz.errors import QatvizError
 from qatviz.remote.errors import LinkError
 from qatviz.remote.remote_workplace import RemoteWorkplace
+from qatviz.session.prepared import Prepared
+from qatviz.session.request import NewRunRequest
 
 
 def test_a_call_that_times_out_is_cancelled_and_does_not_count(stage, monkeypatch):
@@ -23,3 +28,36 @@ def test_a_call_that_times_out_is_cancelled_and_does_not_count(stage, monkeypatc
     RemoteWorkplace(client).delete_run("run")  # there is room for a call
     go_on.set()
     wait_until(lambda: not session._calls)
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_server_that_is_closed_gets_no_run_from_a_call_in_progress(stage, monkeypatch, is_cut):
+    begun, go_on, run = threading.Event(), threading.Event(), StagedRun("mlp")
+    discarded = []
+    run.discard = lambda: discarded.append(run)
+
+    def prepare(request, notify):
+        begun.set()
+        wait_for(go_on)
+        return Prepared(run, run.network, run.book, "late", 12.0, "")
+
+    def open_run():
+        with contextlib.suppress(QatvizError):
+            RemoteWorkplace(client).prepare(NewRunRequest(), lambda notice: None)
+
+    stage.workplace.prepare, client = prepare, stage.client()
+    window = threading.Thread(target=open_run)
+    window.start()
+    wait_for(begun)
+    (session,) = stage.server._sessions
+    (call,) = session._calls.values()
+    if is_cut:
+        client.close()
+        wait_until(lambda: not stage.server._sessions)
+    waited = call.join
+    monkeypatch.setattr(call, "join", lambda *given: go_on.set() or waited(*given))  # the server waits for it
+    stage.server.close()
+    was_waited_for = go_on.is_set()
+    go_on.set()
+    join(window, call)
+    assert was_waited_for and not stage.server._runs and discarded == [run]
