@@ -128,7 +128,7 @@ class Client:
         """Send a frame if there is a connection, without waiting.
 
         A new connection begins with :meth:`RemoteRun.attach_frames`, which repeat what matters of the frames that were
-        lost: commands and requests for data, but not requests to steer and answers to them.
+        lost: commands, requests to steer and answers to them, and requests for data.
         """
         with self._lock:
             link = self._link

@@ -178,23 +178,48 @@ class HostedRun:
         self._subscriptions.remove(subscription)
         self._ended = [known for known in self._ended if known.is_reading] + [subscription]
 
-    def ask_to_steer(self, viewer: Viewer) -> None:
-        """Ask the viewer that steers to hand over; if that has left, ``viewer`` steers at once."""
+    def ask_to_steer(self, viewer: Viewer, id: str = "") -> None:
+        """Ask the viewer that steers to hand over; if that has left, ``viewer`` steers at once.
+
+        A request whose ``id`` was received before is ignored, as that of a command is; an empty one is never.
+        """
         with self._lock:
+            if self._is_repeated(id):
+                return
             if self._steering is None or not self._is_present(self._steering):
                 self._steering, self._asking = viewer, None
             elif self._steering.id != viewer.id:
                 self._asking = viewer
             self._announce()
 
-    def answer(self, viewer: Viewer, hands_over: bool) -> None:
-        """Hand over to the viewer that asks, or refuse; only the one that steers may."""
+    def answer(self, viewer: Viewer, hands_over: bool, asking: str = "", id: str = "") -> None:
+        """Hand over to the viewer that asks, or refuse; only the one that steers may.
+
+        An answer to another viewer than the one of the id ``asking``, unless that is empty, is ignored; ``id`` is as
+        that of :meth:`ask_to_steer`.
+        """
         with self._lock:
-            if self._steering is not None and self._steering.id == viewer.id and self._asking is not None:
+            if self._is_repeated(id) or self._steering is None or self._steering.id != viewer.id:
+                return
+            if self._asking is not None and asking in ("", self._asking.id):
                 if hands_over:
                     self._steering = self._asking
                 self._asking = None
                 self._announce()
+
+    def _is_repeated(self, id: str) -> bool:
+        """Return whether a frame with this id was received before, and remember the id."""
+        if id in self._known:
+            return True
+        if id:
+            self._remember(id)
+        return False
+
+    def _remember(self, id: str) -> None:
+        self._known.add(id)
+        self._known_order.append(id)
+        if len(self._known_order) > _REMEMBERED:
+            self._known.discard(self._known_order.popleft())
 
     def _is_present(self, viewer: Viewer) -> bool:
         return any(known.viewer.id == viewer.id for known in self._subscriptions)
@@ -264,10 +289,7 @@ class HostedRun:
             if self._steering is not None and not steers and not isinstance(command, HARMLESS):
                 raise RunStateError(f"{self._steering.name} steers this run")
             self.run.send(command, id)
-            self._known.add(id)
-            self._known_order.append(id)
-            if len(self._known_order) > _REMEMBERED:
-                self._known.discard(self._known_order.popleft())
+            self._remember(id)
 
     # Reports
 

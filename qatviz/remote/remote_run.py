@@ -134,7 +134,8 @@ class RemoteRun(ChannelHandle):
         self._is_complete = self._has_left = False  # whether the history of an ended run is complete; whether left
         self._seen: Tuple[int, int] = (-1, -1)  # branch and step of the newest step record
         self._seen_snapshot: Optional[BranchPoint] = None
-        self._unanswered: OrderedDict[str, Command] = OrderedDict()  # by id, in the order in which they were sent
+        # Frames to which the server replies, by id, in the order in which they were sent; those of commands with these.
+        self._unanswered: OrderedDict[str, Tuple[Dict[str, Any], Optional[Command]]] = OrderedDict()
         self._origin, self._number = new_id(), 0
         self._shows_histograms = True
         self._has_last_event, self._ending_state = False, ""
@@ -185,13 +186,20 @@ class RemoteRun(ChannelHandle):
             steers = self.connection.steers
             if steers and not isinstance(command, HARMLESS):
                 raise RunStateError(f"{steers} steers this run")
-            self._number += 1
-            id = id or f"{self._origin}-{self._number}"
-            frame = self._frame(id, command)
+            id = id or self._next_id()
+            frame = {"t": "command", "run": self.hosted_id, "id": id, "command": command.to_dict()}
             encode(frame, limits=FROM_VIEWER)  # raises TooLargeError even if there is no connection
-            self._unanswered[id] = command
-            self._client.send(frame)  # within the lock: commands keep their order
+            self._send_until_answered(frame, command)
         return id
+
+    def _next_id(self) -> str:
+        self._number += 1
+        return f"{self._origin}-{self._number}"
+
+    def _send_until_answered(self, frame: Dict[str, Any], command: Optional[Command] = None) -> None:
+        """Send a frame, on each new connection again until the server has replied; the caller holds the lock."""
+        self._unanswered[frame["id"]] = frame, command
+        self._client.send(frame)  # within the lock: frames keep their order
 
     def request_stop(self) -> None:
         if not self.connection.steers:
@@ -214,14 +222,18 @@ class RemoteRun(ChannelHandle):
         self._client.send(self._view_frame())
 
     def ask_to_steer(self) -> None:
-        self._client.send({"t": "steer", "run": self.subscription})
+        with self._lock:
+            self._send_until_answered({"t": "steer", "run": self.subscription, "id": self._next_id()})
 
     def answer(self, hands_over: bool) -> None:
-        self._client.send({"t": "answer", "run": self.subscription, "hands_over": hands_over})
+        with self._lock:
+            if self._asking is not None:
+                frame = {"t": "answer", "run": self.subscription, "id": self._next_id(), "viewer": self._asking[0]}
+                self._send_until_answered({**frame, "hands_over": hands_over})
 
     @property
     def has_unanswered(self) -> bool:
-        """Whether the server has yet to accept or refuse a command that was sent."""
+        """Whether the server has yet to reply to a command, a request to steer or an answer to one that was sent."""
         with self._lock:
             return bool(self._unanswered)
 
@@ -239,7 +251,7 @@ class RemoteRun(ChannelHandle):
                 frames.append(self._view_frame())
             if self._is_started and self._state == BUILDING:  # the request to start may have been lost
                 frames.append({"t": "start", "run": self.hosted_id})
-            frames += [self._frame(id, command) for id, command in self._unanswered.items()]
+            frames += [frame for frame, _ in self._unanswered.values()]
             return frames
 
     def process(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
@@ -349,7 +361,7 @@ class RemoteRun(ChannelHandle):
 
     def _on_refused(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         id, message = values.text(header["id"], "id"), values.text(header["message"], "message")
-        command = self._unanswered.pop(id, None)
+        _, command = self._unanswered.pop(id, ({}, None))
         if command is not None:
             self._channel.put_event(events.CommandRejected(self._step, id, command, message))
 
@@ -403,8 +415,8 @@ class RemoteRun(ChannelHandle):
             self._channel.put_event(event)
             self._step = event.step
         answered = {getattr(event, "id", "") for event in log}
-        for id, command in self._unanswered.items():
-            if id not in answered:
+        for id, (_, command) in self._unanswered.items():
+            if command is not None and id not in answered:
                 self._channel.put_event(events.CommandRejected(self._step, id, command, "the run has ended"))
         self._unanswered.clear()
         ending = next((event for event in reversed(log) if isinstance(event, _TURNS)), None)
@@ -436,9 +448,6 @@ class RemoteRun(ChannelHandle):
 
     def _request_missing(self, tail: t.Tail) -> None:
         self._client.send({"t": "fill", "run": self.subscription, "tail": list(tail)})
-
-    def _frame(self, id: str, command: Command) -> Dict[str, Any]:
-        return {"t": "command", "run": self.hosted_id, "id": id, "command": command.to_dict()}
 
     def _view_frame(self) -> Dict[str, Any]:
         return {"t": "view", "run": self.subscription, "histograms": self._shows_histograms}

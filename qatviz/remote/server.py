@@ -345,14 +345,21 @@ class Session:
             subscription.show(histograms)
 
     def _on_steer(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        subscription = self._subscription(header)
+        id, subscription = values.text(header.get("id", ""), "id"), self._subscription(header)
         if subscription is not None:
-            subscription.run.ask_to_steer(subscription.viewer)
+            subscription.run.ask_to_steer(subscription.viewer, id)
+            self._accept(subscription, id)
 
     def _on_answer(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         hands_over, subscription = values.boolean(header["hands_over"], "hands_over"), self._subscription(header)
+        id, asking = (values.text(header.get(name, ""), name) for name in ("id", "viewer"))
         if subscription is not None:
-            subscription.run.answer(self.viewer, hands_over)
+            subscription.run.answer(self.viewer, hands_over, asking, id)
+            self._accept(subscription, id)
+
+    def _accept(self, subscription: Subscription, id: str) -> None:
+        if id:
+            self._link.send({"t": t.ACCEPTED, "run": subscription.run.id, "id": id})
 
     # Calls
 
