@@ -241,7 +241,7 @@ def test_runs_that_the_server_does_not_have_share_no_evaluator(stage):
 
 def test_an_invalid_answer_ends_the_connection_with_its_reason(stage):
     link = stage.client()._link
-    stage.server._sessions[0]._link.send({"t": "result", "id": "x"})
+    wait_until(lambda: stage.server._sessions)[0]._link.send({"t": "result", "id": "x"})
     wait_until(lambda: link._ended)
     assert link._reason.startswith("an invalid frame of the kind 'result': id of a call is 'x'")
 
