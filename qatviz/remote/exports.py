@@ -1,13 +1,18 @@
 """Exports that a server writes and a viewer fetches in small pieces, between which telemetry is sent."""
 
 import contextlib
+import itertools
+import math
 import os
 import shutil
 import tempfile
 import threading
+import time
 import uuid
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Deque, Dict, List, Tuple
 
 from qatviz.atomic_files import atomic_file
 from qatviz.errors import ExportError, QatvizError
@@ -21,10 +26,16 @@ from qatviz.session.workplace import Workplace
 
 #: Largest size of a piece of a file, in bytes.
 _PIECE = 1 << 16
+#: Largest number of pieces requested at once.
+_MOST_REQUESTS = 16
+#: Ratio to the time of the fastest piece above which a piece has waited for others.
+_QUEUED = 1.5
 #: Fraction done, of an export and its transfer, when the export is complete.
 _THERE = 0.9
 #: Largest number of files of an export, and of bytes of one.
 _MOST_FILES, _LARGEST_FILE = 10_000, 1 << 34
+
+_clock = time.monotonic
 
 
 class ExportedFiles:
@@ -153,6 +164,10 @@ def fetched_export(client: Client, request: ExportRequest, progress: Progress) -
 def _fetch(client: Client, id: str, files: List[Tuple[str, int]], target: Path, progress: Progress) -> None:
     """Write the files of an export, with their names and sizes in bytes, to the folder ``target``."""
     total, done = sum(size for _, size in files) or 1, 0
+    pace = _Pace()
+    offsets = ((name, position) for name, size in files for position in range(0, size, _PIECE))
+    pieces: Deque[Future[bytes]] = deque()  # of this file and the next ones
+    pool = ThreadPoolExecutor(_MOST_REQUESTS, "qatviz-fetch")
     try:
         for name, size in files:
             path = target / name
@@ -161,9 +176,10 @@ def _fetch(client: Client, id: str, files: List[Tuple[str, int]], target: Path, 
                 position = 0
                 while position < size:
                     progress.at(f"fetching {name}", done / total)
-                    form, arrays = client.call("read", [id, name, position], [])
-                    piece: bytes = value_of(bytes, form, arrays)
-                    if not 0 < len(piece) <= size - position:
+                    for wanted in itertools.islice(offsets, max(0, pace.requests - len(pieces))):
+                        pieces.append(pool.submit(_piece, client, id, *wanted, pace))
+                    piece = pieces.popleft().result()
+                    if len(piece) != min(_PIECE, size - position):
                         found = position + len(piece)
                         raise ExportError(f"{name}: has {found:,} bytes on {client.place}, expected {size:,}")
                     file.write(piece)
@@ -171,6 +187,37 @@ def _fetch(client: Client, id: str, files: List[Tuple[str, int]], target: Path, 
                     done += len(piece)
     except OSError as error:
         raise ExportError(f"{error.filename or target}: can't be written: {error.strerror or error}") from error
+    finally:
+        pool.shutdown()
+
+
+def _piece(client: Client, id: str, name: str, position: int, pace: "_Pace") -> bytes:
+    """Return the piece of a file at an offset in bytes."""
+    began = _clock()
+    form, arrays = client.call("read", [id, name, position], [])
+    pace.note(_clock() - began)
+    piece: bytes = value_of(bytes, form, arrays)
+    return piece
+
+
+class _Pace:
+    """Number of pieces to request at once, so that a long round trip does not limit the throughput.
+
+    It grows while pieces take about as long as the fastest one. Where they take longer, the network is the limit, and
+    more of them at once would only delay telemetry. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shortest_s = math.inf
+        self.requests = 1
+
+    def note(self, seconds: float) -> None:
+        """Adapt to the time that a piece took from its request to its arrival."""
+        with self._lock:
+            self._shortest_s = min(self._shortest_s, seconds)
+            is_queued = seconds > _QUEUED * self._shortest_s
+            self.requests = max(1, self.requests - 1) if is_queued else min(_MOST_REQUESTS, self.requests + 1)
 
 
 def _checked_files(rows: Any, name: str) -> List[Tuple[str, int]]:

@@ -1,6 +1,7 @@
 """Calls of a server: those that are not wanted any more, the end of the server during one, and exports in pieces."""
 
 import contextlib
+import os
 import threading
 
 import pytest
@@ -8,9 +9,12 @@ from staging import StagedRun
 from waiting import ENDLESS_S, join, wait_for, wait_until
 
 from qatviz.errors import QatvizError
+from qatviz.export.progress import Progress
 from qatviz.remote.errors import LinkError
+from qatviz.remote.exports import _Pace, fetched_export
 from qatviz.remote.remote_workplace import RemoteWorkplace
 from qatviz.session.prepared import Prepared
+from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import NewRunRequest
 
 
@@ -22,7 +26,7 @@ def test_a_call_that_times_out_is_cancelled_and_does_not_count(stage, monkeypatc
     client = stage.client()
     with pytest.raises(LinkError, match="has not answered for 0 s"):
         RemoteWorkplace(client).data_names()
-    (session,) = stage.server._sessions
+    (session,) = wait_until(lambda: stage.server._sessions)
     wait_until(lambda: [cancelled.is_set() for cancelled in session._cancelled.values()] == [True])
     stage.workplace.delete_run = lambda directory: None
     RemoteWorkplace(client).delete_run("run")  # there is room for a call
@@ -61,3 +65,50 @@ def test_a_server_that_is_closed_gets_no_run_from_a_call_in_progress(stage, monk
     go_on.set()
     join(window, call)
     assert was_waited_for and not stage.server._runs and discarded == [run]
+
+
+def test_an_export_is_fetched_with_several_requests_in_flight(stage, tmp_path, monkeypatch):
+    monkeypatch.setattr("qatviz.remote.exports._clock", lambda: 0.0)  # no piece waits for another
+    content = os.urandom(40 * (1 << 16) + 123)
+
+    def export(request, progress):
+        for name in (request.out, request.out + ".parity.json"):
+            with open(name, "wb") as file:
+                file.write(content if name == request.out else b"")
+        return {"files": [request.out]}
+
+    stage.workplace.export = export
+    client, most, lock, present = stage.client(), [0], threading.Lock(), [0]
+    call, together = client.call, threading.Event()
+
+    def counted(name, *given):
+        if name != "read":
+            return call(name, *given)
+        with lock:
+            present[0] += 1
+            most[0] = max(most[0], present[0])
+            if most[0] == 16:
+                together.set()
+            is_late = given[0][2] >= 20 * (1 << 16)
+        try:
+            if is_late:
+                wait_for(together)
+            return call(name, *given)
+        finally:
+            with lock:
+                present[0] -= 1
+
+    monkeypatch.setattr(client, "call", counted)
+    fetched_export(client, ExportRequest("run", "final", out=str(tmp_path / "a.tflite")), Progress())
+    assert (tmp_path / "a.tflite").read_bytes() == content and most[0] == 16
+    assert (tmp_path / "a.tflite.parity.json").read_bytes() == b""
+
+
+def test_pieces_that_wait_for_others_are_requested_one_at_a_time():
+    pace = _Pace()
+    for _ in range(40):
+        pace.note(0.1)
+    assert pace.requests == 16
+    for _ in range(40):
+        pace.note(0.2)
+    assert pace.requests == 1
