@@ -34,7 +34,7 @@ from qatviz.session.folders import runs_folder
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.recorded import RecordedRun
 from qatviz.session.request import OpenRequest, RunRequest
-from qatviz.session.workplace import Workplace
+from qatviz.session.workplace import ModelChecks, Workplace
 from qatviz.telemetry.history import History
 from qatviz.telemetry.run_handle import RunHandle
 
@@ -233,7 +233,7 @@ class Session:
         self._calls: Dict[int, threading.Thread] = {}
         self._cancelled: Dict[int, threading.Event] = {}
         self._has_ended = False
-        self._exports = ExportedFiles()
+        self._exports, self._checks = ExportedFiles(), ModelChecks()
         self._handlers = {
             "call": self._on_call,
             "cancel": self._on_cancel,
@@ -275,6 +275,7 @@ class Session:
                 cancelled.set()
         for subscription in subscriptions:
             subscription.run.unsubscribe(subscription)
+        self._checks.cancel()
         self._exports.close()
         self._server.remove(self)
 
@@ -431,7 +432,8 @@ class Session:
         signature = SIGNATURES[name]
         if signature.has_progress:
             given.append(progress)
-        return form_of(getattr(self._server.workplace, name)(*given), own), own
+        checks: Dict[str, Any] = {"check_model": self._checks.check, "cancel_checks": self._checks.cancel}
+        return form_of((checks.get(name) or getattr(self._server.workplace, name))(*given), own), own
 
     def _report(self, number: int, what: str, fraction: float) -> None:
         with contextlib.suppress(LinkError):

@@ -103,7 +103,7 @@ class Workplace:
         raise NotImplementedError
 
     def cancel_checks(self) -> None:
-        """Cancel all calls of :meth:`check_model` in progress on the machine, also those of other windows."""
+        """Cancel all calls of :meth:`check_model` in progress; of a server's machine, those of this window."""
         raise NotImplementedError
 
     def read_runs(self, folder: str, progress: Progress) -> "Catalogue":
@@ -198,6 +198,28 @@ class Workplace:
         raise NotImplementedError
 
 
+class ModelChecks:
+    """Checks of models for one window: a newer one cancels an older one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inspector: Optional[ModelInspector] = None
+
+    def check(self, question: "ModelQuestion") -> "ModelInfo":
+        """Return the description of a model; raise QatvizError if it can't be used, or the check is cancelled."""
+        with self._lock:
+            if self._inspector is None:
+                from qatviz.session.inspection import ModelInspector
+
+                self._inspector = ModelInspector()
+        return self._inspector.inspect(question)
+
+    def cancel(self) -> None:
+        """Cancel the check in progress, if there is one."""
+        if self._inspector is not None:
+            self._inspector.cancel()
+
+
 class LocalWorkplace(Workplace):
     """Workplace on this machine. Modules are imported on first use.
 
@@ -209,8 +231,7 @@ class LocalWorkplace(Workplace):
 
     def __init__(self, move_to_trash: Callable[[str], None]):
         self._move_to_trash = move_to_trash
-        self._inspector_lock = threading.Lock()
-        self._inspector: Optional[ModelInspector] = None
+        self._checks = ModelChecks()
         self._evaluators: _OnePerRun[Evaluator] = _OnePerRun()
         self._drifts: _OnePerRun[DriftFinder] = _OnePerRun()
 
@@ -264,16 +285,10 @@ class LocalWorkplace(Workplace):
         return inspect_data(question)
 
     def check_model(self, question: "ModelQuestion") -> "ModelInfo":
-        with self._inspector_lock:
-            if self._inspector is None:
-                from qatviz.session.inspection import ModelInspector
-
-                self._inspector = ModelInspector()
-        return self._inspector.inspect(question)
+        return self._checks.check(question)
 
     def cancel_checks(self) -> None:
-        if self._inspector is not None:
-            self._inspector.cancel()
+        self._checks.cancel()
 
     def read_runs(self, folder: str, progress: Progress) -> "Catalogue":
         from qatviz.errors import SettingError

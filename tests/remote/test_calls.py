@@ -8,11 +8,13 @@ import pytest
 from staging import StagedRun
 from waiting import ENDLESS_S, join, wait_for, wait_until
 
-from qatviz.errors import QatvizError
+from qatviz.errors import NetworkError, QatvizError
 from qatviz.export.progress import Progress
 from qatviz.remote.errors import LinkError
 from qatviz.remote.exports import _Pace, fetched_export
 from qatviz.remote.remote_workplace import RemoteWorkplace
+from qatviz.session import inspection
+from qatviz.session.model_info import ModelQuestion
 from qatviz.session.prepared import Prepared
 from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import NewRunRequest
@@ -112,3 +114,44 @@ def test_pieces_that_wait_for_others_are_requested_one_at_a_time():
     for _ in range(40):
         pace.note(0.2)
     assert pace.requests == 1
+
+
+class Inspecting:
+    """Inspector whose inspections last until they are cancelled."""
+
+    begun = threading.Event()
+
+    def __init__(self):
+        self._cancelled = threading.Event()
+
+    def inspect(self, question):
+        self.begun.set()
+        wait_for(self._cancelled)
+        raise NetworkError(f"{question.path}: cancelled", "model")
+
+    def cancel(self):
+        self._cancelled.set()
+
+
+@pytest.mark.parametrize("end", [RemoteWorkplace.cancel_checks, RemoteWorkplace.close])
+def test_checks_of_models_are_cancelled_by_their_own_window_only(stage, monkeypatch, end):
+    monkeypatch.setattr(inspection, "ModelInspector", Inspecting)
+    monkeypatch.setattr(Inspecting, "begun", threading.Event())
+    ana, bob, found = RemoteWorkplace(stage.client()), RemoteWorkplace(stage.client("bob@desk")), []
+
+    def check():
+        try:
+            ana.check_model(ModelQuestion("a.h5"))
+        except QatvizError as error:
+            found.append(str(error))
+
+    checking = threading.Thread(target=check)
+    checking.start()
+    wait_for(Inspecting.begun)
+    bob.cancel_checks()
+    session = next(session for session in stage.server._sessions if session.viewer.id == "ana@laptop")
+    assert not found and session.has_calls and not session._checks._inspector._cancelled.is_set()
+    end(ana)
+    join(checking)
+    wait_until(lambda: not session.has_calls)
+    assert len(found) == 1
