@@ -50,8 +50,10 @@ def _listen(options: argparse.Namespace) -> int:
             print_output(f"token: {listener.token} (also in {listener.token_file})")
         else:
             print_message(f"qatviz: the token is in {listener.token_file}")
-        while not stopped and not (options.until_idle and listener.server.is_idle(IDLE_S)):
+        is_idle = False
+        while not stopped and not (is_idle and options.until_idle):
             time.sleep(_POLL_S)
+            is_idle = listener.server.is_idle(IDLE_S)  # called in any case: it drops unused runs
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -183,7 +183,7 @@ class Server:
     def is_idle(self, seconds: float) -> bool:
         """Return whether there has been no viewer, and no run has trained, for that number of seconds.
 
-        It must be called regularly: it notes that a run trains.
+        It must be called regularly: it notes that a run trains, and drops unused runs with their locks and graphs.
         """
         self._drop_unused()
         is_training, now = bool(self.training()), time.monotonic()

@@ -1,6 +1,8 @@
 """Runs that the server no longer has are shown from their records, with their true ending and complete history."""
 
 import shutil
+import signal
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -9,12 +11,16 @@ from remote_stage import until_answered
 from staging import StagedRun
 from waiting import wait_until
 
+from qatviz.cli import serve
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.reasons import PauseReason
+from qatviz.remote import serving
 from qatviz.remote.errors import LinkError
+from qatviz.session.prepared import Prepared
 from qatviz.telemetry.record.refill import STEPS
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.terminal import stop_signals
 
 
 def record_anew(directory, **about):
@@ -125,3 +131,30 @@ def test_an_opened_record_is_completed_by_a_server_that_has_dropped_it(stage, aw
     back()
     wait_until(lambda: remote.history.last_step(STEPS) == 20)
     assert remote.state == "recorded"
+
+
+@pytest.mark.parametrize("until_idle", [False, True])
+def test_unused_runs_are_dropped_whether_or_not_a_server_ends_when_it_is_idle(tmp_path, monkeypatch, until_idle):
+    monkeypatch.setattr(serving, "user_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(serving, "IDLE_S", float("-inf") if until_idle else 300.0)
+    handlers = {number: signal.getsignal(number) for number in stop_signals()}
+    run, discarded, listeners, looks = StagedRun("mlp"), [], [], []
+    run.discard = lambda: discarded.append(run)
+
+    class Listener(serving.Listener):
+        def __init__(self, *given):
+            super().__init__(*given)
+            listeners.append(self)
+            hosted = self.server.add(Prepared(run, run.network, run.book, "unused", 12.0, ""))
+            hosted.idle_since = float("-inf")
+
+    def end_when_dropped(seconds):
+        looks.append(seconds)
+        if not until_idle and (not listeners[0].server._runs or len(looks) > 100):
+            signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+
+    monkeypatch.setattr(serving, "Listener", Listener)
+    monkeypatch.setattr(serve, "time", Namespace(sleep=end_when_dropped))
+    options = Namespace(stdio=False, listen="127.0.0.1:0", until_idle=until_idle)
+    assert serve.serve(options) == 0 and discarded == [run] and len(looks) < 100
+    assert {number: signal.getsignal(number) for number in handlers} == handlers
