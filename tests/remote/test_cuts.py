@@ -1,6 +1,5 @@
 """Cuts of the connection at random moments: nothing is lost, and the losses are bit for bit those without cuts."""
 
-import contextlib
 import random
 
 import numpy as np
@@ -9,15 +8,12 @@ from remote_stage import until_answered
 from small_runs import mlp, spec
 from waiting import wait_for, wait_until
 
-from qatviz.errors import RunStateError
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
-from qatviz.protocol.snapshots import StepRecord
 from qatviz.session.begin import new_record, prepared_run
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.handle import Run
 
 BITS = "dense1.weights.num_bits"
 #: Changes at steps of the run, so that they take effect at the same steps with and without a viewer.
@@ -29,31 +25,39 @@ def run_spec(steps):
     return spec(mlp(), steps=steps, schedule=SCHEDULE, run=run)
 
 
-def undisturbed_losses(steps):
-    run = Run(run_spec(steps))
-    run.start()
-    wait_for(run)
-    return [item.loss for item in run.drain() if isinstance(item, StepRecord)]
+def prepared(directory, steps):
+    """Return a run that is recorded in a directory, prepared."""
+    wanted = run_spec(steps)
+    record = new_record(wanted, str(directory))
+    return prepared_run(wanted, record, Outcome(wanted.book, wanted.metric), True)
+
+
+def undisturbed_losses(directory, steps):
+    """Return the losses of a run without viewers."""
+    found = prepared(directory, steps)
+    found.run.start()
+    wait_for(found.run)
+    return RunRecord.read(found.directory).steps().loss.tolist()
 
 
 def hosted(stage, tmp_path, steps):
     """Return a remote run that is recorded, and its directory."""
-    wanted = run_spec(steps)
-    record = new_record(wanted, str(tmp_path / "run"))
-    prepared = prepared_run(wanted, record, Outcome(wanted.book, wanted.metric), True)
-    return stage.host(prepared.run, wanted.network, wanted.book, prepared.directory).run, prepared.directory
+    found = prepared(tmp_path / "run", steps)
+    wanted = found.run.spec
+    return stage.host(found.run, wanted.network, wanted.book, found.directory).run, found.directory
 
 
 def cut_and_compare(stage, tmp_path, steps, cuts):
     """Cut the connection ``cuts`` times while a run of ``steps`` steps trains, and compare all that arrives."""
     moments = random.Random(0)
-    expected = undisturbed_losses(steps)
+    expected = undisturbed_losses(tmp_path / "undisturbed", steps)
     run, directory = hosted(stage, tmp_path, steps)
+    run.send(c.Pause())
     run.start()
     news = []
     for number in range(cuts):
-        # A paused run can't end before the last cut; a cut right after a command is the most likely to lose it.
-        run.send(c.Pause() if moments.random() < 0.5 else c.Resume())
+        # The run can't end before the last cut. A cut right after a command is the most likely to lose it.
+        run.send(c.Pause() if moments.random() < 0.3 else c.SingleStep(steps // (2 * cuts)))
         target = moments.uniform(0, 0.06)
         wait_until(lambda: moments.random() < 0.2 or target < 0.01)
         stage.cut()
@@ -61,8 +65,7 @@ def cut_and_compare(stage, tmp_path, steps, cuts):
             run.send(c.Evaluate())
         wait_until(lambda: not run.connection.problem)
         news += run.drain()
-    with contextlib.suppress(RunStateError):  # it has ended, as it may where it was not paused
-        run.send(c.Resume())
+    run.send(c.Resume())
     wait_for(run)
     news += run.drain()
     until_answered(run)
