@@ -7,9 +7,10 @@ the package tflite-micro; without it, the tests that run it are skipped.
 import newer_python
 import numpy as np
 import pytest
-from integer_cases import model_of, network_of
+from integer_cases import book_of, model_of, network_of, state_of
 from test_tflite_lowering import images_for
 
+from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflm.runtime import VARIABLE
@@ -35,6 +36,14 @@ TYPES = {
     "int8": (SYMMETRIC, {}, {}, np.int8, None, 0.85),
     "INT4": (INT4, {}, {"int4": True}, np.int8, "INT4: runs in LiteRT and TFLite Micro", 0.7),
     "INT4 per channel": (dict(INT4, per_channel=True), {}, {"int4": True}, np.int8, "INT4: runs in LiteRT, not", None),
+    "INT4 per channel, all": (
+        dict(INT4, per_channel=True),
+        {},
+        {"int4": True, "int4_all": True},
+        np.int8,
+        "INT4: runs in LiteRT and TFLite Micro",
+        0.7,
+    ),
     "int16": (
         SYMMETRIC,
         {"num_bits": 16, "symmetric": True},
@@ -96,3 +105,25 @@ def test_tflite_micro_runs_the_types_that_the_notes_name(name, micro, tmp_path):
     found = file.from_file([np.load(str(tmp_path / "found.npy"))])["logits"]
     expected = run_codes(model, codes, ["logits"])["logits"]
     assert np.mean(found == expected) >= identical and np.abs(found - expected).max() <= 3
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_pointwise_convolution_of_int4_weights_is_a_fully_connected(per_channel, micro, tmp_path):
+    network = network_of(
+        (4, 4, 2),
+        (Conv2D, "conv", {"filters": 6, "kernel_size": 1}),
+        (Flatten, "flat", {}),
+        (Dense, "out", {"units": 3}),
+    )
+    book, _ = book_of(network, INT4).change([("conv.weights.per_channel", per_channel)])
+    model = integer_model(network, book, state_of(network))
+    file = tflite_model(model, int4=True)
+    assert ("nor in TFLite Micro" in file.notes[0]) == per_channel
+    assert ("possible with conv.weights.per_channel=off" in file.notes[0]) == per_channel
+    (tmp_path / "net.tflite").write_bytes(file.content)
+    np.save(str(tmp_path / "inputs.npy"), file.to_file(quantize_input(model, images_for(model, 4))))
+    if per_channel:
+        with pytest.raises(AssertionError, match="TFLM failed to allocate tensors"):
+            newer_python.run(micro, _PROGRAM, tmp_path)
+    else:
+        newer_python.run(micro, _PROGRAM, tmp_path)

@@ -144,7 +144,7 @@ class _Lowering(CopyBuilder):
         self._stored: Dict[str, StoredWeights] = {}
         #: Whether TensorFlow 1.15 lacks a kernel of an Activation.
         self._new_kernels = False
-        self._notes = remarks(model, self._dtype, self._int4.names)
+        self._notes = remarks(model, self._dtype, self._int4)
         self._notes += int4_remarks(model, self._int4) if int4 else []
         if int16 and self._dtype != np.int16:
             self._notes.append(f"no activation has more than 8 bits: {self._dtype.name} as without the option int16")

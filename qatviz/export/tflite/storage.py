@@ -128,13 +128,13 @@ def int4_remarks(model: IntegerModel, layers: Int4) -> List[str]:
     return found
 
 
-def remarks(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str] = frozenset()) -> List[str]:
+def remarks(model: IntegerModel, dtype: np.dtype, int4: Int4 = Int4()) -> List[str]:
     """Return notes on types and codes that some runtimes don't support; ``int4`` names the layers with INT4 weights."""
     found = _runtimes(model, dtype, int4)
     for op in model.ops:
         if dtype == _UINT8 or op.weights is None:
             continue
-        least = INT4_RANGE[0] if op.name in int4 else -LARGEST_CODE - 1
+        least = INT4_RANGE[0] if op.name in int4.names else -LARGEST_CODE - 1
         if op.weights.centred.min() == least:
             found.append(
                 f"{op.weights.name}: has the code {least}, which TFLite's specification leaves out and some kernels "
@@ -143,7 +143,7 @@ def remarks(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str] = frozens
     return list(dict.fromkeys(found))
 
 
-def _runtimes(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str]) -> List[str]:
+def _runtimes(model: IntegerModel, dtype: np.dtype, int4: Int4) -> List[str]:
     """Return notes on the runtimes that have kernels for the file's types; all have those for int8."""
     if dtype == _UINT8:
         weights = [op.weights for op in model.ops if op.weights is not None and not fits_int8(op.weights)]
@@ -154,10 +154,11 @@ def _runtimes(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str]) -> Lis
         ]
     if dtype == _INT16:
         return ["int16: runs in LiteRT and TFLite Micro, not in TensorFlow 1.15"]
-    if not int4:
+    if not int4.names:
         return []
-    dense = [op.require_weights() for op in model.ops if op.kind == "Dense" and op.name in int4]
-    split = [weights.name for weights in dense if not is_uniform(weights)]
+    # The other ones with a scale for each channel are convolutions.
+    connected = [op.require_weights() for op in model.ops if op.name in int4.once]
+    split = [weights.name for weights in connected if not is_uniform(weights)]
     if not split:
         return ["INT4: runs in LiteRT and TFLite Micro, not in TensorFlow 1.15"]
     remedies = " ".join(change_text(SettingChange(name + ".per_channel", False)) for name in split)
