@@ -14,7 +14,8 @@ from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflm.runtime import VARIABLE
-from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPool, ReLU
+from qatviz.network.activations import Activation
+from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, Flatten, MaxPool, ReLU, UpsampleBilinear
 
 PACKAGE = "tflite_micro"
 _PROGRAM = """
@@ -127,3 +128,23 @@ def test_a_pointwise_convolution_of_int4_weights_is_a_fully_connected(per_channe
             newer_python.run(micro, _PROGRAM, tmp_path)
     else:
         newer_python.run(micro, _PROGRAM, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "layer, settings, runs",
+    [(Activation, {"function": "swish"}, False), (UpsampleBilinear, {"size": 2}, False), (MaxPool, {}, True)],
+    ids=["table", "interpolation", "pool"],
+)
+def test_int16_files_are_said_to_run_in_tflite_micro_only_with_kernels_for_all(layer, settings, runs, micro, tmp_path):
+    network = network_of((4, 4, 2), (layer, "layer", settings), (Flatten, "flat", {}), (Dense, "out", {"units": 3}))
+    model = model_of(network, SYMMETRIC, {"num_bits": 16, "symmetric": True})
+    file = tflite_model(model, int16=True)
+    assert file.notes[0] == f"int16: runs in LiteRT{' and TFLite Micro' if runs else ''}, not in TensorFlow 1.15"
+    assert any("TFLite Micro has none" in note for note in file.notes) != runs
+    (tmp_path / "net.tflite").write_bytes(file.content)
+    np.save(str(tmp_path / "inputs.npy"), file.to_file(quantize_input(model, images_for(model, 4))))
+    if runs:
+        newer_python.run(micro, _PROGRAM, tmp_path)
+    else:
+        with pytest.raises(AssertionError, match="TFLM failed to allocate tensors|Interpreter invocation failed"):
+            newer_python.run(micro, _PROGRAM, tmp_path)

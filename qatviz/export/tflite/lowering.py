@@ -49,6 +49,7 @@ from qatviz.export.tflite.storage import (
     int4_remarks,
     is_uniform,
     remarks,
+    runtime_remarks,
     softmax_grid,
     storage_type,
     weights_type,
@@ -164,6 +165,8 @@ class _Lowering(CopyBuilder):
             offsets = {source.name: offsets[source.name] for source in sources}
             offsets["softmax"] = softmax_grid(self._dtype)[1]
             last = [self._probabilities(last[0])]
+        runs_in_micro = not self._differences.not_micro
+        self._notes = runtime_remarks(self._model, self._dtype, self._int4, runs_in_micro) + self._notes
         self._notes += self._differences.notes
         content = self._file.finish(first, last, attached)
         int4, twice = bool(self._int4.names) and self._packed, bool(self._int4.twice)

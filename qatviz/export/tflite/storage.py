@@ -129,8 +129,8 @@ def int4_remarks(model: IntegerModel, layers: Int4) -> List[str]:
 
 
 def remarks(model: IntegerModel, dtype: np.dtype, int4: Int4 = Int4()) -> List[str]:
-    """Return notes on types and codes that some runtimes don't support; ``int4`` names the layers with INT4 weights."""
-    found = _runtimes(model, dtype, int4)
+    """Return notes on codes that some runtimes don't support; ``int4`` names the layers with INT4 weights."""
+    found = []
     for op in model.ops:
         if dtype == _UINT8 or op.weights is None:
             continue
@@ -143,8 +143,11 @@ def remarks(model: IntegerModel, dtype: np.dtype, int4: Int4 = Int4()) -> List[s
     return list(dict.fromkeys(found))
 
 
-def _runtimes(model: IntegerModel, dtype: np.dtype, int4: Int4) -> List[str]:
-    """Return notes on the runtimes that have kernels for the file's types; all have those for int8."""
+def runtime_remarks(model: IntegerModel, dtype: np.dtype, int4: Int4 = Int4(), runs_in_micro: bool = True) -> List[str]:
+    """Return notes on the runtimes that have kernels for the file's types; all have those for int8.
+
+    ``runs_in_micro`` is False if TFLite Micro has none for some operations of an int16 file.
+    """
     if dtype == _UINT8:
         weights = [op.weights for op in model.ops if op.weights is not None and not fits_int8(op.weights)]
         remedies = " ".join(change_text(SettingChange(f"{one.name}.symmetric", True)) for one in weights)
@@ -153,7 +156,7 @@ def _runtimes(model: IntegerModel, dtype: np.dtype, int4: Int4) -> List[str]:
             f"{remedies}"
         ]
     if dtype == _INT16:
-        return ["int16: runs in LiteRT and TFLite Micro, not in TensorFlow 1.15"]
+        return [f"int16: runs in LiteRT{' and TFLite Micro' if runs_in_micro else ''}, not in TensorFlow 1.15"]
     if not int4.names:
         return []
     # The other ones with a scale for each channel are convolutions.
