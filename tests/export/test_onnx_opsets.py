@@ -121,6 +121,16 @@ def test_known_traps_of_runtimes_are_notes_of_the_file(options, traps, tmp_path,
     assert [{trap for trap in known if trap in text} for text in everywhere] == 3 * [set(traps)]
 
 
+@pytest.mark.parametrize(
+    "bits, differences",
+    [(8, "codes differ by a few"), (9, "codes differ (measured with 16-bit"), (16, "83 % of them, by up to 476")],
+)
+def test_the_note_on_openvino_says_more_of_wide_activations(bits, differences, tmp_path):
+    written = export_as("onnx", tmp_path / "net.onnx", noise(), activations={"num_bits": bits}, examples=16)
+    (note,) = [note for note in written.report.notes if note.startswith("OpenVINO")]
+    assert differences in note and ("by a few" in note) == (bits == 8)
+
+
 def test_the_clean_up_of_pairs_changes_codes_of_int8_files(newer, tmp_path):
     """The trap that a file warns of; with a later onnxruntime in which it is none, the note can go."""
     model = model_of(everything(), {"symmetric": True, "per_channel": True})
