@@ -255,9 +255,9 @@ _OPSET = Option(
 _FORM = Option(
     "form",
     "Form",
-    "Rounded as in training (fake-quant); the same with double-precision accumulators, so that every code of a deep "
-    "network is exact too (exact; only for TensorFlow itself); for TensorFlow 1.15's converter TOCO, in whose integer "
-    "files average pools round ties up (toco); or not rounded (float)",
+    "Rounded as in training (fake-quant); the same with double-precision accumulators, so that with up to 8 bits the "
+    "codes of a deep network are exact too (exact; only for TensorFlow itself); for TensorFlow 1.15's converter TOCO, "
+    "in whose integer files average pools round ties up (toco); or not rounded (float)",
     "fake-quant",
     ("fake-quant", "exact", "toco", "float"),
 )

@@ -205,6 +205,27 @@ def test_the_exact_form_has_no_different_codes(tmp_path):
     )
 
 
+@pytest.mark.parametrize("kind", [FROZEN, SAVEDMODEL], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("weights, activations", [({}, {"num_bits": 16}), ({"num_bits": 9}, {})], ids=str)
+def test_more_than_eight_bits_are_not_called_exact(weights, activations, kind, tmp_path):
+    for form in ("exact", "fake-quant"):
+        source = source_of(dict(INT8, **weights), dict(activations, symmetric=True), examples=4)
+        written = export(kind, tmp_path / form / ("net" + kind.suffix), source, form=form)
+        text = written.report.to_text()
+        (note,) = [note for note in written.report.notes if "float32" in note]
+        assert "more than 8 bits" in note and 'the form "exact" (measured' in note and "identical" not in note
+        assert "(exact)" not in text
+        (readme,) = (tmp_path / form).rglob("*README.md")
+        assert ", exact" not in readme.read_text(encoding="utf-8")
+        assert ("(rounded in double precision) of chain" in text) == (form == "exact")
+
+
+def test_the_help_calls_the_exact_form_exact_up_to_eight_bits():
+    for kind in (FROZEN, SAVEDMODEL):
+        (form,) = [option for option in kind.options if option.name == "form"]
+        assert "with up to 8 bits" in form.help and "every code" not in form.help
+
+
 NOTES_OF_TOCO = {
     "fake-quant": "halved: TensorFlow 1.15's converter, TOCO, makes no integer file",
     "toco": "halved: ties of means are rounded up",

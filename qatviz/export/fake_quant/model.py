@@ -26,7 +26,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, dequantize, fake_quant, quantize, round_half_up
 from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT, WIDE_FINE_UNIT, tie_center
 from qatviz.quant.function_tables import function_table
-from qatviz.quant.int16_kernels import representable_scales, round_multipliers
+from qatviz.quant.int16_kernels import NARROW_BITS, representable_scales, round_multipliers
 from qatviz.quant.interpolation import finest_parts, interpolation_center
 from qatviz.quant.matrix_products import can_round_twice
 from qatviz.quant.tie_safe_scales import tie_safe_scales
@@ -191,6 +191,13 @@ class FakeQuantModel:
         """Size of weights and biases in float32."""
         weighted = {part.unit.weights: part.weights for part in self.units if part.weights is not None}.values()
         return 4 * sum(int(weights.values.size + weights.bias.size) for weights in weighted)
+
+    @property
+    def has_wide_tensors(self) -> bool:
+        """True if any activations or weights are rounded to more than 8 bits."""
+        grids = [*self.input_grids.values(), *(part.grid for part in self.units)]
+        grids += [part.weights.grid for part in self.units if part.weights is not None]
+        return any(grid is not None and grid.num_bits > NARROW_BITS for grid in grids)
 
 
 def fake_quant_model(
