@@ -198,8 +198,8 @@ TFLITE = Format(
         Option(
             "double_rounding",
             "Compensate double rounding (TF 1.15, TFLite Micro, CMSIS-NN)",
-            "Scales and biases compensate for the second rounding: more exact in TensorFlow 1.15, TFLite Micro and "
-            "CMSIS-NN as they are built by default, less exact in LiteRT",
+            "Scales and biases compensate for the second rounding: per layer, on the same inputs, more exact in "
+            "TensorFlow 1.15, TFLite Micro and CMSIS-NN as they are built by default, less exact in LiteRT",
         ),
         Option(
             "litert",
