@@ -127,6 +127,42 @@ def test_the_readme_explains_every_golden_vector_and_file(variant, made):
             assert f"- `{file}`" in readme, file
 
 
+#: Forms of the expected agreement in a README: relative, of probabilities, of logits, of codes.
+STATED = [
+    r" in (.+) for `expected_output` \(the evaluation\): at least \S+ % of the values within \S+, which is \S+ times "
+    r"the largest absolute value, differences of at most (\S+), which is 0\.25 times it",
+    r" in (.+) for `output` \(the integers of the network\): at least \S+ % of the values within 0\.00195, "
+    r"differences of at most (\S+), both as probabilities",
+    r" in (.+) for `output` \(the integers of the network\): at least \S+ % of the values equal, differences of at "
+    r"most \d+ quantization steps? of the logits, each (\S+)",
+    r"() for `\w+` \(.+\): at least \S+ % of the values equal, differences of at most (\d+) codes?",
+]
+
+
+@pytest.mark.parametrize("variant", range(len(VARIANTS)), ids=lambda variant: str(VARIANTS[variant]))
+def test_the_readme_states_the_expected_agreement_with_its_unit(variant, made):
+    (name, options), (written, readme, _) = VARIANTS[variant], made(variant)
+    golden, stated = written.report.golden, re.findall("^- expected(.*)", readme, re.MULTILINE)
+    assert bool(stated) == (name != "encodings")
+    for line in stated:
+        is_real = "output" in golden or "expected_output" in golden
+        form = 3 if not is_real else 0 if "output" not in golden else 1 if options.get("softmax") else 2
+        runtime, largest = re.fullmatch(STATED[form], line).groups()
+        assert not name.startswith("onnx") or runtime == "onnxruntime"
+        largest_expected = {0: lambda: np.abs(golden["expected_output"]).max() / 4, 2: lambda: golden["logits_scale"]}
+        if form in largest_expected:
+            assert float(largest) == pytest.approx(float(largest_expected[form]()), rel=0.01)
+
+
+@pytest.mark.parametrize("weights, is_named", [(INT8, True), ({}, False)], ids=["int8", "uint8"])
+def test_outputs_are_only_those_of_tflite_micro_if_it_runs_the_file(weights, is_named, tmp_path, dataset):
+    written, readme, program = make("tflite", {}, tmp_path, dataset, weights=weights, examples=16)
+    assert written.report.golden["double_rounding_output"].dtype == (np.int8 if is_named else np.uint8)
+    for text in (readme, program.read_text(encoding="utf-8")):
+        lines = [line for line in text.splitlines() if "double_rounding_output" in line]
+        assert lines and all("TensorFlow 1.15" in line and ("TFLite Micro" in line) == is_named for line in lines)
+
+
 @pytest.mark.parametrize("activations", [{}, {"num_bits": 16}, {"num_bits": 11, "symmetric": True}], ids=str)
 @pytest.mark.parametrize("name", ["tflite", "c", "npz"])
 @pytest.mark.always("c-{}", "tflite-*", "npz-*")

@@ -12,15 +12,8 @@ from qatviz.export.c.footprint import footprints
 from qatviz.export.c.lowering import CModel, c_model
 from qatviz.export.c.runner import Compiler, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import (
-    Check,
-    Expected,
-    Guide,
-    input_codes,
-    input_texts,
-    output_texts,
-    values_of_codes,
-)
+from qatviz.export.guide.expected import Check, Expected
+from qatviz.export.guide.guide import Guide, input_codes, input_texts, output_texts, values_of_codes
 from qatviz.export.integers.input_formula import values_formula
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel, IntegerTensor

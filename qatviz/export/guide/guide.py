@@ -10,6 +10,15 @@ import numpy as np
 from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.data.data_input import parts_of
+from qatviz.export.guide.expected import (
+    LARGEST_RELATIVE,
+    PROBABILITY,
+    QUANTIZATION_STEP,
+    RELATIVE,
+    Check,
+    Expected,
+    expected_lines,
+)
 from qatviz.export.integers.input_formula import PRECISION, codes_formula, formula_of, ids_formula, values_formula
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.export.integers.softmax import softmax_of
@@ -25,7 +34,8 @@ from qatviz.scaling import UNSCALED
 from qatviz.task import MULTILABEL, REGRESSION, SEGMENTATION
 
 README, CHECK = "README.md", "check.py"
-#: Contents of golden vectors by their keys, for the README; "{runtime}" is replaced by the runtime of the proof.
+#: Contents of golden vectors by their keys, for the README; "{runtime}" is replaced by the runtime of the proof,
+#: "{twice}" by the runtimes that round twice.
 GOLDEN_KEYS = {
     "images": "examples as fed to the network, float32, channels last",
     "labels": "their classes, or the numbers to predict",
@@ -38,20 +48,19 @@ GOLDEN_KEYS = {
     "logits_zero_point": "zero point of the codes of the logits",
     "file_input": "input of the file, in its own type and layout",
     "litert_output": "output of the file in LiteRT, in its own type; it rounds each result once",
-    "double_rounding_output": "output of the file where kernels round each result twice (TensorFlow 1.15; by default "
-    "TFLite Micro and CMSIS-NN), in its own type",
+    "double_rounding_output": "output of the file where kernels round each result twice {twice}, in its own type",
     "output": "expected output of the file, in its own type",
     "expected_output": "expected output: that of the evaluation graph",
     "file_output": "what {runtime} computed, logits as codes if there are codes",
 }
+#: Runtimes that round twice, for files that TFLite Micro runs, and for uint8 files, which it does not.
+_TWICE, _TWICE_UINT8 = "(TensorFlow 1.15; by default TFLite Micro and CMSIS-NN)", "(TensorFlow 1.15)"
 #: Unit of differences between probabilities.
 _PROBABILITY_STEP = 1 / 256
 #: Number of held-out examples whose smallest and largest values are stated.
 _SHOWN_EXAMPLES = 64
 #: Keys of golden vectors of an input; the others are of an output.
 _OF_INPUT = ("images", "input", "input_scale", "input_zero_point", "file_input")
-#: Package that a check program needs which computes the integers itself.
-NUMPY = "NumPy"
 #: Expression for the output in the templates that run files, by template: of a single output, and of one of several.
 _CHOSEN = {
     "keras": ("", "[output]"),
@@ -101,57 +110,6 @@ _BY_INPUTS: Dict[str, Dict[str, Tuple[str, str]]] = {
     },
 }
 _CHECKS = Path(__file__).resolve().parent / "check"
-
-
-class Expected(NamedTuple):
-    """Golden output that a runtime may reproduce.
-
-    Attributes
-    ----------
-    key : str
-        Name of the golden vector.
-    meaning : str
-        Phrase that names its origin, such as "the integers of the network".
-    identical, largest : float
-        Smallest fraction of equal values, and largest difference, in units of :attr:`Check.step`.
-    """
-
-    key: str
-    meaning: str
-    identical: float
-    largest: float
-
-
-class Check(NamedTuple):
-    """Content of ``check.py``: the program that runs the file, and the expected outputs.
-
-    Attributes
-    ----------
-    runner : str
-        Name of the template that runs the file.
-    runtime : str
-        Name of the package that runs the file; :data:`NUMPY` if the program itself does.
-    given : str
-        Key of the golden vector of the input.
-    expected : tuple of Expected
-        Alternatives: the program succeeds if the output agrees with one of them.
-    step : float, optional
-        Unit of differences: values that differ by at most half of it are equal. None for codes, where it is 1.
-    values : tuple of (str, str)
-        Names and values of further fields of the template.
-    """
-
-    runner: str
-    runtime: str
-    given: str
-    expected: Tuple[Expected, ...]
-    step: Optional[float] = None
-    values: Tuple[Tuple[str, str], ...] = ()
-
-    @property
-    def needs(self) -> str:
-        """Packages that the program needs."""
-        return self.runtime if self.runtime == NUMPY else f"{NUMPY} and {self.runtime}"
 
 
 class Guide(NamedTuple):
@@ -225,22 +183,23 @@ def real_check(report: Any, runner: str, runtime: str, softmax: bool = False, **
     """
     golden, further = report.golden, tuple(values.items())
     if "output" in golden:
-        scale, step = float(golden["logits_scale"]), float(golden["logits_scale"])
+        scale, step, unit = float(golden["logits_scale"]), float(golden["logits_scale"]), QUANTIZATION_STEP
         reached = report.reached
         if softmax:
-            step = _PROBABILITY_STEP
+            step, unit = _PROBABILITY_STEP, PROBABILITY
             # A different logit changes all probabilities of its example.
             identical = 1 - golden["output"].shape[-1] * (1 - reached.identical)
             reached = Agreement(identical, max(1, math.ceil(reached.largest * scale / step)))
         key = expected_codes("output", "the integers of the network", reached, smallest(golden, "output"))
-        return Check(runner, runtime, "file_input", (key,), step, further)
-    unit = max(float(np.abs(golden["expected_output"]).max()), np.finfo(np.float32).tiny)
-    step = 2 * report.bar.relative * unit
+        return Check(runner, runtime, "file_input", (key,), step, further, unit)
+    step = 2 * report.bar.relative * max(float(np.abs(golden["expected_output"]).max()), np.finfo(np.float32).tiny)
+    # The program allows half a unit more.
+    largest = LARGEST_RELATIVE / (2 * report.bar.relative) - 0.5
     expected = Expected(
-        "expected_output", "the evaluation", report.bar.close - 2 / smallest(golden, "expected_output"), 1 / step
+        "expected_output", "the evaluation", report.bar.close - 2 / smallest(golden, "expected_output"), largest
     )
     given = "file_input" if "file_input" in golden else "images"
-    return Check(runner, runtime, given, (expected,), step, further)
+    return Check(runner, runtime, given, (expected,), step, further, RELATIVE)
 
 
 def fed_values(source: ExportSource) -> str:
@@ -379,7 +338,7 @@ def _readme(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[s
             "|---|---|---|",
         ]
         lines += [
-            f"| `{key}` | {array.dtype.name} {list(array.shape)} | {_content(key, source).format(runtime=runtime)} |"
+            f"| `{key}` | {array.dtype.name} {list(array.shape)} | {_content(key, source, array, runtime)} |"
             for key, array in report.golden.items()
         ]
         lines += [""]
@@ -393,14 +352,17 @@ def _readme(guide: Guide, report: Any, name: str, prefix: str, files: Sequence[s
     return "\n".join(lines)
 
 
-def _content(key: str, source: ExportSource) -> str:
+def _content(key: str, source: ExportSource, array: np.ndarray, runtime: str) -> str:
     """Return the content of a golden vector, with the name of the output where it is of a further one."""
-    if key in GOLDEN_KEYS:
-        return GOLDEN_KEYS[key]
-    base, _, index = key.rpartition("_")
+    base, index = key, ""
+    if key not in GOLDEN_KEYS:
+        base, _, index = key.rpartition("_")
+    text = GOLDEN_KEYS[base].format(runtime=runtime, twice=_TWICE_UINT8 if array.dtype == np.uint8 else _TWICE)
+    if not index:
+        return text
     if base in _OF_INPUT:
-        return f"{GOLDEN_KEYS[base]}, of the input {one_line(source.network.input_names[int(index)])}"
-    return f"{GOLDEN_KEYS[base]}, of the output {one_line(source.network.output_names[int(index)])}"
+        return f"{text}, of the input {one_line(source.network.input_names[int(index)])}"
+    return f"{text}, of the output {one_line(source.network.output_names[int(index)])}"
 
 
 def _paragraphs(texts: Sequence[str]) -> List[str]:
@@ -418,11 +380,8 @@ def _agreement(guide: Guide, report: Any) -> List[str]:
     for comparison, found in compared.items():
         words = found.in_words() if hasattr(found, "in_words") else f"differences up to {found.largest:.3g}"
         lines.append(f"- {comparison}: {words}, on {report.examples:,} held-out examples")
-    for expected in guide.check.expected if guide.check is not None else ():
-        lines.append(
-            f"- expected for `{expected.key}` ({expected.meaning}): at least {100 * expected.identical:.4g} % of the "
-            f"values equal, differences of at most {expected.largest:.3g}"
-        )
+    if guide.check is not None:
+        lines += expected_lines(guide.check, len(guide.source.network.output_names) == 1)
     return [*lines, *(f"- {note}" for note in report.notes), ""]
 
 

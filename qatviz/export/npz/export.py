@@ -5,16 +5,8 @@ from pathlib import Path
 
 from qatviz.errors import ExportError
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import (
-    NUMPY,
-    Check,
-    Expected,
-    Guide,
-    input_codes,
-    input_texts,
-    output_texts,
-    values_of_codes,
-)
+from qatviz.export.guide.expected import NUMPY, Check, Expected
+from qatviz.export.guide.guide import Guide, input_codes, input_texts, output_texts, values_of_codes
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import run_codes

@@ -7,15 +7,8 @@ from typing import Optional, Tuple, Union
 import numpy as np
 
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import (
-    Check,
-    Guide,
-    expected_codes,
-    input_codes,
-    input_texts,
-    smallest,
-    values_of_codes,
-)
+from qatviz.export.guide.expected import Check
+from qatviz.export.guide.guide import Guide, expected_codes, input_codes, input_texts, smallest, values_of_codes
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.progress import Progress
@@ -88,19 +81,20 @@ def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, U
     """Return the content of README and check program of a file with the golden vectors of ``report``."""
     model, shipped = files.model, files.shipped
     dtype, output = shipped.dtype.name, shipped.outputs[0]
+    is_uint8 = shipped.dtype == np.uint8  # which TFLite Micro does not run
     size = smallest(report.golden, LITERT_OUTPUT)
     once, largest = litert_runtime.reached(shipped), 0 if output == model.output else 1
     once = once._replace(identical=once.identical - 0.2 * largest, largest=once.largest + largest)
     expected = [expected_codes(LITERT_OUTPUT, "LiteRT and its XNNPACK kernels, which round once", once, size)]
     twice = tflite_runtime.reached(model)
     if DOUBLE_ROUNDING_OUTPUT in report.golden:
-        meaning = "kernels that round twice: TensorFlow 1.15, and by default TFLite Micro and CMSIS-NN"
+        meaning = "kernels that round twice: TensorFlow 1.15"
+        if not is_uint8:
+            meaning += ", and by default TFLite Micro and CMSIS-NN"
         expected.append(expected_codes(DOUBLE_ROUNDING_OUTPUT, meaning, twice, size))
     elif shipped.dtype != np.int16:
-        meaning = (
-            "kernels that round twice, as those of LiteRT without XNNPACK and of TFLite Micro do; their own outputs "
-            "are not known here"
-        )
+        kernels = "LiteRT without XNNPACK" if is_uint8 else "LiteRT without XNNPACK and of TFLite Micro"
+        meaning = f"kernels that round twice, as those of {kernels} do; their own outputs are not known here"
         expected.append(expected_codes(LITERT_OUTPUT, meaning, twice, size))
     return Guide(
         source,

@@ -8,7 +8,8 @@ import numpy as np
 from qatviz.export.c.arrays import golden_count
 from qatviz.export.c.names import file_stem
 from qatviz.export.formats import Options, Written
-from qatviz.export.guide.guide import Check, Guide, runner_text
+from qatviz.export.guide.expected import Check
+from qatviz.export.guide.guide import Guide, runner_text
 from qatviz.export.integers.lowering import exported_model
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
