@@ -73,7 +73,9 @@ def test_tensors_of_more_than_8_bits_are_proven(off, is_fault, tmp_path, dataset
     monkeypatch.setattr(OnnxRunner, "run", run_off)
     report = export(tmp_path / "net.onnx", dataset, {"num_bits": 16}, activations={"num_bits": 16}).report
     assert bool(report.faults) == is_fault and report.reached.largest == 3
-    assert "note: of 9 to 16 bits, and so rounded in float: input.activations, conv.activations" in report.to_text()
+    remedy = "the option exact computes in integers, with weights of up to 8 bits"
+    text = f"note: of 9 to 16 bits, and so rounded in float ({remedy}): input.activations, conv.activations"
+    assert text in report.to_text()
 
 
 def test_the_file_outputs_probabilities_and_the_proof_compares_logits(tmp_path, dataset):

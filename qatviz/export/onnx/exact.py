@@ -57,6 +57,12 @@ _LARGEST_SUM, _LARGEST_PRODUCT = 2**31 - 1, 2**62
 _SUM_BITS = 32
 
 
+def wide_note(has_codes: bool, exact: bool) -> str:
+    """Return the note on tensors of more than 8 bits in float, with the remedy unless the file is ``exact``."""
+    remedy = "" if exact else " (the option exact computes in integers, with weights of up to 8 bits)"
+    return f"of 9 to 16 bits, and so {'computed' if has_codes else 'rounded'} in float{remedy}"
+
+
 class ExactOperations:
     """Builder of nodes with integer operators in a uint8 file."""
 

@@ -32,7 +32,7 @@ import numpy as np
 from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.embedding import put_rows
-from qatviz.export.onnx.exact import ExactOperations
+from qatviz.export.onnx.exact import ExactOperations, wide_note
 from qatviz.export.onnx.file import FLOAT, GIVEN, INT32, FileText, OnnxFile, Port, port_name
 from qatviz.export.onnx.functions import append_form, is_nearest, look_up_in_float
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
@@ -212,7 +212,7 @@ class _Lowering:
         wide = [tensor.quantizer for tensor in self._model.tensors if is_wide(tensor) and self._exact is None]
         wide += [op.weights.name for op in self._model.ops if op.weights is not None and op.weights.num_bits > BITS]
         notes = (
-            (f"of 9 to 16 bits, and so {'computed' if self._small_types else 'rounded'} in float", wide),
+            (wide_note(self._small_types, self._exact is not None), wide),
             ("8-bit weights with a zero point for each channel, which onnxruntime computes in float", self._in_float),
             (f"means of more than {_MOST_AVERAGED:,} elements, which float rounds otherwise", self._large_averages),
             ("not exact, because they are computed in float", inexact),
