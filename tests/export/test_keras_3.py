@@ -5,6 +5,7 @@ Without a newer Python that has it (see :mod:`newer_tensorflow`), the tests that
 
 import json
 
+import newer_python
 import newer_tensorflow
 import numpy as np
 import pytest
@@ -93,6 +94,11 @@ def test_an_exported_model_opens_in_keras_3_with_equal_predictions(keras_3, tmp_
     sources = [source_of(NETWORK), source_of(slashes())]
     written = [written_from(source, tmp_path) for source in sources]
     check_predictions(keras_3, tmp_path, written, [source.network for source in sources])
+
+
+def test_the_check_program_runs_a_file_of_any_name_in_keras_3(keras_3, tmp_path):
+    export(source_of(NETWORK), tmp_path / "net")
+    newer_python.run(keras_3, "import runpy; runpy.run_path('net.check.py', run_name='__main__')", tmp_path)
 
 
 @pytest.mark.slow
