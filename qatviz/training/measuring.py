@@ -32,7 +32,7 @@ from qatviz.training.watched import ChannelUpdates, DriftUpdates, Watch
 SNAPSHOT_SHARE = 1 / 100
 #: Longest time from the end of a snapshot to that of the next one, relative to the largest age of what is displayed
 #: (`oldest_age_s`): that ages further while the next one is drawn.
-LONGEST_GAP = 0.95
+LONGEST_GAP = 0.85
 #: Whether weights and whether activations are quantized, by mode of evaluation.
 EVALUATIONS = dict(zip(MODES, ((False, False), (True, False), (False, True), (True, True))))
 
