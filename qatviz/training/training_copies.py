@@ -8,7 +8,6 @@ import tensorflow.compat.v1 as tf
 from qatviz.training.background_graph import BackgroundBuild
 from qatviz.training.building import quick_building
 from qatviz.training.graph_parts import GraphParts, TrainingParts
-from qatviz.training.step_measures import measure_interval
 from qatviz.training.training_copy import TrainingCopy, Variant
 
 #: Seconds from the first training step to the construction of the copy with methods, so that it does not delay the
@@ -42,8 +41,7 @@ class TrainingCopies:
         self._build_others: Callable[[], None] = lambda: None
         self._methods: Optional[BackgroundBuild[TrainingCopy]] = None
         self._began_at: Optional[float] = None
-        interval = measure_interval(parts.plan, parts.network.macs, training.batch_size)
-        self._sample_interval = interval if training.telemetry else 1
+        self._sample_interval = self.first.sample_interval if training.telemetry else 1
 
     def finish(self, graph: tf.Graph, build_others: Callable[[], None]) -> None:
         """End the construction of ``graph``, all of whose other operations must have been built.

@@ -89,6 +89,8 @@ class TrainingCopy:
         Counts the batch in the running histograms.
     weight_sources : list of tf.Tensor
         Input of every weight quantizer, float32 with batch norm folded in, in the order of the layout.
+    sample_interval : int
+        Number of training steps after which samples are taken again.
     examples_feeds : list of tf.Tensor
         Placeholders for :attr:`calibrate` and :attr:`collect`: the indices of examples (int32 ``[batch]``), the number
         of training steps before (int32 scalar), and the data.
@@ -96,6 +98,7 @@ class TrainingCopy:
 
     def __init__(self, parts: GraphParts, training: TrainingParts, has_methods: bool):
         self._graph_parts, self._training, self._has_methods = parts, training, has_methods
+        self.sample_interval = measure_interval(parts.plan, parts.network.macs, training.batch_size)
         data, live, values = parts.data, parts.live, parts.values
         indices = tf.placeholder(tf.int32, [training.batch_size], "indices")
         step = tf.placeholder(tf.int32, [], "step")
@@ -193,8 +196,7 @@ class TrainingCopy:
     def _samples(self, done: BatchPass, step: tf.Tensor) -> tf.Tensor:
         """Return the samples of a :class:`.step_measures.RawMeasures`."""
         parts, quantizers = self._graph_parts, done.lowered.quantizers
-        interval = measure_interval(parts.plan, parts.network.macs, self._training.batch_size)
-        is_measured = tf.equal(step % interval, 0)
+        is_measured = tf.equal(step % self.sample_interval, 0)
         if done.quantizers:
             return tower_samples(parts.plan, done.quantizers, parts.towers, is_measured)
         return probes.step_samples([quantizers.quantized[tensor.name] for tensor in parts.plan.tensors], is_measured)
