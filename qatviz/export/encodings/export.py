@@ -90,7 +90,7 @@ def _compare(
     counts: Dict[str, int],
 ) -> None:
     """Compare the codes of a quantizer's input on the file's grid with the codes of its output."""
-    name = tensor.name if tensor.kind == WEIGHTS else _quantizer(state, tensor.name)
+    name = tensor.name if tensor.kind == WEIGHTS else _quantizer(state, tensor.layer)
     if tensor.grid is None or grid is None or name not in found:
         return
     before, after = (part.reshape(-1, max(tensor.grid.scale.size, 1)) for part in found[name])

@@ -5,6 +5,7 @@ from typing import List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from qatviz.export.fake_quant.state import PartlyQuantizedState
+from qatviz.export.integers.model import logits_names
 from qatviz.network.layers import Conv2DTranspose, Dense, Dropout, Softmax
 from qatviz.network.plan import Unit
 from qatviz.quant.affine import AffineGrid, round_half_up
@@ -20,7 +21,8 @@ class EncodedTensor(NamedTuple):
     Attributes
     ----------
     name : str
-        Name of the layer whose output it is, or of an input; "<layer>.weights", "<layer>.bias".
+        Name in the file: of the layer whose output it is, or of an input; "<layer>.weights", "<layer>.bias"; that of
+        :func:`qatviz.export.integers.model.logits_name` for logits.
     kind : str
         "activations", "weights" or "bias".
     grid : AffineGrid or None
@@ -29,6 +31,8 @@ class EncodedTensor(NamedTuple):
         True if its settings fix the zero point at 0.
     axis : int or None
         Axis of the channels, in ONNX' order of axes, if it is quantized per channel.
+    layer : str
+        Name of the layer or input whose output it is; empty for parameters.
     """
 
     name: str
@@ -36,6 +40,7 @@ class EncodedTensor(NamedTuple):
     grid: Optional[AffineGrid]
     symmetric: bool = False
     axis: Optional[int] = None
+    layer: str = ""
 
 
 def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], List[str]]:
@@ -76,7 +81,9 @@ def bias_codes(bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 def _activations(state: PartlyQuantizedState, layer: str) -> EncodedTensor:
     quantizer = state.plan.grid_of(layer)
-    return EncodedTensor(layer, ACTIVATIONS, state.grid_in_use(quantizer), state.book.of(quantizer).symmetric)
+    name = logits_names(state.network).get(layer, layer)
+    symmetric = state.book.of(quantizer).symmetric
+    return EncodedTensor(name, ACTIVATIONS, state.grid_in_use(quantizer), symmetric, layer=layer)
 
 
 def _weights(state: PartlyQuantizedState, unit: Unit) -> EncodedTensor:

@@ -34,7 +34,7 @@ def to_torch_json(tensors: Sequence[EncodedTensor], plan: QuantizationPlan) -> b
 
     Biases are not in it: AIMET does not quantize them.
     """
-    by_name = {tensor.name: tensor for tensor in tensors if tensor.grid is not None}
+    by_name = {tensor.layer or tensor.name: tensor for tensor in tensors if tensor.grid is not None}
     activations: Dict[str, Dict[str, Dict[str, Any]]] = {}
     parameters: Dict[str, List[Dict[str, Any]]] = {}
     for unit in plan.units:

@@ -14,7 +14,7 @@ from qatviz.export.fake_quant.matrices import append_product
 from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit, TieBreaker
 from qatviz.export.fake_quant.ranges import kernel_range
 from qatviz.export.formats import Options
-from qatviz.export.integers.model import logits_name
+from qatviz.export.integers.model import logits_names
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite.file import (
     FUNCTION_OPTIONS,
@@ -27,7 +27,6 @@ from qatviz.export.tflite.metadata import Attachment, attachment
 from qatviz.export.tflite.moves import MOST_AXES, append_moves, move_inputs, move_steps
 from qatviz.network.activations import Activation
 from qatviz.network.checks import INPUT, Shape
-from qatviz.network.graph import Network
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (
     CONVOLUTIONS,
@@ -37,7 +36,6 @@ from qatviz.network.layers import (
     DepthwiseConv2D,
     GroupedConv2D,
     Slice,
-    Softmax,
     UpsampleBilinear,
     ZeroPad,
 )
@@ -102,7 +100,7 @@ class _Lowering:
             ", ".join([f"qatviz {__version__}: {model.network.name}, simulated in float with FAKE_QUANT", *facts])
         )
         self._index: Dict[str, int] = {}
-        self._names = _names(self._network)
+        self._names = logits_names(self._network)
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]], attached: Attachment) -> FakeQuantFile:
         first = [self._new(name, shape, self._network.input_type(name)) for name, shape in self._network.inputs]
@@ -483,16 +481,6 @@ class _Lowering:
 
     def _sources(self, part: FakeQuantUnit) -> List[int]:
         return [self._index[name] for name in part.unit.inputs]
-
-
-def _names(network: Network) -> Dict[str, str]:
-    """Return the names of the tensors with logits by their layers, where they are other names."""
-    ends = [network.layer(name) for name in network.outputs]
-    return {
-        last.inputs[0]: logits_name(last.inputs[0], last.name, network.shapes, len(ends) > 1)
-        for last in ends
-        if isinstance(last, Softmax)
-    }
 
 
 def _fused(part: FakeQuantUnit) -> int:

@@ -13,7 +13,9 @@ import numpy as np
 from qatviz.errors import Advice, ExportError
 from qatviz.export.integers.fixed_point import FixedPoint
 from qatviz.inputs import split_examples
+from qatviz.network.graph import Network
 from qatviz.network.layer import Layer
+from qatviz.network.layers import Softmax
 from qatviz.quant.affine import AffineGrid, code_bounds
 
 #: Remedy for an accumulator that gets too large.
@@ -381,6 +383,16 @@ def logits_name(output: str, softmax: Optional[str], taken: Iterable[str], one_o
     if softmax is None or not softmax.startswith(output + "/") or output == "logits":
         return output
     return "logits" if "logits" not in taken and not one_of_several else output + "/logits"
+
+
+def logits_names(network: Network) -> Dict[str, str]:
+    """Return the names of the tensors with logits below softmax layers at the end, by the layers that compute them."""
+    ends = [network.layer(name) for name in network.outputs]
+    return {
+        last.inputs[0]: logits_name(last.inputs[0], last.name, network.shapes, len(ends) > 1)
+        for last in ends
+        if isinstance(last, Softmax)
+    }
 
 
 def name_logits(model: IntegerModel) -> IntegerModel:

@@ -1,8 +1,9 @@
 """Lowering of a trained network to an ONNX file in float, without quantization.
 
-Values have the names that other exports use: "input", the layers' names for their outputs, and ``<layer>.weights`` and
-``<layer>.bias`` for parameters, in which batch norm is folded. Each layer is one node, each activation a Relu or a Clip
-of its own, so that tools that quantize the file find every tensor of the run. All other names contain a dot.
+Values have the names that other exports use: "input", the layers' names for their outputs, "logits" for those of a
+layer whose name is that of probabilities (:func:`qatviz.export.integers.model.logits_name`), and ``<layer>.weights``
+and ``<layer>.bias`` for parameters, in which batch norm is folded. Each layer is one node, each activation a Relu or a
+Clip of its own, so that tools that quantize the file find every tensor of the run. All other names contain a dot.
 
 Inside of the file, images are [N, channels, rows, columns]. Flatten and Reshape are computed in TensorFlow's order of
 elements, between two Transposes, so that the weights behind them are those of the run.
@@ -16,6 +17,7 @@ from qatviz import __version__
 from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit
 from qatviz.export.formats import Options
 from qatviz.export.integers.bounds import padding
+from qatviz.export.integers.model import logits_names
 from qatviz.export.onnx.description import onnx_text
 from qatviz.export.onnx.file import FileText, OnnxFile, Port, properties
 from qatviz.export.onnx.functions import append_form
@@ -105,6 +107,7 @@ class _Lowering:
         self._file = OnnxFile(model.network.name, properties(about), opset)
         #: Names of values by layer; a layer that computes nothing has the value of its input.
         self._names: Dict[str, str] = {}
+        self._logits = logits_names(model.network)
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]], text: FileText) -> FloatFile:
         sources = [self._input(*given) for given in self._network.inputs]
@@ -149,7 +152,7 @@ class _Lowering:
     def _put(self, part: FakeQuantUnit, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
         """Append a layer as one node, and its activation as another."""
         unit = part.unit
-        output = unit.output if unit.activation is None else unit.name
+        output = self._logits.get(unit.output, unit.output) if unit.activation is None else unit.name
         self._names[unit.output] = self._file.add_node(operator, inputs, output, unit.name, **attributes)
         if unit.activation is not None:
             self._rectifier(unit.activation.kind, output, unit.output)
