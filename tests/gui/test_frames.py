@@ -21,9 +21,13 @@ class StagedPanel:
     def __init__(self, clock, cost, due=True):
         self.clock, self.cost, self.due, self.count = clock, cost, due, 0
         self.is_partial, self.parts = False, 1
+        self.urgent = False
 
     def is_due(self):
         return self.due
+
+    def is_urgent(self):
+        return self.urgent
 
     def refresh(self):
         self.clock.now += self.cost
@@ -60,6 +64,16 @@ def test_a_panel_drawn_in_parts_is_completed_without_a_pause(clock, app):
     frames._rest_until = clock.now
     frames.tick()
     assert frames.tick() == frames.tick() == 1 and (panel.count, other.count) == (6, 0)
+
+
+def test_a_panel_about_to_be_too_old_does_not_wait_for_the_end_of_the_pause(clock, app):
+    old, other = StagedPanel(clock, 0.05, due=False), StagedPanel(clock, 0.05)
+    frames = make(clock, old, other)
+    assert frames.tick() == 1 and other.count == 1
+    old.due = old.urgent = True
+    assert frames.tick() == 1 and (old.count, other.count) == (1, 1)
+    old.urgent = False
+    assert frames.tick() == 0, "its drawing counts as any other"
 
 
 def test_drawing_all_completes_panels_drawn_in_parts(clock, app):

@@ -219,11 +219,11 @@ def test_old_histograms_show_their_step_and_age(context, panel):
     step = context.model.snapshot.step
     place = made.canvas.geometry()
     run.step_s = 0.1
-    run.advance(29, snapshot=False)
+    run.advance(24, snapshot=False)
     context.model.process(run.drain())
     made._age_timer.timeout.emit()
     assert made.canvas.note == "", "as old as they may be"
-    run.advance(51, snapshot=False)
+    run.advance(56, snapshot=False)
     context.model.process(run.drain())
     made._age_timer.timeout.emit()
     assert made.canvas.note == f"histograms of step {step}, 8 s old"
@@ -235,6 +235,21 @@ def test_old_histograms_show_their_step_and_age(context, panel):
     settle(made)
     made._age_timer.timeout.emit()
     assert made.canvas.note == ""
+
+
+def test_old_tiles_with_a_newer_snapshot_are_urgent(context, panel):
+    made, run = panel()
+    run.step_s = 0.1
+    advance_run(context, run, steps=14)  # 1.4 of the allowed 2 s
+    assert made.is_due() and not made.is_urgent()
+    run.advance(2, snapshot=False)
+    context.model.process(run.drain())
+    assert made.is_urgent()
+    settle(made)
+    assert not made.is_urgent()
+    run.advance(30, snapshot=False)
+    context.model.process(run.drain())
+    assert not made.is_urgent(), "there is nothing newer to paint"
 
 
 def test_tiles_scrolled_out_of_view_are_not_painted(panel):

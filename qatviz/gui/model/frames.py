@@ -51,8 +51,8 @@ class Frames(QtCore.QObject):
     """Scheduler of panel updates.
 
     Each tick updates visible, outdated panels, the one that has waited longest first, until the budget is spent; then
-    it pauses until drawing has taken no more than its fraction of the time. A panel of which a part was drawn does not
-    wait for the end of the pause.
+    it pauses until drawing has taken no more than its fraction of the time. A panel of which a part was drawn, or whose
+    contents are about to be older than allowed, does not wait for the end of the pause.
     """
 
     def __init__(
@@ -82,11 +82,13 @@ class Frames(QtCore.QObject):
 
     def tick(self) -> int:
         """Update panels that are due; return the number of panels updated."""
-        partial = [panel for panel in self._panels if panel.is_partial and panel.is_due()]
-        if self._clock() < self._rest_until and not partial:
-            return 0
+        due = [panel for panel in self._panels if panel.is_due()]
+        chosen = [panel for panel in due if panel.is_partial]
+        if not chosen:
+            is_resting = self._clock() < self._rest_until
+            chosen = [panel for panel in due if panel.is_urgent()] if is_resting else due
         self._unpainted, spent = [], 0.0
-        for panel in partial or [panel for panel in self._panels if panel.is_due()]:
+        for panel in chosen:
             expected = self._expected.get(panel, TICK_BUDGET_S)
             if self._unpainted and spent + expected > TICK_BUDGET_S:
                 break

@@ -117,6 +117,10 @@ class Panel(QtWidgets.QWidget):
         """Return whether the panel is visible and out of date."""
         return self._due and self._is_in_view()
 
+    def is_urgent(self) -> bool:
+        """Return whether its contents, which are out of date, are about to be older than allowed."""
+        return False
+
     def refresh(self) -> None:
         """Update the panel now."""
         self._due = self.is_partial = False

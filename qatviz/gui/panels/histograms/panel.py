@@ -29,7 +29,9 @@ from qatviz.settings import NO_MAP, WEIGHTS, QuantizerSettings
 #: Maximum time (s) for painting tiles in one frame; the others are painted in the next frames.
 BUDGET_S = 0.003
 #: Interval (ms) at which the age of the tiles is checked, and the time (s) that painting may add to it.
-AGE_INTERVAL_MS, AGE_TOLERANCE_S = 500, 1.0
+AGE_INTERVAL_MS, AGE_TOLERANCE_S = 500, 0.5
+#: Fraction of the allowed age from which on painting a newer snapshot does not wait.
+URGENT_SHARE = 0.75
 #: Minimum height of the tiles below the hint, px, if not all tiles fit even without it. The hint is hidden if all fit
 #: only without it. The legend is hidden if it would leave the tiles less.
 MIN_TILES_PX = 160
@@ -201,11 +203,21 @@ class HistogramsPanel(Panel):
         if self.model.moment is not None:
             self.canvas.show_note(f"histograms of step {self.model.moment.step:,}")
             return
-        shown = [self._painted[name] for name in self.canvas.visible_names() if name in self._painted]
-        step, seconds = min(shown, key=lambda place: place[1], default=(0, np.inf))
+        step, seconds = self._oldest()
         age = self.model.age_s(seconds)
         is_old = age > oldest_age_s(len(self.model.tensors)) + AGE_TOLERANCE_S
         self.canvas.show_note(f"histograms of step {step:,}, {age:.0f} s old" if is_old else "")
+
+    def _oldest(self) -> Tuple[int, float]:
+        """Return step and training time of the snapshot in the oldest visible tile; infinite time without tiles."""
+        shown = [self._painted[name] for name in self.canvas.visible_names() if name in self._painted]
+        return min(shown, key=lambda place: place[1], default=(0, np.inf))
+
+    def is_urgent(self) -> bool:
+        newest, (_, seconds) = self.model.snapshot, self._oldest()
+        if self.model.moment is not None or newest is None or newest.seconds <= seconds:
+            return False
+        return self.model.age_s(seconds) > URGENT_SHARE * oldest_age_s(len(self.model.tensors))
 
     def _forget_axes(self) -> None:
         self._ranges.clear()
