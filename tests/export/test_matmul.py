@@ -2,17 +2,23 @@
 
 import numpy as np
 import pytest
+from integer_cases import book_of, state_of
 from layer_cases import LayerCase
 from test_activations import most_slow
 from test_c_model import compiler
 from test_tflite_litert import litert
 
+from qatviz.data import from_arrays
 from qatviz.errors import ExportError
 from qatviz.export.fake_quant.export import FakeQuantRunner
 from qatviz.export.fake_quant.lowering import fake_quant_file
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import codes_runtime
+from qatviz.export.formats import FORMATS
+from qatviz.export.source import ExportSource
+from qatviz.export.tflite.litert import BUILTIN, VARIABLE, LitertRunner
 from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.activations import Activation
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Concat, Conv2D, Dense, Flatten, Multiply, Permute, ReLU, Reshape, Softmax
@@ -106,6 +112,34 @@ def test_litert_computes_the_same(setting, litert):
     options = {"int16": True} if setting == "12 bits" else {}
     file = case_of(setting).check_litert(litert, **options)
     assert file.only_litert and any("BATCH_MATMUL, for which LiteRT and TFLite Micro" in note for note in file.notes)
+
+
+def exported_products(path):
+    """Export the network to TFLite; return the content of the file and the report."""
+    network, random = products_network(), np.random.RandomState(0)
+    examples = random.standard_normal((40, *network.input_shape)).astype(np.float32)
+    data = from_arrays("noise", "a test", (examples, np.arange(40) % 5), validation_fraction=0.5)
+    source = ExportSource(network, book_of(network, *SETTINGS["int8"]), state_of(network), data)
+    return path, FORMATS["tflite"].export(source, path).report
+
+
+def test_golden_outputs_of_kernels_that_round_twice_are_those_of_litert_without_xnnpack(litert, tmp_path):
+    """TensorFlow 1.15, which computes them for other files, lacks a kernel of this one."""
+    path, report = exported_products(tmp_path / "net.tflite")
+    file = TfliteModel(path.read_bytes(), np.dtype(np.int8), {"input": 0, "logits": 0})
+    with LitertRunner(litert, file, BUILTIN) as runner:
+        found = runner.run(report.golden["file_input"].astype(np.int32))["logits"]
+    assert np.array_equal(found, report.golden["double_rounding_output"])
+    assert not any("double_rounding_output" in note for note in report.notes)
+    (text,) = [path.read_text() for path in tmp_path.glob("*README.md")]
+    assert "kernels that round twice: LiteRT without XNNPACK, and by default TFLite Micro and CMSIS-NN" in text
+
+
+def test_without_litert_the_missing_golden_outputs_are_noted(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "/nowhere/python")
+    _path, report = exported_products(tmp_path / "net.tflite")
+    assert "double_rounding_output" not in report.golden
+    assert any("double_rounding_output" in note and "LiteRT can compute it" in note for note in report.notes)
 
 
 def test_a_uint8_file_is_refused():

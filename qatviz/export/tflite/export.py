@@ -88,7 +88,7 @@ def file_guide(source: ExportSource, files: Files, report: Union[ParityReport, U
     expected = [expected_codes(LITERT_OUTPUT, "LiteRT and its XNNPACK kernels, which round once", once, size)]
     twice = tflite_runtime.reached(model)
     if DOUBLE_ROUNDING_OUTPUT in report.golden:
-        meaning = "kernels that round twice: TensorFlow 1.15"
+        meaning = f"kernels that round twice: {'LiteRT without XNNPACK' if shipped.only_litert else 'TensorFlow 1.15'}"
         if not is_uint8:
             meaning += ", and by default TFLite Micro and CMSIS-NN"
         expected.append(expected_codes(DOUBLE_ROUNDING_OUTPUT, meaning, twice, size))

@@ -8,7 +8,7 @@ from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import dequantize, run_codes
 from qatviz.export.integers.softmax import softmax_of
 from qatviz.export.proof.parity import golden_codes
-from qatviz.export.tflite.litert import Litert, LitertRunner
+from qatviz.export.tflite.litert import BUILTIN, Litert, LitertRunner
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.storage import softmax_grid
 from qatviz.export.tflite.written import TfliteModel
@@ -16,7 +16,7 @@ from qatviz.inputs import split_examples
 from qatviz.name_lookup import numbered
 
 #: Names of the vectors: the input; outputs of kernels that round each result once, such as LiteRT's, and of those that
-#: round twice, such as TensorFlow 1.15's and by default TFLite Micro's and CMSIS-NN's.
+#: round twice, such as TensorFlow 1.15's, LiteRT's without XNNPACK, and by default TFLite Micro's and CMSIS-NN's.
 FILE_INPUT, LITERT_OUTPUT, DOUBLE_ROUNDING_OUTPUT = "file_input", "litert_output", "double_rounding_output"
 
 
@@ -29,7 +29,8 @@ def file_vectors(
 ) -> Dict[str, np.ndarray]:
     """Return the golden vectors of the shipped file, for the codes "input" and "simulator_output" of ``golden``.
 
-    Without LiteRT, those of its outputs are computed from the simulator's logits (:func:`rounded_once`).
+    Without LiteRT, those of its outputs are computed from the simulator's logits (:func:`rounded_once`). If TensorFlow
+    1.15 can't run the file, the outputs that are rounded twice are those of LiteRT's kernels without XNNPACK.
 
     Parameters
     ----------
@@ -54,8 +55,13 @@ def file_vectors(
         for index in range(len(shipped.outputs)):
             vectors[numbered(LITERT_OUTPUT, index)] = rounded_once(model, shipped, golden, index)
     eight_bits = in_eight_bits()
+    twice = None
     if eight_bits is not None:
         twice = TfliteRunner(eight_bits).run(codes)
+    elif litert is not None and shipped.dtype != np.int16:
+        with LitertRunner(litert, shipped, BUILTIN) as runner:
+            twice = runner.run(codes)
+    if twice is not None:
         for index, output in enumerate(shipped.outputs):
             vectors[numbered(DOUBLE_ROUNDING_OUTPUT, index)] = shipped.to_file(twice[output], output)
     return vectors
@@ -82,8 +88,8 @@ def absent_vectors(shipped: TfliteModel, golden: Mapping[str, np.ndarray]) -> Li
     if DOUBLE_ROUNDING_OUTPUT in golden or shipped.dtype == np.int16:
         return []
     return [
-        f"golden vectors have no {DOUBLE_ROUNDING_OUTPUT}: TensorFlow 1.15's interpreter, which computes it, lacks "
-        "kernels of this file, or their sums of means overflow"
+        f"golden vectors have no {DOUBLE_ROUNDING_OUTPUT}: TensorFlow 1.15's interpreter lacks kernels of this file, "
+        "or their sums of means overflow; LiteRT can compute it, and was not run"
     ]
 
 
