@@ -13,6 +13,8 @@ import numpy as np
 MEAN_WEIGHT, MEAN_BIAS = 3, 1
 #: Largest distance of a snapped value from its code, in quantization steps: 0.001 less than that of a tie.
 SNAP_REACH = 0.499
+#: Bits of an accumulator, without the sign, up to which its sum in float32 determines the whole number.
+EXACT_SUM_BITS = 22
 #: Accumulator unit, in quantization steps of the output, for channels whose weights are all zero: fine enough to
 #: represent every bias as a whole number of units. In networks with activations of more than 8 bits, biases of 16-bit
 #: outputs fit int32, and a multiplier of 15 bits represents it.

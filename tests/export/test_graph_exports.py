@@ -205,6 +205,17 @@ def test_the_exact_form_has_no_different_codes(tmp_path):
     )
 
 
+def test_the_exact_form_names_layers_whose_sums_can_be_too_large_for_float32(tmp_path):
+    network = network_of((600,), (Dense, "large", {"units": 3}), (Dense, "logits", {"units": 3}))
+    examples = np.random.RandomState(0).uniform(0, 1, (20, 600)).astype(np.float32)
+    data = from_arrays("noise", "a test", (examples, np.arange(20) % 3), validation_fraction=0.5)
+    state = state_of(network, large__weights=np.tile([[0.5, -0.5, 0.5]], (600, 1)))
+    source = ExportSource(network, book_of(network, INT8), state, data)
+    (note,) = export(FROZEN, tmp_path / "net.pb", source, form="exact").report.notes
+    # 600 products of a code of 127 and one of at most 255 are at most 19.4 million.
+    assert note.startswith("large: accumulators can have up to 24 bits; where one has more than 22,")
+
+
 @pytest.mark.parametrize("kind", [FROZEN, SAVEDMODEL], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("weights, activations", [({}, {"num_bits": 16}), ({"num_bits": 9}, {})], ids=str)
 def test_more_than_eight_bits_are_not_called_exact(weights, activations, kind, tmp_path):

@@ -20,7 +20,9 @@ from qatviz.export.source import ExportSource
 from qatviz.inputs import packed_examples
 from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool
+from qatviz.number_format import names_text
 from qatviz.quant.affine import dequantize
+from qatviz.quant.exact_sums import EXACT_SUM_BITS
 from qatviz.quant.int16_kernels import NARROW_BITS
 
 #: Function from float32 examples and names of layers to the values of these layers, by name.
@@ -52,6 +54,8 @@ class Simulation(NamedTuple):
     notes : tuple of str
     pool_ties_up : bool
         True if average pools round ties up instead of as in evaluation.
+    exact_sums : bool
+        True if the file rounds the accumulators that its sums in float32 stand for.
     """
 
     format: str
@@ -60,6 +64,7 @@ class Simulation(NamedTuple):
     nbytes: int
     notes: Tuple[str, ...] = ()
     pool_ties_up: bool = False
+    exact_sums: bool = False
 
 
 def prove_simulation(
@@ -93,7 +98,7 @@ def prove_simulation(
                 run_layers,
                 simulation.nbytes,
                 REACHED_TIES_UP if simulation.pool_ties_up else REACHED_WIDE if wide else REACHED,
-                simulation.notes,
+                (*simulation.notes, *(_large_sums(integers) if simulation.exact_sums and not wide else ())),
             )
             report = prove(integers, exported, graph, *held_out, progress.part(0.1, 1.0))
             layers = ignore_float_rounding(integers, report.layers, simulation.pool_ties_up)
@@ -164,6 +169,18 @@ def ignore_float_rounding(
 def _is_large_mean(model: IntegerModel, op: IntegerOp) -> bool:
     assert isinstance(op.layer, AveragePool)
     return element_count(op.layer.pool_size) << model.tensor(op.output).num_bits > _LARGEST_MEAN
+
+
+def _large_sums(integers: IntegerModel) -> List[str]:
+    """Return a note on accumulators that sums in float32 may not determine."""
+    large = {op.name: op.accumulator_bits - 1 for op in integers.ops if op.accumulator_bits - 1 > EXACT_SUM_BITS}
+    if not large:
+        return []
+    return [
+        f"{names_text(list(large))}: accumulators can have up to {max(large.values())} bits; where one has more than "
+        f"{EXACT_SUM_BITS}, its sum in float32 may be off by one unit, which changes the code of a value that close to "
+        "a tie (measured: 0.2 % of the logits in networks that have them)"
+    ]
 
 
 def codes_runtime(model: IntegerModel, values: Values, names: Sequence[str]) -> Runtime:

@@ -25,6 +25,7 @@ from qatviz.export.source import ExportSource
 from qatviz.losses import is_single_logit
 from qatviz.network.graph import Network
 from qatviz.number_format import names_text
+from qatviz.quant.exact_sums import EXACT_SUM_BITS
 from qatviz.task import CLASSIFICATION, MULTILABEL, SEGMENTATION
 
 #: Forms of a graph: rounded as in training; the same with exact accumulators; what TensorFlow 1.15's converter, TOCO,
@@ -90,7 +91,13 @@ def export_graph(
         notes = (*_accumulator_notes(model, form), *_converter_notes(model, form))
         ties_up = form == TOCO and bool(_average_pools(model))
         simulation = Simulation(
-            f"{title} ({_form_title(model, form)})", RUNTIME, runner.values, packed.nbytes, notes, ties_up
+            f"{title} ({_form_title(model, form)})",
+            RUNTIME,
+            runner.values,
+            packed.nbytes,
+            notes,
+            ties_up,
+            form == EXACT,
         )
         report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
     report = with_real_vectors(report)
@@ -151,7 +158,8 @@ def _accumulator_notes(model: FakeQuantModel, form: str) -> Tuple[str, ...]:
     effect = (
         f'with tensors of more than 8 bits, codes can differ, also with the form "exact" ({_WIDE_DIFFERENCES})'
         if wide
-        else 'in deep networks a few percent of the logits differ; with the form "exact" they are identical'
+        else 'in deep networks a few percent of the logits differ; with the form "exact" they are identical, as long as '
+        f"accumulators have at most {EXACT_SUM_BITS} bits"
     )
     return (
         "accumulators in float32 have relative errors of about 1e-7, which changes the code of values that close to a "
