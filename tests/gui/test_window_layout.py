@@ -318,6 +318,15 @@ def test_the_step_of_the_tensor_panel_is_never_cut(staged_window, app):
     window.theme.set_font_points(0)
 
 
+def settled(sizes, window, app):
+    """Draw until the sizes stay the same, which may take several frames on a loaded machine; return them."""
+    found = [sizes()]
+    while len(found) < 4 or len(set(found[-4:])) > 1:
+        draw(window, app)
+        found.append(sizes())
+    return found[-1]
+
+
 def test_larger_text_is_larger_everywhere(staged_window, app, qtbot):
     window, _, _ = staged_window
     for name in window.panels:
@@ -327,8 +336,12 @@ def test_larger_text_is_larger_everywhere(staged_window, app, qtbot):
     shown = [widget for kind in kinds for widget in window.findChildren(kind)]
     before = [widget.font().pointSizeF() for widget in shown]
     plot = next(iter(window.panels["evolution"].plots.values()))
-    height, controls = plot.minimumHeight(), window.panels["quantization"].column.widget()
-    width = controls.minimumSizeHint().width()
+    controls = window.panels["quantization"].column.widget()
+
+    def sizes():
+        return plot.minimumHeight(), controls.minimumSizeHint().width()
+
+    height, width = settled(sizes, window, app)
     window.theme.set_font_points(18)
     draw(window, app)
     factor = 1.6  # small text is smaller by a constant
@@ -337,8 +350,13 @@ def test_larger_text_is_larger_everywhere(staged_window, app, qtbot):
     assert plot.minimumHeight() >= 1.4 * height and controls.minimumSizeHint().width() >= 1.3 * width
     window.theme.set_font_points(0)
     draw(window, app)
+
+    def back():
+        draw(window, app)
+        assert sizes() == (height, width)
+
     # Nothing stays large; layouts are brought up to date from the inside out, each by an event of its own.
-    qtbot.waitUntil(lambda: plot.minimumHeight() == height and controls.minimumSizeHint().width() == width)
+    qtbot.waitUntil(back)
 
 
 def test_the_place_of_a_text_shrinks_with_it_also_if_its_minimum_is_asked_for_first(app, show):
