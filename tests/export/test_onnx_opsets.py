@@ -107,17 +107,20 @@ def test_an_export_states_its_operator_set_and_what_it_is(opset, ir, tmp_path, m
         ({}, ["OpenVINO"]),
         ({"storage": "int8"}, ["OpenVINO", "session.enable_quant_qdq_cleanup", "session.x64quantprecision"]),
         ({"opset": "21"}, ["OpenVINO", "int16 codes"]),
+        ({"bits": 4}, ["OpenVINO", "IREE"]),
+        ({"bits": 4, "storage": "int8"}, ["OpenVINO", "session.enable_quant_qdq_cleanup", "session.x64quantprecision"]),
     ],
     ids=str,
 )
 def test_known_traps_of_runtimes_are_notes_of_the_file(options, traps, tmp_path, monkeypatch):
     monkeypatch.setenv("QATVIZ_ONNXRUNTIME_PYTHON", "/nowhere/python")
-    wide = {"num_bits": 12} if options.get("opset") else None
-    written = export_as("onnx", tmp_path / "net.onnx", noise(), activations=wide, examples=16, **options)
+    options = dict(options)
+    activations = {"num_bits": options.pop("bits", 12 if "opset" in options else 8)}
+    written = export_as("onnx", tmp_path / "net.onnx", noise(), activations=activations, examples=16, **options)
     file = onnx.ModelProto.FromString(written.paths[0].read_bytes())
     notes = json.loads({entry.key: entry.value for entry in file.metadata_props}["qatviz.notes"])
     everywhere = [file.doc_string, " ".join(notes), (tmp_path / "net.onnx.README.md").read_text(encoding="utf-8")]
-    known = {"OpenVINO", "session.enable_quant_qdq_cleanup", "session.x64quantprecision", "int16 codes"}
+    known = {"IREE", "OpenVINO", "session.enable_quant_qdq_cleanup", "session.x64quantprecision", "int16 codes"}
     assert [{trap for trap in known if trap in text} for text in everywhere] == 3 * [set(traps)]
 
 

@@ -9,8 +9,9 @@ from qatviz.export.integers.model import IntegerModel
 from qatviz.export.onnx.file import FileText, port_name, properties
 from qatviz.export.onnx.grids import is_wide
 from qatviz.export.onnx.layout import channels_first
-from qatviz.export.onnx.limits import INT8, NCHW, OPSET_21
+from qatviz.export.onnx.limits import INT8, NCHW, OPSET_21, UINT8
 from qatviz.export.onnx.lowering import OnnxModel, onnx_model
+from qatviz.export.onnx.storage import LIMITS
 from qatviz.export.source import ExportSource
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
@@ -51,6 +52,12 @@ def known_traps(model: IntegerModel, options: Options) -> Tuple[str, ...]:
     if options["opset"] == OPSET_21 and any(map(is_wide, model.tensors)):
         found.append(
             "onnxruntime: with graph optimizations above ORT_ENABLE_BASIC, it computes int16 codes that differ by many"
+        )
+    narrow = [tensor for tensor in model.tensors if not (is_wide(tensor) or tensor.ids or tensor.bounds == LIMITS)]
+    if options["storage"] == UINT8 and not options["exact"] and narrow:
+        found.append(
+            "IREE clips uint8 codes as if they were signed, so that outputs are wrong where a tensor has fewer codes "
+            "than 8 bits hold; it runs the file with --storage int8"
         )
     if any(map(is_wide, model.tensors)):
         differences = "codes differ (measured with 16-bit activations: 83 % of them, by up to 476)"
