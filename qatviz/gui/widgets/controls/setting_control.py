@@ -63,8 +63,9 @@ class SettingControl(QtWidgets.QWidget):
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(self._SPACING)
-        self.label.setVisible(not isinstance(self.editor, SwitchEditor))
         row.addWidget(self.label)
+        # Below a parent: a label without one would be shown as a window, for which the start has no time.
+        self.label.setVisible(not isinstance(self.editor, SwitchEditor))
         row.addWidget(self.editor, 1)
         row.addWidget(self.mark)
 
