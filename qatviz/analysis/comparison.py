@@ -28,9 +28,9 @@ MOST_POINTS = 600
 LAST_STEPS = 100
 #: Entries of a description that are settings, in the order of the table.
 _DESCRIBED = ("network", "data_name", "task", "scaling", "batch_size", "optimizer", "loss", "class_weights", "metric")
-_SEED, _TOTAL = "seed", "steps"
-#: Settings in which the runs of a group may differ.
-_OF_A_GROUP = (_SEED, _TOTAL)
+_SEED, _TOTAL, _DIVISION, _MOMENTS = "seed", "steps", "batch_division", "tower_moments"
+#: Settings in which the runs of a group may differ. The results of several workers are those of one device.
+_OF_A_GROUP = (_SEED, _TOTAL, _DIVISION)
 _SQNR_ROW = SNAPSHOT_MEASURES.index("sqnr_db")
 
 
@@ -271,7 +271,8 @@ def setting_rows(comparison: Comparison) -> List[SettingRow]:
     value for them; otherwise those of the tensors that differ.
     """
     runs = comparison.runs
-    rows = [_row(path, [_described(run).get(path) for run in runs]) for path in (*_DESCRIBED, _SEED, _TOTAL)]
+    paths = (*_DESCRIBED, _SEED, _TOTAL, _DIVISION, _MOMENTS)
+    rows = [_row(path, [_described(run).get(path) for run in runs]) for path in paths]
     books = [run.book.run.to_dict() for run in runs]
     names = dict.fromkeys(name for book in books for name in book)
     rows += [_row(f"{RUN}.{name}", [_text_in(book, name) for book in books]) for name in names]
@@ -308,6 +309,9 @@ def _described(run: ComparedRun) -> Dict[str, str]:
     found = {key: setting_text(run.about[key]) for key in (*_DESCRIBED, _SEED) if key in run.about}
     found["network"] = run.summary.network
     found[_TOTAL] = "no limit" if run.summary.total is None else str(run.summary.total)
+    division = run.summary.division
+    found[_DIVISION] = division.text or "1 device"
+    found[_MOMENTS] = setting_text(division.has_own_moments and division.parts > 1)
     return found
 
 

@@ -87,6 +87,7 @@ def _headline(reader: RecordReader, outcome: Outcome) -> str:
     lines = [
         f"{reader.directory}: {about['network']['name']} on {about.get('data_name')}, {about.get('optimizer')} "
         f"of batch {about.get('batch_size')}, seed {about.get('seed')}"
+        + (f", on {outcome.division.text}" if outcome.division.text else "")
     ]
     state = outcome.ending or "not ended: it is running, or was interrupted"
     steps = reader.plan().steps
@@ -142,6 +143,7 @@ def _texts(event: events.Event) -> List[str]:
     if isinstance(event, events.Planned):
         details = "no limit" if event.steps is None else f"{event.steps} steps"
         details += f", scheduled changes: {len(event.schedule)}" if event.schedule else ""
+        details += f", on {event.division.text}" if event.division is not None and event.division.text else ""
     return [event.kind.lower() + (": " + details if details else ""), *texts]
 
 

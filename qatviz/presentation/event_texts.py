@@ -141,7 +141,8 @@ def _restored(event: events.Restored) -> str:
 
 def _planned(event: events.Planned) -> str:
     text = "total steps: no limit" if event.steps is None else f"total steps: {event.steps:,}"
-    return text + (f", with {count(len(event.schedule), 'change')} to come" if event.schedule else "")
+    text += f", with {count(len(event.schedule), 'change')} to come" if event.schedule else ""
+    return text + (f"; on {event.division.text}" if event.division is not None and event.division.text else "")
 
 
 def _stopped_early(event: events.StoppedEarly) -> str:

@@ -124,6 +124,10 @@ COLUMNS: Tuple[RunColumn, ...] = (
         "notes", "Notes", "The first line of the notes.",
         lambda run: run.labels.notes.partition("\n")[0], lambda run: _lower(run.labels.notes) or None, True, False,
     ),
+    RunColumn(
+        "devices", "Computed on", "Workers, or replicas of one machine, that share each batch; empty for one device.",
+        lambda run: run.division.text, lambda run: run.division.parts if run.division.text else None, True,
+    ),
 )  # fmt: skip
 BY_KEY: Dict[str, RunColumn] = {column.key: column for column in COLUMNS}
 #: Columns that have a value for an unreadable record.

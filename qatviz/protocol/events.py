@@ -12,6 +12,7 @@ from typing import Any, Callable, ClassVar, Dict, Iterable, List, Optional, Tupl
 from qatviz.errors import QatvizError, RecordError
 from qatviz.metric import ACCURACY, METRICS
 from qatviz.protocol import values
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.protocol.branches import UNPLACED, BranchPoint
 from qatviz.protocol.commands import CORRECTIONS, Command, Schedule, command_from, schedule_from, schedule_rows
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveReason
@@ -126,6 +127,14 @@ def _schedule_to(schedule: Optional[Schedule]) -> Optional[List[Any]]:
 
 def _schedule_from(rows: Optional[List[Any]]) -> Optional[Schedule]:
     return None if rows is None else schedule_from(values.sequence(rows, "schedule"))
+
+
+def _division_to(division: Optional[BatchDivision]) -> Optional[Dict[str, Any]]:
+    return None if division is None else division.to_dict()
+
+
+def _division_from(row: Any) -> Optional[BatchDivision]:
+    return None if row is None else BatchDivision.from_dict(row)
 
 
 @dataclass(frozen=True)
@@ -325,13 +334,14 @@ class Restored(Event):
 
 @dataclass(frozen=True)
 class Planned(Event):
-    """The total number of steps (None: no limit) or the schedule of changes was set.
+    """The total number of steps (None: no limit), the schedule of changes or the division of batches was set.
 
-    ``schedule`` is None if unchanged.
+    ``schedule`` and ``division`` are None if unchanged.
     """
 
     steps: Optional[int] = field(metadata=_json_form(_same, _total_from))
     schedule: Optional[Schedule] = field(metadata=_json_form(_schedule_to, _schedule_from), default=None)
+    division: Optional[BatchDivision] = field(metadata=_json_form(_division_to, _division_from), default=None)
 
 
 @dataclass(frozen=True)

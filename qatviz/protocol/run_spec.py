@@ -22,6 +22,7 @@ from qatviz.network.layers import Softmax
 from qatviz.network.plan import QuantizationPlan, quantization_plan
 from qatviz.number_format import count, shape_text
 from qatviz.own_functions import OwnFunctions, is_function
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.protocol.commands import Schedule, schedule_from, schedule_rows, with_ids
 from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.schedule import changed
@@ -70,6 +71,11 @@ class Placement:
     def num_towers(self) -> int:
         """Number of parts of a batch; 1: the batch is not divided."""
         return self.towers or max(len(self.workers), self.replicas)
+
+    @property
+    def division(self) -> BatchDivision:
+        """Division of the batches, for the record of the run."""
+        return BatchDivision(self.num_towers, len(self.workers), self.replicas, self.tower_moments)
 
     @property
     def local(self) -> "Placement":
@@ -277,6 +283,8 @@ class RunSpec:
         if self.heads:
             tasks = [head.task for head in self.dataset.heads]
             description["heads"] = [dict(head.to_dict(), task=task) for head, task in zip(self.heads, tasks)]
+        if self.placement.division != BatchDivision():
+            description["batch_division"] = self.placement.division.to_dict()
         if self.class_weights:
             description["class_weights"] = self.class_weights
         if self.functions.functions:

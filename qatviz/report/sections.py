@@ -110,6 +110,7 @@ def facts_of(run: RunData) -> Markup:
         *([("Data read with", DataOptions.of(about["data_options"]).text())] if about.get("data_options") else []),
         ("Data fingerprint", about.get("data_fingerprint", _UNKNOWN)),
         ("Batch size", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else _UNKNOWN),
+        *([("Batches computed on", run.outcome.division.text)] if run.outcome.division.text else []),
         ("Optimizer", about.get("optimizer", _UNKNOWN)),
         *_losses(about),
         *([("Class weights", about["class_weights"])] if about.get("class_weights") else []),

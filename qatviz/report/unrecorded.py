@@ -4,6 +4,7 @@ from typing import Any, Dict, Optional, Sequence
 
 from qatviz.metric import Metric
 from qatviz.network.graph import Network
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.protocol.timeline import LoggedEvent
@@ -48,7 +49,7 @@ def unrecorded_run(
     for logged in reversed(log):
         changes = getattr(logged.event, "changes", ())
         first_book, _ = first_book.change([(change.setting, change.old) for change in reversed(changes)])
-    outcome = Outcome(first_book, metric)
+    outcome = Outcome(first_book, metric, BatchDivision.described(about))
     for logged in log:
         outcome.update(logged.event)
     if snapshots:

@@ -126,7 +126,7 @@ def begin(
                 validation_fraction=request.validation_fraction,
                 **({} if dataset is not None else _recorded_options(request.data_options)),
             )
-    return prepared_run(spec, record, Outcome(spec.book, spec.metric), shown)
+    return prepared_run(spec, record, Outcome(spec.book, spec.metric, placement.division), shown)
 
 
 def prepared_run(

@@ -13,6 +13,7 @@ from qatviz.errors import RecordError, about, require_tensorflow
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import events
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import Schedule, ScheduledCommand
 from qatviz.protocol.reasons import RestoreReason, SaveKind
@@ -144,10 +145,10 @@ def rewind_record(record: RunRecord, spec: RunSpec, notify: Notify = ignore) -> 
         before.book.differences(book),
     )
     # In one transaction: the record must never be rewound without the plan to repeat the changes.
-    reports = [restored, events.Planned(step, spec.steps, spec.schedule)]
+    reports = [restored, events.Planned(step, spec.steps, spec.schedule, spec.placement.division)]
     record.append_rewind(step, branch, reports, position)
     record.commit()
-    outcome = Outcome(spec.book, spec.metric)
+    outcome = Outcome(spec.book, spec.metric, BatchDivision.described(record.description))
     outcome.update_from_record(record)
     outcome.step, outcome.seconds = step, start.seconds if start else 0.0
     newest = record.steps(step, step)

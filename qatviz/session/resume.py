@@ -99,7 +99,7 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
                 CheckpointFiles(directory).save(f"start-{start.step:08d}", start.arrays, meta)
 
             record = new_record(spec, request.out, write_start, forked_from=origin, **kept)
-    outcome = Outcome(start.book, spec.metric)
+    outcome = Outcome(start.book, spec.metric, spec.placement.division)
     outcome.step, outcome.seconds = start.step, start.seconds
     return prepared_run(spec, record, outcome, shown)
 

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from qatviz.metric import ACCURACY, METRICS, MODES, Metric
 from qatviz.number_format import finite
 from qatviz.protocol import events
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import CORRECTIONS, ChangeSettings, Command
 from qatviz.protocol.run_spec import described_plan
@@ -35,11 +36,15 @@ class Outcome:
         Initial settings.
     metric : Metric
         Metric of its evaluations.
+    division : BatchDivision
+        Initial division of its batches.
 
     Attributes
     ----------
     book : SettingsBook
         Current settings.
+    division : BatchDivision
+        Newest division of batches: a run can be resumed with another one, and can lose workers.
     step, seconds, loss
         Number, training time and loss of the newest training step; the loss is None before the first one.
     snapshot : Snapshot or None
@@ -65,9 +70,9 @@ class Outcome:
         ``finished``, ``stopped``, ``failed``, or empty while the run has not ended.
     """
 
-    def __init__(self, book: SettingsBook, metric: Metric = ACCURACY):
+    def __init__(self, book: SettingsBook, metric: Metric = ACCURACY, division: BatchDivision = BatchDivision()):
         self.book = self._first_book = book
-        self.metric = metric
+        self.metric, self.division = metric, division
         self.step, self.seconds = 0, 0.0
         self.loss: Optional[float] = None
         self.snapshot: Optional[Snapshot] = None
@@ -106,6 +111,10 @@ class Outcome:
             self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
         moved = self._log.add(event)
         self._books.append(self.book)
+        if isinstance(event, events.Planned):
+            self.division = event.division or self.division
+        elif isinstance(event, events.WorkersBack):
+            self.division = self.division._replace(workers=len(event.workers))
         if isinstance(event, events.ENDINGS):
             self.ending = event.kind.lower()
         elif isinstance(event, _BEGINNINGS):
@@ -224,6 +233,7 @@ class Outcome:
             **({"output": self.output} if self.output else {}),
             **further_scores(self.further),
             **losses_by_output(self.losses, self.held_out_loss),
+            **({} if self.division == BatchDivision() else {"batch_division": self.division.to_dict()}),
             "ending": self.ending,
             "events": self.changes,
             "tensors": self.tensors(),
@@ -241,7 +251,8 @@ def read_outcome(reader: RecordReader) -> Outcome:
     with reading(reader.path):  # checksums detect damage, not invalid content
         description = reader.description
         plan = described_plan(description)
-        outcome = Outcome(SettingsBook.from_dict(plan, description["settings"]), recorded_metric(description))
+        book, division = SettingsBook.from_dict(plan, description["settings"]), BatchDivision.described(description)
+        outcome = Outcome(book, recorded_metric(description), division)
         outcome.update_from_record(reader)
         snapshots = reader.snapshots()
         if snapshots:

@@ -10,6 +10,7 @@ from qatviz.metric import METRICS, Metric
 from qatviz.network.plan import WEIGHTS
 from qatviz.number_format import finite
 from qatviz.protocol import values
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.telemetry.outcome import Outcome, read_outcome
 from qatviz.telemetry.record.labels import RunLabels
@@ -62,6 +63,8 @@ class RunSummary(NamedTuple):
         Directory of the run that it was forked from; empty if it was not.
     fork_step : int
         Step at which it was forked.
+    division : BatchDivision
+        Newest division of its batches over workers or replicas.
     """
 
     directory: str
@@ -82,6 +85,7 @@ class RunSummary(NamedTuple):
     record_bytes: int = 0
     parent: str = ""
     fork_step: int = 0
+    division: BatchDivision = BatchDivision()
 
     @property
     def name(self) -> str:
@@ -108,6 +112,7 @@ class RunSummary(NamedTuple):
         row = self._asdict()
         for key in ("directory", "labels", "error"):
             del row[key]
+        row["division"] = self.division.to_dict()
         return row
 
     def to_dict(self) -> Dict[str, Any]:
@@ -177,6 +182,7 @@ def summary_of(reader: RecordReader, outcome: Outcome) -> RunSummary:
         record_bytes=_size_on_disk(reader.directory),
         parent=origin.get("directory", ""),
         fork_step=origin.get("step", 0),
+        division=outcome.division,
     )
 
 
@@ -208,6 +214,7 @@ def stored_summary(directory: str, row: Any) -> RunSummary:
         record_bytes=values.whole(row["record_bytes"], "record_bytes"),
         parent=values.name(row["parent"], "parent"),
         fork_step=values.step(row["fork_step"], "fork_step"),
+        division=BatchDivision.from_dict(row["division"]),
     )
 
 

@@ -19,6 +19,7 @@ from qatviz.analysis.comparison import (
 )
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.telemetry.run_summary import RunSummary
 
@@ -96,6 +97,18 @@ def test_settings_of_all_tensors_are_one_row_and_others_a_row_each():
         "run.learning_rate": ("0.001", "0.5"),
         first + ".num_bits": ("8", "4"),
     }
+
+
+def test_runs_on_several_workers_differ_from_others_only_with_own_moments():
+    divided = [BatchDivision(2, workers=2), BatchDivision(2, workers=2, has_own_moments=True)]
+    whole, same, other = (run(name, seed=index) for index, name in enumerate("abc"))
+    same, other = (
+        one._replace(summary=one.summary._replace(division=division)) for one, division in zip((same, other), divided)
+    )
+    assert compare([whole, same, other]).groups == ((0, 1), (2,))
+    found = settings(whole, same, other)
+    assert found["batch_division"] == ("1 device", "2 workers", "2 workers, batch norm by part")
+    assert found["tower_moments"] == ("off", "off", "on")
 
 
 def test_networks_without_a_tensor_have_no_setting_of_it():

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from qatviz.presentation.event_texts import NAMED, activated_words, change_words, changes_words, sentence
 from qatviz.protocol import events
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, ScheduledCommand
 from qatviz.protocol.events import Change
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
@@ -53,6 +54,8 @@ def test_tensors_that_are_not_named_are_counted(tensors):
         (events.Planned(3, 9, ()), "total steps: 9"),
         (events.Planned(3, 9, SCHEDULE[:1]), "total steps: 9, with 1 change to come"),
         (events.Planned(3, None, SCHEDULE), "total steps: no limit, with 2 changes to come"),
+        (events.Planned(3, 9, (), BatchDivision()), "total steps: 9"),
+        (events.Planned(3, 9, (), BatchDivision(2, workers=2)), "total steps: 9; on 2 workers"),
         (events.Paused(3, PauseReason.REQUESTED), "paused"),
         (events.Paused(3, PauseReason.SINGLE_STEPS), "paused: single step"),
         (events.CheckpointSaved(3, "a", SaveReason(SaveKind.AUTOMATIC)), "automatic checkpoint saved: a"),

@@ -5,6 +5,7 @@ import pytest
 
 from qatviz.presentation.run_table import BY_KEY, COLUMNS, cell_text, sorted_runs, thumbnail
 from qatviz.presentation.scene import Line
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.telemetry.record.labels import RunLabels
 from qatviz.telemetry.run_summary import RunSummary
 
@@ -24,6 +25,7 @@ def test_cells_show_the_values_of_a_run():
     assert (shown["name"], shown["float"], shown["quantized"]) == ("b", "95.0 %", "–")
     assert (shown["steps"], shown["size"], shown["time"]) == ("200 of 500", "12.3 kB", "4 min 10 s")
     assert (shown["tags"], shown["notes"], shown["parent"]) == ("x, y", "first", "a at 1,000")
+    assert shown["devices"] == "" and texts(RUN._replace(division=BatchDivision(3, 0, 3)))["devices"] == "3 replicas"
     assert texts(RUN._replace(metric="rmse"))["float"] == "RMSE 0.95"
 
 
@@ -36,6 +38,7 @@ def test_an_unreadable_record_has_a_name_and_its_state_only():
 @pytest.mark.parametrize("descending", [False, True])
 def test_runs_without_a_value_come_last(key, descending):
     known = RUN._replace(points=((1, 0.5, 0.5),), loss=1.0, weight_bytes=5, record_bytes=6, parent="/runs/a")
+    known = known._replace(division=BatchDivision(2, workers=2))
     assert sorted_runs([BAD, known], key, descending) == [known, BAD]
 
 

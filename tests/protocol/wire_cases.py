@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from qatviz.metric import METRICS, MODES
 from qatviz.protocol import commands as c
 from qatviz.protocol import events as e
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.protocol.branches import UNPLACED, BranchPoint
 from qatviz.protocol.reasons import NonFiniteValue, PauseReason, RecordPart, RestoreReason, SaveKind, SaveReason
 
@@ -39,6 +40,7 @@ COMMANDS = st.one_of(
     st.builds(c.WatchDrift, st.booleans(), st.one_of(st.none(), STEPS), st.integers(1, 999), TEXTS, STEPS),
     *(st.builds(kind, TEXTS) for kind in (c.InspectTensor, c.SaveCheckpoint, c.RestoreCheckpoint)),
 )
+DIVISIONS = st.builds(BatchDivision, st.integers(1, 99), st.integers(0, 99), st.integers(1, 99), st.booleans())
 SCHEDULES = st.lists(
     st.builds(c.ScheduledCommand, STEPS, st.one_of(SETTINGS_COMMANDS, CORRECTIONS), TEXTS), max_size=3
 ).map(tuple)
@@ -76,7 +78,9 @@ KINDS = {
     ),
     e.CheckpointSaved: st.builds(e.CheckpointSaved, STEPS, TEXTS, SAVE_REASONS),
     e.Restored: st.builds(e.Restored, STEPS, TEXTS, st.sampled_from(RestoreReason), STEPS, CHANGES),
-    e.Planned: st.builds(e.Planned, STEPS, st.one_of(st.none(), STEPS), st.one_of(st.none(), SCHEDULES)),
+    e.Planned: st.builds(
+        e.Planned, STEPS, st.one_of(st.none(), STEPS), st.one_of(st.none(), SCHEDULES), st.one_of(st.none(), DIVISIONS)
+    ),
     e.StoppedEarly: st.builds(e.StoppedEarly, STEPS, STEPS, STEPS),
     e.WorkersLost: st.builds(e.WorkersLost, STEPS, st.lists(st.text()).map(tuple), st.text()),
     e.WorkersBack: st.builds(e.WorkersBack, STEPS, st.lists(st.text()).map(tuple)),

@@ -10,6 +10,7 @@ from qatviz.errors import RecordError
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ChangeSettings, Redo
 from qatviz.protocol.reasons import RestoreReason
@@ -48,6 +49,17 @@ def test_a_change_and_its_undo_at_one_step_leave_nothing():
     outcome.update(event)
     outcome.update(events.Restored(5, "before", RestoreReason.UNDO, 5, book.differences(BOOK)))
     assert (outcome.book, outcome.changes) == (BOOK, [])
+
+
+def test_the_division_of_batches_is_the_newest():
+    first = BatchDivision(3, workers=3)
+    outcome = Outcome(BOOK, division=first)
+    outcome.update(events.Planned(1, 9))
+    assert outcome.division == first and outcome.to_dict()["batch_division"] == first.to_dict()
+    outcome.update(events.WorkersBack(2, ("a:1", "b:1")))
+    assert outcome.division.text == "3 parts on 2 workers"
+    outcome.update(events.Planned(3, 9, (), BatchDivision()))
+    assert outcome.division == BatchDivision() and "batch_division" not in outcome.to_dict()
 
 
 def test_a_rewind_drops_later_measurements_and_changes():

@@ -14,6 +14,7 @@ from qatviz.metric import MODES
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import values
+from qatviz.protocol.batch_division import BatchDivision
 from qatviz.protocol.commands import schedule_from
 from qatviz.protocol.events import Evaluated, Event, FurtherScores
 from qatviz.protocol.run_spec import described_plan
@@ -160,6 +161,7 @@ _ENTRIES: Dict[str, Callable[[Any, str], Any]] = {
     "data_options": lambda value, what: DataOptions.of(values.mapping(value, what)),
     "train_examples": lambda value, what: values.whole(value, what, 1),
     "batch_size": _start_setting,
+    "batch_division": lambda value, _: BatchDivision.from_dict(value),
     "optimizer": _start_setting,
     "loss": _start_setting,
     "class_weights": _start_setting,

@@ -20,7 +20,7 @@ _PICTURE_COLUMN = 1
 _PADDING, _WIDEST = 18, 260
 _DATE = "date"
 #: Columns that are hidden until the user shows them.
-_HIDDEN = ("loss", "time", "disk", "notes")
+_HIDDEN = ("loss", "time", "disk", "notes", "devices")
 
 
 class RunsModel(QtCore.QAbstractTableModel):
