@@ -7,6 +7,7 @@ dropped, the missing part is requested from the record of the run, and new data 
 from collections import deque
 from typing import Any, Callable, Deque, List, NamedTuple, Optional, Union
 
+from qatviz.protocol import values
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.events import Evaluated, Event
 from qatviz.remote.telemetry import SnapshotRow, StepRows, Tail
@@ -18,10 +19,14 @@ _MOST_WAITING = 20_000
 
 
 class NewBranch(NamedTuple):
-    """Beginning of a branch: the run continues from the state at ``parent``, None if that is unknown."""
+    """Beginning of a branch: the run continues from the state at ``parent``, None if that is unknown.
+
+    ``left`` is the end of the branch before it; None if that is unknown.
+    """
 
     branch: int
     parent: Optional[BranchPoint]
+    left: Optional[Tail] = None
 
 
 #: New data, in the order in which the run produces it.
@@ -79,10 +84,10 @@ class HistoryMirror:
             while self._waiting_steps > _MOST_WAITING:
                 self._drop_steps()
 
-    def put_event(self, event: Event) -> None:
-        """Append the data of an event: a new branch, or an evaluation."""
+    def put_event(self, event: Event, left: Optional[Tail] = None) -> None:
+        """Append the data of an event: a new branch, after the end ``left`` of the one before it, or an evaluation."""
         if event.branch > self._history.branch:
-            self.put(NewBranch(event.branch, event.parent))
+            self.put(NewBranch(event.branch, event.parent, left))
         if isinstance(event, Evaluated):
             self.put(event)
 
@@ -90,9 +95,15 @@ class HistoryMirror:
         """Append a piece of the missing part, in order."""
         self._append(item)
 
-    def end_filling(self, step: int) -> None:
-        """Append the queued data: the missing part is complete up to ``step``."""
-        self._complete_step = max(self._complete_step, step)
+    def end_filling(self, step: int, branch: Optional[int] = None) -> None:
+        """Append the queued data: the missing part is complete up to ``step`` of ``branch``.
+
+        By default, ``branch`` is the present one of the history.
+        """
+        if branch is None or branch == self._history.branch:
+            self._complete_step = max(self._complete_step, step)
+        elif branch > self._history.branch:  # the run has left the present one, of which no more is recorded
+            self._complete_step = values.LARGEST_STEP
         self.is_filling = False
         waiting: List[Item] = list(self._waiting)
         self._waiting.clear()
@@ -101,20 +112,24 @@ class HistoryMirror:
             self.put(item)
 
     def _is_missing_before(self, item: Item) -> bool:
-        """Return whether the history lacks steps or a branch before these steps, or a snapshot before this one."""
+        """Return whether the history lacks steps, a branch or a snapshot before an item."""
+        if isinstance(item, NewBranch):
+            return item.left is not None and item.left.branch == self._history.branch and self._lacks(item.left)
         if isinstance(item, StepRows):
             if item.branch != self._history.branch:
                 return item.branch > self._history.branch
-            known = self._history.last_step(STEPS)
-            return int(item.steps[0]) > max(self._complete_step, -1 if known is None else known) + 1
+            return self._lacks(Tail(item.branch, int(item.steps[0]) - 1))
         if not isinstance(item, SnapshotRow) or item.branch != self._history.branch:
             return False
-        known = self._history.last_step(SNAPSHOTS)
-        previous = item.branch, item.previous
-        if item.previous <= (-1 if known is None else known) or previous <= self._requested:
-            return False
-        self._requested = previous  # once: a record does not keep all snapshots
-        return True
+        return self._lacks(Tail(item.branch, snapshot=item.previous))
+
+    def _lacks(self, end: Tail) -> bool:
+        """Return whether the history lacks data of the present branch up to ``end``."""
+        own, wanted = self.tail, (end.branch, end.snapshot)
+        lacks_snapshot = end.snapshot > own.snapshot and wanted > self._requested
+        if lacks_snapshot:
+            self._requested = wanted  # once: a record does not keep all snapshots
+        return lacks_snapshot or end.step > max(self._complete_step, own.step)
 
     def _drop_steps(self) -> None:
         """Drop the oldest queued steps."""

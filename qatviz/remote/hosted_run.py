@@ -72,6 +72,7 @@ class HostedRun:
         self._branch = self._first_branch()
         self._lock = threading.RLock()
         self._log: List[LoggedEvent] = []  # events that the run has reported on this server
+        self._left: Dict[int, t.Tail] = {}  # ends of the branches that the run has left, by the number of the event
         self._subscriptions: List[Subscription] = []
         self._ended: List[Subscription] = []  # which may still read the record
         self.newest: Optional[Snapshot] = prepared.snapshots[-1] if prepared.snapshots else None
@@ -142,7 +143,7 @@ class HostedRun:
                 known.link.remove_feed(known.next_frame)
                 self._end(known)
             for number, logged in enumerate(self._log[received:], received + 1):
-                subscription.channel.put_event(Numbered(number, logged.event))
+                subscription.channel.put_event(Numbered(number, logged.event, self._left.get(number)))
             if self._newest_step is not None:
                 subscription.channel.put(self._newest_step)
             if self.newest is not None:
@@ -251,12 +252,16 @@ class HostedRun:
 
     def missing(self, tail: t.Tail) -> Iterator[Any]:
         """Yield the frames of the history after ``tail``, then one with the step up to which it is complete."""
-        with self._lock:
-            step = self.last_step
+        filled = self.filled()
         if self.directory:
             self._flush()
             yield from missing_frames(RunRecord.read(self.directory), tail)
-        yield {"t": t.FILLED, "step": step}, {}
+        yield filled, {}
+
+    def filled(self) -> Dict[str, Any]:
+        """Return the header of the last frame of a missing part, which is complete up to the newest report."""
+        with self._lock:
+            return {"t": t.FILLED, "branch": self._branch, "step": self.last_step}
 
     def _flush(self) -> None:
         """Wait until all reports are written to the record, at most :data:`_FLUSH_S`."""
@@ -347,6 +352,8 @@ class HostedRun:
             if changes:
                 self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
             if item.branch > self._branch:
+                snapshot = self._newest_row[1] if self._newest_row[0] == self._branch else -1
+                self._left[len(self._log)] = t.Tail(self._branch, self.last_step, snapshot)
                 self._branch, self.last_step, self._newest_step = item.branch, item.step, None
         row: Optional[t.SnapshotRow] = None
         if isinstance(item, Snapshot):
@@ -357,7 +364,7 @@ class HostedRun:
         for subscription in self._subscriptions:
             channel = subscription.channel
             if isinstance(item, Event):
-                channel.put_event(Numbered(len(self._log), item))
+                channel.put_event(Numbered(len(self._log), item, self._left.get(len(self._log))))
             else:
                 channel.put_snapshot(item)
             if row is not None:

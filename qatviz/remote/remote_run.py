@@ -294,11 +294,12 @@ class RemoteRun(ChannelHandle):
             if number <= self._received:
                 continue
             event = event_from(values.mapping(row, "event"))
+            left = None if row.get("left") is None else t.tail_of(row["left"])
             self._received = number
             if self._shows_record:  # resumed by another window: this one shows the run up to its end
                 continue
             self._num_recorded += event.branch >= 0
-            self._mirror.put_event(event)
+            self._mirror.put_event(event, left)
             self._channel.put_event(event)
             if isinstance(event, events.ENDINGS):
                 self._has_last_event = True
@@ -332,7 +333,8 @@ class RemoteRun(ChannelHandle):
                 self._mirror.fill(found)
 
     def _on_filled(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        self._mirror.end_filling(values.whole(header["step"], "step", -1))
+        branch = values.optional_whole(header.get("branch"), "branch")
+        self._mirror.end_filling(values.whole(header["step"], "step", -1), branch)
         problem = values.text(header.get("problem", ""), "problem")
         if problem and problem != self._record_problem:
             message = f"the record on {self._client.place} can't be read: {problem}"

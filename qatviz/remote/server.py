@@ -293,7 +293,7 @@ class Session:
     def _on_attach(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         id = values.text(header["run"], "run")
         received = values.whole(header["received"], "number of events")
-        subscribed, tail = values.name(header.get("subscription", id), "subscription"), _tail_of(header)
+        subscribed, tail = values.name(header.get("subscription", id), "subscription"), t.tail_of(header["tail"])
         try:
             hosted = self._server.run(id)
         except RunStateError as error:
@@ -322,7 +322,7 @@ class Session:
             return self._subscriptions.get(values.text(header["run"], "run"))
 
     def _on_fill(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        tail, subscription = _tail_of(header), self._subscription(header)
+        tail, subscription = t.tail_of(header["tail"]), self._subscription(header)
         if subscription is not None:
             subscription.fill(tail)
 
@@ -468,12 +468,6 @@ class Session:
 def _error_frame(number: int, error: Exception) -> bytes:
     """Return the answer to a call that has failed; an error in the program must be the one that is being handled."""
     return encode({"t": "error", "id": number, "error": error_form(error, traceback.format_exc())})
-
-
-def _tail_of(header: Dict[str, Any]) -> t.Tail:
-    """Return the end of the viewer's history in a frame; ValueError or KeyError if it is invalid."""
-    branch, step, snapshot = (values.whole(n, "tail", -1) for n in values.sequence(header["tail"], "tail"))
-    return t.Tail(max(branch, 0), step, snapshot)
 
 
 def prepared_form(hosted: HostedRun, notices: List[Notice], arrays: Arrays) -> Dict[str, Any]:

@@ -42,10 +42,14 @@ class OneStep(NamedTuple):
 
 
 class Numbered(NamedTuple):
-    """Event with its number, from 1, among those that the run has reported on this server."""
+    """Event with its number, from 1, among those that the run has reported on this server.
+
+    ``left`` is the end of the branch that the run leaves with the event; None if it leaves none.
+    """
 
     number: int
     event: Event
+    left: Optional[t.Tail] = None
 
 
 class Resent(NamedTuple):
@@ -148,7 +152,7 @@ class Subscription:
             found = [first]
             while len(found) < _MOST_EVENTS and self._pending and isinstance(self._pending[0], Numbered):
                 found.append(self._pending.popleft())
-            return {"t": t.EVENTS, "first": first.number, "events": [item.event.to_dict() for item in found]}, {}
+            return {"t": t.EVENTS, "first": first.number, "events": [_event_row(item) for item in found]}, {}
         if isinstance(first, (Snapshot, Resent)):
             return self._snapshot_part(first)
         if isinstance(first, t.SnapshotRow):
@@ -194,7 +198,7 @@ class Subscription:
             yield self._incomplete(error)
 
     def _incomplete(self, error: Exception) -> Part:
-        return {"t": t.FILLED, "step": self.run.last_step, "problem": message_of(error)}, {}
+        return {**self.run.filled(), "problem": message_of(error)}, {}
 
     def end(self) -> None:
         """Read the record no further."""
@@ -212,6 +216,12 @@ class Subscription:
         """Wait, after :meth:`end`, until the record is no longer read."""
         if self._filling is not None:
             self._filling.thread.join()
+
+
+def _event_row(item: Numbered) -> Dict[str, Any]:
+    """Return the form of an event, with the end of the branch that the run leaves."""
+    row = item.event.to_dict()
+    return row if item.left is None else dict(row, left=list(item.left))
 
 
 class Filling:

@@ -67,6 +67,12 @@ class Tail(NamedTuple):
     snapshot: int = -1
 
 
+def tail_of(row: Any) -> Tail:
+    """Return the end of a history from its form, a list; ValueError if it is invalid."""
+    branch, step, snapshot = (values.whole(number, "tail", -1) for number in values.sequence(row, "tail"))
+    return Tail(max(branch, 0), step, snapshot)
+
+
 class SnapshotRow(NamedTuple):
     """Measures of a snapshot for the history.
 
