@@ -20,6 +20,8 @@ from qatviz.protocol.snapshots import read_only
 from qatviz.remote.errors import FrameError, TooLargeError
 
 _PREFIX = struct.Struct("<IB")
+#: Number of bytes before the body of a frame.
+PREFIX_BYTES = _PREFIX.size
 _HEADER_LENGTH = struct.Struct("<I")
 _DEFLATED = 1
 #: Length in bytes from which a body is compressed.

@@ -18,6 +18,7 @@ from qatviz.remote import telemetry as t
 from qatviz.remote.errors import FrameError, LinkError
 from qatviz.remote.frames import FROM_VIEWER, encode
 from qatviz.remote.history_mirror import HistoryMirror, NewBranch
+from qatviz.remote.pieces import ResultAssembly
 from qatviz.telemetry.history import History
 from qatviz.telemetry.run_handle import (
     BUILDING,
@@ -134,6 +135,7 @@ class RemoteRun(ChannelHandle):
         self._is_complete = self._has_left = False  # whether the history of an ended run is complete; whether left
         self._seen: Tuple[int, int] = (-1, -1)  # branch and step of the newest step record
         self._seen_snapshot: Optional[BranchPoint] = None
+        self._assembly = ResultAssembly()
         # Frames to which the server replies, by id, in the order in which they were sent; those of commands with these.
         self._unanswered: OrderedDict[str, Tuple[Dict[str, Any], Optional[Command]]] = OrderedDict()
         self._origin, self._number = new_id(), 0
@@ -318,6 +320,11 @@ class RemoteRun(ChannelHandle):
     def _on_result(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         self._channel.put_snapshot(t.result_of(header, arrays))
 
+    def _on_piece(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
+        result = self._assembly.add(header, arrays)
+        if result is not None:
+            self._on_result(*result)
+
     def _on_branch(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         row = header["parent"]
         parent = None
@@ -434,6 +441,7 @@ class RemoteRun(ChannelHandle):
         t.SNAPSHOT: _on_snapshot,
         t.ROW: _on_row,
         t.RESULT: _on_result,
+        t.PIECE: _on_piece,
         t.BRANCH: _on_branch,
         t.FILLED: _on_filled,
         t.STATUS: _on_status,

@@ -16,6 +16,7 @@ from qatviz.remote.errors import TooLargeError
 from qatviz.remote.frames import FROM_SERVER, encode
 from qatviz.remote.handshake import Viewer
 from qatviz.remote.link import Link
+from qatviz.remote.pieces import LARGE_BYTES, LargeResults
 from qatviz.telemetry.channel import Channel
 
 if TYPE_CHECKING:
@@ -77,12 +78,14 @@ class Subscription:
         steps = _STEPS_BYTES // (8 + 4 * len(STEP_MEASURES) * max(1, run.num_tensors))
         self.channel = Channel(max(_FEWEST_STEPS, min(steps, _MOST_STEPS)), _SNAPSHOTS)
         self.shows_histograms = True
+        self._large = LargeResults()
         self._pending: Deque[Any] = deque()
         self._too_large = 0  # number of reports that were dropped because the viewer accepts no frame of their size
         self._status: Dict[str, Any] = {}
         self._filling: Optional[Filling] = None
         self._has_ended = False
-        self._is_missing_due = False  # whether the last frame was a report
+        self._is_slow_due = False  # whether the last frame was a report
+        self._is_missing_due = False  # whether the last one of the others was a piece of a large result
         self._tail: Optional[t.Tail] = tail
         self._lock = threading.Lock()
 
@@ -103,14 +106,24 @@ class Subscription:
     def next_frame(self) -> Optional[bytes]:
         """Return the next frame, encoded; None if there is nothing new: the feed of the viewer's connection.
 
-        While a part of the history is missing, its frames alternate with those of new reports.
+        While a part of the history is missing or a large result waits, their frames alternate with new reports.
         """
-        is_missing_due, self._is_missing_due = self._is_missing_due, False
-        frame = self._next_missing() if is_missing_due else None
+        is_slow_due, self._is_slow_due = self._is_slow_due, False
+        frame = self._next_slow() if is_slow_due else None
         if frame is None:
             frame = self._next_report()
-            self._is_missing_due = frame is not None
-        return frame or self._next_status() or self._next_missing()
+            self._is_slow_due = frame is not None
+        return frame or self._next_status() or self._next_slow()
+
+    def _next_slow(self) -> Optional[bytes]:
+        """Return the next frame of the missing history or of a large result, which alternate."""
+        frame = self._next_missing() if self._is_missing_due else None
+        self._is_missing_due = False
+        if frame is None:
+            piece = self._large.next_piece()
+            self._is_missing_due = piece is not None
+            frame = self._next_missing() if piece is None else self._encoded(piece)
+        return frame
 
     def _next_report(self) -> Optional[bytes]:
         """Return a frame of the oldest reports that wait, if there are any that the viewer wants."""
@@ -119,12 +132,12 @@ class Subscription:
                 self._pending.extend(self.channel.drain())
             if not self._pending:
                 return None
-            part = self._next_part()
-            if part is not None:
-                try:
+            try:
+                part = self._next_part()
+                if part is not None:
                     return self._encoded(part)
-                except TooLargeError:  # a snapshot or a result
-                    self._too_large += 1
+            except TooLargeError:  # a snapshot or a result
+                self._too_large += 1
 
     def _next_status(self) -> Optional[bytes]:
         """Return a frame with the state of the run if that has changed."""
@@ -136,11 +149,14 @@ class Subscription:
 
     def _encoded(self, part: Tuple[Dict[str, Any], Dict[str, np.ndarray]]) -> bytes:
         header, arrays = part
-        dropped = self.channel.dropped + self.run.dropped + self._too_large
+        dropped = self.channel.dropped + self.run.dropped + self._too_large + self._large.dropped
         return encode({**header, "run": self.id, "dropped": dropped}, arrays, FROM_SERVER)
 
     def _next_part(self) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
-        """Return header and arrays of a frame of the oldest items that wait; None if the viewer hides them."""
+        """Return header and arrays of a frame of the oldest items that wait.
+
+        None if the viewer hides them, or they are a large result, which is sent in pieces.
+        """
         first = self._pending.popleft()
         if isinstance(first, OneStep):
             records = [first.record]
@@ -157,7 +173,11 @@ class Subscription:
             return self._snapshot_part(first)
         if isinstance(first, t.SnapshotRow):
             return t.row_frame(first)
-        return t.result_frame(first)
+        header, arrays = t.result_frame(first)
+        if sum(array.nbytes for array in arrays.values()) < LARGE_BYTES:
+            return header, arrays
+        self._large.put((header["kind"], getattr(first, "name", "")), header, arrays)
+        return None
 
     def _continues(self, branch: int, record: StepRecord) -> bool:
         """Return whether the next item is the step after ``record`` on the branch, so that one frame can have both."""

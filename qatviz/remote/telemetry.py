@@ -18,11 +18,12 @@ from qatviz.remote.errors import FrameError
 from qatviz.remote.forms import form_of, value_of
 
 #: Kinds of frames of a subscription.
-STEPS, EVENTS, SNAPSHOT, RESULT, ROW, STATUS, BRANCH, FILLED, GONE = (
+STEPS, EVENTS, SNAPSHOT, RESULT, PIECE, ROW, STATUS, BRANCH, FILLED, GONE = (
     "steps",
     "events",
     "snapshot",
     "result",
+    "piece",
     "row",
     "status",
     "branch",

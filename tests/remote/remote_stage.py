@@ -1,12 +1,16 @@
 """A server in this process, with clients over socket pairs whose connections a test can cut."""
 
+import io
 import socket
 
 from waiting import wait_until
 
 from qatviz.errors import QatvizError
+from qatviz.remote import telemetry as t
 from qatviz.remote.client import Client
+from qatviz.remote.frames import FROM_SERVER, read_frame
 from qatviz.remote.handshake import Viewer
+from qatviz.remote.remote_run import RemoteRun
 from qatviz.remote.remote_workplace import RemoteWorkplace
 from qatviz.remote.server import Server
 from qatviz.remote.streams import SocketStream
@@ -69,6 +73,47 @@ class Stage:
         from qatviz.session.request import NewRunRequest
 
         return RemoteWorkplace(client or self.client()).prepare(NewRunRequest(), lambda notice: None)
+
+
+class SaturatedViewer:
+    """Viewer, and its client and connection, that receives frames only when the test says so."""
+
+    place, viewer = "box", Viewer("v", "ana")
+
+    def __init__(self, hosted):
+        tracks = {track: list(hosted.run.history.names(track)) for track in hosted.run.history.tracks}
+        self.requests = 0
+        self.run = RemoteRun(self, hosted.id, "running", hosted.run.step, {}, tracks, hosted.num_tensors, 0)
+        self._subscription = hosted.subscribe(hosted.id, self.viewer, self, 0, self.run._mirror.tail)
+
+    def receive(self, before=None):
+        """Receive all frames that are there, and those that they cause; return the first one of the kind ``before``."""
+        while True:
+            frame = self._subscription.next_frame()
+            if frame is None:
+                filling = self._subscription._filling
+                if not self._subscription.is_reading and not (filling and filling._ready):
+                    return None
+                continue
+            (header, arrays), _ = read_frame(io.BytesIO(frame).read, FROM_SERVER)
+            if header["t"] == before:
+                return header, arrays
+            self.run.process(header, arrays)
+
+    # As the client, and as the link
+
+    def send(self, frame):
+        self.requests += 1
+        self._subscription.fill(t.Tail(*frame["tail"]))
+
+    def notify(self):
+        """Do nothing: the test takes the next frame when it wants to."""
+
+    def add_feed(self, feed):
+        """Do nothing, for the same reason."""
+
+    def remove_feed(self, feed):
+        """Do nothing: there is no thread that calls it."""
 
 
 def until_answered(run):
