@@ -87,6 +87,17 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def evenly_spaced_edges(outer: np.ndarray, bins: int) -> np.ndarray:
+    """Return the edges of a histogram's bins of equal width, float32 ``[bins + 1]``, from the two outer ones.
+
+    They are the same bits on every machine: windows compute them from the outer edges that they receive.
+    """
+    low, high = np.asarray(outer, np.float64).tolist()
+    edges = np.arange(bins + 1, dtype=np.float64) * ((high - low) / max(bins, 1)) + low
+    edges[-1] = high
+    return edges.astype(np.float32)
+
+
 #: Losses of several outputs in a training step of a network with one output.
 NO_LOSSES = read_only(np.zeros(0, np.float32))
 

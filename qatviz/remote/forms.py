@@ -25,8 +25,8 @@ from qatviz.protocol.commands import Command, command_from
 from qatviz.protocol.events import Event, event_from
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
-from qatviz.protocol.wire import snapshot_of_parts, snapshot_parts
 from qatviz.remote.errors import FrameError
+from qatviz.remote.snapshot_form import decode_snapshot, encode_snapshot
 from qatviz.session.request import RunRequest
 from qatviz.telemetry.run_summary import RunSummary
 
@@ -246,23 +246,6 @@ def _nothing(form: Any) -> None:
 _PLAIN: Dict[Any, Callable[[Any], Any]] = {int: _int, float: _float, str: _text, bool: _flag, _NONE: _nothing}
 
 
-def _encode_snapshot(snapshot: Snapshot, arrays: Arrays) -> Any:
-    header, named = snapshot_parts(snapshot)
-    indices = {}
-    for name, array in named.items():
-        indices[name] = len(arrays)
-        arrays.append(array)
-    return {"header": header, "arrays": indices, "branch": snapshot.branch}
-
-
-def _decode_snapshot(form: Any, arrays: Sequence[np.ndarray]) -> Snapshot:
-    indices = values.mapping(form["arrays"], "arrays of a snapshot")
-    named = {name: _array(index, arrays) for name, index in indices.items()}
-    found = snapshot_of_parts(values.mapping(form["header"], "header of a snapshot"), named)
-    object.__setattr__(found, "branch", values.whole(form["branch"], "branch", -1))
-    return found
-
-
 def _decode_event(form: Any, arrays: Sequence[np.ndarray]) -> Event:
     return event_from(values.mapping(form, "event"))
 
@@ -288,5 +271,5 @@ _OWN_FORMS: Dict[Type[Any], _OwnForm] = {
     Event: _OwnForm(_encode_event, _decode_event),
     Command: _OwnForm(lambda value, _: value.to_dict(), lambda form, _: command_from(values.mapping(form, "command"))),
     RunRequest: _OwnForm(lambda value, _: value.to_dict(), lambda form, _: RunRequest.from_dict(form)),
-    Snapshot: _OwnForm(_encode_snapshot, _decode_snapshot),
+    Snapshot: _OwnForm(encode_snapshot, decode_snapshot),
 }

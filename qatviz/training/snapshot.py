@@ -6,7 +6,7 @@ import numpy as np
 
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram, read_only
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram, evenly_spaced_edges, read_only
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.live_state import layout
 from qatviz.quant.measures import sqnr_db
@@ -111,9 +111,8 @@ def _histogram(
         frozen_bins = read_only(np.minimum(frozen[1], fetched.quantized_counts).astype(np.int64))
         if code_counts is not None:
             frozen_counts = read_only(np.minimum(frozen[0][: 2**settings.num_bits], code_counts).astype(np.int64))
-    edges = np.linspace(fetched.edges[0], fetched.edges[1], HISTOGRAM_BINS + 1).astype(np.float32)
     return TensorHistogram(
-        edges=read_only(edges),
+        edges=read_only(evenly_spaced_edges(fetched.edges, HISTOGRAM_BINS)),
         float_counts=read_only(fetched.float_counts.astype(np.int64)),
         quantized_counts=read_only(fetched.quantized_counts.astype(np.int64)),
         code_min=-(2 ** (settings.num_bits - 1)),
