@@ -1,9 +1,10 @@
 """The theme: dark, light, or the system's; legible, and distinguishable for the colour-blind."""
 
+import gc
 import itertools
 
 import pytest
-from PyQt5 import QtGui
+from PyQt5 import QtGui, QtWidgets
 
 from qatviz.gui.widgets import theme as module
 from qatviz.gui.widgets.theme import DARK, LIGHT, SYSTEM, Theme, system_is_dark
@@ -73,3 +74,21 @@ def test_every_widget_follows_a_change_of_theme(app):
     assert len(heard) == 3 and heard[0] == Theme(LIGHT).colors.window and heard[1] == Theme(DARK).colors.window
     assert app.font().pointSize() == 13
     theme.set_font_points(0)
+
+
+def test_no_widget_is_collected_while_all_are_told(app):
+    """Qt goes through a list of all widgets, on which one that no longer exists would end the program."""
+    told = []
+
+    class Told(QtWidgets.QWidget):
+        def changeEvent(self, event):
+            super().changeEvent(event)
+            told.append(gc.isenabled())
+
+    widget, theme = Told(), Theme(DARK)
+    try:
+        theme.set_font_points(17)
+    finally:
+        theme.set_font_points(0)
+    assert told and not any(told) and gc.isenabled()
+    widget.deleteLater()

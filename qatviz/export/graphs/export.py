@@ -158,8 +158,8 @@ def _accumulator_notes(model: FakeQuantModel, form: str) -> Tuple[str, ...]:
     effect = (
         f'with tensors of more than 8 bits, codes can differ, also with the form "exact" ({_WIDE_DIFFERENCES})'
         if wide
-        else 'in deep networks a few percent of the logits differ; with the form "exact" they are identical, as long as '
-        f"accumulators have at most {EXACT_SUM_BITS} bits"
+        else 'in deep networks a few percent of the logits differ; with the form "exact" they are identical, as long '
+        f"as accumulators have at most {EXACT_SUM_BITS} bits"
     )
     return (
         "accumulators in float32 have relative errors of about 1e-7, which changes the code of values that close to a "

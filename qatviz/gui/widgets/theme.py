@@ -6,6 +6,7 @@ from typing import Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.garbage_collection import garbage_collection_paused
 from qatviz.presentation import palette
 
 DARK, LIGHT, SYSTEM = "dark", "light", "system"
@@ -66,14 +67,17 @@ class Theme(QtCore.QObject):
     def apply(self) -> None:
         """Apply the colours, the font and the style sheet to the application."""
         app = QtWidgets.QApplication.instance()
-        app.setStyle("Fusion")
-        self.name = self.name  # checks again whether the system is dark, from this style's palette
-        app.setPalette(self.palette())
-        font = QtGui.QFont(_system_font())
-        # Servers without a desktop report 12 points, too large for this many numbers.
-        font.setPointSize(self.font_points or min(max(font.pointSize(), _SMALLEST_POINTS), _LARGEST_POINTS))
-        app.setFont(font)
-        app.setStyleSheet(self.style_sheet())
+        # Qt makes a list of all widgets and tells each. A widget that is collected meanwhile, because a handler of
+        # another one creates objects, would still be on it: a segmentation fault.
+        with garbage_collection_paused():
+            app.setStyle("Fusion")
+            self.name = self.name  # checks again whether the system is dark, from this style's palette
+            app.setPalette(self.palette())
+            font = QtGui.QFont(_system_font())
+            # Servers without a desktop report 12 points, too large for this many numbers.
+            font.setPointSize(self.font_points or min(max(font.pointSize(), _SMALLEST_POINTS), _LARGEST_POINTS))
+            app.setFont(font)
+            app.setStyleSheet(self.style_sheet())
         self.changed.emit()
 
     def style_sheet(self) -> str:
