@@ -1,4 +1,4 @@
-"""Pauses of Python's garbage collection, for code that creates many objects that stay in use."""
+"""Pauses of Python's garbage collection, where it would take time or free what is in use."""
 
 import contextlib
 import gc

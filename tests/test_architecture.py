@@ -111,6 +111,7 @@ KNOWN_TO_GUI = (
     "qatviz.setting_declaration",
     "qatviz.presets",
     "qatviz.errors",
+    "qatviz.garbage_collection",
     "qatviz.class_weights",
     "qatviz.heads",
     "qatviz.losses",
