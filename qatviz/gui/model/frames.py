@@ -82,13 +82,13 @@ class Frames(QtCore.QObject):
 
     def tick(self) -> int:
         """Update panels that are due; return the number of panels updated."""
-        due = [panel for panel in self._panels if panel.is_due()]
-        chosen = [panel for panel in due if panel.is_partial]
-        if not chosen:
-            is_resting = self._clock() < self._rest_until
-            chosen = [panel for panel in due if panel.is_urgent()] if is_resting else due
+        first = [panel for panel in self._panels if panel.is_partial and panel.is_due()]
+        if not first and self._clock() < self._rest_until:
+            first = [panel for panel in self._panels if panel.is_urgent() and panel.is_due()]
+            if not first:
+                return 0
         self._unpainted, spent = [], 0.0
-        for panel in chosen:
+        for panel in first or [panel for panel in self._panels if panel.is_due()]:
             expected = self._expected.get(panel, TICK_BUDGET_S)
             if self._unpainted and spent + expected > TICK_BUDGET_S:
                 break

@@ -214,8 +214,11 @@ class HistogramsPanel(Panel):
         return min(shown, key=lambda place: place[1], default=(0, np.inf))
 
     def is_urgent(self) -> bool:
-        newest, (_, seconds) = self.model.snapshot, self._oldest()
-        if self.model.moment is not None or newest is None or newest.seconds <= seconds:
+        newest = self.model.snapshot
+        if not self._due or newest is None or self.model.moment is not None:
+            return False
+        _, seconds = self._oldest()
+        if newest.seconds <= seconds:
             return False
         return self.model.age_s(seconds) > URGENT_SHARE * oldest_age_s(len(self.model.tensors))
 
