@@ -242,7 +242,7 @@ def test_the_bits_of_the_table_are_measured_without_training(stage, context):
     assert panel.use_button.isEnabled() and not panel.restore_button.isEnabled()
 
 
-def test_evaluations_that_others_requested_are_not_taken_for_a_measurement(stage, context):
+def test_evaluations_that_others_requested_do_not_end_a_measurement(stage, context):
     run, panel, _answer = stage
     panel.slider.setValue(POSITIONS // 4)
     panel.refresh()
@@ -369,13 +369,20 @@ def test_no_parts_overlap_where_there_is_little_room(context, staged, show, app,
     assert panel.minimumSizeHint().width() < 320
 
 
-def test_evaluations_of_forks_are_dots_that_name_their_fork(context, staged, show):
+@pytest.fixture
+def recorded(context, staged, show):
+    """A recorded staged run with sensitivities, the panel, and a list with an item for each reading of forks."""
     run = staged(directory="runs/lenet")
     context.model.process([sensitivity(run)])
     panel, asked = BudgetPanel(context), []
     panel.forks.wanted.connect(lambda: asked.append(run))
     show(panel, 900, 400)
     panel.refresh()
+    return run, panel, asked
+
+
+def test_evaluations_of_forks_are_dots_that_name_their_fork(recorded, context):
+    run, panel, asked = recorded
     panel.refresh()
     assert len(asked) == 1, "they are read again after a while only"
     run.send(Evaluate())
@@ -400,13 +407,8 @@ def test_evaluations_of_forks_are_dots_that_name_their_fork(context, staged, sho
     assert len(asked) == 1 and not panel.forks._timer.isActive()
 
 
-def test_forks_that_can_not_be_read_are_reported_once_and_read_again_on_request(context, staged, show):
-    run = staged(directory="runs/lenet")
-    context.model.process([sensitivity(run)])
-    panel, asked = BudgetPanel(context), []
-    panel.forks.wanted.connect(lambda: asked.append(run))
-    show(panel, 900, 400)
-    panel.refresh()
+def test_forks_that_can_not_be_read_are_reported_once_and_read_again_on_request(recorded):
+    _run, panel, asked = recorded
     assert len(asked) == 1 and not panel.forks.isVisible()
     panel.forks.fail("runs: permission denied")
     for _ in range(2):

@@ -9,7 +9,6 @@ from qatviz.errors import QatvizError
 from qatviz.gui.model.run_model import RUN, SETTINGS, STATE, TRIALS, RunModel
 from qatviz.protocol.commands import EvaluateSettings
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.trials import SettingsEvaluated
 
 
 class RemedyTrial(QtCore.QObject):
@@ -54,7 +53,7 @@ class RemedyTrial(QtCore.QObject):
             self._finish_if_complete(self._remedy)
 
     def _finish_if_complete(self, remedy: Remedy) -> None:
-        before, after = [self._answer(command_id) for command_id in self._command_ids]
+        before, after = [self._model.trial_of(command_id) for command_id in self._command_ids]
         if before is None or after is None:
             return
         if before.result is None or after.result is None:  # dropped with its state
@@ -62,10 +61,6 @@ class RemedyTrial(QtCore.QObject):
             return
         scores = [result.scores["quantized"] for result in (before.result, after.result)]
         self._finish(TriedRemedy(*remedy, after.result.metric, *scores))
-
-    def _answer(self, command_id: str) -> Optional[SettingsEvaluated]:
-        """Return the evaluation that a command requested; None if there is none yet."""
-        return next((trial for trial in reversed(self._model.trials) if trial.command_id == command_id), None)
 
     def _finish(self, tried: Optional[TriedRemedy]) -> None:
         self._remedy = None

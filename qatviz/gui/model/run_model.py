@@ -289,6 +289,10 @@ class RunModel(ShownMoments, WatchedResults):
             self.fork_evaluations = found
             self.changed.emit(TRIALS)
 
+    def trial_of(self, command_id: str, since: int = 0) -> Optional[SettingsEvaluated]:
+        """Return the first of ``trials[since:]`` that a command requested; with an empty id, that no command did."""
+        return next((trial for trial in self.trials[since:] if trial.command_id == command_id), None)
+
     def book_at_point(self, point: BranchPoint) -> SettingsBook:
         """Return the settings in effect at an earlier state of the shown run, on any branch."""
         assert self.book is not None, "a state is that of a run"

@@ -13,7 +13,6 @@ from qatviz.metric import METRICS
 from qatviz.protocol.commands import EvaluateSettings
 from qatviz.protocol.events import Evaluated
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.trials import SettingsEvaluated
 
 #: Returns the settings with the bits of an allocation.
 BookOf = Callable[[Allocation], SettingsBook]
@@ -109,6 +108,7 @@ class Trials(QtCore.QObject):
         own = self._model.book
         assert own is not None, "there is a run"
         self.is_busy, self.text, self._number, self._measured = True, text, len(self._model.trials), 0.0
+        # No command requests an evaluation of the launcher: it has an empty id, as those before ``_number`` may have.
         self._is_by_launcher, self._command_id = self._model.ended, ""
         self.changed.emit()
         if self._is_by_launcher:
@@ -125,16 +125,11 @@ class Trials(QtCore.QObject):
         if topic == RUN:
             self.cancel()
         elif topic == TRIALS and self.is_busy:
-            answer = self._answer()
+            answer = self._model.trial_of(self._command_id, self._number)
             if answer is not None:
                 self._continue_with(answer.result)
         elif topic == STATE and self.is_busy and self._model.failure is not None:
             self.cancel("Not measured: the run has failed")
-
-    def _answer(self) -> Optional[SettingsEvaluated]:
-        """Return the requested evaluation; None if there is none yet."""
-        new = self._model.trials[self._number :]  # no command requests those of the launcher, which have no id
-        return next((trial for trial in new if trial.command_id == self._command_id), None)
 
     def _continue_with(self, result: Optional[Evaluated]) -> None:
         """Show a measurement, or continue the search with it; None: it was dropped with its state."""
