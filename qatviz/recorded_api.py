@@ -149,6 +149,7 @@ def drift(
     example: Optional[int] = None,
     examples: int = DriftQuestion().examples,
     layer: str = "",
+    with_maps: bool = False,
 ) -> RunDrift:
     """Return the errors of each layer of a recorded run, own and inherited; run and record do not change.
 
@@ -165,11 +166,13 @@ def drift(
         Number of held-out examples.
     layer : str
         Layer whose output is returned, too, in float and quantized, for ``example`` (by default the first).
+    with_maps : bool
+        True to return the output of the layer with the largest own error if ``layer`` is empty.
 
     Returns
     -------
     qatviz.analysis.drift.RunDrift
-        ``drift`` with ``layers``; ``maps``, None if no layer with quantizers is named.
+        ``drift`` with ``layers``; ``maps``, None if they were not requested or no layer has quantizers.
 
     Raises
     ------
@@ -178,7 +181,7 @@ def drift(
     """
     keep_tensorflow_quiet()
     question = DriftQuestion(example, examples, layer, example or 0)
-    return drift_of_record(DriftRequest(os.fspath(directory), checkpoint, data, question), print_notice)
+    return drift_of_record(DriftRequest(os.fspath(directory), checkpoint, data, question, with_maps), print_notice)
 
 
 def channels(path: Union[str, Path], checkpoint: Optional[str] = None, preset: Optional[str] = None) -> RunChannels:

@@ -25,7 +25,10 @@ def add_commands(add: Callable[..., Any]) -> None:
         help="add which tensors tolerate few bits, estimated and measured on the newest checkpoint",
     )
     parser.add_argument(
-        "--drift", action="store_true", help="add in which layers the error arises, measured on the newest checkpoint"
+        "--drift",
+        action="store_true",
+        help="add in which layers of the newest checkpoint the error arises, with feature maps of the one with the "
+        "largest own error",
     )
     parser.add_argument(
         "--channels", action="store_true", help="add the channels of all weights of the newest checkpoint"

@@ -8,7 +8,7 @@ from qatviz.analysis.drift import FeatureMaps
 from qatviz.measures import MEASURES
 from qatviz.number_format import signed
 from qatviz.presentation.palette import Palette, blend
-from qatviz.presentation.scene import Fill, Image, Line, Metrics, Shape, Stroke, Text, rects, segments
+from qatviz.presentation.scene import Fill, Image, Line, Metrics, Scene, Shape, Stroke, Text, rects, segments
 
 #: Number of colours of a map; the middle one is that of 0.
 COLORS = 255
@@ -40,6 +40,22 @@ class _Map(NamedTuple):
     title: str
     in_float: np.ndarray
     quantized: np.ndarray
+
+
+def maps_help(maps: FeatureMaps) -> str:
+    """Return how to read the picture of :func:`map_shapes`."""
+    if maps.in_float.ndim == 1:
+        return "Lines: values in float and quantized. Bars below: their difference, on a scale of its own."
+    text = "In float, quantized, and their difference on a scale of its own; blue is positive, orange negative."
+    return text if _is_sequence(maps) else f"{text} The channels with the largest error come first, each with its SQNR."
+
+
+def maps_scene(maps: FeatureMaps, palette: Palette, width: float, height: float, metrics: Metrics) -> Scene:
+    """Return the picture of :func:`map_shapes` at most ``height`` high, without the room that it does not need."""
+    shapes = map_shapes(maps, map_colors(palette), width, height, metrics)
+    bottom = max((shape.bottom for shape in shapes if isinstance(shape, Image)), default=height - _PADDING)
+    title = f"Output of {maps.layer} for held-out example {maps.example:,}"
+    return Scene(width, bottom + _PADDING, shapes, title, maps_help(maps))
 
 
 def map_shapes(maps: FeatureMaps, colors: np.ndarray, width: float, height: float, metrics: Metrics) -> List[Shape]:
@@ -92,12 +108,17 @@ def _captions(maps: FeatureMaps, shown: int, number: int, share: float, width: f
     return [Text(_PADDING, metrics.ascent, metrics.elided(text, room), "text")]
 
 
+def _is_sequence(maps: FeatureMaps) -> bool:
+    """Return whether one picture has all channels: each is a row of values."""
+    return maps.in_float.ndim != 3 or 1 in maps.in_float.shape[:2]
+
+
 def _pictures(maps: FeatureMaps) -> List[_Map]:
     """Return one picture for each channel, that of the largest error first; of sequences, one of all channels."""
     in_float, quantized = (np.asarray(part, np.float64) for part in (maps.in_float, maps.quantized))
     if in_float.ndim != 3:  # more or fewer axes: the last is that of channels
         in_float, quantized = (part.reshape(1, -1, part.shape[-1]) for part in (in_float, quantized))
-    if 1 in in_float.shape[:2]:
+    if _is_sequence(maps):
         return [
             _Map("channels from top to bottom", *(part.reshape(-1, part.shape[-1]).T for part in (in_float, quantized)))
         ]

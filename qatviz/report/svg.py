@@ -1,7 +1,7 @@
 """Convert scenes to SVG; colours are variables of the style sheet, named after their roles."""
 
 import base64
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from qatviz.presentation.scene import (
     Fill,
     Fonts,
     Group,
+    Image,
     Line,
     Picture,
     Rects,
@@ -187,13 +188,22 @@ def _text(text: Text) -> Markup:
 
 
 def _picture(picture: Picture) -> Markup:
+    return _pixels(picture, png(picture.pixels))
+
+
+def _image(image: Image) -> Markup:
+    return _pixels(image, png(image.pixels, image.colors))
+
+
+def _pixels(place: Union[Image, Picture], file: bytes) -> Markup:
+    """Return a PNG file in the rectangle of a shape."""
     return element(
         "image",
-        x=float(picture.left),
-        y=float(picture.top),
-        width=float(picture.right - picture.left),
-        height=float(picture.bottom - picture.top),
-        href="data:image/png;base64," + base64.b64encode(png(picture.pixels)).decode("ascii"),
+        x=float(place.left),
+        y=float(place.top),
+        width=float(place.right - place.left),
+        height=float(place.bottom - place.top),
+        href="data:image/png;base64," + base64.b64encode(file).decode("ascii"),
         preserveAspectRatio="none",
         image_rendering="pixelated",
     )
@@ -224,6 +234,7 @@ _MARKUP: Dict[type, Callable[[Any], Optional[Markup]]] = {
     Rects: _rects,
     Curves: _curves,
     Text: _text,
+    Image: _image,
     Picture: _picture,
     Group: _group,
 }

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Optional
 
-from qatviz.analysis.drift import Drift, DriftQuestion, FeatureMaps, RunDrift
+from qatviz.analysis.drift import Drift, DriftQuestion, FeatureMaps, RunDrift, drift_start
 from qatviz.errors import SettingError
 from qatviz.export.progress import Progress
 from qatviz.session.checkpoints import evaluable_state
@@ -65,6 +65,11 @@ def drift_of_record(request: DriftRequest, notify: Notify = ignore, progress: Op
         raise SettingError.of_field("examples", f"is {question.examples}: expected at least 1")
     finder = DriftFinder(spec)
     try:
-        return finder.find(question, progress)
+        found = finder.find(question, progress)
+        largest = drift_start(found.drift).largest if request.with_maps and not question.layer else None
+        if largest is None:
+            return found
+        shown = question.shown_example
+        return found._replace(maps=finder.find(DriftQuestion(shown, 1, largest.layer, shown), progress).maps)
     finally:
         finder.close()

@@ -91,9 +91,12 @@ class DriftRequest(RecordedStateRequest):
     ----------
     question : DriftQuestion
         Held-out examples that are computed.
+    with_maps : bool
+        True to add the feature maps of the layer with the largest own error, unless ``question`` names a layer.
     """
 
     question: DriftQuestion = DriftQuestion()
+    with_maps: bool = False
 
 
 @dataclass(frozen=True)

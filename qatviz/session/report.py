@@ -86,7 +86,7 @@ def write_recorded(
 #: Functions that compute the results of a recorded run.
 _COMPUTED: Dict[str, Callable[[str], Any]] = {
     "sensitivity": lambda directory: sensitivity_of_record(SensitivityRequest(directory, measured=True)),
-    "drift": lambda directory: drift_of_record(DriftRequest(directory)),
+    "drift": lambda directory: drift_of_record(DriftRequest(directory, with_maps=True)),
     "channels": lambda directory: channels_at(ChannelsRequest(directory)),
     "predictions": lambda directory: pictured_predictions(PredictionsRequest(directory, at_most=_PREDICTED)),
 }
@@ -166,7 +166,7 @@ def known_results(model: Any) -> KnownResults:
         channels = RunChannels("", model.channels.step, tensors)
     return KnownResults(
         None if sensitivity is None else RunSensitivity("", sensitivity, model.measured_sensitivity),
-        None if drift is None or drift.example is not None else RunDrift("", drift),
+        None if drift is None or drift.example is not None else RunDrift("", drift, model.feature_maps),
         channels,
         None if model.predictions is None else PicturedPredictions(model.predictions, model.example_pictures),
     )

@@ -7,6 +7,7 @@ from cli_calls import call, error_of, write_data
 
 import qatviz
 from qatviz.analysis.channels import SCREENED
+from qatviz.analysis.drift import drift_start
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,19 @@ def test_the_drift_agrees_with_the_api(run):
     power = np.square(error).sum() / np.square(found.maps.in_float.astype(np.float64)).sum()
     assert found.drift.layers[1].total.power == pytest.approx(power, rel=1e-3)
     assert qatviz.drift(run, examples=7).drift.examples == 7
+
+
+def test_the_report_has_the_feature_maps_of_the_layer_with_the_largest_own_error(run, tmp_path):
+    found = qatviz.drift(run, with_maps=True)
+    largest = drift_start(found.drift).largest.layer
+    assert found.maps.layer == largest and found.drift.examples == 40
+    assert qatviz.drift(run, layer="input", with_maps=True).maps.layer == "input"
+    assert qatviz.drift(run).maps is None
+    answer = call("report", run, "--drift", "--out", tmp_path / "report.html")
+    assert answer.code == 0, answer.err
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    section = page[page.index('id="drift"') :].split("</section>")[0]
+    assert f"<h3>Output of {largest}</h3>" in section and "Held-out example 0, at step 30." in section
 
 
 def test_an_example_that_the_data_lacks_is_refused(run):

@@ -96,6 +96,7 @@ def test_layers_and_maps_are_shown_and_the_sentence_names_one(panel, context):
     assert shown.table.rows.content.names[:2] == ("input", "conv1")
     assert "drift starts at" in shown.note.text() and "divergence of the outputs 0.25" in shown.note.text()
     assert shown.maps.maps.layer == "conv1" and not shown.maps.empty.isVisible()
+    assert "channels with the largest error" in shown.maps.toolTip()
     image = shown.maps.grab().toImage()
     colors = {image.pixel(x, y) for x in range(0, image.width(), 5) for y in range(40, image.height(), 5)}
     assert len(colors) > 10, "the maps have many colours"

@@ -14,7 +14,7 @@ from qatviz.presentation.channels import (
     sorted_rows,
 )
 from qatviz.presentation.drift import DriftLayout, drift_table, layer_text, start_text
-from qatviz.presentation.feature_maps import COLORS, map_colors, map_shapes, maps_values
+from qatviz.presentation.feature_maps import COLORS, map_colors, map_shapes, maps_help, maps_scene, maps_values
 from qatviz.presentation.palette import DARK
 from qatviz.presentation.scene import Image, Line, Rects, Text, estimated_metrics
 from qatviz.settings import quantizer_settings
@@ -185,6 +185,15 @@ def test_sequences_are_one_picture_of_all_channels(shape):
     shapes = map_shapes(maps(shape), map_colors(DARK), 400.0, 200.0, METRICS)
     images = [shape for shape in shapes if isinstance(shape, Image)]
     assert [image.pixels.shape for image in images] == [(5, 20)] * 3
+
+
+@pytest.mark.parametrize("shape, ends_at_image", [((8, 6, 4), True), ((20, 5), True), ((10,), False)])
+def test_the_picture_of_maps_ends_below_the_last_one(shape, ends_at_image):
+    found = maps(shape)
+    scene = maps_scene(found, DARK, 500.0, 900.0, METRICS)
+    lowest = max((s.bottom for s in scene.shapes if isinstance(s, Image)), default=900.0)
+    assert lowest <= scene.height == pytest.approx(lowest, abs=10) and (scene.height < 800) == ends_at_image
+    assert "conv for held-out example 7" in scene.title and ("SQNR" in maps_help(found)) == (shape == (8, 6, 4))
 
 
 def test_maps_that_do_not_fit_are_left_out_and_counted():

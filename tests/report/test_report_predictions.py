@@ -67,3 +67,10 @@ def test_png_files_are_read_by_others(shape):
     image = Image.open(io.BytesIO(png(pixels)))
     image.load()
     np.testing.assert_array_equal(np.array(image), pixels)
+
+
+def test_png_files_of_indices_have_the_colours_of_their_palette():
+    random = np.random.RandomState(1)
+    pixels, colors = (random.randint(0, 200, shape).astype(np.uint8) for shape in ((4, 7), (200, 4)))
+    image = Image.open(io.BytesIO(png(pixels, colors)))
+    np.testing.assert_array_equal(np.array(image.convert("RGBA")), colors[pixels])

@@ -5,12 +5,14 @@ import os
 if not os.environ.get("QT_QPA_PLATFORM"):  # an empty value counts as unset
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
+import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from qt_use import PatientQtBot
 from report_cases import Page, recorded
 from staging import StagedRun
 
+from qatviz.analysis.drift import Drift, FeatureMaps
 from qatviz.app.launching import AppLauncher
 from qatviz.errors import ExportError
 from qatviz.gui.model.launcher import Launcher
@@ -50,6 +52,13 @@ def test_a_report_of_an_unrecorded_run(model, tmp_path):
     (tmp_path / "b.html").write_text("mine")
     with pytest.raises(ExportError, match="not a report"):
         report_job(model, "", str(tmp_path / "b.html"))()
+
+
+def test_the_report_has_the_feature_maps_that_the_window_shows(model, tmp_path):
+    values = np.linspace(-1, 1, 30, dtype=np.float32).reshape(5, 3, 2)
+    model.process([FeatureMaps("dense1", 4, values, values + np.float32(0.1), 5), Drift((), 0.25, 5, 64)])
+    report_job(model, "", str(tmp_path / "a.html"))()
+    assert "Output of dense1" in text_of(tmp_path / "a.html")
 
 
 def test_the_report_shows_the_state_at_the_time_of_the_request(model, tmp_path):

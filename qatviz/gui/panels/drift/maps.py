@@ -8,14 +8,12 @@ from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
-from qatviz.presentation.feature_maps import map_colors, map_shapes, maps_values
+from qatviz.presentation.feature_maps import map_colors, map_shapes, maps_help, maps_values
 from qatviz.presentation.figure_caption import Caption
 from qatviz.presentation.scene import Shape
 
-_TIP = (
-    "Output of the selected layer: in float, quantized, and their difference on a scale of its own. Blue is positive, "
-    "orange negative. The channels with the largest error come first, each with its SQNR."
-)
+#: Tooltip without maps.
+_TIP = "Output of the selected layer"
 
 
 class FeatureMapsView(SceneWidget):
@@ -35,6 +33,7 @@ class FeatureMapsView(SceneWidget):
         self.empty.show_text("" if maps is not None else empty)
         if maps is not self.maps:
             self.maps = maps
+            self.setToolTip(_TIP if maps is None else f"{_TIP}. {maps_help(maps)}")
             self.changed()
 
     def shapes(self, is_figure: bool) -> Sequence[Shape]:
