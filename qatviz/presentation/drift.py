@@ -18,8 +18,8 @@ ROLES = {"own": "clipped", "inherited": "float_values"}
 #: SQNR at the left and the right end of the bars, dB: longer bars are larger errors.
 _LONGEST_DB, _NONE_DB = 0.0, 60.0
 _PADDING, _GAP = 6.0, 2.0
-#: Fraction of the width for names, at most; smallest widths of names and bars, px.
-_NAMES, _LEAST_NAMES, _LEAST_BAR = 0.3, 60.0, 90.0
+#: Fraction of the width for names, at most; smallest widths of names and bars; width of a colour in the legend, px.
+_NAMES, _LEAST_NAMES, _LEAST_BAR, _SWATCH = 0.3, 60.0, 90.0, 12.0
 #: Columns right of the bars, with the widest text of each.
 _TITLES = ("Own", "Inherited", "Total (dB)", FRACTION.label, COSINE.label)
 _COLUMNS = tuple(zip(_TITLES, ("99.9", "99.9", "99.9", "99.9 %", "0.99999")))
@@ -146,8 +146,11 @@ class DriftLayout(RowsLayout):
         self._left = min(longest, max(_NAMES * width, _LEAST_NAMES))
         wide = [max(metrics.width(title + " ▾"), metrics.width(widest)) + _PADDING for title, widest in _COLUMNS]
         dropped = list(_DROPPED)
+        # The legend of the bars is above them: without it, their colours mean nothing.
+        legend = sum(_SWATCH + metrics.width(part) for part in ROLES) + 2 * _PADDING * (len(ROLES) - 1)
+        least = max(_LEAST_BAR, legend + _PADDING)
         self._shown = list(range(len(_COLUMNS)))
-        while dropped and width - self._left - sum(wide[index] for index in self._shown) < _LEAST_BAR:
+        while dropped and width - self._left - sum(wide[index] for index in self._shown) < least:
             self._shown.remove(dropped.pop(0))
         self._columns = [wide[index] for index in self._shown]
         self._right = max(width - sum(self._columns) - _PADDING, self._left + _LEAST_BAR / 2)
@@ -162,10 +165,10 @@ class DriftLayout(RowsLayout):
         shapes: List[Shape] = [Text(_PADDING, base, "Layer" + (" ▾" if sorted_by is None else ""))]
         x = self._left
         for part, role in ROLES.items():
-            if x + 12 + self._metrics.width(part) > self._right:
+            if x + _SWATCH + self._metrics.width(part) > self._right:
                 break
-            shapes += [rects(x, base - 7, x + 8, base + 1, Fill(role)), Text(x + 12, base, part)]
-            x += 12 + self._metrics.width(part) + 2 * _PADDING
+            shapes += [rects(x, base - 7, x + 8, base + 1, Fill(role)), Text(x + _SWATCH, base, part)]
+            x += _SWATCH + self._metrics.width(part) + 2 * _PADDING
         for index, center in zip(self._shown, self._centers()):
             title = _COLUMNS[index][0] + (" ▾" if index == sorted_by else "")
             shapes.append(Text(center, base, title, anchor=MIDDLE))

@@ -36,11 +36,14 @@ def moment_rows(shown: Snapshot, other: Snapshot, index: int) -> List[MomentRow]
     return rows
 
 
-def change_texts(changes: Tuple[Change, ...]) -> List[str]:
-    """Return the settings that differ between two moments: path, value at the shown one, value at the other."""
-    texts = [
-        f"{change.setting}: {value_text(change.setting, change.old)}, other: {value_text(change.setting, change.new)}"
-        for change in changes[:_MOST_CHANGES]
-    ]
+def change_texts(changes: Tuple[Change, ...], steps: Tuple[int, int]) -> List[str]:
+    """Return the settings that differ between two moments at ``steps``, with their values at both.
+
+    ``changes`` lead from the first moment to the second.
+    """
+    texts = []
+    for change in changes[:_MOST_CHANGES]:
+        values = [value_text(change.setting, value) for value in (change.old, change.new)]
+        texts.append(f"{change.setting}: {values[0]} at step {steps[0]:,}, {values[1]} at step {steps[1]:,}")
     more = len(changes) - _MOST_CHANGES
     return texts + ([f"and {more:,} more"] if more > 0 else [])

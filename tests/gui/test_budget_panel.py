@@ -367,6 +367,7 @@ def test_no_parts_overlap_where_there_is_little_room(context, staged, show, app,
     halves = panel.findChildren(Scrolled)
     assert len(halves) == 2 and all(half.verticalScrollBar().isVisible() == (height < 400) for half in halves)
     assert panel.minimumSizeHint().width() < 320
+    assert panel.table.topLevelItemCount() == 4 and not panel.table.verticalScrollBar().isVisible(), "its half scrolls"
 
 
 @pytest.fixture

@@ -70,6 +70,16 @@ def test_a_run_measures_the_drift_while_the_panel_is_visible(panel, context):
     assert run.sent[2:] == [WatchDrift(False)]
 
 
+def test_no_part_is_empty_without_a_text(context, show, staged):
+    shown = show(DriftPanel(context), 900, 480)
+    shown.refresh()
+    assert "No run" in shown.table.empty.text() and not shown.maps.isVisible()
+    staged("lenet")
+    shown.refresh()
+    assert "Measuring" in shown.table.empty.text()
+    assert shown.maps.isVisible() and "feature maps" in shown.maps.empty.text() and shown.maps.empty.isVisible()
+
+
 def test_examples_are_chosen(panel):
     shown, run = panel(DriftPanel)
     shown.examples.setCurrentIndex(3)

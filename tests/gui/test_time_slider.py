@@ -137,7 +137,7 @@ def test_two_moments_are_compared(window, app):
     draw(window, app)
     panel.refresh()
     assert panel.isVisible() and "step 12 filled, step 2 outlined" in panel.head.text()
-    assert "num_bits: 4, other: 8" in panel.settings.text()
+    assert "num_bits: 4 at step 12, 8 at step 2" in panel.settings.text()
     click_at(window, 6)  # nearer to the second handle than to the first
     panel.refresh()
     assert (window.model.other_moment.step, window.model.moment) == (6, None)

@@ -91,6 +91,15 @@ def test_a_narrow_table_leaves_columns_out_and_keeps_the_total():
     assert layout.column_at(239.0) == 2
 
 
+@pytest.mark.parametrize("width", [240.0, 280.0, 320.0, 600.0])
+def test_the_legend_of_the_bars_has_both_parts(width):
+    shapes = DriftLayout(drift_table(drift(layer("conv1", 30, 20))), width, METRICS).header_shapes(None)
+    parts = {shape.text: shape for shape in shapes if isinstance(shape, Text)}
+    own, inherited, total = (parts[text] for text in ("own", "inherited", "Total (dB)"))
+    assert own.x + METRICS.width("own") < inherited.x
+    assert inherited.x + METRICS.width("inherited") < total.x - METRICS.width("Total (dB)") / 2
+
+
 # The table of channels
 
 

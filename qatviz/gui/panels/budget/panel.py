@@ -60,8 +60,8 @@ _UNKNOWN = (
     "The bits are chosen from the sensitivity of the tensors: “Estimate” in the Sensitivity panel computes it.",
 )
 _NO_TIME = "The time on the chip is not known: {}"
-#: Width below which each half of the panel scrolls, px; characters of the unit that are shown at least.
-_PART_PX, _UNIT_CHARACTERS = 150, 18
+#: Width below which each half of the panel scrolls, px; characters of the unit, and rows, that are shown at least.
+_PART_PX, _UNIT_CHARACTERS, _LEAST_ROWS = 150, 18, 5
 
 
 class BudgetPanel(Panel):
@@ -369,6 +369,9 @@ class BudgetPanel(Panel):
             self.table.takeTopLevelItem(len(rows))
         for column in range(len(HEADS) - 1):
             self.table.resizeColumnToContents(column)
+        around = self.table.header().sizeHint().height() + self.table.horizontalScrollBar().sizeHint().height()
+        around += 2 * self.table.frameWidth()
+        self.table.setMinimumHeight(around + min(len(rows), _LEAST_ROWS) * self.table.sizeHintForRow(0))
 
     def _show_evaluations(self) -> None:
         self.shown = self.evaluations.of_run(self.unit)

@@ -123,6 +123,7 @@ class DriftPanel(Panel):
         self.table.show_content(content, (layer,), self._empty_text())
         maps = self.model.feature_maps
         is_shown = maps is not None and maps.layer == layer
+        self.maps.setVisible(self.model.run is not None)
         self.maps.show_maps(maps if is_shown else None, self._maps_text(layer))
         self._ask()
         self.progress.show_fraction(self.work.fraction_if_busy)
@@ -157,7 +158,7 @@ class DriftPanel(Panel):
     def _maps_text(self, layer: str) -> str:
         drift = self.model.drift
         if drift is None or not layer:
-            return ""
+            return "" if self._failure() else "The feature maps of the selected layer are shown here."
         return "Computing…" if drift.layer(layer) is not None else f"{layer} has no quantizer of its own"
 
     def _failure(self) -> str:

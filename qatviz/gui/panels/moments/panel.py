@@ -83,7 +83,7 @@ class MomentsPanel(Panel):
                     item.setTextAlignment(int(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter))
                 self.measures.setItem(row, column, item)
         self._style()
-        changes = change_texts(model.book_at(shown).differences(model.book_at(other)))
+        changes = change_texts(model.book_at(shown).differences(model.book_at(other)), (shown.step, other.step))
         lines = ["Settings that differ:", *changes] if changes else ["The settings are the same."]
         self.settings.setText("\n".join(lines))
 
