@@ -32,6 +32,7 @@ from qatviz.presentation.scene import (
     Metrics,
     Shape,
     Stroke,
+    Text,
     rects,
     segments,
 )
@@ -51,7 +52,7 @@ _INHERITED = 0.4
 #: Roles of the colours of the first and the second state of a tensor, and opacity of the first one's area.
 FIRST, SECOND = palette.series_role(0), palette.series_role(1)
 _AREA_OPACITY = 0.35
-#: Margins of a chart, px; distance of two ticks of the axis of values, px.
+#: Margins of a chart, without its title, px; distance of two ticks of the axis of values, px.
 _TOP, _RIGHT, _TICK_PX = 6.0, 10.0, 40.0
 #: Room beside the values of a distribution, relative to their range.
 _ROOM = 0.02
@@ -271,7 +272,8 @@ def overlaid_histograms(
     ticks = fitting_ticks(
         lambda at_most: linear_ticks(*x_range, at_most), int((area[2] - area[0]) / _TICK_PX), per_unit, metrics.width
     )
-    return [*bottom_axis(area, x_range, ticks, metrics, (0.0, size[0])), Group(shapes, area)]
+    axis = bottom_axis(area, x_range, ticks, metrics, (0.0, size[0]))
+    return [_title(area, "float values", metrics), *axis, Group(shapes, area)]
 
 
 def _density(found: TensorHistogram) -> Tuple[np.ndarray, np.ndarray]:
@@ -316,6 +318,7 @@ def overlaid_codes(
     y_places = area[3] - np.array([at for at, _ in percent], np.float64) / (100 * top) * (area[3] - area[1])
     ticks: List[Tick] = code_ticks(codes, x_range, area[2] - area[0])
     return [
+        _title(area, "integer codes", metrics),
         *left_axis(area, y_places, [(at, f"{text} %") for at, text in percent], metrics),
         *bottom_axis(area, x_range, ticks, metrics, (0.0, size[0]), has_grid=False),
         Group(shapes, area),
@@ -324,8 +327,12 @@ def overlaid_codes(
 
 def _area(size: Tuple[float, float], metrics: Metrics, has_left: bool) -> Area:
     left = metrics.width("00.0 %") + 8 if has_left else 8.0
-    bottom = size[1] - metrics.height - 4
-    return left, _TOP, max(size[0] - _RIGHT, left + 1), max(bottom, _TOP + 1)
+    top, bottom = metrics.height + _TOP, size[1] - metrics.height - 4
+    return left, top, max(size[0] - _RIGHT, left + 1), max(bottom, top + 1)
+
+
+def _title(area: Area, text: str, metrics: Metrics) -> Text:
+    return Text(area[0], metrics.ascent + _TOP / 2, text)
 
 
 def line_swatch(stroke: Stroke, width: float, height: float) -> Shape:

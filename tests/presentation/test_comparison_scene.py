@@ -9,7 +9,7 @@ from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.presentation import comparison as scenes
 from qatviz.presentation.chart import plot_axis
-from qatviz.presentation.scene import Area, Band, Group, Line, Rects, estimated_metrics
+from qatviz.presentation.scene import Area, Band, Group, Line, Rects, Text, estimated_metrics
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.telemetry.run_summary import RunSummary
@@ -123,6 +123,14 @@ def test_overlaid_codes_are_at_their_own_places():
     assert len(bars.left) == 4 and len(lines) == 1
     assert lines[0].x.min() < bars.left.min() and lines[0].x.max() > bars.right.max()
     assert scenes.overlaid_codes(SIZE, [histogram(0, 1, [1], None), None], METRICS) == []
+
+
+@pytest.mark.parametrize("draw, title", zip(DRAWINGS, ("float values", "integer codes")))
+def test_the_title_is_above_the_distributions(draw, title):
+    shapes = draw(SIZE, [histogram(-1, 1, [1, 2]), histogram(-2, 1, [1, 2])], METRICS)
+    (text,) = [shape for shape in of_type(shapes, Text) if shape.text == title]
+    outline = of_type(shapes, Area if draw is scenes.overlaid_histograms else Line)[-1]
+    assert 0 < text.y < outline.y.min(), "nothing is drawn over it"
 
 
 def test_samples_show_the_strokes_of_runs():
