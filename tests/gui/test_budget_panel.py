@@ -62,6 +62,10 @@ def test_without_a_run_and_without_sensitivities_a_text_says_so(context, staged,
     panel.refresh()
     assert not panel.empty.isVisible() and "Estimating the sensitivity" in panel.message.text()
     assert not panel.slider.isEnabled() and not panel.apply_button.isEnabled()
+    (left, right), message = panel._parts.sizes(), panel.message
+    corner = message.mapTo(panel, QtCore.QPoint())
+    assert corner.y() < panel.table.mapTo(panel, QtCore.QPoint()).y() and corner.x() > 0
+    assert message.width() < left and right > 0, "beside the picture"
 
 
 def test_the_slider_makes_the_best_bits_pending_and_apply_is_one_undoable_change(stage, context):

@@ -169,8 +169,7 @@ class BudgetPanel(Panel):
         self._parts.setSizes([1, 1])
         inner = QtWidgets.QVBoxLayout(self._content)
         inner.setContentsMargins(0, 0, 0, 0)
-        inner.addWidget(self._parts, 1)
-        inner.addWidget(self.message)
+        inner.addWidget(self._parts)
         whole = QtWidgets.QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self._content)
@@ -186,6 +185,7 @@ class BudgetPanel(Panel):
         budget.addWidget(self.amount)
         rows.addLayout(budget)
         rows.addWidget(self.effect)
+        rows.addWidget(self.message)
         rows.addLayout(flow_row(self.apply_button, self.discard_button, self.measure_button, self.work))
         rows.addLayout(self._search_row())
         rows.addWidget(self.trial_text)
@@ -334,6 +334,7 @@ class BudgetPanel(Panel):
         for widget in (self.slider, self.table):
             widget.setEnabled(problem is not None)
         self.message.setVisible(bool(self.message.text()))
+        self.effect.setVisible(problem is not None)
         is_pending = self.chosen is not None and problem is not None
         self.apply_button.setEnabled(is_pending and not self.edits.are_previews)
         self.discard_button.setEnabled(self.chosen is not None)
