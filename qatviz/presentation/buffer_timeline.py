@@ -192,7 +192,7 @@ class BufferTimeline:
         y = self._lower_bottom + _GAP / 2 + self._metrics.ascent
         if self.column >= _NAMED_WIDTH:
             return [
-                Text(self._x(index + 0.5), y, self._metrics.elided(cost.layer, self.column - 2), anchor=MIDDLE)
+                Text(self._x(index + 0.5), y, self._metrics.elided(cost.layer, self.column - 2, True), anchor=MIDDLE)
                 for index, cost in enumerate(self._costs)
             ]
         if not self._costs:

@@ -116,6 +116,7 @@ class ChannelsLayout(RowsLayout):
         numbers = [metrics.width(title + " ▾") + _PADDING for title in titles]
         longest = max((metrics.width(row.ranges.tensor) for row in rows), default=0.0) + 2 * _PADDING
         names = max(min(longest, _NAMES * width), _LEAST_NAMES)
+        self._has_layers_only = longest > names  # all rows are weights: the name of the layer tells them apart
         rest = width - names - sum(numbers) - max(_BOXES * width, _LEAST_BOXES)
         verdict = max(min(_VERDICT * width, rest), _LEAST_VERDICT)
         boxes = max(width - names - sum(numbers) - verdict, _LEAST_BOXES)
@@ -169,7 +170,8 @@ class ChannelsLayout(RowsLayout):
     def _texts(self, row: Screened, y: float, ink: str) -> List[Shape]:
         metrics, edges = self._metrics, self._edges
         base = y + (self.row - metrics.height) / 2 + metrics.ascent
-        name = metrics.elided(row.ranges.tensor, edges[1] - 2 * _PADDING, True)
+        name = row.ranges.tensor.rpartition(".")[0] if self._has_layers_only else row.ranges.tensor
+        name = metrics.elided(name, edges[1] - 2 * _PADDING, True)
         shapes: List[Shape] = [Text(_PADDING, base, name, ink)]
         for index, (key, value) in enumerate(row.measures.items()):
             center = (edges[index + 2] + edges[index + 3]) / 2

@@ -14,13 +14,13 @@ METRICS = estimated_metrics(10.0, 6.0)
 WIDTH, HEIGHT = 600.0, 300.0
 
 
-def found(bits=8):
+def found(bits=8, layers=("conv", "pool", "logits")):
     """Convolution, pooling and a Dense layer; the pooling needs most buffers."""
     sizes = (("input", 64), ("conv_relu", 512), ("pool", 128), ("logits", 16))
     operations = (
-        Operation("CONV_2D", "conv", (0,), (1,), convolution(64, 1, 8, 9), 8, 9, (3, 3)),
-        Operation("MAX_POOL_2D", "pool", (1,), (2,), reading(512)),
-        Operation("FULLY_CONNECTED", "logits", (2,), (3,), dense(1, 128, 10), 1),
+        Operation("CONV_2D", layers[0], (0,), (1,), convolution(64, 1, 8, 9), 8, 9, (3, 3)),
+        Operation("MAX_POOL_2D", layers[1], (1,), (2,), reading(512)),
+        Operation("FULLY_CONNECTED", layers[2], (2,), (3,), dense(1, 128, 10), 1),
     )
     buffers = tuple(Buffer(name, size, False) for name, size in sizes)
     graph = ChipGraph(buffers, operations, (0,), (3,), FlashBytes(80_000, 1000, 1500, 500), bits)
@@ -82,6 +82,13 @@ def test_times_of_codes_that_were_not_measured_are_not_shown():
     )
     texts = [s.text for s in BufferTimeline(wide, WIDTH, HEIGHT, METRICS).shapes() if isinstance(s, Text)]
     assert "Cycles: not known for 16-bit activations" in texts
+
+
+def test_names_of_layers_that_are_too_long_still_differ():
+    shapes = BufferTimeline(found(layers=("depthwise1", "depthwise2", "logits")), 200.0, HEIGHT, METRICS).shapes()
+    lowest = max(shape.y for shape in shapes if isinstance(shape, Text))
+    names = [shape.text for shape in shapes if isinstance(shape, Text) and shape.y == lowest][:2]
+    assert [name[-1] for name in names] == ["1", "2"] and all("…" in name for name in names)
 
 
 def test_facts_and_sources_explain_the_numbers():

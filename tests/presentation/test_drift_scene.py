@@ -103,11 +103,11 @@ def test_the_legend_of_the_bars_has_both_parts(width):
 # The table of channels
 
 
-def rows(channels=(4, 8)):
+def rows(channels=(4, 8), layer_name="conv"):
     random = np.random.RandomState(0)
     found = []
     for index, number in enumerate(channels):
-        tensor = type("T", (), {"name": f"conv{index}.weights", "num_channels": number})
+        tensor = type("T", (), {"name": f"{layer_name}{index}.weights", "num_channels": number})
         values = random.randn(50, number) * (1 + index * (np.arange(number) == 0) * 30)
         found.append(screened(channel_ranges(tensor, values), quantizer_settings("weights", per_channel=False)))
     return found
@@ -128,6 +128,13 @@ def test_headings_are_not_cut_and_numbers_have_a_minus_sign(width, heading):
     assert texts(layout.header_shapes(None))[1] == heading
     assert any(text.startswith("−") for text in texts(layout.row_shapes()))
     assert not any(text.startswith("-") for text in texts(layout.row_shapes()))
+
+
+@pytest.mark.parametrize("width, names", [(800.0, ["depthwise0.weights", "depthwise1.weights"]), (400.0, None)])
+def test_names_of_weights_that_are_too_long_still_differ(width, names):
+    layout = ChannelsLayout(rows(layer_name="depthwise"), ChannelsView(), width, METRICS)
+    shown = [text for text in texts(layout.row_shapes()) if "dep" in text]
+    assert shown == (names or ["depthwise0", "depthwise1"])
 
 
 def test_a_place_is_a_channel_or_a_row():
