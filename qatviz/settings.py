@@ -64,6 +64,8 @@ _RANGE_PHRASES = {
 #: Short phrases for the maps that choose the codes, and for the settings.
 _BITS_PHRASES = {BINARY: "binary", TERNARY: "ternary"}
 _MAP_PHRASES = {NO_MAP: "no map", TANH: "tanh map", TERNARY: "ternary map"}
+#: Name of the map of 1 bit, which is not chosen as a map.
+_BINARY_LABEL = "Binary (XNOR-Net)"
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,8 @@ class QuantizerSettings(SettingsRecord):
             return ""
         if name == "num_bits":
             return str(self.code_bits) if is_quantized else "float"
+        if name == "weight_map" and self.effective_map == BINARY:
+            return _BINARY_LABEL
         if name == "range_method" and self.range_method == PERCENTILE:
             return f"{setting.text(PERCENTILE)} {self.percentile:g} %"
         return setting.text(getattr(self, name))
@@ -288,7 +292,13 @@ class QuantizerSettings(SettingsRecord):
         )
         if than is None:
             return [phrase for _, phrase, is_shown in known if is_shown]
-        return [phrase for name, phrase, _ in known if self.text(name, kind) != than.text(name, kind)]
+
+        def differs(name: str) -> bool:
+            if name == "weight_map":  # the phrase of 1 bit says that the map is binary
+                return self.weight_map != than.weight_map
+            return self.text(name, kind) != than.text(name, kind)
+
+        return [phrase for name, phrase, _ in known if differs(name)]
 
     @property
     def num_codes(self) -> int:

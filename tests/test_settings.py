@@ -17,6 +17,7 @@ from qatviz.settings import (
     PERCENTILE,
     QUANTIZER_SETTINGS,
     RUN_SETTINGS,
+    TERNARY,
     WEIGHTS,
     QuantizerSettings,
     RunSettings,
@@ -110,6 +111,15 @@ def test_phrases_list_all_settings_or_those_that_differ():
     assert then.phrases(WEIGHTS, now) == ["4 bits", "full range", "99 % range"]
     assert then.phrases(WEIGHTS, then) == []
     assert quantizer_settings(ACTIVATIONS).phrases(ACTIVATIONS) == ["8 bits", "affine", "averaged range"]
+
+
+def test_tables_name_the_map_in_use_and_phrases_only_its_changes():
+    wide = quantizer_settings(WEIGHTS)
+    binary, ternary = replace(wide, num_bits=1), replace(wide, weight_map=TERNARY)
+    texts = [settings.text("weight_map", WEIGHTS) for settings in (wide, binary, ternary)]
+    assert texts == ["None", "Binary (XNOR-Net)", "Ternary (TWN)"]
+    assert binary.phrases(WEIGHTS, wide) == ["binary"] and wide.phrases(WEIGHTS, binary) == ["8 bits"]
+    assert "ternary map" in ternary.phrases(WEIGHTS, wide) and "no map" in wide.phrases(WEIGHTS, ternary)
 
 
 def test_tables_show_only_settings_of_the_kind_of_tensor():

@@ -1,6 +1,6 @@
 """Measurements of a run as series, for other tools: from the record of a run, or from the memory of the window."""
 
-from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -10,9 +10,11 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.presentation.event_texts import reason_text, sentence
 from qatviz.presentation.score_texts import TOTAL, of_output
+from qatviz.presentation.strength_series import STRENGTH, strengths
 from qatviz.protocol.events import CheckpointSaved, CommandApplied, Evaluated, Event
 from qatviz.protocol.snapshots import ERROR_MEASURES, GRID_MEASURES, Snapshot
 from qatviz.telemetry.history import History, Series
+from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import ERRORS, STEPS, losses_or_nan, measured, scores_in, split_measures
 from qatviz.telemetry.record.schema import reading
@@ -49,7 +51,7 @@ class RunSeries(NamedTuple):
         Tensors in the order of the snapshots' values.
     tracks : tuple of Track
         Series such as ``loss``, ``scale/conv1.weights``, ``accuracy/quantized`` (for regression ``rmse/quantized``):
-        the measure, then its subject.
+        the measure, then its subject. ``strength`` is there if a ramp of the strength of quantization was on.
     snapshots : iterable of Snapshot
     events : sequence of Event
         Both sorted by step.
@@ -92,8 +94,9 @@ def recorded_series(
         errors.add(piece.steps[is_measured], of_errors[is_measured])
     names = _step_names(tensors, outputs)
     steps, rows = scalars.rows(1 + len(names))
+    ramps = read_outcome(reader).values_of
     tracks = (
-        Track(names, steps, rows[:, 1:]),
+        _with_strength(Track(names, steps, rows[:, 1:]), lambda at: strengths(at, ramps)),
         Track(_error_names(tensors), *errors.rows(len(_error_names(tensors)))),
         *_evaluations(events),
     )
@@ -115,6 +118,7 @@ def in_memory_series(
     history: History,
     snapshots: Sequence[Snapshot],
     events: Sequence[Event],
+    strength_of: Optional[Callable[[np.ndarray], np.ndarray]] = None,
 ) -> RunSeries:
     """Return the series of a run without a record, from its history and the snapshots in memory.
 
@@ -131,6 +135,9 @@ def in_memory_series(
         Snapshots of the present branch, by step.
     events : sequence of Event
         Those that led to the present state.
+    strength_of : callable, optional
+        Returns the strength of quantization in training steps, int64 ``[n]``, as float32 ``[n]``; by default, there
+        was no ramp.
     """
     events = sorted(events, key=lambda event: event.step)
     ending = "/" + GRID_MEASURES[0]
@@ -141,11 +148,19 @@ def in_memory_series(
         np.array([0.0] + [s.seconds for s in snapshots if s.step > 0]),
     )
     tracks = (
-        _track(history, STEPS, _step_names(tensors, scores_in(history).outputs)),
+        _with_strength(_track(history, STEPS, _step_names(tensors, scores_in(history).outputs)), strength_of),
         _track(history, ERRORS, _error_names(tensors)),
         *_evaluations(events),
     )
     return RunSeries(name, created, clock, tensors, tracks, kept, events)
+
+
+def _with_strength(track: Track, strength_of: Optional[Callable[[np.ndarray], np.ndarray]]) -> Track:
+    """Return the track of training steps with the series of the strength of quantization if a ramp was on."""
+    strength = np.ones(len(track.steps)) if strength_of is None else strength_of(track.steps)
+    if (strength == 1).all():
+        return track
+    return Track((*track.names, STRENGTH), track.steps, np.column_stack([track.values, strength]))
 
 
 class _Thinned:

@@ -10,7 +10,7 @@ import itertools
 import os
 import time
 from pathlib import Path
-from typing import Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -49,6 +49,7 @@ def write_events(
     events: Sequence[Event],
     name: str = "run",
     created: Optional[float] = None,
+    strength_of: Optional[Callable[[np.ndarray], np.ndarray]] = None,
 ) -> Written:
     """Write a run that is not recorded, from its history and snapshots in memory. Safe on any thread.
 
@@ -56,7 +57,7 @@ def write_events(
     ----------
     directory : str or Path
         If it is not empty, the files are written to a new directory ``name`` in it: TensorBoard shows both.
-    history, snapshots, created
+    history, snapshots, created, strength_of
         See :func:`qatviz.export.run_series.in_memory_series`; by default, the run began as long ago as it has trained.
     events : sequence of Event
         Events of the present branch.
@@ -68,7 +69,7 @@ def write_events(
     """
     if created is None:
         created = time.time() - (snapshots[-1].seconds if snapshots else 0.0)
-    series = in_memory_series(name, created, history, snapshots, events)
+    series = in_memory_series(name, created, history, snapshots, events, strength_of)
     return write_series(_free_directory(Path(directory).absolute(), name), series)
 
 

@@ -4,53 +4,43 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.protocol.branches import BranchPath, BranchPoint
-from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.timeline import LoggedEvent
-from qatviz.settings import RUN, RunSettings
-from qatviz.strength_settings import STRENGTH_SETTINGS
+from qatviz.settings import RUN
+from qatviz.strength_settings import STRENGTH_SETTINGS, StrengthSettings
 from qatviz.telemetry.history import Series, SeriesSource
 
 #: Name of the series.
 STRENGTH = "strength"
-_PATHS = frozenset(f"{RUN}.{name}" for name in STRENGTH_SETTINGS)
+#: Paths of the settings from which it follows.
+RAMP_PATHS = tuple(f"{RUN}.{name}" for name in STRENGTH_SETTINGS)
 
 
-def strengths(
-    steps: np.ndarray, log: Sequence[LoggedEvent], path: BranchPath, book_at: Callable[[BranchPoint], SettingsBook]
-) -> np.ndarray:
+def strengths(steps: np.ndarray, values_of: Callable[[str], Sequence[Tuple[int, Any]]]) -> np.ndarray:
     """Return the strength of quantization in each of some training steps, float32 ``[n]``.
 
     Parameters
     ----------
     steps : np.ndarray
         int64 ``[n]``: number of steps complete after each of the training steps, on the path to the current state.
-    log : sequence of LoggedEvent
-        Events of the run.
-    path : BranchPath
-        Path to the current state.
-    book_at : callable
-        Returns the settings at a state of the run.
+    values_of : callable
+        Returns the values of a setting over the run by its path, one of the :data:`RAMP_PATHS`, as
+        :meth:`qatviz.protocol.timeline.Timeline.values_of` does.
     """
-    marks = sorted({each.event.step for each in log if _changes_ramp(each.event)})
-    segments = np.searchsorted(marks, steps - 1, side="right")
+    values = {name: values_of(path) for name, path in zip(STRENGTH_SETTINGS, RAMP_PATHS)}
+    marks = sorted({step for changes in values.values() for step, _ in changes})
+    segments = np.searchsorted(marks, steps - 1, side="right") - 1
     found = np.ones(len(steps), np.float32)
     for segment in np.unique(segments):
-        run: RunSettings = book_at(_place(path, marks[segment - 1] if segment else -1)).run
-        if run.has_ramp:
+        begin = marks[segment]
+        ramp = StrengthSettings(**{name: _last(changes, begin) for name, changes in values.items()})
+        if ramp.has_ramp:
             own = segments == segment
-            found[own] = [run.strength_at(step) for step in (steps[own] - 1).tolist()]
+            found[own] = [ramp.strength_at(step) for step in (steps[own] - 1).tolist()]
     return found
 
 
-def _place(path: BranchPath, step: int) -> BranchPoint:
-    """Return the state after all events at ``step`` on a path."""
-    branch = next(branch for branch, limit in path.pieces if limit is None or step < limit.step)
-    return BranchPoint(branch, step)
-
-
-def _changes_ramp(event: Any) -> bool:
-    return any(change.setting in _PATHS for change in getattr(event, "changes", ()))
+def _last(values: Sequence[Tuple[int, Any]], step: int) -> Any:
+    """Return the value of a setting at ``step``, which is not before the first one."""
+    return [value for at, value in values if at <= step][-1]
 
 
 class HistoryWithStrength(SeriesSource):

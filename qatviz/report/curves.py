@@ -12,6 +12,7 @@ from qatviz.presentation.chart import Axis, plot_axis
 from qatviz.presentation.event_texts import activated_words, changes_words
 from qatviz.presentation.score_texts import HELD_OUT_LOSS, TOTAL, of_output
 from qatviz.presentation.series import Points, thin, width_for
+from qatviz.presentation.strength_series import STRENGTH
 from qatviz.report.chart import Curve, Marker, chart, legend_key
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import ChangePoint, RunData
@@ -134,15 +135,17 @@ def change_point_text(point: ChangePoint) -> str:
 
 
 def run_figures(run: RunData) -> List[Figure]:
-    """Return the figures of losses and metrics, and of the learning rate if it was changed."""
-    loss, rate = MEASURES["loss"], MEASURES["learning_rate"]
+    """Return the figures of losses and metrics, of the learning rate if it was changed, and of a strength ramp."""
+    loss, rate, strength = MEASURES["loss"], MEASURES["learning_rate"], MEASURES[STRENGTH]
     outputs = scores_in(run.history).outputs
     losses = _loss_curves(("loss", *map(step_loss_name, outputs)), outputs)
     loss_axis = plot_axis(loss.axis_title, loss.axis, all(_spans_decades(run, key) for key, _, _ in losses))
     figures = [_figure(run, loss_axis, losses, "no step was done yet"), *_evaluation_figures(run)]
-    rates = run.history.series("learning_rate")
+    rates = run.series("learning_rate")
     if len(rates.mean) and np.nanmax(rates.maximum) > np.nanmin(rates.minimum) * (1 + _SAME_RATE):
         figures.append(_figure(run, plot_axis(rate.axis_title, rate.axis), (("learning_rate", "", "s0"),), ""))
+    if (run.series(STRENGTH).minimum < 1).any():
+        figures.append(_figure(run, plot_axis(strength.axis_title, strength.axis), ((STRENGTH, "", "s0"),), ""))
     return figures
 
 
@@ -205,14 +208,14 @@ def _is_exact(curves: Sequence[Curve]) -> bool:
 
 def _points(run: RunData, key: str, width: int) -> Points:
     """Return a series in points of ``width`` steps."""
-    found = run.history.series(key)
+    found = run.series(key)
     is_single = key in run.history.names(EVALUATIONS) and len(found.mean) < _MANY_EVALUATIONS
     return thin(found, 1 if is_single else width)
 
 
 def _spans_decades(run: RunData, key: str) -> bool:
     """Return whether a logarithmic axis suits a series: it is positive, and its means differ tenfold."""
-    mean = run.history.series(key).mean
+    mean = run.series(key).mean
     mean = mean[np.isfinite(mean)]
     return bool(len(mean) and mean.min() > 0 and mean.max() / mean.min() > 10)
 

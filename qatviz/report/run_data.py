@@ -18,12 +18,13 @@ from qatviz.number_format import count
 from qatviz.presentation.budget_texts import AdviceTable
 from qatviz.presentation.example_pictures import PicturedPredictions
 from qatviz.presentation.export_sizes import FormatSize
+from qatviz.presentation.strength_series import HistoryWithStrength, strengths
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import ERROR_MEASURES, GRID_MEASURES, SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.report.exports import FoundExport, find_exports
-from qatviz.telemetry.history import History
+from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.outcome import Outcome, read_outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import (
@@ -143,6 +144,10 @@ class RunData:
         """Number of held-out examples in the newest evaluation; 0 if there is none."""
         found = [h.event.num_examples for h in self.log if h.survives and isinstance(h.event, events.Evaluated)]
         return found[-1] if found else 0
+
+    def series(self, name: str) -> Series:
+        """Return a series of the history, or :data:`qatviz.presentation.strength_series.STRENGTH`."""
+        return HistoryWithStrength(self.history, lambda steps: strengths(steps, self.outcome.values_of)).series(name)
 
     def is_active(self, tensor: str) -> bool:
         """Return whether a tensor is quantized now: enabled and past its delay."""

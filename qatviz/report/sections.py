@@ -1,6 +1,6 @@
 """Sections of a report on the run as a whole: summary, curves, settings and events."""
 
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, List, Mapping, Sequence, Tuple, Union
 
 from qatviz.analysis.effects import SPAN_STEPS, TRANSIENT_STEPS
 from qatviz.data_options import DataOptions
@@ -21,7 +21,7 @@ from qatviz.report.run_data import ChangePoint, RunData
 from qatviz.report.tables import Cell, Head, Heads, Row, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 from qatviz.scaling import formula_text
-from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable, value_text
+from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, QuantizerSettings, value_text
 from qatviz.start_settings import START_SETTINGS
 
 #: Maximum number of rows of a table; in a longer one, the number of the rows that are not shown replaces the middle.
@@ -195,19 +195,21 @@ def _quantizers(run: RunData) -> Markup:
     heads = [Head("Tensor")] + [Head(s.label, s.help) for s in QUANTIZER_SETTINGS.values()]
     rows: List[Row] = []
     for tensor in run.book.plan.tensors:
-        first = applicable(run.first_book.of(tensor.name), tensor.kind)
-        last = applicable(run.book.of(tensor.name), tensor.kind)
-        rows.append([tensor.name, *(_setting_cell(first, last, name) for name in QUANTIZER_SETTINGS)])
+        first, last = run.first_book.of(tensor.name), run.book.of(tensor.name)
+        rows.append([tensor.name, *(_setting_cell(first, last, name, tensor.kind) for name in QUANTIZER_SETTINGS)])
     return table("Settings of the quantizers", heads, rows)
 
 
-def _setting_cell(first: Dict[str, Any], last: Dict[str, Any], name: str) -> Union[Cell, Content]:
-    """Return the value of a setting, and its value at the start if that differs."""
-    if name not in last:
+def _setting_cell(first: QuantizerSettings, last: QuantizerSettings, name: str, kind: str) -> Union[Cell, Content]:
+    """Return the value of a setting of a tensor of ``kind``, and its value at the start if that differs."""
+    if kind not in QUANTIZER_SETTINGS[name].kinds:
         return ""
-    if first[name] == last[name]:
-        return value_text(name, last[name])
-    return Cell(f"{value_text(name, first[name])} → {value_text(name, last[name])}", "changed")
+    before, now = (
+        # 1 bit is a map by itself; all other values are those that were set.
+        settings.text(name, kind) if name == "weight_map" else value_text(name, getattr(settings, name))
+        for settings in (first, last)
+    )
+    return now if before == now else Cell(f"{before} → {now}", "changed")
 
 
 def timeline(run: RunData) -> Markup:

@@ -11,7 +11,7 @@ from qatviz.measures import CHANGE_MEASURES, CODE_MEASURES, ERROR_MEASURES, GRID
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.report.run_data import RunData
-from qatviz.settings import QUANTIZER_SETTINGS, QuantizerSettings
+from qatviz.settings import NO_MAP, QUANTIZER_SETTINGS, QuantizerSettings
 
 #: Classes of the style sheet by the levels of verdicts.
 LEVEL_STYLES = {level: name or "none" for level, name in enumerate(LEVEL_NAMES)}
@@ -147,13 +147,21 @@ def _size(row: TensorRow) -> str:
 COLUMNS = (
     _setting("num_bits", is_number=True),
     *map(_measure, (*ERROR_MEASURES, *CODE_MEASURES, *CHANGE_MEASURES, *GRID_MEASURES)),
-    *map(_setting, ("symmetric", "narrow_range", "per_channel", "power_of_two", "range_method")),
+    *map(_setting, ("symmetric", "narrow_range", "per_channel", "power_of_two", "range_method", "weight_map")),
     Column("size", MEASURES["size"].header, MEASURES["size"].help, _size),
 )
 
 
 #: Columns that are omitted if the oscillation of no weights was tracked.
-TRACKED = ("oscillating", "frozen_weights")
+_TRACKED = ("oscillating", "frozen_weights")
+
+
+def shown_columns(rows: Sequence[TensorRow]) -> List[Column]:
+    """Return the columns without those of methods that no tensor uses: oscillation, and maps of weights."""
+    omitted = {key for key in _TRACKED if not np.isfinite([row.measures[key] for row in rows]).any()}
+    if all(row.settings.effective_map == NO_MAP for row in rows):
+        omitted.add("weight_map")
+    return [column for column in COLUMNS if column.key not in omitted]
 
 
 def sizes(rows: Sequence[TensorRow]) -> Tuple[float, float, float]:

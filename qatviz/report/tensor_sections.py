@@ -2,8 +2,6 @@
 
 from typing import List, Optional, Sequence
 
-import numpy as np
-
 from qatviz.analysis.verdict import LEVEL_KEY
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text, count, shape_text
@@ -15,7 +13,7 @@ from qatviz.report.network_picture import network_picture
 from qatviz.report.run_data import RunData
 from qatviz.report.sections import anchor, tensor_name
 from qatviz.report.tables import Cell, Head, Row, facts, folded, scrolling, table
-from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, TRACKED, TensorRow, sizes
+from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow, shown_columns, sizes
 
 _KEY = f"{LEVEL_KEY}. Verdicts are rules of thumb for where to look first; what counts is the result on held-out data."
 
@@ -24,7 +22,7 @@ def tensor_table(run: RunData, rows: Sequence[TensorRow], are_linked: bool = Tru
     """Return the table of all tensors with their verdicts, linked to their details."""
     now, in_float, mean_bits = sizes(rows)
     when = "settings only, no histograms yet" if run.last is None else f"after step {run.last.step:,}"
-    columns = [c for c in COLUMNS if c.key not in TRACKED or np.isfinite([row.measures[c.key] for row in rows]).any()]
+    columns = shown_columns(rows)
     heads = (
         [
             Head("Tensor", "Layer, and its weights or its activations (output)"),

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from qatviz.errors import require_tensorflow
+from qatviz.presentation.strength_series import RAMP_PATHS, strengths
 from qatviz.safe_text import shell_word
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.tensorflow_presence import WRITING_EVENTS
@@ -39,11 +40,18 @@ def tensorboard_job(model: Any, directory: str) -> Callable[[], str]:
     """
     require_tensorflow(WRITING_EVENTS)
     history, snapshots, log = model.history, list(model.snapshots), list(model.log)
+    ramps = {path: model.values_of(path) for path in RAMP_PATHS}
 
     def write() -> str:
         from qatviz.export.tensorboard import write_events  # imports TensorFlow
 
-        write_events(directory, history, snapshots, [h.event for h in log if h.survives])
+        write_events(
+            directory,
+            history,
+            snapshots,
+            [h.event for h in log if h.survives],
+            strength_of=lambda steps: strengths(steps, ramps.__getitem__),
+        )
         return f"Wrote TensorBoard files to {directory}; show them with tensorboard --logdir {shell_word(directory)}"
 
     return write

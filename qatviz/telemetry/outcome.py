@@ -164,6 +164,10 @@ class Outcome:
                     found.append((at, changes))
         return found
 
+    def values_of(self, path: str) -> List[Tuple[int, Any]]:
+        """Return the values of a setting over the run, see :meth:`.Timeline.values_of`."""
+        return self._log.values_of(path, self.book.value(path))
+
     def commands_from(self, book: SettingsBook, at: BranchPoint) -> List[Tuple[int, Command]]:
         """Return the changes of settings and the corrections after a state.
 

@@ -15,10 +15,13 @@ from qatviz.export.tensorboard import write_events, write_series
 from qatviz.metric import ACCURACY, MODES, RMSE, OutputMetric
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
+from qatviz.presentation.strength_series import RAMP_PATHS
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.reasons import PauseReason, SaveKind, SaveReason
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorHistogram
+from qatviz.settings import RunSettings
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record.refill import EVALUATIONS, STEPS, extend_steps, history_names
 from qatviz.telemetry.record.run_record import RunRecord
@@ -36,6 +39,8 @@ pytestmark = [
 CREATED = 1.7e9
 NETWORK = zoo.build("mlp", (6, 6, 1), 4)
 TENSORS = tuple(tensor.name for tensor in quantization_plan(NETWORK).tensors)
+SETTINGS = SettingsBook.from_preset(quantization_plan(NETWORK), "tflite-int8")
+DESCRIPTION = {"network": NETWORK.to_dict(), "settings": SETTINGS.to_dict()}
 
 
 def step_values(step):
@@ -73,7 +78,7 @@ CHANGE = ChangeSettings((("dense1.weights.num_bits", 4),))
 @pytest.fixture
 def recorded(tmp_path):
     """Return the directory of a run of 60 steps that was rewound once, from step 50 to step 40."""
-    record = RunRecord.create(tmp_path / "run", {"network": NETWORK.to_dict(), "created": CREATED})
+    record = RunRecord.create(tmp_path / "run", dict(DESCRIPTION, created=CREATED))
     steps = {}
     for step in list(range(1, 51)) + list(range(41, 61)):
         if step == 41 and 50 in steps:
@@ -203,7 +208,7 @@ def test_a_long_run_is_thinned_evenly_and_keeps_first_and_last_step(recorded):
 
 
 def test_a_run_without_steps_is_written_without_series(tmp_path):
-    RunRecord.create(tmp_path / "run", {"network": NETWORK.to_dict()}).close()
+    RunRecord.create(tmp_path / "run", DESCRIPTION).close()
     written = write_series(tmp_path / "board", recorded_series(RunRecord.read(tmp_path / "run")))
     assert written[1:4] == (0, 0, 0)
     assert read(tmp_path / "board").Tags()["scalars"] == []
@@ -228,6 +233,27 @@ def test_a_run_in_memory_is_written_like_its_record(tmp_path):
     assert [event.step for event in found.Histograms("float/" + TENSORS[1])] == [50, 100]
     assert {event.step for event in found.Tensors("events")} == {7, 100}
     assert found.Scalars("loss")[-1].wall_time == pytest.approx(CREATED + 100 / 8)
+
+
+def test_the_strength_is_a_series_where_a_ramp_was_on(recorded, tmp_path):
+    directory, _ = recorded
+    assert "strength" not in recorded_series(RunRecord.read(directory)).tracks[0].names
+    ramp = RunSettings(ramp_start=20, ramp_end=50)
+    changes = tuple(events.Change(path, 0, getattr(ramp, path[len("run.") :])) for path in RAMP_PATHS)
+    record = RunRecord.create(tmp_path / "ramped", dict(DESCRIPTION, created=CREATED))
+    record.append_event(events.CommandApplied(10, "a-1", CHANGE, changes))
+    for step in range(1, 61):
+        record.append_step(StepRecord(step, step / 8, 1.0, 1e-3, step_values(step)))
+    record.close()
+    write_series(tmp_path / "board", recorded_series(RunRecord.read(tmp_path / "ramped")))
+    expected = {step: ramp.strength_at(step - 1) if step > 10 else 1.0 for step in range(1, 61)}
+    assert scalars(read(tmp_path / "board"), "strength") == pytest.approx(expected)
+
+    history = History(history_names(TENSORS))
+    history.extend(STEPS, np.arange(1, 61), np.ones((60, len(history.names(STEPS)))))
+    write_events(tmp_path / "memory", history, [], [], strength_of=lambda steps: steps / np.float32(100))
+    found = scalars(read(tmp_path / "memory"), "strength")
+    assert found == pytest.approx({step: step / 100 for step in range(1, 61)})
 
 
 def test_files_go_to_a_new_subdirectory_of_a_directory_in_use(tmp_path):

@@ -372,6 +372,16 @@ def test_the_table_has_every_step_in_view(context, panel, trained):
     assert set(shown.plots["loss"].table()["step"]) >= set(range(50, 100))
 
 
+def test_the_table_of_the_strength_follows_a_ramp(context, panel, staged):
+    run = staged(steps=10)
+    change(context, run, ("run.ramp_start", 12), ("run.ramp_end", 32), steps=30)
+    table = panel("strength").plots["strength"].table()
+    ramp = run.book.run
+    assert list(table) == ["step", "strength"] and table["step"].tolist() == list(range(1, 41))
+    expected = [100 * ramp.strength_at(step - 1) if step > 10 else 100.0 for step in range(1, 41)]
+    np.testing.assert_allclose(table["strength"], expected, rtol=1e-5)
+
+
 def test_a_plot_drawn_alone_has_an_axis_and_in_the_panel_has_none(context, panel, trained):
     trained(60)
     plot = panel("loss,sqnr").plots["loss"]

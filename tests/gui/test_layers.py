@@ -379,6 +379,16 @@ def test_the_table_can_be_saved_as_shown(context, panel, staged):
     assert {len(column) for column in table.values()} == {4} and panel.figure_name == "layers"
 
 
+def test_saved_and_shown_maps_are_those_in_use(context, panel, staged):
+    run = staged()
+    change(context, run, ("conv1.weights.num_bits", 1), ("conv2.weights.weight_map", "tanh"))
+    panel.refresh()
+    saved = dict(zip(panel.table()["name"], panel.table()["weight_map"]))
+    found = [saved[name] for name in ("conv1.weights", "conv2.weights", "dense1.weights", "conv1.activations")]
+    assert found == ["binary", "tanh", "none", ""]
+    assert row_texts(panel, "conv1.weights")["weight_map"] == "Binary (XNOR-Net)"
+
+
 def test_rows_follow_the_run_and_a_rewind_restores_older_numbers(context, panel, staged):
     run = staged()
     panel.refresh()

@@ -62,7 +62,7 @@ def test_the_series_follows_the_changes_of_the_settings(changed):
     book = changed(timeline, book, 10, ("run.ramp_start", 10), ("run.ramp_end", 30))
     book = changed(timeline, book, 25, ("run.ramp_end", 0))
     steps = np.arange(1, 41)
-    found = strengths(steps, timeline.log, timeline.path, lambda point: timeline.settings_at(point, book))
+    found = strengths(steps, lambda path: timeline.values_of(path, book.value(path)))
     ramp = RunSettings(ramp_start=10, ramp_end=30)
     expected = [ramp.strength_at(step - 1) if 10 <= step - 1 < 25 else 1.0 for step in steps]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -75,7 +75,7 @@ def test_an_undone_change_leaves_no_trace(changed):
     ramped = changed(timeline, first, 10, ("run.ramp_end", 30))
     undone = Restored(10, "before", RestoreReason.UNDO, 20, ramped.differences(first))
     timeline.add(undone.placed(1, 0, BranchPoint(0, 10, 1)))
-    found = strengths(np.arange(1, 41), timeline.log, timeline.path, lambda point: timeline.settings_at(point, first))
+    found = strengths(np.arange(1, 41), lambda path: timeline.values_of(path, first.value(path)))
     assert (found == 1).all()
 
 

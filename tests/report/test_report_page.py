@@ -130,7 +130,7 @@ def test_the_table_of_tensors_shows_the_last_snapshot(found, run, directory):
     rows = found.tables[f"All quantized tensors, after step {STEPS}"]
     snapshot = RunRecord.read(directory).snapshot(STEPS)
     at = {head: place for place, head in enumerate(rows[0])}
-    assert rows[0][2:-1] == [column.header for column in COLUMNS]
+    assert rows[0][2:-1] == [column.header for column in COLUMNS if column.key != "weight_map"], "there are no maps"
     for index, (row, tensor) in enumerate(zip(rows[1:], run.book.plan.tensors)):
         measure = dict(zip(SNAPSHOT_MEASURES, snapshot.values[:, index]))
         assert row[0] == tensor.name and row[at["Bits"]] == str(snapshot.num_bits[index])

@@ -256,7 +256,7 @@ class EvolutionPanel(Panel):
         self.axis.reset()
 
     def _strengths(self, steps: np.ndarray) -> np.ndarray:
-        return strengths(steps, self.model.log, self.model.path, self.model.book_at_point)
+        return strengths(steps, self.model.values_of)
 
     def _start_clock(self) -> None:
         """Rebuild the clock from the snapshots and steps of the present branch."""

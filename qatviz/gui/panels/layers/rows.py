@@ -143,8 +143,12 @@ class Rows:
             return self._chip_measure(row, key)
         if key == "num_bits":
             return settings.num_bits if self.active[row] else FLOAT_BITS
+        if key in SETTINGS and tensor.kind not in QUANTIZER_SETTINGS[key].kinds:
+            return ""
+        if key == "weight_map":
+            return settings.effective_map
         if key in SETTINGS:
-            return getattr(settings, key) if tensor.kind in QUANTIZER_SETTINGS[key].kinds else ""
+            return getattr(settings, key)
         if key == "verdict":
             return LEVEL_NAMES[self.verdict(row).level]
         if key == "size":
