@@ -73,14 +73,23 @@ def data(tmp_path_factory):
     return path
 
 
-def new_run(data, directory, steps=STEPS):
-    """Return the arguments of a new run with scheduled changes."""
+#: Maps of weights by layer, random rounding and a ramp of the strength, all set at the first of the changes.
+MAPPED = (
+    "dense1.weights.num_bits=1",
+    "dense2.weights.weight_map=ternary",
+    "logits.weights.weight_map=tanh",
+    "logits.weights.stochastic_rounding=on",
+    "run.ramp_end=30",
+)
+
+
+def new_run(data, directory, steps=STEPS, first=("dense1.weights.num_bits=3",)):
+    """Return the arguments of a new run with scheduled changes, of which ``first`` are at the first step of these."""
     arguments = ["train", "--network", "mlp", "--data", data, "--out", directory, "--steps", steps, "--batch-size", 8]
     arguments += ["--quiet", "--evaluation-interval", 10]
     return [
         *arguments,
-        "--set",
-        f"{CHANGES[0]}:dense1.weights.num_bits=3",
+        *(text for change in first for text in ("--set", f"{CHANGES[0]}:{change}")),
         "--set",
         f"{CHANGES[1]}:run.learning_rate=0.003",
     ]
@@ -138,6 +147,39 @@ def test_the_record_is_committed_before_an_automatic_checkpoint(data, uninterrup
     assert record.steps().steps.tolist()[:step] == list(range(1, step + 1))
     assert exit_code_of(start(resumed(directory))) == 0
     assert_same_series(directory, uninterrupted)
+
+
+def final_arrays(directory):
+    """Return the arrays of the newest checkpoint of a run, which is that of its last step."""
+    record = RunRecord.read(directory)
+    newest = record.list_checkpoints()[-1]
+    assert newest.step == STEPS
+    return record.load_checkpoint(newest.name)[0]
+
+
+def test_maps_of_weights_are_kept_bit_for_bit(data, tmp_path):
+    """Killed in a ramp of the strength, with binary, ternary and tanh-mapped weights; also the exports are the same."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert exit_code_of(start(new_run(data, whole, first=MAPPED))) == 0
+    process = start(new_run(data, killed, first=MAPPED), f"{SAVE}:2:after", due_step=17)
+    assert exit_code_of(process) == -signal.SIGKILL
+    assert RunRecord.read(killed).list_checkpoints()[-1].step == 17
+    assert exit_code_of(start(resumed(killed))) == 0
+    assert_same_series(killed, RunRecord.read(whole))
+    found, expected = final_arrays(killed), final_arrays(whole)
+    assert sorted(found) == sorted(expected)
+    assert all(found[name].tobytes() == array.tobytes() for name, array in expected.items())
+    stored = []
+    for directory in (whole, killed):
+        out = directory.parent / f"{directory.name}.npz"
+        assert exit_code_of(start(["export", directory, "--format", "npz", "--out", out])) == 0
+        with np.load(str(out)) as arrays:
+            stored.append({name: arrays[name] for name in arrays.files if arrays[name].dtype.kind in "iu"})
+    assert stored[0] and sorted(stored[0]) == sorted(stored[1])
+    for name, codes in stored[0].items():
+        np.testing.assert_array_equal(stored[1][name], codes)
+    levels = {name: set(np.unique(codes)) for name, codes in stored[0].items() if "weights" in name}
+    assert {-1, 1} in levels.values() and {-1, 0, 1} in levels.values(), "binary, and ternary"
 
 
 #: Functions at whose calls a run is killed, with the largest number of calls to let pass.

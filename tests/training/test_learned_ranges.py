@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from small_runs import convnet, mlp, spec
-from training_cases import Driver, assert_same_arrays, graph_of
+from training_cases import Driver, advance, assert_same_arrays, graph_of
 
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings, SaveCheckpoint, SingleStep, Undo
+from qatviz.protocol.commands import ChangeSettings, SaveCheckpoint, Undo
 from qatviz.protocol.run_state import RunState
 from qatviz.quant.live_state import HELD, HISTOGRAMS, LEARNED_STATE
 from qatviz.quant.ranges import find_range
@@ -23,12 +23,6 @@ from qatviz.training.handle import Run
 
 def learning(method=LEARNED):
     return ChangeSettings((("*.weights.range_method", LEARNED), ("*.activations.range_method", method)))
-
-
-def advance(driver, steps):
-    since = len(driver.news)
-    driver.run.send(SingleStep(steps))
-    driver.until_event(events.Paused, since=since)
 
 
 @pytest.mark.parametrize("method", LEARNED_METHODS)

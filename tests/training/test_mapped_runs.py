@@ -1,17 +1,24 @@
 """Runs whose weights have a map: measures of steps and snapshots, evaluations, and the ramp of the strength."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from small_runs import spec
-from training_cases import graph_of
+from small_runs import convnet, spec
+from training_cases import Driver, advance, assert_same_arrays, graph_of
 
 from qatviz.analysis.pending import pending_grid
 from qatviz.data import BatchSchedule
+from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.commands import ChangeSettings, SaveCheckpoint
+from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
 from qatviz.quant import affine, measures
 from qatviz.quant.ranges import min_max_range
 from qatviz.quant.weight_maps import mapped
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training.handle import Run
 from qatviz.training.snapshot import make_snapshot
 from qatviz.training.step_measures import StepDecoder
 
@@ -71,6 +78,36 @@ def test_measures_of_steps_and_snapshots_include_the_map(graph, case):
         np.testing.assert_array_equal(histogram.code_counts, counts)
         if case.startswith("binary"):
             assert expected.used_codes == 2 and not counts[-histogram.code_min]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_fork_continues_like_its_source(graphs, tmp_path, case):
+    """Also with random rounding, and in the middle of a ramp of the strength."""
+    methods = (*CASES[case], ("*.weights.stochastic_rounding", True), ("run.ramp_end", 18))
+    run_spec = spec(convnet())
+    with RunRecord.create(tmp_path / "first", {}) as record, Driver(run_spec, record, paused=True) as driver:
+        advance(driver, 5)
+        driver.send(ChangeSettings(methods))
+        advance(driver, 7)
+        driver.send(SaveCheckpoint("here"))
+        driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name == "here")
+        arrays, meta = record.load_checkpoint("here")
+        start = RunState.from_checkpoint("here", arrays, meta, run_spec.plan)
+        advance(driver, 10)
+        expected, outputs = state_of(run_spec, graphs)
+    assert start.book == run_spec.book.change(methods)[0]
+    with Driver(Run(replace(run_spec, start=start, steps=22))) as fork:
+        assert isinstance(fork.finish(), events.Finished)
+        found, of_fork = state_of(fork.run.spec, graphs)
+    assert_same_arrays(found, expected)
+    np.testing.assert_array_equal(of_fork, outputs)
+
+
+def state_of(run_spec, graphs):
+    """Return the arrays of the state of a run, and its quantized outputs for some held-out examples."""
+    graph = graph_of(run_spec, graphs)
+    with graph.published(False):
+        return graph.read_state(), graph.outputs(run_spec.dataset.x_test[:8])[0]
 
 
 def test_a_ramp_starts_as_float_and_ends_quantized(graph):

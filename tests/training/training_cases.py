@@ -2,7 +2,7 @@
 
 from waiting import Patience
 
-from qatviz.protocol.commands import Pause
+from qatviz.protocol.commands import Pause, SingleStep
 from qatviz.protocol.events import CommandApplied, CommandRejected, Event, Paused
 from qatviz.protocol.snapshots import StepRecord
 from qatviz.training.building import graph_arguments
@@ -90,6 +90,13 @@ class Driver:
     def steps(self):
         """Return the step records so far."""
         return [item for item in self.news if isinstance(item, StepRecord)]
+
+
+def advance(driver, steps):
+    """Train a number of steps in a paused run."""
+    since = len(driver.news)
+    driver.run.send(SingleStep(steps))
+    driver.until_event(Paused, since=since)
 
 
 def graph_of(run_spec, graphs):
