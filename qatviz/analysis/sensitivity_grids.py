@@ -1,4 +1,4 @@
-"""Grids that each tensor of a run would have with other numbers of bits, by the rules by which the run adopts them."""
+"""Grids and maps of each tensor of a run with other numbers of bits, by the rules by which the run adopts them."""
 
 from dataclasses import replace
 from typing import List, Mapping, Optional, Sequence
@@ -12,7 +12,8 @@ from qatviz.quant.affine import AffineGrid
 from qatviz.quant.histogram_ranges import range_in
 from qatviz.quant.live_state import HELD, HISTOGRAMS, RANGES, Layout, histogram_at
 from qatviz.quant.ranges import Range, as_applied
-from qatviz.settings import HISTOGRAM_METHODS, WEIGHTS
+from qatviz.quant.weight_maps import MapValues, map_values
+from qatviz.settings import HISTOGRAM_METHODS, WEIGHTS, QuantizerSettings
 
 
 def grids_by_width(
@@ -36,7 +37,7 @@ def grids_by_width(
     """
     settings, held = book.of(tensor.name), book.run.freeze_ranges
     now = _present_range(tensor, book, positions, arrays)
-    chosen = [replace(settings, num_bits=width) for width in widths]
+    *chosen, _ = _settings_by_width(tensor, book, widths)
     values = None if weights is None else weights.reshape(-1, tensor.num_channels)
     if tensor.kind == WEIGHTS or held or settings.range_method not in HISTOGRAM_METHODS:
         return [pending_grid(tensor, as_applied(settings, each), now, values, held) for each in (*chosen, settings)]
@@ -45,6 +46,21 @@ def grids_by_width(
         histogram = histogram_at(positions, arrays, positions.activations.index(_group(tensor, book)))
         ranges = ranges if histogram.is_empty else [range_in(histogram, each) for each in chosen]
     return [pending_grid(tensor, each, own) for each, own in zip((*chosen, settings), (*ranges, now))]
+
+
+def maps_by_width(
+    tensor: QuantizedTensor, book: SettingsBook, widths: Sequence[int], weights: np.ndarray
+) -> List[MapValues]:
+    """Return the map of weights for each number of bits, then that under their present settings.
+
+    ``weights`` are float32 in the shape of the tensor, batch norm folded in.
+    """
+    return [map_values(weights, each, tensor.num_channels) for each in _settings_by_width(tensor, book, widths)]
+
+
+def _settings_by_width(tensor: QuantizedTensor, book: SettingsBook, widths: Sequence[int]) -> List[QuantizerSettings]:
+    settings = book.of(tensor.name)
+    return [*(replace(settings, num_bits=width) for width in widths), settings]
 
 
 def _present_range(

@@ -19,7 +19,7 @@ Sums are float64, and their results are rounded to float32, so that they do not 
 Example: weights -0.2, 0.1, 0.6 are -0.3, 0.3, 0.3 if binary; ternary, with ``t = 0.21``, they are 0, 0, 0.6.
 """
 
-from typing import Tuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
@@ -55,6 +55,33 @@ def threshold_and_scale(w: np.ndarray, name: str) -> Tuple[np.ndarray, np.ndarra
     return threshold, scale.astype(np.float32)
 
 
+class MapValues(NamedTuple):
+    """Values by which the graph computes the map of a tensor.
+
+    Attributes
+    ----------
+    map : int
+        Index in :data:`MAPS`.
+    factor : float
+        :func:`tanh_factor`; 1 for other maps.
+    thresholds : np.ndarray
+        float32 ``[num_channels]``: thresholds of the binary or ternary map; 0 for other maps.
+    """
+
+    map: int
+    factor: float
+    thresholds: np.ndarray
+
+
+def map_values(w: np.ndarray, settings: QuantizerSettings, num_channels: int) -> MapValues:
+    """Return the values of the map under the settings of a tensor; the parameters are those of :func:`mapped`."""
+    name = settings.effective_map
+    thresholds = np.zeros(num_channels, np.float32)
+    if settings.has_coded_map:
+        thresholds[:] = threshold_and_scale(_columns(w, settings, num_channels), name)[0]
+    return MapValues(MAPS.index(name), tanh_factor(w) if name == TANH else 1.0, thresholds)
+
+
 def mapped(w: np.ndarray, settings: QuantizerSettings, num_channels: int) -> np.ndarray:
     """Return ``m(w)`` under the settings of a tensor, float32 in the shape of ``w``; its last axes are the channels.
 
@@ -72,7 +99,12 @@ def mapped(w: np.ndarray, settings: QuantizerSettings, num_channels: int) -> np.
     w = np.asarray(w, np.float32)
     if name == TANH:
         return (tanh_factor(w) * np.tanh(w.astype(np.float64))).astype(np.float32)
-    columns = w.reshape(-1, num_channels if settings.per_channel else 1)
+    columns = _columns(w, settings, num_channels)
     threshold, scale = threshold_and_scale(columns, name)
     signs = np.where(columns >= 0, np.float32(1), np.float32(-1)) * (np.abs(columns) > threshold)
     return (signs * scale).astype(np.float32).reshape(w.shape)
+
+
+def _columns(w: np.ndarray, settings: QuantizerSettings, num_channels: int) -> np.ndarray:
+    """Return the weights that share a threshold and a scale as columns, ``[n, columns]``."""
+    return w.reshape(-1, num_channels if settings.per_channel else 1)

@@ -6,23 +6,26 @@ With random signs ``e``, the vector ``r = diag(sqrt(p)) e - p (sqrt(p)' e)`` has
 of the squares of ``r' J d`` over the examples is an unbiased estimate. ``r' J`` is one backward pass, as that of a loss
 whose gradient at the outputs is ``r``. ``d`` is, of activations, the error of this example's values; of weights, the
 same error for all examples: ``r' J d`` is then the product of the gradient at the unit's sums and their change, which
-needs no gradients of weights by example. Gradients are those of the network in float.
+needs no gradients of weights by example. Gradients are those of the network in float. The error of weights with a map
+(:mod:`qatviz.quant.weight_maps`) is that of the map and of the rounding together, as training and exports have it.
 """
 
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.analysis.sensitivity import WIDTHS, Sensitivity
-from qatviz.analysis.sensitivity_grids import grids_by_width
+from qatviz.analysis.sensitivity_grids import grids_by_width, maps_by_width
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid
+from qatviz.quant.constants import shared_constant
 from qatviz.quant.fake_quant import fake_quantize
-from qatviz.quant.grid import CARRIER_STEPS, Grid
+from qatviz.quant.gradients import Rounding
+from qatviz.quant.grid import CARRIER_STEPS, Grid, channel_grid
 from qatviz.settings import WEIGHTS
 from qatviz.task import MULTILABEL, REGRESSION
 from qatviz.training.lowering.in_float import InFloat, lower_in_float
@@ -37,6 +40,32 @@ EXAMPLES = 256
 _PIECE_DIVISOR = 4
 #: Seed of the random signs.
 _SEED = 14
+
+
+class Quantizations(NamedTuple):
+    """Grids and maps of tensors by number of bits, then under present settings: ``B = len(WIDTHS) + 1`` rows.
+
+    Attributes
+    ----------
+    grids : np.ndarray
+        float32 ``[3, B, channels]``: minimum, maximum and scale.
+    thresholds : np.ndarray
+        float32 ``[B, channels]``: of binary and ternary weights; 0 for others.
+    maps : np.ndarray
+        int32 ``[B, tensors]``: index in :data:`qatviz.quant.weight_maps.MAPS`; 0, which is no map, for activations.
+    factors : np.ndarray
+        float64 ``[B, tensors]``: factor of the tanh map; 1 for others.
+    """
+
+    grids: np.ndarray
+    thresholds: np.ndarray
+    maps: np.ndarray
+    factors: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Sequence["Quantizations"]) -> "Quantizations":
+        """Return those of all tensors, one after the other."""
+        return cls(*(np.concatenate(arrays, axis=-1) for arrays in zip(*parts)))
 
 
 class SensitivityGraph(SideGraph):
@@ -55,7 +84,7 @@ class SensitivityGraph(SideGraph):
         registered = {unit.name + ".activations" for unit in spec.plan.units if unit.op.kind in _REGISTERED}
         self.rounded = [tensor for tensor in spec.plan.tensors if tensor.name not in registered]
         super().__init__(spec)
-        self._run = self._session.make_callable(self._totals, [self._examples, self._offset, *self._grids])
+        self._run = self._session.make_callable(self._totals, [self._examples, self._offset, *self._fed])
         self._read_weights = self._session.make_callable(self._weights)
 
     def load(self, parameters: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
@@ -64,27 +93,32 @@ class SensitivityGraph(SideGraph):
         weights: Dict[str, np.ndarray] = self._read_weights()
         return weights
 
-    def grids(
+    def quantizations(
         self,
         tensor: QuantizedTensor,
         book: SettingsBook,
         arrays: Mapping[str, np.ndarray],
         weights: Optional[np.ndarray],
-    ) -> np.ndarray:
-        """Return the grids of a tensor by number of bits and under present settings.
-
-        They are float32 ``[3, len(WIDTHS) + 1, num_channels]``: minimum, maximum and scale.
-        """
+    ) -> Quantizations:
+        """Return the grids and maps of a tensor; the parameters are those of :func:`.grids_by_width`."""
         found = grids_by_width(tensor, book, WIDTHS, self._positions, arrays, weights)
-        return np.stack([_rows(grid, tensor.num_channels) for grid in found], axis=1)
+        grids = np.stack([_rows(grid, tensor.num_channels) for grid in found], axis=1)
+        if tensor.kind != WEIGHTS or weights is None:
+            none, ones = np.zeros((len(found), 1), np.int32), np.ones((len(found), 1))
+            return Quantizations(grids, np.zeros(grids.shape[1:], np.float32), none, ones)
+        indices, factors, thresholds = zip(*maps_by_width(tensor, book, WIDTHS, weights))
+        return Quantizations(
+            grids, np.stack(thresholds), np.array(indices, np.int32)[:, np.newaxis], np.array(factors)[:, np.newaxis]
+        )
 
-    def totals(self, start: int, grids: np.ndarray) -> np.ndarray:
+    def totals(self, start: int, found: Quantizations) -> np.ndarray:
         """Return the sums of squares over the examples from ``start`` on, float64 ``[rounded, len(WIDTHS) + 1]``.
 
-        ``grids`` are those of all tensors with an error of their own, joined along the channels.
+        ``found`` are those of all tensors with an error of their own.
         """
         data, part = self._spec.dataset, slice(start, min(start + self.piece, self.num_examples))
-        return np.asarray(self._run(data.as_fed(data.x_test[part]), start, *grids), np.float64)
+        fed = (*found.grids, found.thresholds, found.maps, found.factors)
+        return np.asarray(self._run(data.as_fed(data.x_test[part]), start, *fed), np.float64)
 
     def _build(self) -> None:
         spec, data = self._spec, self._spec.dataset
@@ -93,8 +127,11 @@ class SensitivityGraph(SideGraph):
         self._examples = tf.placeholder(tf.float32, [None, *data.x_test.shape[1:]], "examples")
         self._offset = tf.placeholder(tf.int32, [], "offset")
         size = sum(tensor.num_channels for tensor in self.rounded)
-        self._grids: List[tf.Tensor] = [
-            tf.placeholder(tf.float32, [len(WIDTHS) + 1, size], name) for name in ("low", "high", "scale")
+        rows = len(WIDTHS) + 1
+        self._fed: List[tf.Tensor] = [
+            *(tf.placeholder(tf.float32, [rows, size], name) for name in ("low", "high", "scale", "threshold")),
+            tf.placeholder(tf.int32, [rows, len(self.rounded)], "map"),
+            tf.placeholder(tf.float64, [rows, len(self.rounded)], "factor"),
         ]
         parameters = {name: variable.read() for name, variable in variables.items()}
         network = lower_in_float(spec.network, spec.plan, self._examples, parameters)
@@ -110,28 +147,31 @@ class SensitivityGraph(SideGraph):
         )
         of_activations = dict(zip(network.activations, gradients))
         of_products = gradients[len(of_activations) :]
-        grids = self._grids_by_tensor()
-        rows = []
-        for tensor in self.rounded:
+        totals = []
+        for tensor, roundings in zip(self.rounded, self._roundings_by_tensor()):
             with tf.name_scope("errors"):
                 if tensor.kind == WEIGHTS:
-                    rows.append(_weight_squares(tensor, network, of_products, grids[tensor.name]))
+                    totals.append(_weight_squares(tensor, network, of_products, roundings))
                 else:
                     x, gradient = network.activations[tensor.name], of_activations[tensor.name]
-                    rows.append(_activation_squares(x, gradient, grids[tensor.name]))
-        self._totals: tf.Tensor = tf.stack(rows)
+                    totals.append(_activation_squares(x, gradient, [grid for grid, *_ in roundings]))
+        self._totals: tf.Tensor = tf.stack(totals)
 
-    def _grids_by_tensor(self) -> Dict[str, List[Grid]]:
-        """Return the grids of each tensor by number of bits, ``[num_channels]`` each."""
-        sizes = [tensor.num_channels for tensor in self.rounded]
-        parts = zip(self.rounded, *(tf.split(field, sizes, axis=1) for field in self._grids))
-        return {
-            tensor.name: [
-                Grid(low, high, scale, tf.zeros_like(scale), low + CARRIER_STEPS * scale)
-                for low, high, scale in zip(*(tf.unstack(field, num=len(WIDTHS) + 1) for field in fields))
+    def _roundings_by_tensor(self) -> List[List["_FedRounding"]]:
+        """Return the fed values of each tensor by number of bits."""
+        sizes, number = [tensor.num_channels for tensor in self.rounded], len(WIDTHS) + 1
+        *by_channel, maps, factors = self._fed
+        fields = [tf.split(field, sizes, axis=1) for field in by_channel]
+        fields += [tf.unstack(field, num=len(sizes), axis=1) for field in (maps, factors)]
+        return [
+            [
+                _FedRounding(
+                    Grid(low, high, scale, tf.zeros_like(scale), low + CARRIER_STEPS * scale), threshold, which, factor
+                )
+                for low, high, scale, threshold, which, factor in zip(*(tf.unstack(own, num=number) for own in parts))
             ]
-            for tensor, *fields in parts
-        }
+            for parts in zip(*fields)
+        ]
 
 
 class SensitivityJob(PiecewiseJob[Sensitivity]):
@@ -155,11 +195,11 @@ class SensitivityJob(PiecewiseJob[Sensitivity]):
     def _compute(self) -> Iterator[None]:
         graph, book = self._graph, self.book
         weights = graph.load(self._arrays)
-        grids = []
+        found = []
         for tensor in graph.rounded:
-            grids.append(graph.grids(tensor, book, self._arrays, weights.get(tensor.name)))
+            found.append(graph.quantizations(tensor, book, self._arrays, weights.get(tensor.name)))
             yield
-        joined, total = np.concatenate(grids, axis=2), np.zeros((len(graph.rounded), len(WIDTHS) + 1))
+        joined, total = Quantizations.joined(found), np.zeros((len(graph.rounded), len(WIDTHS) + 1))
         for start in range(0, graph.num_examples, graph.piece):
             total += graph.totals(start, joined)
             if start + graph.piece >= graph.num_examples:
@@ -182,6 +222,15 @@ class SensitivityJob(PiecewiseJob[Sensitivity]):
 
 #: Kinds of layers whose output is on the grid of their inputs, without rounding.
 _REGISTERED = ("Concat", "Maximum", "Minimum")
+
+
+class _FedRounding(NamedTuple):
+    """Grid of a tensor with one number of bits (``[num_channels]``), and its map: thresholds, index and factor."""
+
+    grid: Grid
+    threshold: tf.Tensor
+    map: tf.Tensor
+    factor: tf.Tensor
 
 
 def _rows(grid: AffineGrid, channels: int) -> np.ndarray:
@@ -221,17 +270,16 @@ def _activation_squares(x: tf.Tensor, gradient: tf.Tensor, grids: Sequence[Grid]
 
 
 def _weight_squares(
-    tensor: QuantizedTensor, network: InFloat, gradients: Sequence[tf.Tensor], grids: Sequence[Grid]
+    tensor: QuantizedTensor, network: InFloat, gradients: Sequence[tf.Tensor], roundings: Sequence[_FedRounding]
 ) -> tf.Tensor:
-    """Return the sum over examples of squared products of gradient and error for the rounding of weights to each grid.
+    """Return the sum over examples of squared products of gradient and error for each rounding of weights.
 
     Several units may use the weights; ``gradients`` are those of the network's products.
     """
     weights, shape = network.weights[tensor.name], tensor.shape[tensor.channel_axis :]
     totals = []
-    for grid in grids:
-        by_channel = Grid(*(tf.reshape(field, shape) for field in grid))
-        error = fake_quantize(weights, channel_grid=by_channel).values - weights
+    for rounding in roundings:
+        error = _quantized(weights, rounding, shape) - weights
         totals.append(
             _squares(
                 [
@@ -242,6 +290,30 @@ def _weight_squares(
             )
         )
     return tf.stack(totals)
+
+
+def _quantized(weights: tf.Tensor, rounding: _FedRounding, shape: Sequence[int]) -> tf.Tensor:
+    """Return the values of weights after map and rounding, as evaluations of the training graph compute them.
+
+    ``shape`` is that of the channels.
+    """
+    grid = Grid(*(tf.reshape(field, shape) for field in rounding.grid))
+    operands, threshold = channel_grid(grid), tf.reshape(rounding.threshold, shape)
+    off, nothing = shared_constant(False, bool), shared_constant(0.0)
+    general = Rounding(
+        is_general=rounding.map > 0,
+        grid=operands,
+        map=rounding.map,
+        factor=rounding.factor,
+        threshold=threshold,
+        channel_threshold=threshold,
+        stochastic=off,
+        gradient_scaling=nothing,
+        strength=shared_constant(1.0),
+        seed=shared_constant([0, 0], np.int32),
+    )
+    by_channel = shared_constant(True, bool)
+    return fake_quantize(weights, channel_grid=operands, per_channel=by_channel, rounding=general).values
 
 
 def _squares(products: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_runs import convnet, spec
+import tensorflow.compat.v1 as tf
+from small_runs import convnet, dataset, mlp, spec
 from training_cases import Driver
 
+from qatviz.analysis.pending import pending_grid
 from qatviz.analysis.sensitivity import WIDTHS, MeasuredSensitivity, Sensitivity, SensitivityProgress
 from qatviz.data.inputs import for_inputs, from_inputs
 from qatviz.network.elementwise import Add
@@ -15,8 +17,12 @@ from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, Flatten
 from qatviz.protocol.commands import ChangeSettings, Evaluate, MeasureSensitivity, TakeSnapshot, WatchSensitivity
 from qatviz.protocol.events import Evaluated
+from qatviz.quant import affine
+from qatviz.quant.ranges import min_max_range
+from qatviz.quant.weight_maps import mapped
 from qatviz.session.sensitivity import sensitivity_of
-from qatviz.training import pieces
+from qatviz.task import CLASSIFICATION
+from qatviz.training import pieces, sensitivity
 
 
 def ended(run_spec):
@@ -43,6 +49,60 @@ def test_estimates_agree_with_measurements(network):
         assert alone.divergence / 4 <= estimate <= alone.divergence * 4, tensor
     assert measured.in_float.divergence == 0.0 < measured.quantized.divergence
     assert all(without.divergence <= 4 * measured.quantized.divergence for without in measured.without)
+
+
+MAPS = {
+    "binary": {"num_bits": 1},
+    "binary-by-channel": {"num_bits": 1, "per_channel": True},
+    "ternary": {"weight_map": "ternary"},
+    "ternary-by-channel": {"weight_map": "ternary", "num_bits": 4, "per_channel": True},
+    "tanh": {"weight_map": "tanh", "num_bits": 3},
+    "none": {"num_bits": 3},
+}
+
+
+@pytest.mark.parametrize("case", MAPS)
+def test_errors_of_weights_are_those_of_map_and_rounding(case):
+    """All scores of weights are those of errors by the NumPy reference, for each number of bits and the present one."""
+    run_spec = ended(spec(mlp(), dataset(test=24), steps=30))  # in one piece, whose random signs begin at 0
+    book, _ = run_spec.start.book.change([(f"*.weights.{name}", value) for name, value in MAPS[case].items()])
+    start = replace(run_spec.start, book=book)
+    found = sensitivity_of(replace(run_spec, start=start)).estimated
+    inputs, arrays = run_spec.dataset.x_test.astype(np.float64), start.arrays
+    sums = inputs @ arrays["dense1.weights"] + arrays["dense1.bias"]
+    hidden = np.maximum(sums, 0)
+    outputs = hidden @ arrays["logits.weights"] + arrays["logits.bias"]
+    with tf.Graph().as_default(), tf.Session() as session:
+        vectors = session.run(
+            sensitivity._with_fisher_covariance(tf.constant(outputs, tf.float32), CLASSIFICATION, (0, 14))
+        )
+    back = (vectors @ arrays["logits.weights"].T) * (sums > 0)
+    for name, left, right in (("dense1.weights", inputs, back), ("logits.weights", hidden, vectors)):
+        tensor, w = run_spec.plan.tensor(name), arrays[name]
+        index = found.tensors.index(name)
+        for settings, score in zip(by_width(book.of(name)), (*found.scores[index], found.present[index])):
+            after = mapped(w, settings, tensor.num_channels)
+            grid = pending_grid(tensor, settings, min_max_range(w), w)
+            error = affine.fake_quant(after, grid) - w
+            expected = np.square(np.einsum("ni,ij,nj->n", left, error, right)).sum() / (2 * len(inputs))
+            assert score == pytest.approx(expected, rel=1e-3), (name, settings)
+            assert error.any()
+
+
+def by_width(settings):
+    return [*(replace(settings, num_bits=width) for width in WIDTHS), settings]
+
+
+def test_estimates_of_mapped_weights_agree_with_measurements():
+    """Of ternary weights, which have the same error with any number of bits, and of tanh-mapped ones."""
+    run_spec = ended(spec(convnet(), steps=60))
+    changes = [("conv.weights.weight_map", "ternary"), ("logits.weights.weight_map", "tanh")]
+    start = replace(run_spec.start, book=run_spec.start.book.change(changes)[0])
+    found = sensitivity_of(replace(run_spec, start=start), measured=True)
+    for name in ("conv.weights", "logits.weights"):
+        alone = found.measured.alone[found.measured.tensors.index(name)]
+        assert alone.divergence / 4 <= found.estimated.score(name, 8) <= alone.divergence * 4, name
+    assert len(set(found.estimated.scores[found.estimated.tensors.index("conv.weights")])) == 1
 
 
 def test_a_table_of_vectors_has_a_sensitivity():
