@@ -7,7 +7,7 @@ import textwrap
 from typing import Any
 
 from qatviz.errors import SettingError
-from qatviz.protocol.corrections import CORRECTION_KINDS, RELU6_OPTION, names_of_corrections
+from qatviz.protocol.corrections import CORRECTION_KINDS, RELU6_HELP, RELU6_OPTION, names_of_corrections
 from qatviz.session.timed_corrections import TimedCorrection, parse_timed_correction
 
 _HELP = """\
@@ -34,7 +34,7 @@ def add_corrections(group: Any) -> None:
     group.add_argument(
         RELU6_OPTION,
         action="store_true",
-        help="use ReLU in place of each ReLU6, with which layers can't be equalized; also with --fork",
+        help=f"{RELU6_HELP}; also with --fork",
     )
 
 

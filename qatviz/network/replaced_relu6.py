@@ -8,6 +8,11 @@ from qatviz.network.graph import Network
 from qatviz.network.layers import ReLU, ReLU6
 
 
+def has_relu6(network: Network) -> bool:
+    """Return whether the network has a ReLU6."""
+    return any(isinstance(layer, ReLU6) for layer in network.layers)
+
+
 def with_relu(network: Network) -> Network:
     """Return the network with a ReLU in place of each ReLU6, under the same names.
 

@@ -15,6 +15,7 @@ from qatviz.protocol.commands import (
 
 #: Option of a new run or a fork that replaces each ReLU6, which prevents an equalization; refusals name it.
 RELU6_OPTION = "--replace-relu6"
+RELU6_HELP = "use ReLU in place of each ReLU6, with which layers can't be equalized"
 
 
 class CorrectionProgress(NamedTuple):

@@ -73,6 +73,12 @@ def rows(dialog):
     return [table.topLevelItem(index).text(0) for index in range(table.topLevelItemCount())]
 
 
+def kinds(dialog):
+    """Return the kinds of the layers in the preview."""
+    table = dialog.network_preview.table
+    return {table.topLevelItem(index).text(1) for index in range(table.topLevelItemCount())}
+
+
 def drop(widget, path):
     mime = QtCore.QMimeData()
     mime.setUrls([QtCore.QUrl.fromLocalFile(path)])
@@ -108,6 +114,30 @@ def test_training_from_scratch_is_offered_for_models_only(dialog, qtbot):
     assert dialog.request.from_scratch and dialog.request.quant_delay == 300
     dialog.form.network.set_text("lenet")
     assert not dialog.form.fields["from_scratch"].isVisible() and not dialog.request.from_scratch
+
+
+def test_a_relu6_can_be_replaced_in_networks_that_have_one(dialog, context, checks, qtbot, show):
+    form = dialog.form
+    assert form.network.text() == "lenet" and not form.fields["replace_relu6"].isVisible()
+    for choose in (lambda: form.network.set_text("mobilenet"), lambda: dialog.open_model("/m/large.h5")):
+        choose()
+        qtbot.waitUntil(lambda: form.fields["replace_relu6"].isVisible())
+        assert "can't be equalized" in form.replace_relu6.toolTip()
+        assert kinds(dialog) & {"ReLU", "ReLU6"} == {"ReLU6"} and not dialog.request.replace_relu6
+        form.replace_relu6.click()
+        assert kinds(dialog) & {"ReLU", "ReLU6"} == {"ReLU"} and dialog.request.replace_relu6
+        form.network.set_text("lenet")
+        assert not form.fields["replace_relu6"].isVisible() and not dialog.request.replace_relu6
+        form.replace_relu6.setChecked(False)
+    form.network.set_text("mobilenet")
+    form.replace_relu6.click()
+    told = []
+    dialog.wanted.connect(told.append)
+    dialog.accept()
+    assert told[0] == NewRunRequest(network="mobilenet", replace_relu6=True, out=told[0].out)
+    again = show(NewRunDialog(context, checks), 1180, 740)
+    assert again.form.replace_relu6.isChecked() and again.request.replace_relu6, "it is remembered"
+    again.reject()
 
 
 def test_an_architecture_reads_weights_from_another_file(dialog, checks, qtbot):

@@ -34,6 +34,7 @@ LABELS = {
     "network": "Network",
     "weights": "Weights",
     "from_scratch": "Start from",
+    "replace_relu6": "ReLU6",
     "data": "Data",
     "task": "Task",
     "scaling": "Scaling",

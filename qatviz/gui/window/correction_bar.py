@@ -10,7 +10,7 @@ from qatviz.gui.widgets.banner import GOOD, WARNING
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.window.actions import tooltip
 from qatviz.gui.window.base import RunWindow
-from qatviz.network.layers import ReLU6
+from qatviz.network.replaced_relu6 import has_relu6
 from qatviz.protocol import events
 from qatviz.protocol.commands import CORRECTIONS, EqualizeLayers
 from qatviz.protocol.corrections import CORRECTION_KINDS, CorrectionProgress
@@ -86,7 +86,7 @@ class CorrectionBar(QtWidgets.QWidget):
 
     def _has_relu6(self) -> bool:
         network = self._model.network
-        return network is not None and any(isinstance(layer, ReLU6) for layer in network.layers)
+        return network is not None and has_relu6(network)
 
 
 def _shown(model: RunModel) -> Optional[CorrectionProgress]:

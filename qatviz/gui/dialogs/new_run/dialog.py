@@ -21,6 +21,7 @@ from qatviz.gui.widgets.scrolled import Scrolled, screen_room
 from qatviz.heads import stated_tasks
 from qatviz.network import zoo
 from qatviz.network.graph import Network
+from qatviz.network.replaced_relu6 import has_relu6, with_relu
 from qatviz.presentation.previews import DataInfo
 from qatviz.presets import PRESETS
 from qatviz.scaling import found_text
@@ -179,6 +180,8 @@ class NewRunDialog(QtWidgets.QDialog):
         network = (
             self._show_model(wanted, problems, notes) if wanted.model is not None else self._show_zoo(wanted, problems)
         )
+        if network is None:
+            self.form.set_has_relu6(False)
         if network is not None and self.data is not None:
             unfit = mismatch_reason(network, self.data)
             if unfit:
@@ -217,7 +220,7 @@ class NewRunDialog(QtWidgets.QDialog):
             problems.setdefault("network", problem)
             self.network_preview.show_network(None, about)
             return None
-        network = zoo_network_for(wanted.network, self.data)
+        network = self._as_trained(zoo_network_for(wanted.network, self.data))
         self.network_preview.show_network(network, about, (), self.data is not None)
         return network
 
@@ -243,8 +246,14 @@ class NewRunDialog(QtWidgets.QDialog):
                 0,
                 f"the model has no fixed input shape: that of the data is used, {used_shape_text(self.model)}",
             )
-        self.network_preview.show_network(self.model.network, f"Keras model {self.model.network.name!r}", shown)
-        return self.model.network
+        network = self._as_trained(self.model.network)
+        self.network_preview.show_network(network, f"Keras model {network.name!r}", shown)
+        return network
+
+    def _as_trained(self, network: Network) -> Network:
+        """Offer to replace each ReLU6; return the network with those replaced if the user wants it."""
+        self.form.set_has_relu6(has_relu6(network))
+        return with_relu(network) if self.form.request.replace_relu6 else network
 
     def _data_note(self) -> str:
         if self.data is None:

@@ -33,6 +33,7 @@ from qatviz.gui.model.new_run import (
     SEED,
     STEPS,
 )
+from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.editors import NumberEditor
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.labels import Label
@@ -42,6 +43,7 @@ from qatviz.metric import METRICS
 from qatviz.network import zoo
 from qatviz.own_functions import is_function
 from qatviz.presets import PRESETS
+from qatviz.protocol.corrections import RELU6_HELP
 from qatviz.scaling import (
     SCALING_FORM,
     SCALING_HELP,
@@ -83,6 +85,7 @@ class NewRunForm(QtWidgets.QWidget):
         super().__init__(parent)
         self._theme, self._settings, self._launcher = context.theme, context.settings, context.launcher
         self._has_weights = True  # whether the shown model has weights of its own
+        self._has_relu6 = False  # whether the shown network has a ReLU6
         self._data_names = [name for name, _ in data_names]
         self._applicable: Set[str] = set()  # names of the data options that apply to the data
         self.refused: Dict[str, str] = {}  # errors of numbers that are typed, by field
@@ -92,6 +95,7 @@ class NewRunForm(QtWidgets.QWidget):
         self._on_network()
         self.show_data_options(())
         self.set_outputs(())
+        self.set_has_relu6(False)
         self._connect()
         self._show_schedule()
 
@@ -111,6 +115,8 @@ class NewRunForm(QtWidgets.QWidget):
             Choice(True, "Random weights (from scratch)", "Use the architecture only, with new weights"),
         )
         self.from_scratch.setToolTip("The weights that training begins with")
+        self.replace_relu6 = CheckBox("Replace by ReLU")
+        self.replace_relu6.setToolTip(_capitalized(RELU6_HELP))
         self.preset = choice_box(*(Choice(name, name, preset.description) for name, preset in PRESETS.items()))
         self.preset.setToolTip("The initial quantization settings; all can be changed during training")
 
@@ -218,6 +224,7 @@ class NewRunForm(QtWidgets.QWidget):
             word_box.editTextChanged.connect(lambda _: self.changed.emit())
         for name in ("from_scratch", "task", "preset", "optimizer", "lr_schedule", "augment_flip"):
             getattr(self, name).currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.replace_relu6.toggled.connect(lambda _: self.changed.emit())
         self.heads.changed.connect(self.changed)
         self.changed.connect(self._show_schedule)
         for line in (self.class_weights, self.workers):
@@ -250,6 +257,7 @@ class NewRunForm(QtWidgets.QWidget):
             model=network if is_model else None,
             model_weights=(self.weights.text() or None) if _is_architecture(network) else None,
             from_scratch=self._is_from_scratch(network),
+            replace_relu6=self._has_relu6 and self.replace_relu6.isChecked(),
             data=self.data.text(),
             scaling=self.scaling.word or None,
             data_options=self.data_options.options,
@@ -290,6 +298,11 @@ class NewRunForm(QtWidgets.QWidget):
         """Show the choice between the model's own weights and random ones, or hide it."""
         self._has_weights = has_weights
         self._show("from_scratch", has_weights)
+
+    def set_has_relu6(self, has_relu6: bool) -> None:
+        """Show the replacement of each ReLU6, or hide it: a network without one has no effect of it."""
+        self._has_relu6 = has_relu6
+        self._show("replace_relu6", has_relu6)
 
     def set_outputs(self, outputs: Sequence[str]) -> None:
         """Show a table of these outputs if there are several, in place of the fields of a single one."""
@@ -371,6 +384,7 @@ class NewRunForm(QtWidgets.QWidget):
         self._settings.setValue("new_run/data_options", self.data_options.text())
         self._settings.setValue("new_run/steps", self.steps.box.value)
         self._settings.setValue("new_run/until_stopped", self.steps.endless.isChecked())
+        self._settings.setValue("new_run/replace_relu6", self.replace_relu6.isChecked())
         if wanted.model is not None:
             self._settings.setValue("new_run/from_scratch", wanted.from_scratch)
             self.network.remember(wanted.model)
@@ -390,6 +404,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.weights.set_text(self._settings.value("new_run/weights", ""))
         from_scratch = self._settings.value("new_run/from_scratch", "false") in (True, "true")
         _choose(self.from_scratch, from_scratch)
+        self.replace_relu6.setChecked(self._settings.value("new_run/replace_relu6", "false") in (True, "true"))
         for name in _RUN_WORDS:
             _choose(getattr(self, name), self._settings.value("new_run/" + name, getattr(first.run, name)))
         for name, word_box in (("loss", self.loss), ("metric", self.metric)):
