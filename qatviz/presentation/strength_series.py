@@ -4,6 +4,7 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.protocol.timeline import value_at
 from qatviz.settings import RUN
 from qatviz.strength_settings import STRENGTH_SETTINGS, StrengthSettings
 from qatviz.telemetry.history import Series, SeriesSource
@@ -31,16 +32,11 @@ def strengths(steps: np.ndarray, values_of: Callable[[str], Sequence[Tuple[int, 
     found = np.ones(len(steps), np.float32)
     for segment in np.unique(segments):
         begin = marks[segment]
-        ramp = StrengthSettings(**{name: _last(changes, begin) for name, changes in values.items()})
+        ramp = StrengthSettings(**{name: value_at(changes, begin) for name, changes in values.items()})
         if ramp.has_ramp:
             own = segments == segment
             found[own] = [ramp.strength_at(step) for step in (steps[own] - 1).tolist()]
     return found
-
-
-def _last(values: Sequence[Tuple[int, Any]], step: int) -> Any:
-    """Return the value of a setting at ``step``, which is not before the first one."""
-    return [value for at, value in values if at <= step][-1]
 
 
 class HistoryWithStrength(SeriesSource):

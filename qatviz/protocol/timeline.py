@@ -1,7 +1,7 @@
 """Events of a run, each marked as leading to its current state or as abandoned by a rewind."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from qatviz.protocol.branches import UNPLACED, BranchCursor, BranchPath, BranchPoint
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings
@@ -25,6 +25,11 @@ class LoggedEvent:
     event: Event
     survives: bool = True
     time: Optional[float] = None
+
+
+def value_at(values: Sequence[Tuple[int, Any]], step: int) -> Any:
+    """Return the value of :meth:`Timeline.values_of` at ``step``, which is not before the first one."""
+    return [value for at, value in values if at <= step][-1]
 
 
 class Timeline:

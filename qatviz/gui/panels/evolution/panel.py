@@ -1,7 +1,7 @@
 """Panel with the run over time: loss, evaluations, quantization measures of tensors, and a marker for every change."""
 
 import math
-from typing import Any, Callable, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtWidgets
@@ -25,6 +25,7 @@ from qatviz.presentation.moments import OTHER_ROLE, SHOWN_ROLE
 from qatviz.presentation.series import Clock, Points, SeriesReader, staircase
 from qatviz.presentation.strength_series import HistoryWithStrength, strengths
 from qatviz.protocol import events
+from qatviz.protocol.timeline import value_at
 from qatviz.telemetry.history import History, SeriesSource
 from qatviz.telemetry.record.refill import STEPS as STEP_TRACK
 from qatviz.telemetry.record.refill import scores_in
@@ -307,7 +308,7 @@ class EvolutionPanel(Panel):
         enabled = model.values_of(tensor + ".enabled")
         values = model.values_of(path)
         steps = sorted({step for step, _ in (*values, *enabled)})
-        shown = [(at, _last(values, at) if _last(enabled, at) else math.nan) for at in steps]
+        shown = [(at, value_at(values, at) if value_at(enabled, at) else math.nan) for at in steps]
         return staircase(shown, end)
 
     def _show_plots(self) -> None:
@@ -477,8 +478,3 @@ class EvolutionPanel(Panel):
     def _on_curve_toggled(self, key: str) -> None:
         self._hidden.symmetric_difference_update([key])
         self._redraw()
-
-
-def _last(values: Sequence[Tuple[int, Any]], step: int) -> Any:
-    """Return the value of a setting at ``step``, which is not before the first one."""
-    return [value for at, value in values if at <= step][-1]
