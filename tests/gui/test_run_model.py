@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.errors import RunStateError
 from qatviz.gui.model import run_model
@@ -20,6 +21,7 @@ from qatviz.protocol.commands import (
 )
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorValues, phase
 from qatviz.protocol.timeline import LoggedEvent
+from qatviz.session.tensorboard import tensorboard_job
 
 
 def topics_of(model):
@@ -215,3 +217,23 @@ def test_a_rewind_discards_later_tensor_values(context, staged):
     run.advance(8)
     context.model.process(run.carry_out(RestoreCheckpoint("kept")))
     assert list(context.model.values) == ["conv1.weights"]
+
+
+@needs_tensorflow
+def test_tensorboard_files_of_the_model_have_the_strength_of_a_ramp(context, staged, tmp_path):
+    import tensorflow.compat.v1 as tf
+
+    run = staged(steps=10)
+    run.send(ChangeSettings((("run.ramp_start", 12), ("run.ramp_end", 32))))
+    run.advance(30)
+    context.model.process(run.drain())
+    tensorboard_job(context.model, str(tmp_path / "board"))()
+    (path,) = (tmp_path / "board").iterdir()
+    found = {
+        event.step: value.simple_value
+        for event in tf.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == "strength"
+    }
+    expected = {step: run.book.run.strength_at(step - 1) if step > 10 else 1.0 for step in range(1, 41)}
+    assert found == pytest.approx(expected)
