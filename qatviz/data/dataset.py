@@ -244,7 +244,7 @@ class Dataset:
         if scaling == STANDARD and self.scaling not in SCALINGS:
             return replace(self, assumed=stated)  # it has been scaled by numbers
         if scaling == STANDARD:
-            scaling = self._standard_scaling()
+            scaling = self.standard_scaling()
         if check_scaling(scaling) == self.scaling:
             return replace(self, assumed=stated)
         channels = len(scaling_of(scaling).means)
@@ -275,7 +275,7 @@ class Dataset:
         y_train, y_test = (numbers.apply(255 * y) for y in (self.y_train, self.y_test))
         return replace(self, y_train=y_train, y_test=y_test)
 
-    def _standard_scaling(self) -> str:
+    def standard_scaling(self) -> str:
         """Return the scaling by the mean and standard deviation of each channel of the training examples, as text.
 
         The deviation of a channel of equal values is 1.

@@ -15,7 +15,7 @@ from qatviz.errors import DataError, NetworkError, SettingError, about
 from qatviz.heads import stated_tasks
 from qatviz.network.graph import Network
 from qatviz.number_format import percent_text
-from qatviz.scaling import SCALINGS, UNIT, UNSCALED, joined_scalings
+from qatviz.scaling import SCALINGS, UNIT, UNSCALED, joined_scalings, scaling_of
 from qatviz.session.models import Model, file_model, object_model, without_sigmoid, zoo_model
 from qatviz.session.request import NewRunRequest
 from qatviz.session.run_heads import check_tasks
@@ -170,12 +170,12 @@ def _in_best_scaling(model: Model, dataset: Dataset) -> Tuple[Model, Dataset]:
     is_fitting = fitted.input_shape == tuple(network.input_shape) and network.num_outputs in classes
     if not (is_classifier and is_fitting and model.parameters is not None) or dataset.streamed:
         return model, dataset
-    choice = best_scaling(network, model.parameters, fitted)
+    choice = best_scaling(network, model.parameters, dataset)
     if choice is None or choice.scaling == UNIT:
         return model, dataset
     best, usual = (percent_text(choice.accuracies[name]) for name in (choice.scaling, UNIT))
     note = (
-        f"is most accurate with pixels as {SCALINGS[choice.scaling].formula}, so they are fed like that: {best} of "
+        f"is most accurate with pixels as {scaling_of(choice.scaling).formula}, so they are fed like that: {best} of "
         f"{choice.examples} held-out examples are right, {usual} with {SCALINGS[UNIT].formula}; the scaling {UNIT!r} "
         "decides otherwise"
     )

@@ -1,6 +1,6 @@
 """Choice of the scaling of pixels for a trained model, by its accuracy on held-out examples."""
 
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, Iterable, NamedTuple, Optional
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from qatviz.scaling import SIGNED, UNIT, UNSCALED, scaling_of
 
 #: Number of held-out examples, and the largest number of multiply-accumulates of all of them (some seconds).
 _EXAMPLES, _MACS = 256, 2 * 10**10
-#: Scalings that are compared; the first is kept unless another one is clearly better.
+#: Scalings that are compared first; the one before all others is kept unless another one is clearly better.
 _SCALINGS = UNIT, SIGNED, UNSCALED
 #: Standard errors by which another scaling must be better.
 _CLEARLY = 3.0
@@ -28,6 +28,7 @@ class ScalingChoice(NamedTuple):
     Attributes
     ----------
     scaling : str
+        Its text: a name, or the numbers of the scaling to mean 0 and deviation 1.
     accuracies : dict of str to float
         Fraction of right classes in float by scaling, 0..1.
     examples : int
@@ -44,7 +45,10 @@ def best_scaling(network: Network, parameters: Arrays, dataset: Dataset) -> Opti
 
     Another one than x / 255 is chosen only if it has more right classes by three standard errors of the difference, or
     not fewer and a smaller cross-entropy by as much. (A network without biases is as accurate for pixels of 0 to 255,
-    only less certain.) None if the examples are too few or the network is too large.
+    only less certain.) The scaling to mean 0 and deviation 1 must be better than the best of all others by as much,
+    because it lies between them. None if the examples are too few or the network is too large.
+
+    Examples may have or lack a last axis of length 1 in comparison with the network's input.
     """
     from qatviz.export.proof.graph import EvaluationGraph  # it imports TensorFlow
 
@@ -55,20 +59,28 @@ def best_scaling(network: Network, parameters: Arrays, dataset: Dataset) -> Opti
     stored, labels = dataset.x_test[rows].astype(np.float32), dataset.y_test[rows]
     plan = quantization_plan(network)
     arrays = {**parameters, **live_state.initial_ranges(live_state.layout(plan))}
+    standard = dataset.standard_scaling()
     right: Dict[str, np.ndarray] = {}
     likelihood: Dict[str, np.ndarray] = {}
     with EvaluationGraph(network, SettingsBook.from_preset(plan, DEFAULT_PRESET), arrays) as graph:
-        for name in _SCALINGS:
-            logits = graph.logits(scaling_of(name).apply(stored), quantized=False).astype(np.float64)
+        for name in (*_SCALINGS, standard):
+            fed = scaling_of(name).apply(stored).reshape((-1, *network.input_shape))
+            logits = graph.logits(fed, quantized=False).astype(np.float64)
             if logits.shape[1] == 1:  # the logit of class 1 of two
                 logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
             right[name] = (logits.argmax(axis=1) == labels).astype(np.float64)
             largest = logits.max(axis=1)
             total = largest + np.log(np.exp(logits - largest[:, np.newaxis]).sum(axis=1))
             likelihood[name] = logits[np.arange(len(labels)), labels] - total
-    best = max(_SCALINGS, key=lambda name: (right[name].sum(), likelihood[name].sum()))
-    if not (_is_clear(right[best] - right[UNIT]) or _is_clear(likelihood[best] - likelihood[UNIT])):
-        best = UNIT
+
+    def better(names: Iterable[str], kept: str) -> str:
+        """Return the best of these scalings if it is clearly better than the kept one, which is returned otherwise."""
+        best = max(names, key=lambda name: (right[name].sum(), likelihood[name].sum()))
+        is_clear = _is_clear(right[best] - right[kept]) or _is_clear(likelihood[best] - likelihood[kept])
+        return best if is_clear else kept
+
+    best = better(_SCALINGS, UNIT)
+    best = better((best, standard), best)
     return ScalingChoice(best, {name: float(each.mean()) for name, each in right.items()}, len(rows))
 
 
