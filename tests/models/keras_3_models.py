@@ -1,9 +1,9 @@
 """Program that saves models of newer versions of Keras, with random weights and what this Keras predicts.
 
-    python keras_3_models.py FOLDER
+    python keras_3_models.py FOLDER NAME...
 
-For each model, NAME.keras is saved, and NAME.npz with inputs "x" and outputs "y". The program runs in a newer Python
-than the tests; the folder of `keras_file_program.py` is on its path.
+For each model, NAME.keras and NAME.h5 are saved, and NAME.npz with inputs "x" and the outputs "y" of the first ones.
+The program runs in a newer Python than the tests; the folder of `keras_file_program.py` is on its path.
 """
 
 import os
@@ -13,10 +13,13 @@ os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="", KERAS_BACKE
 
 import keras
 import numpy as np
-from keras_file_program import randomized
+from keras_file_program import layers_of, randomized
 
 layers = keras.layers
 SIZE, CLASSES = 64, 10
+INPUTS, OUTPUTS = 48, 8
+#: Standard deviation of logits over the inputs.
+LOGITS = 2.0
 
 
 def efficientnet_lc():
@@ -64,28 +67,104 @@ def efficientnet_lc():
     return keras.Model(image, layers.Dense(CLASSES, activation="softmax")(net))
 
 
-def application(name, **settings):
+def transformer_encoder():
+    """The encoder of the Transformer (Vaswani et al. 2017), with two blocks, and a classifier of its mean output."""
+    net = sequence = layers.Input((16, 32))
+    for _ in range(2):
+        attended = layers.Dropout(0.1)(layers.MultiHeadAttention(num_heads=4, key_dim=8)(net, net))
+        net = layers.LayerNormalization(epsilon=1e-6)(net + attended)
+        hidden = layers.Dense(32)(layers.Dense(64, activation="relu")(net))
+        net = layers.LayerNormalization(epsilon=1e-6)(net + layers.Dropout(0.1)(hidden))
+    net = layers.GlobalAveragePooling1D()(net)
+    return keras.Model(sequence, layers.Dense(CLASSES, activation="softmax")(net))
+
+
+def application(name, size=SIZE, **settings):
     """Return a function that builds a model of keras.applications."""
     build = getattr(keras.applications, name)
-    return lambda: build(weights=None, input_shape=(SIZE, SIZE, 3), classes=CLASSES, **settings)
+    return lambda: build(weights=None, input_shape=(size, size, 3), classes=CLASSES, **settings)
 
 
+#: Functions that build the models, and the largest value of their inputs.
 MODELS = {
-    "efficientnet_b0": application("EfficientNetB0"),
-    "efficientnet_lc": efficientnet_lc,
-    "mobilenet_v3_small": application("MobileNetV3Small"),
-    "mobilenet_v3_minimalistic": application("MobileNetV3Small", minimalistic=True),
+    "densenet121": (application("DenseNet121"), 1.0),
+    "efficientnet_b0": (application("EfficientNetB0"), 255.0),
+    "efficientnet_lc": (efficientnet_lc, 255.0),
+    "efficientnet_v2_b0": (application("EfficientNetV2B0"), 255.0),
+    "inception_v3": (application("InceptionV3", 75), 1.0),
+    "mobilenet_v2": (application("MobileNetV2"), 1.0),
+    "mobilenet_v3_large": (application("MobileNetV3Large"), 255.0),
+    "mobilenet_v3_minimalistic": (application("MobileNetV3Small", minimalistic=True), 255.0),
+    "mobilenet_v3_small": (application("MobileNetV3Small"), 255.0),
+    "nasnet_mobile": (application("NASNetMobile"), 1.0),
+    "resnet50": (application("ResNet50"), 1.0),
+    "resnet50_v2": (application("ResNet50V2"), 1.0),
+    "transformer_encoder": (transformer_encoder, 1.0),
+    "xception": (application("Xception", 75), 1.0),
 }
 
 
-def main(folder):
-    """Save all models."""
-    for name, build in MODELS.items():
-        model = randomized(build())
-        x = np.random.RandomState(1).uniform(0, 255, (3, SIZE, SIZE, 3)).astype(np.float32)
-        model.save(os.path.join(folder, name + ".keras"))
-        np.savez(os.path.join(folder, name + ".npz"), x=x, y=model.predict(x, verbose=0))
+def inputs_for(shape, high):
+    """Return sequences of normal values, or noisy images of four by four colours.
+
+    Noise alone is the same everywhere for a network that averages it.
+    """
+    random = np.random.RandomState(1)
+    if len(shape) == 2:
+        return random.standard_normal((INPUTS, *shape)).astype(np.float32)
+    size = shape[0]
+    colors = random.uniform(0, high, (INPUTS, 4, 4, 3)).repeat(-(-size // 4), axis=1).repeat(-(-size // 4), axis=2)
+    noise = random.uniform(0, high, (INPUTS, size, size, 3))
+    return (0.8 * colors[:, :size, :size] + 0.2 * noise).astype(np.float32)
+
+
+def responsive(model, x):
+    """Set random weights with which the outputs depend on the inputs; return the model.
+
+    With random statistics of batch norm, deep networks compute nearly the same for all inputs, which hides errors.
+    """
+    randomized(model)
+    norms = [layer for layer in layers_of(model) if isinstance(layer, layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(x, training=True)
+    for layer, momentum in zip(norms, momenta):
+        layer.momentum = momentum
+    last = [layer for layer in layers_of(model) if layer.weights][-1]
+    kernel, *bias = last.get_weights()
+    logits = np.log(np.maximum(model.predict(x, verbose=0), 1e-30))
+    logits -= logits.mean(axis=1, keepdims=True)
+    factor = LOGITS / logits.std(axis=0).mean()
+    last.set_weights([kernel * factor, *[values * factor - factor * logits.mean(axis=0) for values in bias]])
+    return model
+
+
+def predicted_in_double_precision(build, weights, x):
+    """Return the outputs in float64, free of float32's rounding, of the model that `build` returns."""
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = build()
+        model.set_weights(weights)
+        return model.predict(x.astype(np.float64), verbose=0)
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+
+
+def main(folder, *names):
+    """Save these models."""
+    for name in names:
+        build, high = MODELS[name]
+        model = build()
+        x = inputs_for(model.input_shape[1:], high)
+        responsive(model, x)
+        for end in (".keras", ".h5"):
+            model.save(os.path.join(folder, name + end))
+        y = predicted_in_double_precision(build, model.get_weights(), x[:OUTPUTS])
+        np.savez(os.path.join(folder, name + ".npz"), x=x, y=y)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
