@@ -1,11 +1,12 @@
-"""Accuracy of methods for few bits, on the 1,000 held-out digits: what each gains alone, and all together.
+"""Accuracy of methods for few bits on held-out examples: what each gains alone, and all together.
 
 All runs of a network and a seed start from the parameters of one float run, see the same batches, and train for the
 same number of steps. Each figure is ``methods/<network>/<method>/<bits>``: mean accuracy in percent over the seeds,
 with the standard deviation, and the accuracies of float training that goes on for as many steps.
 
-A part is selected by the name, and by variables: ``QATVIZ_BENCH_SEEDS`` (0,1,2), ``QATVIZ_BENCH_FLOAT_STEPS`` (600) and
-``QATVIZ_BENCH_STEPS`` (600). A method is a set of settings: an entry of :data:`METHODS`.
+A part is selected by the name, and by variables: ``QATVIZ_BENCH_SEEDS`` (0,1,2), ``QATVIZ_BENCH_FLOAT_STEPS`` (600),
+``QATVIZ_BENCH_STEPS`` (600) and ``QATVIZ_BENCH_DATA`` (mnist-5k; "animals" is harder). A method is a set of settings:
+an entry of :data:`METHODS`.
 """
 
 import json
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
-from live_graph import dataset, run_spec, schedule
+from live_graph import DATA, dataset, run_spec, schedule
 from live_graph import network as zoo_network
 
 from qatviz.network.ends import end_tensors
@@ -116,6 +117,7 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
         in_float = [100 * _in_float(network, seed) for seed in SEEDS]
         yield {
             "name": name,
+            "data": DATA,
             "unit": "%",
             "value": float(np.mean(found)),
             "sd": float(np.std(found, ddof=1)) if len(found) > 1 else None,

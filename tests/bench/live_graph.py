@@ -1,5 +1,6 @@
 """Runs and training graphs of qatviz for the benchmarks."""
 
+import os
 from typing import Any
 
 from qatviz.data import BatchSchedule, Dataset, load
@@ -10,7 +11,8 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.settings_book import SettingsBook
 
 BATCH_SIZE = 64
-DATA = "mnist-5k"
+#: Name of the data of all benchmarks.
+DATA = os.environ.get("QATVIZ_BENCH_DATA", "mnist-5k")
 NETWORKS = ("mlp", "lenet", "dscnn", "resnet8")
 #: The preset that quantizes like tf.contrib.quantize.
 CONTRIB_PRESET = "uint8-affine"
