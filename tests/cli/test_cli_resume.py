@@ -12,6 +12,7 @@ from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.reasons import RestoreReason, SaveKind, SaveReason
+from qatviz.protocol.run_spec import Placement
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
@@ -29,7 +30,7 @@ REQUESTED = SaveReason(SaveKind.REQUESTED)
 class Spec:
     """The fields of a spec that `rewind_record` uses."""
 
-    metric = ACCURACY
+    metric, placement = ACCURACY, Placement()
 
     def __init__(self, start):
         self.book, self.start, self.steps, self.schedule = BOOK, start, 100, ()
