@@ -40,8 +40,10 @@ FOUND = {
     ("a4", "onnx-int8/openvino"): (0.6, 2, 0.98),
     ("power-of-two", "onnx-int8/openvino"): (0.75, 2, 0.99),
     ("a4", "onnx/iree"): (0.0, 15, 0.0),
-    **{("power-of-two", "tflite/" + kernels): (0.7, 3, 0.995) for kernels in ("litert-builtin", "tflite-micro")},
-    ("power-of-two", "tflite/interpreter"): (0.7, 3, 0.995),
+    **{
+        ("power-of-two", "tflite/" + kernels): DOUBLE_ROUNDING_FOUND["power-of-two"]
+        for kernels in ("interpreter", "litert-builtin", "tflite-micro")
+    },
     ("w4", "tflite-int4-all/tflite-micro"): (0.7, 2, 0.995),
     ("w2", "tflite-int4-all/tflite-micro"): (0.7, 2, 0.995),
     ("w2", "tflite-int4-all/litert"): (0.7, 2, 0.995),

@@ -1,6 +1,6 @@
 """Tensors of a network with their grids, for a file of encodings."""
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -45,7 +45,8 @@ class EncodedTensor(NamedTuple):
 
 def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], List[str]]:
     """Return all tensors, in order of computation, and notes on them."""
-    tensors: List[EncodedTensor] = [_activations(state, name) for name in state.network.input_names]
+    logits = logits_names(state.network)
+    tensors: List[EncodedTensor] = [_activations(state, name, logits) for name in state.network.input_names]
     notes: List[str] = []
     shared = {unit.op.owner for unit in state.plan.units if unit.op.owner != unit.name}
     for unit in state.plan.units:
@@ -68,7 +69,7 @@ def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], L
                     f"needs more than {BIAS_BITS} bits"
                 )
             tensors.append(bias)
-        tensors.append(_activations(state, unit.output))
+        tensors.append(_activations(state, unit.output, logits))
     return tensors, notes
 
 
@@ -79,11 +80,11 @@ def bias_codes(bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
         return np.where(scale > 0, codes, 0).astype(np.float64)
 
 
-def _activations(state: PartlyQuantizedState, layer: str) -> EncodedTensor:
+def _activations(state: PartlyQuantizedState, layer: str, logits: Mapping[str, str]) -> EncodedTensor:
+    """Return the output of a layer, or an input; ``logits`` are the names of tensors with logits by their layers."""
     quantizer = state.plan.grid_of(layer)
-    name = logits_names(state.network).get(layer, layer)
     symmetric = state.book.of(quantizer).symmetric
-    return EncodedTensor(name, ACTIVATIONS, state.grid_in_use(quantizer), symmetric, layer=layer)
+    return EncodedTensor(logits.get(layer, layer), ACTIVATIONS, state.grid_in_use(quantizer), symmetric, layer=layer)
 
 
 def _weights(state: PartlyQuantizedState, unit: Unit) -> EncodedTensor:
