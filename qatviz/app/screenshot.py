@@ -10,6 +10,7 @@ from PyQt5 import QtCore
 from qatviz.app.main import Application
 from qatviz.errors import QatvizError, SettingError
 from qatviz.gui.model.user_settings import UserSettings
+from qatviz.gui.panels.declarations import PANELS
 from qatviz.gui.widgets.figures.files import check_writable_figure, save_png
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.session.request import OpenRequest, RunRequest
@@ -56,7 +57,7 @@ def draw_screenshot(
         window.resize(*size)
         window.docks.arrange()
         try:
-            known = window.panels
+            known = [panel.name for panel in PANELS]
             for name in show:
                 if name not in known:
                     raise SettingError.of_field("show", f"is {name!r}: expected one of {', '.join(known)}")
@@ -78,7 +79,7 @@ def draw_all(application: Application, window: MainWindow) -> None:
     deadline = time.perf_counter() + 5.0
     while time.perf_counter() < deadline:
         application.app.processEvents()
-        due = [panel for panel in window.panels.values() if panel.is_due()]
+        due = [panel for panel in window.panels.made.values() if panel.is_due()]
         for panel in due:
             panel.refresh()
         if not due and window.chip.is_settled:

@@ -127,7 +127,7 @@ def _slider_ms():
         for step in np.linspace(1, _SNAPSHOTS - 1, _MOVES).astype(int):
             begin, used = time.perf_counter(), time.process_time()
             window.model.look_back(int(step))
-            for panel in window.panels.values():
+            for panel in window.panels.all():
                 while panel.is_due():
                     panel.refresh()
             app.processEvents()

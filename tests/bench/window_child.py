@@ -287,6 +287,7 @@ def open_panel(app, window, name):
 
 def main(kind, network, width, height, show):
     """Open the window and measure ``throughput``, ``frames``, ``latency``, ``visible``, ``drag`` or ``age``."""
+    from qatviz.gui.panels.declarations import PANELS
     from qatviz.session.request import NO_LIMIT, NewRunRequest
 
     with tempfile.TemporaryDirectory() as folder:
@@ -298,7 +299,7 @@ def main(kind, network, width, height, show):
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         if show == EVERYTHING:
             window.model.select([t.name for t in window.model.tensors])
-        if show in window.panels:
+        if show in (panel.name for panel in PANELS):
             open_panel(app, window, show)
         kinds = {
             "throughput": throughput,

@@ -34,7 +34,7 @@ def close_run(window):
 def shown_state(window):
     """What the window shows about its run: title, available actions, status, texts of panels."""
     window.statusBar().refresh()
-    for panel in window.panels.values():  # also those behind others
+    for panel in window.panels.all():  # also those behind others
         draw_panel(panel)
     return (
         window.windowTitle(),
@@ -43,8 +43,8 @@ def shown_state(window):
         {name: field.text() for name, field in window.statusBar().fields.items()},
         window.statusBar().fields["score"].toolTip(),
         {
-            name: [label.text() for label in panel.findChildren(QtWidgets.QLabel) if label.isVisibleTo(panel)]
-            for name, panel in window.panels.items()
+            panel.name: [label.text() for label in panel.findChildren(QtWidgets.QLabel) if label.isVisibleTo(panel)]
+            for panel in window.panels.all()
         },
         window.banner.isVisible(),
     )

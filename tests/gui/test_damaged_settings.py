@@ -5,6 +5,7 @@ from PyQt5 import QtCore, QtWidgets
 from window_stage import StagedLauncher, draw, make_window, prepared_of
 
 from qatviz.gui.model.user_settings import UserSettings, remembered_paths
+from qatviz.gui.panels.declarations import PANELS
 
 ODD = [
     "a, b",
@@ -40,7 +41,7 @@ def open_everything(settings, app, run):
     try:
         window.show_prepared(prepared_of(run))
         window.show()
-        for name in window.panels:
+        for name in (panel.name for panel in PANELS):
             window.docks.open(name)
             draw(window, app)
         for name in ("new_run", "export"):

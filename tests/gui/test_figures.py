@@ -9,6 +9,7 @@ import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from window_stage import draw
 
+from qatviz.gui.panels.declarations import PANELS
 from qatviz.gui.widgets.figures.figure import (
     FigureError,
     FigureMenu,
@@ -478,7 +479,7 @@ def brightness(image):
 def test_each_figure_can_be_light_and_has_a_title_with_run_and_step(staged_window, app):
     window, _run, _advance = staged_window
     window.theme.use(DARK)
-    for name in window.panels:
+    for name in (panel.name for panel in PANELS):
         window.docks.open(name)
         draw(window, app)
     menus = window.findChildren(FigureMenu)

@@ -10,10 +10,10 @@ from window_stage import draw
 
 from qatviz.gui.dialogs.shortcuts import ShortcutsDialog
 from qatviz.gui.model.scope import SCOPES
+from qatviz.gui.panels.declarations import PANELS
 from qatviz.gui.panels.layers.columns import INDEX
 from qatviz.gui.widgets.panel import keys_text
 from qatviz.gui.window import actions
-from qatviz.gui.window.main_window import PANELS
 from qatviz.protocol import commands as c
 
 Qt = QtCore.Qt
@@ -128,7 +128,7 @@ def test_keys_of_the_run_work_in_tables(staged_window, app, panel, part):
     assert window.edits.pending == {("conv1.weights", "num_bits"): 7}
 
 
-@pytest.mark.parametrize("panel", [cls.name for cls in PANELS])
+@pytest.mark.parametrize("panel", [panel.name for panel in PANELS])
 def test_the_period_key_steps_wherever_the_focus_is(staged_window, app, panel):
     window, run, _advance = staged_window
     window.docks.open(panel)
@@ -279,11 +279,12 @@ def test_f1_lists_every_key_that_a_plot_or_table_uses(staged_window, key_list, a
     """Every key that a widget accepts must be in its panel's list, or be common to all tables."""
     window, tried = staged_window[0], set()
     tables = {listed(key) for key in ("Up", "Down", "Left", "Right", "PgUp", "PgDown", "Home", "End")}
-    for name, panel in window.panels.items():
-        window.docks.open(name)
+    for panel in window.panels.all():
+        window.docks.open(panel.name)
         app.processEvents()
         draw(window, app)
-        title = f"{panel.group} panels" if panel.group else f"{panel.title} panel"
+        declared = panel.declaration
+        title = f"{declared.group} panels" if declared.group else f"{declared.title} panel"
         found = {key for row in key_list.get(title, []) for key in row.split(", ")}
         for widget in filter(uses_keys, panel.findChildren(QtWidgets.QWidget)):
             for key in TRIED:
@@ -296,7 +297,7 @@ def test_f1_lists_every_key_that_a_plot_or_table_uses(staged_window, key_list, a
                     popup.close()
                 of_all = isinstance(widget, QtWidgets.QTableView) and listed(key) in tables
                 of_all |= isinstance(widget, QtWidgets.QAbstractScrollArea) and key in (Qt.Key_PageUp, Qt.Key_PageDown)
-                assert not event.isAccepted() or listed(key) in found or of_all, (name, widget, listed(key))
+                assert not event.isAccepted() or listed(key) in found or of_all, (declared.name, widget, listed(key))
             tried.add(type(widget).__name__)
     assert {"HistogramCanvas", "NetworkView", "Canvas", "Legend", "LayersView"} <= tried
 
@@ -366,8 +367,8 @@ def test_submenus_have_recent_runs_themes_and_panels(staged_window):
         ("Dark", True),
         ("Light", False),
     ]
-    alone = [panel.title for panel in window.panels.values() if not panel.group]
-    in_group = [panel.title for panel in window.panels.values() if panel.group]
+    alone = [panel.title for panel in PANELS if not panel.group]
+    in_group = [panel.title for panel in PANELS if panel.group]
     assert [action.text() for action in panels.actions()] == [*alone, "Decide", "Decide", *in_group]
     assert panels.actions()[len(alone) + 1].isSeparator(), "the title of the group"
 

@@ -36,7 +36,7 @@ def drawn(staged_window, app):
     def refresh():
         run.advance(5)
         window.model.process(run.drain())
-        for panel in window.panels.values():
+        for panel in window.panels.all():
             while panel.is_due():
                 panel.refresh()
 

@@ -56,16 +56,16 @@ def test_all_controls_of_all_panels_can_be_reached(staged_window, app, points, w
         window.edits.edit(["conv1.weights"], "num_bits", 3)
     window.theme.set_font_points(points)
     window.resize(width, height)
-    for name, panel in window.panels.items():
-        window.docks.open(name)
+    for panel in window.panels.all():
+        window.docks.open(panel.name)
         settle(window, app)
         place = panel.parentWidget().parentWidget()
-        assert list(hidden_parts(panel)) == [], name
+        assert list(hidden_parts(panel)) == [], panel.name
         for bar, room, whole in (
             (place.verticalScrollBar(), place.viewport().height(), panel.height()),
             (place.horizontalScrollBar(), place.viewport().width(), panel.width()),
         ):
-            assert bar.maximum() == max(whole - room, 0) and room > 0, name
+            assert bar.maximum() == max(whole - room, 0) and room > 0, panel.name
     window.theme.set_font_points(0)
 
 

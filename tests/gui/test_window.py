@@ -479,14 +479,14 @@ def test_the_effect_of_a_change_is_drawn_without_delay(staged_window, monkeypatc
 
 def test_only_visible_panels_are_due(staged_window, app):
     window = staged_window[0]
-    for name, panel in window.panels.items():
-        window.docks.open(name)
+    for panel in window.panels.all():
+        window.docks.open(panel.name)
         app.processEvents()
         panel.mark_due()
-        assert panel.is_due(), name
+        assert panel.is_due(), panel.name
     tabs = window.tabifiedDockWidgets(window.docks.docks["run_settings"])
     assert tabs
     for dock in tabs:
-        panel = next(panel for panel in window.panels.values() if dock.isAncestorOf(panel))
+        panel = next(panel for panel in window.panels.all() if dock.isAncestorOf(panel))
         panel.mark_due()
         assert not panel.is_due(), panel.name

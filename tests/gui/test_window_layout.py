@@ -6,9 +6,9 @@ import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from window_stage import draw
 
+from qatviz.gui.panels.declarations import DECIDE, PANELS
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.isolated import Isolated
-from qatviz.gui.widgets.panel import DECIDE
 from qatviz.gui.window.docks import largest_share
 from qatviz.gui.window.toolbar import RunToolBar
 from qatviz.presentation.histogram import FROZEN, PENDING
@@ -59,6 +59,7 @@ def test_large_text_at_the_start_changes_no_proportions(open_window, app, settin
     """Panels of large text need more room: the docks have their former sizes again when the text is small again."""
 
     def sizes(window):
+        window.panels.all()  # those in front have room for large text
         window.resize(1280, 800)
         for _ in range(6):  # fonts, minimum sizes, docks
             app.processEvents()
@@ -329,7 +330,7 @@ def settled(sizes, window, app):
 
 def test_larger_text_is_larger_everywhere(staged_window, app, qtbot):
     window, _, _ = staged_window
-    for name in window.panels:
+    for name in (panel.name for panel in PANELS):
         window.docks.open(name)
         draw(window, app)
     kinds = (QtWidgets.QLabel, QtWidgets.QAbstractButton, QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox)

@@ -18,7 +18,7 @@ def test_the_reading_stays_while_the_mouse_rests(staged_window, app):
     help_event = QtGui.QHelpEvent(QtCore.QEvent.ToolTip, place, canvas.viewport().mapToGlobal(place))
     app.sendEvent(canvas.viewport(), help_event)
     assert reading and QtWidgets.QToolTip.text() == reading
-    for panel in window.panels.values():
+    for panel in window.panels.all():
         rest = QtGui.QHelpEvent(QtCore.QEvent.ToolTip, QtCore.QPoint(1, 1), panel.mapToGlobal(QtCore.QPoint(1, 1)))
         app.sendEvent(panel, rest)
         assert QtWidgets.QToolTip.text() == reading, panel.name

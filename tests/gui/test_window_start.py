@@ -21,7 +21,7 @@ def test_no_part_of_the_window_is_shown_before_it_has_a_parent(app, open_window)
     shown = ShownWindows()
     app.installEventFilter(shown)
     try:
-        open_window()
+        open_window().panels.all()
     finally:
         app.removeEventFilter(shown)
     assert [name for name, _ in shown.found] == ["MainWindow"]

@@ -120,7 +120,7 @@ def make_window(settings, launcher=None, points=0):
 
 
 def draw(window, app):
-    for panel in window.panels.values():
+    for panel in window.panels.all():
         if panel.isVisible():
             panel.refresh()
     app.processEvents()

@@ -8,9 +8,6 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.run_model import RUN
 from qatviz.protocol.commands import Command
 
-#: Group of the panels that help to decide which bits go where, what they cost, and what they break.
-DECIDE = "Decide"
-
 
 class PanelKeys(NamedTuple):
     """Keys that a part of a panel uses while it has the focus, and what they do."""
@@ -29,15 +26,53 @@ def keys_text(keys: Iterable[str]) -> str:
     return ", ".join(_SIGNS.get(key) or QtGui.QKeySequence(key).toString(native) for key in keys)
 
 
-class Panel(QtWidgets.QWidget):
-    """Widget that shows one aspect of the run.
+def is_in_view(widget: QtWidgets.QWidget) -> bool:
+    """Return whether a widget is visible and lies within its window.
 
-    A subclass sets ``title``, ``name`` (key of the remembered layout), ``about`` (one sentence, the dock's tooltip),
-    ``topics`` (the parts of the model that it depends on) and ``keys`` (for the list of all keys), and implements
-    ``_setup_ui``, ``_layout``, ``_connect`` and :meth:`update_from`. It draws in ``update_from`` only, which is called
-    when the panel is visible, one of its topics has changed, and the frame has time left. ``needs`` is a topic of
-    :mod:`qatviz.gui.model.watching`, whose results the run computes while the panel is in view. Panels of one ``group``
-    share a dock of that title, as tabs.
+    Qt reports docks behind other tabs as visible and places them far outside. (``visibleRegion`` is of no use: it is
+    also empty if children cover the whole widget.)
+    """
+    window = widget.window()
+    place = QtCore.QRect(widget.mapTo(window, QtCore.QPoint()), widget.size())
+    return widget.isVisible() and window.rect().intersects(place)
+
+
+class PanelDeclaration(NamedTuple):
+    """What menus, docks and the list of keys know of a panel.
+
+    Attributes
+    ----------
+    name : str
+        Key of the remembered arrangement.
+    title : str
+        Title of its dock or tab.
+    about : str
+        One sentence, the dock's tooltip.
+    group : str
+        Title of the dock that it shares with other panels, as tabs; empty if it has a dock of its own.
+    keys : tuple of PanelKeys
+        Its keys, for the list of all keys.
+    """
+
+    name: str
+    title: str
+    about: str
+    group: str = ""
+    keys: Tuple[PanelKeys, ...] = ()
+
+    def key_rows(self) -> List[Tuple[str, str]]:
+        """Return what the panel's keys do, and the keys as the system writes them."""
+        return [(text, keys_text(keys)) for keys, text in self.keys]
+
+
+class Panel(QtWidgets.QWidget):
+    """Widget that shows one aspect of the run. It is made when it comes into view for the first time.
+
+    A subclass sets ``declaration``, one of :mod:`qatviz.gui.panels.declarations`, and ``topics`` (the parts of the
+    model that it depends on), and implements ``_setup_ui``, ``_layout``, ``_connect`` and :meth:`update_from`. It draws
+    in ``update_from`` only, which is called when the panel is visible, one of its topics has changed, and the frame has
+    time left. ``needs`` is a topic of :mod:`qatviz.gui.model.watching`, whose results the run computes while the panel
+    is in view.
 
     Attributes
     ----------
@@ -47,16 +82,13 @@ class Panel(QtWidgets.QWidget):
         Whether the last update drew a part only; the next tick draws another.
     """
 
-    title = ""
-    name = ""
-    about = ""
+    declaration: PanelDeclaration
     topics: Tuple[str, ...] = ()
-    keys: Tuple[PanelKeys, ...] = ()
-    group = ""
     needs = ""
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
+        self.name = self.declaration.name
         self.setObjectName(self.name)
         self.context, self.model, self.edits, self.theme = context, context.model, context.edits, context.theme
         self.is_partial = False
@@ -101,10 +133,6 @@ class Panel(QtWidgets.QWidget):
     def apply_theme(self) -> None:
         """Apply the colours of ``self.theme``; called at the start and when the theme changes."""
 
-    def key_rows(self) -> List[Tuple[str, str]]:
-        """Return what the panel's keys do, and the keys as the system writes them."""
-        return [(text, keys_text(keys)) for keys, text in self.keys]
-
     def mark_due(self) -> None:
         """Request a repaint in the next frame."""
         self._due = True
@@ -115,7 +143,7 @@ class Panel(QtWidgets.QWidget):
 
     def is_due(self) -> bool:
         """Return whether the panel is visible and out of date."""
-        return self._due and self._is_in_view()
+        return self._due and is_in_view(self)
 
     def is_urgent(self) -> bool:
         """Return whether its contents, which are out of date, are about to be older than allowed."""
@@ -128,20 +156,10 @@ class Panel(QtWidgets.QWidget):
             self.model.watch(self.needs, self.name, True, self.request())
         self.update_from()
 
-    def _is_in_view(self) -> bool:
-        """Return whether the panel is visible and lies within its window.
-
-        Qt reports docks behind other tabs as visible and places them far outside. (``visibleRegion`` is of no use: it
-        is also empty if children cover the whole panel.)
-        """
-        window = self.window()
-        place = QtCore.QRect(self.mapTo(window, QtCore.QPoint()), self.size())
-        return self.isVisible() and window.rect().intersects(place)
-
     def _on_topic(self, topic: str) -> None:
         if topic in self.topics or topic == RUN:
             self._due = True
-        if topic and topic == self.needs and not self._is_in_view():
+        if topic and topic == self.needs and not is_in_view(self):
             self.model.watch(topic, self.name, False)  # it is behind another tab, about which Qt sends no event
 
     def hideEvent(self, event: QtGui.QHideEvent) -> None:

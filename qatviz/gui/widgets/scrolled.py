@@ -31,10 +31,21 @@ class Scrolled(QtWidgets.QScrollArea):
         self._content, self._known = content, QtCore.QSize()
         self._limit = QtCore.QSize(QtWidgets.QWIDGETSIZE_MAX, QtWidgets.QWIDGETSIZE_MAX)
         self.setFocusPolicy(QtCore.Qt.NoFocus)
-        self.setFocusProxy(content)
-        self.setWidget(content)
-        content.setAutoFillBackground(False)  # that of the surroundings is the same
-        content.show()
+        self._show_content()
+
+    def set_content(self, content: QtWidgets.QWidget) -> None:
+        """Show other content; the previous one is deleted."""
+        self._content = content
+        self._show_content()
+        if self.isVisible():
+            self._fit()
+            self._tell_need()
+
+    def _show_content(self) -> None:
+        self.setFocusProxy(self._content)
+        self.setWidget(self._content)
+        self._content.setAutoFillBackground(False)  # that of the surroundings is the same
+        self._content.show()
 
     def limit_minimum(self, size: QtCore.QSize) -> None:
         """Let the area be as small as ``size``, where the content scrolls."""
@@ -59,11 +70,7 @@ class Scrolled(QtWidgets.QScrollArea):
         # The content's requests end here, because the viewport has no layout.
         if event.type() == QtCore.QEvent.LayoutRequest:
             self._fit()
-            need = self.needed_size()
-            if need != self._known:
-                self._known = need
-                self.need_changed.emit()
-                self.updateGeometry()
+            self._tell_need()
         return super().event(event)
 
     def showEvent(self, event: QtCore.QEvent) -> None:
@@ -75,6 +82,13 @@ class Scrolled(QtWidgets.QScrollArea):
     def resizeEvent(self, event: QtCore.QEvent) -> None:
         super().resizeEvent(event)
         self._fit()
+
+    def _tell_need(self) -> None:
+        need = self.needed_size()
+        if need != self._known:
+            self._known = need
+            self.need_changed.emit()
+            self.updateGeometry()
 
     def _fit(self) -> None:
         """Let the content fill the area, or be as large as it needs."""

@@ -10,9 +10,9 @@ from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.model.user_settings import remembered_paths
 from qatviz.gui.widgets.banner import BAD, Banner
-from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.theme import Theme
 from qatviz.gui.window.docks import Docks
+from qatviz.gui.window.panels import Panels
 from qatviz.session.prepared import Prepared
 
 _RECENT, _RECENT_KEPT = "recent/paths", 12
@@ -42,7 +42,7 @@ class RunWindow(QtWidgets.QMainWindow):
     prepared : Prepared or None
         The shown run.
     named : dict of str to QAction
-    panels : dict of str to Panel
+    panels : Panels
     """
 
     #: Emitted with the address of a machine to connect, the command that runs qatviz there, and its server's token.
@@ -57,7 +57,7 @@ class RunWindow(QtWidgets.QMainWindow):
     recent: Recent
     docks: Docks
     banner: Banner
-    panels: Dict[str, Panel]
+    panels: Panels
     named: Dict[str, QtWidgets.QAction]
     prepared: Optional[Prepared]
 

@@ -5,13 +5,17 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.widgets.panel import DECIDE, Panel
+from qatviz.gui.panels.declarations import DECIDE, PANELS
+from qatviz.gui.widgets.panel import Panel, PanelDeclaration, is_in_view
 from qatviz.gui.widgets.scrolled import Scrolled
+from qatviz.gui.window.panels import Panels
 
 #: Version of arrangements: increment it when docks are added or renamed, so that older arrangements are ignored.
 LAYOUT_VERSION = 7
 #: Groups of panels by title, with the tooltip of their dock.
 GROUPS = {DECIDE: "Which bits where, what they cost, and what they break"}
+#: Panels that are in front in the default arrangement; they are made before the first layout.
+_FRONT = ("quantization", "histograms", "evolution", "tensor")
 #: Number of docks side by side, and above each other, in the default arrangement.
 _COLUMNS, _ROWS = 3, 2
 #: Height of a dock's tabs and title, in lines of text.
@@ -37,6 +41,13 @@ def largest_share(needs: Sequence[int], total: int) -> int:
             return rest // shares
         rest, shares = rest - need, shares - 1
     return total
+
+
+def _nothing() -> QtWidgets.QWidget:
+    """Return the content of the place of a panel that is not made yet."""
+    widget = QtWidgets.QWidget()
+    QtWidgets.QVBoxLayout(widget)
+    return widget
 
 
 class PanelTabs(QtWidgets.QWidget):
@@ -70,7 +81,9 @@ class PanelTabs(QtWidgets.QWidget):
 
 
 class Docks(QtCore.QObject):
-    """Docks of a window; their proportions stay when the window's size changes.
+    """Docks of a window, which make their panels when they come into view.
+
+    Their proportions stay when the window's size changes.
 
     Minimum sizes of panels can change the proportions in a small window or with large text. Therefore each change of
     the window's size or of the text restores them, and only the user changes them, by dragging a separator. They are
@@ -79,7 +92,7 @@ class Docks(QtCore.QObject):
     Parameters
     ----------
     window : QMainWindow
-    panels : list of Panel
+    panels : Panels
 
     Attributes
     ----------
@@ -89,10 +102,10 @@ class Docks(QtCore.QObject):
         Contents of the docks of groups, by title.
     """
 
-    def __init__(self, window: QtWidgets.QMainWindow, panels: List[Panel]):
+    def __init__(self, window: QtWidgets.QMainWindow, panels: Panels):
         super().__init__(window)
-        self._window = window
-        self._places = {panel.name: Scrolled(panel) for panel in panels}
+        self._window, self._made = window, panels
+        self._places = {panel.name: Scrolled(_nothing()) for panel in PANELS}
         self.docks: Dict[str, QtWidgets.QDockWidget] = {}
         #: Sizes that the docks have in a window of the size ``_size`` if there is room for their panels.
         self._sizes: Dict[str, QtCore.QSize] = {}
@@ -107,7 +120,7 @@ class Docks(QtCore.QObject):
         #: Names of the panels of each dock, and the dock of each panel.
         self._panels: Dict[str, List[str]] = {}
         self._docks_of: Dict[str, str] = {}
-        for panel in panels:
+        for panel in PANELS:
             name = panel.group.lower() or panel.name
             if name not in self.docks:
                 self._add_dock(name, panel)
@@ -115,15 +128,33 @@ class Docks(QtCore.QObject):
             self._docks_of[panel.name] = name
             place = self._places[panel.name]
             place.need_changed.connect(self._on_need_changed)
-            self.docks[name].visibilityChanged.connect(panel.mark_due)
             if panel.group:
                 self.groups[panel.group].add(place, panel.title, panel.about)
-                self.groups[panel.group].bar.currentChanged.connect(panel.mark_due)
             else:
                 self.docks[name].setWidget(place)
+        panels.was_made.connect(self._put)
+        for name in _FRONT:
+            panels[name]
+        for name in self.docks:
+            self.docks[name].visibilityChanged.connect(self.fill)
+        for tabs in self.groups.values():
+            tabs.bar.currentChanged.connect(self.fill)
         window.installEventFilter(self)
 
-    def _add_dock(self, name: str, panel: Panel) -> None:
+    def fill(self) -> None:
+        """Make the panels that are in view."""
+        for name, place in self._places.items():
+            if name not in self._made.made and is_in_view(place):
+                self._made[name]
+
+    def _put(self, panel: Panel) -> None:
+        """Put a panel that was made into its place."""
+        self._places[panel.name].set_content(panel)
+        self.docks[self._docks_of[panel.name]].visibilityChanged.connect(panel.mark_due)
+        if panel.declaration.group:
+            self.groups[panel.declaration.group].bar.currentChanged.connect(panel.mark_due)
+
+    def _add_dock(self, name: str, panel: PanelDeclaration) -> None:
         """Add the dock of a panel, or of its group."""
         dock = self.docks[name] = QtWidgets.QDockWidget(panel.group or panel.title, self._window)
         dock.setObjectName("dock-" + name)
@@ -266,6 +297,8 @@ class Docks(QtCore.QObject):
 
     def open(self, name: str) -> None:
         """Show a panel, or a group of panels, in front of the others."""
+        if name in self._docks_of:
+            self._made[name]
         dock = self.docks[self._docks_of.get(name, name)]
         tabs = dock.widget()
         if isinstance(tabs, PanelTabs) and name in self._docks_of:

@@ -1,7 +1,7 @@
 """Main window: it assembles panels, actions, docks and status bar, and reacts to the run."""
 
 import time
-from typing import List, Optional, Tuple, Type
+from typing import List, Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -14,21 +14,7 @@ from qatviz.gui.model.frames import Effort, Frames
 from qatviz.gui.model.launcher import WORKS, Launcher
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import RUN, SELECTION, SNAPSHOT, STATE, RunModel
-from qatviz.gui.panels.budget.panel import BudgetPanel
-from qatviz.gui.panels.channels.panel import ChannelsPanel
-from qatviz.gui.panels.chip.panel import ChipPanel
-from qatviz.gui.panels.drift.panel import DriftPanel
-from qatviz.gui.panels.events.panel import EventsPanel
-from qatviz.gui.panels.evolution.panel import EvolutionPanel
-from qatviz.gui.panels.histograms.panel import HistogramsPanel
-from qatviz.gui.panels.layers.panel import LayersPanel
-from qatviz.gui.panels.moments.panel import MomentsPanel
-from qatviz.gui.panels.network.panel import NetworkPanel
-from qatviz.gui.panels.predictions.panel import PredictionsPanel
-from qatviz.gui.panels.sensitivity.panel import SensitivityPanel
-from qatviz.gui.panels.settings.quantization import QuantizationPanel
-from qatviz.gui.panels.settings.run import RunSettingsPanel
-from qatviz.gui.panels.tensor.panel import TensorPanel
+from qatviz.gui.panels.declarations import PANELS
 from qatviz.gui.widgets import icons
 from qatviz.gui.widgets.banner import BAD, GOOD, NOTE, WARNING, Banner
 from qatviz.gui.widgets.labels import plain_tip
@@ -40,6 +26,7 @@ from qatviz.gui.window.correction_bar import CorrectionBar
 from qatviz.gui.window.docks import Docks
 from qatviz.gui.window.exports import Exports
 from qatviz.gui.window.panel_requests import PanelRequests
+from qatviz.gui.window.panels import Panels
 from qatviz.gui.window.place import Place
 from qatviz.gui.window.scope_field import ScopeField
 from qatviz.gui.window.status import StatusBar
@@ -55,23 +42,6 @@ from qatviz.protocol.snapshots import Snapshot
 from qatviz.session.prepared import Prepared
 from qatviz.telemetry.run_handle import NEW, PAUSED, RunHandle
 
-PANELS: Tuple[Type[Panel], ...] = (
-    QuantizationPanel,
-    RunSettingsPanel,
-    HistogramsPanel,
-    NetworkPanel,
-    TensorPanel,
-    EvolutionPanel,
-    LayersPanel,
-    EventsPanel,
-    MomentsPanel,
-    SensitivityPanel,
-    BudgetPanel,
-    ChipPanel,
-    DriftPanel,
-    ChannelsPanel,
-    PredictionsPanel,
-)
 #: Maximum time (s) that other windows stand still while one waits for its run to write its state; what takes longer is
 #: waited for at the end of the program.
 CLOSING_S = 2.5
@@ -119,9 +89,8 @@ class MainWindow(RunWindow):
         self.recent = Recent(settings)
         self.chip = ChipUpdates(self.model, launcher, settings, self)
         self.context = Context(self.model, self.edits, theme, settings, launcher)
-        self.panels = {kind.name: kind(self.context) for kind in PANELS}
-        for panel in self.panels.values():
-            self.frames.add(panel)
+        self.panels = Panels(self.context, self)
+        self.panels.was_made.connect(self.frames.add)
         self.exports = Exports(self)
         self.handlers = WindowActions(self, self.exports)
         self.named = a.make_actions(self, self.handlers.by_name())
@@ -199,7 +168,7 @@ class MainWindow(RunWindow):
         self.banner.dismiss()
         self.setStatusBar(StatusBar(self.model, self.frames, self.theme, self.launcher.place))
         self.statusBar().addWidget(CorrectionBar(self, self.handlers.fork_with_relu))
-        self.docks = Docks(self, list(self.panels.values()))
+        self.docks = Docks(self, self.panels)
         self._make_menus()
         self.resize(DEFAULT_SIZE)
         self.docks.arrange()
@@ -243,7 +212,7 @@ class MainWindow(RunWindow):
             menu.addAction(dock.toggleViewAction())
         for group in self.docks.groups:
             menu.addSection(group)
-            for panel in self.panels.values():
+            for panel in PANELS:
                 if panel.group == group:
                     action = menu.addAction(panel.title, lambda name=panel.name: self.docks.open(name))
                     action.setToolTip(panel.about)
@@ -263,13 +232,20 @@ class MainWindow(RunWindow):
         self.launcher.busy.connect(self.model.await_run)
         self.launcher.busy.connect(self.statusBar().show_busy)
         self.launcher.written.connect(lambda text: self.banner.show_message(text, GOOD))
-        for name in ("histograms", "layers"):
-            self.panels[name].tensor_opened.connect(lambda _: self.docks.open("tensor"))
-        self.panels["chip"].show_target(self.chip.target)
-        self.panels["chip"].target_chosen.connect(self.chip.choose)
         PanelRequests(self)
-        self.panels["events"].step_chosen.connect(self._on_step_chosen)
+        self.panels.was_made.connect(self._on_panel_made)
+        for panel in self.panels.made.values():
+            self._on_panel_made(panel)
         self.time.comparison_begun.connect(lambda: self.docks.open("moments"))
+
+    def _on_panel_made(self, panel: Panel) -> None:
+        if panel.name in ("histograms", "layers"):
+            panel.tensor_opened.connect(lambda _: self.docks.open("tensor"))
+        elif panel.name == "chip":
+            panel.show_target(self.chip.target)
+            panel.target_chosen.connect(self.chip.choose)
+        elif panel.name == "events":
+            panel.step_chosen.connect(self._on_step_chosen)
 
     # Changes of the run and the user's edits
 
@@ -289,7 +265,7 @@ class MainWindow(RunWindow):
 
     def _draw_soon(self) -> None:
         """Draw without delay; first the panels that show levels."""
-        self.frames.touch([self.panels["histograms"], self.panels["tensor"]])
+        self.frames.touch(self.panels.among("histograms", "tensor"))
 
     def _on_state(self) -> None:
         state, named = self.model.state, self.named

@@ -1,7 +1,7 @@
 """Requests of panels for results on the shown run, which the launcher computes in the background."""
 
 from functools import partial
-from typing import Any, Callable, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 from PyQt5 import QtCore
 
@@ -13,6 +13,7 @@ from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.launcher import EVALUATION, EXAMPLES, FORKS
 from qatviz.gui.model.run_model import RUN
 from qatviz.gui.model.watching import CHANNELS, DRIFT, PREDICTIONS, SENSITIVITY
+from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.window.base import RunWindow
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
@@ -31,34 +32,45 @@ class PanelRequests(QtCore.QObject):
         super().__init__(window)
         self._window, self._panels, self._launcher = window, window.panels, window.launcher
         self._evaluated_book: Optional[SettingsBook] = None
-        self._connect_evaluations()
-        self._connect_analyses()
+        launcher = self._launcher
+        launcher.works[EVALUATION].found.connect(self._on_evaluated)
+        launcher.works[FORKS].found.connect(self._on_forks)
+        launcher.works[EXAMPLES].found.connect(lambda pictures: window.model.process([pictures]))
+        launcher.works[EXAMPLES].failed.connect(window.show_failure)
+        window.model.changed.connect(self._on_topic)
+        request = self._request
+        #: What begins the analysis of each panel that has one.
+        self._analyses: Dict[str, Tuple[str, Callable[[Any], None]]] = {
+            "sensitivity": (SENSITIVITY, partial(request, launcher.find_sensitivity)),
+            "drift": (DRIFT, partial(request, launcher.find_drift)),
+            "channels": (CHANNELS, lambda _: request(launcher.find_channels)),
+            "predictions": (PREDICTIONS, self._predict),
+        }
+        for panel in self._panels.made.values():
+            self._connect_panel(panel)
+        self._panels.was_made.connect(self._connect_panel)
 
-    def _connect_evaluations(self) -> None:
-        launcher, budget, what_if = self._launcher, self._panels["budget"], self._panels["quantization"].what_if
-        self._connect(EVALUATION, what_if, self._evaluate_settings)
+    def _connect_panel(self, panel: Panel) -> None:
+        """Connect a panel that was made."""
+        if panel.name in self._analyses:
+            kind, begin = self._analyses[panel.name]
+            self._connect(kind, panel.work, begin)
+            self._launcher.works[kind].found.connect(partial(self._on_found, panel.work))
+        if panel.name == "predictions":
+            panel.pictures_wanted.connect(partial(self._request, self._launcher.read_examples))
+        elif panel.name == "quantization":
+            self._connect(EVALUATION, panel.what_if, self._evaluate_settings)
+        elif panel.name == "budget":
+            self._connect_budget(panel)
+
+    def _connect_budget(self, budget: Panel) -> None:
+        launcher, evaluation = self._launcher, self._launcher.works[EVALUATION]
         budget.trials.wanted.connect(self._evaluate_bits)
         budget.trials.cancelled.connect(partial(launcher.cancel, EVALUATION))
-        budget.forks.wanted.connect(partial(self._request, launcher.read_forks))
-        evaluation = launcher.works[EVALUATION]
         evaluation.progressed.connect(budget.trials.show_progress)
         evaluation.failed.connect(budget.trials.fail)
-        evaluation.found.connect(self._on_evaluated)
-        launcher.works[FORKS].found.connect(self._on_forks)
+        budget.forks.wanted.connect(partial(self._request, launcher.read_forks))
         launcher.works[FORKS].failed.connect(budget.forks.fail)
-
-    def _connect_analyses(self) -> None:
-        launcher, panels, request = self._launcher, self._panels, self._request
-        self._connect(SENSITIVITY, panels["sensitivity"].work, partial(request, launcher.find_sensitivity))
-        self._connect(DRIFT, panels["drift"].work, partial(request, launcher.find_drift))
-        self._connect(CHANNELS, panels["channels"].work, lambda _: request(launcher.find_channels))
-        self._connect(PREDICTIONS, panels["predictions"].work, self._predict)
-        panels["predictions"].pictures_wanted.connect(partial(request, launcher.read_examples))
-        for kind in (SENSITIVITY, DRIFT, CHANNELS, PREDICTIONS):
-            launcher.works[kind].found.connect(partial(self._on_found, panels[kind].work))
-        launcher.works[EXAMPLES].found.connect(lambda pictures: self._window.model.process([pictures]))
-        launcher.works[EXAMPLES].failed.connect(self._window.show_failure)
-        self._window.model.changed.connect(self._on_topic)
 
     def _connect(self, kind: str, work: BackgroundWork, begin: Callable[[Any], None]) -> None:
         """Pass the requests of ``work`` to ``begin``, and its progress and failures back."""
@@ -88,7 +100,8 @@ class PanelRequests(QtCore.QObject):
     # One evaluation is in progress at a time: a panel's request ends that of the other panel.
 
     def _evaluate_settings(self, book: SettingsBook) -> None:
-        self._panels["budget"].trials.fail("other settings are evaluated instead")
+        for budget in self._panels.among("budget"):
+            budget.trials.fail("other settings are evaluated instead")
         self._evaluate(book)
 
     def _evaluate_bits(self, book: SettingsBook) -> None:

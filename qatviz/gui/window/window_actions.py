@@ -22,11 +22,11 @@ from qatviz.gui.model.folders import (
     start_folder,
 )
 from qatviz.gui.model.new_run import DATA_FILES
+from qatviz.gui.panels.declarations import DECIDE, PANELS
 from qatviz.gui.widgets.banner import GOOD, WARNING
 from qatviz.gui.widgets.controls.number_box import commit_focused_box
 from qatviz.gui.widgets.figures.ask_file import ask_for_file
 from qatviz.gui.widgets.figures.figure import save_csv, save_png
-from qatviz.gui.widgets.panel import DECIDE
 from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import RunWindow
 from qatviz.gui.window.exports import Exports
@@ -356,7 +356,7 @@ class WindowActions:
 
         #: Titles of the panels that have a row, by the title of a group of rows.
         groups: Dict[str, Dict[Tuple[str, str], List[str]]] = {}
-        for panel in self._window.panels.values():
+        for panel in PANELS:
             rows = groups.setdefault(f"{panel.group} panels" if panel.group else f"{panel.title} panel", {})
             for row in panel.key_rows():
                 rows.setdefault(row, []).extend([panel.title] if panel.group else [])

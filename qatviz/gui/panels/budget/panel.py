@@ -13,6 +13,7 @@ from qatviz.errors import QatvizError
 from qatviz.gui.model.edits import HOLD
 from qatviz.gui.model.run_model import CHIP, EVENTS, RUN, SELECTION, SETTINGS, STATE, TRIALS
 from qatviz.gui.model.watching import SENSITIVITY
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.budget.constraints import ConstraintsButton
 from qatviz.gui.panels.budget.evaluations import Evaluation, Evaluations
 from qatviz.gui.panels.budget.forks import ForkReading
@@ -21,7 +22,7 @@ from qatviz.gui.panels.budget.trials import Trials
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.flow_layout import FlowLayout, WrappedRows, flow_row
 from qatviz.gui.widgets.labels import Label, plain_tip
-from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.scrolled import Scrolled
 from qatviz.gui.widgets.work_row import WorkRow
 from qatviz.metric import METRICS
@@ -75,15 +76,9 @@ class BudgetPanel(Panel):
         The pending allocation; None before the slider is moved, and after it was applied or discarded.
     """
 
-    title, name = "Budget", "budget"
-    about = "Choose the bits of all tensors within a budget, and compare all evaluations by size and quality"
-    group = DECIDE
+    declaration = declarations.BUDGET
     needs = SENSITIVITY
     topics = (RUN, SETTINGS, EVENTS, SELECTION, SENSITIVITY, CHIP, STATE, TRIALS)
-    keys = (
-        PanelKeys(("Left", "Right", "PgUp", "PgDown"), "slider: a smaller, a larger budget"),
-        PanelKeys(("Left", "Right"), "picture: select another dot"),
-    )
 
     def _setup_ui(self) -> None:
         self.problem: Optional[BitAllocationProblem] = None

@@ -9,10 +9,11 @@ from qatviz.errors import QatvizError
 from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
 from qatviz.gui.model.watching import CHANNELS
+from qatviz.gui.panels import declarations
 from qatviz.gui.widgets.controls.push_button import push_button
 from qatviz.gui.widgets.flow_layout import flow_row
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.scene_table import SceneRows, SceneTable, TableContent
 from qatviz.gui.widgets.work_row import CANCELLED, WorkRow
 from qatviz.presentation.channels import (
@@ -39,12 +40,9 @@ _Known = Tuple[Optional[ChannelsOverview], Sequence[QuantizerSettings], Tuple[Sc
 class ChannelsPanel(Panel):
     """Table of weight tensors with a box for each channel, measures and verdicts."""
 
-    title, name = "Channels", "channels"
-    about = "The ranges of all channels of all weights, those that stand out, and which weights are hard to quantize."
+    declaration = declarations.CHANNELS
     needs = CHANNELS
-    group = DECIDE
     topics = (RUN, STATE, SETTINGS, SELECTION, CHANNELS)
-    keys = (PanelKeys(("Up", "Down"), "select another row"),)
 
     def _setup_ui(self) -> None:
         self.boxes = _choice("Boxes", ("Box per channel", "Box per layer"), "One box for each channel, or each layer")

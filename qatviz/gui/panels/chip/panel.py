@@ -7,12 +7,13 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.analysis.chip.targets import Target, target, targets
 from qatviz.gui.model.run_model import CHIP, RUN, SELECTION
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.chip.timeline import TimelineView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.flow_layout import flow_row
 from qatviz.gui.widgets.labels import Label, RichLabel, plain_tip
-from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.presentation.chip_texts import error_text, facts, layer_text, source_lines, sources_text
 
 _LEAST_MHZ, _MOST_MHZ = 1.0, 4000.0
@@ -29,11 +30,8 @@ _COMPUTING = "Estimating flash, RAM and time…"
 class ChipPanel(Panel):
     """Choice of a chip, the summary of the network on it, and the timeline of its buffers."""
 
-    title, name = "Chip", "chip"
-    about = "Whether the network fits a chip: flash, RAM and time, and the layers that take most of them"
-    group = DECIDE
+    declaration = declarations.CHIP
     topics = (RUN, CHIP, SELECTION)
-    keys = (PanelKeys(("Left", "Right"), "select another layer"),)
     #: Emitted with the :class:`qatviz.analysis.chip.targets.Target` that the user has chosen.
     target_chosen = QtCore.pyqtSignal(object)
 

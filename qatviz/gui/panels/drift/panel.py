@@ -8,11 +8,12 @@ from qatviz.analysis.drift import PARTS, DriftQuestion
 from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.run_model import EXAMPLE, RUN, SELECTION, STATE
 from qatviz.gui.model.watching import DRIFT
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.drift.maps import FeatureMapsView
 from qatviz.gui.widgets.controls.push_button import push_button
 from qatviz.gui.widgets.flow_layout import flow_row
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.scene_table import SceneRows, SceneTable, TableContent
 from qatviz.gui.widgets.work_row import CANCELLED, WorkRow
 from qatviz.measures import MEASURES
@@ -48,12 +49,9 @@ _LARGEST_EXAMPLE = 10**7
 class DriftPanel(Panel):
     """Table of layers with own, inherited and total errors; the feature maps of the selected layer."""
 
-    title, name = "Drift", "drift"
-    about = "In which layer the error of quantization arises: own and inherited error of each, and its feature maps."
+    declaration = declarations.DRIFT
     needs = DRIFT
-    group = DECIDE
     topics = (RUN, STATE, SELECTION, EXAMPLE, DRIFT)
-    keys = (PanelKeys(("Up", "Down"), "select another row"),)
 
     def _setup_ui(self) -> None:
         self.examples = QtWidgets.QComboBox(toolTip=_EXAMPLES_TIP, accessibleName="Examples of the errors")
@@ -97,6 +95,7 @@ class DriftPanel(Panel):
         self.progress.cancel.clicked.connect(lambda: self.work.cancel(CANCELLED))
         self.again.clicked.connect(lambda: self.work.begin(self._question()))
         self.model.changed.connect(self._on_model)
+        self._on_model(EXAMPLE)  # one may have been selected before
 
     def apply_theme(self) -> None:
         self.table.changed()

@@ -9,12 +9,13 @@ from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.model.availability import ACTIVE_STATES
 from qatviz.gui.model.run_model import EVENTS, RUN, SETTINGS, STATE
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.events.model import MARK, STEP, EventsModel
 from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, as_change, details
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.flow_layout import FlowLayout
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.tables import Table, set_up_table, style_table
 from qatviz.gui.widgets.toggles import toggles
 from qatviz.presentation.event_texts import sentence
@@ -41,11 +42,8 @@ _GAP_PX = 14
 class EventsPanel(Panel):
     """List of events; the newest is at the bottom, which stays in view unless the user has scrolled up."""
 
-    title = "Events"
-    name = "events"
-    about = "Events of the run by training step; undo a change here, or rewind the run to before it."
+    declaration = declarations.EVENTS
     topics = (EVENTS, STATE, SETTINGS)
-    keys = (PanelKeys(("Return",), "show the step of the event in the Evolution panel"),)
     figure_name = "events"
 
     #: Emitted with the step of a row that was activated (double click, Enter).
@@ -254,9 +252,9 @@ class _EventsView(Table):
     def fit(self) -> None:
         """Set the widths of columns for the present font."""
         metrics = self.fontMetrics()
+        self.horizontalHeader().setMinimumSectionSize(metrics.height() + 10)  # limits the widths that are set next
         self.setColumnWidth(STEP, metrics.horizontalAdvance("0,000,000") + 14)
         self.setColumnWidth(MARK, metrics.height() + 10)
-        self.horizontalHeader().setMinimumSectionSize(metrics.height() + 10)
 
     def is_at_end(self) -> bool:
         """Return whether the view is scrolled to its end."""

@@ -8,6 +8,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import EVENTS, RUN, SELECTION, SNAPSHOT, STEPS
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.evolution.bar import EvolutionBar
 from qatviz.gui.panels.evolution.canvas import Canvas
 from qatviz.gui.panels.evolution.effects import MarkerEffects
@@ -18,7 +19,7 @@ from qatviz.gui.panels.evolution.plot import SETTLE_S, EvolutionPlot, View
 from qatviz.gui.panels.evolution.strip import MarkerStrip
 from qatviz.gui.panels.evolution.time_axis import TimeAxis, TimeRuler
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.presentation.chart import PLAIN, SELECTED
 from qatviz.presentation.chart import Marker as ChartMarker
 from qatviz.presentation.moments import OTHER_ROLE, SHOWN_ROLE
@@ -52,19 +53,8 @@ class EvolutionPanel(Panel):
         Step of the highlighted marker.
     """
 
-    title = "Evolution"
-    name = "evolution"
-    about = (
-        "Loss, accuracy and quantization measures over the run, with a marker for every change and its measured effect."
-    )
+    declaration = declarations.EVOLUTION
     topics = (STEPS, SNAPSHOT, EVENTS, SELECTION, MOMENT)
-    keys = (
-        PanelKeys(("F",), "follow the newest step"),
-        PanelKeys(("Home",), "show the whole run"),
-        PanelKeys(("+", "=", "-"), "zoom in, out"),
-        PanelKeys(("Left", "Right"), "in a plot: pan; in the line of markers or a legend: go to the next one"),
-        PanelKeys(("Space", "Return"), "in a legend: show or hide a curve; in the line of markers: open its menu"),
-    )
 
     #: Emitted with the step of a marker that was chosen.
     marker_activated = QtCore.pyqtSignal(int)

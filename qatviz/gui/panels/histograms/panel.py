@@ -12,13 +12,14 @@ from qatviz.gui.model.ghost import ghost_of, has_ghosts
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import RUN, SETTINGS, SNAPSHOT, STATE, VALUES
 from qatviz.gui.model.run_model import SELECTION as SELECTION_TOPIC
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.histograms.bar import BOTH, SELECTION, HistogramsBar
 from qatviz.gui.panels.histograms.canvas import HistogramCanvas
 from qatviz.gui.panels.histograms.grid import arrange
 from qatviz.gui.panels.histograms.hint import FEW_BITS, LevelsHint
 from qatviz.gui.panels.histograms.tile import Pending, TileBadge, TileContent
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presentation.axis_range import steady_extent, steady_top
@@ -41,16 +42,8 @@ _SQNR, _CLIPPED = MEASURES["sqnr_db"], MEASURES["clipped"]
 class HistogramsPanel(Panel):
     """Grid of tiles. Only visible tiles that have changed are painted, for a few milliseconds at a time."""
 
-    title = "Histograms"
-    name = "histograms"
-    about = "Float and quantized values of every tensor, overlaid: levels, values clipped and rounded to zero."
+    declaration = declarations.HISTOGRAMS
     topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES, STATE, MOMENT)
-    keys = (
-        PanelKeys(("Left", "Right", "Up", "Down"), "select another tile; with Shift, also those in between"),
-        PanelKeys(("Home", "End"), "select the first, the last tile"),
-        PanelKeys(("Ctrl+A",), "select all tiles"),
-        PanelKeys(("Return",), "open the tensor in the Tensor panel"),
-    )
 
     #: Emitted with the name of a tensor to show in full.
     tensor_opened = QtCore.pyqtSignal(str)

@@ -9,6 +9,7 @@ from qatviz.analysis.causes import facts_of
 from qatviz.gui.model.edits import Key
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import CHIP, EVENTS, SELECTION, SETTINGS, SNAPSHOT
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.layers.columns import INDEX
 from qatviz.gui.panels.layers.model import LayersFilter, LayersModel
 from qatviz.gui.panels.layers.rows import Totals
@@ -16,7 +17,7 @@ from qatviz.gui.panels.layers.sparkline import Sparklines
 from qatviz.gui.panels.layers.view import LayersView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import RichLabel
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.toggles import toggles
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan
@@ -36,16 +37,8 @@ _KINDS = (
 class LayersPanel(Panel):
     """Table with a row for each quantized tensor; its selection is the model's."""
 
-    title = "Layers"
-    name = "layers"
-    about = "Every quantized tensor with its settings and its quantization error."
+    declaration = declarations.LAYERS
     topics = (SNAPSHOT, SETTINGS, EVENTS, SELECTION, CHIP, MOMENT)
-    keys = (
-        PanelKeys(("F2", *"0123456789"), "type the bits of the row (also a double click)"),
-        PanelKeys(("Return",), "open the tensor in the Tensor panel"),
-        PanelKeys(("Ctrl+F",), "filter by name"),
-        PanelKeys(("Esc",), "stop filtering, or typing bits"),
-    )
 
     #: Emitted with the name of a tensor to show in full.
     tensor_opened = QtCore.pyqtSignal(str)

@@ -6,6 +6,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import EVENTS, SELECTION, SNAPSHOT
+from qatviz.gui.panels import declarations
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.pair_chart import PairChart
@@ -21,9 +22,7 @@ _HINT = "Compare two moments of the run: switch on “Compare” beside the time
 class MomentsPanel(Panel):
     """Comparison of the shown moment with the one at the second handle of the time slider."""
 
-    title = "Two moments"
-    name = "moments"
-    about = "The selected tensor at two moments of the run: histograms and codes overlaid, measures, settings."
+    declaration = declarations.MOMENTS
     topics = (SNAPSHOT, SELECTION, MOMENT, EVENTS)
 
     def _setup_ui(self) -> None:

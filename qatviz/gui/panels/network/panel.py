@@ -6,13 +6,14 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import CHIP, RUN, SELECTION, SETTINGS, SNAPSHOT
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.network.items import Edges, Node, network_painter
 from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, SHOWN, badge_quantity, table_of, tooltip, value_of
 from qatviz.gui.panels.network.view import ColorBar, NetworkView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.flow_layout import FlowLayout
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.measure_declaration import Measure
 from qatviz.measures import MEASURES
 from qatviz.network.graph import Network
@@ -32,15 +33,8 @@ _MIN_GAIN = 1.15
 class NetworkPanel(Panel):
     """Graph with a node for each operation, with the chosen measure of its weights (w) and activations (a)."""
 
-    title, name = "Network", "network"
-    about = "The graph of layers, coloured by how well each tensor is quantized; click to select."
+    declaration = declarations.NETWORK
     topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, CHIP, MOMENT)
-    keys = (
-        PanelKeys(("Left", "Right", "Up", "Down"), "go to the next layer in that direction; with Shift, select it too"),
-        PanelKeys(("W", "A"), "select the weights, the activations of the layer"),
-        PanelKeys(("F",), "fit the network into the panel"),
-        PanelKeys(("+", "=", "-"), "zoom in, out"),
-    )
 
     def _setup_ui(self) -> None:
         self.view = NetworkView()

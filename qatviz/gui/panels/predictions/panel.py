@@ -21,6 +21,7 @@ from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import EXAMPLE, RUN, SETTINGS, STATE
 from qatviz.gui.model.watching import PREDICTIONS
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.predictions.gallery import ExampleView, Gallery
 from qatviz.gui.panels.predictions.groups import GroupTable
 from qatviz.gui.panels.predictions.past import distance_text, nearest_checkpoint, show_checkpoint
@@ -28,7 +29,7 @@ from qatviz.gui.panels.predictions.plots import MatrixView, ScatterView
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.work_row import WorkRow
 from qatviz.number_format import count
 from qatviz.presentation.confusion import KINDS, MatrixCell
@@ -60,16 +61,9 @@ _ENDED = "“Predict” compares the network in float and quantized on held-out 
 class PredictionsPanel(Panel):
     """Examples by lost margin, confusion matrices and scores by class; of a regression, predictions over targets."""
 
-    title, name = "Predictions", "predictions"
-    about = "What quantization breaks: the held-out examples whose prediction flips, and the classes that lose most."
+    declaration = declarations.PREDICTIONS
     needs = PREDICTIONS
-    group = DECIDE
     topics = (RUN, STATE, SETTINGS, PREDICTIONS, EXAMPLE, MOMENT)
-    keys = (
-        PanelKeys(("Left", "Right", "Up", "Down"), "select another example or cell"),
-        PanelKeys(("PgUp", "PgDown", "Home", "End"), "go a page away, to the first, to the last"),
-        PanelKeys(("Return",), "show the examples of the cell or class"),
-    )
     #: Emitted with the number of held-out examples whose pictures are needed.
     pictures_wanted = QtCore.pyqtSignal(int)
 

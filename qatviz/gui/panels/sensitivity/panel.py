@@ -10,9 +10,10 @@ from qatviz.errors import RunStateError
 from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
 from qatviz.gui.model.watching import SENSITIVITY
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.sensitivity.table_view import SensitivityRows
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import DECIDE, Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.scene_table import SceneTable, TableContent
 from qatviz.gui.widgets.work_row import WorkRow
 from qatviz.presentation.figure_caption import Caption
@@ -40,16 +41,9 @@ _ESTIMATE_TIP = "Estimate the sensitivity of the run's last state"
 class SensitivityPanel(Panel):
     """Table of tensors by number of bits; for a run that trains, it is computed again and again while it is visible."""
 
-    title, name = "Sensitivity", "sensitivity"
-    about = "Which tensors tolerate few bits: the divergence of the outputs by tensor and number of bits."
-    group = DECIDE
+    declaration = declarations.SENSITIVITY
     needs = SENSITIVITY
     topics = (RUN, STATE, SETTINGS, SELECTION, SENSITIVITY)
-    keys = (
-        PanelKeys(("Up", "Down"), "select another row"),
-        PanelKeys(("Left", "Right"), "go to fewer, to more bits"),
-        PanelKeys(("Return",), "apply the bits"),
-    )
 
     def _setup_ui(self) -> None:
         self.table = SceneTable(SensitivityRows(self.theme), _SORT_TIP, self._caption)

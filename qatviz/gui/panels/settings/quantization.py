@@ -8,13 +8,14 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
 from qatviz.gui.model.what_if import WhatIf
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.settings.what_if import WhatIfBar
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.controls.edit_bar import EditBar, RefusalLine
 from qatviz.gui.widgets.controls.kind_section import Heading, KindSection
 from qatviz.gui.widgets.controls.setting_control import SettingControl, align
 from qatviz.gui.widgets.empty_text import EmptyText
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.presets import PRESETS
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import KINDS, RUN_SETTINGS
@@ -34,11 +35,8 @@ class QuantizationPanel(Panel):
         Evaluation of the settings if the run has ended; the window connects it.
     """
 
-    title = "Quantization"
-    name = "quantization"
-    about = "Change how tensors are quantized during training"
+    declaration = declarations.QUANTIZATION
     topics = (RUN, SETTINGS, SELECTION, STATE)
-    keys = (PanelKeys(("Esc",), "discard pending settings"),)
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(context, parent)

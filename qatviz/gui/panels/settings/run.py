@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.errors import QatvizError
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.run_model import EVENTS, RUN, SETTINGS, STATE
+from qatviz.gui.panels import declarations
 from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.controls.edit_bar import RefusalLine
@@ -74,9 +75,7 @@ class RunSettingsPanel(Panel):
         The controls by name of the setting.
     """
 
-    title = "Run"
-    name = "run_settings"
-    about = "Change learning rate, intervals and total steps during training"
+    declaration = declarations.RUN_SETTINGS
     topics = (RUN, SETTINGS, STATE, EVENTS)
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
@@ -150,6 +149,7 @@ class RunSettingsPanel(Panel):
         self._soon.timeout.connect(self._on_soon)
         self.model.happened.connect(self._on_event)
         self.model.changed.connect(self._on_model_changed)
+        self._show_last_result()
 
     # Display
 
@@ -250,25 +250,21 @@ class RunSettingsPanel(Panel):
         elif isinstance(event, events.CommandRejected) and event.id in self._sent:
             self.refusal.show_message(event.message)
             self._forget_steps()
-        elif isinstance(event, events.Evaluated) and "quantized" in event.scores:
-            metric = METRICS[event.metric]
-            self.result.setText(
-                "Step {:,}: {}{} quantized, {} float".format(
-                    event.step,
-                    lead_of(event.metric, event.output),
-                    *(metric.text(event.scores[mode]) for mode in ("quantized", "float")),
-                )
-            )
-        elif isinstance(event, events.CheckpointSaved):
-            self.result.setText(f"Step {event.step:,}: checkpoint {event.name}")
         elif isinstance(event, events.RecordFailed):
             self.refusal.show_message(event.message)
+        else:
+            self.result.setText(_result_text(event) or self.result.text())
 
     def _on_model_changed(self, topic: str) -> None:
         if topic == RUN:
             self._sent.clear()
             self._forget_steps()
-            self.result.clear()
+            self._show_last_result()
+
+    def _show_last_result(self) -> None:
+        """Show the newest result of the run, which may be older than this panel."""
+        texts = (_result_text(logged.event) for logged in reversed(self.model.log) if logged.survives)
+        self.result.setText(next(filter(None, texts), ""))
 
     def _on_edits_changed(self) -> None:
         self.mark_due()
@@ -277,6 +273,20 @@ class RunSettingsPanel(Panel):
     def _on_soon(self) -> None:
         if self.is_due():
             self.refresh()
+
+
+def _result_text(event: events.Event) -> str:
+    """Return what an evaluation or a checkpoint resulted in; empty for other events."""
+    if isinstance(event, events.Evaluated) and "quantized" in event.scores:
+        metric = METRICS[event.metric]
+        return "Step {:,}: {}{} quantized, {} float".format(
+            event.step,
+            lead_of(event.metric, event.output),
+            *(metric.text(event.scores[mode]) for mode in ("quantized", "float")),
+        )
+    if isinstance(event, events.CheckpointSaved):
+        return f"Step {event.step:,}: checkpoint {event.name}"
+    return ""
 
 
 class StepsControl(QtWidgets.QWidget):

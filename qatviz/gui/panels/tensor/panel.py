@@ -12,6 +12,7 @@ from qatviz.errors import RunStateError
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.moments import MOMENT
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT, STATE, VALUES
+from qatviz.gui.panels import declarations
 from qatviz.gui.panels.tensor.channels import ChannelsPlot
 from qatviz.gui.panels.tensor.codes import CodesPlot
 from qatviz.gui.panels.tensor.error import ErrorPlot
@@ -25,7 +26,7 @@ from qatviz.gui.panels.tensor.words import phrases_now
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.labels import Label
-from qatviz.gui.widgets.panel import Panel, PanelKeys
+from qatviz.gui.widgets.panel import Panel
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.commands import InspectTensor
 from qatviz.protocol.snapshots import Snapshot, TensorValues
@@ -54,16 +55,8 @@ class TensorPanel(Panel):
     alone in the other plots.
     """
 
-    title = "Tensor"
-    name = "tensor"
-    about = "The selected tensor: float and quantized values, integer codes, errors, channels, history."
+    declaration = declarations.TENSOR
     topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, VALUES, STATE, MOMENT)
-    keys = (
-        PanelKeys(("Left", "Right", "PgUp", "PgDown"), "in “Over time”: move the cursor by one snapshot, by ten"),
-        PanelKeys(("Home", "End", "Esc"), "in “Over time”: go to the first, the newest snapshot"),
-        PanelKeys(("Left", "Right", "PgUp", "PgDown"), "in “Channels”: show the previous, the next channel alone"),
-        PanelKeys(("Home", "End", "Esc"), "in “Channels”: show the first, the last channel alone; all channels"),
-    )
 
     def __init__(
         self,
