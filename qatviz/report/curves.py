@@ -60,6 +60,7 @@ TENSOR_CHARTS = (
     ),
     TensorChart(MEASURES["sqnr_db"], (("{}/sqnr_db", "", "s0"),)),
     TensorChart(MEASURES["scale"], (("{}/scale", "", "s0"),)),
+    TensorChart(MEASURES["scale_gradient"], (("{}/scale_gradient", "", "s0"),), SMALL, "its range was not learned"),
     TensorChart(MEASURES["zero_point"], (("{}/zero_point", "", "s0"),)),
     TensorChart(
         MEASURES["flip_rate"],

@@ -39,7 +39,7 @@ from qatviz.telemetry.record.refill import (
 from qatviz.telemetry.score_series import recorded_metrics, score_names, step_loss_names
 
 #: Measures per step that are drawn as curves.
-CURVE_MEASURES = ("scale", "zero_point", "mse", "mse_clipping", "mse_rounding", "sqnr_db")
+CURVE_MEASURES = ("scale", "scale_gradient", "zero_point", "mse", "mse_clipping", "mse_rounding", "sqnr_db")
 #: Measures per snapshot that are drawn as curves.
 SNAPSHOT_CURVES = CHANGE_MEASURES
 #: Maximum number of points per curve, more than a chart has pixels; number of newest steps that are not averaged.

@@ -33,7 +33,7 @@ from qatviz.protocol.trials import SettingsEvaluated
 from qatviz.quant import live_state
 from qatviz.quant.affine import choose_grid, fake_quant, quantize
 from qatviz.quant.measures import flip_rate, measure
-from qatviz.settings import WEIGHTS
+from qatviz.settings import LEARNED_METHODS, WEIGHTS
 from qatviz.telemetry.collector import Rewind
 from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed
@@ -384,6 +384,7 @@ class StagedRun(RunHandle):
         columns = []
         for tensor in self.plan.tensors:
             grid = self._grid(tensor)
+            is_learned = self.book.of(tensor.name).range_method in LEARNED_METHODS
             sample = self._values[tensor.name][:64]
             found = measure(sample, grid)
             sqnr_db_error = 0.3 if len(sample) < len(self._values[tensor.name]) else 0.0
@@ -395,7 +396,7 @@ class StagedRun(RunHandle):
                 zero_point=grid.zero_point.flat[0],
                 range_min=grid.minimum.min(),
                 range_max=grid.maximum.max(),
-                scale_gradient=np.nan,
+                scale_gradient=0.01 * np.cos(self.step) if is_learned else np.nan,
             )
             columns.append([row[name] for name in STEP_MEASURES])
         values = np.array(columns, np.float32).T.copy()

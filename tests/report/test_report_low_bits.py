@@ -2,18 +2,19 @@
 
 import re
 
+import numpy as np
 import pytest
 from report_cases import Page, recorded
 
 from qatviz.measures import MEASURES
 from qatviz.protocol.commands import ChangeSettings
-from qatviz.report.curves import run_figures
+from qatviz.report.curves import run_figures, tensor_figures
 from qatviz.report.page import page
 from qatviz.report.run_data import RunData, read_run
 from qatviz.settings import RunSettings
 from qatviz.telemetry.record.run_record import RunRecord
 
-STRENGTH = MEASURES["strength"].axis_title
+STRENGTH, GRADIENT = MEASURES["strength"].axis_title, MEASURES["scale_gradient"].axis_title
 
 
 def run_with(directory, *assignments, steps=40) -> RunData:
@@ -68,3 +69,14 @@ def test_the_strength_is_a_curve_where_a_ramp_was_on(tmp_path):
 def test_without_a_ramp_there_is_no_curve_of_the_strength(tmp_path):
     figures = run_figures(run_with(tmp_path / "run", ("run.ramp_start", 12)))
     assert STRENGTH not in [figure.title for figure in figures]
+
+
+def test_the_gradient_of_a_learned_scale_is_a_curve(tmp_path):
+    run = run_with(tmp_path / "run", ("dense1.weights.range_method", "learned"))
+    found = {}
+    for tensor in run.book.plan.tensors:
+        (found[tensor.name],) = [figure for figure in tensor_figures(run, tensor) if figure.title == GRADIENT]
+    assert found["dense1.weights"].picture is not None
+    assert found["dense2.weights"].picture is None and found["dense2.weights"].missing == "its range was not learned"
+    last = run.series("dense1.weights/scale_gradient").mean
+    assert np.isnan(last[:10]).all() and last[10:] == pytest.approx(0.01 * np.cos(np.arange(11, 41)))
