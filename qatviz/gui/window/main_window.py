@@ -167,7 +167,7 @@ class MainWindow(RunWindow):
         self.banner.has_message.connect(holder.setVisible)
         self.banner.dismiss()
         self.setStatusBar(StatusBar(self.model, self.frames, self.theme, self.launcher.place))
-        self.statusBar().addWidget(CorrectionBar(self, self.handlers.fork_with_relu))
+        self.statusBar().add_work(CorrectionBar(self, self.handlers.fork_with_relu))
         self.docks = Docks(self, self.panels)
         self._make_menus()
         self.resize(DEFAULT_SIZE)

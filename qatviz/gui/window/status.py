@@ -2,7 +2,7 @@
 
 import math
 from html import escape
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -94,9 +94,11 @@ class StatusBar(QtWidgets.QStatusBar):
         self.viewers = Label()
         self.viewers.setToolTip("Windows that show this run, and the one that steers it.")
         self.addWidget(self.viewers)
+        #: Widgets that are shown during work; they take room from the numbers.
+        self._works: List[QtWidgets.QWidget] = []
         self.busy = Label()
         self.busy.setToolTip("Work in the background.")
-        self.addWidget(self.busy)
+        self.busy.hide()
         self.chip = Label()
         self.chip.setToolTip(_CHIP_TIP)
         self.chip.setAlignment(QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter)
@@ -111,6 +113,7 @@ class StatusBar(QtWidgets.QStatusBar):
             self.fields[name] = label
             self.addPermanentWidget(label)
         self._set_widths()
+        self.add_work(self.busy)
         self._timer = QtCore.QTimer(self, interval=REFRESH_MS)
         self._timer.timeout.connect(self.refresh)
         self._timer.start()
@@ -120,6 +123,19 @@ class StatusBar(QtWidgets.QStatusBar):
     def show_busy(self, what: str) -> None:
         """Show a text on work in the background; empty if there is none."""
         self.busy.setText(what)
+        self.busy.setVisible(bool(what))
+        self._set_widths()
+
+    def add_work(self, widget: QtWidgets.QWidget) -> None:
+        """Add a widget right of the state, which is shown during a work."""
+        self._works.append(widget)
+        self.insertWidget(1 + len(self._works), widget)
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
+        if event.type() in (QtCore.QEvent.Show, QtCore.QEvent.Hide, QtCore.QEvent.Resize):
+            self._set_widths()
+        return super().eventFilter(watched, event)
 
     def refresh(self) -> None:
         """Show the present state and numbers."""
@@ -193,12 +209,13 @@ class StatusBar(QtWidgets.QStatusBar):
     def _set_widths(self) -> None:
         """Fix the fields' sizes: a new number must not lay out the whole window again.
 
-        Where there is no room for all fields, the first ones are hidden.
+        Where there is no room for all fields, as during a work, the first ones are hidden.
         """
         metrics = self.fontMetrics()
         # For a run on another machine, its machine and the window that steers it take precedence over numbers.
         stated = [f"{self._state_text}  {self.viewers.text()}" + 6 * " "] if self._place else []
         room = self.width() - max(map(metrics.horizontalAdvance, [_STATE_ROOM, *stated])) - _GAP
+        room -= sum(work.sizeHint().width() + 2 * _GAP for work in self._works if not work.isHidden())
         for name, _, widest in reversed(_FIELDS):
             width = max(metrics.horizontalAdvance(text) for text in (widest, self._longest.get(name, "")))
             room -= width + _GAP
