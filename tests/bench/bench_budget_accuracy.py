@@ -4,8 +4,12 @@ A network trained at 8 bits is fine-tuned for the same number of steps, on the s
 method. Budgets are fractions of the size of the weights at 8 bits; uniform bits exist for half and a quarter of it. The
 greedy search lowers the bits of single tensors in the order of the divergence that was measured with only this tensor
 at these bits, until the size is within the budget, as AIMET's mixed precision does. At a quarter, all have 2 bits.
+
+``QATVIZ_BENCH_SEEDS`` (0,1,2), ``QATVIZ_BENCH_STEPS`` (400, at 8 bits) and ``QATVIZ_BENCH_FINE_STEPS`` (60) select
+other runs: after 400 steps, the network is hardly trained.
 """
 
+import os
 from dataclasses import replace
 from typing import Dict, Iterator, List, Sequence, Tuple
 
@@ -19,9 +23,10 @@ from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.reasons import SaveKind, SaveReason
 
 NETWORK, PRESET = "mobilenet", "tflite-int8"
-SEEDS = (0, 1, 2)
-#: Training steps at 8 bits, and of the fine-tuning; the learning rate of the latter falls to zero in three parts.
-STEPS, FINE_STEPS, LEARNING_RATES = 400, 60, (1e-3, 3e-4, 1e-4)
+SEEDS = tuple(map(int, os.environ.get("QATVIZ_BENCH_SEEDS", "0,1,2").split(",")))
+#: Training steps at 8 bits, and of the fine-tuning; the learning rate of the latter falls in three parts.
+STEPS = int(os.environ.get("QATVIZ_BENCH_STEPS", "400"))
+FINE_STEPS, LEARNING_RATES = int(os.environ.get("QATVIZ_BENCH_FINE_STEPS", "60")), (1e-3, 3e-4, 1e-4)
 #: Budgets, and the uniform bits of this size.
 BUDGETS = {0.5: 4, 0.35: None, 0.25: 2}
 #: Number of held-out examples of a measurement of the greedy search.
@@ -55,6 +60,7 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
             "means": means,
             "accuracy": {method: rows for (own, method), rows in found.items() if own == budget},
             "accuracy_at_8_bits": base,
+            "steps": [STEPS, FINE_STEPS],
         }
 
 
