@@ -45,11 +45,13 @@ def viewer(run, stage):
 
 
 def next_kind(viewer):
-    """Receive the next frame; return its kind and size."""
-    frame = viewer._subscription.next_frame()
-    (header, arrays), _ = read_frame(io.BytesIO(frame).read, FROM_SERVER)
-    viewer.run.process(header, arrays)
-    return header["t"], len(frame)
+    """Receive frames until one is not the state of the run, which changes at any time; return its kind and size."""
+    while True:
+        frame = viewer._subscription.next_frame()
+        (header, arrays), _ = read_frame(io.BytesIO(frame).read, FROM_SERVER)
+        viewer.run.process(header, arrays)
+        if header["t"] != t.STATUS:
+            return header["t"], len(frame)
 
 
 def test_a_snapshot_is_sent_between_the_pieces_of_a_large_result(run, viewer):
