@@ -1,6 +1,7 @@
 """Import of layers that combine inputs of different shapes, and of what differs between versions of Keras."""
 
 import numpy as np
+import pytest
 import tensorflow.compat.v1 as tf
 from keras_import_cases import imported_exactly
 from test_keras_import import chain, conv, dense, kinds
@@ -91,6 +92,18 @@ def test_slopes_of_a_prelu_are_trained_for_each_channel():
     imported = imported_exactly(build)
     assert imported.origin.arrays["first/slope.weights"] == (("first",), "alpha")
     assert imported.network.parameter_shapes("first/slope")["weights"] == (1, 1, 4, 1)
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 3), (6, 5), (2, 3, 4, 2)], ids=str)
+def test_slopes_of_a_prelu_are_trained_for_each_value(shape):
+    def build():
+        image = layers.Input(shape)
+        slopes = layers.PReLU(name="slopes")(layers.Dense(4)(image))
+        return tf.keras.Model(image, layers.Dense(2)(layers.Flatten()(slopes)))
+
+    imported = imported_exactly(build)
+    assert imported.origin.arrays["slopes/slope.weights"] == (("slopes",), "alpha")
+    assert imported.parameters["slopes/slope.weights"].size == 4 * np.prod(shape[:-1])
 
 
 def test_a_hard_sigmoid_as_a_setting():

@@ -94,7 +94,7 @@ def test_the_nearest_supported_type_is_named(make, nearest):
         (lambda: layers.Activation("exponential", name="bad"), ["Activation", "exponential", "relu6"]),
         (lambda: layers.Activation(relu, name="bad"), ["Activation", "activation is relu"]),
         (lambda: layers.Activation(lambda x: x, name="bad"), ["Activation", "<lambda>"]),
-        (lambda: layers.PReLU(name="bad"), ["PReLU", "shared_axes", "one slope for each channel"]),
+        (lambda: layers.PReLU(shared_axes=[1], name="bad"), ["PReLU", "shared_axes", "one slope for each channel"]),
         (lambda: layers.Softmax(axis=1, name="bad"), ["Softmax", "axis", "last"]),
         (lambda: layers.BatchNormalization(axis=1, name="bad"), ["BatchNormalization", "axis", "last"]),
         (lambda: layers.BatchNormalization(renorm=True, name="bad"), ["BatchNormalization", "renorm"]),

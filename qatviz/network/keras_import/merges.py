@@ -9,6 +9,7 @@ from qatviz.network.elementwise import Add, Average, Elementwise, Subtract
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft, KerasLayer
 from qatviz.network.keras_import.scalings import scaled
+from qatviz.network.layer import element_count
 from qatviz.network.layers import DepthwiseConv2D, ReLU, Reshape
 
 
@@ -52,7 +53,7 @@ def _with_axes(draft: Draft, layer: KerasLayer, source: str, rank: int) -> str:
 
 
 def convert_prelu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert a PReLU to max(x, 0) plus x - max(x, 0) times a trained slope of each channel.
+    """Convert a PReLU to max(x, 0) plus x - max(x, 0) times a trained slope of each channel, or of each value.
 
     Its parts are operations that every format has and computes exactly; values below 0 have a grid of their own.
     TFLite's PRELU is a single operation, but rounds twice in LiteRT, with and without XNNPACK, and in TFLite Micro:
@@ -60,18 +61,28 @@ def convert_prelu(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """
     shape = draft.keras_shape(inputs[0])
     shared = checks.distinct_axes("setting shared_axes", layer.setting("shared_axes", None) or ())
-    if any(size > 1 and axis not in shared for axis, size in enumerate(shape[:-1], 1)) or len(shape) in shared:
-        allowed = f"{list(range(1, len(shape)))}: one slope for each channel"
+    is_per_channel = all(size == 1 or axis in shared for axis, size in enumerate(shape[:-1], 1))
+    if len(shape) in shared or (shared and not is_per_channel):
+        allowed = f"{list(range(1, len(shape)))}, one slope for each channel, or none, one for each value"
         raise checks.invalid_value("setting shared_axes", list(shared), allowed)
-    source = draft.reshape_to_image(layer.name, inputs[0])
+    if is_per_channel:
+        source = draft.reshape_to_image(layer.name, inputs[0])
+    else:
+        pixel = (1, 1, element_count(shape))
+        source = draft.add_part(Reshape, layer.name, "pixel", draft.as_plain(inputs[0]), target_shape=pixel)
     positive = draft.add_part(ReLU, layer.name, "positive", source)
     negative = draft.add_part(Subtract, layer.name, "negative", (source, positive))
     slope = draft.names.derive(layer.name, "slope")
     draft.add(DepthwiseConv2D, slope, negative, kernel_size=1, use_bias=False)
-    draft.copy_parameter(slope, "weights", layer, "alpha")
+    if is_per_channel:
+        draft.copy_parameter(slope, "weights", layer, "alpha")
+    else:
+        draft.copy_parameter(slope, "weights", layer, "alpha", (element_count(shape),))
     draft.add(Add, layer.name, (positive, slope))
     draft.add_note(
         "PReLU is imported as max(x, 0) plus the values below 0 times <name>/slope, a depthwise 1×1 convolution",
         layer.name,
     )
-    return draft.restore_shape(layer.name, layer.name, shape)
+    if is_per_channel:
+        return draft.restore_shape(layer.name, layer.name, shape)
+    return draft.add_part(Reshape, layer.name, "shape", layer.name, target_shape=shape)
