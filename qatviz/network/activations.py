@@ -125,6 +125,15 @@ def _elu_steps(names: Tuple[str, ...], alpha: float, scale: float = 1.0) -> Tupl
 
 _TFLITE_ELU = ("MINIMUM", "EXP", "SUB", "MUL", "RELU", "ADD")
 _ONNX_ELU = ("Min", "Exp", "Sub", "Mul", "Relu", "Add")
+_TFLITE_SOFTPLUS = (
+    Step("ABS"),
+    Step("NEG", (0,)),
+    Step("EXP", (1,)),
+    Step("ADD", (2, 1.0)),
+    Step("LOG", (3,)),
+    Step("RELU"),
+    Step("ADD", (5, 4)),
+)
 
 
 def _relu(p: Parameters, x: np.ndarray) -> np.ndarray:
@@ -301,17 +310,24 @@ FUNCTIONS: Dict[str, Function] = {
     "softplus": Function(
         lambda p, x: np.logaddexp(0, x),
         lambda tf, p, x: tf.nn.softplus(x),
-        lambda p: (
-            Step("ABS"),
-            Step("NEG", (0,)),
-            Step("EXP", (1,)),
-            Step("ADD", (2, 1.0)),
-            Step("LOG", (3,)),
-            Step("RELU"),
-            Step("ADD", (5, 4)),
-        ),
+        lambda p: _TFLITE_SOFTPLUS,
         _same("Softplus"),
         _named("softplus"),
+        is_nonnegative=True,
+    ),
+    "mish": Function(
+        lambda p, x: x * np.tanh(np.logaddexp(0, x)),
+        lambda tf, p, x: x * tf.tanh(tf.nn.softplus(x)),
+        lambda p: (*_TFLITE_SOFTPLUS, Step("TANH", (6,)), Step("MUL", ("x", 7))),
+        lambda p: (Step("Softplus"), Step("Tanh", (0,)), Step("Mul", ("x", 1))),
+        None,
+    ),
+    "exponential": Function(
+        lambda p, x: np.exp(x),
+        lambda tf, p, x: tf.exp(x),
+        _same("EXP"),
+        _same("Exp"),
+        _named("exponential"),
         is_nonnegative=True,
     ),
     "softsign": Function(

@@ -102,7 +102,7 @@ def test_pools(kind, settings):
         (tensorflow.compat.v2.nn.softmax, "Softmax"),
         ("linear", None),
         (None, None),
-        *((name, "Activation") for name in ("sigmoid", "tanh", "elu", "selu", "softplus", "softsign")),
+        *((name, "Activation") for name in ("sigmoid", "tanh", "elu", "selu", "softplus", "softsign", "exponential")),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

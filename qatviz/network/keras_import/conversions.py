@@ -60,10 +60,15 @@ ACTIVATIONS: Dict[str, Optional[LayerForm]] = {
     "relu": LayerForm(ReLU),
     "relu6": LayerForm(ReLU6),
     "softmax": LayerForm(Softmax),
-    **{name: _function(name) for name in ("sigmoid", "tanh", "elu", "selu", "softplus", "softsign")},
+    **{
+        name: _function(name)
+        for name in ("sigmoid", "tanh", "elu", "selu", "softplus", "softsign", "mish", "exponential")
+    },
     **{name: _function("hard_swish") for name in ("hard_swish", "hard_silu")},
     **{name: _function("swish") for name in ("swish", "silu")},
     "gelu": _function("gelu"),
+    "celu": _function("elu"),
+    "hard_tanh": _function("clip", threshold=-1.0, maximum=1.0),
     "hard_sigmoid": _function("hard_sigmoid"),
     "leaky_relu": _function("leaky_relu", slope=0.2),
 }

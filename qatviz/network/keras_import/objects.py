@@ -187,6 +187,7 @@ def _known_activations() -> Tuple[Any, ...]:
     return (
         keras.linear,
         keras.hard_sigmoid,
+        keras.exponential,
         keras.relu,
         keras.softmax,
         *(getattr(module, name) for name in names for module in (keras, tf.nn)),
