@@ -27,7 +27,7 @@ from qatviz.network.keras_import.records import (
     model_name,
     shortened,
 )
-from qatviz.network.keras_import.versions import is_keras3, with_keras3_names
+from qatviz.network.keras_import.versions import CALLED_IN_TRAINING, is_keras3, with_keras3_names
 
 MIN_FUSED_EPSILON = 1.001e-5
 """Minimum epsilon of tf.nn.fused_batch_norm, which Keras uses on images: a smaller epsilon is raised to it."""
@@ -311,7 +311,7 @@ def _calls(records: Sequence[Record], outputs: _Outputs) -> List[_Call]:
             if layer_kind(layer) in (MULTI_HEAD_ATTENTION, *OPERATIONS):
                 references, arguments = _operation_call(node, where)
             elif isinstance(node, dict):  # Keras 3
-                check_arguments(node.get("kwargs"), where)
+                check_arguments(_without_training(kind, node.get("kwargs")), where)
                 references = _keras3_references(node.get("args"))
             else:
                 references = _references(node, where)
@@ -366,6 +366,13 @@ def _keras3_references(value: Any) -> List[Reference]:
     if isinstance(value, dict):
         value = list(value.values())
     return [reference for item in value for reference in _keras3_references(item)] if isinstance(value, list) else []
+
+
+def _without_training(kind: Any, arguments: Any) -> Any:
+    """Return the arguments of a call in Keras 3 without "training" if that is the default of a layer on images."""
+    if kind not in CALLED_IN_TRAINING or not isinstance(arguments, dict):
+        return arguments
+    return {name: value for name, value in arguments.items() if name != "training"}
 
 
 def check_arguments(arguments: Any, where: str) -> None:

@@ -30,6 +30,8 @@ class Node(NamedTuple):
     attributes: Mapping[str, str] = {}
 
 
+#: Attributes of a slice: bits of the axes that have no begin or end, of an ellipsis, of new axes, and of positions.
+SLICE_MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 #: Operations by their names in a graph; some of those that are missing run code.
 NODES: Dict[str, Node] = {
     **{name: Node("add") for name in ("Add", "AddV2", "AddN")},
@@ -60,6 +62,18 @@ NODES: Dict[str, Node] = {
     "Square": Node("square"),
     "Rsqrt": Node("rsqrt"),
     "Reshape": Node("reshape", {1: "shape"}),
+    "StridedSlice": Node("stridedslice", {1: "begin", 2: "end", 3: "strides"}, {name: name for name in SLICE_MASKS}),
+    "Max": Node("max", {1: "axis"}, {"keep_dims": "keepdims"}),
+    "Neg": Node("negative"),
+    "Abs": Node("absolute"),
+    "Exp": Node("exponential"),
+    "Squeeze": Node("squeeze", attributes={"squeeze_dims": "axis"}),
+    "ExpandDims": Node("expanddims", {1: "axis"}),
+    "Transpose": Node("transpose", {1: "perm"}),
+    "Pad": Node("pad", {1: "paddings"}),
+    "PadV2": Node("pad", {1: "paddings", 2: "constant_values"}),
+    "DepthToSpace": Node("depthtospace", attributes={"block_size": "block_size"}),
+    "SpaceToDepth": Node("spacetodepth", attributes={"block_size": "block_size"}),
     "Pack": Node("stack", attributes={"axis": "axis"}),
     "Unpack": Node("unstack", attributes={"axis": "axis"}),
     "Split": Node("split", {0: "axis"}, {"num_split": "num_or_size_splits"}),
@@ -117,6 +131,9 @@ def _attribute(value: Any) -> Any:
     """Return the value of an attribute, an object with its type; integers are texts in it."""
     if isinstance(value, dict) and len(value) == 1:
         (kind, found), *_ = value.items()
+        if kind == "list" and isinstance(found, dict) and set(found) <= {"i"}:
+            own = found.get("i", [])
+            return [_attribute({"i": item}) for item in (own if isinstance(own, list) else [own])]
         if kind in _VALUES and isinstance(found, (int, float, str)):
             try:
                 return _VALUES[kind](found)

@@ -5,14 +5,25 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from qatviz.network import checks
 from qatviz.network.activations import FUNCTION_PARAMETERS
 from qatviz.network.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
-from qatviz.network.keras_import import attention, conversions, embeddings, merges, normalizations, recurrent, scalings
+from qatviz.network.keras_import import (
+    attention,
+    conversions,
+    embeddings,
+    images,
+    merges,
+    moves,
+    normalizations,
+    recurrent,
+    scalings,
+)
 from qatviz.network.keras_import.config import LAMBDA, MULTI_HEAD_ATTENTION, LayerSpec
 from qatviz.network.keras_import.conversions import Conversion
 from qatviz.network.keras_import.draft import Draft
 from qatviz.network.keras_import.layer_wrappers import FLATTEN_ELEMENTS
-from qatviz.network.keras_import.operations import SLICING, SPLIT, STACK
+from qatviz.network.keras_import.moving_operations import SLICING, SPLIT, STACK
 from qatviz.network.keras_import.records import shortened
 from qatviz.network.keras_import.spelled_functions import FUNCTION
+from qatviz.network.keras_import.versions import AUGMENTATIONS
 from qatviz.network.layers import AveragePool, Flatten, MaxPool, Reshape, ZeroPad
 
 ArrayNames = Callable[[Dict[str, Any]], Tuple[List[str], List[str]]]
@@ -119,11 +130,14 @@ _REASONS = {
     **dict.fromkeys(_VOLUMES, "it has images of three dimensions, for which TFLite has no kernels of integers"),
     LAMBDA: "it consists of Python code, which cannot be converted",
     "TimeDistributed": "no layer computes for all elements of a sequence what the one in it does for each",
+    "Divide": "it divides outputs of layers by each other, for which TFLite has no kernel of 8-bit integers",
     "Masking": "the layers after it skip the elements that it masks, while a network computes all of them",
     **dict.fromkeys(_RECURRENT, "it is recurrent, and its elements are not those of a SimpleRNN, an LSTM or a GRU"),
 }
 _NEAREST = {
     **{kind: f"{kind[:-2]}2D, with the third dimension as channels" for kind in _VOLUMES},
+    "Divide": "a division by a constant",
+    "SpectralNormalization": "the layer in it, with its weights",
     "Masking": "sequences of one length, filled up with zeros, without a Masking",
     **dict.fromkeys(_RECURRENT, f"SimpleRNN, LSTM or GRU, of up to {recurrent.MAX_LENGTH} elements"),
     LAMBDA: "a TensorFlow function of layers' outputs, such as x + y or tf.nn.relu6(x)",
@@ -194,6 +208,15 @@ _BUILT_SHAPES = ("query_shape", "key_shape", "value_shape")
 _CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "activation", "use_bias")
 _POOLING = ("pool_size", "strides", "padding")
 _GLOBAL_POOLING = ("keepdims",)
+_SIZE = ("height", "width")
+_RESIZING = (
+    "interpolation",
+    "crop_to_aspect_ratio",
+    "pad_to_aspect_ratio",
+    "antialias",
+    "fill_mode",
+    "fill_value",
+)
 _BATCH_NORMALIZATION = Kind(
     conversions.convert_batch_normalization,
     ("axis", "momentum", "epsilon", "center", "scale", "fused"),
@@ -202,33 +225,11 @@ _BATCH_NORMALIZATION = Kind(
 )
 
 _RANDOM = Kind(conversions.omit, form=ALIKE, any_settings=True)
-#: Layers that change only what the model is trained on, not its size.
-_AUGMENTATIONS = (
-    "RandomBrightness",
-    "RandomColorDegeneration",
-    "RandomColorJitter",
-    "RandomContrast",
-    "RandomErasing",
-    "RandomFlip",
-    "RandomGaussianBlur",
-    "RandomGrayscale",
-    "RandomHue",
-    "RandomInvert",
-    "RandomPerspective",
-    "RandomPosterization",
-    "RandomRotation",
-    "RandomSaturation",
-    "RandomSharpness",
-    "RandomShear",
-    "RandomTranslation",
-    "RandomZoom",
-)
-
 #: Layers that combine inputs position by position.
 _MERGES = (Add, Subtract, Average, Multiply, Maximum, Minimum)
 
 KINDS: Dict[str, Kind] = {
-    **dict.fromkeys(_AUGMENTATIONS, _RANDOM),
+    **dict.fromkeys(AUGMENTATIONS, _RANDOM),
     "Normalization": Kind(
         scalings.convert_normalization, ("axis", "mean", "variance", "invert"), _normalization_arrays, ANY
     ),
@@ -238,6 +239,13 @@ KINDS: Dict[str, Kind] = {
     SPLIT: Kind(scalings.convert_split, ("axis", "sections", "by_positions", "part")),
     normalizations.MEAN: Kind(normalizations.convert_mean, ("axis", "keepdims"), form=ANY),
     normalizations.SUM: Kind(normalizations.convert_mean, ("axis", "keepdims"), form=ANY),
+    moves.MAX: Kind(moves.convert_max, ("axis", "keepdims"), form=ANY),
+    moves.SQUEEZE: Kind(moves.convert_squeeze, ("axis",), form=ANY),
+    moves.EXPAND_DIMS: Kind(moves.convert_expand_dims, ("axis",), form=ANY),
+    moves.SWAP_AXES: Kind(moves.convert_swap_axes, ("axis1", "axis2"), form=ANY),
+    moves.PAD: Kind(moves.convert_pad, ("paddings",), form=ANY),
+    moves.DEPTH_TO_SPACE: Kind(moves.convert_depth_to_space, ("block_size",)),
+    moves.SPACE_TO_DEPTH: Kind(moves.convert_space_to_depth, ("block_size",)),
     STACK: Kind(scalings.convert_stack, ("axis",)),
     FUNCTION: Kind(conversions.convert_named_function, ("function", *FUNCTION_PARAMETERS, "merged"), form=ALIKE),
     "Activation": Kind(conversions.convert_activation, ("activation",), form=ALIKE),
@@ -252,6 +260,7 @@ KINDS: Dict[str, Kind] = {
     "BatchNormalization": _BATCH_NORMALIZATION,
     "BatchNormalizationV1": _BATCH_NORMALIZATION,
     "BatchNormalizationV2": _BATCH_NORMALIZATION,
+    "CenterCrop": Kind(images.convert_center_crop, _SIZE),
     "Concatenate": Kind(conversions.convert_concatenate, ("axis",), form=ALIKE),
     "Cropping1D": Kind(conversions.convert_cropping, ("cropping",), form=IMAGE),
     "Cropping2D": Kind(conversions.convert_cropping, ("cropping",)),
@@ -268,6 +277,13 @@ KINDS: Dict[str, Kind] = {
     FLATTEN_ELEMENTS: Kind(conversions.convert_flattened_elements),
     "GaussianDropout": Kind(conversions.omit, ("rate",), form=ALIKE),
     "GaussianNoise": Kind(conversions.omit, ("stddev",), form=ALIKE),
+    "GroupNormalization": Kind(
+        normalizations.convert_group_normalization,
+        ("axis", "epsilon", "center", "scale", "groups"),
+        lambda config: (_batch_norm_arrays(config)[0], []),
+        ANY,
+    ),
+    "Identity": Kind(conversions.omit, form=ALIKE),
     "LayerNormalization": Kind(
         normalizations.convert_layer_normalization,
         ("axis", "epsilon", "center", "scale", "rms_scaling"),
@@ -285,9 +301,14 @@ KINDS: Dict[str, Kind] = {
     ),
     "PReLU": Kind(merges.convert_prelu, ("shared_axes",), lambda config: (["alpha"], []), ANY),
     "Permute": Kind(conversions.convert_permute, ("dims",)),
+    "RMSNormalization": Kind(
+        normalizations.convert_rms_normalization, ("axis", "epsilon"), lambda config: (["scale"], []), ANY
+    ),
+    "RandomCrop": Kind(images.convert_random_crop, _SIZE),
     "ReLU": Kind(conversions.convert_relu, ("max_value", "negative_slope", "threshold"), form=ALIKE),
     "RepeatVector": Kind(conversions.convert_repeat_vector, ("n",)),
     "Reshape": Kind(conversions.convert_same(Reshape, "target_shape"), ("target_shape",), form=ANY),
+    "Resizing": Kind(images.convert_resizing, (*_SIZE, *_RESIZING)),
     "Softmax": Kind(conversions.convert_softmax, ("axis",), form=ALIKE),
     "ThresholdedReLU": Kind(conversions.convert_thresholded_relu, ("theta",), form=ALIKE),
     "UnitNormalization": Kind(normalizations.convert_unit_normalization, ("axis", "epsilon"), form=ANY),

@@ -4,7 +4,7 @@ The mean of the last axis is a 1×1 convolution with equal weights, which are no
 means of its values and of their squares, a reciprocal square root, a product and a scaling, as in TFLite.
 """
 
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 import numpy as np
 
@@ -73,22 +73,10 @@ def convert_layer_normalization(draft: Draft, layer: KerasLayer, inputs: List[st
         source = draft.reshape_to_image(name, inputs[0])
     count = draft.shapes[source][2]
 
-    mean = _sum_of_channels(draft, draft.names.derive(name, "mean"), source, 1 / count)
-    centered = draft.add_part(Subtract, name, "centered", (source, mean))
-    square = draft.add_part(Activation, name, "square", centered, function="square")
-    variance = _sum_of_channels(draft, draft.names.derive(name, "variance"), square, 1 / count)
-    epsilon = checks.number_in(0, 1, "[]")("setting epsilon", layer.setting("epsilon", 1e-3))
-    inverse = draft.add_part(Activation, name, "rsqrt", variance, function="rsqrt", offset=epsilon)
-    draft.add_note(_parts_note(layer), name)
-    has_gamma, has_beta = layer.flag("scale", True), layer.flag("center", True)
-    if has_gamma or has_beta:
+    centered, inverse = _centered(draft, layer, source)
+    if layer.flag("scale", True) or layer.flag("center", True):
         normalized = draft.add_part(Multiply, name, "normalized", (centered, inverse))
-        draft.add(DepthwiseConv2D, name, normalized, kernel_size=1, use_bias=has_beta)
-        for parameter, key, is_given in (("weights", "gamma", has_gamma), ("bias", "beta", has_beta)):
-            if is_given:
-                draft.copy_parameter(name, parameter, layer, key, (count,))
-        if not has_gamma:
-            draft.set_constant(name, "weights", np.ones(count, np.float32))
+        _add_gamma_and_beta(draft, layer, normalized, count)
     else:
         draft.add(Multiply, name, (centered, inverse))
     if is_whole:
@@ -96,13 +84,94 @@ def convert_layer_normalization(draft: Draft, layer: KerasLayer, inputs: List[st
     return draft.restore_shape(name, name, shape)
 
 
+def convert_group_normalization(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert a GroupNormalization: a LayerNormalization of all values of each group of channels."""
+    shape, name = draft.keras_shape(inputs[0]), layer.name
+    channels = shape[-1]
+    if _axes(layer, shape) != (len(shape) - 1,):
+        raise checks.invalid_value("setting axis", layer.setting("axis", -1), f"-1 or {len(shape)} (the last axis)")
+    given = checks.integer("setting groups", layer.setting("groups", 32))
+    groups = channels if given == -1 else given
+    if groups < 1 or channels % groups:
+        raise checks.invalid_value("setting groups", given, f"a divisor of {channels}, the number of channels, or -1")
+    pixels, size = element_count(shape) // channels, channels // groups
+    source = draft.as_plain(inputs[0])
+    if groups > 1 and pixels > 1:
+        parts = draft.add_part(Reshape, name, "parts", source, target_shape=(pixels, groups, size))
+        source = draft.add_part(Permute, name, "groups", parts, axes=(1, 0, 2))
+    source = draft.add_part(Reshape, name, "image", source, target_shape=(groups, 1, pixels * size))
+    centered, inverse = _centered(draft, layer, source)
+    result = draft.add_part(Multiply, name, "normalized", (centered, inverse))
+    if groups > 1 and pixels > 1:
+        parts = draft.add_part(Reshape, name, "apart", result, target_shape=(groups, pixels, size))
+        result = draft.add_part(Permute, name, "joined", parts, axes=(1, 0, 2))
+    if not (layer.flag("scale", True) or layer.flag("center", True)):
+        return draft.add(Reshape, name, result, target_shape=shape)
+    result = draft.add_part(Reshape, name, "channels", result, target_shape=(pixels, 1, channels))
+    _add_gamma_and_beta(draft, layer, result, channels)
+    return draft.add_part(Reshape, name, "shape", name, target_shape=shape)
+
+
+def convert_rms_normalization(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
+    """Convert an RMSNormalization along the last axis, which divides by the root of the mean square."""
+    shape, name = draft.keras_shape(inputs[0]), layer.name
+    if _axes(layer, shape) != (len(shape) - 1,):
+        raise checks.invalid_value("setting axis", layer.setting("axis", -1), f"-1 or {len(shape)} (the last axis)")
+    source = draft.reshape_to_image(name, inputs[0])
+    square = draft.add_part(Activation, name, "square", source, function="square")
+    inverse = _inverse_root_of_mean(draft, layer, "mean", square, 1e-6)
+    normalized = draft.add_part(Multiply, name, "normalized", (source, inverse))
+    draft.add(DepthwiseConv2D, name, normalized, kernel_size=1, use_bias=False)
+    draft.copy_parameter(name, "weights", layer, "scale")
+    draft.add_note(_parts_note(layer), name)
+    return draft.restore_shape(name, name, shape)
+
+
+def _centered(draft: Draft, layer: KerasLayer, source: str) -> Tuple[str, str]:
+    """Add what normalizes the channels of each pixel: values minus their mean, and the reciprocal of the deviation."""
+    name = layer.name
+    mean = _sum_of_channels(draft, draft.names.derive(name, "mean"), source, 1 / draft.shapes[source][2])
+    centered = draft.add_part(Subtract, name, "centered", (source, mean))
+    square = draft.add_part(Activation, name, "square", centered, function="square")
+    inverse = _inverse_root_of_mean(draft, layer, "variance", square, 1e-3)
+    draft.add_note(_parts_note(layer), name)
+    return centered, inverse
+
+
+def _inverse_root_of_mean(draft: Draft, layer: KerasLayer, what: str, square: str, epsilon: float) -> str:
+    """Add the reciprocal root of the mean of each pixel's channels, to which the setting epsilon is added."""
+    mean = _sum_of_channels(draft, draft.names.derive(layer.name, what), square, 1 / draft.shapes[square][2])
+    offset = checks.number_in(0, 1, "[]")("setting epsilon", layer.setting("epsilon", epsilon))
+    return draft.add_part(Activation, layer.name, "rsqrt", mean, function="rsqrt", offset=offset)
+
+
+def _add_gamma_and_beta(draft: Draft, layer: KerasLayer, source: str, count: int) -> None:
+    """Add the trained scaling of a normalization's result, a depthwise 1×1 convolution."""
+    has_gamma, has_beta = layer.flag("scale", True), layer.flag("center", True)
+    draft.add(DepthwiseConv2D, layer.name, source, kernel_size=1, use_bias=has_beta)
+    for parameter, key, is_given in (("weights", "gamma", has_gamma), ("bias", "beta", has_beta)):
+        if is_given:
+            draft.copy_parameter(layer.name, parameter, layer, key, (count,))
+    if not has_gamma:
+        draft.set_constant(layer.name, "weights", np.ones(count, np.float32))
+
+
 def _parts_note(layer: KerasLayer) -> str:
     return f"{layer.spec.kind} is imported as its parts: sums of squares, their reciprocal roots and products"
 
 
 def _axes(layer: KerasLayer, shape: Shape) -> Tuple[int, ...]:
-    """Return the axes of a layer, which count the batch in Keras, without the batch and in order."""
-    given = layer.setting("axis", -1)
+    return axes_behind_batch(layer.setting("axis", -1), shape)
+
+
+def axes_behind_batch(given: Any, shape: Shape) -> Tuple[int, ...]:
+    """Return the axes of a layer, which count the batch in Keras, without the batch and in order.
+
+    Raises
+    ------
+    NetworkError
+        If they are no axes of ``shape``, in which the batch is missing.
+    """
     axes = [given] if isinstance(given, int) else given
     rank = len(shape) + 1
     if not isinstance(axes, (list, tuple)) or not axes or not all(type(axis) is int for axis in axes):

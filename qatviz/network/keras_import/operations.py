@@ -4,7 +4,7 @@
 they are imported, for operations and layers alike.
 """
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -13,27 +13,18 @@ from qatviz.network.keras_import.attention import MATMUL
 from qatviz.network.keras_import.call_arguments import NO_ARGUMENTS, Tensor
 from qatviz.network.keras_import.config import KERAS3_OPERATION, NODE_LAYER, LayerSpec
 from qatviz.network.keras_import.graph_nodes import NODES, node_arguments, node_operation
+from qatviz.network.keras_import.moves import MAX
+from qatviz.network.keras_import.moving_operations import MOVES, SLICING
 from qatviz.network.keras_import.normalizations import MEAN, SUM
+from qatviz.network.keras_import.operation_arguments import OPERANDS, KerasLayerOf, only_tensors, option, refuse_others
 from qatviz.network.keras_import.records import shortened
 from qatviz.network.keras_import.spelled_functions import FUNCTION
 from qatviz.network.keras_import.versions import KERAS3_ACTIVATIONS
 
-#: Kind of the layer that returns a part of a tensor; Keras has no layer for it.
-SLICING = "SlicingOpLambda"
-#: Kind of the layer that joins tensors along a new axis; Keras has no layer for it.
-STACK = "Stack"
-#: Kind of the layers for the parts of a split tensor; Keras has no layer for it.
-SPLIT = "Split"
 #: Modules of TensorFlow whose functions have the meaning of their names; tf.sparse.add, for example, is not an Add.
 _MODULES = ("", "math", "nn", "__operators__")
 #: Functions of other modules that do, too.
-_OF_MATRICES = ("linalg.matmul", "linalg.l2_normalize")
-#: Keyword arguments that are operands.
-_OPERANDS = ("x", "y", "x1", "x2", "value", "bias")
-#: Operands, and arguments without effect on the result.
-_IGNORED = (*_OPERANDS, "name", "features", "logits", "values", "input", "data_format", "inputs", "xs", "tensor")
-KerasLayerOf = Callable[[LayerSpec], Tuple[str, Dict[str, Any]]]
-"""``layer_of(spec)`` returns kind and config of the layer that computes the same as an operation."""
+_OF_OTHER_MODULES = ("linalg.matmul", "linalg.l2_normalize", "image.resize")
 
 
 def as_layer(spec: LayerSpec) -> LayerSpec:
@@ -80,7 +71,7 @@ def _name(spec: LayerSpec) -> Optional[str]:
         return None
     full = str(spec.config.get("function"))
     module, _, own = full.rpartition(".")
-    if spec.kind == "TFOpLambda" and module not in _MODULES and full not in _OF_MATRICES:
+    if spec.kind == "TFOpLambda" and module not in _MODULES and full not in _OF_OTHER_MODULES:
         return shortened(full)
     plain = own.lower().replace("_", "")
     name = _ALIASES.get(plain, plain)
@@ -89,31 +80,31 @@ def _name(spec: LayerSpec) -> Optional[str]:
 
 def _activation(name: str) -> KerasLayerOf:
     def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-        _only_tensors(spec)
-        _refuse_others(spec)
+        only_tensors(spec)
+        refuse_others(spec)
         return "Activation", {"activation": name}
 
     return layer_of
 
 
 def _leaky_relu(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-    slope = _option(spec, "negative_slope", _option(spec, "alpha", 0.2))
-    _only_tensors(spec)
-    _refuse_others(spec, "alpha", "negative_slope")
+    slope = option(spec, "negative_slope", option(spec, "alpha", 0.2))
+    only_tensors(spec)
+    refuse_others(spec, "alpha", "negative_slope")
     return "LeakyReLU", {"negative_slope": slope}
 
 
 def _gelu(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-    _only_tensors(spec)
-    _refuse_others(spec, "approximate")
-    if _option(spec, "approximate", spec.kind == KERAS3_OPERATION):
+    only_tensors(spec)
+    refuse_others(spec, "approximate")
+    if option(spec, "approximate", spec.kind == KERAS3_OPERATION):
         raise NetworkError("it approximates GELU; supported: approximate=False")
     return "Activation", {"activation": "gelu"}
 
 
 def _softmax(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-    axis = _option(spec, "axis", -1)
-    _refuse_others(spec, "axis")
+    axis = option(spec, "axis", -1)
+    refuse_others(spec, "axis")
     return "Softmax", {"axis": -1 if axis is None else axis}
 
 
@@ -121,8 +112,8 @@ def _clip(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
     """Return the layer of ``clip(x, lowest, highest)``."""
     names = ("clip_value_min", "x_min", "clip_value_max", "x_max")
     bounds = [value for value in spec.arguments.args if not isinstance(value, Tensor)]
-    bounds += [value for value in (_option(spec, name, None) for name in names) if value is not None]
-    _refuse_others(spec, "t", *names)
+    bounds += [value for value in (option(spec, name, None) for name in names) if value is not None]
+    refuse_others(spec, "t", *names)
     if len(bounds) != 2 or any(_number(bound).ndim for bound in bounds) or bounds[0] > bounds[1]:
         raise NetworkError(f"it clips to {shortened(bounds)}; supported: two numbers, the lower one first")
     low, high = bounds
@@ -138,10 +129,10 @@ def _extreme(kind: str) -> KerasLayerOf:
     """Return the layer of ``maximum`` or ``minimum`` of outputs of layers, or of one and a number, which clips."""
 
     def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-        constants = [value for value in spec.arguments.operands(*_OPERANDS) if not isinstance(value, Tensor)]
+        constants = [value for value in spec.arguments.operands(*OPERANDS) if not isinstance(value, Tensor)]
         if len(constants) != 1 or _number(constants[0]).ndim:
             return _merge(kind)(spec)
-        _refuse_others(spec)
+        refuse_others(spec)
         number = float(constants[0])
         return _clipped(number, None) if kind == "Maximum" else _clipped(None, number)
 
@@ -152,8 +143,8 @@ def _merge(kind: str) -> KerasLayerOf:
     """Return the layer of an operation on two or more outputs of layers."""
 
     def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-        _only_tensors(spec)
-        _refuse_others(spec)
+        only_tensors(spec)
+        refuse_others(spec)
         return kind, {}
 
     return layer_of
@@ -161,8 +152,8 @@ def _merge(kind: str) -> KerasLayerOf:
 
 def _concatenate(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
     tensors = [value for value in spec.arguments.operands("values", "xs") if isinstance(value, Tensor)]
-    axis = _option(spec, "axis", -1)
-    _refuse_others(spec, "axis")
+    axis = option(spec, "axis", -1)
+    refuse_others(spec, "axis")
     if len(tensors) != len(spec.inputs):
         raise NetworkError("it concatenates constants; supported: outputs of layers")
     return "Concatenate", {"axis": axis}
@@ -175,8 +166,8 @@ def _arithmetic(kind: str, with_constant: Callable[[Any, bool], Tuple[Any, Any]]
     """
 
     def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-        operands = spec.arguments.operands(*_OPERANDS)
-        _refuse_others(spec)
+        operands = spec.arguments.operands(*OPERANDS)
+        refuse_others(spec)
         constants = [value for value in operands if not isinstance(value, Tensor)]
         if not constants:
             return kind, {}
@@ -196,46 +187,30 @@ def _divided(constant: Any, is_first: bool) -> Tuple[Any, Any]:
     return 1 / constant, 0.0
 
 
-def _stack(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-    axis = _option(spec, "axis", 0)
-    _only_tensors(spec)
-    _refuse_others(spec, "axis")
-    return STACK, {"axis": axis}
-
-
-def _split(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-    """Return a part of ``split``: its sections are a number, or sizes in TensorFlow, positions in Keras 3."""
-    by_positions = spec.kind == KERAS3_OPERATION
-    sections = _option(spec, "indices_or_sections" if by_positions else "num_or_size_splits", None)
-    _refuse_others(spec, "axis", "num_or_size_splits", "indices_or_sections")
-    axis = _option(spec, "axis", 0)
-    return SPLIT, {"axis": axis, "sections": sections, "by_positions": by_positions, "part": spec.output}
-
-
-def _unstack(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-    axis = _option(spec, "axis", 0)
-    _refuse_others(spec, "axis", "num")
-    if axis != -1 and (type(axis) is not int or axis < 1):
-        raise NetworkError(f"it takes the axis {shortened(axis)} apart; supported: 1 and above, or -1")
-    whole: List[Any] = [{}] * axis if axis > 0 else [...]
-    return SLICING, {"key": [*whole, spec.output]}
+def _power(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    operands = spec.arguments.operands(*OPERANDS)
+    refuse_others(spec)
+    exponent = operands[1] if len(operands) == 2 and isinstance(operands[0], Tensor) else None
+    if isinstance(exponent, bool) or exponent not in (2, -0.5):
+        raise NetworkError(f"it has the operands {shortened(operands)}; supported: the exponents 2 and -0.5")
+    return FUNCTION, {"function": "square" if exponent == 2 else "rsqrt"}
 
 
 def _matmul(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
     names = ("transpose_a", "transpose_b", "adjoint_a", "adjoint_b")
-    _only_tensors(spec)
-    _refuse_others(spec, "a", "b", *names)
-    flags = [bool(_option(spec, name, False)) for name in names]
+    only_tensors(spec)
+    refuse_others(spec, "a", "b", *names)
+    flags = [bool(option(spec, name, False)) for name in names]
     return MATMUL, {"transpose_a": flags[0] or flags[2], "transpose_b": flags[1] or flags[3]}
 
 
 def _reduction(kind: str) -> KerasLayerOf:
-    """Return the layer of a sum or mean along axes."""
+    """Return the layer of a sum, mean or maximum along axes."""
 
     def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-        axes, keepdims = _option(spec, "axis", None), _option(spec, "keepdims", False)
-        _only_tensors(spec)
-        _refuse_others(spec, "axis", "keepdims")
+        axes, keepdims = option(spec, "axis", None), option(spec, "keepdims", False)
+        only_tensors(spec)
+        refuse_others(spec, "axis", "keepdims")
         return kind, {"axis": axes, "keepdims": keepdims}
 
     return layer_of
@@ -243,10 +218,12 @@ def _reduction(kind: str) -> KerasLayerOf:
 
 def _normalize(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
     """Return the layer of TensorFlow's ``l2_normalize``, or of Keras 3's ``normalize``, which divides by the norm."""
-    axis = _option(spec, "axis", None if spec.kind != KERAS3_OPERATION else -1)
-    epsilon = _option(spec, "epsilon", 1e-12)
-    order = _option(spec, "order", 2)
-    _refuse_others(spec, "axis", "epsilon", "order", "dim")
+    axis = option(spec, "axis", None if spec.kind != KERAS3_OPERATION else -1)
+    epsilon = option(spec, "epsilon", None)
+    if epsilon is None:
+        epsilon = 1e-12 if spec.kind != KERAS3_OPERATION else 1e-7
+    order = option(spec, "order", 2)
+    refuse_others(spec, "axis", "epsilon", "order", "dim")
     if order != 2:
         raise NetworkError(f"it divides by the norm of order {shortened(order)}; supported: 2")
     if spec.kind == KERAS3_OPERATION and type(epsilon) is float:
@@ -258,44 +235,30 @@ def _function(name: str) -> KerasLayerOf:
     """Return the layer of a function that Keras has no layer for."""
 
     def layer_of(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-        _only_tensors(spec)
-        _refuse_others(spec)
+        only_tensors(spec)
+        refuse_others(spec)
         return FUNCTION, {"function": name}
 
     return layer_of
 
 
-def _reshape(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-    shape = _option(spec, "newshape", None) or _option(spec, "shape", None)
-    _refuse_others(spec, "shape", "newshape")
-    if (
-        not isinstance(shape, list)
-        or shape[:1] not in ([-1], [None])
-        or not all(type(axis) is int for axis in shape[1:])
-    ):
-        raise NetworkError(f"it reshapes to {shortened(shape)}; supported: (-1, ...), which keeps the batch")
-    return "Reshape", {"target_shape": shape[1:]}
+def _absolute(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    only_tensors(spec)
+    refuse_others(spec)
+    return "LeakyReLU", {"negative_slope": -1.0}
+
+
+def _negative(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
+    only_tensors(spec)
+    refuse_others(spec)
+    return "Rescaling", {"scale": -1.0, "offset": 0.0}
 
 
 def _cast(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-    wanted = _option(spec, "dtype", "float32")
+    wanted = option(spec, "dtype", "float32")
     if wanted != "float32":
         raise NetworkError(f"it converts to {shortened(wanted)}; supported: float32")
     return "Activation", {"activation": "linear"}
-
-
-def _getitem(spec: LayerSpec) -> Tuple[str, Dict[str, Any]]:
-    """Return the layer of ``x[key]``: an item of the key is a slice, as an object, a position, or an ellipsis."""
-    key = _option(spec, "slice_spec", None)
-    if key is None:
-        operands = [value for value in spec.arguments.args if not isinstance(value, Tensor)]
-        key = operands[0] if len(operands) == 1 else None
-    return SLICING, {"key": key if isinstance(key, list) else [key]}
-
-
-def _option(spec: LayerSpec, key: str, default: Any) -> Any:
-    """Return an argument by keyword, of the call or, in Keras 3, of the config."""
-    return spec.arguments.kwargs.get(key, spec.config.get(key, default))
 
 
 def _number(value: Any) -> np.ndarray:
@@ -308,21 +271,9 @@ def _number(value: Any) -> np.ndarray:
     return array
 
 
-def _only_tensors(spec: LayerSpec) -> None:
-    constants = [value for value in spec.arguments.operands(*_OPERANDS) if not isinstance(value, Tensor)]
-    if constants:
-        raise NetworkError(f"it has the constant {shortened(constants[0])}; supported: outputs of layers")
-
-
-def _refuse_others(spec: LayerSpec, *names: str) -> None:
-    """Refuse arguments by keyword that are not read."""
-    for key, value in spec.arguments.others(*_IGNORED, *names).items():
-        if value is not False:
-            raise NetworkError(f"it is called with {key}={shortened(value)}; supported: its operands")
-
-
 #: By names in lower case without underscores.
 _LAYERS: Dict[str, KerasLayerOf] = {
+    **MOVES,
     "add": _arithmetic("Add", lambda constant, _: (1.0, constant)),
     "subtract": _arithmetic("Subtract", lambda constant, first: (-1.0, constant) if first else (1.0, -constant)),
     "multiply": _arithmetic("Multiply", lambda constant, _: (constant, 0.0)),
@@ -338,25 +289,26 @@ _LAYERS: Dict[str, KerasLayerOf] = {
     "rsqrt": _function("rsqrt"),
     "l2normalize": _normalize,
     "normalize": _normalize,
-    "reshape": _reshape,
     "cast": _cast,
-    "getitem": _getitem,
-    "stack": _stack,
-    "split": _split,
-    "unstack": _unstack,
+    "negative": _negative,
+    "absolute": _absolute,
+    "power": _power,
+    "max": _reduction(MAX),
     "identity": _activation("linear"),
     **{
         name: _activation(name)
-        for name in ["relu", "relu6", "sigmoid", "tanh", "elu", "selu", "softplus", "softsign", "swish", "exponential"]
+        for name in ["relu", "relu6", "sigmoid", "tanh", "elu", "selu", "celu", "softplus", "softsign", "swish", "mish"]
     },
+    "exponential": _activation("exponential"),
+    "hardtanh": _activation("hard_tanh"),
     "leakyrelu": _leaky_relu,
     "gelu": _gelu,
     "clip": _clip,
     "hardsigmoid": _activation(KERAS3_ACTIVATIONS["hard_sigmoid"]),
     "hardswish": _activation("hard_swish"),
 }
-#: Names in `_LAYERS` by other names of the same operations.
 _OF_SEVERAL_OUTPUTS = ("split", "unstack")
+#: Names in `_LAYERS` by other names of the same operations.
 _ALIASES = {
     "addv2": "add",
     "addn": "add",
@@ -371,6 +323,16 @@ _ALIASES = {
     "batchmatmul": "matmul",
     "reducemean": "mean",
     "reducesum": "sum",
+    "reducemax": "max",
+    "amax": "max",
+    "neg": "negative",
+    "padv2": "pad",
+    "pow": "power",
+    "maxpool2d": "maxpool",
+    "avgpool2d": "averagepool",
+    "avgpool": "averagepool",
+    "exp": "exponential",
+    "abs": "absolute",
     "silu": "swish",
     "hardsilu": "hardswish",
 }

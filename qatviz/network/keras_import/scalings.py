@@ -47,7 +47,10 @@ def convert_normalization(draft: Draft, layer: KerasLayer, inputs: List[str]) ->
 
 
 def convert_slicing(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
-    """Convert ``x[key]``; a key that reverses the channels becomes a 1×1 convolution with weights of 0 and 1."""
+    """Convert ``x[key]``; a key that reverses the channels becomes a 1×1 convolution with weights of 0 and 1.
+
+    None in the key is a new axis of length 1.
+    """
     shape = draft.shapes[inputs[0]]
     key = _full_key(layer.setting("key"), len(shape) + 1)
     if key[0] not in (slice(None), slice(0, None, None)):
@@ -56,7 +59,7 @@ def convert_slicing(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     if own[-1] == slice(None, None, -1) and all(item == slice(None) for item in own[:-1]):
         return _reversed_channels(draft, layer, inputs[0])
     ranges = []
-    for item, size in zip(own, shape):
+    for item, size in zip((item for item in own if item is not None), shape):
         start, stop, step = (
             (item % size if -size <= item < size else size, None, 1) if isinstance(item, int) else item.indices(size)
         )
@@ -64,11 +67,12 @@ def convert_slicing(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
         if step < 1:
             raise NetworkError(f"it selects elements with the step {step}; supported: at least 1")
     settings = dict(zip(("start", "stop", "strides"), (tuple(values) for values in zip(*ranges))))
-    kept = [size for item, size in zip(own, shape) if not isinstance(item, int)]
-    if len(kept) == len(shape):
+    if all(isinstance(item, slice) for item in own):
         return draft.add(Slice, layer.name, inputs, **settings)
     part = draft.add_part(Slice, layer.name, "part", inputs, **settings)
-    target = [size for item, size in zip(own, draft.shapes[part]) if not isinstance(item, int)]
+    sizes = iter(draft.shapes[part])
+    with_positions = [(item, 1 if item is None else next(sizes)) for item in own]
+    target = [size for item, size in with_positions if not isinstance(item, int)]
     return draft.add(Reshape, layer.name, part, target_shape=tuple(target) or (1,))
 
 
@@ -118,11 +122,17 @@ def _axis_behind_batch(layer: KerasLayer, rank: int) -> int:
 
 
 def _full_key(key: Any, rank: int) -> List[Any]:
-    """Return a slice or a position for each of ``rank`` axes from a key, which may have an ellipsis or be shorter."""
+    """Return a slice or a position for each of ``rank`` axes from a key, which may have an ellipsis or be shorter.
+
+    New axes are None, in addition to these.
+    """
     found: List[Any] = []
+    count = sum(item is not None for item in key)
     for item in key:
-        if item in (Ellipsis, "..."):
-            found += [slice(None)] * (rank - len(key) + 1)
+        if item is None:
+            found.append(None)
+        elif item in (Ellipsis, "..."):
+            found += [slice(None)] * (rank - count + 1)
         elif isinstance(item, dict) and all(type(value) is int or value is None for value in item.values()):
             found.append(slice(*(item.get(name) for name in ("start", "stop", "step"))))
         elif type(item) is int:
@@ -131,7 +141,7 @@ def _full_key(key: Any, rank: int) -> List[Any]:
             raise NetworkError(f"it selects the part {shortened(item)}; supported: slices and positions")
     return [
         slice(item.start, item.stop, None if item.step == 1 else item.step) if isinstance(item, slice) else item
-        for item in found + [slice(None)] * (rank - len(found))
+        for item in found + [slice(None)] * (rank - sum(item is not None for item in found))
     ]
 
 

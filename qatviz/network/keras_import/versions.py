@@ -43,3 +43,38 @@ def with_keras3_names(config: Dict[str, Any]) -> Dict[str, Any]:
         if key in ("layer", "backward_layer") and isinstance(value, dict) and isinstance(value.get("config"), dict):
             found[key] = dict(value, config=with_keras3_names(value["config"]))
     return found
+
+
+#: Layers that change only what the model is trained on, not its size.
+AUGMENTATIONS = (
+    "AugMix",
+    "CutMix",
+    "Equalization",
+    "MixUp",
+    "RandAugment",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHeight",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomWidth",
+    "RandomZoom",
+    "Solarization",
+)
+#: Layers on images that Keras 3 describes as called with training=True if they are called without the argument. What a
+#: model predicts does not depend on it: training=False then replaces it.
+CALLED_IN_TRAINING = (*AUGMENTATIONS, "CenterCrop", "RandomCrop", "Resizing")
