@@ -16,6 +16,8 @@ REFUSE, SKIP = "refuse", "skip"
 YES, NO = "yes", "no"
 ROWS = "rows"
 NO_LABEL = "none"
+#: Way out of a refusal of a part that the option `unusable` skips.
+SKIPPING = "set unusable to skip to leave out and count such parts"
 TEST, VALIDATION, SPLIT = "test", "validation", "split"
 MICRO, MFCC, WAVEFORM = "micro", "mfcc", "waveform"
 

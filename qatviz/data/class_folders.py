@@ -7,7 +7,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 from qatviz.data.dataset import Note
 from qatviz.data.file_tree import MAX_DEPTH, FileTree, join
 from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
-from qatviz.data_options import AUTO, SKIP, TEST, VALIDATION, DataOptions
+from qatviz.data_options import AUTO, SKIP, SKIPPING, TEST, VALIDATION, DataOptions
 from qatviz.errors import DataError
 from qatviz.number_format import count, names_text
 
@@ -166,7 +166,8 @@ class FolderReader:
         if unknown and not self._skips:
             raise DataError(
                 f"{where}: found the class {unknown[0]!r}; expected {', '.join(self.class_names)}, the classes for "
-                "training"
+                f"training; {SKIPPING}",
+                "unusable",
             )
         if unknown and not is_train:
             self._skip_folders(f"classes without training {self._kind.plural}", folder, unknown)
@@ -179,7 +180,8 @@ class FolderReader:
             if not files and not self._skips:
                 raise DataError(
                     f"{self._tree.where(inner)}: found no {self._kind.plural}; expected files with the extensions "
-                    f"{' '.join(self._kind.extensions)}"
+                    f"{' '.join(self._kind.extensions)}; {SKIPPING}",
+                    "unusable",
                 )
             part.files.extend(files)
             part.labels.extend([label] * len(files))

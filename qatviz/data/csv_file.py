@@ -16,7 +16,7 @@ import numpy as np
 from qatviz.data.checks import LARGER_DATA, check_memory, check_regular_file, wrap_read_errors
 from qatviz.data.dataset import Note
 from qatviz.data.table import Table, narrowed
-from qatviz.data_options import AUTO, SKIP, YES, DataOptions
+from qatviz.data_options import AUTO, SKIP, SKIPPING, YES, DataOptions
 from qatviz.errors import DataError
 
 EXTENSIONS = (".csv", ".tsv")
@@ -338,7 +338,7 @@ class _GeneralReader:
     def _refuse_or_skip(self, line: int, found: str, expected: str) -> None:
         """Refuse a row, or note that it is skipped."""
         if not self._skips:
-            raise DataError(f"{self._path}: line {line}: {found}; expected {expected}", "unusable")
+            raise DataError(f"{self._path}: line {line}: {found}; expected {expected}; {SKIPPING}", "unusable")
         self._skipped.append(f"line {line}: {found}")
 
 

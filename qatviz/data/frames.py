@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.data.class_folders import skipped_notes
 from qatviz.data.table import Table, narrowed
-from qatviz.data_options import SKIP, DataOptions
+from qatviz.data_options import SKIP, SKIPPING, DataOptions
 from qatviz.errors import DataError
 
 
@@ -45,7 +45,7 @@ def table_of_frame(frame: Any, where: str, options: DataOptions) -> Table:
         if is_missing.any() and options.unusable != SKIP:
             row = frame.index[int(np.flatnonzero(is_missing)[0])]
             raise DataError(
-                f"{where}: row {row!r}: found a missing value in column {name!r}; expected none, or rows to be skipped",
+                f"{where}: row {row!r}: found a missing value in column {name!r}; expected none; {SKIPPING}",
                 "unusable",
             )
         keeps &= ~is_missing

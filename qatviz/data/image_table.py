@@ -12,7 +12,7 @@ from qatviz.data.file_tree import FileTree, join
 from qatviz.data.images import IMAGES
 from qatviz.data.split_names import TRAIN, held_out_part, part_of_name
 from qatviz.data.table import as_numbers, target_by_name
-from qatviz.data_options import SKIP, DataOptions
+from qatviz.data_options import SKIP, SKIPPING, DataOptions
 from qatviz.errors import ChoiceNeeded, DataError
 from qatviz.number_format import names_text
 
@@ -206,7 +206,8 @@ class ImageTable:
         text = row[table.image_column] if len(row) > table.image_column else ""
         if not self._skips:
             raise DataError(
-                f"{table.where}: line {line}: found {problem} for {text[:40]!r}; expected an image and its label",
+                f"{table.where}: line {line}: found {problem} for {text[:40]!r}; expected an image and its label; "
+                f"{SKIPPING}",
                 "unusable",
             )
         self._skipped.append(f"line {line}: {problem}")

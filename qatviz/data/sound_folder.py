@@ -4,6 +4,7 @@ import os
 import zipfile
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Counter as CounterType
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -77,7 +78,7 @@ def load_sound_folder(
         reader = _SoundReader(tree, options)
         features = reader.read([part.files for part in parts])
         arrays = [(found, np.array(part.labels, np.int32)[kept]) for part, (found, kept) in zip(parts, features)]
-    return from_arrays(
+    dataset = from_arrays(
         name_from_path(path),
         path,
         *train_and_test(arrays),
@@ -86,6 +87,8 @@ def load_sound_folder(
         seed,
         notes=[*folder.notes(), *reader.notes()],
     )
+    # What the numbers are is known: they are not taken for pixels.
+    return replace(dataset, assumed=dataset.assumed._replace(scaling=False))
 
 
 def is_sound_folder(path: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from qatviz.data.class_folders import FileKind, skipped_notes
 from qatviz.data.dataset import Note
 from qatviz.data.file_tree import FileTree
-from qatviz.data_options import SKIP, DataOptions
+from qatviz.data_options import SKIP, SKIPPING, DataOptions
 from qatviz.errors import DataError
 
 
@@ -34,9 +34,9 @@ class TreeReader:
         """End the context at a `DataError`, which is that of a damaged file; raise it unless such files are skipped."""
         try:
             yield
-        except DataError:
+        except DataError as error:
             if self._options.unusable != SKIP:
-                raise
+                raise DataError(f"{error}; {SKIPPING}", "unusable") from error
             self._damaged.append(self._tree.where(path))
 
     def _read_rows(

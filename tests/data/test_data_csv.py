@@ -241,7 +241,9 @@ def test_mistakes_are_refused_by_line_or_skipped_and_counted(write, row, words):
     path = write([*TABLE[:11], row, *TABLE[11:]])
     with pytest.raises(DataError, match=words) as caught:
         read(path)
-    assert caught.value.field == "unusable"
+    assert caught.value.field == "unusable" and str(caught.value).endswith(
+        "; set unusable to skip to leave out and count such parts"
+    )
     dataset = read(path, unusable="skip")
     assert rows_of(dataset) == sorted((index / 4, -index, index % 3) for index in range(20))
     (note,) = [note for note in data_notes(dataset) if "skipped rows" in note.text]

@@ -141,7 +141,9 @@ def test_empty_and_single_folders_are_refused(files, digits):
         load(files.folder(x, ["only"] * 40, "single"))
     path = files.folder(x, y, "empty")
     files.path("empty/4/notes.txt").write_text("text")
-    with pytest.raises(DataError, match="4: found no images; expected files with the extensions .png"):
+    with pytest.raises(
+        DataError, match="4: found no images; expected files with the extensions .png.*; set unusable to"
+    ):
         load(path)
 
 

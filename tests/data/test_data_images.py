@@ -173,8 +173,9 @@ def test_damaged_files_are_refused_or_skipped_counted_and_named(files, folder, p
     files.path("folder/a/text.png").write_bytes(b"text")
     files.path("folder/a/cut.png").write_bytes(png_bytes(NOISE[:10, :8])[:-25])
     files.image("folder/a/zz.png", NOISE[:10, :8])
-    with pytest.raises(DataError, match="text.png: cannot be read as an image"):
+    with pytest.raises(DataError, match="text.png: cannot be read as an image.*; set unusable to skip") as caught:
         read(folder)
+    assert caught.value.field == "unusable"
     dataset = read(folder, unusable="skip")
     assert len(images_of(dataset)) == 5 and contains(dataset, NOISE[:10, :8])
     _, label = next(pair for pair in zip(dataset.x_train, dataset.y_train) if np.array_equal(pair[0], NOISE[:10, :8]))

@@ -101,6 +101,7 @@ def test_the_front_end_of_micro_speech_is_tensorflows(folder):
     dataset = load(folder, options=DataOptions(held_out="split"))
     assert dataset.input_shape == (49, 40, 1) and dataset.class_names == ("no", "yes")
     assert any("micro_speech's front end" in note for note in describe(dataset)["notes"])
+    assert dataset.x_train.max() > 3 and "pixels" not in str(describe(dataset)), "what the numbers are is known"
     found = sorted(map(np.ndarray.tobytes, [*dataset.x_train, *dataset.x_test]))
     with tf.Graph().as_default(), tf.Session() as session:
         # The arguments of micro_speech's training: tensorflow/examples/speech_commands/input_data.py, "micro".
