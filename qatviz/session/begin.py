@@ -16,6 +16,7 @@ from qatviz.data_options import DataOptions
 from qatviz.errors import RecordError, SettingError, about, require_tensorflow
 from qatviz.network.plan import quantization_plan
 from qatviz.network.replaced_relu6 import with_relu
+from qatviz.number_format import shape_text
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.commands import Schedule, ScheduledCommand
 from qatviz.protocol.run_spec import Placement, RunSpec
@@ -31,7 +32,7 @@ from qatviz.session.request import NewRunRequest, TrainingRequest
 from qatviz.session.run_heads import head_fields
 from qatviz.session.teachers import with_teacher, write_teacher
 from qatviz.session.timed_corrections import TimedCorrection
-from qatviz.settings import RunSettings
+from qatviz.settings import OPTIMIZER_SETTINGS, RunSettings, run_settings_for
 from qatviz.task import REGRESSION, SEGMENTATION
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.own_files import DATA_FILE
@@ -107,6 +108,8 @@ def begin(
             steps=request.total_steps,
             placement=placement,
         )
+    for text in settings_without_effect(spec):
+        notify(Notice(text, True))
     with about("teacher_model"):
         spec = with_teacher(spec, request, teacher, notify)
     with about("changes"):
@@ -127,6 +130,25 @@ def begin(
                 **({} if dataset is not None else _recorded_options(request.data_options)),
             )
     return prepared_run(spec, record, Outcome(spec.book, spec.metric, placement.division), shown)
+
+
+def settings_without_effect(spec: RunSpec) -> List[str]:
+    """Return sentences about stated settings that can have no effect in the whole run, whatever is changed in it."""
+    usual = run_settings_for(spec.optimizer, {})
+    shape, inputs = spec.network.input_shape, spec.network.inputs
+    unused = {
+        name: f"the optimizer {spec.optimizer} does not use it"
+        for names in OPTIMIZER_SETTINGS.values()
+        for name in names
+        if name not in OPTIMIZER_SETTINGS[spec.optimizer]
+    }
+    if len(inputs) == 1:
+        examples = f"examples have the shape {shape_text(shape)}" if len(shape) > 1 else "examples are rows of features"
+        unused.update(dict.fromkeys(usual.unused_augmentation(shape), examples))
+    if all(head.task == REGRESSION for head in spec.dataset.heads):
+        unused["label_smoothing"] = "there are no classes"
+    found = [name for name in unused if getattr(spec.book.run, name) != getattr(usual, name)]
+    return [f"{name} has no effect: {unused[name]}" for name in found]
 
 
 def prepared_run(

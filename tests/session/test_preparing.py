@@ -12,7 +12,7 @@ from qatviz.protocol.run_state import RunState
 from qatviz.session.changes import TimedChange, parse_change
 from qatviz.session.prepare import prepare
 from qatviz.session.request import ForkRequest, NewRunRequest, OpenRequest, ResumeRequest
-from qatviz.settings import RunSettings
+from qatviz.settings import RunSettings, run_settings_for
 from qatviz.telemetry.record.run_record import RunRecord
 
 
@@ -137,6 +137,29 @@ def test_a_run_without_checkpoints_can_not_be_forked(new, tmp_path):
     prepare(new(out=str(tmp_path / "run"))).run.record.close()
     error = refusal(ForkRequest(directory=str(tmp_path / "run")))
     assert error.field == "directory" and "no checkpoint to fork" in str(error)
+
+
+@pytest.mark.parametrize(
+    "run, optimizer, network, said",
+    [
+        ({"momentum": 0.5}, "adamw", "mlp", "momentum has no effect: the optimizer adamw does not use it"),
+        ({"augment_flip": "both"}, "adam", "rows", "augment_flip has no effect: examples are rows of features"),
+        ({"label_smoothing": 0.1}, "adam", "numbers", "label_smoothing has no effect: there are no classes"),
+        ({"momentum": 0.5, "augment_flip": "both", "label_smoothing": 0.1}, "momentum", "mlp", None),
+        ({}, "adamw", "rows", None),
+    ],
+)
+def test_settings_without_effect_are_named(run, optimizer, network, said, new, tmp_path):
+    x, y = np.random.RandomState(0).rand(100, 5).astype(np.float32), np.arange(100) % 2
+    np.savez(str(tmp_path / "rows.npz"), x=x, y=y)
+    np.savez(str(tmp_path / "numbers.npz"), x=x, y=y + 0.5)
+    data = {} if network == "mlp" else {"data": str(tmp_path / f"{network}.npz")}
+    notices = []
+    settings = run_settings_for(optimizer, run)
+    prepare(new(run=settings, optimizer=optimizer, **data), notify=notices.append)
+    assert [notice.text for notice in notices if notice.is_warning and "no effect" in notice.text] == [said] * bool(
+        said
+    )
 
 
 def test_notices_are_passed_on_before_a_run_is_prepared_or_refused(recorded, new):
