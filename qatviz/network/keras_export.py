@@ -29,6 +29,8 @@ _ARRAYS = {
 }
 #: Version of tf.keras in TensorFlow 1.15, which determines the form of the description.
 _VERSION = "2.2.4-tf"
+#: Way out of a refusal.
+_IN_FLOAT = "the formats onnx-float and, in float, savedmodel have all layers"
 
 #: Layers that the Keras of TensorFlow 1.15 has on images only.
 _ONLY_2D = ("Conv2DTranspose", "DepthwiseConv2D", "UpsampleBilinear")
@@ -265,7 +267,7 @@ def _conv2d(layer: Any) -> KerasClass:
 
 
 def _grouped_conv2d(layer: Any) -> KerasClass:
-    raise NetworkError(f"layer {layer.name!r}: the Keras of TensorFlow 1.15 has no groups in convolutions")
+    raise NetworkError(f"layer {layer.name!r}: the Keras of TensorFlow 1.15 has no groups in convolutions; {_IN_FLOAT}")
 
 
 def _conv2d_transpose(layer: Any) -> KerasClass:
@@ -325,7 +327,7 @@ def _concat(layer: Any) -> KerasClass:
 def _activation(layer: Any) -> KerasClass:
     form = layer.definition.keras
     if form is None:
-        raise NetworkError(f"layer {layer.name!r}: the Keras of TensorFlow 1.15 has no {layer.function}")
+        raise NetworkError(f"layer {layer.name!r}: the Keras of TensorFlow 1.15 has no {layer.function}; {_IN_FLOAT}")
     kind, settings = form(layer.parameters)
     return kind, dict(settings)
 
