@@ -131,6 +131,7 @@ def from_arrays(
             is_index=not are_names and (np.ndim(train[1]) == 1 or np.shape(train[1])[1:] == (1,)),
             held_out=validation_fraction if test is None else None,
             strings=are_names,
+            numbered=task == CLASSIFICATION and class_names is None and np.size(train[1]) == len(train[1]),
             scaling=True,
             integers=_integer_type(train[0]),
             **targets.assumed,

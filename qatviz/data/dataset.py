@@ -61,6 +61,8 @@ class Assumptions(NamedTuple):
         True if the examples are float32 pixels from 0 to 255.
     ignored_label : int or None
         Label of the ignored pixels of masks; None if there are none.
+    numbered : bool
+        True if the labels are class indices without names, so that there may be more classes than the labels have.
     foreground : bool
         True if the labels of masks were 0 and 255, which are the classes 0 and 1.
     """
@@ -70,6 +72,7 @@ class Assumptions(NamedTuple):
     by_network: bool = False
     held_out: Optional[float] = None
     strings: bool = False
+    numbered: bool = False
     scaling: bool = False
     integers: str = ""
     target_pixels: bool = False
@@ -299,6 +302,16 @@ class Dataset:
         y_train, y_test = (y.astype(np.float32)[:, np.newaxis] for y in (self.y_train, self.y_test))
         assumed = self.assumed._replace(by_network=True)
         return replace(self, y_train=y_train, y_test=y_test, class_names=(), task=REGRESSION, assumed=assumed)
+
+    def with_numbered_classes(self, count: int) -> "Dataset":
+        """Return the same data with ``count`` classes, if its labels are numbers that all of these include.
+
+        Otherwise, if the labels have names or are one-hot rows, the data as it is.
+        """
+        can_be_more = self.task == CLASSIFICATION and self.assumed.numbered and not self.further
+        if not can_be_more or count <= self.num_classes:
+            return self
+        return replace(self, class_names=tuple(map(str, range(count))))
 
     @property
     def _arrays(self) -> Tuple[str, ...]:

@@ -309,6 +309,8 @@ class RunSpec:
             if dataset.inputs:
                 dataset = for_inputs(dataset, network.inputs)
             if dataset.fingerprint != description["data_fingerprint"]:
+                dataset = dataset.with_numbered_classes(network.num_outputs)
+            if dataset.fingerprint != description["data_fingerprint"]:
                 raise RecordError(
                     f"{description['data']}: the data is not that of the run (fingerprint {dataset.fingerprint} "
                     f"instead of {description['data_fingerprint']})",

@@ -122,7 +122,8 @@ def _in_tasks_of(network: Network, dataset: Dataset, request: NewRunRequest, is_
             ]
         )
     if not _are_numbers(dataset, network.num_outputs):
-        return dataset
+        # Classes without examples can be missing among the labels, as in a part of a data set.
+        return dataset.with_numbered_classes(network.num_outputs) if len(network.output_shape) == 1 else dataset
     if not is_read:
         return dataset.as_regression()
     found = _read(request, task=REGRESSION)  # split as when the run is resumed, whose task is known

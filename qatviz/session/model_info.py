@@ -151,6 +151,8 @@ def mismatch_reason(network: Network, data: DataInfo) -> str:
     for output, name, found in zip(network.outputs, names, network.output_shapes):
         head = heads[name]
         wanted = ((1,), REGRESSION) if _decides(head, found) else (head.output_shape, head.task)
+        if head.assumed.numbered and not data.heads and len(found) == 1 and found > wanted[0]:
+            wanted = (tuple(found), head.task)  # the data lacks examples of some classes
         reason = output_mismatch(network, data.name, *wanted, output)
         if reason:
             return f"output {name!r}: {reason}" if len(names) > 1 else reason

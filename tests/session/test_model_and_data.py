@@ -153,14 +153,37 @@ def test_an_undecidable_task_is_refused_with_the_name_of_the_option(tmp_path):
     _, (x, y) = whole_numbers(tmp_path)
     with pytest.raises(NetworkError, match="task classification was inferred from the labels; set it to regression"):
         qatviz.train(regressor(2), (x, y), steps=0)
+    one_hot = np.eye(2)[(y > 40) * 1]
     with pytest.raises(NetworkError, match="has 2 classes: .*set it to regression"):
-        qatviz.train(regressor(3), (x, y > 40), steps=0)
+        qatviz.train(regressor(3), (x, one_hot), steps=0)
     with pytest.raises(
         NetworkError, match="outputs 2 numbers, but .* has 1 number to predict: .*set it to classification"
     ):
         qatviz.train(regressor(2), (x, y + 0.5), steps=0)
     with pytest.raises(NetworkError, match="has 9. classes: choose other data, or a model with 9. outputs$"):
         qatviz.train(regressor(), (x, y), steps=0, task="classification")
+
+
+@pytest.mark.parametrize("task", [None, "classification"])
+def test_labels_may_lack_the_last_classes_of_a_network(task, tmp_path):
+    _, (x, _) = whole_numbers(tmp_path)
+    path, out, found = str(tmp_path / "part.npz"), str(tmp_path / "run"), []
+    np.savez(path, x=x, y=np.arange(len(x)) % 3)
+    regressor(5).save(str(tmp_path / "model.h5"))
+    request = NewRunRequest(network=None, model=str(tmp_path / "model.h5"), data=path, out=out, task=task, run=QUICK)
+    prepared = begin(request, notify=found.append)
+    network, classes = prepared.run.spec.network, prepared.run.spec.dataset.num_classes
+    prepared.run.discard()
+    assert classes == 5
+    (note,) = [notice for notice in found if "no train examples" in notice.text]
+    assert note.is_warning and "for 2 of 5 classes: 3, 4" in note.text
+    assert mismatch_reason(network, inspect_data(DataQuestion(path, task=task))) == ""
+    qatviz.train(str(tmp_path / "model.h5"), path, out=str(tmp_path / "other"), steps=1, quiet=True, task=task)
+    prepared = prepare(ResumeRequest(directory=str(tmp_path / "other"), steps=6))
+    assert prepared.run.spec.dataset.num_classes == 5
+    prepared.run.discard()
+    with pytest.raises(NetworkError, match="outputs 2 numbers, but .* has 3 classes"):
+        qatviz.train(regressor(2), path, steps=0, task=task)
 
 
 def test_records_of_runs_that_took_all_integers_for_pixels_are_resumed(tmp_path, monkeypatch):
