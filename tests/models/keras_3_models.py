@@ -79,6 +79,20 @@ def transformer_encoder():
     return keras.Model(sequence, layers.Dense(CLASSES, activation="softmax")(net))
 
 
+def augmented_groups():
+    """A classifier as in Keras' guides: augmentation and resizing in the model, and normalized groups of channels."""
+    image = layers.Input((SIZE, SIZE, 3))
+    net = layers.RandomRotation(0.1)(layers.RandomFlip("horizontal")(image))
+    net = layers.Rescaling(1 / 127.5, offset=-1)(layers.Resizing(24, 20)(net))
+    net = layers.Conv2D(16, 3, padding="same")(net)
+    net = layers.Activation("mish")(layers.GroupNormalization(4)(net))
+    net = layers.MaxPooling2D(2)(layers.PReLU()(layers.Conv2D(16, 3, padding="same")(net)))
+    net = keras.ops.pad(keras.ops.reshape(net, (-1, 120, 16)), [[0, 0], [2, 0], [0, 0]])
+    net = layers.Conv1D(16, 3, activation="relu")(layers.RMSNormalization()(net))
+    net = keras.ops.squeeze(keras.ops.max(net, axis=1, keepdims=True), 1)
+    return keras.Model(image, layers.Dense(CLASSES, activation="softmax")(net))
+
+
 def application(name, size=SIZE, **settings):
     """Return a function that builds a model of keras.applications."""
     build = getattr(keras.applications, name)
@@ -87,6 +101,7 @@ def application(name, size=SIZE, **settings):
 
 #: Functions that build the models, and the largest value of their inputs.
 MODELS = {
+    "augmented_groups": (augmented_groups, 255.0),
     "densenet121": (application("DenseNet121"), 1.0),
     "efficientnet_b0": (application("EfficientNetB0"), 255.0),
     "efficientnet_lc": (efficientnet_lc, 255.0),

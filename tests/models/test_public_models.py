@@ -108,6 +108,7 @@ def imported_exactly(path, inputs, expected):
 @pytest.mark.parametrize(
     "name",
     [
+        "augmented_groups",
         "efficientnet_b0",
         "efficientnet_lc",
         "mobilenet_v3_minimalistic",
