@@ -214,6 +214,13 @@ def test_tiles_of_edited_tensors_are_painted_before_waiting_tiles(context, panel
         assert tile_content(made, name).pending is not None, "the current tensor's first"
 
 
+def covered_by_note(made):
+    """Return the parts of the panel that its note lies over."""
+    parts = [w for w in (*made.bar.children(), made.canvas) if isinstance(w, QtWidgets.QWidget) and w.isVisible()]
+    places = [QtCore.QRect(widget.mapTo(made, QtCore.QPoint()), widget.size()) for widget in parts]
+    return [widget for widget, place in zip(parts, places) if place.intersects(made._note.geometry())]
+
+
 def test_old_histograms_show_their_step_and_age(context, panel):
     made, run = panel()
     step = context.model.snapshot.step
@@ -222,19 +229,29 @@ def test_old_histograms_show_their_step_and_age(context, panel):
     run.advance(24, snapshot=False)
     context.model.process(run.drain())
     made._age_timer.timeout.emit()
-    assert made.canvas.note == "", "as old as they may be"
+    assert made.note == "", "as old as they may be"
     run.advance(56, snapshot=False)
     context.model.process(run.drain())
     made._age_timer.timeout.emit()
-    assert made.canvas.note == f"histograms of step {step}, 8 s old"
+    assert made.note == f"step {step}, 8 s old"
     assert made.canvas.geometry() == place, "it moves no tile"
-    assert made.canvas.viewport().rect().contains(made.canvas._note.geometry()) and made.canvas._note.isVisible()
+    assert made._note.isVisible() and made.rect().contains(made._note.geometry())
+    assert not covered_by_note(made), "beside the legend"
+    are_free = set()
+    for width in range(260, 460, 20):
+        made.resize(width, made.height())
+        for _ in range(3):  # rows of the bar, its height, the note
+            QtWidgets.QApplication.processEvents()
+        covered = covered_by_note(made)
+        assert covered in ([], [made.canvas]), "over the last tile if there is no room beside the legend"
+        are_free.add(not covered)
+    assert are_free == {True, False}
     advance_run(context, run)
     made._age_timer.timeout.emit()
-    assert made.canvas.note, "new ones are not painted yet"
+    assert made.note, "new ones are not painted yet"
     settle(made)
     made._age_timer.timeout.emit()
-    assert made.canvas.note == ""
+    assert made.note == ""
 
 
 def test_old_tiles_with_a_newer_snapshot_are_urgent(context, panel):

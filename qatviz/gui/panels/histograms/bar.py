@@ -121,6 +121,12 @@ class HistogramsBar(QtWidgets.QWidget):
         legend = [self._samples[entry.key] for entry in legend_entries(self._present)]
         return int(self.layout().height_of([*rest, *(legend if with_legend else [])], width))
 
+    def free_room(self) -> QtCore.QRect:
+        """Return what is free right of the last row."""
+        last = [part for part in self._parts() if not part.isHidden()][-1].geometry()
+        left, right = last.right() + self.layout().spacing(), self.width() - self.layout().contentsMargins().right()
+        return QtCore.QRect(left, last.top(), right - left, last.height())
+
     def _parts(self) -> List[QtWidgets.QWidget]:
         layout = self.layout()
         return [layout.itemAt(index).widget() for index in range(layout.count())]

@@ -8,8 +8,7 @@ from qatviz.gui.panels.histograms.grid import FIT, GAP_PX, TileGrid, arrange, pi
 from qatviz.gui.panels.histograms.reading import columns, reading, sentence
 from qatviz.gui.panels.histograms.tile import Tile, TileContent, plot_area, smallest_height
 from qatviz.gui.widgets.figures.figure import FigureMenu
-from qatviz.gui.widgets.labels import Label, note_style
-from qatviz.gui.widgets.scene_painter import scene_painter, small_font
+from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.figure_caption import Caption, LegendItem
 from qatviz.presentation.histogram import FROZEN, PENDING, HistogramView, legend_entries, sample
@@ -60,17 +59,11 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         self.viewport().setAttribute(Qt.WA_OpaquePaintEvent)  # nothing behind it has to be painted
         self.verticalScrollBar().valueChanged.connect(self._on_scrolled)
         self.menu = FigureMenu(self)
-        self._note = Label(self.viewport())
-        self._note.hide()
-        self._note.setAttribute(Qt.WA_TransparentForMouseEvents)
         self.apply_theme()
 
     def apply_theme(self) -> None:
         """Apply colours and fonts; all pictures are then out of date."""
         self._scenes = scene_painter(self.theme, self.font())
-        self._note.setFont(small_font(self.font()))
-        self._note.setStyleSheet(note_style(self.theme))
-        self._place_note()
         self._forget_pictures()
         for tile in self._tiles.values():
             tile.picture = None  # repainted with the next paint event, not when its turn comes
@@ -101,22 +94,6 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
             self._selected, self.current = names, current
             self._describe()
             self.viewport().update()
-
-    @property
-    def note(self) -> str:
-        """The text over the tiles; empty if there is none."""
-        return self._note.text()
-
-    def show_note(self, text: str) -> None:
-        """Show a text over the lower right corner, where it moves nothing; none if ``text`` is empty."""
-        if text != self.note:
-            self._note.setText(text)
-            self._note.setVisible(bool(text))
-            self._place_note()
-
-    def _place_note(self) -> None:
-        self._note.adjustSize()
-        self._note.move(self.viewport().rect().bottomRight() - self._note.rect().bottomRight())
 
     def names(self) -> List[str]:
         return list(self._names)
@@ -213,7 +190,6 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         super().resizeEvent(event)
         self._arrange()
-        self._place_note()
 
     def changeEvent(self, event: QtCore.QEvent) -> None:
         super().changeEvent(event)

@@ -19,7 +19,9 @@ from qatviz.gui.panels.histograms.grid import arrange
 from qatviz.gui.panels.histograms.hint import FEW_BITS, LevelsHint
 from qatviz.gui.panels.histograms.tile import Pending, TileBadge, TileContent
 from qatviz.gui.widgets.empty_text import EmptyText
+from qatviz.gui.widgets.labels import Label, note_style
 from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presentation.axis_range import steady_extent, steady_top
@@ -53,6 +55,10 @@ class HistogramsPanel(Panel):
         self.hint = LevelsHint(self.theme, self.context.settings)
         self.canvas = HistogramCanvas(self.theme, self._tile)
         self.empty = EmptyText(self.canvas.viewport())
+        self._note = Label(self)
+        self._note.hide()
+        self._note.setAttribute(QtCore.Qt.WA_TransparentForMouseEvents)
+        self._style_note()
         self._plan: Optional[QuantizationPlan] = None
         self._snapshot: Optional[Snapshot] = None
         #: Number of the snapshot, and of the change of pending edits; they identify what a tile was painted from.
@@ -65,6 +71,7 @@ class HistogramsPanel(Panel):
         #: Step and training time of the snapshot in each tile.
         self._painted: Dict[str, Tuple[int, float]] = {}
         self._age_timer = QtCore.QTimer(self, interval=AGE_INTERVAL_MS)
+        self._place_soon = QtCore.QTimer(self, singleShot=True, interval=0)  # when the bar has its new rows
 
     def _layout(self) -> None:
         layout = QtWidgets.QVBoxLayout(self)
@@ -84,11 +91,18 @@ class HistogramsPanel(Panel):
         self.edits.changed.connect(self._on_edits)
         self._age_timer.timeout.connect(self._show_age)
         self._age_timer.start()
+        self._place_soon.timeout.connect(self._place_note)
 
     def apply_theme(self) -> None:
         self.bar.apply_theme()
         self.hint.apply_theme()
         self.canvas.apply_theme()
+        self._style_note()
+        self._place_soon.start()
+
+    def _style_note(self) -> None:
+        self._note.setFont(small_font(QtWidgets.QApplication.font()))
+        self._note.setStyleSheet(note_style(self.theme))
 
     def _on_topic(self, topic: str) -> None:
         super()._on_topic(topic)
@@ -117,6 +131,7 @@ class HistogramsPanel(Panel):
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         super().resizeEvent(event)
         self._share_height()  # at once: what has no room now would cover the tiles until the next frame
+        self._place_soon.start()
 
     def _share_height(self) -> None:
         """Show hint and legend, in this order, as far as they leave room for tiles."""
@@ -194,12 +209,36 @@ class HistogramsPanel(Panel):
     def _show_age(self) -> None:
         """Show the age of the oldest visible tile if it exceeds the expected age, or the shown moment of the past."""
         if self.model.moment is not None:
-            self.canvas.show_note(f"histograms of step {self.model.moment.step:,}")
+            self._show_note(f"step {self.model.moment.step:,}")
             return
         step, seconds = self._oldest()
         age = self.model.age_s(seconds)
         is_old = age > oldest_age_s(len(self.model.tensors)) + AGE_TOLERANCE_S
-        self.canvas.show_note(f"histograms of step {step:,}, {age:.0f} s old" if is_old else "")
+        self._show_note(f"step {step:,}, {age:.0f} s old" if is_old else "")
+
+    @property
+    def note(self) -> str:
+        """Step of the histograms if they are old, and their age; empty for new ones."""
+        return self._note.text()
+
+    def _show_note(self, text: str) -> None:
+        """Show a text right of the legend or, without room there, over the last tile: it moves nothing."""
+        if text != self.note:
+            self._note.setText(text)
+            self._note.setVisible(bool(text))
+        if text:
+            self._place_note()
+
+    def _place_note(self) -> None:
+        self._note.adjustSize()
+        place, room = self._note.rect(), self.bar.free_room().translated(self.bar.pos())
+        if place.width() <= room.width():
+            place.moveCenter(room.center())
+            place.moveRight(room.right())
+        else:
+            place.moveBottomRight(self.canvas.mapTo(self, self.canvas.viewport().geometry().bottomRight()))
+        self._note.setGeometry(place)
+        self._note.raise_()
 
     def _oldest(self) -> Tuple[int, float]:
         """Return step and training time of the snapshot in the oldest visible tile; infinite time without tiles."""
