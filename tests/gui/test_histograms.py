@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from histograms_stage import advance_run, panel, settle  # noqa: F401
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtTest import QTest
 from staging import StagedRun
@@ -17,37 +18,6 @@ from qatviz.gui.widgets.theme import LIGHT
 from qatviz.protocol.commands import ChangeSettings
 
 Qt = QtCore.Qt
-
-
-@pytest.fixture
-def panel(context, staged, show):
-    """``panel(network, changes, width, height)``: the panel, shown and drawn, and its run."""
-
-    def make(network="lenet", changes=(), width=900, height=600):
-        run = staged(network)
-        if changes:
-            run.send(ChangeSettings(tuple(changes)))
-            advance_run(context, run)
-        made = show(HistogramsPanel(context), width, height)
-        settle(made)
-        return made, run
-
-    return make
-
-
-def advance_run(context, run, steps=1):
-    run.advance(steps)
-    context.model.process(run.drain())
-
-
-def settle(panel):
-    """Draw until nothing is due; return the number of drawings."""
-    count = 0
-    while panel.is_due():
-        panel.refresh()
-        count += 1
-        assert count < 1000
-    return count
 
 
 def choose(panel, option, value):
@@ -212,61 +182,6 @@ def test_tiles_of_edited_tensors_are_painted_before_waiting_tiles(context, panel
         assert tile_content(made, name).pending is None
         made.refresh()
         assert tile_content(made, name).pending is not None, "the current tensor's first"
-
-
-def covered_by_note(made):
-    """Return the parts of the panel that its note lies over."""
-    parts = [w for w in (*made.bar.children(), made.canvas) if isinstance(w, QtWidgets.QWidget) and w.isVisible()]
-    places = [QtCore.QRect(widget.mapTo(made, QtCore.QPoint()), widget.size()) for widget in parts]
-    return [widget for widget, place in zip(parts, places) if place.intersects(made._note.geometry())]
-
-
-def test_old_histograms_show_their_step_and_age(context, panel):
-    made, run = panel()
-    step = context.model.snapshot.step
-    place = made.canvas.geometry()
-    run.step_s = 0.1
-    run.advance(24, snapshot=False)
-    context.model.process(run.drain())
-    made._age_timer.timeout.emit()
-    assert made.note == "", "as old as they may be"
-    run.advance(56, snapshot=False)
-    context.model.process(run.drain())
-    made._age_timer.timeout.emit()
-    assert made.note == f"step {step}, 8 s old"
-    assert made.canvas.geometry() == place, "it moves no tile"
-    assert made._note.isVisible() and made.rect().contains(made._note.geometry())
-    assert not covered_by_note(made), "beside the legend"
-    are_free = set()
-    for width in range(260, 460, 20):
-        made.resize(width, made.height())
-        for _ in range(3):  # rows of the bar, its height, the note
-            QtWidgets.QApplication.processEvents()
-        covered = covered_by_note(made)
-        assert covered in ([], [made.canvas]), "over the last tile if there is no room beside the legend"
-        are_free.add(not covered)
-    assert are_free == {True, False}
-    advance_run(context, run)
-    made._age_timer.timeout.emit()
-    assert made.note, "new ones are not painted yet"
-    settle(made)
-    made._age_timer.timeout.emit()
-    assert made.note == ""
-
-
-def test_old_tiles_with_a_newer_snapshot_are_urgent(context, panel):
-    made, run = panel()
-    run.step_s = 0.1
-    advance_run(context, run, steps=14)  # 1.4 of the allowed 2 s
-    assert made.is_due() and not made.is_urgent()
-    run.advance(2, snapshot=False)
-    context.model.process(run.drain())
-    assert made.is_urgent()
-    settle(made)
-    assert not made.is_urgent()
-    run.advance(30, snapshot=False)
-    context.model.process(run.drain())
-    assert not made.is_urgent(), "there is nothing newer to paint"
 
 
 def test_tiles_scrolled_out_of_view_are_not_painted(panel):
