@@ -21,14 +21,16 @@ class BackgroundBuild(Generic[_Built]):
     def __init__(self, build: Callable[[], _Built], name: str):
         self._build, self._name = build, name
         self._thread: Optional[threading.Thread] = None
+        self._lock = threading.Lock()  # two threads may ask for the object at the same time
         self._future: Future[_Built] = Future()
 
     def begin(self) -> None:
         """Begin the construction, unless it has begun; RuntimeError if there is no memory for a thread."""
-        if self._thread is None:
-            thread = threading.Thread(target=self._run, name=self._name)
-            thread.start()
-            self._thread = thread
+        with self._lock:
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name=self._name)
+                thread.start()
+                self._thread = thread
 
     @property
     def has_begun(self) -> bool:
