@@ -87,7 +87,7 @@ def load_sound_folder(
         seed,
         notes=[*folder.notes(), *reader.notes()],
     )
-    # What the numbers are is known: they are not taken for pixels.
+    # They are known to be features of sounds, not pixels.
     return replace(dataset, assumed=dataset.assumed._replace(scaling=False))
 
 

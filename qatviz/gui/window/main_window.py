@@ -90,7 +90,7 @@ class MainWindow(RunWindow):
         self.chip = ChipUpdates(self.model, launcher, settings, self)
         self.context = Context(self.model, self.edits, theme, settings, launcher)
         self.panels = Panels(self.context, self)
-        self.panels.was_made.connect(self.frames.add)
+        self.panels.for_each(self.frames.add)
         self.exports = Exports(self)
         self.handlers = WindowActions(self, self.exports)
         self.named = a.make_actions(self, self.handlers.by_name())
@@ -233,12 +233,10 @@ class MainWindow(RunWindow):
         self.launcher.busy.connect(self.statusBar().show_busy)
         self.launcher.written.connect(lambda text: self.banner.show_message(text, GOOD))
         PanelRequests(self)
-        self.panels.was_made.connect(self._on_panel_made)
-        for panel in self.panels.made.values():
-            self._on_panel_made(panel)
+        self.panels.for_each(self._connect_panel)
         self.time.comparison_begun.connect(lambda: self.docks.open("moments"))
 
-    def _on_panel_made(self, panel: Panel) -> None:
+    def _connect_panel(self, panel: Panel) -> None:
         if panel.name in ("histograms", "layers"):
             panel.tensor_opened.connect(lambda _: self.docks.open("tensor"))
         elif panel.name == "chip":

@@ -46,9 +46,7 @@ class PanelRequests(QtCore.QObject):
             "channels": (CHANNELS, lambda _: request(launcher.find_channels)),
             "predictions": (PREDICTIONS, self._predict),
         }
-        for panel in self._panels.made.values():
-            self._connect_panel(panel)
-        self._panels.was_made.connect(self._connect_panel)
+        self._panels.for_each(self._connect_panel)
 
     def _connect_panel(self, panel: Panel) -> None:
         """Connect a panel that was made."""

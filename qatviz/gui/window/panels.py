@@ -133,6 +133,12 @@ class Panels(QtCore.QObject):
         """Return all panels, in the order of their declarations; those that are not made yet are made."""
         return tuple(self[declaration.name] for declaration in declarations.PANELS)
 
+    def for_each(self, handler: Callable[[Panel], None]) -> None:
+        """Call ``handler`` with each panel: now if it is made, otherwise once it is."""
+        for panel in self.made.values():
+            handler(panel)
+        self.was_made.connect(handler)
+
     def among(self, *names: str) -> List[Panel]:
         """Return those of the named panels that are made."""
         return [self.made[name] for name in names if name in self.made]
