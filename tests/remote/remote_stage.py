@@ -67,6 +67,15 @@ class Stage:
         """Cut the connection of a client, which connects again by itself."""
         self.streams[name].close()
 
+    def renew(self, run, name="ana@laptop"):
+        """Cut the connection of a client, and return when its ``run`` is attached to the next one.
+
+        The next connection may begin, and the run's problem with the last one end, before a test can see the problem.
+        """
+        cut = self.streams[name]
+        self.cut(name)
+        wait_until(lambda: self.streams[name] is not cut and not run.connection.problem)
+
     def host(self, run, network, book, directory="", client=None):
         """Return the prepared remote run for a handle of a run in this process."""
         self.workplace.prepared.append(Prepared(run, network, book, "tiny on test", 12.0, directory))

@@ -151,13 +151,8 @@ def test_held_changes_are_previewed_and_applied_as_on_this_machine(make_run, sta
     remote = stage.host(there, there.network if is_staged(there) else there.spec.network, book_of(there)).run
     begin(there, remote)
 
-    def cut():
-        stage.cut()
-        wait_until(lambda: remote.connection.problem)
-        wait_until(lambda: not remote.connection.problem)
-
     expected = hold(Window(here, here, lambda: None))
-    found = hold(Window(there, remote, cut))
+    found = hold(Window(there, remote, lambda: stage.renew(remote)))
     assert len(found) == len(expected) == 2 * len(HELD) + 3
     for one, other in zip(found, expected):
         np.testing.assert_equal(one, other)

@@ -65,9 +65,7 @@ def test_two_windows_of_one_program_show_a_run_and_one_can_leave(stage):
     wait_until(lambda: second.connection.viewers == ())
     run.advance(1)
     wait_until(lambda: 4 in steps_seen(second, theirs))
-    stage.cut()
-    wait_until(lambda: second.connection.problem)
-    wait_until(lambda: not second.connection.problem)
+    stage.renew(second)
     run.advance(1)
     wait_until(lambda: 5 in steps_seen(second, theirs))
 
