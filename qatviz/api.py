@@ -68,6 +68,7 @@ _SAME_NAMES = (
     "activations",
     "quant_delay",
     "from_scratch",
+    "fold_forward",
     "replace_relu6",
     "allow_code",
     "validation_fraction",
@@ -143,6 +144,8 @@ def train(
         Training steps in float before quantization starts, to fine-tune a trained model.
     from_scratch : bool
         If True, training starts with seeded weights instead of the model's.
+    fold_forward : bool
+        If True, each batch norm before a convolution or Dense is folded into it where padding allows, and not trained.
     changes : sequence of str
         Changes of settings as on the command line: ``["500:conv1.weights.num_bits=3"]``.
     corrections : sequence of str

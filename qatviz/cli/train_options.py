@@ -27,6 +27,8 @@ from qatviz.session.request import (
     DEFAULT_DATA,
     DEFAULT_NETWORK,
     DEFAULT_VALIDATION_FRACTION,
+    FOLD_FORWARD_HELP,
+    FOLD_FORWARD_OPTION,
     ForkRequest,
     NewRunRequest,
     ResumeRequest,
@@ -51,6 +53,8 @@ _FIXED = (
     "network",
     "model",
     "model_weights",
+    "from_scratch",
+    "fold_forward",
     "teacher_model",
     "quant_delay",
     "batch_size",
@@ -65,6 +69,7 @@ _FIXED = (
     "scaling",
 )
 _NO_LIMIT = "inf"
+_FROM_SCRATCH_HELP = "start with random weights instead of the model's"
 _METAVARS = {bool: "on|off", int: "N", float: "X", str: "TEXT"}
 
 EXAMPLES = """\
@@ -132,7 +137,8 @@ def _add_network_and_data(group: Any) -> None:
         help="run the Python code of the model's file, or of a loss or metric, with your permissions; only for files "
         "that you trust",
     )
-    group.add_argument("--from-scratch", action="store_true", help="start with random weights instead of the model's")
+    for option, text in (("--from-scratch", _FROM_SCRATCH_HELP), (FOLD_FORWARD_OPTION, FOLD_FORWARD_HELP)):
+        group.add_argument(option, action="store_const", const=True, help=text)
     add_data(group)
     group.add_argument(
         "--validation-fraction",
@@ -394,7 +400,6 @@ def request_of(options: argparse.Namespace) -> Union[NewRunRequest, ResumeReques
         run=run_settings_for(options.optimizer, run),
         data_options=data_options_of(options),
         allow_code=options.allow_code,
-        from_scratch=options.from_scratch,
         out=options.out,
         **shared,
         **by_output(_given(options, _FIXED)),

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Optional, Sequence, Tuple
 from qatviz.data import Dataset
 from qatviz.network import zoo
 from qatviz.network.activations import Activation
+from qatviz.network.forward_folding import fold_forward, forward_folds
 from qatviz.network.graph import Network
 from qatviz.network.keras_import import (
     ImportedModel,
@@ -15,6 +16,7 @@ from qatviz.network.keras_import import (
     load_model,
 )
 from qatviz.protocol.run_state import Arrays
+from qatviz.session.request import FOLD_FORWARD_OPTION
 
 
 class Model(NamedTuple):
@@ -117,3 +119,33 @@ def without_sigmoid(model: Model, output: str) -> Model:
     return model.with_note(note)._replace(
         network=replace(network, layers=layers, outputs=outputs), logit_outputs=(*model.logit_outputs, source)
     )
+
+
+def folded_forward(model: Model) -> Model:
+    """Return a model whose batch norms are folded into the layers behind them, where it is possible.
+
+    Its original Keras model has other layers, so an export to Keras builds a new one.
+    """
+    found = fold_forward(model.network, model.parameters)
+    if not found.folded:
+        return model.with_note(
+            f"{FOLD_FORWARD_OPTION} has no effect: no batch norm can be folded into a layer behind it"
+        )
+    texts = ", ".join(f"{norm!r} into {target!r}" for norm, target in found.folded)
+    note = f"batch norms are folded into layers behind them, and are not trained: {texts}"
+    origin = model.keras
+    if origin is not None:
+        network = found.network
+        names = {f"{layer.name}.{name}" for layer in network.layers for name in network.parameter_shapes(layer.name)}
+        origin = KerasOrigin(
+            None, {name: array for name, array in origin.arrays.items() if name in names}, frozen=origin.frozen & names
+        )
+    return model.with_note(note)._replace(network=found.network, parameters=found.parameters, keras=origin)
+
+
+def with_forward_folding_offer(model: Model) -> Model:
+    """Return the model, with a note that names the option if a batch norm can be folded into a layer behind it."""
+    names = [repr(fold.batch_norm.name) for fold in forward_folds(model.network)]
+    if not names:
+        return model
+    return model.with_note(f"{FOLD_FORWARD_OPTION} would fold batch norms into layers behind them: {', '.join(names)}")

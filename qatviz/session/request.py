@@ -29,6 +29,10 @@ from qatviz.task import check_task
 from qatviz.worker_addresses import parse_workers
 
 DEFAULT_NETWORK, DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
+FOLD_FORWARD_OPTION = "--fold-forward"
+FOLD_FORWARD_HELP = (
+    "fold batch norms into the convolution or Dense behind them where padding allows, and train without them"
+)
 #: TensorFlow's names of devices; TensorFlow itself refuses an invalid one only when the graph is built.
 _DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
 _OF_NEW_RUNS = (
@@ -212,6 +216,8 @@ class NewRunRequest(TrainingRequest):
         True allows Python code of the model, of losses and of metrics to be run.
     from_scratch : bool
         If True, training starts with seeded weights instead of the model's.
+    fold_forward : bool
+        If True, each batch norm before a convolution or Dense is folded into it where padding allows.
     data : str, optional
         None only for arrays passed to the API.
     task : str, optional
@@ -245,6 +251,7 @@ class NewRunRequest(TrainingRequest):
     model_weights: Optional[str] = None
     allow_code: bool = False
     from_scratch: bool = False
+    fold_forward: bool = False
     task: Optional[str] = None
     scaling: Optional[str] = None
     data_options: DataOptions = DataOptions()

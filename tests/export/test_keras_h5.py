@@ -226,7 +226,7 @@ def test_a_network_without_a_keras_origin_becomes_a_keras_model(tmp_path):
 
 def test_a_model_without_a_description_is_rebuilt_and_that_is_noted(tmp_path):
     report = export(source_of(NETWORK, KerasOrigin(None, {})), tmp_path / "net.h5").report
-    assert "has no description" in report.notes[0]
+    assert "no description" in report.notes[0]
 
 
 def test_a_model_of_a_later_keras_is_rebuilt_and_that_is_noted(tmp_path):

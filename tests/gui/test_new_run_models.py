@@ -10,11 +10,22 @@ from qt_use import press
 from qatviz.errors import DataError, NetworkError
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
 from qatviz.gui.model.new_run import problems_of
-from qatviz.network import Conv2D, Dense, Flatten, Network, Softmax, zoo
+from qatviz.network import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, Network, Softmax, zoo
 from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion, mismatch_reason
 from qatviz.session.request import NewRunRequest, is_model_path, names_model, stem_of
 
 LENET = zoo.build("lenet", (28, 28, 1), 10)
+NORMED = Network(
+    "normed",
+    (28, 28, 1),
+    (
+        DepthwiseConv2D("norm/scale", "input", 1, use_bias=False),
+        BatchNorm("norm", "norm/scale"),
+        Conv2D("conv", "norm", 4, padding="VALID"),
+        Flatten("flat", "conv"),
+        Dense("logits", "flat", 10),
+    ),
+)
 CODE = "layer 'risky' (Lambda): it holds Python code"
 
 
@@ -41,6 +52,7 @@ MODELS = {
     "open.h5": open_sized,
     "arch.json": architecture_only,
     "make.py:model": coded,
+    "normed.h5": ModelInfo(NORMED, True),
     "large.h5": ModelInfo(zoo.build("mobilenet", (96, 96, 3), 7), True),
 }
 
@@ -373,3 +385,26 @@ def test_names_of_networks_and_paths_of_models_are_told_apart(text, is_model, st
 def test_a_script_without_a_function_is_refused_with_empty_text():
     assert "make.py:FUNCTION" in problems_of(NewRunRequest(network=None, model="/a/make.py"))["network"]
     assert is_model_path("/a/make.py") and is_model_path("x.H5") and not is_model_path("/a/x.npz")
+
+
+def test_batch_norms_before_a_convolution_can_be_folded_into_it(dialog, context, checks, qtbot, show):
+    form = dialog.form
+    assert not form.fields["fold_forward"].isVisible()
+    dialog.open_model("/m/normed.h5")
+    qtbot.waitUntil(lambda: form.fields["fold_forward"].isVisible())
+    assert "where padding allows" in form.fold_forward.toolTip()
+    assert "BatchNorm" in kinds(dialog) and not dialog.request.fold_forward
+    form.fold_forward.click()
+    assert not kinds(dialog) & {"BatchNorm", "DepthwiseConv2D"} and dialog.request.fold_forward
+    form.network.set_text("lenet")
+    assert not form.fields["fold_forward"].isVisible() and not dialog.request.fold_forward
+    dialog.open_model("/m/normed.h5")
+    qtbot.waitUntil(lambda: form.fields["fold_forward"].isVisible())
+    told = []
+    dialog.wanted.connect(told.append)
+    dialog.accept()
+    assert told[0] == NewRunRequest(network=None, model="/m/normed.h5", fold_forward=True, out=told[0].out)
+    again = show(NewRunDialog(context, checks), 1180, 740)
+    qtbot.waitUntil(lambda: again.form.fields["fold_forward"].isVisible())
+    assert again.request.fold_forward, "it is remembered"
+    again.reject()

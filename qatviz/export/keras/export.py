@@ -118,7 +118,7 @@ def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[s
         return keras_description(source.network), []
     if imported.config is None:
         return keras_description(source.network), [
-            "the imported model has no description, so a new one is built of the same layers"
+            "no description of a Keras model with these layers is known, so a new one is built"
         ]
     if imported.has_code and not options["allow_code"]:
         raise refused(

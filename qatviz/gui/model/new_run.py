@@ -34,6 +34,7 @@ LABELS = {
     "network": "Network",
     "weights": "Weights",
     "from_scratch": "Start from",
+    "fold_forward": "Batch norm",
     "replace_relu6": "ReLU6",
     "data": "Data",
     "task": "Task",

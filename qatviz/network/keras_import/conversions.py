@@ -185,8 +185,7 @@ def convert_dense(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
 def convert_batch_normalization(draft: Draft, layer: KerasLayer, inputs: List[str]) -> str:
     """Convert a batch norm; without a layer to fold it into, add a depthwise 1×1 convolution with weights of 1.
 
-    It is not folded forward into a convolution behind it: training would no longer normalize by the statistics of each
-    batch, gamma and beta would not be trained, and other weights would be, in another scale.
+    :mod:`qatviz.network.forward_folding` can fold that forward, into a layer behind it, for a user who wants it.
     """
     source, shape = inputs[0], draft.keras_shape(inputs[0])
     axis = layer.setting("axis", -1)

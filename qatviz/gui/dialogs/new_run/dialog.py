@@ -20,6 +20,7 @@ from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.scrolled import Scrolled, screen_room
 from qatviz.heads import stated_tasks
 from qatviz.network import zoo
+from qatviz.network.forward_folding import fold_forward, forward_folds
 from qatviz.network.graph import Network
 from qatviz.network.replaced_relu6 import has_relu6, with_relu
 from qatviz.presentation.previews import DataInfo
@@ -251,9 +252,12 @@ class NewRunDialog(QtWidgets.QDialog):
         return network
 
     def _as_trained(self, network: Network) -> Network:
-        """Offer to replace each ReLU6; return the network with those replaced if the user wants it."""
+        """Offer to replace each ReLU6 and to fold batch norms; return the network as the user wants it."""
         self.form.set_has_relu6(has_relu6(network))
-        return with_relu(network) if self.form.request.replace_relu6 else network
+        self.form.set_has_forward_folds(bool(forward_folds(network)))
+        wanted = self.form.request
+        network = with_relu(network) if wanted.replace_relu6 else network
+        return fold_forward(network, None).network if wanted.fold_forward else network
 
     def _data_note(self) -> str:
         if self.data is None:

@@ -53,7 +53,7 @@ from qatviz.scaling import (
     STANDARD_HELP,
     STANDARD_LABEL,
 )
-from qatviz.session.request import NewRunRequest, names_model, stem_of
+from qatviz.session.request import FOLD_FORWARD_HELP, NewRunRequest, names_model, stem_of
 from qatviz.session.request_json import NO_LIMIT
 from qatviz.setting_declaration import Setting
 from qatviz.settings import OPTIMIZERS, run_settings_for
@@ -67,6 +67,8 @@ _OPTIMIZER, _LOSS, _METRIC, _WEIGHTS = (
 )
 #: Settings of the run that are chosen from lists.
 _RUN_WORDS = ("lr_schedule", FLIP.name)
+#: Changes of the network that are offered where they are possible.
+_CHECKED = ("fold_forward", "replace_relu6")
 #: Suffix of files without weights.
 _ARCHITECTURE = ".json"
 #: Value and text of the choice that infers a property from the data.
@@ -86,6 +88,7 @@ class NewRunForm(QtWidgets.QWidget):
         self._theme, self._settings, self._launcher = context.theme, context.settings, context.launcher
         self._has_weights = True  # whether the shown model has weights of its own
         self._has_relu6 = False  # whether the shown network has a ReLU6
+        self._has_forward_folds = False  # whether a batch norm of it can be folded into a layer behind it
         self._data_names = [name for name, _ in data_names]
         self._applicable: Set[str] = set()  # names of the data options that apply to the data
         self.refused: Dict[str, str] = {}  # errors of numbers that are typed, by field
@@ -96,6 +99,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.show_data_options(())
         self.set_outputs(())
         self.set_has_relu6(False)
+        self.set_has_forward_folds(False)
         self._connect()
         self._show_schedule()
 
@@ -117,6 +121,8 @@ class NewRunForm(QtWidgets.QWidget):
         self.from_scratch.setToolTip("The weights that training begins with")
         self.replace_relu6 = CheckBox("Replace by ReLU")
         self.replace_relu6.setToolTip(_capitalized(RELU6_HELP))
+        self.fold_forward = CheckBox("Fold into the layer behind")
+        self.fold_forward.setToolTip(_capitalized(FOLD_FORWARD_HELP))
         self.preset = choice_box(*(Choice(name, name, preset.description) for name, preset in PRESETS.items()))
         self.preset.setToolTip("The initial quantization settings; all can be changed during training")
 
@@ -224,7 +230,8 @@ class NewRunForm(QtWidgets.QWidget):
             word_box.editTextChanged.connect(lambda _: self.changed.emit())
         for name in ("from_scratch", "task", "preset", "optimizer", "lr_schedule", "augment_flip"):
             getattr(self, name).currentIndexChanged.connect(lambda _: self.changed.emit())
-        self.replace_relu6.toggled.connect(lambda _: self.changed.emit())
+        for box in (self.replace_relu6, self.fold_forward):
+            box.toggled.connect(lambda _: self.changed.emit())
         self.heads.changed.connect(self.changed)
         self.changed.connect(self._show_schedule)
         for line in (self.class_weights, self.workers):
@@ -257,6 +264,7 @@ class NewRunForm(QtWidgets.QWidget):
             model=network if is_model else None,
             model_weights=(self.weights.text() or None) if _is_architecture(network) else None,
             from_scratch=self._is_from_scratch(network),
+            fold_forward=self._has_forward_folds and self.fold_forward.isChecked(),
             replace_relu6=self._has_relu6 and self.replace_relu6.isChecked(),
             data=self.data.text(),
             scaling=self.scaling.word or None,
@@ -303,6 +311,11 @@ class NewRunForm(QtWidgets.QWidget):
         """Show the replacement of each ReLU6, or hide it: a network without one has no effect of it."""
         self._has_relu6 = has_relu6
         self._show("replace_relu6", has_relu6)
+
+    def set_has_forward_folds(self, has_forward_folds: bool) -> None:
+        """Show the folding of batch norms into layers behind them, or hide it: other networks have no effect of it."""
+        self._has_forward_folds = has_forward_folds
+        self._show("fold_forward", has_forward_folds)
 
     def set_outputs(self, outputs: Sequence[str]) -> None:
         """Show a table of these outputs if there are several, in place of the fields of a single one."""
@@ -384,7 +397,8 @@ class NewRunForm(QtWidgets.QWidget):
         self._settings.setValue("new_run/data_options", self.data_options.text())
         self._settings.setValue("new_run/steps", self.steps.box.value)
         self._settings.setValue("new_run/until_stopped", self.steps.endless.isChecked())
-        self._settings.setValue("new_run/replace_relu6", self.replace_relu6.isChecked())
+        for name in _CHECKED:
+            self._settings.setValue("new_run/" + name, getattr(self, name).isChecked())
         if wanted.model is not None:
             self._settings.setValue("new_run/from_scratch", wanted.from_scratch)
             self.network.remember(wanted.model)
@@ -404,7 +418,8 @@ class NewRunForm(QtWidgets.QWidget):
         self.weights.set_text(self._settings.value("new_run/weights", ""))
         from_scratch = self._settings.value("new_run/from_scratch", "false") in (True, "true")
         _choose(self.from_scratch, from_scratch)
-        self.replace_relu6.setChecked(self._settings.value("new_run/replace_relu6", "false") in (True, "true"))
+        for name in _CHECKED:
+            getattr(self, name).setChecked(self._settings.value("new_run/" + name, "false") in (True, "true"))
         for name in _RUN_WORDS:
             _choose(getattr(self, name), self._settings.value("new_run/" + name, getattr(first.run, name)))
         for name, word_box in (("loss", self.loss), ("metric", self.metric)):
