@@ -88,20 +88,18 @@ def _folds(network: Network) -> Iterator[ForwardFold]:
     for norm in network.layers:
         if isinstance(norm, BatchNorm) and not norm.shares and norm.name not in shared:
             scale = network.layer(norm.inputs[0])
-            if _is_pointwise(scale) and not {scale.owner, scale.name} & shared:
+            if isinstance(scale, DepthwiseConv2D) and _is_pointwise(scale) and not {scale.owner, scale.name} & shared:
                 fold = _fold_behind(network, scale, norm)
                 if fold is not None and not {fold.target.owner, fold.target.name} & shared:
                     yield fold
 
 
-def _is_pointwise(layer: Layer) -> bool:
+def _is_pointwise(layer: DepthwiseConv2D) -> bool:
     """Return whether a layer multiplies each channel by a number, and does nothing else."""
-    return isinstance(layer, DepthwiseConv2D) and (
-        layer.kernel_size == layer.strides == (1, 1) and layer.depth_multiplier == 1 and not layer.use_bias
-    )
+    return layer.kernel_size == layer.strides == (1, 1) and layer.depth_multiplier == 1 and not layer.use_bias
 
 
-def _fold_behind(network: Network, scale: Layer, norm: BatchNorm) -> Optional[ForwardFold]:
+def _fold_behind(network: Network, scale: DepthwiseConv2D, norm: BatchNorm) -> Optional[ForwardFold]:
     """Return the fold of a batch norm; None if no layer behind it allows one."""
     shape = network.shapes[norm.name]
     channels = np.broadcast_to(np.arange(shape[-1]), shape)
