@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 #: thread that trains reads it.
 CLOSING_STEPS = 50
 #: Random actions, each some milliseconds of the window's work; QATVIZ_EXHAUSTIVE=1 asks for all of them.
-ACTIONS = tries(200, 2000)
+ACTIONS = tries(100, 2000)
 #: Other random actions: QATVIZ_MONKEY_SEEDS=7,8 chooses the seeds, QATVIZ_MONKEY_MINUTES=20 the least time for each.
 MONKEY_SEEDS = os.environ.get("QATVIZ_MONKEY_SEEDS", "1").split(",")
 MONKEY_MINUTES = os.environ.get("QATVIZ_MONKEY_MINUTES", "0")
