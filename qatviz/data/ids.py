@@ -1,6 +1,7 @@
 """Checks of examples that are ids: positions in the table of a network's Embedding."""
 
-from typing import Dict, Mapping
+from typing import Dict, Mapping, MutableMapping
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from qatviz.data.dataset import Dataset
 from qatviz.data.streamed import Array, pieces
 from qatviz.errors import DataError
 from qatviz.scaling import UNSCALED, scalings_by_input
+
+#: Numbers of ids that data sets were checked for: each further check would read all examples again.
+_CHECKED: MutableMapping[Dataset, Dict[str, int]] = WeakKeyDictionary()
 
 
 def check_ids(dataset: Dataset, counts: Mapping[str, int]) -> None:
@@ -26,7 +30,7 @@ def check_ids(dataset: Dataset, counts: Mapping[str, int]) -> None:
     DataError
         If the examples are scaled, or one is not an integer from 0 to the number of ids less 1.
     """
-    if not counts:
+    if not counts or _CHECKED.get(dataset) == counts:
         return  # a pass over data in files would take minutes
     scalings = scalings_by_input(dataset.scaling)
     for name in counts:
@@ -48,6 +52,7 @@ def check_ids(dataset: Dataset, counts: Mapping[str, int]) -> None:
             for name, count in counts.items():
                 _check(parts[name], count, start, f"{dataset.source}: {key}", name if dataset.inputs else "")
             start += len(rows)
+    _CHECKED[dataset] = dict(counts)
 
 
 def _check(ids: np.ndarray, count: int, start: int, where: str, name: str) -> None:

@@ -5,6 +5,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import qatviz
+from qatviz.data import ids
+from qatviz.data.streamed import pieces
 from qatviz.errors import QatvizError
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -21,8 +23,8 @@ def in_graph():
 
 def reviews(count=600, dtype=np.int64):
     """Return ids, and whether more of them are in the upper half than in the lower one."""
-    ids = np.random.RandomState(0).randint(0, IDS, (count, LENGTH))
-    return ids.astype(dtype), ((ids >= IDS // 2).sum(axis=1) > LENGTH // 2).astype(np.int64)
+    found = np.random.RandomState(0).randint(0, IDS, (count, LENGTH))
+    return found.astype(dtype), ((found >= IDS // 2).sum(axis=1) > LENGTH // 2).astype(np.int64)
 
 
 def model(shape=(LENGTH,)):
@@ -42,14 +44,21 @@ def test_ids_of_any_type_are_fed_as_they_are(dtype, tmp_path):
 
 
 def test_other_numbers_are_refused():
-    ids, labels = reviews()
+    examples, labels = reviews()
     for place, value, shown in ((17, IDS, "40"), (3, -1, "-1")):
-        wrong = ids.copy()
+        wrong = examples.copy()
         wrong[place, 2] = value
         with pytest.raises(QatvizError, match=f"has {shown} in example .*; expected ids from 0 to 39"):
             qatviz.train(model(), (wrong, labels), steps=1)
     with pytest.raises(QatvizError, match="has 0.5 in example"):
-        qatviz.train(model(), (ids.astype(np.float32) + np.float32(0.5), labels), steps=1)
+        qatviz.train(model(), (examples.astype(np.float32) + np.float32(0.5), labels), steps=1)
+
+
+def test_examples_are_checked_once(monkeypatch):
+    passes = []
+    monkeypatch.setattr(ids, "pieces", lambda examples: passes.append(len(examples)) or pieces(examples))
+    qatviz.train(model(), reviews(), steps=2, weights={"num_bits": 4})
+    assert len(passes) == 2 and sum(passes) == 600, "the training part and the part that is held out"
 
 
 def test_ids_are_not_scaled():
