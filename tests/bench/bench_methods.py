@@ -2,7 +2,7 @@
 
 All runs of a network and a seed start from the parameters of one float run, see the same batches, and train for the
 same number of steps. Each figure is ``methods/<network>/<method>/<bits>``: mean accuracy in percent over the seeds,
-with the standard deviation, and the accuracies of float training that goes on for as many steps.
+with the standard deviation, the accuracies of the float run, and of float training that goes on for as many steps.
 
 A part is selected by the name, and by variables: ``QATVIZ_BENCH_SEEDS`` (0,1,2), ``QATVIZ_BENCH_FLOAT_STEPS`` (600),
 ``QATVIZ_BENCH_STEPS`` (600) and ``QATVIZ_BENCH_DATA`` (mnist-5k; "animals" is harder). A method is a set of settings:
@@ -122,6 +122,7 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
             "value": float(np.mean(found)),
             "sd": float(np.std(found, ddof=1)) if len(found) > 1 else None,
             "accuracy": found,
+            "accuracy_start": [100 * _final_of_float(network, seed) for seed in SEEDS],
             "accuracy_float": in_float,
             "points_below_float": float(np.mean(in_float) - np.mean(found)),
             "steps": STEPS,
@@ -173,12 +174,22 @@ def _trained_by_torch(network: str, bits: str, seed: int) -> float:
     return float(done.stdout)
 
 
-@lru_cache(maxsize=None)
 def float_parameters(network: str, seed: int) -> Dict[str, np.ndarray]:
     """Return the parameters of the float run from which all others start."""
+    return _float_run(network, seed)[0]
+
+
+def _final_of_float(network: str, seed: int) -> float:
+    """Return the accuracy of the float run from which all others start."""
+    return _float_run(network, seed)[1]
+
+
+@lru_cache(maxsize=None)
+def _float_run(network: str, seed: int) -> Tuple[Dict[str, np.ndarray], float]:
     finished = _finished(network, "float", _COMMON, seed, FLOAT_STEPS)
     names = finished.spec.network.all_parameter_shapes()
-    return {name: array for name, array in finished.final.arrays.items() if name in names}
+    found = {name: array for name, array in finished.final.arrays.items() if name in names}
+    return found, _final(finished)["float"]
 
 
 @lru_cache(maxsize=None)
