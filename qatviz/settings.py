@@ -27,6 +27,8 @@ MOVING_AVERAGE, EXTREMES, KL = "moving_average", "extremes", "kl"
 LEARNED, LEARNED_RANGE, LEARNED_CLIP = "learned", "learned_range", "learned_clip"
 #: Maps of weights before they are rounded (:mod:`qatviz.quant.weight_maps`). Weights of 1 bit are binary.
 NO_MAP, TANH, TERNARY, BINARY = "none", "tanh", "ternary", "binary"
+#: Maps that choose the codes: -1 and 1, or -1, 0 and 1.
+CODED_MAPS = (BINARY, TERNARY)
 #: Range methods that find the range of activations in a running histogram.
 HISTOGRAM_METHODS = (PERCENTILE, MSE, KL)
 #: Range methods that train the range with the weights (:mod:`qatviz.quant.learned`).
@@ -223,8 +225,8 @@ class QuantizerSettings(SettingsRecord):
 
     @property
     def has_coded_map(self) -> bool:
-        """True if the map, binary or ternary, chooses the codes: -1 and 1, or -1, 0 and 1."""
-        return self.effective_map in (BINARY, TERNARY)
+        """True if the map chooses the codes."""
+        return self.effective_map in CODED_MAPS
 
     def on_grid(self) -> "QuantizerSettings":
         """Return the settings of the grid: those of 2 narrow, symmetric bits if the map chooses the codes."""

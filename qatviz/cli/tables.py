@@ -13,6 +13,7 @@ from qatviz.number_format import plain
 from qatviz.presentation.run_table import BY_KEY, cell_text
 from qatviz.presentation.score_texts import OUTPUT_HEADS, rows_of_outputs, title_of
 from qatviz.protocol.events import FurtherScores
+from qatviz.settings import CODED_MAPS, NO_MAP
 from qatviz.telemetry.run_summary import RunSummary
 from qatviz.text_columns import aligned
 
@@ -26,6 +27,8 @@ _HEAD_WIDTH = 7
 COLUMNS = (*GRID_MEASURES, *ERROR_MEASURES, *CODE_MEASURES)
 #: Letters in the column "grid", by the setting that is on.
 _FLAGS = (("s", "symmetric"), ("n", "narrow_range"), ("c", "per_channel"), ("p", "power_of_two"))
+#: Settings that a map which chooses the codes determines.
+_OF_MAPS = ("symmetric", "narrow_range")
 _LEGEND = (
     "w weights, a activations; grid: s symmetric, n narrow range, c per channel, p power-of-two scale; scale and zero "
     "point: of the coarsest channel; RMSE/scale: 0.289 if the whole error is rounding; clipped: values beyond the "
@@ -149,7 +152,10 @@ def _tensor_row(tensor: Dict[str, Any]) -> List[str]:
     layer, _, kind = tensor["name"].rpartition(".")
     if not tensor["enabled"]:
         return [layer, kind[0], "float"] + [""] * (1 + len(COLUMNS))
-    grid = "".join(letter for letter, name in _FLAGS if tensor[name])
+    weight_map = tensor["weight_map"]
+    chosen = [flag for flag in _FLAGS if weight_map not in CODED_MAPS or flag[1] not in _OF_MAPS]
+    letters = "".join(letter for letter, name in chosen if tensor[name])
+    grid = " ".join(filter(None, ("" if weight_map == NO_MAP else weight_map, letters)))
     texts = [MEASURES[key].plain(_value(tensor, key)) for key in COLUMNS]
     return [layer, kind[0], str(tensor["num_bits"]), grid, *texts]
 

@@ -17,7 +17,7 @@ from qatviz.telemetry.record.refill import recorded_metric
 from qatviz.telemetry.record.schema import reading
 
 #: Settings in the rows of :meth:`Outcome.tensors`.
-_ROW_SETTINGS = ("num_bits", "symmetric", "narrow_range", "per_channel", "power_of_two")
+_ROW_SETTINGS = ("symmetric", "narrow_range", "per_channel", "power_of_two", "range_method")
 #: Measures in the rows of :meth:`Outcome.tensors`: those of a snapshot except the ranges (they follow from the grid)
 #: and the flip rate (it depends on the interval between snapshots).
 _ROW_MEASURES = tuple(name for name in SNAPSHOT_MEASURES if name not in ("range_min", "range_max", "flip_rate"))
@@ -207,16 +207,20 @@ class Outcome:
     def tensors(self) -> List[Dict[str, Any]]:
         """Return a JSON-able row for each quantized tensor.
 
-        A measure is None before the first snapshot, and if it is not finite.
+        A measure is None before the first snapshot, and if it is not finite. ``num_bits`` is the number of bits that
+        distinguish the codes, ``weight_map`` the map in effect: ``binary`` for weights of 1 bit.
         """
         rows = []
         for index, tensor in enumerate(self.book.plan.tensors):
             settings = self.book.of(tensor.name)
+            if self.snapshot is not None:
+                settings = settings.with_grid_bits(self.snapshot.num_bits[index])
             row = {"name": tensor.name, "kind": tensor.kind, "enabled": settings.enabled}
+            row.update(num_bits=settings.code_bits, weight_map=settings.effective_map)
             row.update((name, getattr(settings, name)) for name in _ROW_SETTINGS)
             row.update((name, None) for name in _ROW_MEASURES)
             if self.snapshot is not None:
-                row.update(enabled=self.snapshot.enabled[index], num_bits=self.snapshot.num_bits[index])
+                row.update(enabled=self.snapshot.enabled[index])
                 column = self.snapshot.values[:, index]
                 row.update((name, _measure(name, column[SNAPSHOT_MEASURES.index(name)])) for name in _ROW_MEASURES)
             rows.append(row)

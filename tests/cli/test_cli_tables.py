@@ -16,6 +16,7 @@ from qatviz.telemetry.outcome import Outcome
 
 #: The headers of the table of tensors have two lines.
 HEAD_LINES = 2
+NAMES = ("dense1", "dense2", "logits")
 #: Content that makes each column of the table as wide as possible.
 WIDEST = {
     "scale": 1.23e-10,
@@ -83,6 +84,26 @@ def test_the_table_of_tensors_has_grid_and_errors():
     cells = lines[3].replace(" %", "%").split()
     assert cells == ["dense1", "w", "4", "snc", "0.5", "-3", "12.3", "0.289", "25.0%", "50.0%", "15", "3.75"]
     assert lines[2].split()[:4] == ["input", "a", "8", "0.5"]
+
+
+def test_the_table_of_tensors_names_the_map_of_weights():
+    outcome = outcome_of("mlp", "tflite-int8")
+    changes = (("dense1.weights.num_bits", 1), ("dense2.weights.weight_map", "ternary"), ("dense2.*.per_channel", True))
+    outcome.book, _ = outcome.book.change((*changes, ("logits.weights.weight_map", "tanh")))
+    outcome.snapshot = None
+    rows = {row["name"]: row for row in outcome.tensors()}
+    known = [(rows[f"{name}.weights"]["weight_map"], rows[f"{name}.weights"]["num_bits"]) for name in NAMES]
+    assert known == [("binary", 1), ("ternary", 2), ("tanh", 8)] and rows["input.activations"]["weight_map"] == "none"
+    lines = [line.split() for line in tensor_table(outcome.tensors(), 80).splitlines()]
+    found = {cells[0]: cells[2 : cells.index("-")] for cells in lines if cells[1:2] == ["w"]}
+    assert [found[name] for name in NAMES] == [["1", "binary"], ["2", "ternary", "c"], ["8", "tanh", "sn"]]
+
+
+def test_bits_of_a_map_are_those_in_the_snapshot():
+    outcome = outcome_of("mlp", "tflite-int8")
+    outcome.book, _ = outcome.book.change((("dense1.weights.num_bits", 1),))
+    row = next(row for row in outcome.tensors() if row["name"] == "dense1.weights")
+    assert (row["num_bits"], row["weight_map"]) == (8, "none"), "measured before the change"
 
 
 def test_float_tensors_are_marked():
