@@ -15,10 +15,14 @@ MOST_CLASSES = 24
 IN_FLOAT, QUANTIZED, DIFFERENCE = "Float", "Quantized", "Difference"
 KINDS = (IN_FLOAT, QUANTIZED, DIFFERENCE)
 _GAP, _PADDING = 1.0, 4.0
+#: Heading of the columns.
+_HEADING = "predicted"
 #: Largest part of the width for the names, and the smallest cell with a text, px.
 _NAMES, _LEAST_TEXT = 0.3, 14.0
-#: Part of a line's height that a text needs.
-_NAME_PART = 0.8
+#: Part of a line's height that digits and capitals need.
+_NAME_PART = 0.7
+#: Largest ratio of a cell's width to its height.
+_WIDEST = 3.0
 _SELECTED = Stroke("accent", 2.0)
 
 
@@ -98,11 +102,20 @@ class ConfusionLayout:
         number = len(table.names)
         longest = max((metrics.width(name) for name in table.names), default=0.0) + 2 * _PADDING
         self.left = min(longest, _NAMES * width) + metrics.height
-        self.top = 2 * metrics.height + _PADDING
-        self.cell_width = max((width - self.left - _PADDING) / max(number, 1), 2.0)
-        self.cell_height = max((height - self.top - _PADDING) / max(number, 1), 2.0)
-        # Cells are at most twice as wide as high, and no higher than wide.
-        self.cell_width = min(self.cell_width, 2.5 * self.cell_height)
+        self._place(width - self.left - _PADDING, height, metrics.height + _PADDING)
+        # Beside the names of the columns, the heading takes no height from the cells.
+        beside = self.left + number * self.cell_width + 2 * _PADDING
+        self._heading_x = beside
+        if beside + metrics.width(_HEADING) > width:
+            self._place(width - self.left - _PADDING, height, 2 * metrics.height + _PADDING)
+            self._heading_x = self.left
+
+    def _place(self, width: float, height: float, top: float) -> None:
+        """Set the upper edge of the cells and their size, which is at most ``width`` times ``height - top`` in all."""
+        number = max(len(self._table.names), 1)
+        self.top = top
+        self.cell_height = max((height - top - _PADDING) / number, 2.0)
+        self.cell_width = min(max(width / number, 2.0), _WIDEST * self.cell_height)
         self.cell_height = min(self.cell_height, self.cell_width)
 
     @property
@@ -127,7 +140,7 @@ class ConfusionLayout:
         """Return names, cells and numbers; the selected cell is framed."""
         table, metrics = self._table, self._metrics
         half = metrics.ascent - metrics.height / 2
-        shapes: List[Shape] = [Text(self.left, metrics.ascent, "predicted", "muted")]
+        shapes: List[Shape] = [Text(self._heading_x, metrics.ascent, _HEADING, "muted")]
         places: Dict[str, List[Tuple[float, float]]] = {}
         texts: List[Shape] = []
         named_below = self.top  # rows that are lower than a line of text are named where there is room

@@ -208,6 +208,21 @@ def test_each_task_has_its_pages(filled, task):
         made.grab()
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_each_page_has_its_choices_in_the_upper_row(filled, task):
+    made, _found = filled(of_task(task))
+    seen = set()
+    for index in range(made.tabs.count()):
+        made.tabs.setCurrentIndex(index)
+        page = made.tabs.currentWidget()
+        of_page = {made.only_flipped: SAMPLES, made.kind_box: MATRIX, made.target_box: SCATTER}
+        for choice, name in of_page.items():
+            assert choice.isVisible() == (page is made.pages[name]), choice.accessibleName()
+        seen |= {choice.y() for choice in of_page if choice.isVisible()}
+    above = made.tabs.mapTo(made, QtCore.QPoint()).y()
+    assert max(seen) < above, "not in the page"
+
+
 def test_a_click_in_the_plot_of_a_regression_selects(filled, context):
     made, _ = filled(of_task(REGRESSION))
     made.tabs.setCurrentWidget(made.pages[SCATTER])

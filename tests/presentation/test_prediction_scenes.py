@@ -12,6 +12,7 @@ from qatviz.presentation.confusion import (
     IN_FLOAT,
     KINDS,
     MOST_CLASSES,
+    QUANTIZED,
     ConfusionLayout,
     MatrixCell,
     cell_lines,
@@ -150,6 +151,20 @@ def test_each_cell_is_found_where_it_is_drawn(kind):
     assert layout.cell_at(1.0, 1.0) is None and layout.cell_at(299.0, 199.0) is None
     numbers = [text for text in texts(layout.shapes()) if text not in (*NAMES, "predicted")]
     assert len(numbers) == np.count_nonzero(table.values)
+
+
+def test_a_low_matrix_has_the_heading_beside_it_and_all_names_and_numbers():
+    names = tuple("0123456789")
+    confusion = Confusion(np.full((10, 10), 7), np.full((10, 10), 31))
+    table = confusion_table(confusion, names, QUANTIZED)
+    layout = ConfusionLayout(table, (540.0, 120.0), METRICS)
+    assert layout.cell_height < METRICS.height and layout.bottom <= 120.0
+    found = layout.shapes()
+    assert texts(found).count("31") == 100 and sorted(texts(found)).count("5") == 2
+    heading, *_ = [shape for shape in found if isinstance(shape, Text) and shape.text == "predicted"]
+    assert heading.x > layout.center(MatrixCell(0, 9))[0] and heading.x + METRICS.width("predicted") <= 540.0
+    narrow = ConfusionLayout(table, (200.0, 400.0), METRICS)
+    assert narrow.top > METRICS.height * 2, "there is no room beside it"
 
 
 def test_differences_are_good_where_more_is_right():

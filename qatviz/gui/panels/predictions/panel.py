@@ -108,6 +108,8 @@ class PredictionsPanel(Panel):
             self.only_flipped,
             self.group_box,
             self.cell_button,
+            self.kind_box,
+            self.target_box,
             self.refresh_button,
             self.predict_button,
             self.progress,
@@ -123,8 +125,8 @@ class PredictionsPanel(Panel):
         self.samples = samples
         self.pages = {
             SAMPLES: samples,
-            MATRIX: _page(self.kind_box, self.matrix),
-            SCATTER: _page(self.target_box, self.scatter),
+            MATRIX: self.matrix,
+            SCATTER: self.scatter,
             GROUPS: self.groups,
         }
         inner = QtWidgets.QVBoxLayout(self._content)
@@ -158,6 +160,7 @@ class PredictionsPanel(Panel):
         self.groups.chosen.connect(self._show_group)
         self.kind_box.currentTextChanged.connect(self.matrix.show_kind)
         self.target_box.currentIndexChanged.connect(self.mark_now)
+        self.tabs.currentChanged.connect(self._show_choices)
         self.edits.changed.connect(self.mark_due)
         self.model.changed.connect(self._on_model)
 
@@ -194,20 +197,18 @@ class PredictionsPanel(Panel):
         empty = self._empty_text(found)
         is_shown = found is not None and not empty
         self._content.setVisible(is_shown)
-        for widget in (self.only_flipped, self.group_box):
-            widget.setVisible(is_shown)
         self.empty.show_text(empty)
         self._show_work()
         if found is None or empty:
-            self.cell_button.hide()
+            self._show_choices()
             self._drawn = ()
             return
         self._request_pictures()
         self._fill_groups(found)
+        self._show_choices()
         comparison = self._comparison(found)
         self.note.setText(self._note(found, comparison))
         self.note.setToolTip(f"{EFFECT_HELP[found.task]}\n{MARGIN_HELP[found.task]}")
-        self.cell_button.setVisible(self._cell is not None)
         inputs = (
             id(found),
             self.only_flipped.isChecked(),
@@ -276,8 +277,6 @@ class PredictionsPanel(Panel):
                 box.clear()
                 box.addItems(texts)
                 blocker.unblock()
-        self.group_box.setVisible(not is_regression)
-        self.target_box.setVisible(len(targets) > 1)
         self.only_flipped.setText(f"Only {flipped_word(found.task)}")
         self.only_flipped.setToolTip(
             "Show only examples whose error grew"
@@ -303,6 +302,17 @@ class PredictionsPanel(Panel):
             self.tabs.addTab(self.pages[name], title)
         if page is not None and self.tabs.indexOf(page) >= 0:
             self.tabs.setCurrentWidget(page)
+
+    def _show_choices(self) -> None:
+        """Show the choices of the page in front, which leaves the others the room of a row."""
+        found = self.found
+        page = None if found is None or found.refusal else self.tabs.currentWidget()
+        is_samples = page is self.pages[SAMPLES]
+        self.only_flipped.setVisible(is_samples)
+        self.group_box.setVisible(is_samples and found is not None and found.task != REGRESSION)
+        self.cell_button.setVisible(is_samples and self._cell is not None)
+        self.kind_box.setVisible(page is self.matrix)
+        self.target_box.setVisible(page is self.scatter and self.target_box.count() > 1)
 
     def _empty_text(self, found: Optional[OutputPredictions]) -> str:
         if self.model.run is None:
@@ -430,14 +440,3 @@ class PredictionsPanel(Panel):
         blocker = QtCore.QSignalBlocker(self.group_box)
         self.group_box.setCurrentIndex(0)
         blocker.unblock()
-
-
-def _page(chooser: QtWidgets.QWidget, view: QtWidgets.QWidget) -> QtWidgets.QWidget:
-    """Return a page of a view with a chooser above it."""
-    page = QtWidgets.QWidget()
-    rows = QtWidgets.QVBoxLayout(page)
-    rows.setContentsMargins(4, 2, 4, 2)
-    rows.setSpacing(2)
-    rows.addWidget(chooser, 0, QtCore.Qt.AlignLeft)
-    rows.addWidget(view, 1)
-    return page
