@@ -50,6 +50,8 @@ class Setting:
         Allowed words for each kind of tensor (for a setting of the run: for ``""``).
     labels : dict of str to str
         Labels of the allowed words in the window; a word without one is its own label.
+    choice_help : dict of str to str
+        Explanations of allowed words, in one sentence each, where ``help`` does not explain them.
     pattern, form : str
         For a setting of type str without ``choices``: regular expression for the whole text, and phrase for the allowed
         texts: "HEIGHTxWIDTH, such as 64x64". With ``choices`` and a form, texts of the pattern are allowed besides.
@@ -68,6 +70,7 @@ class Setting:
     kinds: Tuple[str, ...] = ()
     choices: Optional[Mapping[str, Tuple[str, ...]]] = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    choice_help: Mapping[str, str] = field(default_factory=dict)
     pattern: str = "(?s).*"
     form: str = ""
 

@@ -81,7 +81,7 @@ class QuantizerSettings(SettingsRecord):
     num_bits: int = declared(
         8,
         "Bits",
-        "Width of the integer codes: n bits give 2ⁿ representable values. Weights of 1 bit are binary: each is plus or "
+        "Width of the integer codes: n bits give 2ⁿ representable values, and 1 bit makes weights binary, plus or "
         "minus the mean magnitude of all.",
         low=1,
         high=16,
@@ -116,12 +116,8 @@ class QuantizerSettings(SettingsRecord):
     range_method: str = declared(
         MIN_MAX,
         "Range",
-        "Method that chooses the representable range: minimum and maximum of the tensor, a percentile, the range of "
-        "least mean squared error, a moving average over batches, the extremes of all batches so far, the range of "
-        "least KL divergence (entropy calibration), learned like a weight, or frozen. Percentile, MSE and KL of "
-        "activations are found in a running histogram. A learned scale (LSQ; with a power-of-two scale: TQT) follows "
-        "the gradient of the loss; a learned range (LSQ+) has a learned offset, too, and a learned clip (PACT) only "
-        "learned ends.",
+        "Method that chooses the representable range: from the values, or learned like a weight; percentile, MSE and "
+        "KL of activations are found in a running histogram.",
         kinds=KINDS,
         choices={
             WEIGHTS: (MIN_MAX, PERCENTILE, MSE, LEARNED, FROZEN),
@@ -138,6 +134,19 @@ class QuantizerSettings(SettingsRecord):
             LEARNED_RANGE: "Learned range (LSQ+)",
             LEARNED_CLIP: "Learned clip (PACT)",
             FROZEN: "Frozen",
+        },
+        choice_help={
+            MIN_MAX: "From the smallest to the largest value of the tensor, so that no value is clipped.",
+            PERCENTILE: "Clips a small fraction of the values, so that few large ones do not coarsen all others.",
+            MSE: "The range with the least squared error, between too much clipping and too much rounding.",
+            KL: "The range that changes the distribution of the values least, the entropy calibration of TensorRT.",
+            MOVING_AVERAGE: "Average of the smallest and the largest value of each batch, most of all the last ones.",
+            EXTREMES: "From the smallest to the largest value of all batches since it was chosen.",
+            LEARNED: "Training moves the scale by the gradient of the loss, like a weight (LSQ); with a power-of-two "
+            "scale, it moves the threshold beyond which values are clipped (TQT).",
+            LEARNED_RANGE: "Training moves scale and offset, for values that lie mostly on one side of 0 (LSQ+).",
+            LEARNED_CLIP: "Training moves the ends beyond which values are clipped, with a pull towards 0 (PACT).",
+            FROZEN: "Keeps the present range unchanged.",
         },
     )
     percentile: float = declared(
@@ -169,12 +178,16 @@ class QuantizerSettings(SettingsRecord):
     weight_map: str = declared(
         NO_MAP,
         "Map",
-        "Function of the weights before they are rounded: tanh (DoReFa) draws large weights closer to the others; "
-        "ternary (TWN) makes weights below 0.7 of the mean magnitude 0, and all others plus or minus one value, with "
-        "any number of bits above 1.",
+        "Function of the weights before they are rounded.",
         kinds=(WEIGHTS,),
         choices={WEIGHTS: (NO_MAP, TANH, TERNARY)},
         labels={NO_MAP: "None", TANH: "tanh (DoReFa)", TERNARY: "Ternary (TWN)"},
+        choice_help={
+            NO_MAP: "Weights are rounded as they are.",
+            TANH: "Draws large weights closer to the others, so that these use more of the codes.",
+            TERNARY: "Weights below 0.7 of the mean magnitude become 0, all others plus or minus one value, with any "
+            "number of bits above 1.",
+        },
     )
     stochastic_rounding: bool = declared(
         False,
@@ -186,8 +199,8 @@ class QuantizerSettings(SettingsRecord):
     gradient_scaling: float = declared(
         0.0,
         "Gradient scaling",
-        "Factor of element-wise gradient scaling (EWGS): the gradient g of a value becomes g × (1 + factor × sign(g) × "
-        "d), where d is the value minus its rounded value, as a fraction of the representable range; 0 is off.",
+        "Factor of element-wise gradient scaling (EWGS): gradients grow where they move a value towards the level that "
+        "it is rounded to, and shrink where they move it away, the more the larger its rounding error; 0 is off.",
         low=0.0,
         high=10.0,
         kinds=KINDS,
@@ -195,7 +208,7 @@ class QuantizerSettings(SettingsRecord):
     trainable: bool = declared(
         True,
         "Trainable",
-        "Training changes the layer: its weights, bias and batch norm. If off, they keep their values, and batch norm "
+        "Training changes the layer's weights, bias and batch norm; if off, they keep their values, and batch norm "
         "uses its moving statistics.",
         kinds=(WEIGHTS,),
     )
@@ -330,7 +343,7 @@ class RunSettings(StrengthSettings, AugmentationSettings, LowBitSettings, Oscill
     single_convolution: bool = declared(
         False,
         "Single convolution",
-        "Layers with batch norm compute the batch's statistics from their quantized weights. If off, they convolve a "
+        "Layers with batch norm compute the batch's statistics from their quantized weights; if off, they convolve a "
         "second time with float weights for that, which takes longer.",
     )
     evaluation_interval: int = declared(

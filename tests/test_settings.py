@@ -7,6 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qatviz.errors import SettingError
+from qatviz.low_bit_settings import LOW_BIT_SETTINGS
+from qatviz.oscillation_settings import OscillationSettings
+from qatviz.protocol.corrections import CORRECTION_KINDS
+from qatviz.setting_declaration import settings_of
 from qatviz.settings import (
     ACTIVATIONS,
     FROZEN,
@@ -26,6 +30,7 @@ from qatviz.settings import (
     value_text,
 )
 from qatviz.start_settings import START_SETTINGS, StartSettings
+from qatviz.strength_settings import StrengthSettings
 
 DECLARED = ((QuantizerSettings, QUANTIZER_SETTINGS), (RunSettings, RUN_SETTINGS), (StartSettings, START_SETTINGS))
 SETTINGS = [setting for _, known in DECLARED for setting in known.values()]
@@ -39,6 +44,23 @@ def test_each_field_is_a_setting_with_the_default_of_its_declaration(record, kno
     for name, setting in known.items():
         assert setting.name == name and getattr(defaults, name) == setting.default
         assert type(setting.default) is setting.type
+
+
+def test_each_method_is_explained_in_one_sentence():
+    of_run = {**LOW_BIT_SETTINGS, **settings_of(OscillationSettings), **settings_of(StrengthSettings)}
+    of_run["single_convolution"] = RUN_SETTINGS["single_convolution"]
+    texts = [setting.help for setting in (*QUANTIZER_SETTINGS.values(), *of_run.values())]
+    texts += [about for setting in SETTINGS for about in setting.choice_help.values()]
+    for text in texts + [kind.help for kind in CORRECTION_KINDS.values()]:
+        assert text.endswith(".") and ". " not in text, text
+        assert "gradient g" not in text and "sign(" not in text, "no formula"
+
+
+def test_all_choices_of_a_method_are_explained_or_none():
+    explained = {setting.name for setting in SETTINGS if setting.choice_help}
+    assert explained == {"range_method", "weight_map"}
+    for name in explained:
+        assert set(QUANTIZER_SETTINGS[name].choice_help) == set(QUANTIZER_SETTINGS[name].labels)
 
 
 @EACH

@@ -211,6 +211,7 @@ def _setting(setting: Setting) -> Dict[str, Any]:
         "unit": setting.unit,
         "kinds": list(setting.kinds),
         "choices": setting.choices,
+        "choice_help": setting.choice_help,
         "help": setting.help,
     }
 
@@ -218,12 +219,17 @@ def _setting(setting: Setting) -> Dict[str, Any]:
 def _print_setting(name: str, setting: Setting) -> None:
     only = f", {setting.kinds[0]} only" if len(setting.kinds) == 1 else ""
     print_output(f"{name}: {setting.allowed()} (default {setting_text(setting.default)}){only}")
-    print_output(
-        textwrap.fill(
-            setting.help, terminal_width(), initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
-        )
-        + "\n"
-    )
+    print_output(_indented(setting.help, 4))
+    for word, about in setting.choice_help.items():
+        print_output(_indented(f"{word}: {about}", 6))
+    print_output("")
+
+
+def _indented(text: str, indent: int) -> str:
+    """Return a paragraph that fits the terminal, with all lines indented."""
+    space = " " * indent
+    width = terminal_width()
+    return textwrap.fill(text, width, initial_indent=space, subsequent_indent=space, break_on_hyphens=False)
 
 
 def shape_of(text: str) -> Tuple[int, ...]:

@@ -51,7 +51,7 @@ class CorrectionKind(NamedTuple):
     short : str
         Label of its marker.
     help : str
-        Description of its effect, one or two sentences.
+        Description of its effect in one sentence.
     """
 
     command: Type[Command]
@@ -82,7 +82,7 @@ CORRECTION_KINDS: Dict[str, CorrectionKind] = {
             "layers equalized",
             "equalized",
             "Move scale from wide channels of a layer into the weights of the next one, so that one scale fits all "
-            "channels. The network in float stays the same.",
+            "channels; the network in float stays the same.",
         ),
         CorrectionKind(
             CorrectBias,

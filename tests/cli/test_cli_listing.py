@@ -65,6 +65,8 @@ def test_all_settings_are_explained():
     text = call("settings").out
     for setting in settings:
         assert setting.name + ": " in text and setting.help in " ".join(text.split())
+        for word, about in setting.choice_help.items():
+            assert f"{word}: {about}" in " ".join(text.split())
 
 
 def test_presets_are_listed():

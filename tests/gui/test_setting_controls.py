@@ -328,3 +328,16 @@ def test_a_setting_without_effect_is_disabled_with_the_reason(make):
     assert told == []
     control.set_disabled_reason("")
     assert control.editor.isEnabled() and "Only with" not in control.toolTip()
+
+
+def test_each_choice_is_explained_in_the_list_and_the_chosen_one_at_the_control(make):
+    control, _ = make("range_method", ACTIVATIONS)
+    box, setting = control.editor.box, control.setting
+    assert box.count() == len(setting.choices[ACTIVATIONS])
+    for index, choice in enumerate(setting.choices[ACTIVATIONS]):
+        about = setting.choice_help[choice]
+        assert about in box.itemData(index, QtCore.Qt.ToolTipRole)
+        control.show_values([choice])
+        assert about in control.toolTip()
+    control.show_values(setting.choices[ACTIVATIONS][:2])
+    assert not any(about in control.toolTip() for about in setting.choice_help.values())

@@ -1,5 +1,6 @@
 """Editors of a setting's value, by its type: check box, drop-down list, or number box with slider."""
 
+from html import escape
 from typing import Any, Optional, Sequence
 
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -75,7 +76,11 @@ class ChoiceEditor(Editor):
         self.box.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.box.setContextMenuPolicy(QtCore.Qt.NoContextMenu)
         self.box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        self.box.addItems([setting.text(choice) for choice in self._choices])
+        for choice in self._choices:
+            self.box.addItem(setting.text(choice))
+            if choice in setting.choice_help:
+                tip = f"<p>{escape(setting.choice_help[choice])}</p>"
+                self.box.setItemData(self.box.count() - 1, tip, QtCore.Qt.ToolTipRole)
         self.box.activated[int].connect(self._on_activated)
         self.box.closed.connect(self.settled)
         self._row.addWidget(self.box)

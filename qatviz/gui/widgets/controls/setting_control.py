@@ -129,6 +129,9 @@ class SettingControl(QtWidgets.QWidget):
             f"{escape(self.setting.text_with_unit(self.default))}.",
             escape(explain_state(*self._state)),
         ]
+        about = self.setting.choice_help.get(self._values[0]) if len(self._values) == 1 else None
+        if about:
+            lines.insert(1, f"{escape(self.setting.text(self._values[0]))}: {escape(about)}")
         if len(self._values) > 1:
             shown = [self.setting.text_with_unit(value) for value in self._values[:NAMED]]
             lines.append(f"Mixed: {escape(', '.join(shown))}{', …' if len(self._values) > NAMED else ''}.")
