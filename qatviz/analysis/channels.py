@@ -9,12 +9,13 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from qatviz.analysis.remedies import Remedy
 from qatviz.analysis.verdict import BAD, GOOD, LEVEL_NAMES, WARNING, Verdict
 from qatviz.measure_declaration import Thresholds
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.number_format import count, finite
-from qatviz.settings import MIN_MAX, QuantizerSettings
+from qatviz.settings import MIN_MAX, MSE, QuantizerSettings
 
 #: Fractions of the quantiles of :attr:`ChannelRanges.quantiles`: minimum, quartiles and maximum.
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -26,6 +27,8 @@ OUTLIER_Z, _MAD, _MEAN_AD = 3.5, 0.6745, 0.7979
 _LEAST_FACTOR = 2.0
 #: Largest number of channels that a text lists.
 _LISTED = 3
+#: Changes of settings that verdicts name: that for channels of different ranges, and that for extreme weights.
+REMEDIES = (Remedy("per_channel", True), Remedy("range_method", MSE))
 #: Keys of the measures of the screening.
 SCREENED = ("kurtosis", "range_ratio", "outlier_channels")
 
@@ -94,13 +97,15 @@ def is_uneven(ranges: ChannelRanges) -> bool:
 class Screened(NamedTuple):
     """Weight tensor with its measures :data:`SCREENED`, and the verdict under its settings.
 
-    ``equalized_ratio`` is the range ratio after an equalization of layers; None unless that is offered.
+    ``equalized_ratio`` is the range ratio after an equalization of layers; None unless that is offered. ``remedies``
+    are the changes of settings that the verdict names.
     """
 
     ranges: ChannelRanges
     measures: Dict[str, float]
     verdict: Verdict
     equalized_ratio: Optional[float] = None
+    remedies: Tuple[Remedy, ...] = ()
 
     def to_dict(self) -> Dict[str, Any]:
         """Return a JSON-able form; numbers that are not finite become None."""
@@ -209,6 +214,7 @@ def screened(ranges: ChannelRanges, settings: QuantizerSettings, equalized_ratio
     measures = ranges.measures(settings.per_channel)
     offered = _offered(measures["range_ratio"], settings, equalized_ratio)
     found = [_shared_range(measures["range_ratio"], settings), _tails(measures["kurtosis"], settings)]
+    remedies = tuple(remedy for remedy, (level, _) in zip(REMEDIES, found) if level > GOOD)
     texts = [text for level, text in found if level > GOOD]
     if offered is not None:
         texts.append(f"Or equalize the layers: 1/{measures['range_ratio']:.0f} becomes 1/{offered:.2g}.")
@@ -219,7 +225,7 @@ def screened(ranges: ChannelRanges, settings: QuantizerSettings, equalized_ratio
     if ranges.zeros:
         texts.append(f"{count(ranges.zeros, 'channel')} {'is' if ranges.zeros == 1 else 'are'} all zeros.")
     level = max(level for level, _ in found)
-    return Screened(ranges, measures, Verdict(level, " ".join(texts) or "Even: nothing stands out."), offered)
+    return Screened(ranges, measures, Verdict(level, " ".join(texts) or "Even: nothing stands out."), offered, remedies)
 
 
 def _offered(ratio: float, settings: QuantizerSettings, equalized_ratio: Optional[float]) -> Optional[float]:
@@ -237,9 +243,11 @@ def _shared_range(ratio: float, settings: QuantizerSettings) -> Tuple[int, str]:
     level = _level("range_ratio", ratio)
     if settings.per_channel or level <= GOOD:
         return GOOD, ""
+    lost = np.log2(ratio)
+    left = f"{lost:.1f} of" if lost < settings.num_bits else "all of its"
     return level, (
-        f"Channels share one scale, of which a typical channel uses 1/{ratio:.0f}, {np.log2(ratio):.1f} of "
-        f"{settings.num_bits} bits less: quantize per channel."
+        f"Channels share one scale, of which a typical channel uses 1/{ratio:.0f} and so loses {left} "
+        f"{settings.num_bits} bits: quantize per channel."
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.analysis.channels import channel_ranges, excess_kurtosis, robust_z, screened
+from qatviz.analysis.channels import REMEDIES, channel_ranges, excess_kurtosis, robust_z, screened
 from qatviz.analysis.verdict import BAD, GOOD
 from qatviz.settings import quantizer_settings
 
@@ -70,6 +70,18 @@ def test_a_channel_that_stands_out_is_found_and_explained():
     )
     apart = screened(found, quantizer_settings("weights", per_channel=True))
     assert apart.verdict.level == GOOD and "share" not in apart.verdict.text
+
+
+def test_the_verdict_names_the_bits_that_are_lost_and_its_remedies():
+    scales = np.ones(32)
+    scales[7] = 40.0
+    found = channel_ranges(tensor(32), weights(scales))
+    shared = screened(found, quantizer_settings("weights", per_channel=False))
+    assert "loses 5." in shared.verdict.text and " of 8 bits" in shared.verdict.text
+    assert REMEDIES[0] in shared.remedies
+    few = screened(found, quantizer_settings("weights", per_channel=False, num_bits=4))
+    assert "loses all of its 4 bits" in few.verdict.text
+    assert screened(found, quantizer_settings("weights", per_channel=True)).remedies == ()
 
 
 def test_similar_channels_do_not_stand_out_however_similar_the_others():

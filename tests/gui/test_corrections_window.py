@@ -9,10 +9,12 @@ from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, as_change, 
 from qatviz.gui.panels.evolution.markers import markers_of, sentences
 from qatviz.gui.window import actions
 from qatviz.gui.window.correction_bar import CorrectionBar
+from qatviz.metric import MODES
 from qatviz.network import zoo
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.corrections import CORRECTION_KINDS, CorrectionProgress
+from qatviz.protocol.trials import SettingsEvaluated
 
 
 def is_effective(event):
@@ -152,3 +154,61 @@ def test_equalization_is_not_offered_for_scales_per_channel(channels, context):
     context.edits.edit(["conv2.weights"], "per_channel", True)
     panel.refresh()
     assert not panel.equalize.isVisibleTo(panel)
+
+
+@pytest.fixture
+def screening(context, show, staged):
+    """Return a Channels panel with channels that share one scale badly and have a few extreme weights."""
+    run = staged("lenet")
+    run.send(c.ChangeSettings((("conv2.weights.per_channel", False),)))
+    run.advance(1)
+    context.model.process(run.drain())
+    made = show(ChannelsPanel(context), 900, 480)
+    weights = run.plan.tensor("conv2.weights")
+    values = np.random.RandomState(0).randn(500, weights.num_channels)
+    values[3] *= 10
+    values[:, 4] *= 40
+    context.model.process([ChannelsOverview((channel_ranges(weights, values),), 3, {})])
+    made.refresh()
+    return made, run
+
+
+def answer(context, run, *scores):
+    """Answer the newest evaluations of settings with one quantized accuracy each."""
+    wanted = [pair for pair in zip(run.sent, run.sent_ids) if isinstance(pair[0], c.EvaluateSettings)]
+    for (command, command_id), score in zip(wanted[-2:], scores):
+        book = context.model.book.change(command.assignments)[0]
+        result = events.Evaluated(run.step, dict.fromkeys(MODES, score), 1000, 0.1, "accuracy")
+        context.model.process([SettingsEvaluated(book, result, command_id)])
+
+
+def test_what_a_verdict_on_channels_names_is_tried_offered_applied_and_undone(screening, context, qtbot):
+    panel, run = screening
+    assert not any(button.isVisible() for button in panel.offers.buttons), "nothing is offered before it was tried"
+    answer(context, run, 0.861, 0.9)
+    assert run.sent[-1].assignments == (("conv2.weights.range_method", "mse"),)
+    answer(context, run, 0.861, 0.8)
+    texts = [button.text() for button in panel.offers.buttons if button.isVisible()]
+    assert panel.minimumSizeHint().width() < 400, "an offer does not widen the panel"
+    assert texts == ["conv2.weights: Per channel on: 86.1 % → 90.0 %"], "the other does harm"
+    panel.offers.buttons[0].click()
+    qtbot.waitUntil(lambda: not context.edits.unsent)
+    run.advance(1)
+    context.model.process(run.drain())
+    assert context.model.settings_of("conv2.weights").per_channel
+    assert not any(button.isVisible() for button in panel.offers.buttons)
+    context.edits.undo()
+    run.advance(1)
+    context.model.process(run.drain())
+    assert not context.model.settings_of("conv2.weights").per_channel
+
+
+def test_the_remedies_of_a_verdict_are_not_offered_while_ranges_are_frozen(screening, context):
+    panel, run = screening
+    run.send(c.ChangeSettings((("run.freeze_ranges", True),)))
+    run.advance(1)
+    context.model.process(run.drain())
+    panel.refresh()
+    sent = len(run.sent)
+    panel.refresh()
+    assert len(run.sent) == sent and not any(button.isVisible() for button in panel.offers.buttons)

@@ -10,6 +10,14 @@ from qatviz.gui.model.run_model import RUN, SETTINGS, STATE, TRIALS, RunModel
 from qatviz.protocol.commands import EvaluateSettings
 from qatviz.protocol.settings_book import SettingsBook
 
+#: Age (s) from which a remedy is tried again, which takes two evaluations on held-out data.
+REMEDY_LASTS_S = 60.0
+#: Tooltip of a remedy that is offered.
+ABOUT_REMEDY = (
+    "Apply this change of settings, which acts on training. The network was evaluated on held-out data without it and "
+    "with it, before any training with it; Undo restores the settings."
+)
+
 
 class RemedyTrial(QtCore.QObject):
     """Trial of one remedy at a time, in a run that has not ended."""

@@ -4,12 +4,13 @@ from typing import Optional, Sequence, Tuple
 
 from PyQt5 import QtWidgets
 
-from qatviz.analysis.channels import ChannelsOverview, Screened, screened
+from qatviz.analysis.channels import REMEDIES, ChannelsOverview, Screened, screened
 from qatviz.errors import QatvizError
 from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
 from qatviz.gui.model.watching import CHANNELS
 from qatviz.gui.panels import declarations
+from qatviz.gui.panels.channels.offers import Offers
 from qatviz.gui.widgets.controls.push_button import push_button
 from qatviz.gui.widgets.flow_layout import flow_row
 from qatviz.gui.widgets.labels import Label
@@ -49,6 +50,7 @@ class ChannelsPanel(Panel):
         self.order = _choice("Order of channels", ("In order", "By range"), "Order of the channels within a layer")
         self.scale = _choice("Scale", ("Own scale", "Common scale"), "Scale of values: of each layer, or of all layers")
         self.equalize = QtWidgets.QPushButton("Equalize layers")
+        self.offers = Offers(self.model, self.edits, len(REMEDIES))
         self.note = Label(wordWrap=True)
         self.note.setToolTip(_ABOUT)
         self.table = SceneTable(SceneRows(self.theme, "Channels of the weights"), _SORT_TIP, self._caption)
@@ -60,7 +62,8 @@ class ChannelsPanel(Panel):
         self.again.hide()
 
     def _layout(self) -> None:
-        bar = flow_row(self.boxes, self.order, self.scale, self.equalize, self.again, self.progress, spacing=6)
+        choices, offers = (self.boxes, self.order, self.scale), (self.equalize, *self.offers.buttons)
+        bar = flow_row(*choices, *offers, self.again, self.progress, spacing=6)
         head = QtWidgets.QVBoxLayout()
         head.setContentsMargins(6, 4, 6, 4)
         head.setSpacing(3)
@@ -122,6 +125,18 @@ class ChannelsPanel(Panel):
                 f"{worst.measures['range_ratio']:.3g} to {worst.equalized_ratio:.2g}. The network in float stays the "
                 "same; Rewind undoes it."
             )
+        self._offer_remedies(rows)
+
+    def _offer_remedies(self, rows: Sequence[Screened]) -> None:
+        """Offer what the verdict on the current tensor names; if that is good, the worst verdict."""
+        book = self.model.book
+        can_change = not self.model.unavailable_text() and book is not None and not book.run.freeze_ranges
+        named = [row for row in rows if row.remedies and can_change]
+        if named:
+            row = max(named, key=lambda row: (row.ranges.tensor == self.model.current, row.verdict.level))
+            self.offers.show_remedies(row.ranges.tensor, row.remedies)
+        else:
+            self.offers.show_remedies("", ())
 
     def _on_equalize(self) -> None:
         try:

@@ -10,11 +10,12 @@ from qatviz.analysis.remedies import Remedy, TriedRemedy, remedies
 from qatviz.analysis.verdict import BAD, GOOD, JUDGED, LEVEL_SYMBOLS, NO_LEVEL, WARNING, Verdict, levels, verdict
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import fresh_values
-from qatviz.gui.model.remedy_trial import RemedyTrial
+from qatviz.gui.model.remedy_trial import ABOUT_REMEDY, REMEDY_LASTS_S, RemedyTrial
 from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.gui.widgets.isolated import Isolated
 from qatviz.gui.widgets.labels import Label
+from qatviz.gui.widgets.offer_button import OfferButton
 from qatviz.gui.widgets.theme import Theme
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
@@ -22,18 +23,10 @@ from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 _TRIAL_INTERVAL_MS = 15
 #: Age (s) from which an offer is computed again, from a newer snapshot.
 _OFFER_LASTS_S = 5.0
-#: Age (s) from which a remedy is tried again, which takes two evaluations on held-out data.
-_REMEDY_LASTS_S = 60.0
 #: Number of lines of the verdict.
 _LINES = 3
-#: Width of the button in characters at least; without room its text is cut.
-_OFFER_CHARACTERS = 12
 _ABOUT_OFFER = (
     "Apply this change of settings. Its effect was computed on the tensor's values; Undo restores the settings."
-)
-_ABOUT_REMEDY = (
-    "Apply this change of settings, which acts on training. The network was evaluated on held-out data without it and "
-    "with it, before any training with it; Undo restores the settings."
 )
 
 
@@ -61,14 +54,12 @@ class VerdictLine(QtWidgets.QWidget):
         self.text.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self.text.setAlignment(QtCore.Qt.AlignLeft | QtCore.Qt.AlignTop)
         self.symbol.setAlignment(QtCore.Qt.AlignLeft | QtCore.Qt.AlignTop)
-        self.button = _OfferButton()
+        self.button = OfferButton()
         self.button.setToolTip(_ABOUT_OFFER)
-        self.button.setAccessibleName("Proposed change")
         self.button.clicked.connect(self._apply)
         # The height stays the same, so that the plots below do not move.
         policy = self.button.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
-        policy.setHorizontalPolicy(QtWidgets.QSizePolicy.Maximum)  # it may be narrower than its text
         self.button.setSizePolicy(policy)
         self.button.hide()
         layout = QtWidgets.QGridLayout(self)
@@ -102,7 +93,7 @@ class VerdictLine(QtWidgets.QWidget):
         is_old = values is not None and fresh_values(self._model, name) is None
         plan, held = book.plan, book.run.freeze_ranges
         known_remedies = self._possible_remedies(view, held)
-        lasts = _REMEDY_LASTS_S if known_remedies else _OFFER_LASTS_S
+        lasts = REMEDY_LASTS_S if known_remedies else _OFFER_LASTS_S
         question = (name, plan, view.settings, held, view.is_active, values is None, *known_remedies)
         if question != self._question:
             self._clear()
@@ -175,7 +166,7 @@ class VerdictLine(QtWidgets.QWidget):
     def _show_offer(self) -> None:
         if self._offer is not None:
             self.button.setText(self._offer.text)
-            about = _ABOUT_REMEDY if isinstance(self._offer, TriedRemedy) else _ABOUT_OFFER
+            about = ABOUT_REMEDY if isinstance(self._offer, TriedRemedy) else _ABOUT_OFFER
             self.button.setToolTip(f"{self._offer.text}\n{about}")
         self.button.setVisible(self._offer is not None)
 
@@ -191,18 +182,3 @@ class VerdictLine(QtWidgets.QWidget):
         assert offer is not None, "the button is shown with an offer"
         self._clear()
         self._edits.edit([name], offer.setting, offer.value)
-
-
-class _OfferButton(QtWidgets.QPushButton):
-    """Button whose text has an ellipsis in its middle where there is no room: an offer must not widen the panel."""
-
-    def minimumSizeHint(self) -> QtCore.QSize:
-        size = super().minimumSizeHint()
-        return size.boundedTo(QtCore.QSize(_OFFER_CHARACTERS * self.fontMetrics().averageCharWidth(), size.height()))
-
-    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
-        option = QtWidgets.QStyleOptionButton()
-        self.initStyleOption(option)
-        room = self.style().subElementRect(QtWidgets.QStyle.SE_PushButtonContents, option, self).width()
-        option.text = self.fontMetrics().elidedText(option.text, QtCore.Qt.ElideMiddle, room)
-        QtWidgets.QStylePainter(self).drawControl(QtWidgets.QStyle.CE_PushButton, option)
