@@ -15,7 +15,16 @@ from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import ErrorMeasures, entropy_bits, is_beyond, sqnr_db
 from qatviz.quant.ranges import Range, find_range
 from qatviz.quant.weight_maps import mapped as mapped_weights
-from qatviz.settings import EXTREMES, FROZEN, HISTOGRAM_METHODS, LEARNED_METHODS, NO_MAP, WEIGHTS, QuantizerSettings
+from qatviz.settings import (
+    EXTREMES,
+    FROZEN,
+    HISTOGRAM_METHODS,
+    LEARNED_METHODS,
+    MSE,
+    NO_MAP,
+    WEIGHTS,
+    QuantizerSettings,
+)
 
 #: Number of values that are measured at a time: the work arrays of one block (float32 and float64) fit a core's cache.
 BLOCK_VALUES = 65536
@@ -102,11 +111,15 @@ def present_range(
 
     A snapshot contains only the grid, whose representable range is wider than that range if it was made symmetric, or
     its scale was rounded up to a power of two. In these cases, the range of the values is used where it is narrower.
+    Ranges of least squared error and learned scales are those of their grid.
     """
     settings = settings.on_grid()
     grid = AffineGrid(histogram.scale, histogram.zero_point, num_bits, settings.narrow_range)
     low, high = grid.minimum, grid.maximum
-    widened = settings.symmetric or settings.power_of_two
+    is_of_grid = settings.range_method == MSE or (
+        settings.range_method in LEARNED_METHODS and not settings.power_of_two
+    )
+    widened = (settings.symmetric or settings.power_of_two) and not is_of_grid
     if widened:
         least, most = histogram.channel_min, histogram.channel_max
         if low.size == 1:

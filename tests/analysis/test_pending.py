@@ -209,3 +209,14 @@ def test_extremes_contain_the_present_range_and_the_values():
     values = np.float32([[-7.0], [0.5]])
     settings = quantizer_settings("activations", range_method="extremes")
     assert pending.pending_grid(ACTIVATIONS, settings, PRESENT, values).scale == choose_grid(-7.0, PRESENT[1]).scale
+
+
+@pytest.mark.parametrize("method, is_exact", [("learned", True), ("mse", True), ("min_max", False), ("frozen", False)])
+def test_the_range_of_a_symmetric_grid_in_effect_is_that_of_its_scale_where_that_is_what_is_chosen(method, is_exact):
+    settings = quantizer_settings("weights", symmetric=True, range_method=method)
+    scale, zero, none = np.array([0.01], np.float32), np.zeros(1, np.int32), np.zeros(0, np.int64)
+    low, high = np.array([-0.4], np.float32), np.array([0.3], np.float32)
+    histogram = TensorHistogram(np.array([-1.0, 1.0], np.float32), none, none, 0, None, low, high, scale, zero)
+    (least, most), is_estimate = pending.present_range(WEIGHTS, histogram, 8, settings)
+    assert is_estimate == (not is_exact)
+    assert [least[0], most[0]] == pytest.approx([-1.28, 1.27] if is_exact else [-0.4, 0.3])

@@ -14,11 +14,13 @@ from qatviz.gui.model.ghost import ghost_of
 from qatviz.gui.model.run_model import RunModel
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Concat, Dense
-from qatviz.protocol.commands import InspectTensor
+from qatviz.protocol.commands import ChangeSettings, InspectTensor
 from qatviz.protocol.snapshots import TensorValues
 from qatviz.quant.measures import measure
+from qatviz.quant.ranges import mse_range
+from qatviz.settings import LEARNED_METHODS
 
-NAME = "conv1.weights"
+NAME, OUTPUT = "conv1.weights", "logits.activations"
 
 
 @pytest.fixture
@@ -120,6 +122,26 @@ def test_activations_keep_their_present_range(context, held_run):
     assert [seen.low, seen.high] == pytest.approx([low, high], abs=seen.scale / 2 + 1e-6)
 
 
+@pytest.mark.parametrize("method", LEARNED_METHODS)
+@pytest.mark.parametrize("change, starts_anew", [({"num_bits": 3}, True), ({"gradient_scaling": 0.1}, False)])
+def test_a_learned_range_starts_anew_on_another_grid_only(context, staged, method, change, starts_anew):
+    run = staged()
+    run.send(ChangeSettings(((f"{OUTPUT}.range_method", method), (f"{OUTPUT}.num_bits", 4))))
+    run.advance()
+    context.model.process(run.drain())
+    context.edits.set_mode(HOLD)
+    values = few_values(context, OUTPUT, 20000)
+    present = context.model.measure(OUTPUT, "range_max")
+    for setting, value in change.items():
+        context.edits.edit([OUTPUT], setting, value)
+    seen = ghost(context, OUTPUT)
+    if not starts_anew:
+        assert seen is None, "the range and the grid stay as they are"
+        return
+    low, high = mse_range(values, 3, False, False)
+    assert [seen.low, seen.high] == pytest.approx([low[0], high[0]], rel=1e-4) and abs(seen.high - present) > 0.1
+
+
 def test_frozen_weights_keep_their_present_range(context, held_run):
     inspect(context, held_run)
     values = context.model.values[NAME].values
@@ -203,9 +225,6 @@ def test_applied_settings_have_a_ghost_until_a_snapshot_measures_them(context, s
     run.advance()
     context.model.process(run.drain())
     assert ghost_of(context.model, context.edits, NAME) is None
-
-
-OUTPUT = "logits.activations"
 
 
 def few_values(context, name, count=32, seed=0):

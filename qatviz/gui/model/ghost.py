@@ -22,7 +22,7 @@ from qatviz.protocol.snapshots import Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import ErrorMeasures
 from qatviz.quant.ranges import as_applied, min_max_range
-from qatviz.settings import FROZEN, HISTOGRAM_METHODS, MIN_MAX, PERCENTILE, WEIGHTS, QuantizerSettings
+from qatviz.settings import EXTREMES, FROZEN, MIN_MAX, MOVING_AVERAGE, PERCENTILE, WEIGHTS, QuantizerSettings
 
 #: Maximum age of a tensor's values relative to the newest snapshot, in seconds of training.
 MAX_VALUES_AGE_S = 5.0
@@ -218,8 +218,8 @@ def _compute(
         kept, guessed = min_max_range(values), False
     is_frozen = book.run.freeze_ranges
     method = as_applied(now, wanted).range_method
-    if tensor.kind != WEIGHTS and method not in HISTOGRAM_METHODS and method == now.range_method:
-        method = FROZEN  # averages and extremes continue from the range in effect
+    if tensor.kind != WEIGHTS and method in (MOVING_AVERAGE, EXTREMES) and method == now.range_method:
+        method = FROZEN  # they continue from the range in effect
     chosen = replace(wanted, range_method=method)
     partners = [x for x in pending.partner_values(snapshot, plan, tensor).values() if is_known(x)]
 
