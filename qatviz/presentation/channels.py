@@ -63,15 +63,19 @@ def sorted_rows(rows: Sequence[Screened], column: Optional[int]) -> Tuple[Screen
     return tuple(sorted(rows, key=lambda row: -key(row)))
 
 
-def overview_text(rows: Sequence[Screened]) -> str:
-    """Return a sentence on all tensors: the number of those with a warning, and the first of the worst level."""
+def overview_text(rows: Sequence[Screened], has_verdict: bool = True) -> str:
+    """Return a sentence on all tensors: the number of those with a warning, and the first of the worst level.
+
+    ``has_verdict``: the verdict on that tensor follows.
+    """
     flagged = [row for row in rows if row.verdict.level in _LEVEL_ROLES]
     if not flagged:
         return f"{count(len(rows), 'weight tensor')}: none will be hard to quantize, as far as the weights show."
     worst = max(flagged, key=lambda row: row.verdict.level)
+    verdict = f": {worst.verdict.text}" if has_verdict else "."
     return (
         f"{len(flagged)} of {count(len(rows), 'weight tensor')} may be hard to quantize, first "
-        f"{worst.ranges.tensor}: {worst.verdict.text}"
+        f"{worst.ranges.tensor}{verdict}"
     )
 
 

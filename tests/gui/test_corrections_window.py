@@ -203,6 +203,13 @@ def test_what_a_verdict_on_channels_names_is_tried_offered_applied_and_undone(sc
     assert not context.model.settings_of("conv2.weights").per_channel
 
 
+def test_a_setting_in_effect_is_not_offered_while_another_is_pending(channels, context):
+    panel, run = channels(30.0)  # a scale for all channels is pending, one for each is in effect
+    wanted = [command.assignments for command in run.sent if isinstance(command, c.EvaluateSettings)]
+    assert (("conv2.weights.per_channel", True),) not in wanted
+    assert not any(button.isVisible() for button in panel.offers.buttons)
+
+
 def test_the_remedies_of_a_verdict_are_not_offered_while_ranges_are_frozen(screening, context):
     panel, run = screening
     run.send(c.ChangeSettings((("run.freeze_ranges", True),)))

@@ -9,6 +9,7 @@ from qatviz.analysis.drift import Drift, DriftQuestion, FeatureMaps, LayerDrift,
 from qatviz.gui.model.watching import CHANNELS, DRIFT
 from qatviz.gui.panels.channels.panel import ChannelsPanel
 from qatviz.gui.panels.drift.panel import DriftPanel
+from qatviz.presentation.scene import Text
 from qatviz.protocol.commands import WatchChannels, WatchDrift
 from qatviz.protocol.events import Finished, Restored
 from qatviz.protocol.reasons import RestoreReason
@@ -247,7 +248,9 @@ def test_verdicts_follow_pending_settings(panel, context):
     assert "may be hard" not in shown.note.text()
     context.edits.edit([weights.name], "per_channel", False)
     shown.refresh()
-    assert "may be hard to quantize" in shown.note.text() and "quantize per channel" in shown.note.text()
+    assert shown.note.text() == "1 of 1 weight tensor may be hard to quantize, first conv2.weights."
+    texts = [shape.text for shape in shown.table.rows.shapes(False) if isinstance(shape, Text)]
+    assert any(text.startswith("Channels share") for text in texts)
 
 
 # The window

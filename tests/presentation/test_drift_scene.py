@@ -164,6 +164,8 @@ def test_rows_are_sorted_by_measure_and_verdict():
     assert sorted_rows(found, 3)[0].ranges.tensor == "conv1.weights" and sorted_rows(found, None) == tuple(found)
     text = overview_text(found)
     assert text.startswith("1 of 2 weight tensors may be hard to quantize, first conv1.weights: Channels share one")
+    short = overview_text(found, has_verdict=False)
+    assert text.startswith(short[:-1] + ": ") and short.endswith(f"first {found[1].ranges.tensor}.")
     assert "none will be hard" in overview_text(found[:1])
 
 

@@ -5,6 +5,7 @@ from typing import Optional, Sequence, Tuple
 from PyQt5 import QtWidgets
 
 from qatviz.analysis.channels import REMEDIES, ChannelsOverview, Screened, screened
+from qatviz.analysis.remedies import Remedy
 from qatviz.errors import QatvizError
 from qatviz.gui.model.background_work import BackgroundWork
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
@@ -102,7 +103,7 @@ class ChannelsPanel(Panel):
         self.table.show_content(content, self.model.selected, self._empty_text())
         self._offer(rows)
         failure = self._failure()
-        texts = [f"Not measured: {failure}" if failure else "", overview_text(rows) if rows else ""]
+        texts = [f"Not measured: {failure}" if failure else "", overview_text(rows, has_verdict=False) if rows else ""]
         self.note.setText("\n".join(filter(None, texts)))
         if self.model.ended and self.model.run is not None and self.work.question is None:
             self.work.begin(True)
@@ -130,13 +131,15 @@ class ChannelsPanel(Panel):
     def _offer_remedies(self, rows: Sequence[Screened]) -> None:
         """Offer what the verdict on the current tensor names; if that is good, the worst verdict."""
         book = self.model.book
-        can_change = not self.model.unavailable_text() and book is not None and not book.run.freeze_ranges
-        named = [row for row in rows if row.remedies and can_change]
-        if named:
-            row = max(named, key=lambda row: (row.ranges.tensor == self.model.current, row.verdict.level))
-            self.offers.show_remedies(row.ranges.tensor, row.remedies)
-        else:
-            self.offers.show_remedies("", ())
+        tensor, rank = "", (False, 0)
+        remedies: Tuple[Remedy, ...] = ()
+        if book is not None and not self.model.unavailable_text() and not book.run.freeze_ranges:
+            for row in rows:
+                now, row_rank = book.of(row.ranges.tensor), (row.ranges.tensor == self.model.current, row.verdict.level)
+                named = tuple(remedy for remedy in row.remedies if getattr(now, remedy.setting) != remedy.value)
+                if named and row_rank > rank:
+                    tensor, remedies, rank = row.ranges.tensor, named, row_rank
+        self.offers.show_remedies(tensor, remedies)
 
     def _on_equalize(self) -> None:
         try:
