@@ -4,12 +4,20 @@ Advice on grids (:mod:`qatviz.analysis.advice`) is computed on a tensor's values
 training; it is tried on held-out data before, and offered unless it makes the network noticeably worse.
 """
 
-from typing import Any, List, Mapping, NamedTuple
+from typing import Any, List, Mapping, NamedTuple, Optional
 
-from qatviz.analysis.verdict import GOOD
+from qatviz.analysis.verdict import GOOD, NO_LEVEL
 from qatviz.metric import METRICS
 from qatviz.network.plan import QuantizedTensor
-from qatviz.settings import LEARNED, MIN_MAX, QUANTIZER_SETTINGS, WEIGHTS, QuantizerSettings
+from qatviz.settings import (
+    LEARNED,
+    MIN_MAX,
+    QUANTIZER_SETTINGS,
+    RUN_SETTINGS,
+    WEIGHTS,
+    QuantizerSettings,
+    RunSettings,
+)
 
 #: Freezing threshold that is offered: twice the momentum, the least that the authors of the method recommend.
 FREEZING_THRESHOLD = 0.02
@@ -51,6 +59,25 @@ class TriedRemedy(NamedTuple):
         metric = METRICS[self.metric]
         change = " → ".join(metric.text(score) for score in (self.before, self.after))
         return f"{QUANTIZER_SETTINGS[self.setting].text_with_label(self.value)}: {metric.lead}{change}"
+
+
+class RunChange(NamedTuple):
+    """Change of a setting of the run that measures more and leaves training as it is, so that it is not tried."""
+
+    setting: str
+    value: Any
+
+    @property
+    def text(self) -> str:
+        """The change as text, such as "Track oscillation on"."""
+        return RUN_SETTINGS[self.setting].text_with_label(self.value)
+
+
+def tracking(level: Mapping[str, int], run: RunSettings) -> Optional[RunChange]:
+    """Return the change that shows whether weights oscillate, if that is not known and many flips are the problem."""
+    is_unknown = level["oscillating"] == NO_LEVEL and not run.track_oscillation
+    is_problem = level["flip_rate"] > GOOD >= level["sqnr_db"]
+    return RunChange("track_oscillation", True) if is_unknown and is_problem else None
 
 
 def remedies(

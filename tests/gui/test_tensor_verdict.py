@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 from PyQt5 import QtCore, QtWidgets
 from tensor_stage import NAME, advance_and_draw, change, clock, make  # noqa: F401
 
@@ -62,8 +63,8 @@ def test_nothing_is_offered_for_a_good_tensor(context, staged, make, qtbot):
     assert not panel.verdict.button.isVisible() and panel.verdict._trials is None
 
 
-def oscillating(run, fraction=0.08):
-    """Make the snapshots of a staged run say that weights of the tensor oscillate."""
+def oscillating(run, fraction=0.08, **others):
+    """Make the snapshots of a staged run say that weights of the tensor oscillate, and other measures."""
     take = run.take_snapshot
 
     def take_snapshot():
@@ -72,7 +73,8 @@ def oscillating(run, fraction=0.08):
         while not isinstance(snapshot, Snapshot):
             snapshot = run._news.pop()
         values = snapshot.values.copy()
-        values[SNAPSHOT_MEASURES.index("oscillating"), run.plan.index(NAME)] = fraction
+        for name, value in {"oscillating": fraction, **others}.items():
+            values[SNAPSHOT_MEASURES.index(name), run.plan.index(NAME)] = value
         run._news.append(replace(snapshot, values=read_only(values)))
 
     run.take_snapshot = take_snapshot
@@ -108,6 +110,27 @@ def test_freezing_is_tried_on_held_out_data_offered_applied_and_undone(context, 
     context.edits.undo()
     advance_and_draw(context, run, panel)
     assert context.model.settings_of(NAME).freeze_threshold == 0.0
+
+
+def test_where_codes_change_often_tracking_of_oscillation_is_offered_applied_and_undone(context, staged, make, qtbot):
+    run = staged(steps=1)
+    change(context, run, make(), per_channel=True, num_bits=4)
+    oscillating(run, np.nan, flip_rate=0.3, sqnr_db=30.0, used_codes=15, flushed=0.0, clipped=0.0, mse_clipping=0.0)
+    panel = make()
+    context.model.select([NAME], NAME)
+    advance_and_draw(context, run, panel)
+    assert "or oscillate between two codes" in panel.verdict.text.text()
+    assert panel.verdict.button.isVisible() and panel.verdict.button.text() == "Track oscillation on"
+    assert "Training stays the same" in panel.verdict.button.toolTip()
+    panel.verdict.button.click()
+    panel.refresh()
+    assert not panel.verdict.button.isVisible(), "it is pending"
+    qtbot.waitUntil(lambda: not context.edits.unsent)
+    advance_and_draw(context, run, panel)
+    assert context.model.book.run.track_oscillation and not panel.verdict.button.isVisible()
+    context.edits.undo()
+    advance_and_draw(context, run, panel)
+    assert not context.model.book.run.track_oscillation
 
 
 def test_a_harmful_remedy_is_not_offered_but_a_grid_is(context, staged, make, qtbot):

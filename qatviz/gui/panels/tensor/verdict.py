@@ -1,12 +1,12 @@
 """Verdict on the shown tensor, with a button that applies a change that was computed to help."""
 
-from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.advice import Offer, estimated_trials
 from qatviz.analysis.causes import tensor_facts
-from qatviz.analysis.remedies import Remedy, TriedRemedy, remedies
+from qatviz.analysis.remedies import Remedy, RunChange, TriedRemedy, remedies, tracking
 from qatviz.analysis.verdict import BAD, GOOD, JUDGED, LEVEL_SYMBOLS, NO_LEVEL, WARNING, Verdict, levels, verdict
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import fresh_values
@@ -18,6 +18,7 @@ from qatviz.gui.widgets.labels import Label
 from qatviz.gui.widgets.offer_button import OfferButton
 from qatviz.gui.widgets.theme import Theme
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
+from qatviz.settings import RUN, RUN_SETTINGS
 
 #: Time (ms) between two computed changes, of a few milliseconds each, so that frames are drawn in between.
 _TRIAL_INTERVAL_MS = 15
@@ -37,7 +38,7 @@ class VerdictLine(QtWidgets.QWidget):
         super().__init__()
         self._model, self._edits, self._theme, self._clock = model, edits, theme, clock
         self._level = NO_LEVEL
-        self._offer: Union[Offer, TriedRemedy, None] = None
+        self._offer: Union[Offer, TriedRemedy, RunChange, None] = None
         self._remedies: List[Remedy] = []  # not tried yet
         self._question: Tuple[Any, ...] = ()  # tensor and settings to which trials and offer belong
         self._tried_at = 0.0
@@ -92,9 +93,11 @@ class VerdictLine(QtWidgets.QWidget):
         values = known.values if known is not None and known.values.size else None
         is_old = values is not None and fresh_values(self._model, name) is None
         plan, held = book.plan, book.run.freeze_ranges
-        known_remedies = self._possible_remedies(view, held)
+        level = self._levels(view)
+        known_remedies = remedies(view.tensor, view.settings, level, held)
+        known_tracking = tracking(level, (self._edits.pending_book() or book).run)
         lasts = REMEDY_LASTS_S if known_remedies else _OFFER_LASTS_S
-        question = (name, plan, view.settings, held, view.is_active, values is None, *known_remedies)
+        question = (name, plan, view.settings, held, view.is_active, values is None, known_tracking, *known_remedies)
         if question != self._question:
             self._clear()
         elif self._is_trying or self._clock() - self._tried_at < lasts:
@@ -102,7 +105,11 @@ class VerdictLine(QtWidgets.QWidget):
         self._question, self._tried_at = question, self._clock()
         self._remedies = known_remedies
         self._begin_trials = lambda: estimated_trials(view.snapshot, plan, name, view.settings, held, values, is_old)
-        self._try_next()
+        if known_tracking is None:
+            self._try_next()
+        else:
+            self._offer = known_tracking
+            self._show_offer()
 
     def apply_theme(self) -> None:
         colors = self._theme.colors
@@ -124,12 +131,11 @@ class VerdictLine(QtWidgets.QWidget):
         settings = model.settings_at(view.snapshot, view.tensor.name)
         return verdict(measures, view.tensor, settings, view.is_active, facts=facts)
 
-    def _possible_remedies(self, view: TensorView, held: bool) -> List[Remedy]:
-        """Return the remedies for the shown tensor; ``held``: all ranges of the run are frozen."""
+    def _levels(self, view: TensorView) -> Dict[str, int]:
+        """Return the levels of the measures of the shown tensor."""
         column = view.snapshot.values[:, view.index : view.index + 1]
         found = levels(column, [view.tensor], [view.measured_with], [view.is_active])[:, 0]
-        level = {key: int(found[SNAPSHOT_MEASURES.index(key)]) for key in JUDGED}
-        return remedies(view.tensor, view.settings, level, held)
+        return {key: int(found[SNAPSHOT_MEASURES.index(key)]) for key in JUDGED}
 
     @property
     def _is_trying(self) -> bool:
@@ -167,6 +173,8 @@ class VerdictLine(QtWidgets.QWidget):
         if self._offer is not None:
             self.button.setText(self._offer.text)
             about = ABOUT_REMEDY if isinstance(self._offer, TriedRemedy) else _ABOUT_OFFER
+            if isinstance(self._offer, RunChange):
+                about = f"{RUN_SETTINGS[self._offer.setting].help} Training stays the same."
             self.button.setToolTip(f"{self._offer.text}\n{about}")
         self.button.setVisible(self._offer is not None)
 
@@ -181,4 +189,4 @@ class VerdictLine(QtWidgets.QWidget):
         offer, name = self._offer, self._question[0]
         assert offer is not None, "the button is shown with an offer"
         self._clear()
-        self._edits.edit([name], offer.setting, offer.value)
+        self._edits.edit([RUN if isinstance(offer, RunChange) else name], offer.setting, offer.value)
