@@ -46,10 +46,10 @@ class Window:
 
     def send(self, *commands, steps=0):
         """Send commands, and train some steps, of which a snapshot is taken and shown."""
+        before, step = self.model.snapshot, self.model.step + steps  # before the run can take them
         for command in [*commands, *([c.SingleStep(steps)] if steps else []), c.TakeSnapshot()]:
             self._handle.send(command)
         self.arrive()
-        before, step = self.model.snapshot, self.model.step + steps
         if is_staged(self._run):
             self._run.advance(steps or 1)
         self.until(lambda: self.model.snapshot is not before and self.model.snapshot.step == step)
