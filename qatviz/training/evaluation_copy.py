@@ -5,7 +5,7 @@ can thus be spread over many training steps, yet apply to one state.
 """
 
 from functools import partial
-from typing import Any, List, Tuple
+from typing import Any, Iterable, List, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -26,6 +26,11 @@ from qatviz.training.variables import Loader, StateVariable
 SNAPSHOT_EXAMPLES = 32
 #: Variables that evaluations do not read, besides those of the optimizer, whose names contain "|".
 _UNUSED = {"hyper", "trained", "round_biases", "single_convolution", SETTINGS, *live_state.TRAINING_ONLY}
+
+
+def published_names(live: Iterable[str]) -> List[str]:
+    """Return those of the names of a run's variables of which the evaluation copy has variables of its own."""
+    return [name for name in live if name not in _UNUSED and "|" not in name]
 
 
 class EvaluationCopy:
@@ -68,7 +73,7 @@ class EvaluationCopy:
     def __init__(self, parts: GraphParts):
         network, plan, data, heads, live, values, towers, tower_data = parts
         self._plan, self._data = plan, data
-        live = {name: variable for name, variable in live.items() if name not in _UNUSED and "|" not in name}
+        live = {name: live[name] for name in published_names(live)}
         copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
         self.publish = tf.group(*[copies[name].assign(values[name]) for name in live])
         self.enable = copies["enabled"].assign(live["enabled"].feed)

@@ -1,7 +1,7 @@
 """TensorFlow graph of a run and its session: training step, evaluation, snapshots, reading and writing of state.
 
-The graph is built once and finalized; its last part, the training copy with methods, follows while the first steps run
-(:mod:`.training_copies`). Everything that changes during a run (parameters, optimizer slots, ranges, settings) is in
+The graph is built once and finalized; parts that the first training step does not need follow after it
+(:mod:`.graph_copies`). Everything that changes during a run (parameters, optimizer slots, ranges, settings) is in
 variables, each kind written by one prepared group of assignments. Only the thread that built the graph may use it.
 
 It contains copies of the network: those of :mod:`.training_copy` use the live variables, that of
@@ -32,17 +32,18 @@ from qatviz.training.batch_pass import FINITE
 from qatviz.training.building import quick_building
 from qatviz.training.cluster_session import ClusterSession
 from qatviz.training.evaluation_copy import EvaluationCopy
+from qatviz.training.graph_copies import GraphCopies
 from qatviz.training.graph_data import TEST, TRAIN, GraphData
 from qatviz.training.graph_parts import GraphParts, TrainingParts
 from qatviz.training.graph_settings import GraphSettings
 from qatviz.training.heads import GraphHeads
 from qatviz.training.oscillation import OscillationArrays
 from qatviz.training.parameters import initial_parameters, is_trainable
+from qatviz.training.published_state import PublishedState
 from qatviz.training.session import check_server, device_types, open_session, replica_kind, session_target
 from qatviz.training.step_maps import StepMaps
 from qatviz.training.step_measures import NO_SAMPLES, RawMeasures
 from qatviz.training.towers import Tower, towers_of
-from qatviz.training.training_copies import TrainingCopies
 from qatviz.training.training_copy import LEARN, MAPS, TRACK, UNSAMPLED, Variant
 from qatviz.training.variables import Loader, StateVariable, first_mismatch
 
@@ -165,7 +166,8 @@ class TrainingGraph:
         """Initialize the ranges of all activations from one batch, computed in float."""
         in_float = dict(self._settings_now, enabled=np.zeros(len(self.layout.leaders), bool))
         self._load_settings(self._session, in_float)
-        self._calibrate(indices, 0, *self._data.values(TRAIN, indices))
+        calibrate = self._prepared("calibrate", self._copies.first.calibrate, self._copies.first.examples_feeds)
+        calibrate(indices, 0, *self._data.values(TRAIN, indices))
         self._load_settings(self._session, self._settings_now)
 
     def collect(self, batches: Sequence[Tuple[int, np.ndarray]], which: np.ndarray, in_float: bool = False) -> None:
@@ -191,7 +193,7 @@ class TrainingGraph:
 
     def read_histograms(self) -> Arrays:
         """Return a copy of the arrays of running histograms and of the ranges of activations."""
-        return self._read_optional((*live_state.HISTOGRAMS, *live_state.RANGES))
+        return self._read_arrays((*live_state.HISTOGRAMS, *live_state.RANGES))
 
     def write_histograms(self, arrays: Arrays) -> None:
         """Set the running histograms, as :meth:`read_histograms` returns them."""
@@ -203,7 +205,7 @@ class TrainingGraph:
 
     def read_learned(self) -> Arrays:
         """Return a copy of the ``learned_*`` arrays of :mod:`qatviz.quant.live_state`."""
-        return self._read_optional(live_state.LEARNED_STATE)
+        return self._read_arrays(live_state.LEARNED_STATE)
 
     def write_learned(self, arrays: Arrays) -> None:
         """Set the arrays that :meth:`read_learned` returns."""
@@ -211,7 +213,7 @@ class TrainingGraph:
 
     def read_oscillation(self) -> Arrays:
         """Return a copy of the arrays of :data:`qatviz.quant.oscillation.STATE`."""
-        return self._read_optional(oscillation.STATE)
+        return self._read_arrays(oscillation.STATE)
 
     def write_oscillation(self, arrays: Arrays) -> None:
         """Set the arrays that :meth:`read_oscillation` returns."""
@@ -219,12 +221,11 @@ class TrainingGraph:
 
     def read_weights(self) -> List[np.ndarray]:
         """Return the input of every weight quantizer, float32 with batch norm folded in, in the order of the layout."""
-        weights: List[np.ndarray] = self._read_weights()
-        return weights
+        return list(self._prepared("weights", self._copies.first.weight_sources)())
 
     def read_held_ranges(self) -> Arrays:
         """Return the ``held_*`` arrays of :mod:`qatviz.quant.live_state`."""
-        return dict(zip(live_state.HELD, self._read_held()))
+        return self._read_arrays(live_state.HELD)
 
     def write_held_ranges(self, held: Arrays) -> None:
         """Set the arrays that :meth:`read_held_ranges` returns."""
@@ -252,11 +253,10 @@ class TrainingGraph:
 
     def read_state(self) -> Arrays:
         """Return a copy of the arrays of a checkpoint: parameters, optimizer slots, ranges, what else is in use."""
-        # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
-        state = {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
+        state = self._read_arrays(self._load_state.names)
         if self._run_now.has_own_teacher:
             state.update(self._read_teacher())
-        return {**state, **self._read_optional(self._optional)} if self._optional else state
+        return {**state, **self._read_arrays(self._optional)} if self._optional else state
 
     def write_state(self, arrays: Arrays) -> None:
         """Set the arrays of a checkpoint; those of :data:`.live_state.OPTIONAL` are empty if ``arrays`` lacks them."""
@@ -265,7 +265,7 @@ class TrainingGraph:
         self._load_optional(self._session, {**empty, **arrays})
         if all(name in arrays for name in self._teachers.own):
             self._teachers.load(self._session, arrays)
-        self._forget_codes()
+        self._published.forget_codes()
 
     def check_state(self, name: str, arrays: Arrays) -> None:
         """Raise RecordError if ``arrays`` of the checkpoint ``name`` do not match this network and optimizer."""
@@ -287,7 +287,15 @@ class TrainingGraph:
 
     def publish(self) -> None:
         """Copy the current state and settings to the evaluation copy."""
-        self._publish()
+        self._published.publish()
+
+    def read_published(self) -> List[np.ndarray]:
+        """Return the published state, whose arrays can share their memory with variables."""
+        return self._published.read()
+
+    def republish(self, *state: np.ndarray) -> None:
+        """Set the evaluation copy to a state that :meth:`read_published` has returned."""
+        self._published.republish(*state)
 
     @contextlib.contextmanager
     def published(self, restore_previous: bool) -> Iterator[None]:
@@ -296,8 +304,8 @@ class TrainingGraph:
         If ``restore_previous``, the state that was published before is published again afterwards, so that an
         evaluation of it can continue.
         """
-        before = self.read_published() if restore_previous else None
-        self._publish()
+        before = self.read_published() if restore_previous else []
+        self.publish()
         try:
             yield
         finally:
@@ -314,7 +322,8 @@ class TrainingGraph:
         if spread is not None and len(indices) >= spread.number:
             run, fed = self._prepared("spread", spread.fetch, spread.feeds), spread.fed(indices, weights, activations)
         else:
-            run, fed = self._evaluate, (indices, weights, activations, *self._data.values(TEST, indices))
+            run = self._prepared("scores", self._evaluation.scores, self._evaluation.feeds)
+            fed = (indices, weights, activations, *self._data.values(TEST, indices))
         return [np.array(part, np.float64) for part in run(*fed)]
 
     def enable_published(self, enabled: np.ndarray) -> None:
@@ -337,7 +346,8 @@ class TrainingGraph:
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
-        return self._evaluation.by_tensor(self._snapshot(*self._evaluation.snapshot_inputs()))
+        copy = self._evaluation
+        return copy.by_tensor(self._prepared("snapshot", copy.snapshot, copy.feeds)(*copy.snapshot_inputs()))
 
     def snapshot_with_oscillation(self) -> Tuple[List[probes.SnapshotTensors], Optional[OscillationArrays]]:
         """Return :meth:`snapshot`, and the measures of oscillation of the present state, which must be published.
@@ -362,7 +372,7 @@ class TrainingGraph:
             self._inspect[name] = self._session.make_callable(copy.sources[name], copy.feeds)
         tensor = self.plan.tensor(name)
         values = self._inspect[name](*self._evaluation.snapshot_inputs())[: probes.snapshot_items(tensor)]
-        # Copied for the same reason as in read_state.
+        # Copied for the same reason as in _read_arrays.
         return np.array(values).reshape(-1, tensor.num_channels)
 
     def logits(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> np.ndarray:
@@ -423,7 +433,9 @@ class TrainingGraph:
         self._inspect: Dict[str, Callable[..., np.ndarray]] = {}
         opened = ClusterSession if self._placement.workers else open_session
         self._session = opened(self._graph, self._placement)
-        self._prepare(self._dataset)
+        self._published: PublishedState = PublishedState(self._copies, self._session, self._values)
+        self.load_data(self._dataset)
+        self._teachers.load_model(self._session)
 
     def _build(self, towers: Sequence[Tower], device: str) -> None:
         shapes = self.network.all_parameter_shapes()
@@ -452,10 +464,11 @@ class TrainingGraph:
             self._teachers,
             self._placement.tower_moments,
         )
-        self._copies = TrainingCopies(parts, training, device)
-        with tf.name_scope("evaluation"):
-            self._evaluation = EvaluationCopy(parts)
-        self._copies.finish(self._graph, self._evaluation.build_oscillation)
+        self._copies = GraphCopies(parts, training, device)
+
+    @property
+    def _evaluation(self) -> EvaluationCopy:
+        return self._published.copy
 
     def _prepared(self, name: str, fetches: Any, feeds: Sequence[tf.Tensor] = ()) -> Callable[..., Any]:
         """Return the session's callable for ``fetches``, made at the first request for ``name``, which takes time."""
@@ -473,26 +486,10 @@ class TrainingGraph:
             self._steps[variant] = self._session.make_callable(copy.fetches(variant), copy.feeds(variant))
         return self._steps[variant]
 
-    def _read_optional(self, names: Tuple[str, ...]) -> Arrays:
+    def _read_arrays(self, names: Tuple[str, ...]) -> Arrays:
         read = self._prepared(" ".join(names), [self._values[name] for name in names])
+        # Copied: an array that TensorFlow fetches can share its memory with a variable on the CPU.
         return {name: np.array(value) for name, value in zip(names, read())}
 
     def _is_trained(self, name: str) -> bool:
         return is_trainable(name) and name not in self._fixed
-
-    def _prepare(self, dataset: Dataset) -> None:
-        session, evaluation, copy = self._session, self._evaluation, self._copies.first
-        self.load_data(dataset)
-        self._teachers.load_model(session)
-        evaluation.clear_codes(session)
-        self._step_callable(self._variant)
-        self._calibrate = session.make_callable(copy.calibrate, copy.examples_feeds)
-        self._read_weights = session.make_callable(copy.weight_sources)
-        self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])
-        self._read_state = session.make_callable([self._values[name] for name in self._load_state.names])
-        self._publish = session.make_callable(evaluation.publish)
-        self.read_published = session.make_callable(evaluation.published)
-        self.republish = session.make_callable(evaluation.republish, evaluation.republish_feeds)
-        self._evaluate = session.make_callable(evaluation.scores, evaluation.feeds)
-        self._snapshot = session.make_callable(evaluation.snapshot, evaluation.feeds)
-        self._forget_codes = session.make_callable(evaluation.forget)

@@ -57,5 +57,6 @@ class GraphSettings:
             or run.round_biases
             or run.single_convolution
             or run.has_teacher
+            or run.augment_mixup
         )
         return arrays, Variant(optimizers.kind_of_update(run), bool(has_methods), parts, run.augments, untrained)

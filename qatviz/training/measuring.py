@@ -197,7 +197,8 @@ class Measuring:
         """Return whether a piece of the evaluation in progress must be run before the next training step.
 
         The pieces are spread evenly over the training steps until the next evaluation is due, so that this one is done
-        by then. If an evaluation of the current state is queued, training waits until it has begun.
+        by then. If an evaluation of the current state is queued, training waits until it has begun. The first piece
+        waits for a training step, because the first evaluation of a run takes longer to prepare than that.
         """
         if self._evaluation is None:
             return False
@@ -208,6 +209,8 @@ class Measuring:
             return False
         first = self._evaluated_point.step
         next_due = (step // interval + 1) * interval
+        if first == step < next_due - 1:
+            return False
         return self._evaluation.pieces_done * (next_due - first) < self._evaluation.num_pieces * (step + 1 - first)
 
     def advance_evaluation(self) -> None:

@@ -24,6 +24,8 @@ class StepInputs:
         int32 ``[batch]``: training examples of the step.
     has_ids : bool
         True if examples have ids, on which augmentation has no effect.
+    can_mix : bool
+        If False, batches can't be mixed (mixup), and nothing is built for that.
 
     Attributes
     ----------
@@ -35,27 +37,23 @@ class StepInputs:
         Placeholders of the values that :meth:`augmented` returns.
     """
 
-    def __init__(self, data: GraphData, indices: tf.Tensor, has_ids: bool = False):
-        self._data, self._has_ids = data, has_ids
+    def __init__(self, data: GraphData, indices: tf.Tensor, has_ids: bool = False, can_mix: bool = True):
+        self._data, self._has_ids, self._can_mix = data, has_ids, can_mix
         self.examples = _replaceable(data.examples(TRAIN, indices), "examples")
         self.labels = [_replaceable(labels, "labels") for labels in data.labels(TRAIN, indices)]
         self._weights = data.weights(indices)
-        # Labels and weights of the examples with which mixup mixes those of the batch.
-        self._second_labels = [_replaceable(labels, "second_labels") for labels in self.labels]
-        self._second_indices = _replaceable(indices, "second_indices")
-        self._second_weights = data.weights(self._second_indices)
-        self._weight = tf.placeholder_with_default(1.0, [], "share")
-        self.feeds: List[tf.Tensor] = [
-            self.examples,
-            *self.labels,
-            *self._second_labels,
-            self._second_indices,
-            self._weight,
-        ]
+        self.feeds: List[tf.Tensor] = [self.examples, *self.labels]
+        if can_mix:
+            # Labels and weights of the examples with which mixup mixes those of the batch.
+            self._second_labels = [_replaceable(labels, "second_labels") for labels in self.labels]
+            second_indices = _replaceable(indices, "second_indices")
+            self._second_weights = data.weights(second_indices)
+            self._weight = tf.placeholder_with_default(1.0, [], "share")
+            self.feeds += [*self._second_labels, second_indices, self._weight]
 
     def augmented(self, indices: np.ndarray, step: int, run: RunSettings, seed: int) -> Tuple[Any, ...]:
         """Return the values of :attr:`feeds` for a training step; `DataError` if the examples can't be read."""
-        return augmented_batch(self._data, self._has_ids, indices, step, run, seed)
+        return augmented_batch(self._data, self._has_ids, indices, step, run, seed)[: len(self.feeds)]
 
     def loss(
         self, heads: GraphHeads, outputs: Sequence[tf.Tensor], label_smoothing: tf.Tensor
@@ -77,7 +75,7 @@ class StepInputs:
             second = heads.losses(outputs, self._second_labels, label_smoothing, self._second_weights)
             return [self._weight * own + (1.0 - self._weight) * other for own, other in zip(plain(), second)]
 
-        return list(tf.cond(self._weight < 1.0, mixed, plain, strict=True))
+        return list(tf.cond(self._weight < 1.0, mixed, plain, strict=True)) if self._can_mix else plain()
 
 
 def augmented_batch(

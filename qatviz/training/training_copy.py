@@ -4,9 +4,9 @@ A step fetches only the operations of its :class:`Variant`: a method that is off
 on takes effect at the next step.
 
 A run has two such copies, which train the same variables. The plain copy has what all runs need, and starts fast. The
-one with methods also has those for low bits: maps of weights, other gradients and roundings, a strength ramp, learned
-ranges, oscillation, rounded biases, a single convolution and distillation. Their switches in each quantizer would take
-5 to 10 % of a small network's step even while they are off.
+one with methods also has mixup and those for low bits: maps of weights, other gradients and roundings, a strength ramp,
+learned ranges, oscillation, rounded biases, a single convolution and distillation. Their switches in each quantizer
+would take 5 to 10 % of a small network's step even while they are off.
 """
 
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Union
@@ -77,7 +77,7 @@ class TrainingCopy:
     parts : GraphParts
     training : TrainingParts
     has_methods : bool
-        Build the methods for low bits, too.
+        Build the methods, too.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class TrainingCopy:
         if parts.towers:
             self.inputs = TowerInputs(data, indices, has_ids, parts.towers, parts.tower_data)
         else:
-            self.inputs = StepInputs(data, indices, has_ids)
+            self.inputs = StepInputs(data, indices, has_ids, can_mix=has_methods)
         self.examples_feeds = [indices, step, *data.feeds(TRAIN)]
         self._feeds = {
             False: [indices, step, rate, strength, *data.feeds(TRAIN)],

@@ -1,19 +1,22 @@
-"""The plain training copy of a run, and the one with methods that follows while it trains."""
+"""The plain training copy of a run, and the copies that follow: the evaluation copy, and the one with methods."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 from small_runs import convnet, mlp, spec
-from training_cases import graph_of
+from training_cases import Driver, graph_of
 
 from qatviz.data import BatchSchedule
 from qatviz.low_bit_settings import START_TEACHER
+from qatviz.protocol import events
+from qatviz.protocol.commands import Evaluate, Resume
 from qatviz.quant.weight_maps import threshold_and_scale
 from qatviz.settings import TERNARY
-from qatviz.training import training_copies
+from qatviz.training import graph_copies
 from qatviz.training.building import graph_arguments
 from qatviz.training.graph import TrainingGraph
+from qatviz.training.graph_copies import GraphCopies
 from qatviz.training.step_measures import measure_interval
 from qatviz.training.training_copy import COLLECT, Variant
 
@@ -88,9 +91,9 @@ def test_steps_of_a_long_run_without_samples_are_the_same_steps(built, monkeypat
     plain, long = built(run_spec), built(run_spec)
     assert bool(plain._variant.untrained) == ("conv.trainable" in dict(changes))
     steps = range(2 * interval + 1)
-    monkeypatch.setattr(training_copies, "UNSAMPLED_AFTER_S", np.inf)
+    monkeypatch.setattr(graph_copies, "UNSAMPLED_AFTER_S", np.inf)
     expected = [plain.step(batches(run_spec).indices(step), step) for step in steps]
-    monkeypatch.setattr(training_copies, "UNSAMPLED_AFTER_S", 0.0)
+    monkeypatch.setattr(graph_copies, "UNSAMPLED_AFTER_S", 0.0)
     for step, (loss, measures) in zip(steps, expected):
         own_loss, own = long.step(batches(run_spec).indices(step), step)
         assert own_loss == loss and bool(own.samples.size) == (step % interval == 0)
@@ -115,6 +118,7 @@ def test_steps_of_a_long_run_without_samples_are_the_same_steps(built, monkeypat
         (("*.weights.freeze_threshold", 0.02),),
         (("run.round_biases", True),),
         (("run.single_convolution", True),),
+        (("run.augment_mixup", 0.2),),
         (("run.ramp_end", 50),),
         (("run.teacher", START_TEACHER), ("run.distillation_weight", 0.5)),
     ],
@@ -134,12 +138,12 @@ def test_each_method_needs_the_copy_that_has_it(graphs, changes):
 def test_a_run_of_a_second_has_a_small_graph_and_a_longer_one_completes_it(built, monkeypatch):
     run_spec = spec(mlp())
     graph = built(run_spec)
-    monkeypatch.setattr(training_copies, "DELAY_S", 1e9)
+    monkeypatch.setattr(graph_copies, "DELAY_S", 1e9)
     for step in range(5):
         graph.step(batches(run_spec).indices(step), step)
     before = operations(graph)
     assert not graph._graph.finalized
-    monkeypatch.setattr(training_copies, "DELAY_S", 0.0)
+    monkeypatch.setattr(graph_copies, "DELAY_S", 0.0)
     longer = built(run_spec)
     assert operations(longer) == before
     longer.step(batches(run_spec).indices(0), 0)
@@ -149,7 +153,7 @@ def test_a_run_of_a_second_has_a_small_graph_and_a_longer_one_completes_it(built
 
 
 def test_a_graph_can_be_closed_while_it_is_completed(monkeypatch):
-    monkeypatch.setattr(training_copies, "DELAY_S", 0.0)
+    monkeypatch.setattr(graph_copies, "DELAY_S", 0.0)
     run_spec = spec(convnet())
     graph = TrainingGraph(*graph_arguments(run_spec))
     graph.write_state(graph.initial_state(run_spec.book.run))
@@ -160,7 +164,7 @@ def test_a_graph_can_be_closed_while_it_is_completed(monkeypatch):
 
 
 def test_a_method_acts_at_the_next_step_of_a_graph_that_is_not_complete(built, monkeypatch):
-    monkeypatch.setattr(training_copies, "DELAY_S", 1e9)
+    monkeypatch.setattr(graph_copies, "DELAY_S", 1e9)
     run_spec = spec(mlp())
     graph = built(run_spec)
     graph.step(batches(run_spec).indices(0), 0)
@@ -170,3 +174,43 @@ def test_a_method_acts_at_the_next_step_of_a_graph_that_is_not_complete(built, m
     _, measures = graph.step(batches(run_spec).indices(1), 1)
     threshold, _ = threshold_and_scale(before["dense1.weights"].reshape(-1, 1), TERNARY)
     assert measures.maps.thresholds[0] == threshold[0]
+
+
+def test_a_state_published_before_the_evaluation_copy_is_built_is_the_one_that_is_evaluated(built):
+    run_spec = spec(convnet())
+    early, late = built(run_spec), built(run_spec)
+    assert early._copies.evaluation
+    examples = np.arange(20, dtype=np.int32)
+    for graph in (early, late):
+        graph.publish()
+        for step in range(3):
+            graph.step(batches(run_spec).indices(step), step)
+    assert early._copies.has_evaluation and not late._copies.has_evaluation
+    expected = early.read_published()
+    for found, own in zip(late.read_published(), expected):
+        np.testing.assert_array_equal(found, own)
+    assert late.held_out_loss(examples) == early.held_out_loss(examples)
+    for graph in (early, late):
+        graph.publish()
+    assert late.held_out_loss(examples) == early.held_out_loss(examples)
+    assert any((found != own).any() for found, own in zip(late.read_published(), expected))
+
+
+def test_the_first_step_of_a_run_does_not_wait_for_the_evaluation_that_the_window_requests(monkeypatch):
+    calls, step, build = [], TrainingGraph.step, GraphCopies._build_evaluation
+    monkeypatch.setattr(TrainingGraph, "step", lambda *given: calls.append("step") or step(*given))
+    monkeypatch.setattr(GraphCopies, "_build_evaluation", lambda own: calls.append("evaluation") or build(own))
+    with Driver(spec(convnet(), steps=3, run={"evaluation_interval": 100})) as driver:
+        driver.run.send(Evaluate())
+        driver.finish()
+    assert calls[:2] == ["step", "evaluation"]
+    assert [event.step for event in driver.events() if isinstance(event, events.Evaluated)] == [0, 3]
+
+
+def test_an_evaluation_that_is_due_at_each_step_is_complete_before_the_next(monkeypatch):
+    run_spec = spec(mlp(), steps=3, run={"evaluation_interval": 1})
+    with Driver(run_spec, paused=True) as driver:
+        driver.send(Evaluate())
+        driver.send(Resume())
+        driver.finish()
+    assert [event.step for event in driver.events() if isinstance(event, events.Evaluated)] == [0, 1, 2, 3]

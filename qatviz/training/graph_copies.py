@@ -1,12 +1,18 @@
-"""Construction of a run's two training copies: the plain one at once, the one with methods while the run trains."""
+"""Construction of the copies of a run's network: only the plain training copy is built before the first training step.
 
+The evaluation copy is built when it is used for the first time, after that step in a run, and the training copy with
+methods while the run trains.
+"""
+
+import contextlib
 import time
-from typing import Callable, Optional
+from typing import Iterator, Optional
 
 import tensorflow.compat.v1 as tf
 
 from qatviz.training.background_graph import BackgroundBuild
 from qatviz.training.building import quick_building
+from qatviz.training.evaluation_copy import EvaluationCopy
 from qatviz.training.graph_parts import GraphParts, TrainingParts
 from qatviz.training.training_copy import TrainingCopy, Variant
 
@@ -18,8 +24,8 @@ DELAY_S = 1.0
 UNSAMPLED_AFTER_S = 5.0
 
 
-class TrainingCopies:
-    """Training copies in the default graph; with towers, there is only the one with methods.
+class GraphCopies:
+    """Copies of a network in the default graph; with towers, the only training copy is the one with methods.
 
     Parameters
     ----------
@@ -37,24 +43,32 @@ class TrainingCopies:
     def __init__(self, parts: GraphParts, training: TrainingParts, device: str):
         self._parts, self._training, self._device = parts, training, device
         self.first = TrainingCopy(parts, training, has_methods=bool(parts.towers))
-        self._graph: Optional[tf.Graph] = None
-        self._build_others: Callable[[], None] = lambda: None
+        self._graph = tf.get_default_graph()
+        self._evaluation: Optional[EvaluationCopy] = None
         self._methods: Optional[BackgroundBuild[TrainingCopy]] = None
         self._began_at: Optional[float] = None
         self._sample_interval = self.first.sample_interval if training.telemetry else 1
-
-    def finish(self, graph: tf.Graph, build_others: Callable[[], None]) -> None:
-        """End the construction of ``graph``, all of whose other operations must have been built.
-
-        It is finalized now with towers, otherwise when the copy with methods has been built. ``build_others`` builds,
-        with that copy, the operations outside of it that only methods need.
-        """
-        if self._parts.towers:
-            build_others()
-            graph.finalize()
+        if parts.towers:
+            self._build_evaluation().build_oscillation()
+            self._graph.finalize()
         else:
-            self._graph, self._build_others = graph, build_others
             self._methods = BackgroundBuild(self._build_methods, "qatviz-methods")
+
+    @property
+    def evaluation(self) -> EvaluationCopy:
+        """The evaluation copy, which the first request builds unless the copy with methods has been built."""
+        if self._evaluation is None:
+            self.wait()  # the thread that builds the copy with methods builds this one, too
+        if self._evaluation is None:
+            with self._building():
+                self._build_evaluation()
+        assert self._evaluation is not None
+        return self._evaluation
+
+    @property
+    def has_evaluation(self) -> bool:
+        """True if the evaluation copy has been built."""
+        return self._evaluation is not None
 
     def of(self, variant: Variant) -> TrainingCopy:
         """Return the copy for steps of ``variant``; begin to build it if necessary, and wait until it is built."""
@@ -84,14 +98,25 @@ class TrainingCopies:
 
     def close(self) -> None:
         """Abort the construction of the copy with methods, if it is in progress, and wait for the end of its thread."""
-        if self._graph is not None:
-            self._graph.finalize()  # the thread fails at the next operation that it would add
+        self._graph.finalize()  # the thread fails at the next operation that it would add
         self.wait()
 
+    @contextlib.contextmanager
+    def _building(self) -> Iterator[None]:
+        """Context in which operations are added to the graph after those of the constructor."""
+        with self._graph.as_default(), tf.device(self._device), quick_building():
+            yield
+
+    def _build_evaluation(self) -> EvaluationCopy:
+        with tf.name_scope("evaluation"):
+            self._evaluation = EvaluationCopy(self._parts)
+        return self._evaluation
+
     def _build_methods(self) -> TrainingCopy:
-        assert self._graph is not None
-        with self._graph.as_default(), tf.device(self._device), quick_building(), tf.name_scope("methods"):
-            copy = TrainingCopy(self._parts, self._training, has_methods=True)
-            self._build_others()
+        with self._building():
+            with tf.name_scope("methods"):
+                copy = TrainingCopy(self._parts, self._training, has_methods=True)
+            evaluation = self._evaluation or self._build_evaluation()
+            evaluation.build_oscillation()
         self._graph.finalize()
         return copy
