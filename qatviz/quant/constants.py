@@ -25,6 +25,16 @@ def shared_zeros(shape: Sequence[int]) -> tf.Tensor:
     )
 
 
+def half_up(x: tf.Tensor) -> tf.Tensor:
+    """Return ``floor(x + 0.5)``, float32 or float64 as ``x``."""
+    return tf.floor(x + shared_constant(0.5, x.dtype.as_numpy_dtype))
+
+
+def is_positive(x: tf.Tensor) -> tf.Tensor:
+    """Return ``x > 0``, bool in the shape of ``x``."""
+    return tf.greater(x, shared_constant(0, x.dtype.as_numpy_dtype))
+
+
 def all_axes(x: tf.Tensor) -> tf.Tensor:
     """Return all axes of ``x``, whose rank is known, for a reduction to a scalar."""
     return shared_constant(np.arange(x.shape.ndims), np.int32)

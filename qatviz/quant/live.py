@@ -50,6 +50,7 @@ class _GridsInUse(NamedTuple):
     enabled_scale: List[tf.Tensor]  # the scale; 0 if the quantizer is off
     # An item for each group, a scalar.
     half: List[tf.Tensor]  # int32: 2**(num_bits - 1)
+    zero_points: List[tf.Tensor]  # int32: zero point of the tensor as a whole
     whole_scale: List[tf.Tensor]  # scale of the tensor as a whole; 0 if the quantizer is off
     has_wide_activations: tf.Tensor  # bool scalar
 
@@ -179,6 +180,14 @@ class LiveQuantizers:
         group = self.positions.group_of[self.plan.index(name)]
         return fake_quantize(tf.constant(value), self._columns[group], self._enabled[group]).values
 
+    def zero_point(self, name: str) -> tf.Tensor:
+        """Return the zero point of activations, an int32 scalar: see `QuantizationPlan.grid_of`."""
+        return self._grids_in_use().zero_points[self.positions.group_of[self.plan.index(name)]]
+
+    def half(self, name: str) -> tf.Tensor:
+        """Return ``2**(num_bits - 1)`` of a tensor, an int32 scalar."""
+        return self._grids_in_use().half[self.positions.group_of[self.plan.index(name)]]
+
     def code_parameters(self, name: str) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return scale (float32) and zero point (int32), each ``[num_channels]``, and ``2**(num_bits - 1)`` (int32).
 
@@ -187,7 +196,7 @@ class LiveQuantizers:
         """
         index = self.plan.index(name)
         grids = self._grids_in_use()
-        return grids.scale[index], grids.zero_point[index], grids.half[self.positions.group_of[index]]
+        return grids.scale[index], grids.zero_point[index], self.half(name)
 
     @property
     def has_wide_activations(self) -> tf.Tensor:
@@ -327,14 +336,17 @@ class LiveQuantizers:
         enabled = tf.cast(self._all_enabled, tf.float32)
         of_outputs = [g for g, tensor in zip(self.positions.group_of, tensors) if self.plan.has_outputs(tensor.name)]
         half = tf.cast(self._state["spec"][GridSpec._fields.index("half")], tf.int32)
-        halves, whole_scales = (
-            tf.unstack(row, num=len(self.positions.leaders)) for row in (half, self.grid.scale * enabled)
+        whole_zero_points = tf.cast(self.grid.zero_point, tf.int32)
+        halves, zero_points, whole_scales = (
+            tf.unstack(row, num=len(self.positions.leaders))
+            for row in (half, whole_zero_points, self.grid.scale * enabled)
         )
         return _GridsInUse(
             tf.split(scale, sizes),
             tf.split(tf.cast(zero_point, tf.int32), sizes),
             tf.split(scale * tf.gather(enabled, owner), sizes),
             halves,
+            zero_points,
             whole_scales,
             tf.reduce_max(tf.gather(half, np.unique(of_outputs))) > 2 ** (NARROW_BITS - 1),
         )

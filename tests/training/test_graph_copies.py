@@ -9,6 +9,8 @@ from training_cases import Driver, graph_of
 
 from qatviz.data import BatchSchedule
 from qatviz.low_bit_settings import START_TEACHER
+from qatviz.network.graph import NetworkBuilder
+from qatviz.network.layers import Dense
 from qatviz.protocol import events
 from qatviz.protocol.commands import Evaluate, Resume
 from qatviz.quant.weight_maps import threshold_and_scale
@@ -214,3 +216,14 @@ def test_an_evaluation_that_is_due_at_each_step_is_complete_before_the_next(monk
         driver.send(Resume())
         driver.finish()
     assert [event.step for event in driver.events() if isinstance(event, events.Evaluated)] == [0, 1, 2, 3]
+
+
+def test_layers_share_the_constants_of_their_evaluation(built):
+    def constants(layers):
+        net = NetworkBuilder("dense", (6,))
+        for index in range(layers):
+            net.add(Dense, f"dense{index}", units=3)
+        graph = built(spec(net.network()))._copies.evaluation.loss.graph
+        return len([op for op in graph.get_operations() if op.type == "Const" and op.name.startswith("evaluation/")])
+
+    assert constants(3) - constants(2) <= 6  # shapes and positions; otherwise 28

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any, Dict, List, Optional, cast
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import switch
 
@@ -12,6 +13,7 @@ from qatviz.network.layer import element_count
 from qatviz.network.layers import AveragePool, UpsampleBilinear
 from qatviz.network.matmul import MatMul
 from qatviz.network.plan import Unit
+from qatviz.quant.constants import half_up, is_positive, shared_constant
 from qatviz.quant.exact_sums import FINE_UNIT, MEAN_BIAS, MEAN_WEIGHT, WIDE_FINE_UNIT
 from qatviz.quant.int16_kernels import LARGEST_PRODUCT
 from qatviz.quant.interpolation import interpolation_weights, pixel_positions, position_unit
@@ -46,6 +48,9 @@ class EvaluationLowering(LayerLowering):
         #: Inputs of the unit that is lowered now.
         self._inputs: List[tf.Tensor] = []
         self._wide = self.quantizers.has_wide_activations
+        #: Unit of accumulators if all weights are zero, so that there is no other: every bias is a whole number of it.
+        self._fine = tf.where(self._wide, *(shared_constant(unit, np.float64) for unit in (WIDE_FINE_UNIT, FINE_UNIT)))
+        self._scales64: Dict[str, tf.Tensor] = {}
 
     def unit(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         self._inputs = inputs
@@ -63,16 +68,16 @@ class EvaluationLowering(LayerLowering):
         """Snap a sum of products and its bias, a whole number of ``scale_in * scale_weights``, to its exact code."""
         source, output = self.plan.grid_of(unit.inputs[0]), self.plan.grid_of(unit.output)
         scale, weight_scales = self._scale(output), self._channel_scales(unit)
-        _, zero_point, half = self.quantizers.code_parameters(output)
-        chosen = tie_safe_scales(self._chosen_scale(source), weight_scales, scale, zero_point[0], half, self._wide)
+        zero_point, half = self.quantizers.zero_point(output), self.quantizers.half(output)
+        chosen = tie_safe_scales(self._chosen_scale(source), weight_scales, scale, zero_point, half, self._wide)
         units = self._scale64(unit.inputs[0]) * tf.cast(weight_scales, tf.float64)
         factors = self._tie_safe_scale64(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._scale64(unit.output)
-        # If all weights are zero, there is no such unit; every bias is a whole number of the fine one.
-        finest = [tf.constant(unit, tf.float64) for unit in (WIDE_FINE_UNIT, FINE_UNIT)]
-        fine = tf.fill(tf.shape(units), tf.where(self._wide, *finest))
-        units = tf.where(units > 0, units, fine * self._scale64(unit.output))
-        factors = tf.where(factors > 0, factors, fine)
-        known = tf.logical_and(self.quantizers.enabled(unit.weights), tf.minimum(self._scale(source), scale) > 0)
+        fine = tf.fill(tf.shape(units), self._fine)
+        units = tf.where(is_positive(units), units, fine * self._scale64(unit.output))
+        factors = tf.where(is_positive(factors), factors, fine)
+        known = tf.logical_and(
+            self.quantizers.enabled(unit.weights), is_positive(tf.minimum(self._scale(source), scale))
+        )
         wide = tf.logical_and(known, self._wide)
         x = snap_to_exact_code(x, lambda sums: whole_units(sums, units) * factors, scale, tf.not_equal(known, wide))
         return exact_value(x, lambda: self._wide_products(unit, units, factors, wide), scale, wide)
@@ -90,7 +95,7 @@ class EvaluationLowering(LayerLowering):
         if bias is not None:
             # Not on the grid, if there is none because all weights are zero.
             codes = tf.cast(self._bias_codes(unit, bias), tf.float64)
-            sums += tf.where(self._bias_scale(unit) > 0, codes, codes_of(bias, tf.cast(units, tf.float32)))
+            sums += tf.where(is_positive(self._bias_scale(unit)), codes, codes_of(bias, tf.cast(units, tf.float32)))
         return int16_requantized(sums, factors)
 
     def _mean(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
@@ -102,7 +107,7 @@ class EvaluationLowering(LayerLowering):
         mean += self._scale(self.plan.grid_of(unit.inputs[0])) / (MEAN_WEIGHT * count)
         third, steps = self._scale64(unit.inputs[0]) / (MEAN_WEIGHT * count), self._scale64(unit.output)
         factor = self._tie_safe_scale64(unit.inputs[0]) / (MEAN_WEIGHT * count) / steps
-        scale, known = self._scale(unit.name + ".activations"), tf.minimum(third, steps) > 0
+        scale, known = self._scale(unit.name + ".activations"), is_positive(tf.minimum(third, steps))
         wide = tf.logical_and(known, self._wide)
         mean = snap_to_exact_code(mean, lambda x: whole_units(x, third) * factor, scale, tf.not_equal(known, wide))
 
@@ -118,13 +123,13 @@ class EvaluationLowering(LayerLowering):
         A third of a unit decides ties here, too. Pooling windows at padding have fewer elements, and so larger units.
         """
         op, grid = cast(AveragePool, unit.op), self.plan.grid_of(unit.output)
-        _, zero_point, _ = self.quantizers.code_parameters(grid)
+        zero_point = self.quantizers.zero_point(grid)
         third = 1 / (MEAN_WEIGHT * element_count(op.pool_size))
-        known = self._scale(grid) > 0
+        known = is_positive(self._scale(grid))
 
         def code() -> tf.Tensor:
             # Codes relative to the center of ties are those relative to the zero point, up to a constant.
-            shift = tf.cast(tf.where(self._wide, 0 * zero_point[0], zero_point[0]), tf.float64)
+            shift = tf.cast(tf.where(self._wide, 0 * zero_point, zero_point), tf.float64)
             codes = whole_units(only_if(known, x), self._scale64(unit.output)) + shift
             means = tf.nn.avg_pool2d(codes, op.pool_size, op.strides, op.padding)
             return tf.sign(means) * tf.floor(tf.abs(means) + third + 0.5) - shift
@@ -134,12 +139,12 @@ class EvaluationLowering(LayerLowering):
     def _interpolated(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
         """Snap values between pixels to their exact codes (:mod:`qatviz.quant.interpolation`)."""
         op, grid = cast(UpsampleBilinear, unit.op), self.plan.grid_of(unit.output)
-        _, zero_point, half = self.quantizers.code_parameters(grid)
-        known = self._scale(grid) > 0
+        zero_point, half = self.quantizers.zero_point(grid), self.quantizers.half(grid)
+        known = is_positive(self._scale(grid))
 
         def code() -> tf.Tensor:
             # Codes relative to the center of ties.
-            shift = tf.cast(tf.where(self._wide, 0 * zero_point[0], zero_point[0] + half), tf.float64)
+            shift = tf.cast(tf.where(self._wide, 0 * zero_point, zero_point + half), tf.float64)
             codes = whole_units(only_if(known, x), self._scale64(unit.output)) + shift
             for axis, (size, times) in enumerate(zip(x.shape.as_list()[1:3], op.size)):
                 wide, narrow = (
@@ -148,7 +153,7 @@ class EvaluationLowering(LayerLowering):
                 )
                 weights = tf.where(self._wide, tf.constant(wide), tf.constant(narrow))
                 codes = tf.einsum(("oi,nijc->nojc", "oj,nijc->nioc")[axis], weights, codes)
-            return tf.sign(codes) * tf.floor(tf.abs(codes) + 0.5) - shift
+            return tf.sign(codes) * half_up(tf.abs(codes)) - shift
 
         return exact_value(values, code, self._scale(grid), known)
 
@@ -156,7 +161,7 @@ class EvaluationLowering(LayerLowering):
         """Snap a sum of tensors, each a whole number of its own scale, to its exact code."""
         op, units = cast(Sum, unit.op), [self._scale64(name) for name in unit.inputs]
         self._choose_sum_scale(unit)
-        known = tf.reduce_min(tf.stack([*units, self._scale64(unit.output)])) > 0
+        known = is_positive(tf.reduce_min(tf.stack([*units, self._scale64(unit.output)])))
         steps = op.divisor * self._tie_safe_scale64(unit.output)
         factors = [self._tie_safe_scale64(name) / steps for name in unit.inputs]
 
@@ -185,13 +190,12 @@ class EvaluationLowering(LayerLowering):
         output, sources = self.plan.grid_of(unit.output), [self.plan.grid_of(name) for name in unit.inputs]
         if self.plan.shares_grid(output):
             return
-        codes = [self.quantizers.code_parameters(name) for name in sources]
         self._tie_safe[output] = tie_safe_sum_scale(
             tf.stack([self._chosen_scale(name) for name in sources]),
-            tf.stack([zero_point[0] for _, zero_point, _ in codes]),
-            tf.stack([half for _, _, half in codes]),
+            tf.stack([self.quantizers.zero_point(name) for name in sources]),
+            tf.stack([self.quantizers.half(name) for name in sources]),
             self._scale(output),
-            self.quantizers.code_parameters(output)[2],
+            self.quantizers.half(output),
             cast(Sum, unit.op),
         )
 
@@ -199,7 +203,7 @@ class EvaluationLowering(LayerLowering):
         """Snap a product of two tensors to its exact code; it is a whole number of the product of their scales."""
         units = [self._scale64(name) for name in unit.inputs]
         self._choose_product_scale(unit)
-        known = tf.reduce_min(tf.stack([*units, self._scale64(unit.output)])) > 0
+        known = is_positive(tf.reduce_min(tf.stack([*units, self._scale64(unit.output)])))
         factor = tf.multiply(*(self._tie_safe_scale64(name) for name in unit.inputs))
         factor /= self._tie_safe_scale64(unit.output)
 
@@ -226,7 +230,7 @@ class EvaluationLowering(LayerLowering):
         """Snap sums of products of two tensors, whole numbers of the product of their scales, to their exact codes."""
         op, names = cast(MatMul, unit.op), (*unit.inputs, unit.output)
         units = [self._scale64(name) for name in names]
-        known = tf.reduce_min(tf.stack(units)) > 0
+        known = is_positive(tf.reduce_min(tf.stack(units)))
         scale, wide = self._scale(unit.name + ".activations"), tf.logical_and(known, self._wide)
         narrow, terms = tf.not_equal(known, wide), inputs[0].shape[-1].value
         factor = tf.multiply(*(self._tie_safe_scale64(name) for name in unit.inputs)) * op.factor
@@ -237,8 +241,8 @@ class EvaluationLowering(LayerLowering):
             return multiplied(replace(op, factor=1.0), parts)
 
         if can_round_twice(terms, False):
-            _, zero_point, _ = self.quantizers.code_parameters(self.plan.grid_of(unit.inputs[1]))
-            twice = tf.logical_and(narrow, tf.not_equal(zero_point[0], 0))
+            zero_point = self.quantizers.zero_point(self.plan.grid_of(unit.inputs[1]))
+            twice = tf.logical_and(narrow, tf.not_equal(zero_point, 0))
             narrow = tf.not_equal(narrow, twice)
             scales = [only_if(twice, self._chosen_scale(self.plan.grid_of(name))) for name in names]
             product = exact_value(product, lambda: matrix_code(sums(twice), scales, op.factor), scale, twice)
@@ -247,8 +251,9 @@ class EvaluationLowering(LayerLowering):
 
     def _reach(self, tensor: str) -> tf.Tensor:
         """Return the largest distance of a code of an activation tensor from its zero point, float64 scalar."""
-        _, zero_point, half = self.quantizers.code_parameters(tensor)
-        zero, half = tf.cast(zero_point[0], tf.float64), tf.cast(half, tf.float64)
+        zero, half = (
+            tf.cast(own, tf.float64) for own in (self.quantizers.zero_point(tensor), self.quantizers.half(tensor))
+        )
         return tf.maximum(half - 1 - zero, zero + half)
 
     def _choose_product_scale(self, unit: Unit) -> None:
@@ -256,14 +261,14 @@ class EvaluationLowering(LayerLowering):
         output = self.plan.grid_of(unit.output)
         if not self.plan.shares_grid(output):
             first, second = (self._chosen_scale(self.plan.grid_of(name)) for name in unit.inputs)
-            _, zero_point, half = self.quantizers.code_parameters(output)
-            self._tie_safe[output] = tie_safe_product_scale(first, second, self._scale(output), zero_point[0], half)
+            zero_point, half = self.quantizers.zero_point(output), self.quantizers.half(output)
+            self._tie_safe[output] = tie_safe_product_scale(first, second, self._scale(output), zero_point, half)
 
     def _function(self, unit: Unit, x: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
         """Return the values of the codes in the function's table (:mod:`qatviz.quant.function_tables`)."""
         source, output = self.plan.grid_of(unit.inputs[0]), self.plan.grid_of(unit.output)
         scale = self._scale(output)
-        known = tf.minimum(self._scale(source), scale) > 0
+        known = is_positive(tf.minimum(self._scale(source), scale))
 
         def code() -> tf.Tensor:
             # Only if there are scales: the table is not defined for others.
@@ -284,7 +289,7 @@ class EvaluationLowering(LayerLowering):
         """Return the values of the codes of a softmax (:mod:`qatviz.quant.softmax_codes`)."""
         source, output = self.plan.grid_of(unit.inputs[0]), self.plan.grid_of(unit.output)
         scale = self._scale(output)
-        known = tf.minimum(self._scale(source), scale) > 0
+        known = is_positive(tf.minimum(self._scale(source), scale))
 
         def code() -> tf.Tensor:
             grids = []
@@ -307,10 +312,10 @@ class EvaluationLowering(LayerLowering):
         It remains unchanged if input or weights are not quantized.
         """
         scale = self._bias_scale(unit)
-        return tf.where(scale > 0, self._bias_codes(unit, bias) * scale, bias)
+        return tf.where(is_positive(scale), self._bias_codes(unit, bias) * scale, bias)
 
     def _bias_codes(self, unit: Unit, bias: tf.Tensor) -> tf.Tensor:
-        return tf.floor(tf.div_no_nan(bias, self._bias_scale(unit)) + 0.5)
+        return half_up(tf.div_no_nan(bias, self._bias_scale(unit)))
 
     def _bias_scale(self, unit: Unit) -> tf.Tensor:
         return self._scale(self.plan.grid_of(unit.inputs[0])) * self._channel_scales(unit)
@@ -330,7 +335,10 @@ class EvaluationLowering(LayerLowering):
 
     def _scale64(self, layer: str) -> tf.Tensor:
         """Return the scale of a layer's output as float64, 0 if its quantizer is off."""
-        return tf.cast(self._scale(self.plan.grid_of(layer)), tf.float64)
+        grid = self.plan.grid_of(layer)
+        if grid not in self._scales64:
+            self._scales64[grid] = tf.cast(self._scale(grid), tf.float64)
+        return self._scales64[grid]
 
     def _chosen_scale(self, grid: str) -> tf.Tensor:
         """Return the tie-safe scale of an activation tensor, or the scale in use if there is none."""
@@ -338,4 +346,5 @@ class EvaluationLowering(LayerLowering):
 
     def _tie_safe_scale64(self, layer: str) -> tf.Tensor:
         """Return the tie-safe scale of a layer's output as float64, or the scale in use if there is none."""
-        return tf.cast(self._chosen_scale(self.plan.grid_of(layer)), tf.float64)
+        chosen = self._tie_safe.get(self.plan.grid_of(layer))
+        return self._scale64(layer) if chosen is None else tf.cast(chosen, tf.float64)

@@ -16,20 +16,22 @@ results, so that only the first batch of an evaluation takes time.
 
 from typing import Callable, Sequence, Tuple
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.network.activations import Activation
 from qatviz.network.elementwise import Sum
-from qatviz.quant import int16_kernels
+from qatviz.quant.constants import half_up, shared_constant
 from qatviz.quant.exact_sums import SNAP_REACH
+from qatviz.quant.int16_kernels import Q31, TAIL_BITS
 from qatviz.training.lowering.layers import summed
 from qatviz.training.lowering.python_calls import in_python
 
 
 def whole_units(x: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
     """Return the whole number of units (float64, above 0) that ``x`` is closest to, as float64."""
-    return tf.cast(tf.floor(x * tf.cast(1.0 / unit, tf.float32) + 0.5), tf.float64)
+    return tf.cast(half_up(x * tf.cast(shared_constant(1.0, np.float64) / unit, tf.float32)), tf.float64)
 
 
 def tie_safe_scales(
@@ -111,8 +113,8 @@ def snap_to_exact_code(
         bool scalar; if False, there is no exact result, and ``x`` is returned without any computation.
     """
     off, on = switch(x, known)
-    value = tf.cast(tf.floor(position(on) + 0.5), tf.float32) * scale
-    reach = SNAP_REACH * scale
+    value = tf.cast(half_up(position(on)), tf.float32) * scale
+    reach = shared_constant(SNAP_REACH) * scale
     result = merge([off, tf.raw_ops.ClipByValue(t=on, clip_value_min=value - reach, clip_value_max=value + reach)])[0]
     result.set_shape(x.shape)
     return result
@@ -144,7 +146,7 @@ def only_if(condition: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
 
 def codes_of(x: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     """Return the whole multiples, float64, of ``scale`` (broadcast; 0 where it is 0) that ``x`` is closest to."""
-    return tf.cast(tf.floor(tf.div_no_nan(x, scale) + 0.5), tf.float64)
+    return tf.cast(half_up(tf.div_no_nan(x, scale)), tf.float64)
 
 
 def int16_requantized(sums: tf.Tensor, multipliers: tf.Tensor) -> tf.Tensor:
@@ -152,13 +154,12 @@ def int16_requantized(sums: tf.Tensor, multipliers: tf.Tensor) -> tf.Tensor:
 
     Exact for sums of up to 38 bits; those of more are rounded correctly unless they are within 2**-22 of a tie.
     """
-    return tf.floor(sums * round_multipliers(multipliers) + 0.5)
+    return half_up(sums * round_multipliers(multipliers))
 
 
 def round_multipliers(real: tf.Tensor) -> tf.Tensor:
     """Compute :func:`qatviz.quant.int16_kernels.round_multipliers` in the graph."""
-    tail = tf.constant(int16_kernels.TAIL_BITS, tf.int64)
-    half = tf.constant(1 << (int16_kernels.TAIL_BITS - 1), tf.int64)
+    tail, half = (shared_constant(value, np.int64) for value in (TAIL_BITS, 1 << (TAIL_BITS - 1)))
     kept = tf.bitwise.right_shift(tf.bitcast(real, tf.int64) + half, tail)
     return tf.bitcast(tf.bitwise.left_shift(kept, tail), tf.float64)
 
@@ -194,7 +195,7 @@ def matrix_code(sums: tf.Tensor, scales: Sequence[tf.Tensor], factor: float) -> 
 def _rounded_twice(values: tf.Tensor, multiplier: tf.Tensor, right_shift: tf.Tensor) -> tf.Tensor:
     """Compute :func:`qatviz.quant.int16_kernels.rounded_twice` in the graph."""
     shift_left, shift_right = tf.bitwise.left_shift, tf.bitwise.right_shift
-    bits, one, zero = (tf.constant(value, tf.int64) for value in (int16_kernels.Q31, 1, 0))
+    bits, one, zero = (shared_constant(value, np.int64) for value in (Q31, 1, 0))
     left, right = tf.maximum(bits - right_shift, zero), tf.maximum(right_shift - bits, zero)
     high = shift_right(shift_left(values, left) * multiplier + shift_left(one, bits - one), bits)
     half = shift_right(shift_left(one, right), one)
