@@ -102,12 +102,13 @@ def test_steps_run_no_operation_of_histograms_unless_a_tensor_uses_one(graphs):
         stepper = Stepper(driver, graphs)
         known = dict(stepper.graph._callables)
         stepper.graph._callables.clear()
+        own = {"collect", " ".join(HISTOGRAMS), " ".join((*HISTOGRAMS, *RANGES))}
         steps = set(stepper.graph._steps)
         stepper.step(2)
-        assert not stepper.graph._callables and set(stepper.graph._steps) == steps
+        assert not own & set(stepper.graph._callables) and set(stepper.graph._steps) == steps
         stepper.change(("logits.activations.range_method", MSE))
         stepper.step(1)
-        assert sorted(stepper.graph._callables) == ["collect", " ".join(HISTOGRAMS), " ".join((*HISTOGRAMS, *RANGES))]
+        assert own <= set(stepper.graph._callables)
         (added,) = set(stepper.graph._steps) - steps
         assert added.parts == {COLLECT}
         stepper.graph._callables.update(known)
