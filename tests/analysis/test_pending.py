@@ -1,11 +1,15 @@
 """Predicted measures of pending settings, compared with a slow reference."""
 
+import os
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from processor_time import least_s
+from waiting import run_process
 
 from qatviz.analysis import pending
 from qatviz.network import zoo
@@ -178,6 +182,32 @@ def test_sampled_values_of_many_channels_are_measured_within_a_frame():
         pending.pending_measures(likely, choose_grid(*find_range(likely, settings), 4, True))
 
     assert least_s(preview) < 0.05
+
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+#: Prints the processor time (s) of other threads and that of the own one, which measures values again and again.
+_THREADS = """
+import time
+import numpy as np
+from qatviz.analysis.pending import pending_measures
+from qatviz.quant.affine import choose_grid
+
+values = np.random.RandomState(0).randn(10**4, 100).astype(np.float32)
+grid = choose_grid(values.min(0), values.max(0), 4, True, True)
+whole, own = time.process_time(), time.thread_time()
+for _ in range(40):
+    pending_measures(values, grid)
+whole, own = time.process_time() - whole, time.thread_time() - own
+print(whole - own, own)
+"""
+
+
+def test_values_are_measured_without_threads_of_the_algebra_library():
+    """Waiting for such threads took a hundred times as long as the sums while training occupied the cores."""
+    environ = dict(os.environ, PYTHONPATH=ROOT)
+    done = run_process([sys.executable, "-c", _THREADS], check=True, env=environ, text=True)
+    others, own = map(float, done.stdout.split())
+    assert others < 0.01 * own
 
 
 def test_sampled_values_of_empty_and_infinite_histograms():
