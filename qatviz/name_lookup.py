@@ -6,8 +6,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Uni
 
 #: Longest pattern, in characters: longer than any name of a tensor.
 LONGEST_PATTERN = 2000
-#: What matches one character, as in fnmatch, or any number of them.
-_TOKEN = re.compile(r"\*+|\[!?\]?[^\]]*\]|.", re.DOTALL)
+#: What matches one character, as in fnmatch, or any number of them. A bracket that closes a set comes after its first
+#: character: there is no set in "[]" and "[!]".
+_TOKEN = re.compile(r"\*+|\[(?!!?\][^\]]*\Z)!?\]?[^\]]*\]|.", re.DOTALL)
 
 
 def index_of(key: str, names: Sequence[str]) -> Optional[int]:

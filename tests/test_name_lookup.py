@@ -3,7 +3,7 @@
 from fnmatch import fnmatchcase
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from processor_time import least_s
 
@@ -11,6 +11,9 @@ from qatviz.name_lookup import LONGEST_PATTERN, matches_pattern
 
 
 @given(st.text("ab.[]!-", max_size=12), st.text("ab.?*[]!", max_size=10))
+@example("[]", "[]")
+@example("a[!]b", "a[!]?")
+@example("a[]", "*[]")
 def test_patterns_match_as_fnmatch_does(name, pattern):
     assert matches_pattern(name, pattern) == fnmatchcase(name, pattern)
 
