@@ -125,7 +125,7 @@ def test_overlaid_codes_are_at_their_own_places():
     assert scenes.overlaid_codes(SIZE, [histogram(0, 1, [1], None), None], METRICS) == []
 
 
-@pytest.mark.parametrize("draw, title", zip(DRAWINGS, ("float values", "integer codes")))
+@pytest.mark.parametrize("draw, title", list(zip(DRAWINGS, ("float values", "integer codes"))))
 def test_the_title_is_above_the_distributions(draw, title):
     shapes = draw(SIZE, [histogram(-1, 1, [1, 2]), histogram(-2, 1, [1, 2])], METRICS)
     (text,) = [shape for shape in of_type(shapes, Text) if shape.text == title]

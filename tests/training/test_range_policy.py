@@ -33,8 +33,8 @@ def book(method, freeze):
 
 @pytest.mark.parametrize(
     "old, new",
-    itertools.product(
-        [None, *list(itertools.product(METHODS, (False, True)))], itertools.product(METHODS, (False, True))
+    list(
+        itertools.product([None, *itertools.product(METHODS, (False, True))], itertools.product(METHODS, (False, True)))
     ),
 )
 def test_searches_after_a_change_of_settings(old, new):
@@ -51,7 +51,7 @@ def test_searches_after_a_change_of_settings(old, new):
     assert actions == [expected] * len(PLACE.weights)
 
 
-@pytest.mark.parametrize("method, freeze", itertools.product(METHODS, (False, True)))
+@pytest.mark.parametrize("method, freeze", list(itertools.product(METHODS, (False, True))))
 def test_ranges_are_searched_at_their_period(method, freeze):
     for step in range(1, 2 * SEARCH_INTERVAL + 1):
         searches = step % SEARCH_INTERVAL == 0 and method in (PERCENTILE, MSE) and not freeze
