@@ -17,6 +17,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
+from qatviz.errors import SettingError
 from qatviz.protocol import values
 from qatviz.protocol.snapshots import (
     FIRST_SNAPSHOT_MEASURES,
@@ -257,7 +258,7 @@ def snapshot_of_parts(header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> 
     if len(FIRST_SNAPSHOT_MEASURES) <= len(measures) < len(SNAPSHOT_MEASURES):  # in records of older versions
         unknown = np.full((len(SNAPSHOT_MEASURES) - len(measures), measures.shape[1]), np.nan, np.float32)
         measures = read_only(np.concatenate([measures, unknown]))
-    num_bits = tuple(_BITS.check(bits, "num_bits") for bits in values.sequence(header["num_bits"], "num_bits"))
+    num_bits = tuple(_checked_bits(bits) for bits in values.sequence(header["num_bits"], "num_bits"))
     enabled = tuple(values.boolean(on, "enabled") for on in values.sequence(header["enabled"], "enabled"))
     if not len(num_bits) == len(enabled) == measures.shape[1]:
         raise ValueError(
@@ -273,6 +274,13 @@ def snapshot_of_parts(header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> 
         enabled=enabled,
         position=values.optional_whole(header.get("position"), "position"),
     )
+
+
+def _checked_bits(bits: Any) -> int:
+    try:
+        return int(_BITS.check(bits, "num_bits"))
+    except SettingError as error:
+        raise ValueError(str(error)) from error
 
 
 def _checked_histogram(

@@ -23,6 +23,8 @@ from qatviz.protocol.wire import (
     pack,
     pack_snapshot,
     pack_steps,
+    snapshot_of_parts,
+    snapshot_parts,
     to_json,
     unpack,
     unpack_snapshot,
@@ -113,6 +115,15 @@ def test_damaged_blobs_raise_only_documented_errors(data):
         *documented
     ):  # a row's checksum, not the blob, guards against flips that leave a valid blob
         unpack_snapshot(bytes(blob))
+
+
+@pytest.mark.parametrize("width", [4.8, 0, 17, True, "8", None])
+def test_a_bit_width_that_is_none_is_a_value_error(width):
+    """Readers of records and of frames expect this kind."""
+    header, arrays = snapshot_parts(snapshot(5))
+    header["num_bits"][0] = width
+    with pytest.raises(ValueError, match="num_bits is .*: expected a whole number from 1 to 16"):
+        snapshot_of_parts(header, arrays)
 
 
 def test_a_bomb_is_not_inflated():
