@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from remote_stage import until_answered
 from small_runs import mlp, spec
+from tensorflow_needed import needs_tensorflow
 from waiting import wait_for, wait_until
 
 from qatviz.protocol import commands as c
@@ -15,6 +16,7 @@ from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS
 from qatviz.telemetry.record.run_record import RunRecord
 
+pytestmark = needs_tensorflow
 BITS = "dense1.weights.num_bits"
 #: Changes at steps of the run, so that they take effect at the same steps with and without a viewer.
 SCHEDULE = ((40, c.ChangeSettings(((BITS, 4),))), (90, c.ChangeSettings((("run.learning_rate", 5e-3),))))

@@ -5,6 +5,7 @@ import pytest
 from remote_stage import until_answered
 from small_runs import mlp, spec
 from staging import StagedRun
+from tensorflow_needed import needs_tensorflow
 from waiting import wait_for, wait_until
 
 from qatviz.gui.model.edits import HOLD, Edits
@@ -120,7 +121,7 @@ def hold(window):
     return shown
 
 
-@pytest.fixture(params=["staged", "trained"])
+@pytest.fixture(params=["staged", pytest.param("trained", marks=needs_tensorflow)])
 def make_run(request):
     """Return a function that returns a paused run of :data:`WEIGHTS`, the same each time."""
     made = []

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from ssh_server import HOST, SshServer, need_ssh
+from tensorflow_needed import needs_tensorflow
 from waiting import wait_for, wait_until
 
 from qatviz.errors import QatvizError
@@ -95,6 +96,7 @@ def workplace_at(address, command):
     return RemoteWorkplace(client), run
 
 
+@needs_tensorflow
 def test_a_run_over_ssh_outlives_the_connection(ssh, tmp_path):
     place, _ = workplace_at(f"ssh://{HOST}", ssh.command)
     directory = place.new_run_directory("lenet", "")
