@@ -221,7 +221,12 @@ class _Pace:
 
 
 def _checked_files(rows: Any, name: str) -> List[Tuple[str, int]]:
-    """Return names and sizes, in bytes, of an export's files; ValueError if one is outside of its path ``name``."""
+    """Return names and sizes, in bytes, of an export's files; ValueError if one is not of its path ``name``.
+
+    Some formats write a second file beside it, such as ``a.json`` or ``a_torch.encodings``.
+    """
+    stem = Path(name).stem
+    beginnings = (name, stem + ".", stem + "_")
     listed = values.sequence(rows, "files")
     if not 0 < len(listed) <= _MOST_FILES:
         raise values.refusal("number of files", len(listed), f"1 to {_MOST_FILES}")
@@ -229,7 +234,7 @@ def _checked_files(rows: Any, name: str) -> List[Tuple[str, int]]:
     for row in listed:
         file, size = values.sequence(row, "file")
         parts = values.name(file, "file").split("/")
-        if not parts[0].startswith(name) or any(part in ("", ".", "..") or os.sep in part for part in parts):
+        if not parts[0].startswith(beginnings) or any(part in ("", ".", "..") or os.sep in part for part in parts):
             raise values.refusal("file", file, f"a file of {name}")
         found.append((file, values.whole(size, "size", 0, _LARGEST_FILE)))
     return found

@@ -409,9 +409,13 @@ def test_addresses_lead_to_clients():
 
 
 def test_files_of_an_export_stay_at_its_path():
+    from qatviz.export.encodings import torch_format
+    from qatviz.export.npz import format as npz
     from qatviz.remote.exports import _checked_files
 
     assert _checked_files([["a.tflite", 3], ["a.tflite.parity.txt", 1]], "a.tflite")[0] == ("a.tflite", 3)
-    for name in ("../x", "/etc/passwd", "a.tflite/../../x", "other", "a.tflite//x", ""):
+    for suffix, beside in ((".npz", npz.SUFFIX), (".encodings", torch_format.SUFFIX)):
+        assert len(_checked_files([["a" + suffix, 3], ["a" + beside, 1]], "a" + suffix)) == 2
+    for name in ("../x", "/etc/passwd", "a.tflite/../../x", "other", "ab.json", "a.tflite//x", ""):
         with pytest.raises(ValueError, match="file"):
             _checked_files([[name, 1]], "a.tflite")
