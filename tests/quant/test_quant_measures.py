@@ -38,7 +38,7 @@ def measured(draw):
 @given(measured())
 def test_mse_is_clipping_plus_rounding(drawn):
     x, grid, found = drawn
-    ulp = np.finfo(np.float32).eps * np.max(grid.maximum - grid.minimum)
+    ulp = float(np.finfo(np.float32).eps * np.max(grid.maximum - grid.minimum))
     assert found.mse == pytest.approx(found.mse_clipping + found.mse_rounding, rel=1e-6, abs=ulp**2)
     # fake_quant's values are rounded to float32, which hides errors that are small relative to them.
     assert found.mse == pytest.approx(
