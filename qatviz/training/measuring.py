@@ -207,10 +207,8 @@ class Measuring:
             return True
         if not interval:
             return False
-        first = self._evaluated_point.step
         next_due = (step // interval + 1) * interval
-        if first == step < next_due - 1:
-            return False
+        first = min(self._evaluated_point.step + 1, next_due - 1)
         return self._evaluation.pieces_done * (next_due - first) < self._evaluation.num_pieces * (step + 1 - first)
 
     def advance_evaluation(self) -> None:
