@@ -2,10 +2,14 @@
 
 import pytest
 
+from qatviz.tensorflow_presence import has_tensorflow
+
 
 @pytest.fixture
 def quick_c(monkeypatch):
     """Compile exported C unoptimized, and not for microcontrollers: a compiler takes longer than most programs run."""
+    if not has_tensorflow():
+        return
     from qatviz.export.c import footprint, runner
 
     monkeypatch.setattr(runner, "FLAGS", (*runner.FLAGS, "-O0"))

@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from qatviz.tensorflow_presence import has_tensorflow
+
 #: Operations of the graphs to keep while no run uses them, those of some 30 small runs; the one unused for the longest
 #: time is closed first.
 MOST_OPERATIONS = 120000
@@ -76,6 +78,8 @@ _POOL = GraphPool()
 @pytest.fixture(autouse=True)
 def shared_graphs(monkeypatch):
     """Let runs and evaluations in this process take their graphs from a pool."""
+    if not has_tensorflow():
+        return
     from qatviz.training import state_evaluator, trainer
 
     monkeypatch.setattr(trainer, "TrainingGraph", _POOL.take)

@@ -5,11 +5,12 @@ import io
 import itertools
 import os
 import re
+import sys
 import warnings
 from array import array
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -118,6 +119,18 @@ def _header_notes(layout: _Layout, options: DataOptions) -> List[Note]:
     return [Note(f"{found}; the option header decides otherwise")]
 
 
+#: Whether the standard library's reader takes NUL for a character, as it does from Python 3.11 on.
+_TAKES_NUL = sys.version_info >= (3, 11)
+
+
+def _without_nul(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines; raise csv.Error for one with NUL, which no text has."""
+    for line in lines:
+        if "\0" in line:
+            raise csv.Error("line contains NUL")
+        yield line
+
+
 @contextmanager
 def _rows(path: str, separator: str, stream: Optional[IO[bytes]] = None) -> Iterator[Any]:
     """Open a file, or a stream of its bytes, as a `csv.reader`; exceptions from reading it become a `DataError`."""
@@ -127,7 +140,7 @@ def _rows(path: str, separator: str, stream: Optional[IO[bytes]] = None) -> Iter
                 stream = stack.enter_context(open(path, "rb"))
             text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
             stack.callback(text.detach)
-            yield csv.reader(text, delimiter=separator)
+            yield csv.reader(_without_nul(text) if _TAKES_NUL else text, delimiter=separator)
     except csv.Error as error:
         raise DataError(f"{path}: cannot be read as a CSV file: {error}") from error
 

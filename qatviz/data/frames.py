@@ -43,9 +43,9 @@ def table_of_frame(frame: Any, where: str, options: DataOptions) -> Table:
     keeps = np.ones(n_rows, bool)
     for name, (_, is_missing) in zip(names, columns):
         if is_missing.any() and options.unusable != SKIP:
-            row = frame.index[int(np.flatnonzero(is_missing)[0])]
+            row = _row_name(frame.index[int(np.flatnonzero(is_missing)[0])])
             raise DataError(
-                f"{where}: row {row!r}: found a missing value in column {name!r}; expected none; {SKIPPING}",
+                f"{where}: row {row}: found a missing value in column {name!r}; expected none; {SKIPPING}",
                 "unusable",
             )
         keeps &= ~is_missing
@@ -58,9 +58,14 @@ def table_of_frame(frame: Any, where: str, options: DataOptions) -> Table:
     texts: Dict[int, np.ndarray] = {
         index: values[keeps] for index, (values, _) in enumerate(columns) if values.dtype == object
     }
-    skipped = [repr(row) for row in frame.index[~keeps]]
+    skipped = [_row_name(row) for row in frame.index[~keeps]]
     notes = skipped_notes("rows with missing values", skipped, is_mistake=True)
     return Table(where, names, narrowed(matrix), tuple(numeric), texts, tuple(notes))
+
+
+def _row_name(name: Any) -> str:
+    """Return the text of a row's name in the frame's index, as Python writes it: NumPy 2 would add its own types."""
+    return repr(name.item() if isinstance(name, np.generic) else name)
 
 
 def _column(column: Any, name: str, where: str) -> Tuple[np.ndarray, np.ndarray]:

@@ -44,6 +44,8 @@ _CONVERTED = {"CMYK", "YCbCr", "HSV"}
 _DEEP_COLOR = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
 #: A pixel of 16 bits is this multiple of the one of 8 bits: 65535 / 255.
 _DEEP_FACTOR = 257
+#: Tags of TIFF.
+_TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
 #: EXIF tag of the orientation, and the names of Pillow's methods that turn an image of each orientation upright.
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -162,7 +164,7 @@ class ImageReader(TreeReader):
                     f"{where}: found an image with Pillow's mode {image.mode!r}; expected grey or colours of 8 or "
                     "16 bits"
                 )
-            width, height = image.size
+            width, height = _stored_size(image)
             check_memory(where, _DECODED_BYTES * width * height, f"decoding {height}x{width} pixels")
             size = (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
             self.sizes[path] = size
@@ -410,6 +412,14 @@ def decoded(content: bytes, shape: Sequence[int], where: str) -> np.ndarray:
             raise DataError(f"{where}: found {image.size[1]}x{image.size[0]} pixels; expected {shape[0]}x{shape[1]}")
         pixels = np.asarray(image.convert("L" if shape[2] == 1 else "RGB"), np.uint8)
     return pixels.reshape(tuple(shape))
+
+
+def _stored_size(image: Any) -> Tuple[int, int]:
+    """Return width and height of the stored pixels of an image that is not decoded, which its orientation may turn."""
+    if image.format == "TIFF":  # Pillow 12 states the size of one that is turned, older versions that of the pixels
+        return int(image.tag_v2[_TIFF_WIDTH]), int(image.tag_v2[_TIFF_HEIGHT])
+    width, height = image.size
+    return width, height
 
 
 def _orientation(image: Any) -> int:

@@ -209,7 +209,7 @@ def _indices(array: np.ndarray, dtype: np.dtype, ignored: Optional[int], is_fore
     result = np.empty(array.shape, dtype)
     for start in range(0, len(array), _rows_of(array)):
         piece = array[start : start + _rows_of(array)]
-        result[start : start + len(piece)] = np.where(piece == ignored, void_of(dtype), piece)
+        result[start : start + len(piece)] = np.where(piece == ignored, dtype.type(void_of(dtype)), piece)
     return result
 
 

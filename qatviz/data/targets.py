@@ -93,7 +93,7 @@ def indices_of_names(
             raise DataError(f"{where}: found dtype {array.dtype}; expected strings as in {parts[0][1]}")
     if class_names is None and all(_is_number(label) for array in arrays for label in array.flat):
         return None, [array.astype(str).astype(np.int64) for array in arrays]
-    names = sorted(set(arrays[0].flat)) if class_names is None else list(class_names)
+    names = sorted(set(map(str, arrays[0].flat))) if class_names is None else list(class_names)
     index = {name: number for number, name in enumerate(names)}
     for array, (_, where) in zip(arrays, parts):
         for label in array.flat:

@@ -14,7 +14,10 @@ def user_folder() -> Optional[str]:
     """Return the program's user data directory; None if the user has no home directory."""
     import platformdirs
 
-    folder: str = platformdirs.user_data_dir("qatviz", appauthor=False)
+    try:
+        folder: str = platformdirs.user_data_dir("qatviz", appauthor=False)
+    except RuntimeError:  # of newer versions
+        return None
     return None if folder.startswith("~") else folder
 
 

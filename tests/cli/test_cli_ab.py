@@ -2,6 +2,7 @@
 
 import pytest
 from cli_calls import call, error_of, write_data
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -15,6 +16,7 @@ def base(tmp_path_factory):
     return folder / "run"
 
 
+@needs_tensorflow
 def test_invalid_options_are_refused_before_any_run_starts(tmp_path, base):
     out = ["--out", tmp_path / "trial"]
     assert "expected --fork RUN" in error_of("ab", "--b", "*.weights.num_bits=4", *out)
@@ -25,6 +27,7 @@ def test_invalid_options_are_refused_before_any_run_starts(tmp_path, base):
     assert not (tmp_path / "trial").exists()
 
 
+@needs_tensorflow
 def test_a_sweep_without_sides_is_refused(tmp_path, base):
     out = tmp_path / "sweep"
     assert call("sweep", "--fork", base, "--vary", "*.weights.num_bits=8,4", "--out", out, "--dry-run").code == 0

@@ -8,13 +8,17 @@ import sys
 import pytest
 from cli_calls import ROOT, call, write_data
 from exhaustive import EXHAUSTIVE, tries
+from tensorflow_needed import needs_tensorflow
 from waiting import run_process
 
 from qatviz.errors import RecordError
 from qatviz.memory import memory_shortage
 from qatviz.telemetry.record.run_record import RunRecord
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space")
+pytestmark = [
+    needs_tensorflow,
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space"),
+]
 
 OPTIONS = ["--network", "mlp", "--batch-size", "8", "--evaluation-interval", "20", "--quiet"]
 SHORTAGE = "there is not enough memory"

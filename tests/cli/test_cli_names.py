@@ -10,11 +10,15 @@ import pytest
 from cli_calls import call, write_data
 from exhaustive import tries
 from PIL import Image
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.export.formats import FORMATS
 from qatviz.safe_text import shell_word
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode elsewhere")
+pytestmark = [
+    needs_tensorflow,
+    pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode elsewhere"),
+]
 
 #: All that a shell, a URI, HTML, a format string or a spreadsheet could take for something else.
 ODD = "-a b'\"$HOME;&|<b>\\%23?#=1+@{0}*ü名\n\x1b[31m" + os.fsdecode(b"\xff")

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from cli_calls import call
 from exhaustive import tries
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.export.formats import FORMATS
 from qatviz.settings import OPTIMIZERS
 from qatviz.telemetry.record.run_record import RunRecord
+
+pytestmark = needs_tensorflow
 
 QUIET = ["--network", "mlp", "--quiet", "--json"]
 STEPS = 12

@@ -4,6 +4,7 @@ import pytest
 from cli_calls import call, error_of
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorflow_needed import needs_tensorflow
 
 from qatviz import __version__
 from qatviz.cli.train_options import parse_kind
@@ -12,6 +13,8 @@ from qatviz.session.changes import parse_change
 from qatviz.session.request import DEFAULT_NETWORK
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS
 from qatviz.telemetry.record.run_record import RunRecord
+
+pytestmark = needs_tensorflow
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from cli_calls import call, write_data
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.cli.parser import parse
 from qatviz.cli.train_options import request_of
@@ -13,6 +14,8 @@ from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
 from qatviz.session.prepare import prepare
 from qatviz.telemetry.record.run_record import RunRecord
+
+pytestmark = needs_tensorflow
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from cli_calls import call, error_of, write_data
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -16,6 +17,7 @@ def options(data):
     return ["--network", "mlp", "--data", data, "--batch-size", "20", "--evaluation-interval", "2"]
 
 
+@needs_tensorflow
 def test_the_runs_are_listed_before_they_train(tmp_path, data):
     out = tmp_path / "sweep"
     answer = call("sweep", *options(data), "--vary", "*.weights.num_bits=8,4", "--out", out, "--dry-run")
@@ -27,6 +29,7 @@ def test_the_runs_are_listed_before_they_train(tmp_path, data):
     assert [path.name for path in out.iterdir()] == ["sweep.json"]
 
 
+@needs_tensorflow
 def test_invalid_options_are_refused_before_any_run_starts(tmp_path, data):
     out = ["--out", tmp_path / "sweep"]
     assert "unknown" in error_of("sweep", "--nonsense", "3", *out)

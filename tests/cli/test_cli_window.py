@@ -6,6 +6,7 @@ import types
 
 import pytest
 from cli_calls import call, write_data
+from tensorflow_needed import needs_tensorflow
 from waiting import run_process
 
 from qatviz.cli import main, window
@@ -52,6 +53,7 @@ def test_without_a_command_the_window_opens(no_display, opened, monkeypatch, tmp
     assert opened == [NewRunRequest(out=opened[0].out)] and opened[0].out.endswith("-lenet")
 
 
+@needs_tensorflow
 def test_the_window_checks_the_options_of_train_before_it_opens(no_display, opened, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path))
     monkeypatch.setenv("DISPLAY", ":1")
@@ -146,6 +148,7 @@ def test_a_screenshot_that_cannot_be_written_is_refused_before_the_run(tmp_path,
     assert "Traceback" not in done.stderr
 
 
+@needs_tensorflow
 def test_without_a_display_train_and_screenshot_work(tmp_path):
     # Like a user's call, but with fewer steps.
     program = (
@@ -162,6 +165,7 @@ def test_without_a_display_train_and_screenshot_work(tmp_path):
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
+@needs_tensorflow
 def test_a_screenshot_has_the_requested_size_and_run(tmp_path):
     data = write_data(tmp_path / "small.npz")
     options = ["--network", "mlp", "--batch-size", "8", "--steps", "15", "--quiet"]

@@ -69,7 +69,7 @@ def test_inferred_regression_targets_are_float_and_not_whole(y):
     if infer_task(y) == "regression":
         finite = y[np.isfinite(y)]
         assert (finite != np.round(finite)).any()
-        if np.isfinite(y).all() and np.abs(y).max() < 1e38:
+        if np.isfinite(y).all() and float(np.abs(y).max()) < 1e38:
             np.testing.assert_array_equal(convert_targets(y, len(y), "y"), y.reshape(len(y), -1).astype(np.float32))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.cli import main
 from qatviz.data import Dataset, data_notes, describe, from_arrays, load
@@ -229,6 +230,7 @@ def test_other_numbers_are_refused_with_what_is_allowed(scaling, said):
     assert error.value.field == "scaling"
 
 
+@needs_tensorflow
 def test_a_run_records_the_numbers_and_is_resumed_and_exported_with_them(tmp_path, capsys):
     np.savez(str(tmp_path / "d.npz"), x=COLORS, y=Y)
     run, out = str(tmp_path / "run"), str(tmp_path / "a.tflite")

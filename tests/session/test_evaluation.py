@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_runs import dataset, mlp
+from tensorflow_needed import needs_tensorflow
 from waiting import wait_until
 
 from qatviz import api
@@ -27,6 +28,8 @@ from qatviz.session.recorded import open_recorded
 from qatviz.settings import RunSettings
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import Run
+
+pytestmark = needs_tensorflow
 
 #: Changes of every kind that an evaluation knows: bits, range methods, flags, switched off.
 CHANGES = (

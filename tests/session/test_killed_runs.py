@@ -9,12 +9,13 @@ import sys
 import numpy as np
 import pytest
 from exhaustive import tries
+from tensorflow_needed import needs_tensorflow
 from waiting import communicate
 
 from qatviz.errors import RecordError
 from qatviz.telemetry.record.run_record import RunRecord
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+pytestmark = [needs_tensorflow, pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")]
 
 STEPS = 40
 #: Steps at which settings change.

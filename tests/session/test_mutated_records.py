@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from exhaustive import tries
 from file_damage import changed, mutated_record
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.cli import main
 from qatviz.errors import QatvizError
@@ -33,6 +34,8 @@ from qatviz.session.request import ResumeRequest
 from qatviz.session.resume import resume
 from qatviz.telemetry.record import checkpoint_files, schema
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
+
+pytestmark = needs_tensorflow
 
 #: QATVIZ_EXHAUSTIVE=1 asks for all.
 MUTATIONS = tries(12, 300)

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.protocol.commands import Evaluate
@@ -14,6 +15,8 @@ from qatviz.session.prepare import prepare
 from qatviz.session.request import ForkRequest, NewRunRequest, OpenRequest, ResumeRequest
 from qatviz.settings import RunSettings, run_settings_for
 from qatviz.telemetry.record.run_record import RunRecord
+
+pytestmark = needs_tensorflow
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from exhaustive import tries
+from tensorflow_needed import needs_tensorflow
 
 import qatviz
 from qatviz.cli import main
@@ -15,6 +16,8 @@ from qatviz.session.prepare import prepare
 from qatviz.session.record_requests import EvaluationRequest
 from qatviz.session.request import ForkRequest, NewRunRequest, ResumeRequest
 from qatviz.telemetry.record.run_record import RunRecord
+
+pytestmark = needs_tensorflow
 
 N = 60
 

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.data import from_arrays
 from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, Flatten, ReLU
 from qatviz.scaling import SIGNED, UNIT, UNSCALED, scaling_of
 from qatviz.session.scaling_choice import best_scaling
+
+pytestmark = needs_tensorflow
 
 CLASSES, LEVELS = 5, (30, 60, 90, 120, 150)
 SIDE = 4

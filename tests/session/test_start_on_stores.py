@@ -1,10 +1,13 @@
 """Runs on data in files begin at once: they read what they train on, and samples, but not the whole data."""
 
 import numpy as np
+from tensorflow_needed import needs_tensorflow
 
 import qatviz
 from qatviz.data import from_arrays, write_store
 from qatviz.data.streamed import StoredArray
+
+pytestmark = needs_tensorflow
 
 COUNT, SHAPE, BATCH_SIZE, STEPS = 30_000, (16, 16, 1), 16, 3
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from recorded_samples import record_run
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.errors import RecordError, SettingError
 from qatviz.session import sweep
@@ -21,6 +22,8 @@ from qatviz.session.sweep import (
 )
 from qatviz.session.sweep_request import FINISHED, INTERRUPTED, NEW, RESUMED, STOPPED, TRAINING
 from qatviz.telemetry.record.labels import RunLabels, read_labels, write_labels
+
+pytestmark = needs_tensorflow
 
 BITS, RATE = Variation("*.weights.num_bits", ("8", "4")), Variation("run.learning_rate", ("0.001", "1e-4"))
 

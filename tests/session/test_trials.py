@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from recorded_samples import loss_at, record_run
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.errors import RecordError, RunStateError, SettingError
 from qatviz.session import trials as module
@@ -13,6 +14,8 @@ from qatviz.session.comparison import compare_runs
 from qatviz.session.sweep import Side, SweepPlan, open_plan, runs_of
 from qatviz.session.sweep_request import FAILED, A, B, Report
 from qatviz.session.trials import Fork, ab, ab_plan, fork_point, read_trial, sweep
+
+pytestmark = needs_tensorflow
 
 RECORDS = Path(__file__).resolve().parents[1] / "golden" / "records"
 BITS, RATE = "conv1.weights.num_bits=3", "30:run.learning_rate=0.002"

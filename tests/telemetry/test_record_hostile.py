@@ -17,6 +17,7 @@ import sys
 import numpy as np
 import pytest
 from exhaustive import tries
+from tensorflow_needed import needs_tensorflow
 
 from qatviz.errors import QatvizError, RecordError
 from qatviz.session.recorded import open_recorded
@@ -28,6 +29,7 @@ from qatviz.telemetry.record.checkpoint_files import CheckpointFiles
 from qatviz.telemetry.record.run_lock import LOCK_NAME
 from qatviz.telemetry.record.run_record import RunRecord
 
+pytestmark = needs_tensorflow
 #: QATVIZ_EXHAUSTIVE=1 runs all.
 MUTATIONS = tries(12, 200)
 
