@@ -15,7 +15,7 @@ from qatviz.protocol import events
 from qatviz.protocol.commands import Evaluate, Resume
 from qatviz.quant.weight_maps import threshold_and_scale
 from qatviz.settings import TERNARY
-from qatviz.training import graph_copies
+from qatviz.training import graph_copies, trainer
 from qatviz.training.building import graph_arguments
 from qatviz.training.graph import TrainingGraph
 from qatviz.training.graph_copies import GraphCopies
@@ -200,6 +200,7 @@ def test_a_state_published_before_the_evaluation_copy_is_built_is_the_one_that_i
 
 def test_the_first_step_of_a_run_does_not_wait_for_the_evaluation_that_the_window_requests(monkeypatch):
     calls, step, build = [], TrainingGraph.step, GraphCopies._build_evaluation
+    monkeypatch.setattr(trainer, "TrainingGraph", TrainingGraph)  # a new one, instead of one that runs share
     monkeypatch.setattr(TrainingGraph, "step", lambda *given: calls.append("step") or step(*given))
     monkeypatch.setattr(GraphCopies, "_build_evaluation", lambda own: calls.append("evaluation") or build(own))
     with Driver(spec(convnet(), steps=3, run={"evaluation_interval": 100})) as driver:
