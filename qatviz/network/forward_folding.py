@@ -32,6 +32,7 @@ from qatviz.network.layers import (
     MaxPool,
     Reshape,
 )
+from qatviz.number_format import names_text
 
 #: Layers whose output for s·x + t is s·y + t, with the output y for x; Dropout does so in inference.
 _AFFINE = (AveragePool, Dropout, Flatten, GlobalAveragePool, MaxPool, Reshape)
@@ -150,6 +151,16 @@ def _pads(network: Network, layer: _Target) -> bool:
         for (size, outputs, kernel, stride), dilation in zip(sizes, layer.dilation)
     ]
     return any(used > size for size, used in taps)
+
+
+def norm_notes(network: Network) -> List[str]:
+    """Return a note on the batch norms to which an import has given a convolution of their own, if there are any."""
+    norms = (layer for layer in network.layers if isinstance(layer, BatchNorm))
+    names = [repr(norm.name) for norm in norms if norm.inputs[0].startswith(norm.name + "/scale")]
+    if not names:
+        return []
+    sentence = "batch norms that follow no convolution or Dense have a depthwise 1×1 convolution, named <name>/scale"
+    return [f"{sentence}: {names_text(names)}"]
 
 
 def fold_forward(network: Network, parameters: Optional[Mapping[str, np.ndarray]]) -> ForwardFolded:

@@ -25,7 +25,7 @@ from qatviz.protocol.snapshots import Snapshot
 from qatviz.protocol.timeline import LoggedEvent
 from qatviz.session.changes import TimedChange, check_change
 from qatviz.session.model_and_data import load_model_and_data
-from qatviz.session.models import Model, folded_forward, with_forward_folding_offer
+from qatviz.session.models import Model, folded_forward, with_norm_notes
 from qatviz.session.own_code import read_functions, with_absolute_functions
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
@@ -83,8 +83,7 @@ def begin(
         chosen = chosen._replace(network=with_relu(chosen.network))
     if request.fold_forward:
         chosen = folded_forward(chosen)
-    else:
-        chosen = with_forward_folding_offer(chosen)
+    chosen = with_norm_notes(chosen)
     for note in chosen.notes:
         notify(Notice(note))
     for data_note in data.data_notes(loaded):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Optional, Sequence, Tuple
 from qatviz.data import Dataset
 from qatviz.network import zoo
 from qatviz.network.activations import Activation
-from qatviz.network.forward_folding import fold_forward, forward_folds
+from qatviz.network.forward_folding import fold_forward, forward_folds, norm_notes
 from qatviz.network.graph import Network
 from qatviz.network.keras_import import (
     ImportedModel,
@@ -15,6 +15,7 @@ from qatviz.network.keras_import import (
     in_known_shape,
     load_model,
 )
+from qatviz.number_format import names_text
 from qatviz.protocol.run_state import Arrays
 from qatviz.session.request import FOLD_FORWARD_OPTION
 
@@ -131,7 +132,7 @@ def folded_forward(model: Model) -> Model:
         return model.with_note(
             f"{FOLD_FORWARD_OPTION} has no effect: no batch norm can be folded into a layer behind it"
         )
-    texts = ", ".join(f"{norm!r} into {target!r}" for norm, target in found.folded)
+    texts = names_text([f"{norm!r} into {target!r}" for norm, target in found.folded])
     note = f"batch norms are folded into layers behind them, and are not trained: {texts}"
     origin = model.keras
     if origin is not None:
@@ -143,9 +144,11 @@ def folded_forward(model: Model) -> Model:
     return model.with_note(note)._replace(network=found.network, parameters=found.parameters, keras=origin)
 
 
-def with_forward_folding_offer(model: Model) -> Model:
-    """Return the model, with a note that names the option if a batch norm can be folded into a layer behind it."""
+def with_norm_notes(model: Model) -> Model:
+    """Return the model with notes on its batch norms that are not folded, and on the option that folds them."""
+    for note in norm_notes(model.network):
+        model = model.with_note(note)
     names = [repr(fold.batch_norm.name) for fold in forward_folds(model.network)]
     if not names:
         return model
-    return model.with_note(f"{FOLD_FORWARD_OPTION} would fold batch norms into layers behind them: {', '.join(names)}")
+    return model.with_note(f"{FOLD_FORWARD_OPTION} would fold batch norms into layers behind them: {names_text(names)}")

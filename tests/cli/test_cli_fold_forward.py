@@ -61,6 +61,7 @@ def folded(folder):
 
 def test_the_run_has_no_batch_norm(folder, folded):
     assert "batch norms are folded into layers behind them, and are not trained: 'norm' into 'conv'" in folded.err
+    assert "/scale" not in folded.err, "what is folded has no convolution of its own"
     assert [layer.kind for layer in network_of(folder / "folded").layers] == ["Conv2D", "ReLU", "Flatten", "Dense"]
     description = RunRecord.read(folder / "folded").description
     assert KerasOrigin.from_dict(description["keras"]).config is None
@@ -84,6 +85,7 @@ def test_both_networks_begin_with_the_same_outputs(folder):
 def test_it_is_offered_where_it_is_possible(folder):
     found = train(folder, "offered", "--steps", 1)
     assert "--fold-forward would fold batch norms into layers behind them: 'norm'" in found.out + found.err
+    assert "have a depthwise 1×1 convolution, named <name>/scale: 'norm'" in found.out + found.err
     assert "norm/scale" in [layer.name for layer in network_of(folder / "offered").layers]
 
 

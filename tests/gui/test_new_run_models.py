@@ -394,7 +394,9 @@ def test_batch_norms_before_a_convolution_can_be_folded_into_it(dialog, context,
     qtbot.waitUntil(lambda: form.fields["fold_forward"].isVisible())
     assert "where padding allows" in form.fold_forward.toolTip()
     assert "BatchNorm" in kinds(dialog) and not dialog.request.fold_forward
+    assert "named <name>/scale: 'norm'" in dialog.network_preview.notes.text()
     form.fold_forward.click()
+    assert "/scale" not in dialog.network_preview.notes.text()
     assert not kinds(dialog) & {"BatchNorm", "DepthwiseConv2D"} and dialog.request.fold_forward
     form.network.set_text("lenet")
     assert not form.fields["fold_forward"].isVisible() and not dialog.request.fold_forward

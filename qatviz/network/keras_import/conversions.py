@@ -197,11 +197,6 @@ def convert_batch_normalization(draft: Draft, layer: KerasLayer, inputs: List[st
         source = draft.reshape_to_image(layer.name, source)
         scale = draft.names.derive(layer.name, "scale")
         source = draft.add(DepthwiseConv2D, scale, source, kernel_size=1, use_bias=False)
-        draft.add_note(
-            "BatchNormalization that cannot be folded into a convolution or Dense before it is imported with "
-            "<name>/scale, a depthwise 1×1 convolution with weights of 1",
-            layer.name,
-        )
     epsilon = checks.number_in(0, 1, "[]")("setting epsilon", layer.setting("epsilon", 1e-3))
     if len(shape) == 3 and layer.setting("fused", None) is not False and epsilon < MIN_FUSED_EPSILON:
         draft.add_note(

@@ -20,7 +20,7 @@ from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.scrolled import Scrolled, screen_room
 from qatviz.heads import stated_tasks
 from qatviz.network import zoo
-from qatviz.network.forward_folding import fold_forward, forward_folds
+from qatviz.network.forward_folding import fold_forward, forward_folds, norm_notes
 from qatviz.network.graph import Network
 from qatviz.network.replaced_relu6 import has_relu6, with_relu
 from qatviz.presentation.previews import DataInfo
@@ -248,6 +248,7 @@ class NewRunDialog(QtWidgets.QDialog):
                 f"the model has no fixed input shape: that of the data is used, {used_shape_text(self.model)}",
             )
         network = self._as_trained(self.model.network)
+        shown += norm_notes(network)
         self.network_preview.show_network(network, f"Keras model {network.name!r}", shown)
         return network
 
