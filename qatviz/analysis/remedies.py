@@ -62,7 +62,7 @@ class TriedRemedy(NamedTuple):
 
 
 class RunChange(NamedTuple):
-    """Change of a setting of the run that measures more and leaves training as it is, so that it is not tried."""
+    """Change of a setting of the run that measures more and leaves training as it is: there is nothing to try."""
 
     setting: str
     value: Any

@@ -17,6 +17,7 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 
 from qatviz.network.checks import Shape
+from qatviz.network.folding import batch_norm_factor
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (
@@ -104,25 +105,19 @@ def _fold_behind(network: Network, scale: DepthwiseConv2D, norm: BatchNorm) -> O
     """Return the fold of a batch norm; None if no layer behind it allows one."""
     shape = network.shapes[norm.name]
     channels = np.broadcast_to(np.arange(shape[-1]), shape)
-    increasing, layer = False, _only_consumer(network, norm)
+    increasing, layer = False, network.only_consumer(norm.name)
     while isinstance(layer, _AFFINE):
         moved = _moved(channels, layer, network.shapes[layer.name])
         if moved is None:
             return None
         channels, increasing = moved, increasing or isinstance(layer, MaxPool)
-        layer = _only_consumer(network, layer)
+        layer = network.only_consumer(layer.name)
     if not isinstance(layer, (Conv2D, DepthwiseConv2D, Dense)) or _pads(network, layer):
         return None
     of_inputs = channels if channels.ndim == 1 else _uniform(channels)
     if of_inputs is None:
         return None
     return ForwardFold(scale, norm, layer, of_inputs, increasing)
-
-
-def _only_consumer(network: Network, layer: Layer) -> Optional[Layer]:
-    """Return the layer that alone uses an output; None if there are others, or it is an output of the network."""
-    consumers = network.consumers(layer.name)
-    return network.layer(consumers[0]) if len(consumers) == 1 and layer.name not in network.outputs else None
 
 
 def _moved(channels: np.ndarray, layer: Layer, shape: Shape) -> Optional[np.ndarray]:
@@ -196,11 +191,10 @@ def _inverts(fold: ForwardFold, values: Mapping[str, np.ndarray]) -> bool:
 def _fold_parameters(network: Network, fold: ForwardFold, values: Dict[str, np.ndarray]) -> Layer:
     """Fold a batch norm into the arrays of its target; return the target, which may need a bias now."""
     norm, target = fold.batch_norm, fold.target
-    gamma, beta, mean, variance = (
-        values.pop(f"{norm.name}.{name}").astype(np.float64)
-        for name in ("gamma", "beta", "moving_mean", "moving_variance")
+    factors = batch_norm_factor(norm, values).astype(np.float64)
+    _, beta, mean, _ = (
+        values.pop(f"{norm.name}.{name}") for name in ("gamma", "beta", "moving_mean", "moving_variance")
     )
-    factors = gamma / np.sqrt(variance + norm.epsilon)
     offsets = (beta - factors * mean)[fold.channels]
     factors = (factors * values.pop(fold.scale.name + ".weights").reshape(-1))[fold.channels]
     key = target.name + ".weights"
@@ -209,7 +203,7 @@ def _fold_parameters(network: Network, fold: ForwardFold, values: Dict[str, np.n
     products = weights * _by_input(target, offsets)
     is_depthwise = isinstance(target, DepthwiseConv2D)
     constants = products.sum((0, 1)).reshape(-1) if is_depthwise else products.sum(tuple(range(products.ndim - 1)))
-    consumer = _only_consumer(network, target)
+    consumer = network.only_consumer(target.name)
     if target.use_bias:
         changed, sign = target.name + ".bias", 1
     elif isinstance(consumer, BatchNorm):
@@ -233,12 +227,12 @@ def _without(network: Network, fold: ForwardFold, replaced: Layer) -> Network:
     """Return the network without a batch norm, and with another layer in place of the target."""
     sources = {fold.batch_norm.name: fold.scale.inputs[0]}
     removed = {fold.scale.name, fold.batch_norm.name}
-    before, behind = _layer(network, fold.scale.inputs[0]), _only_consumer(network, fold.batch_norm)
+    before, behind = _layer(network, fold.scale.inputs[0]), network.only_consumer(fold.batch_norm.name)
     if (
         isinstance(before, Reshape)
         and isinstance(behind, _RESHAPING)
         and network.shapes[before.inputs[0]] == network.shapes[behind.name]
-        and _only_consumer(network, before) is fold.scale
+        and network.only_consumer(before.name) is fold.scale
     ):  # both served the batch norm
         removed |= {before.name, behind.name}
         sources[behind.name] = before.inputs[0]

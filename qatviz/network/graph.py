@@ -166,6 +166,11 @@ class Network:
             self.layer(name)
         return self._consumers[name]
 
+    def only_consumer(self, name: str) -> Optional[Layer]:
+        """Return the layer that alone uses an output; None if there are others, or it is an output of the network."""
+        consumers = () if name in self.outputs else self.consumers(name)
+        return self.layer(consumers[0]) if len(consumers) == 1 else None
+
     def input_shapes(self, name: str) -> Tuple[Shape, ...]:
         """Return the shapes of the inputs of the layer `name`."""
         return tuple(self._shapes[source] for source in self.layer(name).inputs)

@@ -358,8 +358,7 @@ _Kind = TypeVar("_Kind", bound=Layer)
 
 def _sole_consumer(network: Network, layer: Layer, kind: Type[_Kind]) -> Optional[_Kind]:
     """Return the only consumer of `layer` if it is of this kind, else None; an output is needed by itself."""
-    consumers = () if layer.name in network.outputs else network.consumers(layer.name)
-    consumer = network.layer(consumers[0]) if len(consumers) == 1 else None
+    consumer = network.only_consumer(layer.name)
     return consumer if isinstance(consumer, kind) else None
 
 

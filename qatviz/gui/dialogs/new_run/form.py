@@ -230,8 +230,8 @@ class NewRunForm(QtWidgets.QWidget):
             word_box.editTextChanged.connect(lambda _: self.changed.emit())
         for name in ("from_scratch", "task", "preset", "optimizer", "lr_schedule", "augment_flip"):
             getattr(self, name).currentIndexChanged.connect(lambda _: self.changed.emit())
-        for box in (self.replace_relu6, self.fold_forward):
-            box.toggled.connect(lambda _: self.changed.emit())
+        for name in _CHECKED:
+            getattr(self, name).toggled.connect(lambda _: self.changed.emit())
         self.heads.changed.connect(self.changed)
         self.changed.connect(self._show_schedule)
         for line in (self.class_weights, self.workers):
