@@ -61,11 +61,14 @@ class EvaluationCopy:
     spread : SpreadEvaluation or None
         Evaluation on all towers.
     snapshot : list
-        Fetches of a snapshot, for :meth:`by_tensor`; they also remember the codes of weights.
+        Fetches of a snapshot, for :meth:`by_tensor`; they also remember the codes of weights. Each device measures some
+        of the tensors.
+    snapshot_feeds : list of tf.Tensor
+        Placeholders of the values that :meth:`snapshot_inputs` returns.
     oscillation : list of tf.Tensor
         The arrays of :class:`.OscillationArrays`, after :meth:`build_oscillation`.
     sources : dict of str to tf.Tensor
-        Tensors that snapshots measure, before quantization, by name.
+        Tensors before quantization, by name; snapshots measure the first :func:`.snapshot_items` of each.
     forget : tf.Operation
         Makes the next snapshot compare its codes with no earlier ones.
     """
@@ -90,13 +93,14 @@ class EvaluationCopy:
         labels = data.labels(TEST, indices)
         self.scores = heads.scores(lowered.outputs, labels)
         self.loss = heads.total(heads.losses(lowered.outputs, labels))
+        self.sources = {name: quantized.source for name, quantized in lowered.quantizers.quantized.items()}
+        self.spread = spread_evaluation(
+            (network, plan, data, heads), own, self.modes, (indices, lowered.outputs), towers, tower_data
+        )
         edges = self._build_snapshot(lowered.quantizers)
         levels, frequency = own[oscillation.FROZEN_LEVELS], values["oscillation_frequency"]
         self._oscillation = partial(OscillationProbe, lowered.quantizers, edges, levels, frequency)
         self.oscillation: List[tf.Tensor] = []
-        self.spread = spread_evaluation(
-            (network, plan, data, heads), own, self.modes, (indices, lowered.outputs), towers, tower_data
-        )
 
     def build_oscillation(self) -> None:
         """Build :attr:`oscillation`, which only runs with methods need."""
@@ -108,9 +112,10 @@ class EvaluationCopy:
         return [probes.SnapshotTensors(*flat[i * size : (i + 1) * size]) for i in range(len(self._plan.tensors))]
 
     def snapshot_inputs(self) -> Tuple[Any, ...]:
-        """Return the values of :attr:`feeds` for a snapshot: the first held-out examples, quantized."""
+        """Return the values of :attr:`snapshot_feeds`: the first held-out examples, quantized."""
         indices = np.arange(min(SNAPSHOT_EXAMPLES, self._data.num_held_out), dtype=np.int32)
-        return (indices, True, True, *self._data.values(TEST, indices))
+        others = [indices] * (len(self.snapshot_feeds) - len(self.feeds))
+        return (indices, True, True, *self._data.values(TEST, indices), *others)
 
     def clear_codes(self, session: tf.Session) -> None:
         """Initialize the variables in which snapshots remember codes: none are known."""
@@ -118,19 +123,27 @@ class EvaluationCopy:
         self._load_codes(session, zeros)
 
     def _build_snapshot(self, quantizers: LiveQuantizers) -> List[tf.Tensor]:
-        """Build the snapshot; return the outer edges of the histogram of each weight tensor, float32 ``[2]`` each."""
-        previous = {
-            tensor.name: StateVariable(
-                "codes_" + tensor.name, np.int32, (tensor.parameters // tensor.num_channels, tensor.num_channels)
-            )
-            for tensor in self._plan.tensors
-            if tensor.kind == WEIGHTS
-        }
+        """Build the snapshot; return the outer edges of the histogram of each weight tensor, float32 ``[2]`` each.
+
+        ``quantizers`` are those of the copy on the first device; the tensors are divided among all devices.
+        """
+        copies: List[Tuple[str, LiveQuantizers]] = [("", quantizers)]
+        self.snapshot_feeds = list(self.feeds)
+        if self.spread is not None:
+            copies += self.spread.passes
+            self.snapshot_feeds += self.spread.indices
+        places = probes.division(self._plan.tensors, SNAPSHOT_EXAMPLES, len(copies))
+        passes = {tensor.name: copies[place] for tensor, place in zip(self._plan.tensors, places)}
+        previous = {}
+        for tensor in self._plan.tensors:
+            if tensor.kind == WEIGHTS:
+                shape = (tensor.parameters // tensor.num_channels, tensor.num_channels)
+                with tf.device(passes[tensor.name][0]):
+                    previous[tensor.name] = StateVariable("codes_" + tensor.name, np.int32, shape)
         known = StateVariable("codes_known", bool, ())
-        probe = probes.SnapshotProbe(quantizers, previous, known)
+        probe = probes.SnapshotProbe(self._plan, passes, previous, known)
         self.snapshot = [field for fetch in probe.fetches for field in fetch] + [tf.group(*probe.remember)]
         self.forget = probe.forget
-        self.sources = probe.sources
         self._code_variables = dict(previous, known=known)
         self._load_codes = Loader(self._code_variables, self._code_variables)
         edges = {tensor.name: fetch.edges for tensor, fetch in zip(self._plan.tensors, probe.fetches)}

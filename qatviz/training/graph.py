@@ -347,7 +347,7 @@ class TrainingGraph:
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Return measures and histograms of the published state, as NumPy arrays in the order of the plan."""
         copy = self._evaluation
-        return copy.by_tensor(self._prepared("snapshot", copy.snapshot, copy.feeds)(*copy.snapshot_inputs()))
+        return copy.by_tensor(self._prepared("snapshot", copy.snapshot, copy.snapshot_feeds)(*copy.snapshot_inputs()))
 
     def snapshot_with_oscillation(self) -> Tuple[List[probes.SnapshotTensors], Optional[OscillationArrays]]:
         """Return :meth:`snapshot`, and the measures of oscillation of the present state, which must be published.
@@ -358,7 +358,7 @@ class TrainingGraph:
             return self.snapshot(), None
         self.complete()  # which builds them
         copy = self._evaluation
-        run = self._prepared("snapshot with oscillation", [copy.oscillation, copy.snapshot], copy.feeds)
+        run = self._prepared("snapshot with oscillation", [copy.oscillation, copy.snapshot], copy.snapshot_feeds)
         measures, flat = run(*copy.snapshot_inputs())
         return copy.by_tensor(flat), OscillationArrays(*measures)
 
@@ -369,7 +369,7 @@ class TrainingGraph:
         """
         if name not in self._inspect:
             copy = self._evaluation
-            self._inspect[name] = self._session.make_callable(copy.sources[name], copy.feeds)
+            self._inspect[name] = self._session.make_callable(copy.sources[name], copy.snapshot_feeds)
         tensor = self.plan.tensor(name)
         values = self._inspect[name](*self._evaluation.snapshot_inputs())[: probes.snapshot_items(tensor)]
         # Copied for the same reason as in _read_arrays.

@@ -4,14 +4,14 @@ There are two probes: a fixed sample of every tensor, taken at each training ste
 values, and histograms.
 """
 
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.network.layer import element_count
-from qatviz.network.plan import QuantizedTensor
+from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol.snapshots import MOST_DISTINCT, STEP_SAMPLE
 from qatviz.quant.constants import all_axes, shared_constant
 from qatviz.quant.fake_quant import Quantized
@@ -93,12 +93,30 @@ def snapshot_items(tensor: QuantizedTensor) -> int:
     return max(1, SNAPSHOT_VALUES // element_count(tensor.shape))
 
 
+def division(tensors: Sequence[QuantizedTensor], examples: int, number: int) -> List[int]:
+    """Return the place of each tensor among ``number`` devices, which then measure about as many values each.
+
+    The snapshot is one of ``examples`` examples.
+    """
+    values = [
+        t.parameters if t.kind == WEIGHTS else element_count(t.shape) * min(examples, snapshot_items(t))
+        for t in tensors
+    ]
+    places, load = [0] * len(tensors), [0] * number
+    for index in sorted(range(len(tensors)), key=values.__getitem__, reverse=True):
+        places[index] = load.index(min(load))
+        load[places[index]] += values[index]
+    return places
+
+
 class SnapshotProbe:
     """Operations of a snapshot: measures and histograms of every tensor of a forward pass.
 
     Parameters
     ----------
-    quantizers : LiveQuantizers
+    plan : QuantizationPlan
+    passes : dict of str to (str, LiveQuantizers)
+        For each tensor, the device that measures it, and the quantizers of the forward pass there.
     previous : dict of str to StateVariable
         Codes of each weight tensor at the last snapshot, int32 ``[n, channels]``.
     known : StateVariable
@@ -110,28 +128,34 @@ class SnapshotProbe:
         One for each tensor, in the order of the plan.
     remember : list of tf.Operation
         Store the codes of the weights for the next snapshot's flip rate; run with the fetches.
-    sources : dict of str to tf.Tensor
-        Values before quantization, by tensor; the first :func:`snapshot_items` of each are measured.
     forget : tf.Operation
         Operation that makes the next flip rate NaN, for a run that was set to another state.
     """
 
-    def __init__(self, quantizers: LiveQuantizers, previous: Dict[str, StateVariable], known: StateVariable):
-        self._quantizers, self._previous = quantizers, previous
+    def __init__(
+        self,
+        plan: QuantizationPlan,
+        passes: Mapping[str, Tuple[str, LiveQuantizers]],
+        previous: Dict[str, StateVariable],
+        known: StateVariable,
+    ):
+        self._previous = previous
         self._known = known.read()
         self.remember: List[tf.Operation] = []
-        self.sources: Dict[str, tf.Tensor] = {}
-        self.fetches = [self._tensor(tensor) for tensor in quantizers.plan.tensors]
+        self.fetches = []
+        for tensor in plan.tensors:
+            device, quantizers = passes[tensor.name]
+            with tf.device(device):
+                self.fetches.append(self._tensor(tensor, quantizers))
         with tf.control_dependencies([self._known]):
             self.remember.append(known.assign(True))
         self.forget = known.assign(False)
 
-    def _tensor(self, tensor: QuantizedTensor) -> SnapshotTensors:
-        quantized = self._quantizers.quantized[tensor.name]
-        self.sources[tensor.name] = quantized.source
-        scale, zero_point, half = self._quantizers.code_parameters(tensor.name)
+    def _tensor(self, tensor: QuantizedTensor, quantizers: LiveQuantizers) -> SnapshotTensors:
+        quantized = quantizers.quantized[tensor.name]
+        scale, zero_point, half = quantizers.code_parameters(tensor.name)
         items = shared_constant(snapshot_items(tensor), np.int32)
-        given = [*quantized, scale, zero_point, half, self._quantizers.enabled(tensor.name), items]
+        given = [*quantized, scale, zero_point, half, quantizers.enabled(tensor.name), items]
         measures, *fields, codes = _measured(*given)
         flip_rate = shared_constant(np.nan, np.float32)
         if tensor.name in self._previous:

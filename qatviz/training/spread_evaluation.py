@@ -1,6 +1,7 @@
 """Evaluation of held-out examples on all workers: each computes the outputs of some of them.
 
-The first worker computes the scores from all outputs, as if it had computed the outputs alone.
+The first worker computes the scores from all outputs, as if it had computed the outputs alone. For a snapshot, each
+worker computes the outputs of the same examples, and measures some of the tensors.
 """
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -10,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
-from qatviz.quant.live import Modes
+from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.quant.oscillation import FROZEN_LEVELS
 from qatviz.training.graph_data import TEST, GraphData
 from qatviz.training.heads import GraphHeads
@@ -44,6 +45,10 @@ class SpreadEvaluation:
         Scores of all examples, see :meth:`.GraphHeads.scores`.
     feeds : list of tf.Tensor
         Placeholders of the values that :meth:`fed` returns.
+    indices : list of tf.Tensor
+        Placeholders of the indices of the examples of each device but the first.
+    passes : list of (str, LiveQuantizers)
+        Device and quantizers of each copy but the first.
     number : int
         Number of devices.
     """
@@ -61,16 +66,20 @@ class SpreadEvaluation:
         sent = {name: value for name, value in published.items() if name != FROZEN_LEVELS}
         packed = Packed({**sent, **{f"mode {name}": value for name, value in modes._asdict().items()}})
         levels = SentLevels(published)
-        indices, outputs = [first[0]], [first[1]]
+        outputs = [first[1]]
+        self.indices: List[tf.Tensor] = []
+        self.passes: List[Tuple[str, LiveQuantizers]] = []
         for number, (tower, variables) in enumerate(zip(towers[1:], tower_data[1:]), 1):
-            indices.append(tf.placeholder(tf.int32, [None], f"indices_{number}"))
+            self.indices.append(tf.placeholder(tf.int32, [None], f"indices_{number}"))
             with tf.device(tower.data_device):
-                images = data.part(variables, slice(None)).examples(TEST, indices[-1])
+                images = data.part(variables, slice(None)).examples(TEST, self.indices[-1])
             with tf.device(tower.device), tf.name_scope(f"copy_{number}"):
                 values = {**packed.unpacked(packed.received()), **levels.received()}
                 own = Modes(*[values.pop(f"mode {name}") for name in Modes._fields])
                 lowered = lower(network, plan, images, values, values, training=False, modes=own)
             outputs.append(lowered.outputs)
+            self.passes.append((tower.device, lowered.quantizers))
+        indices = [first[0], *self.indices]
         self.number = len(indices)
         together = [tf.concat(own, 0) for own in zip(*outputs)]
         self.fetch: List[tf.Tensor] = heads.scores(together, data.labels(TEST, tf.concat(indices, 0)))

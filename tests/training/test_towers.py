@@ -12,6 +12,7 @@ from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.run_spec import Placement
 from qatviz.training.building import graph_arguments
 from qatviz.training.live_run import LiveRun
+from qatviz.training.probes import division
 from qatviz.training.towers import combined_moments, towers_of
 
 BATCH = 8
@@ -161,6 +162,40 @@ def test_evaluations_are_spread_and_give_the_scores_of_one_device():
     assert used == {"/device:CPU:1", "/device:CPU:2"}
     for live in lives:
         live.graph.close()
+
+
+def test_snapshots_are_spread_and_are_those_of_one_device():
+    lives = [live_run(Placement(towers=2)), live_run(Placement(replicas=2))]
+    for _ in range(2):  # the second one compares codes with those of the first
+        for live in lives:
+            live.train_step()
+            live.graph.publish()
+        one, other = (live.graph.snapshot() for live in lives)
+        for tensor, own, spread in zip(lives[0].book.plan.tensors, one, other):
+            for field, expected in own._asdict().items():
+                np.testing.assert_array_equal(getattr(spread, field), expected, f"{tensor.name}: {field}")
+    weights = [own for tensor, own in zip(lives[0].book.plan.tensors, other) if tensor.kind == "weights"]
+    assert all(0 <= own.flip_rate <= 1 for own in weights)
+    for tensor in lives[0].book.plan.tensors:
+        first, second = (live.graph.tensor_values(tensor.name) for live in lives)
+        np.testing.assert_array_equal(first, second)
+    measured = [
+        own.measures.device for own in lives[1].graph._evaluation.by_tensor(lives[1].graph._evaluation.snapshot)
+    ]
+    assert set(measured) == {"/device:CPU:0", "/device:CPU:1"}
+    for live in lives:
+        live.graph.close()
+
+
+def test_devices_measure_about_as_many_values_each():
+    tensors = spec().book.plan.tensors
+    places = division(tensors, 32, 3)
+    values = [0, 0, 0]
+    sizes = [t.parameters if t.kind == "weights" else int(np.prod(t.shape)) * 32 for t in tensors]
+    for place, size in zip(places, sizes):
+        values[place] += size
+    assert max(values) - min(values) <= max(sizes)
+    assert division(tensors, 32, 1) == [0] * len(tensors)
 
 
 #: Settings of quantization and training, as keywords of :func:`live_run`.
