@@ -87,8 +87,8 @@ def exec_python(arguments, environ, cwd=None):
     return os.execve(command[0], command, environ)
 
 
-#: Upper limit on parallel test processes, each of which uses about 1 GB of memory.
-MAX_TEST_PROCESSES = 4
+#: Upper limit on parallel test processes, and the memory that each may need, in bytes: it keeps graphs to use again.
+MAX_TEST_PROCESSES, TEST_PROCESS_BYTES = 4, 3 * 2**30
 COVERAGE = "--coverage"
 #: Options of pytest with which the tests run in a single process.
 SINGLE_PROCESS_OPTIONS = {"-n", "--numprocesses", "-x", "--exitfirst", "--pdb", "-s", "--collect-only", "--co"}
@@ -139,8 +139,17 @@ def test(arguments):
         environ.update({"DISPLAY": display} if display else {})
         ensure_qt("xcb" if display else "offscreen", environ)
     # Distribute whole files: the fixtures of a module are then built once.
-    parallel = ["-n", str(min(os.cpu_count() or 1, MAX_TEST_PROCESSES)), "--dist", "loadfile"] if whole else []
+    parallel = ["-n", str(test_processes()), "--dist", "loadfile"] if whole else []
     return exec_python(["-m", "pytest", *parallel, *arguments], environ, cwd=ROOT)
+
+
+def test_processes():
+    """Return the number of parallel test processes that this machine's processors and memory allow."""
+    number = min(os.cpu_count() or 1, MAX_TEST_PROCESSES)
+    if ON_LINUX:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        number = min(number, memory // TEST_PROCESS_BYTES)
+    return max(1, number)
 
 
 def bench(arguments):

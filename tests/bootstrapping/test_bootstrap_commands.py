@@ -287,6 +287,15 @@ def test_the_whole_suite_runs_after_the_checks_and_in_parallel(arguments, passed
     assert started == (["check", tests] if whole else [tests])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory is only known on Linux")
+@pytest.mark.parametrize("cpus, gigabytes, number", [(2, 64, 2), (16, 64, 4), (16, 8, 2), (4, 1, 1), (None, 64, 1)])
+def test_as_many_processes_run_tests_as_processors_and_memory_allow(cpus, gigabytes, number, monkeypatch):
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": gigabytes * 2**18}
+    monkeypatch.setattr(bootstrap.os, "cpu_count", lambda: cpus)
+    monkeypatch.setattr(bootstrap.os, "sysconf", pages.__getitem__)
+    assert bootstrap.test_processes() == number
+
+
 def test_no_test_runs_after_a_failed_check(started, monkeypatch):
     monkeypatch.setattr(bootstrap, "check", lambda: 1)
     assert bootstrap.test([]) == 1
