@@ -23,6 +23,8 @@ WINDOW = 96_000
 _ACKNOWLEDGED = 4096
 #: Largest number of bytes that may wait to be written: beyond it, the peer does not read, and the connection is ended.
 _MOST_WAITING = 1 << 28
+#: Seconds that frames which a peer sent before it closed the connection are still read once nothing can be written.
+_LAST_FRAMES_S = 2.0
 #: Seconds between two pings, and seconds without received bytes after which the connection is considered lost.
 PING_S, SILENCE_S = 2.0, 10.0
 ACK, PING = "ack", "ping"
@@ -74,6 +76,7 @@ class Link:
         self._threads = [
             threading.Thread(target=target, name=f"qatviz-{name}-{role}", daemon=True) for role, target in targets
         ]
+        self._reader = self._threads[0]
 
     def start(self) -> None:
         """Start the threads, once."""
@@ -195,6 +198,8 @@ class Link:
                     self._is_writing = False
                     self._notify()
         except OSError as error:
+            # The peer has closed the connection: its last frames, such as the request to start a run, may be unread.
+            self._reader.join(_LAST_FRAMES_S)
             self.end(self._stream.last_messages() or f"the connection has ended: {error.strerror or error}")
         except Exception as error:
             self.end(f"{type(error).__name__}: {error}")
