@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple
+from typing import Dict, FrozenSet, Optional, Tuple
 
 import numpy as np
 
@@ -222,6 +222,9 @@ class Snapshot:
         Settings in effect, in the order of the plan.
     branch, position
         Place of the measured state, see :class:`qatviz.protocol.branches.BranchPoint`.
+    older : frozenset of str
+        Tensors whose histograms are those of an earlier snapshot with the same settings: of a run on another machine,
+        tensors out of view, see :mod:`qatviz.remote.histograms_in_view`. Their measures are those of the step.
     """
 
     step: int
@@ -232,6 +235,7 @@ class Snapshot:
     enabled: Tuple[bool, ...]
     branch: int = UNPLACED
     position: Optional[int] = None
+    older: FrozenSet[str] = frozenset()
 
     @property
     def point(self) -> BranchPoint:

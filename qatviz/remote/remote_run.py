@@ -3,7 +3,20 @@
 import contextlib
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    ClassVar,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 
@@ -17,6 +30,7 @@ from qatviz.protocol.timeline import LoggedEvent
 from qatviz.remote import telemetry as t
 from qatviz.remote.errors import FrameError, LinkError
 from qatviz.remote.frames import FROM_VIEWER, encode
+from qatviz.remote.histograms_in_view import ReceivedHistograms
 from qatviz.remote.history_mirror import HistoryMirror, NewBranch
 from qatviz.remote.pieces import ResultAssembly
 from qatviz.telemetry.history import History
@@ -39,6 +53,8 @@ if TYPE_CHECKING:
 _ENDS = (FINISHED, STOPPED, FAILED)
 #: Events after which a run has ended, or trains.
 _TURNS = (*events.ENDINGS, events.Started, events.Restored)
+#: View of a window that has not yet told what is in view.
+_ALL_IN_VIEW = {"histograms": True}
 _STATES = (NEW, BUILDING, RUNNING, PAUSED, *_ENDS, RECORDED)
 
 
@@ -139,7 +155,8 @@ class RemoteRun(ChannelHandle):
         # Frames to which the server replies, by id, in the order in which they were sent; those of commands with these.
         self._unanswered: OrderedDict[str, Tuple[Dict[str, Any], Optional[Command]]] = OrderedDict()
         self._origin, self._number = new_id(), 0
-        self._shows_histograms = True
+        self._view: Dict[str, Any] = _ALL_IN_VIEW
+        self._histograms = ReceivedHistograms()
         self._has_last_event, self._ending_state = False, ""
         self._is_started = state != NEW
         self.problem = ""
@@ -216,11 +233,14 @@ class RemoteRun(ChannelHandle):
         self._client.detach(self)
         self._ended.set()
 
-    def show_histograms(self, is_on: bool) -> None:
+    def show_histograms(self, tensors: Optional[Iterable[str]]) -> None:
+        view: Dict[str, Any] = {"histograms": tensors is not None}
+        if tensors is not None:
+            view["tensors"] = sorted(set(tensors))
         with self._lock:
-            if is_on == self._shows_histograms:
+            if view == self._view:
                 return
-            self._shows_histograms = is_on
+            self._view = view
         self._client.send(self._view_frame())
 
     def ask_to_steer(self) -> None:
@@ -249,7 +269,7 @@ class RemoteRun(ChannelHandle):
             begin: Dict[str, Any] = {"t": "attach", "run": self.hosted_id, "received": self._received}
             begin.update(tail=list(self._mirror.tail), subscription=self.subscription)
             frames = [begin]
-            if not self._shows_histograms:
+            if self._view != _ALL_IN_VIEW:
                 frames.append(self._view_frame())
             if self._is_started and self._state == BUILDING:  # the request to start may have been lost
                 frames.append({"t": "start", "run": self.hosted_id})
@@ -308,10 +328,13 @@ class RemoteRun(ChannelHandle):
         self._end_if_complete()
 
     def _on_snapshot(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        snapshot = t.snapshot_of(header, arrays, self._tensors)
-        if not header.get("again") or snapshot.point != self._seen_snapshot:
+        snapshot, is_partial = t.snapshot_of(header, arrays, self._tensors), bool(header.get("partial"))
+        if not is_partial and header.get("again") and snapshot.point == self._seen_snapshot:
+            return
+        completed = self._histograms.completed(snapshot, not is_partial)
+        if completed is not None:
             self._seen_snapshot = snapshot.point
-            self._channel.put_snapshot(snapshot)
+            self._channel.put_snapshot(completed)
 
     def _on_row(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         row = t.row_of(header, arrays, self._tensors)
@@ -460,7 +483,7 @@ class RemoteRun(ChannelHandle):
         self._client.send({"t": "fill", "run": self.subscription, "tail": list(tail)})
 
     def _view_frame(self) -> Dict[str, Any]:
-        return {"t": "view", "run": self.subscription, "histograms": self._shows_histograms}
+        return {"t": "view", "run": self.subscription, **self._view}
 
 
 def _viewer(row: Any) -> Tuple[str, str]:

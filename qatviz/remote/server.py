@@ -342,8 +342,11 @@ class Session:
 
     def _on_view(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         histograms, subscription = values.boolean(header["histograms"], "histograms"), self._subscription(header)
+        tensors = header.get("tensors")  # not in frames of older viewers
+        if tensors is not None:
+            tensors = [values.text(name, "name of a tensor") for name in values.sequence(tensors, "tensors")]
         if subscription is not None:
-            subscription.show(histograms)
+            subscription.show(histograms, tensors)
 
     def _on_steer(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
         id, subscription = values.text(header.get("id", ""), "id"), self._subscription(header)

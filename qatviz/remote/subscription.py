@@ -3,7 +3,7 @@
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterator, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Collection, Deque, Dict, Iterator, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from qatviz.remote.backfill import Part
 from qatviz.remote.errors import TooLargeError
 from qatviz.remote.frames import FROM_SERVER, encode
 from qatviz.remote.handshake import Viewer
+from qatviz.remote.histograms_in_view import SentHistograms
 from qatviz.remote.link import Link
 from qatviz.remote.pieces import LARGE_BYTES, LargeResults
 from qatviz.telemetry.channel import Channel
@@ -78,6 +79,7 @@ class Subscription:
         steps = _STEPS_BYTES // (8 + 4 * len(STEP_MEASURES) * max(1, run.num_tensors))
         self.channel = Channel(max(_FEWEST_STEPS, min(steps, _MOST_STEPS)), _SNAPSHOTS)
         self.shows_histograms = True
+        self._histograms = SentHistograms()
         self._large = LargeResults()
         self._pending: Deque[Any] = deque()
         self._too_large = 0  # number of reports that were dropped because the viewer accepts no frame of their size
@@ -89,11 +91,15 @@ class Subscription:
         self._tail: Optional[t.Tail] = tail
         self._lock = threading.Lock()
 
-    def show(self, histograms: bool) -> None:
-        """Send snapshots with their histograms, the newest at once; or, if hidden, only their measures."""
+    def show(self, histograms: bool, tensors: Optional[Collection[str]] = None) -> None:
+        """Send snapshots with their histograms; or, if hidden, only their measures.
+
+        ``tensors`` are the names of those in view, whose histograms are sent with each snapshot; None: all are. The
+        newest snapshot is sent at once if there is more in view than before.
+        """
         was_hidden, self.shows_histograms = not self.shows_histograms, histograms
-        newest = self.run.newest
-        if was_hidden and histograms and newest is not None:
+        has_more, newest = self._histograms.show(tensors), self.run.newest
+        if histograms and (was_hidden or has_more) and newest is not None:
             self.channel.put_snapshot(Resent(newest))
             self.link.notify()
 
@@ -168,6 +174,8 @@ class Subscription:
             found = [first]
             while len(found) < _MOST_EVENTS and self._pending and isinstance(self._pending[0], Numbered):
                 found.append(self._pending.popleft())
+            if any(getattr(item.event, "changes", ()) for item in found):
+                self._histograms.expire()
             return {"t": t.EVENTS, "first": first.number, "events": [_event_row(item) for item in found]}, {}
         if isinstance(first, (Snapshot, Resent)):
             return self._snapshot_part(first)
@@ -187,10 +195,10 @@ class Subscription:
     def _snapshot_part(self, item: Union[Snapshot, Resent]) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
         if not self.shows_histograms:
             return None
-        if isinstance(item, Snapshot):
-            return t.snapshot_frame(item)
-        header, arrays = t.snapshot_frame(item.snapshot)
-        return dict(header, again=True), arrays
+        snapshot = item if isinstance(item, Snapshot) else item.snapshot
+        chosen = self._histograms.chosen(snapshot)
+        header, arrays = t.snapshot_frame(chosen, is_partial=chosen is not snapshot)
+        return (header, arrays) if item is snapshot else (dict(header, again=True), arrays)
 
     def _next_missing(self) -> Optional[bytes]:
         """Return the next frame of the missing part of the history, if one has been read."""

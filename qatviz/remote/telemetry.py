@@ -181,10 +181,11 @@ def runs_of_steps(steps: np.ndarray) -> List[Tuple[int, int]]:
     return [(first, end) for first, end in zip(breaks, itertools.islice(breaks, 1, None)) if end > first]
 
 
-def snapshot_frame(snapshot: Snapshot) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """Return header and arrays of a snapshot."""
+def snapshot_frame(snapshot: Snapshot, is_partial: bool = False) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    """Return header and arrays of a snapshot; it is partial if it lacks the histograms of tensors out of view."""
     arrays: List[np.ndarray] = []
-    return {"t": SNAPSHOT, "snapshot": form_of(snapshot, arrays)}, named(arrays)
+    header = {"t": SNAPSHOT, "snapshot": form_of(snapshot, arrays)}
+    return dict(header, partial=True) if is_partial else header, named(arrays)
 
 
 def snapshot_of(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], tensors: int) -> Snapshot:

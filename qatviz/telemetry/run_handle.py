@@ -3,7 +3,7 @@
 import threading
 import time
 from abc import ABC, abstractmethod
-from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from qatviz.errors import RunStateError
 from qatviz.protocol.commands import Command
@@ -136,10 +136,11 @@ class RunHandle(ABC):
         """End the use of this handle; a run that no other handle can show is stopped."""
         self.request_stop()
 
-    def show_histograms(self, is_on: bool) -> None:
-        """Set whether histograms are in view, so that a run on another machine sends them only then.
+    def show_histograms(self, tensors: Optional[Iterable[str]]) -> None:
+        """Set the tensors whose histograms are in view; None if the window is hidden.
 
-        By default it has no effect: in the process of the run, :meth:`drain` returns all snapshots.
+        A run on another machine then sends these with each snapshot, and all every few seconds. By default it has no
+        effect: in the process of the run, :meth:`drain` returns all snapshots.
         """
         return
 

@@ -3,6 +3,7 @@
 import pytest
 from PyQt5 import QtCore, QtWidgets
 from staging import StagedRun
+from waiting import wait_until
 from window_stage import StagedLauncher, make_window, prepared_of
 
 from qatviz.errors import QatvizError, RunStateError
@@ -56,8 +57,8 @@ class PlacedRun(StagedRun):
     def answer(self, hands_over):
         self.calls.append(hands_over)
 
-    def show_histograms(self, is_on):
-        self.calls.append(("histograms", is_on))
+    def show_histograms(self, tensors):
+        self.calls.append(("histograms", tensors))
 
 
 @pytest.fixture
@@ -145,13 +146,42 @@ def test_closing_leaves_the_run_and_does_not_stop_it(placed):
 
 def test_a_minimized_window_asks_for_no_histograms(placed, app):
     window, run = placed
-    assert ("histograms", True) in run.calls
+    assert run.calls[-1][1]
     window.showMinimized()
     app.processEvents()
-    assert run.calls[-1] == ("histograms", False)
+    assert run.calls[-1] == ("histograms", None)
     window.showNormal()
     app.processEvents()
-    assert run.calls[-1] == ("histograms", True)
+    assert run.calls[-1][1]
+
+
+def test_a_window_asks_for_the_histograms_in_view(placed, app):
+    window, run = placed
+    run.advance(1)
+    window.bridge.tick()
+    panel, names = window.panels["histograms"], [tensor.name for tensor in run.plan.tensors]
+    canvas = panel.canvas
+    wait_until(lambda: app.processEvents() or window.bridge.tick() or canvas.names())
+    assert run.calls[-1] == ("histograms", set(names))  # few tensors: all tiles are visible
+    panel.bar.options = panel.bar.options._replace(size="large")
+    panel.refresh()
+    canvas.setFixedHeight(150)
+    app.processEvents()
+    assert set(canvas.visible_names()) < set(names)
+    assert run.calls[-1] == ("histograms", {*canvas.visible_names(), window.model.current})
+    canvas.verticalScrollBar().setValue(canvas.verticalScrollBar().maximum())
+    assert names[-1] in canvas.visible_names()
+    assert run.calls[-1] == ("histograms", {*canvas.visible_names(), window.model.current})
+    window.model.select([names[0], names[1]], names[0])
+    assert run.calls[-1] == ("histograms", {*canvas.visible_names(), names[0], names[1]})
+    panel.bar.options = panel.bar.options._replace(common=True)  # the axis depends on all tensors
+    panel.bar.changed.emit()
+    assert run.calls[-1] == ("histograms", set(names))
+    window.docks.open("network")  # the tab beside the histograms
+    app.processEvents()
+    run.put(run.take_snapshot())
+    window.bridge.tick()
+    assert run.calls[-1] == ("histograms", {names[0], names[1]})
 
 
 def test_files_of_this_machine_are_not_opened_there(placed):

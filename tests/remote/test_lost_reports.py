@@ -4,7 +4,6 @@ import os
 
 import pytest
 from recorded_samples import record_run
-from staging import StagedRun
 from waiting import wait_until
 
 from qatviz.presentation.event_texts import record_failure_text
@@ -12,12 +11,6 @@ from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.telemetry.record.refill import STEPS
 from qatviz.telemetry.record.schema import DATABASE_NAME
-
-
-def staged(stage, directory=""):
-    """Return a remote run, and the staged run that it is."""
-    run = StagedRun("mlp")
-    return stage.host(run, run.network, run.book, directory).run, run
 
 
 def failures_until(remote, condition):
@@ -32,7 +25,7 @@ def has_ended(news):
 
 
 def test_reports_that_cannot_be_read_are_named_and_later_ones_arrive(stage, monkeypatch):
-    remote, run = staged(stage)
+    remote, run = stage.staged()
     drain, faults = run.drain, [ValueError("a broken queue"), ValueError("again")]
 
     def failing():
@@ -52,7 +45,7 @@ def test_reports_that_cannot_be_read_are_named_and_later_ones_arrive(stage, monk
 
 @pytest.mark.parametrize("began", [False, True])
 def test_a_report_that_cannot_be_processed_does_not_hide_the_end(stage, began):
-    remote, run = staged(stage)
+    remote, run = stage.staged()
     hosted = stage.server.run(remote.hosted_id)
     hosted.began = began
     change = events.Change("nowhere.weights.num_bits", 8, 4)
@@ -67,7 +60,7 @@ def test_a_report_that_cannot_be_processed_does_not_hide_the_end(stage, began):
 def test_a_damaged_record_is_named_and_training_is_shown_on(stage, tmp_path):
     directory = str(tmp_path / "run")
     record_run(directory)
-    remote, run = staged(stage, directory)
+    remote, run = stage.staged(directory)
     wait_until(lambda: remote.history.last_step(STEPS) == 20)
     with open(os.path.join(directory, DATABASE_NAME), "r+b") as file:
         file.write(bytes(4096))

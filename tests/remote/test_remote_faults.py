@@ -33,12 +33,6 @@ from qatviz.session.record_requests import ExportRequest
 from qatviz.session.workplace import LocalWorkplace
 
 
-def staged(stage):
-    """Return a remote run, and the staged run that it is."""
-    run = StagedRun("mlp")
-    return stage.host(run, run.network, run.book).run, run
-
-
 def another_handle(stage, remote):
     """Return a second handle of a run for the same client, as of a second window that opens it."""
     arrays = []
@@ -52,7 +46,7 @@ def steps_seen(handle, seen):
 
 
 def test_two_windows_of_one_program_show_a_run_and_one_can_leave(stage):
-    first, run = staged(stage)
+    first, run = stage.staged()
     second = another_handle(stage, first)
     wait_until(lambda: len(first.connection.viewers) == 2 == len(second.connection.viewers))
     assert not first.connection.steers and not second.connection.steers
@@ -71,13 +65,13 @@ def test_two_windows_of_one_program_show_a_run_and_one_can_leave(stage):
 
 
 def test_frames_that_cross_with_the_end_of_a_subscription_are_ignored(stage):
-    ana, _ = staged(stage)
+    ana, _ = stage.staged()
     client, link = stage.clients[0], stage.clients[0]._link
     for frame in ({"t": "fill", "tail": [0, 0, 0]}, {"t": "view", "histograms": False}, {"t": "steer"}):
         client.send({**frame, "run": "left"})
     client.send({"t": "answer", "run": "left", "hands_over": True})
     assert RemoteWorkplace(client).data_names() and client._link is link
-    ana.show_histograms(False)  # the first frames of the next connection are attach and view
+    ana.show_histograms(None)  # the first frames of the next connection are attach and view
     stage.server._runs.pop(ana.hosted_id).close()
     stage.cut()
     wait_until(lambda: ana.state == "failed")
@@ -86,7 +80,7 @@ def test_frames_that_cross_with_the_end_of_a_subscription_are_ignored(stage):
 
 
 def test_a_subscription_that_crosses_with_the_end_of_its_connection_is_ended(stage):
-    ana, _ = staged(stage)
+    ana, _ = stage.staged()
     hosted, (session,) = stage.server.run(ana.hosted_id), stage.server._sessions
     wait_until(lambda: hosted.has_viewers)
     session._on_end("lost")
@@ -96,7 +90,7 @@ def test_a_subscription_that_crosses_with_the_end_of_its_connection_is_ended(sta
 
 
 def test_a_subscription_whose_id_is_used_again_is_ended(stage):
-    ana, _ = staged(stage)
+    ana, _ = stage.staged()
     hosted, run, client = stage.server.run(ana.hosted_id), StagedRun("mlp"), stage.clients[0]
     other = stage.host(run, run.network, run.book, client=client).run
     wait_until(lambda: hosted.has_viewers)
@@ -107,7 +101,7 @@ def test_a_subscription_whose_id_is_used_again_is_ended(stage):
 
 
 def test_a_request_to_steer_ends_with_its_window(stage):
-    ana, _ = staged(stage)
+    ana, _ = stage.staged()
     arrays, client = [], stage.client("bob@desk")
     found = prepared_form(stage.server.run(ana.hosted_id), [], arrays)
     bob = RemoteWorkplace(client)._prepared(found, arrays).run
@@ -268,7 +262,7 @@ def test_an_answer_that_is_too_large_fails_its_call_and_not_the_connection(stage
 
 
 def test_arguments_that_are_too_large_fail_their_call_and_not_the_connection(stage):
-    ana, _ = staged(stage)
+    ana, _ = stage.staged()
     client = stage.clients[0]
     link, place = client._link, RemoteWorkplace(client)
     name = "x" * FROM_VIEWER.header
@@ -280,7 +274,7 @@ def test_arguments_that_are_too_large_fail_their_call_and_not_the_connection(sta
 
 
 def test_reports_that_are_too_large_are_dropped_and_counted(stage, monkeypatch):
-    ana, run = staged(stage)
+    ana, run = stage.staged()
     wait_until(lambda: ana.connection.viewers == ())
     monkeypatch.setattr("qatviz.remote.subscription.FROM_SERVER", Limits(1 << 12, 1 << 12, 1 << 12))
     run.take_snapshot()
@@ -293,7 +287,7 @@ def test_reports_that_are_too_large_are_dropped_and_counted(stage, monkeypatch):
 
 def test_many_events_are_sent_in_several_frames(stage, monkeypatch):
     monkeypatch.setattr("qatviz.remote.subscription._MOST_EVENTS", 2)
-    ana, run = staged(stage)
+    ana, run = stage.staged()
     for number in range(5):
         run.put(events.RecordFailed(run.step, str(number)))
     hosted, seen = stage.server.run(ana.hosted_id), []

@@ -7,7 +7,6 @@ import threading
 
 import pytest
 from remote_stage import refuse_trash, until_answered
-from staging import StagedRun
 from waiting import wait_until
 
 from qatviz.errors import QatvizError, RecordError, RunStateError
@@ -33,12 +32,6 @@ def listener(tmp_path, monkeypatch):
     listener = Listener(LocalWorkplace(refuse_trash), "127.0.0.1", 0)
     yield listener
     listener.close()
-
-
-def staged(stage, client=None):
-    """Return a remote run, and the staged run that it is."""
-    run = StagedRun("mlp")
-    return stage.host(run, run.network, run.book, client=client).run, run
 
 
 def attached(stage, remote, name):
@@ -193,7 +186,7 @@ def test_loopback_is_recognized():
 
 
 def test_one_viewer_steers_and_hands_over(stage):
-    ana, run = staged(stage)
+    ana, run = stage.staged()
     bob = attached(stage, ana, BOB)
     wait_until(lambda: bob.connection.steers == ANA and ana.connection.viewers == (ANA, BOB))
     with pytest.raises(RunStateError, match="ana@laptop steers this run"):
@@ -224,7 +217,7 @@ def test_one_viewer_steers_and_hands_over(stage):
 
 
 def test_a_command_that_another_viewer_may_not_send_is_rejected_by_the_server(stage):
-    ana, run = staged(stage)
+    ana, run = stage.staged()
     bob = attached(stage, ana, BOB)
     wait_until(lambda: bob.connection.steers)
     bob._steering = None  # as if the status had not arrived yet
@@ -238,7 +231,7 @@ def test_a_command_that_another_viewer_may_not_send_is_rejected_by_the_server(st
 
 
 def test_steering_is_free_once_the_viewer_that_steers_has_gone(stage):
-    ana, _ = staged(stage)
+    ana, _ = stage.staged()
     bob = attached(stage, ana, BOB)
     wait_until(lambda: bob.connection.steers == ANA)
     ana.leave()
@@ -248,7 +241,7 @@ def test_steering_is_free_once_the_viewer_that_steers_has_gone(stage):
 
 
 def test_windows_of_one_name_are_told_apart(stage):
-    ana, _ = staged(stage)
+    ana, _ = stage.staged()
     stage.streams["second"] = None
     client = Client(stage.clients[0]._connect, "box", Viewer("second", ANA))
     client.open()
@@ -259,7 +252,7 @@ def test_windows_of_one_name_are_told_apart(stage):
 
 
 def test_commands_that_are_sent_twice_are_executed_once(stage):
-    ana, run = staged(stage)
+    ana, run = stage.staged()
     frame = {"t": "command", "run": ana.hosted_id, "id": "abc-1", "command": c.Pause().to_dict()}
     for _ in range(3):
         ana._client.send(frame)
@@ -272,7 +265,7 @@ def test_a_slow_viewer_gets_the_newest_and_learns_what_was_dropped(stage, monkey
     monkeypatch.setattr("qatviz.remote.link.WINDOW", 1)  # nothing more until the last frame is acknowledged
     monkeypatch.setattr("qatviz.remote.link._ACKNOWLEDGED", 1 << 40)
     monkeypatch.setattr("qatviz.remote.subscription._MOST_STEPS", 100)
-    ana, run = staged(stage)
+    ana, run = stage.staged()
     wait_until(lambda: ana.connection.viewers == ())
     run.advance(400, snapshot=False)
     hosted = stage.server.run(ana.hosted_id)
@@ -284,20 +277,20 @@ def test_a_slow_viewer_gets_the_newest_and_learns_what_was_dropped(stage, monkey
 
 
 def test_a_hidden_window_gets_no_histograms(stage):
-    ana, run = staged(stage)
-    ana.show_histograms(False)
+    ana, run = stage.staged()
+    ana.show_histograms(None)
     hosted = stage.server.run(ana.hosted_id)
     wait_until(lambda: [known.shows_histograms for known in hosted._subscriptions] == [False])
     run.advance(2)
     snapshots, seen = ana.history.names("snapshots")[0], []
     wait_until(lambda: seen.extend(ana.drain()) or ana.history.series(snapshots).last_step.tolist() == [2])
     assert not [item for item in seen if hasattr(item, "histograms")]
-    ana.show_histograms(True)  # the newest comes at once
+    ana.show_histograms([run.plan.tensors[0].name])  # the newest comes at once
     wait_until(lambda: seen.extend(ana.drain()) or any(hasattr(item, "histograms") for item in seen))
 
 
 def test_a_run_of_a_server_that_was_killed_fails_with_a_sentence(stage):
-    ana, _ = staged(stage)
+    ana, _ = stage.staged()
     stage.server._runs.pop(ana.hosted_id).close()
     stage.cut()
     wait_until(lambda: ana.state == "failed")
@@ -306,7 +299,7 @@ def test_a_run_of_a_server_that_was_killed_fails_with_a_sentence(stage):
 
 
 def test_a_run_and_its_server_stay_for_a_while_after_the_end_of_training(stage):
-    ana, run = staged(stage)
+    ana, run = stage.staged()
     server, hosted = stage.server, stage.server.run(ana.hosted_id)
     hosted.began = True
     wait_until(lambda: hosted.has_viewers)
@@ -380,7 +373,7 @@ def test_a_call_fails_when_the_connection_is_cut(stage):
 
 
 def test_a_viewer_that_sends_nonsense_is_cut_off_and_the_server_goes_on(stage):
-    ana, run = staged(stage)
+    ana, run = stage.staged()
     for frame in (
         {"t": "nothing"},
         {"t": "attach", "run": 3},

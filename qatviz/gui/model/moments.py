@@ -63,10 +63,13 @@ class ShownMoments(QtCore.QObject):
         return self.shown_settings_of(tensor).is_active(self.shown_step)
 
     def past(self) -> List[Snapshot]:
-        """Return the snapshots of the run's past, the newest included even if it is not among those kept."""
+        """Return the snapshots of the run's past, the newest included even if it is not among those kept.
+
+        It is not included if some of its histograms are older.
+        """
         snapshots, newest = list(self.snapshots), self.snapshot
         is_last = bool(snapshots) and snapshots[-1] is newest
-        if newest is not None and newest.step <= self.step and not is_last:
+        if newest is not None and newest.step <= self.step and not is_last and not newest.older:
             snapshots.append(newest)
         return snapshots
 

@@ -399,12 +399,8 @@ class RunModel(ShownMoments, WatchedResults):
 
     def process(self, items: Iterable[Any]) -> None:
         """Update the model from steps, snapshots, values and events; announce each affected topic once."""
-        topics: List[str] = []
-        for item in items:
-            for topic in self._process(item):
-                if topic not in topics:
-                    topics.append(topic)
-        for topic in topics:
+        affected = [topic for item in items for topic in self._process(item)]
+        for topic in dict.fromkeys(affected):
             self.changed.emit(topic)
 
     def _process(self, item: Any) -> Tuple[str, ...]:
@@ -413,7 +409,9 @@ class RunModel(ShownMoments, WatchedResults):
             self.recent_steps.append(item)
             return (STEPS,)
         if isinstance(item, Snapshot):
-            self._keep_snapshot(item)
+            self.snapshot = item
+            if not item.older:
+                self._keep_snapshot(item)
             return (SNAPSHOT,)
         if isinstance(item, TensorValues):
             self.values[item.name] = item
@@ -425,8 +423,7 @@ class RunModel(ShownMoments, WatchedResults):
         return (topic,) if topic else self._process_event(item)
 
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
-        """Make a snapshot the newest, and keep it for distributions over time if it is due."""
-        self.snapshot = snapshot
+        """Keep the newest snapshot for distributions over time if it is due."""
         kept = (self._timeline.place(snapshot.point), snapshot)
         if self._kept and self._kept[-1][0][:2] == kept[0][:2]:  # the run is paused and a setting has changed
             self._kept[-1] = kept

@@ -239,6 +239,8 @@ class MainWindow(RunWindow):
     def _connect_panel(self, panel: Panel) -> None:
         if panel.name in ("histograms", "layers"):
             panel.tensor_opened.connect(lambda _: self.docks.open("tensor"))
+        if panel.name == "histograms":
+            panel.view_changed.connect(self.place.show_histograms)
         elif panel.name == "chip":
             panel.show_target(self.chip.target)
             panel.target_chosen.connect(self.chip.choose)
@@ -254,8 +256,9 @@ class MainWindow(RunWindow):
             self.frames.touch()
         if topic == MOMENT:
             self._draw_soon()
-        if topic == RUN:
+        if topic in (RUN, SELECTION):
             self.place.show_histograms()
+        if topic == RUN:
             self._unseen, self._has_record_failed = None, False
         if topic == SNAPSHOT and self._unseen is not None and _shows(self.model.snapshot, self._unseen):
             self._unseen = None

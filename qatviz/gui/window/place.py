@@ -1,6 +1,7 @@
 """The other machine of a window's runs, and the other windows that show a run there: title, actions, requests."""
 # Apart from the main window, which is large; on this machine, nothing here has an effect.
 
+from qatviz.gui.panels import declarations
 from qatviz.gui.widgets.banner import NOTE
 from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import RunWindow
@@ -38,9 +39,14 @@ class Place:
             self._show_request(connection)
 
     def show_histograms(self) -> None:
-        """Enable the histograms of a run on another machine while the window is in view."""
-        if self._window.model.run is not None:
-            self._window.model.run.show_histograms(self._window.isVisible() and not self._window.isMinimized())
+        """Tell a run on another machine whose histograms are in view: of selected tensors, and of visible tiles."""
+        window, model = self._window, self._window.model
+        if model.run is None:
+            return
+        tensors = {model.current, *model.selected} - {""}
+        for panel in window.panels.among(declarations.HISTOGRAMS.name):
+            tensors.update(panel.tensors_in_view())
+        model.run.show_histograms(tensors if window.isVisible() and not window.isMinimized() else None)
 
     def _show_request(self, connection: Connection) -> None:
         """Show the request of another window to steer the run; hide it once it is withdrawn or answered."""

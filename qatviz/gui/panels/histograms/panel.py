@@ -20,7 +20,7 @@ from qatviz.gui.panels.histograms.hint import FEW_BITS, LevelsHint
 from qatviz.gui.panels.histograms.tile import Pending, TileBadge, TileContent
 from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.labels import Label, note_style
-from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.panel import Panel, is_in_view
 from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
@@ -49,6 +49,8 @@ class HistogramsPanel(Panel):
 
     #: Emitted with the name of a tensor to show in full.
     tensor_opened = QtCore.pyqtSignal(str)
+    #: Emitted when other tensors may have come into view, or left it.
+    view_changed = QtCore.pyqtSignal()
 
     def _setup_ui(self) -> None:
         self.bar = HistogramsBar(self.theme, self.context.settings, self.name)
@@ -64,7 +66,7 @@ class HistogramsPanel(Panel):
         #: Number of the snapshot, and of the change of pending edits; they identify what a tile was painted from.
         self._serial: int = 0
         self._pending_serial: int = 0
-        self._has_ghosts = False
+        self._has_ghosts = self._was_in_view = False
         self._ranges: Dict[str, Tuple[float, float]] = {}
         self._tops: Dict[str, float] = {}
         self._common: Dict[str, Tuple[float, float]] = {}
@@ -88,6 +90,7 @@ class HistogramsPanel(Panel):
         self.canvas.picked.connect(self._on_picked)
         self.canvas.tensor_opened.connect(self.tensor_opened)
         self.canvas.moved.connect(self.mark_due)
+        self.canvas.moved.connect(self.view_changed)
         self.edits.changed.connect(self._on_edits)
         self._age_timer.timeout.connect(self._show_age)
         self._age_timer.start()
@@ -106,6 +109,9 @@ class HistogramsPanel(Panel):
 
     def _on_topic(self, topic: str) -> None:
         super()._on_topic(topic)
+        if is_in_view(self) != self._was_in_view:  # Qt sends no event about another tab in front
+            self._was_in_view = not self._was_in_view
+            self.view_changed.emit()
         if topic == RUN:
             # At once: a tile that becomes visible before the next frame would look up a tensor of the old run.
             self.canvas.set_names(())
@@ -132,6 +138,12 @@ class HistogramsPanel(Panel):
         super().resizeEvent(event)
         self._share_height()  # at once: what has no room now would cover the tiles until the next frame
         self._place_soon.start()
+
+    def tensors_in_view(self) -> List[str]:
+        """Return the tensors whose tiles are visible; with a common axis, which depends on all, those of all tiles."""
+        if not is_in_view(self):
+            return []
+        return self.canvas.names() if self.bar.options.common else self.canvas.visible_names()
 
     def _share_height(self) -> None:
         """Show hint and legend, in this order, as far as they leave room for tiles."""
@@ -354,6 +366,7 @@ class HistogramsPanel(Panel):
     def _on_options(self) -> None:
         self._forget_axes()
         self.refresh()
+        self.view_changed.emit()
 
     def _on_edits(self) -> None:
         self._pending_serial += 1
