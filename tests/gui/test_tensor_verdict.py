@@ -7,10 +7,11 @@ from PyQt5 import QtCore, QtWidgets
 from tensor_stage import NAME, advance_and_draw, change, clock, make  # noqa: F401
 
 from qatviz.analysis.remedies import Remedy
-from qatviz.gui.model.remedy_trial import RemedyTrial
+from qatviz.gui.model.remedy_trials import RemedyTrials
+from qatviz.gui.model.run_model import SETTINGS
 from qatviz.metric import MODES
 from qatviz.protocol.commands import EvaluateSettings
-from qatviz.protocol.events import Evaluated
+from qatviz.protocol.events import Evaluated, Finished
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, read_only
 from qatviz.protocol.trials import SettingsEvaluated
 
@@ -145,24 +146,60 @@ def test_a_harmful_remedy_is_not_offered_but_a_grid_is(context, staged, make, qt
     assert "SQNR" in panel.verdict.button.text()
 
 
+def tried_remedies(model, *remedies):
+    """Return trials of remedies that have begun, what they find, and a list to which an item is added at their end."""
+    trials, found, ended = RemedyTrials(model), [], []
+    trials.found.connect(found.append)
+    trials.done.connect(lambda: ended.append(True))
+    trials.begin(NAME, remedies)
+    return trials, found, ended
+
+
 def test_evaluations_that_others_requested_are_not_taken_for_those_of_a_remedy(context, staged):
-    run, done = staged(steps=1), []
-    trial = RemedyTrial(context.model)
-    trial.done.connect(done.append)
-    trial.begin(NAME, Remedy("freeze_threshold", 0.02))
+    run = staged(steps=1)
+    trials, found, ended = tried_remedies(context.model, Remedy("freeze_threshold", 0.02))
     books = [context.model.book, context.model.book.change([(f"{NAME}.freeze_threshold", 0.02)])[0]]
     result = Evaluated(run.step, dict.fromkeys(MODES, 0.1), 1000, 0.1, "accuracy")
     for command_id in ("", "other"):  # such as those of the Budget panel for the same settings
         context.model.process([SettingsEvaluated(book, result, command_id) for book in books])
-    assert trial.is_busy and not done
+    assert trials.is_busy and not found
     evaluate(context, run, 0.861, 0.8642)
-    assert [(tried.before, tried.after) for tried in done] == [(0.861, 0.8642)] and not trial.is_busy
+    assert [(tried.before, tried.after) for tried in found] == [(0.861, 0.8642)]
+    assert ended and not trials.is_busy
 
 
 def test_a_trial_of_a_remedy_ends_once_its_evaluations_are_dropped(context, staged):
-    run, done = staged(steps=1), []
-    trial = RemedyTrial(context.model)
-    trial.done.connect(done.append)
-    trial.begin(NAME, Remedy("freeze_threshold", 0.02))
+    run = staged(steps=1)
+    trials, found, ended = tried_remedies(context.model, Remedy("freeze_threshold", 0.02))
     context.model.process([SettingsEvaluated(context.model.book, None, id) for id in run.sent_ids[-2:]])
-    assert done == [None] and not trial.is_busy
+    assert not found and ended and not trials.is_busy
+
+
+def test_a_remedy_is_evaluated_again_if_other_settings_change_meanwhile(context, staged):
+    run = staged(steps=1)
+    trials, found, ended = tried_remedies(context.model, Remedy("freeze_threshold", 0.02))
+    before = len(run.sent)
+    context.model.book = context.model.book.change([("run.learning_rate", 0.5)])[0]
+    context.model.changed.emit(SETTINGS)
+    assert len(run.sent) == before + 2 and trials.is_busy
+    evaluate(context, run, 0.861, 0.8642)
+    assert [tried.after for tried in found] == [0.8642] and ended
+
+
+def test_remedies_are_tried_in_order_and_harmful_ones_left_out(context, staged):
+    run = staged(steps=1)
+    trials, found, ended = tried_remedies(
+        context.model, Remedy("freeze_threshold", 0.02), Remedy("per_channel", True), Remedy("range_method", "mse")
+    )
+    for after in (0.9, 0.2, 0.95):
+        assert trials.is_busy and not ended
+        evaluate(context, run, 0.9, after)
+    assert [tried.setting for tried in found] == ["freeze_threshold", "range_method"] and ended
+
+
+def test_trials_end_with_the_run(context, staged):
+    run = staged(steps=1)
+    trials, found, ended = tried_remedies(context.model, Remedy("freeze_threshold", 0.02))
+    run.end(Finished(run.step))
+    context.model.process(run.drain())
+    assert not trials.is_busy and not found and not ended

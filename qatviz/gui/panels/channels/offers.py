@@ -1,4 +1,5 @@
 """Buttons that apply the remedies of a tensor, once each was tried on held-out data."""
+# Apart from the panel, which draws; these only know texts and trials.
 
 import time
 from typing import Any, Callable, List, Tuple
@@ -7,7 +8,7 @@ from PyQt5 import QtCore
 
 from qatviz.analysis.remedies import Remedy, TriedRemedy
 from qatviz.gui.model.edits import Edits
-from qatviz.gui.model.remedy_trial import ABOUT_REMEDY, REMEDY_LASTS_S, RemedyTrial
+from qatviz.gui.model.remedy_trials import ABOUT_REMEDY, REMEDY_LASTS_S, RemedyTrials
 from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.widgets.offer_button import OfferButton
 
@@ -20,12 +21,12 @@ class Offers(QtCore.QObject):
         self._model, self._edits, self._clock = model, edits, clock
         self._question: Tuple[Any, ...] = ()  # tensor, settings and remedies to which the buttons belong
         self._tensor = ""
-        self._untried: List[Remedy] = []
         self._harmless: List[TriedRemedy] = []
         self._offered: List[TriedRemedy] = []
         self._tried_at = 0.0
-        self._trial = RemedyTrial(model, self)
-        self._trial.done.connect(self._on_tried)
+        self._trials = RemedyTrials(model, self)
+        self._trials.found.connect(lambda tried: self._harmless.append(tried))
+        self._trials.done.connect(lambda: self._show(self._harmless))
         self.buttons = [OfferButton() for _ in range(number)]
         for index, button in enumerate(self.buttons):
             button.clicked.connect(lambda _, index=index: self._apply(index))
@@ -34,27 +35,14 @@ class Offers(QtCore.QObject):
     def show_remedies(self, tensor: str, remedies: Tuple[Remedy, ...]) -> None:
         """Try the remedies of a tensor, and offer those that do no harm; without any, offer nothing."""
         question = (tensor, self._model.book, remedies) if remedies else ()
-        is_old = self._clock() - self._tried_at >= REMEDY_LASTS_S and not self._trial.is_busy
+        is_old = self._clock() - self._tried_at >= REMEDY_LASTS_S and not self._trials.is_busy
         if question == self._question and not (question and is_old):
             return
         if question != self._question:
             self._show([])
-        self._trial.cancel()
         self._question, self._tensor, self._tried_at = question, tensor, self._clock()
-        self._untried, self._harmless = list(remedies), []
-        self._try_next()
-
-    def _try_next(self) -> None:
-        if self._untried:
-            self._trial.begin(self._tensor, self._untried.pop(0))
-        else:
-            self._show(self._harmless)
-
-    def _on_tried(self, tried: Any) -> None:
-        if tried is not None and tried.is_harmless:
-            self._harmless.append(tried)
-        if self._question and self._model.run is not None:
-            self._try_next()
+        self._harmless = []
+        self._trials.begin(tensor, remedies)
 
     def _show(self, offered: List[TriedRemedy]) -> None:
         self._offered = offered

@@ -1,16 +1,16 @@
 """Verdict on the shown tensor, with a button that applies a change that was computed to help."""
 
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.advice import Offer, estimated_trials
 from qatviz.analysis.causes import tensor_facts
-from qatviz.analysis.remedies import Remedy, RunChange, TriedRemedy, remedies, tracking
+from qatviz.analysis.remedies import RunChange, TriedRemedy, remedies, tracking
 from qatviz.analysis.verdict import BAD, GOOD, JUDGED, LEVEL_SYMBOLS, NO_LEVEL, WARNING, Verdict, levels, verdict
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import fresh_values
-from qatviz.gui.model.remedy_trial import ABOUT_REMEDY, REMEDY_LASTS_S, RemedyTrial
+from qatviz.gui.model.remedy_trials import ABOUT_REMEDY, REMEDY_LASTS_S, RemedyTrials
 from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.gui.widgets.isolated import Isolated
@@ -39,14 +39,14 @@ class VerdictLine(QtWidgets.QWidget):
         self._model, self._edits, self._theme, self._clock = model, edits, theme, clock
         self._level = NO_LEVEL
         self._offer: Union[Offer, TriedRemedy, RunChange, None] = None
-        self._remedies: List[Remedy] = []  # not tried yet
         self._question: Tuple[Any, ...] = ()  # tensor and settings to which trials and offer belong
         self._tried_at = 0.0
         self._trials: Optional[Iterator[Optional[Offer]]] = None
         self._found: Optional[Offer] = None
         self._begin_trials: Callable[[], Iterator[Optional[Offer]]] = lambda: iter(())
-        self._remedy_trial = RemedyTrial(model, self)
-        self._remedy_trial.done.connect(self._on_tried)
+        self._remedy_trials = RemedyTrials(model, self)
+        self._remedy_trials.found.connect(self._offer_remedy)
+        self._remedy_trials.done.connect(self._compute_changes)
         self._timer = QtCore.QTimer(self, interval=_TRIAL_INTERVAL_MS)
         self._timer.timeout.connect(self._advance)
         self.symbol, self.text = Label(LEVEL_SYMBOLS[NO_LEVEL]), Label(wordWrap=True)
@@ -103,10 +103,9 @@ class VerdictLine(QtWidgets.QWidget):
         elif self._is_trying or self._clock() - self._tried_at < lasts:
             return
         self._question, self._tried_at = question, self._clock()
-        self._remedies = known_remedies
         self._begin_trials = lambda: estimated_trials(view.snapshot, plan, name, view.settings, held, values, is_old)
         if known_tracking is None:
-            self._try_next()
+            self._remedy_trials.begin(name, known_remedies)
         else:
             self._offer = known_tracking
             self._show_offer()
@@ -139,22 +138,18 @@ class VerdictLine(QtWidgets.QWidget):
 
     @property
     def _is_trying(self) -> bool:
-        return self._trials is not None or self._remedy_trial.is_busy
+        return self._trials is not None or self._remedy_trials.is_busy
 
-    def _try_next(self) -> None:
-        """Evaluate the next remedy; after the last, compute changes of the grid."""
-        if self._remedies:
-            self._remedy_trial.begin(self._question[0], self._remedies.pop(0))
-            return
+    def _offer_remedy(self, tried: TriedRemedy) -> None:
+        """Offer the first remedy that does no harm."""
+        self._remedy_trials.cancel()
+        self._offer = tried
+        self._show_offer()
+
+    def _compute_changes(self) -> None:
+        """Compute changes of the grid, as no remedy helps."""
         self._trials = self._begin_trials()
         self._timer.start()
-
-    def _on_tried(self, tried: Optional[TriedRemedy]) -> None:
-        if tried is not None and tried.is_harmless:
-            self._offer = tried
-            self._show_offer()
-        elif self._question and self._model.run is not None:
-            self._try_next()
 
     def _advance(self) -> None:
         """Compute the next change; after the last, show the best."""
@@ -180,9 +175,9 @@ class VerdictLine(QtWidgets.QWidget):
 
     def _clear(self) -> None:
         self._timer.stop()
-        self._remedy_trial.cancel()
+        self._remedy_trials.cancel()
         self._trials = self._offer = self._found = None
-        self._question, self._remedies = (), []
+        self._question = ()
         self._show_offer()
 
     def _apply(self) -> None:
