@@ -5,8 +5,8 @@ same number of steps. Each figure is ``methods/<network>/<method>/<bits>``: mean
 with the standard deviation, the accuracies of the float run, and of float training that goes on for as many steps.
 
 A part is selected by the name, and by variables: ``QATVIZ_BENCH_SEEDS`` (0,1,2), ``QATVIZ_BENCH_FLOAT_STEPS`` (600),
-``QATVIZ_BENCH_STEPS`` (600) and ``QATVIZ_BENCH_DATA`` (mnist-5k; "animals" is harder). A method is a set of settings:
-an entry of :data:`METHODS`.
+``QATVIZ_BENCH_STEPS`` (600) and ``QATVIZ_BENCH_DATA`` (mnist-5k; "animals" is harder). A method is a set of settings,
+with settings and corrections that are scheduled: an entry of :data:`METHODS`. methods_table.py stores the figures.
 """
 
 import json
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from live_graph import DATA, dataset, run_spec, schedule
@@ -24,7 +24,14 @@ from live_graph import network as zoo_network
 
 from qatviz.network.ends import end_tensors
 from qatviz.protocol import events
-from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.commands import (
+    AdaRound,
+    ChangeSettings,
+    CorrectBias,
+    CorrectionCommand,
+    EqualizeLayers,
+    ReestimateBatchNorm,
+)
 from qatviz.settings import ACTIVATIONS, WEIGHTS
 from qatviz.training.handle import Run
 
@@ -46,39 +53,79 @@ _COMMON: Tuple[Tuple[str, Any], ...] = (("run.evaluation_interval", 0), ("run.le
 #: Fraction of the steps after which the recommended combination freezes batch norm: at few bits, its moving statistics
 #: are not those of the last weights, which oscillate between two codes.
 _FREEZE_AFTER = 7 / 12
+#: Bits from which the ladder starts, and the fraction of the steps after which it takes a rung at the latest.
+_LADDER_TOP, _RUNG = 8, 1 / 8
+#: Iterations of AdaRound for each layer.
+_ADAROUND_ITERATIONS = 400
 
 Settings = List[Tuple[str, Any]]
-Schedule = Tuple[Tuple[int, ChangeSettings], ...]
+Commands = Union[ChangeSettings, CorrectionCommand]
+Schedule = Tuple[Tuple[int, Commands], ...]
+
+
+class Case(NamedTuple):
+    """Number of steps of a run, and the bits of its weights and activations."""
+
+    steps: int
+    weights: int
+    activations: int
 
 
 class Method(NamedTuple):
-    """Preset of a run, and by the number of its steps settings on top of it, and scheduled changes of settings.
+    """Preset of a run, and functions of its case: settings on top of it, and scheduled changes and corrections.
 
-    ``keeps_ends``: the ends of the network keep the preset's bits.
+    ``keeps_ends``: the ends of the network keep the preset's bits. ``begins_with``: bits with which a run begins, if
+    they are not those of its case.
     """
 
     preset: str
-    settings: Callable[[int], Settings] = lambda steps: []
-    schedule: Callable[[int], Schedule] = lambda steps: ()
+    settings: Callable[[Case], Settings] = lambda case: []
+    schedule: Callable[[Case], Schedule] = lambda case: ()
     keeps_ends: bool = False
+    begins_with: Optional[int] = None
 
 
-def _with(*settings: Tuple[str, Any]) -> Callable[[int], Settings]:
-    return lambda steps: list(settings)
+def _with(*settings: Tuple[str, Any]) -> Callable[[Case], Settings]:
+    return lambda case: list(settings)
 
 
-def _cosine(steps: int) -> Settings:
+def _cosine_over(steps: int) -> Settings:
     return [("run.lr_schedule", "cosine"), ("run.lr_period", steps), ("run.lr_factor", 0.0)]
 
 
-def _frozen_in_the_end(steps: int) -> Schedule:
-    return ((int(steps * _FREEZE_AFTER), ChangeSettings((("run.freeze_batch_norm", True),))),)
+def _cosine(case: Case) -> Settings:
+    return _cosine_over(case.steps)
+
+
+def _frozen_in_the_end(case: Case) -> Schedule:
+    return ((int(case.steps * _FREEZE_AFTER), ChangeSettings((("run.freeze_batch_norm", True),))),)
+
+
+def _ladder(case: Case) -> Settings:
+    """Return the settings of a ladder from 8 bits to those of the case."""
+    return [
+        ("run.ladder", True),
+        ("run.ladder_tensors", "weights" if case.activations >= _LADDER_TOP else "both"),
+        ("run.ladder_lowest", case.weights),
+        ("run.ladder_steps", int(case.steps * _RUNG)),
+        ("run.evaluation_interval", max(1, int(case.steps * _RUNG / 2))),
+    ]
+
+
+def _corrected_at_first(*corrections: CorrectionCommand) -> Callable[[Case], Schedule]:
+    return lambda case: tuple((0, correction) for correction in corrections)
+
+
+def _corrected_at_last(*corrections: CorrectionCommand) -> Callable[[Case], Schedule]:
+    return lambda case: tuple((case.steps - 1, correction) for correction in corrections)
 
 
 #: Methods by name: alone, on top of symmetric weights per channel with min–max ranges, activations with averages.
 METHODS = {
     "min_max": Method("int4"),
     "mse": Method("int4", _with(("*.range_method", "mse"))),
+    "percentile": Method("int4", _with(("*.range_method", "percentile"))),
+    "kl": Method("int4", _with(("*.activations.range_method", "kl"))),
     "cosine": Method("int4", _cosine),
     "learned": Method("int4", _with(("*.range_method", "learned"))),
     "learned_range": Method(
@@ -86,10 +133,38 @@ METHODS = {
     ),
     "learned_clip": Method("int4", _with(("*.activations.range_method", "learned_clip"))),
     "power_of_two": Method("int4", _with(("*.range_method", "learned"), ("*.power_of_two", True))),
+    "tanh": Method("int4", _with(("*.weights.weight_map", "tanh"))),
+    "ternary": Method("int4", _with(("*.weights.weight_map", "ternary"))),
+    "gradient_scaling": Method("int4", _with(("*.gradient_scaling", 0.2))),
+    "stochastic_rounding": Method("int4", _with(("*.weights.stochastic_rounding", True))),
+    "dampening": Method(
+        "int4",
+        lambda case: [
+            ("*.weights.dampening", 0.01),
+            ("run.dampening_schedule", "cosine"),
+            ("run.oscillation_period", case.steps),
+        ],
+    ),
+    "iterative_freezing": Method(
+        "int4",
+        lambda case: [
+            ("*.weights.freeze_threshold", 0.02),
+            ("run.freeze_schedule", "cosine"),
+            ("run.oscillation_period", case.steps),
+        ],
+    ),
+    "ramp": Method("int4", lambda case: [("run.ramp_end", case.steps // 2)]),
+    "ladder": Method("int4", _ladder, begins_with=_LADDER_TOP),
+    "distillation": Method("int4", _with(("run.teacher", "start"))),
     "round_biases": Method("int4", _with(("run.round_biases", True))),
+    "freeze_batch_norm": Method("int4", schedule=_frozen_in_the_end),
+    "batch_norm": Method("int4", schedule=_corrected_at_last(ReestimateBatchNorm())),
+    "equalization": Method("int4", schedule=_corrected_at_first(EqualizeLayers())),
+    "bias_correction": Method("int4", schedule=_corrected_at_last(CorrectBias())),
+    "adaround": Method("int4", schedule=_corrected_at_first(AdaRound(iterations=_ADAROUND_ITERATIONS))),
     "low_bit": Method(
         "low-bit",
-        lambda steps: [*_cosine(steps), ("run.learning_rate", 3e-3)],
+        lambda case: [*_cosine_over(case.steps), ("run.learning_rate", 3e-3)],
         _frozen_in_the_end,
         keeps_ends=True,
     ),
@@ -115,27 +190,39 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
         measure = _trained_by_torch if method == TORCH else partial(trained, method=method)
         found = [100 * measure(network=network, bits=bits, seed=seed) for seed in SEEDS]
         in_float = [100 * _in_float(network, seed) for seed in SEEDS]
+        mean, deviation = mean_and_deviation(found)
         yield {
             "name": name,
             "data": DATA,
             "unit": "%",
-            "value": float(np.mean(found)),
-            "sd": float(np.std(found, ddof=1)) if len(found) > 1 else None,
+            "value": mean,
+            "sd": deviation,
             "accuracy": found,
             "accuracy_start": [100 * _final_of_float(network, seed) for seed in SEEDS],
             "accuracy_float": in_float,
-            "points_below_float": float(np.mean(in_float) - np.mean(found)),
+            "points_below_float": float(np.mean(in_float) - mean),
             "steps": STEPS,
+            "seeds": SEEDS,
         }
+
+
+def mean_and_deviation(values: Sequence[float]) -> Tuple[float, Optional[float]]:
+    """Return the mean and the standard deviation of the samples; None for a single one."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
 def settings_of(network: str, method: str, bits: str) -> Settings:
     """Return the settings of a run on top of the method's preset."""
     plan = run_spec(network).plan
-    kept = end_tensors(plan) if METHODS[method].keeps_ends else ()
-    numbers = dict(zip((WEIGHTS, ACTIVATIONS), BITS[bits]))
+    chosen, case = METHODS[method], _case(bits)
+    kept = end_tensors(plan) if chosen.keeps_ends else ()
+    numbers = {WEIGHTS: chosen.begins_with or case.weights, ACTIVATIONS: chosen.begins_with or case.activations}
     widths = [(f"{t.name}.num_bits", numbers[t.kind]) for t in plan.tensors if t.name not in kept]
-    return [*widths, *_COMMON, *METHODS[method].settings(STEPS)]
+    return [*widths, *_COMMON, *chosen.settings(case)]
+
+
+def _case(bits: str) -> Case:
+    return Case(STEPS, *BITS[bits])
 
 
 @lru_cache(maxsize=None)
@@ -149,7 +236,7 @@ def trained(network: str, method: str, bits: str, seed: int) -> float:
         seed,
         STEPS,
         parameters=float_parameters(network, seed),
-        schedule=chosen.schedule(STEPS),
+        schedule=chosen.schedule(_case(bits)),
     )
     return _final(finished)["quantized"]
 
@@ -195,7 +282,7 @@ def _float_run(network: str, seed: int) -> Tuple[Dict[str, np.ndarray], float]:
 @lru_cache(maxsize=None)
 def _in_float(network: str, seed: int) -> float:
     """Return the accuracy of float training that goes on for as many steps as the methods take."""
-    settings = (*_COMMON, *_cosine(STEPS))
+    settings = (*_COMMON, *_cosine_over(STEPS))
     parameters = float_parameters(network, seed)
     return _final(_finished(network, "float", settings, seed, STEPS, parameters=parameters))["float"]
 

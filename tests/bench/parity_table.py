@@ -6,9 +6,10 @@ stores each; those of missing runtimes keep their stored values. A row of the fi
 in :data:`NETWORKS`; the second has a column for each network of layers that these don't have.
 """
 
-import json
 import sys
 from pathlib import Path
+
+import stored_figures
 
 HERE = Path(__file__).resolve().parent
 STORED, README = HERE / "parity_table.json", HERE.parents[1] / "README.md"
@@ -97,13 +98,12 @@ def measure(text=""):
 
     names = [name for name in selected(bench_parity.NAMES) if text in name]
     for figure in bench_parity.run(names):
-        found = stored_figures()
+        found = stored_figures.read(STORED)
         if "identical" in figure:
             found[figure["name"]] = {key: figure[key] for key in _KEPT}
         elif "not_run" not in figure:
             found.pop(figure["name"], None)
-        lines = [f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found)]
-        STORED.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        stored_figures.write(STORED, found)
 
 
 def table(figures):
@@ -156,23 +156,17 @@ def _share(value):
     return "100 %" if value == 1 else f"{int(value * 1000) / 10:.1f} %"
 
 
-def stored_figures():
-    """Return the stored figures by name."""
-    return {} if not STORED.exists() else json.loads(STORED.read_text(encoding="utf-8"))
-
-
 def with_table(text, figures):
     """Return the text of the README with the tables of figures."""
     for begin, end, made in ((BEGIN, END, table), (LAYERS_BEGIN, LAYERS_END, layer_table)):
-        before, rest = text.split(begin)
-        text = before + begin + made(figures) + end + rest.split(end)[1]
+        text = stored_figures.with_table(text, begin, end, made(figures))
     return text
 
 
 def main(arguments):
     if arguments and arguments[0] == "measure":
         measure(*arguments[1:])
-    README.write_text(with_table(README.read_text(encoding="utf-8"), stored_figures()), encoding="utf-8")
+    README.write_text(with_table(README.read_text(encoding="utf-8"), stored_figures.read(STORED)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from qatviz.export.tflite import litert
 sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
 import bench_parity
 import parity_table
+import stored_figures
 
 
 @pytest.fixture
@@ -58,8 +59,8 @@ def test_cases_refused_or_not_run_have_a_reason_instead_of_a_value(figures, monk
 
 def test_the_readme_has_the_table_of_the_stored_figures():
     text = parity_table.README.read_text(encoding="utf-8")
-    assert parity_table.with_table(text, parity_table.stored_figures()) == text
-    assert set(parity_table.stored_figures()) <= set(parity_table.selected(bench_parity.NAMES))
+    assert parity_table.with_table(text, stored_figures.read(parity_table.STORED)) == text
+    assert set(stored_figures.read(parity_table.STORED)) <= set(parity_table.selected(bench_parity.NAMES))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_the_readme_has_the_table_of_the_stored_figures():
     ["a16/tflite-int16/litert", "a16/c/compiled", "w4/tflite-int4/litert", "8-bit-per-channel/tflite/litert"],
 )
 def test_forms_that_are_exact_are_so_in_the_stored_figures(form):
-    stored = parity_table.stored_figures()
+    stored = stored_figures.read(parity_table.STORED)
     found = [
         figure
         for name, figure in stored.items()
@@ -79,7 +80,7 @@ def test_forms_that_are_exact_are_so_in_the_stored_figures(form):
 
 @pytest.mark.parametrize("setting, forms", bench_parity.LAYER_FORMS.items())
 def test_every_network_of_layers_is_exact_where_its_integers_are(setting, forms):
-    stored = parity_table.stored_figures()
+    stored = stored_figures.read(parity_table.STORED)
     for network in parity_table.LAYERS:
         for form in forms:
             name = "/".join((parity_table.LAYER_KIND, network, setting, form))
