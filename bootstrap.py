@@ -88,7 +88,7 @@ def exec_python(arguments, environ, cwd=None):
 
 
 #: Upper limit on parallel test processes, and the memory that each may need, in bytes: it keeps graphs to use again.
-MAX_TEST_PROCESSES, TEST_PROCESS_BYTES = 4, 3 * 2**30
+MAX_TEST_PROCESSES, TEST_PROCESS_BYTES = 4, 4 * 2**30
 COVERAGE = "--coverage"
 #: Options of pytest with which the tests run in a single process.
 SINGLE_PROCESS_OPTIONS = {"-n", "--numprocesses", "-x", "--exitfirst", "--pdb", "-s", "--collect-only", "--co"}
