@@ -4,6 +4,7 @@ Modules are imported on first use, so that the window opens early.
 """
 
 import sys
+import time
 import traceback
 from dataclasses import replace
 from functools import partial
@@ -26,7 +27,7 @@ from qatviz.session.folder_entries import Folder
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import OpenRequest, RunRequest
-from qatviz.session.sweep_request import Begun, SweepRequest
+from qatviz.session.sweep_request import SweepRequest
 from qatviz.session.workplace import LocalWorkplace, Workplace
 from qatviz.telemetry.run_handle import RunHandle
 from qatviz.tensorflow_presence import EXPORTING, WRITING_EVENTS, has_tensorflow, missing_text
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
     from qatviz.telemetry.record.labels import RunLabels
 
+#: Seconds between two tries to read news of a sweep over a lost connection.
+_RETRY_S = 0.5
 #: Shown while a run is prepared or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 READING_RUNS = "Reading the records of the runs…"
@@ -196,30 +199,37 @@ class AppLauncher(Launcher):
     def begin_sweep(self, request: SweepRequest) -> None:
         self._sweeps.add(request.out)
 
-        def work() -> None:
-            from qatviz.session.sweep import run_sweep, runs_of
-            from qatviz.session.trials import requested_plan
-
-            plan = requested_plan(request)
-            self.sweep_begun.emit(Begun(request.out, tuple(runs_of(plan)), bool(plan.sides)))
-            run_sweep(
-                request.out,
-                plan,
-                request.processes,
-                lambda report: self.sweep_reported.emit(request.out, report),
-                lambda: request.out in self._sweeps,
-            )
-
         def fail(message: str, details: str) -> None:
             self._refuse(lambda text: self.sweep_ended.emit(request.out, text), message, details)
 
         job = _Job(
-            work,
+            lambda: self._follow_sweep(request),
             lambda _: self.sweep_ended.emit(request.out, ""),
             fail,
             lambda: self._sweeps.discard(request.out),
         )
         self._sweep_pool.start(job)
+
+    def _follow_sweep(self, request: SweepRequest) -> None:
+        """Begin a sweep, and emit its news until it has ended.
+
+        On another machine, it goes on if the window closes or the connection is lost, which then is waited for.
+        """
+        from qatviz.remote.errors import LinkError
+
+        self.sweep_begun.emit(self.workplace.begin_sweep(request))
+        number, has_ended, is_stopped = 0, False, False
+        while not has_ended and not (self._has_ended and self.place):
+            try:
+                if request.out not in self._sweeps and not is_stopped:
+                    self.workplace.stop_sweep(request.out)
+                    is_stopped = True
+                reports, number, has_ended = self.workplace.sweep_news(request.out, number)
+            except LinkError:
+                time.sleep(_RETRY_S)
+                continue
+            for report in reports:
+                self.sweep_reported.emit(request.out, report)
 
     def stop_sweep(self, directory: str) -> None:
         self._sweeps.discard(directory)
@@ -317,7 +327,8 @@ class AppLauncher(Launcher):
         for kind in WORKS:
             self.cancel(kind)
         self.cancel_checks()
-        self._sweeps.clear()
+        if not self.place:
+            self._sweeps.clear()
         for pool in (self._pool, self._sweep_pool):
             while not pool.waitForDone(_SIGNALS_MS):
                 pass

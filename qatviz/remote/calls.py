@@ -78,6 +78,9 @@ PLAIN = (
     "keep_checkpoint",
     "write_labels",
     "report",
+    "begin_sweep",
+    "sweep_news",
+    "stop_sweep",
 )
 
 

@@ -34,6 +34,7 @@ from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.prepared import Notice, Notify, Prepared
 from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import OpenRequest, RunRequest
+from qatviz.session.sweep_request import Begun, SweepNews, SweepRequest
 from qatviz.session.workplace import Workplace
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.record.labels import RunLabels
@@ -248,6 +249,17 @@ class RemoteWorkplace(Workplace):
     def keep_checkpoint(self, directory: str, checkpoint: str) -> str:
         name: str = self._call("keep_checkpoint", directory, checkpoint)
         return name
+
+    def begin_sweep(self, request: SweepRequest) -> Begun:
+        begun: Begun = self._call("begin_sweep", request)
+        return begun
+
+    def sweep_news(self, directory: str, seen: int) -> SweepNews:
+        news: SweepNews = self._call("sweep_news", directory, seen)
+        return news
+
+    def stop_sweep(self, directory: str) -> None:
+        self._call("stop_sweep", directory, timeout_s=QUICK_S)
 
 
 def _log_of(row: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> Tuple[LoggedEvent, ...]:

@@ -34,7 +34,7 @@ from qatviz.session.folders import runs_folder
 from qatviz.session.prepared import Notice, Prepared
 from qatviz.session.recorded import RecordedRun
 from qatviz.session.request import OpenRequest, RunRequest
-from qatviz.session.workplace import ModelChecks, Workplace
+from qatviz.session.workplace import LocalWorkplace, ModelChecks
 from qatviz.telemetry.history import History
 from qatviz.telemetry.run_handle import RunHandle
 
@@ -51,13 +51,13 @@ class Server:
 
     Parameters
     ----------
-    workplace : Workplace
+    workplace : LocalWorkplace
         Prepares and evaluates the runs.
     host : str
         Name of the machine, which windows show.
     """
 
-    def __init__(self, workplace: Workplace, host: str):
+    def __init__(self, workplace: LocalWorkplace, host: str):
         self.workplace, self.host = workplace, host
         self.instance = uuid.uuid4().hex
         self._lock = threading.Lock()
@@ -181,19 +181,19 @@ class Server:
     # End
 
     def is_idle(self, seconds: float) -> bool:
-        """Return whether there has been no viewer, and no run has trained, for that number of seconds.
+        """Return whether there has been no viewer, and nothing has trained, for that number of seconds.
 
         It must be called regularly: it notes that a run trains, and drops unused runs with their locks and graphs.
         """
         self._drop_unused()
-        is_training, now = bool(self.training()), time.monotonic()
+        is_training, now = bool(self.training()) or self.workplace.has_sweeps, time.monotonic()
         with self._lock:
             if self._sessions or is_training:
                 self._in_use_at = now
             return now - self._in_use_at > seconds
 
     def close(self) -> None:
-        """End all connections, stop all runs, and wait until these have saved their states."""
+        """End all connections, stop all runs and sweeps, and wait until these have saved their states."""
         with self._lock:
             self._is_closed = True
             sessions, strangers = self._sessions + self._ended, dict(self._strangers)
@@ -212,6 +212,7 @@ class Server:
             if hosted.began:
                 hosted.run.wait()
             hosted.close()
+        self.workplace.close()
 
 
 class Session:

@@ -27,7 +27,7 @@ from qatviz.remote.handshake import GREETING, within
 from qatviz.remote.server import Server
 from qatviz.remote.streams import SocketStream, connect_tcp
 from qatviz.session.folders import user_folder
-from qatviz.session.workplace import Workplace
+from qatviz.session.workplace import LocalWorkplace
 from qatviz.telemetry.record.run_lock import RunLock
 
 LOOPBACK = "127.0.0.1"
@@ -120,7 +120,7 @@ class Listener:
 
     Parameters
     ----------
-    workplace : Workplace
+    workplace : LocalWorkplace
     host : str
         Name or IP address to listen on.
     port : int
@@ -143,7 +143,7 @@ class Listener:
         If a file of the server can't be written.
     """
 
-    def __init__(self, workplace: Workplace, host: str, port: int):
+    def __init__(self, workplace: LocalWorkplace, host: str, port: int):
         self.folder = server_folder()
         self._lock = _server_lock(self.folder)
         try:

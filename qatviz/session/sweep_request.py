@@ -85,3 +85,21 @@ class Begun(NamedTuple):
     directory: str
     runs: Tuple[SweepRun, ...]
     is_trial: bool
+
+
+class SweepNews(NamedTuple):
+    """News of a sweep.
+
+    Attributes
+    ----------
+    reports : tuple of Report
+        Those after the number for which they were asked; of those that a run trains, only the newest of each run.
+    number : int
+        Number of the newest report.
+    has_ended : bool
+        Whether the sweep has ended, or was stopped.
+    """
+
+    reports: Tuple[Report, ...]
+    number: int
+    has_ended: bool

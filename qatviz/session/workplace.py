@@ -22,6 +22,7 @@ from qatviz.session.folder_entries import Folder, FolderEntry
 from qatviz.session.prepared import Notify, Prepared
 from qatviz.session.record_requests import ExportRequest
 from qatviz.session.request import RunRequest
+from qatviz.session.sweep_request import Begun, SweepNews, SweepRequest
 from qatviz.telemetry.run_handle import RunHandle
 
 if TYPE_CHECKING:  # they import data and records, which would delay the window
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # they import data and records, which would delay the window
     from qatviz.presentation.export_sizes import ExportSize
     from qatviz.presentation.previews import DataInfo
     from qatviz.report.run_data import KnownResults
+    from qatviz.session.background_sweeps import BackgroundSweeps
     from qatviz.session.drift import DriftFinder
     from qatviz.session.evaluation import Evaluator
     from qatviz.session.inspection import ModelInspector
@@ -197,6 +199,21 @@ class Workplace:
         """Keep a checkpoint, which the run might otherwise delete, and return the name under which it is kept."""
         raise NotImplementedError
 
+    def begin_sweep(self, request: SweepRequest) -> Begun:
+        """Begin to train the runs of a sweep; it continues without the caller."""
+        raise NotImplementedError
+
+    def sweep_news(self, directory: str, seen: int) -> SweepNews:
+        """Return the reports of the sweep in ``directory`` after number ``seen`` (0: all), within half a second.
+
+        Once all reports were returned, a sweep that has failed raises the reason.
+        """
+        raise NotImplementedError
+
+    def stop_sweep(self, directory: str) -> None:
+        """Stop a sweep: the runs that train save their states, and it can be continued."""
+        raise NotImplementedError
+
 
 class ModelChecks:
     """Checks of models for one window: a newer one cancels an older one."""
@@ -234,6 +251,18 @@ class LocalWorkplace(Workplace):
         self._checks = ModelChecks()
         self._evaluators: _OnePerRun[Evaluator] = _OnePerRun()
         self._drifts: _OnePerRun[DriftFinder] = _OnePerRun()
+        self._lock = threading.Lock()
+        self._sweeps: Optional[BackgroundSweeps] = None
+
+    @property
+    def has_sweeps(self) -> bool:
+        """Whether sweeps train."""
+        return self._sweeps is not None and self._sweeps.is_training
+
+    def close(self) -> None:
+        """Stop all sweeps, and wait until they have ended."""
+        if self._sweeps is not None:
+            self._sweeps.close()
 
     def prepare(self, request: RunRequest, notify: Notify) -> Prepared:
         from qatviz.session.prepare import prepare
@@ -399,6 +428,23 @@ class LocalWorkplace(Workplace):
         from qatviz.session.checkpoints import keep_checkpoint
 
         return keep_checkpoint(directory, checkpoint)
+
+    def begin_sweep(self, request: SweepRequest) -> Begun:
+        return self._background_sweeps().begin(request)
+
+    def sweep_news(self, directory: str, seen: int) -> SweepNews:
+        return self._background_sweeps().news(directory, seen)
+
+    def stop_sweep(self, directory: str) -> None:
+        self._background_sweeps().stop(directory)
+
+    def _background_sweeps(self) -> "BackgroundSweeps":
+        with self._lock:
+            if self._sweeps is None:
+                from qatviz.session.background_sweeps import BackgroundSweeps
+
+                self._sweeps = BackgroundSweeps()
+        return self._sweeps
 
 
 class _Slot(Generic[_Work]):

@@ -10,12 +10,14 @@ from qatviz.errors import QatvizError, RunStateError
 from qatviz.gui.dialogs.connect import ConnectDialog
 from qatviz.gui.dialogs.files_there import FilesThere, ask_folder
 from qatviz.gui.dialogs.new_run.dialog import ConsentDialog, NewRunDialog
+from qatviz.gui.dialogs.sweep.dialog import VaryWindow
 from qatviz.gui.model.folders import folder_of_runs, remember_folder_of_runs, start_folder
 from qatviz.gui.model.user_settings import PlaceSettings
 from qatviz.gui.window.base import Recent
 from qatviz.protocol import commands as c
 from qatviz.remote.address import parse_address
 from qatviz.session.folder_entries import Folder, FolderEntry
+from qatviz.session.sweep_request import TRAINING, Begun, Report, SweepRun
 from qatviz.telemetry.run_handle import Connection
 
 
@@ -214,10 +216,58 @@ def test_files_that_are_written_here_are_not_offered_a_folder_of_the_other_machi
     assert asked == [str(tmp_path / "home")] * 2
 
 
-def test_several_runs_at_once_are_begun_there(placed):
+@pytest.fixture
+def sweep(placed, monkeypatch):
+    """The window for sweeps of a window on "box", whose run is recorded there."""
     window, _ = placed
-    for name in ("sweep", "fork_both"):
-        assert not window.named[name].isEnabled() and "qatviz sweep" in window.named[name].toolTip()
+    launcher = window.launcher
+    monkeypatch.setattr(launcher, "new_run_directory", lambda network, folder: f"/there/runs/{network}", raising=False)
+    window.show_prepared(prepared_of(PlacedRun("mlp"), "/there/runs/one"))
+    window.bridge.tick()
+    assert window.named["sweep"].isEnabled() and window.named["fork_both"].isEnabled()
+    window.named["sweep"].trigger()
+    return window, window.findChild(VaryWindow)
+
+
+def test_sweeps_train_there(sweep, tmp_path):
+    window, dialog = sweep
+    assert dialog.place.text() == "/there/runs/sweep"
+    dialog.variations.setPlainText("*.weights.num_bits=4,3")
+    dialog.place.setText("runs/sweep")
+    dialog.begin()
+    assert "absolute path on box" in dialog.banner.text.text() and not window.launcher.sweeps
+    dialog.place.setText("/there/runs/sweep")
+    dialog.begin()
+    assert [request.out for request in window.launcher.sweeps] == ["/there/runs/sweep"]
+    compared = []
+    dialog.compare_wanted.connect(lambda directories, _: compared.append(directories))
+    runs = tuple(SweepRun(name, ()) for name in ("a", "b"))
+    window.launcher.sweep_begun.emit(Begun("/there/runs/sweep", runs, False))
+    for run in runs:
+        window.launcher.sweep_reported.emit("/there/runs/sweep", Report(run, TRAINING, 0, 2))
+    dialog.compare.click()
+    assert compared == [["/there/runs/sweep/a", "/there/runs/sweep/b"]]
+    dialog.leave()  # with the main window
+    assert not window.launcher.stopped_sweeps, "it goes on there"
+
+
+def test_a_folder_of_runs_that_is_not_known_is_asked_for(sweep, monkeypatch):
+    window, dialog = sweep
+
+    def refuse(network, folder):
+        raise QatvizError("box does not answer")
+
+    monkeypatch.setattr(window.launcher, "new_run_directory", refuse)
+    dialog.show_run("/there/runs/one")
+    assert dialog.place.text() == ""
+    chosen = []
+    monkeypatch.setattr(
+        "qatviz.gui.dialogs.files_there._ask_there", lambda *given: chosen.append(given[3]) or "/there/s"
+    )
+    dialog.resume.click()
+    assert (
+        len(chosen) == 1 and window.launcher.sweeps[-1].out == "/there/s" and not window.launcher.sweeps[-1].directory
+    )
 
 
 def test_paths_there_are_remembered_apart(settings):

@@ -286,7 +286,8 @@ class MainWindow(RunWindow):
             named[name].setEnabled(is_active or self.model.ended)
             named[name].setToolTip(a.tooltip(name, "" if self.model.ended else self.model.unavailable_text()))
         named["resume"].setEnabled(bool(self.directory) and state not in ACTIVE_STATES)
-        named["fork"].setEnabled(bool(self.directory))
+        for name in ("fork", "fork_both", "sweep"):
+            named[name].setEnabled(bool(self.directory))
         for name in ("close_run", "export", "report", "tensorboard", "load_recipe", "save_recipe"):
             named[name].setEnabled(self.prepared is not None)
         paused = state == PAUSED

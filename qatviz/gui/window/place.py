@@ -3,12 +3,8 @@
 
 from qatviz.gui.panels import declarations
 from qatviz.gui.widgets.banner import NOTE
-from qatviz.gui.window import actions as a
 from qatviz.gui.window.base import RunWindow
 from qatviz.telemetry.run_handle import Connection
-
-#: Reason why a window on another machine can't train several runs at once.
-_ONLY_THERE = "Train several runs at once on {0} itself, with qatviz ab or qatviz sweep. “Browse runs…” lists them."
 
 
 class Place:
@@ -32,9 +28,6 @@ class Place:
         window.named["steer"].setEnabled(
             bool(connection.steers) and not connection.has_asked and not connection.problem
         )
-        for name in ("fork_both", "sweep"):
-            window.named[name].setEnabled(bool(window.directory) and not place)
-            window.named[name].setToolTip(a.tooltip(name, _ONLY_THERE.format(place) if place else ""))
         if connection.asks != self._asks:
             self._show_request(connection)
 

@@ -1,17 +1,19 @@
 """Windows that train several runs from one checkpoint of the shown run: an A/B trial, and a sweep."""
 
 import os
+import posixpath
 from typing import List, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import QatvizError, SettingError
+from qatviz.gui.dialogs.files_there import ask_folder
 from qatviz.gui.dialogs.records_window import RecordsWindow
 from qatviz.gui.dialogs.sweep.form import ChangeBuilder, ChangesField, StartForm
 from qatviz.gui.dialogs.sweep.progress import ProgressTable
 from qatviz.gui.model.availability import ACTIVE_STATES
 from qatviz.gui.model.context import Context
-from qatviz.gui.model.folders import folder_of_runs
+from qatviz.gui.model.folders import folder_of_runs, new_run_folder
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RUN, STATE
 from qatviz.gui.widgets.banner import GOOD, NOTE
@@ -22,7 +24,6 @@ from qatviz.number_format import count
 from qatviz.protocol.commands import SaveCheckpoint
 from qatviz.protocol.events import CheckpointSaved, Event
 from qatviz.protocol.reasons import SaveKind
-from qatviz.session.folders import new_run_directory
 from qatviz.session.sweep_request import FAILED, FINISHED, SKIPPED, TRAINING, Begun, Report, SweepRequest
 from qatviz.settings import setting_text
 
@@ -36,7 +37,8 @@ _RECORDED = (TRAINING, FINISHED, SKIPPED, FAILED)
 class SweepWindow(RecordsWindow):
     """Form at the left; at the right the runs that it started, with their progress.
 
-    Closing the window does not stop the runs: the action that opened it shows it again.
+    Closing the window does not stop the runs: the action that opened it shows it again. All is done on the machine of
+    the launcher.
     """
 
     #: Emitted with directories of runs to compare, and that of the run to draw differences to (empty: none).
@@ -165,8 +167,10 @@ class SweepWindow(RecordsWindow):
             self._update()
 
     def _suggest(self) -> None:
-        folder = folder_of_runs(self.context.settings)
-        self.place.setText(new_run_directory(self.stem, folder) if folder else "")
+        try:
+            self.place.setText(new_run_folder(self.context.settings, self.launcher, self.stem))
+        except QatvizError:  # there is no folder of runs, or the other machine does not answer
+            self.place.clear()
 
     def begin(self) -> None:
         """Train the runs that the form asks for."""
@@ -176,7 +180,11 @@ class SweepWindow(RecordsWindow):
         try:
             if not place:
                 raise SettingError("“Folder of the runs” is empty: expected the path of a new folder")
-            request = self.requested(os.path.abspath(os.path.expanduser(place)))
+            if not self.launcher.place:
+                place = os.path.abspath(os.path.expanduser(place))
+            elif not posixpath.isabs(place):
+                raise SettingError(f"{place}: expected an absolute path on {self.launcher.place}")
+            request = self.requested(place)
         except QatvizError as error:
             self.show_failure(str(error))
         else:
@@ -193,7 +201,7 @@ class SweepWindow(RecordsWindow):
 
     def _on_resume(self) -> None:
         folder = folder_of_runs(self.context.settings)
-        path = QtWidgets.QFileDialog.getExistingDirectory(self, "Continue the sweep in", folder)
+        path = ask_folder(self, "Continue the sweep in", folder)
         if path:
             self._begin(SweepRequest(path, self.start.processes.value()))
 
@@ -249,12 +257,13 @@ class SweepWindow(RecordsWindow):
 
     def _on_compare(self) -> None:
         """Ask for a comparison of the runs that have records."""
-        found = [os.path.join(self.out, name) for name in self.table.names_in(*_RECORDED)]
+        join = posixpath.join if self.launcher.place else os.path.join
+        found = [join(self.out, name) for name in self.table.names_in(*_RECORDED)]
         self.compare_wanted.emit(found, found[0] if self._is_trial else "")
 
     def leave(self) -> None:
-        """Stop the runs that train, and close the window."""
-        if self._is_training:
+        """Stop the runs that train, except on another machine, and close the window."""
+        if self._is_training and not self.launcher.place:
             self.launcher.stop_sweep(self.out)
         self.close()
 
