@@ -1,7 +1,8 @@
 """Histograms that a viewer receives: with each snapshot those in view, and all of them every few seconds.
 
-Nearly all of a snapshot are histograms. Those out of view are read by verdicts, previews and the budget, which may be
-:data:`ALL_AFTER_S` older than the measures. A snapshot with other settings, or of another branch, has all of them.
+Nearly all of a snapshot are histograms. Those out of view are read by verdicts, previews and the budget; they may be
+:data:`ALL_AFTER_S` older than the measures while the run trains. Snapshots with other settings, of another branch, or
+of a run that is paused or has ended, have all of them.
 """
 
 import time
@@ -31,10 +32,11 @@ class SentHistograms:
         """Send the next snapshot with all histograms."""
         self._sent_at = float("-inf")
 
-    def chosen(self, snapshot: Snapshot) -> Snapshot:
-        """Return the snapshot with the histograms to send."""
+    def chosen(self, snapshot: Snapshot, is_training: bool = True) -> Snapshot:
+        """Return the snapshot with the histograms to send; while the run does not train, all of them."""
         names, now, form = self._names, time.monotonic(), _form(snapshot)
-        if names is None or now - self._sent_at >= ALL_AFTER_S or form != self._form:
+        is_old = now - self._sent_at >= ALL_AFTER_S
+        if names is None or is_old or not is_training or form != self._form:
             self._sent_at, self._form = now, form
             return snapshot
         shown = {name: histogram for name, histogram in snapshot.histograms.items() if name in names}
@@ -56,7 +58,7 @@ class ReceivedHistograms:
             self._known = {name: (snapshot, histogram) for name, histogram in snapshot.histograms.items()}
             return snapshot
         known, new = self._known, snapshot.histograms
-        if not new.keys() <= known.keys() or any(own.branch != snapshot.branch for own, _ in known.values()):
+        if not new.keys() <= known.keys() or any(_state(own) != _state(snapshot) for own, _ in known.values()):
             return None
         if all(known[name][0].point == snapshot.point for name in new) and new:
             return None
@@ -66,7 +68,11 @@ class ReceivedHistograms:
         return replace(snapshot, histograms=histograms, older=older)
 
 
+def _state(snapshot: Snapshot) -> Any:
+    """Return branch and settings, which all histograms that are shown together have in common."""
+    return snapshot.branch, snapshot.num_bits, snapshot.enabled
+
+
 def _form(snapshot: Snapshot) -> Any:
-    """Return what the histograms of two snapshots must have in common to be shown together."""
-    codes = [(name, known.code_min, known.size) for name, known in snapshot.histograms.items()]
-    return snapshot.branch, snapshot.num_bits, snapshot.enabled, codes
+    """Return all that the histograms of two snapshots must have in common to be shown together."""
+    return _state(snapshot), [(name, known.code_min, known.size) for name, known in snapshot.histograms.items()]

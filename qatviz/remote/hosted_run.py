@@ -12,6 +12,7 @@ from collections import deque
 from typing import Any, Deque, Dict, Iterator, List, Optional, Set, Tuple
 
 from qatviz.errors import RunStateError, message_of
+from qatviz.protocol.branches import UNPLACED
 from qatviz.protocol.commands import HARMLESS, Command
 from qatviz.protocol.events import Event, RecordFailed
 from qatviz.protocol.reasons import RecordPart
@@ -22,7 +23,7 @@ from qatviz.remote import telemetry as t
 from qatviz.remote.backfill import missing_frames
 from qatviz.remote.handshake import Viewer
 from qatviz.remote.link import Link
-from qatviz.remote.subscription import Numbered, OneStep, Resent, Subscription
+from qatviz.remote.subscription import Numbered, OneStep, Subscription
 from qatviz.session.prepared import Prepared
 from qatviz.session.recorded import read_past
 from qatviz.telemetry.record.run_record import RunRecord
@@ -146,14 +147,19 @@ class HostedRun:
                 subscription.channel.put_event(Numbered(number, logged.event, self._left.get(number)))
             if self._newest_step is not None:
                 subscription.channel.put(self._newest_step)
-            if self.newest is not None:
-                subscription.channel.put_snapshot(Resent(self.newest))
+            subscription.send_newest()
             self._subscriptions.append(subscription)
             if self._steering is None:
                 self._steering = viewer
             self._announce()
         link.add_feed(subscription.next_frame)
         return subscription
+
+    @property
+    def newest_on_branch(self) -> Optional[Snapshot]:
+        """The newest snapshot, if it is one of the present branch."""
+        newest = self.newest
+        return newest if newest is not None and newest.branch in (self._branch, UNPLACED) else None
 
     def _distinct_name(self, viewer: Viewer) -> str:
         """Return the name of a viewer, with a number appended if another viewer of the run has the same name."""

@@ -3,12 +3,12 @@
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable, Collection, Deque, Dict, Iterator, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Collection, Deque, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from qatviz.errors import message_of
-from qatviz.protocol.events import Event
+from qatviz.protocol.events import ENDINGS, Corrected, Event, Paused
 from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord
 from qatviz.remote import telemetry as t
 from qatviz.remote.backfill import Part
@@ -19,6 +19,7 @@ from qatviz.remote.histograms_in_view import SentHistograms
 from qatviz.remote.link import Link
 from qatviz.remote.pieces import LARGE_BYTES, LargeResults
 from qatviz.telemetry.channel import Channel
+from qatviz.telemetry.run_handle import RUNNING
 
 if TYPE_CHECKING:
     from qatviz.remote.hosted_run import HostedRun
@@ -54,12 +55,6 @@ class Numbered(NamedTuple):
     left: Optional[t.Tail] = None
 
 
-class Resent(NamedTuple):
-    """Newest snapshot, sent to a viewer that may have received it already."""
-
-    snapshot: Snapshot
-
-
 class Subscription:
     """Reports of a run that one handle of a viewer has not received yet, in the order in which the run made them.
 
@@ -80,6 +75,7 @@ class Subscription:
         self.channel = Channel(max(_FEWEST_STEPS, min(steps, _MOST_STEPS)), _SNAPSHOTS)
         self.shows_histograms = True
         self._histograms = SentHistograms()
+        self._is_newest_due = False  # whether the newest snapshot is to be sent, again if it was already
         self._large = LargeResults()
         self._pending: Deque[Any] = deque()
         self._too_large = 0  # number of reports that were dropped because the viewer accepts no frame of their size
@@ -98,10 +94,14 @@ class Subscription:
         newest snapshot is sent at once if there is more in view than before.
         """
         was_hidden, self.shows_histograms = not self.shows_histograms, histograms
-        has_more, newest = self._histograms.show(tensors), self.run.newest
-        if histograms and (was_hidden or has_more) and newest is not None:
-            self.channel.put_snapshot(Resent(newest))
-            self.link.notify()
+        known = {tensor.name for tensor in self.run.book.plan.tensors}
+        if self._histograms.show(None if tensors is None else known.intersection(tensors)) or was_hidden:
+            self.send_newest()
+
+    def send_newest(self) -> None:
+        """Send the newest snapshot once no other report waits, also to a viewer that may have received it already."""
+        self._is_newest_due = True
+        self.link.notify()
 
     def fill(self, tail: t.Tail) -> None:
         """Send the part of the record after ``tail``, which the viewer's history lacks."""
@@ -136,14 +136,15 @@ class Subscription:
         while True:
             if not self._pending:
                 self._pending.extend(self.channel.drain())
-            if not self._pending:
+            if not self._pending and not self._is_newest_due:
                 return None
             try:
-                part = self._next_part()
+                part = self._next_part() if self._pending else self._newest_part()
                 if part is not None:
                     return self._encoded(part)
             except TooLargeError:  # a snapshot or a result
                 self._too_large += 1
+                self._histograms.expire()  # a part of a snapshot is of no use without all histograms
 
     def _next_status(self) -> Optional[bytes]:
         """Return a frame with the state of the run if that has changed."""
@@ -174,10 +175,12 @@ class Subscription:
             found = [first]
             while len(found) < _MOST_EVENTS and self._pending and isinstance(self._pending[0], Numbered):
                 found.append(self._pending.popleft())
-            if any(getattr(item.event, "changes", ()) for item in found):
+            if any(getattr(item.event, "changes", ()) or isinstance(item.event, Corrected) for item in found):
                 self._histograms.expire()
+            if any(isinstance(item.event, (Paused, *ENDINGS)) for item in found):
+                self._is_newest_due = True  # with all histograms: no further snapshots may follow
             return {"t": t.EVENTS, "first": first.number, "events": [_event_row(item) for item in found]}, {}
-        if isinstance(first, (Snapshot, Resent)):
+        if isinstance(first, Snapshot):
             return self._snapshot_part(first)
         if isinstance(first, t.SnapshotRow):
             return t.row_frame(first)
@@ -192,13 +195,17 @@ class Subscription:
         item = self._pending[0]
         return isinstance(item, OneStep) and item.branch == branch and item.record.step == record.step + 1
 
-    def _snapshot_part(self, item: Union[Snapshot, Resent]) -> Optional[Tuple[Dict[str, Any], Dict[str, np.ndarray]]]:
+    def _snapshot_part(self, snapshot: Snapshot) -> Optional[Part]:
         if not self.shows_histograms:
             return None
-        snapshot = item if isinstance(item, Snapshot) else item.snapshot
-        chosen = self._histograms.chosen(snapshot)
-        header, arrays = t.snapshot_frame(chosen, is_partial=chosen is not snapshot)
-        return (header, arrays) if item is snapshot else (dict(header, again=True), arrays)
+        chosen = self._histograms.chosen(snapshot, self.run.run.state == RUNNING)
+        return t.snapshot_frame(chosen, is_partial=chosen is not snapshot)
+
+    def _newest_part(self) -> Optional[Part]:
+        """Return header and arrays of a frame of the newest snapshot, unless the run has gone to another branch."""
+        self._is_newest_due, newest = False, self.run.newest_on_branch
+        part = None if newest is None else self._snapshot_part(newest)
+        return None if part is None else (dict(part[0], again=True), part[1])
 
     def _next_missing(self) -> Optional[bytes]:
         """Return the next frame of the missing part of the history, if one has been read."""

@@ -20,6 +20,7 @@ from qatviz.training.graph_parts import GraphParts
 from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.oscillation import OscillationProbe
 from qatviz.training.spread_evaluation import spread_evaluation
+from qatviz.training.towers import have_own_processors
 from qatviz.training.variables import Loader, StateVariable
 
 #: Number of held-out examples measured by snapshots: always the first ones, so that snapshots can be compared.
@@ -61,8 +62,8 @@ class EvaluationCopy:
     spread : SpreadEvaluation or None
         Evaluation on all towers.
     snapshot : list
-        Fetches of a snapshot, for :meth:`by_tensor`; they also remember the codes of weights. Each device measures some
-        of the tensors.
+        Fetches of a snapshot, for :meth:`by_tensor`; they also remember the codes of weights. Each device that has
+        processors of its own measures some of the tensors.
     snapshot_feeds : list of tf.Tensor
         Placeholders of the values that :meth:`snapshot_inputs` returns.
     oscillation : list of tf.Tensor
@@ -97,7 +98,7 @@ class EvaluationCopy:
         self.spread = spread_evaluation(
             (network, plan, data, heads), own, self.modes, (indices, lowered.outputs), towers, tower_data
         )
-        edges = self._build_snapshot(lowered.quantizers)
+        edges = self._build_snapshot(lowered.quantizers, have_own_processors(towers))
         levels, frequency = own[oscillation.FROZEN_LEVELS], values["oscillation_frequency"]
         self._oscillation = partial(OscillationProbe, lowered.quantizers, edges, levels, frequency)
         self.oscillation: List[tf.Tensor] = []
@@ -122,14 +123,14 @@ class EvaluationCopy:
         zeros = {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
         self._load_codes(session, zeros)
 
-    def _build_snapshot(self, quantizers: LiveQuantizers) -> List[tf.Tensor]:
+    def _build_snapshot(self, quantizers: LiveQuantizers, is_divided: bool) -> List[tf.Tensor]:
         """Build the snapshot; return the outer edges of the histogram of each weight tensor, float32 ``[2]`` each.
 
-        ``quantizers`` are those of the copy on the first device; the tensors are divided among all devices.
+        ``quantizers`` are those of the copy on the first device; if ``is_divided``, the tensors are divided among all.
         """
         copies: List[Tuple[str, LiveQuantizers]] = [("", quantizers)]
         self.snapshot_feeds = list(self.feeds)
-        if self.spread is not None:
+        if self.spread is not None and is_divided:
             copies += self.spread.passes
             self.snapshot_feeds += self.spread.indices
         places = probes.division(self._plan.tensors, SNAPSHOT_EXAMPLES, len(copies))

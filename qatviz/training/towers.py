@@ -76,6 +76,14 @@ def towers_of(placement: Placement, batch_size: int, replica_kind: str = "cpu") 
     return [Tower(*devices[index % len(devices)], ends[index], ends[index + 1]) for index in range(number)]
 
 
+def have_own_processors(towers: Sequence[Tower]) -> bool:
+    """Return whether the towers' devices compute at the same time, as workers and GPUs do.
+
+    The CPU devices of one task share its processors.
+    """
+    return not any(tower.device.startswith("/cpu:") for tower in towers)
+
+
 def check_settings(book: SettingsBook, placement: Placement) -> None:
     """Check that towers train with the settings ``book`` as one device does.
 

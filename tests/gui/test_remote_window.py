@@ -184,6 +184,8 @@ def test_a_window_asks_for_the_histograms_in_view(placed, app):
     run.put(run.take_snapshot())
     window.bridge.tick()
     assert run.calls[-1] == ("histograms", {names[0], names[1]})
+    window.docks.open("histograms")  # nothing more comes from the run
+    wait_until(lambda: app.processEvents() or window.bridge.tick() or run.calls[-1] == ("histograms", set(names)))
 
 
 def test_files_of_this_machine_are_not_opened_there(placed):

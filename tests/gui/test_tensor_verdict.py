@@ -179,9 +179,12 @@ def test_a_remedy_is_evaluated_again_if_other_settings_change_meanwhile(context,
     run = staged(steps=1)
     trials, found, ended = tried_remedies(context.model, Remedy("freeze_threshold", 0.02))
     before = len(run.sent)
-    context.model.book = context.model.book.change([("run.learning_rate", 0.5)])[0]
-    context.model.changed.emit(SETTINGS)
-    assert len(run.sent) == before + 2 and trials.is_busy
+    for rate in (0.5, 0.6, 0.7):
+        context.model.book = context.model.book.change([("run.learning_rate", rate)])[0]
+        context.model.changed.emit(SETTINGS)
+    assert len(run.sent) == before, "one pair of evaluations at a time"
+    evaluate(context, run, 0.5, 0.5)  # under the settings before
+    assert len(run.sent) == before + 2 and trials.is_busy and not found
     evaluate(context, run, 0.861, 0.8642)
     assert [tried.after for tried in found] == [0.8642] and ended
 

@@ -213,32 +213,46 @@ def test_the_tool_bar_hides_no_button(window, app, points, width):
     window.theme.set_font_points(0)
 
 
+def drag_separator(window, app, left, right, distance):
+    """Drag the separator between two docks to the right; return the width of the left one before.
+
+    Qt moves separators with a timer, and docks that are still being fitted may undo a move, or move the separator away
+    from the mouse before it is pressed.
+    """
+    for _ in range(50):
+        before = left.width()
+        at = QtCore.QPoint((left.geometry().right() + right.geometry().left()) // 2, left.geometry().center().y())
+        there = at + QtCore.QPoint(distance, 0)
+        move = QtGui.QMouseEvent(
+            QtCore.QEvent.MouseMove,
+            QtCore.QPointF(there),
+            QtCore.Qt.NoButton,
+            QtCore.Qt.LeftButton,
+            QtCore.Qt.NoModifier,
+        )
+        QtTest.QTest.mousePress(window, QtCore.Qt.LeftButton, pos=at)
+        for _ in range(20):
+            app.sendEvent(window, move)
+            QtTest.QTest.qWait(10)
+            if left.width() > before:
+                break
+        QtTest.QTest.mouseRelease(window, QtCore.Qt.LeftButton, pos=there)
+        for _ in range(3):
+            app.processEvents()
+        if left.width() > before:
+            break
+    return before
+
+
 def test_a_separator_that_is_dragged_sets_the_proportions(window, app):
     docks = window.docks.docks
     window.resize(1280, 800)
     window.show()
     for _ in range(3):
         app.processEvents()
-    left, middle = docks["quantization"].geometry(), docks["histograms"].geometry()
-    at = QtCore.QPoint((left.right() + middle.left()) // 2, left.center().y())
-    QtTest.QTest.mousePress(window, QtCore.Qt.LeftButton, pos=at)
-    move = QtGui.QMouseEvent(
-        QtCore.QEvent.MouseMove,
-        QtCore.QPointF(at + QtCore.QPoint(80, 0)),
-        QtCore.Qt.NoButton,
-        QtCore.Qt.LeftButton,
-        QtCore.Qt.NoModifier,
-    )
-    for _ in range(500):  # Qt moves separators with a timer, and docks that are still being fitted may undo one move
-        app.sendEvent(window, move)
-        QtTest.QTest.qWait(10)
-        if docks["quantization"].width() > left.width():
-            break
-    QtTest.QTest.mouseRelease(window, QtCore.Qt.LeftButton, pos=at + QtCore.QPoint(80, 0))
-    for _ in range(3):
-        app.processEvents()
+    before = drag_separator(window, app, docks["quantization"], docks["histograms"], 80)
     wide = docks["quantization"].width()
-    assert wide >= left.width() + 60
+    assert wide >= before + 60
     for size in ((1900, 1000), (1280, 800)):
         window.resize(*size)
         for _ in range(3):

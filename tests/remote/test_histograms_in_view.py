@@ -7,6 +7,7 @@ from staging import StagedRun
 from waiting import wait_until
 
 from qatviz.protocol import commands as c
+from qatviz.protocol import events
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.remote import histograms_in_view as module
 from qatviz.remote import telemetry as t
@@ -119,6 +120,87 @@ def test_a_viewer_gets_the_histograms_in_view_and_the_others_once_it_shows_them(
     run.advance(1)
     wait_until(lambda: newest().step == run.step)
     assert not newest().older and newest().num_bits[1] == 3
+
+
+@pytest.fixture
+def shown(stage):
+    """A viewer of a run with the first tensor in view that has received a part of a snapshot; see :class:`Shown`."""
+    return Shown(stage)
+
+
+class Shown:
+    """A remote run, the staged run that it is, and the snapshots that have arrived."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.remote, self.run = stage.staged()
+        self.names = [tensor.name for tensor in self.run.plan.tensors]
+        self.hosted, self._seen = stage.server.run(self.remote.hosted_id), []
+        wait_until(lambda: self.hosted.has_viewers)
+        self.run.advance(1)
+        wait_until(lambda: self.newest is not None and self.newest.step == self.run.step)
+        self.show(self.names[:1])
+        self.run.advance(1)
+        wait_until(lambda: self.newest.step == self.run.step)
+        assert self.newest.older == set(self.names[1:])
+
+    def show(self, names):
+        self.remote.show_histograms(names)
+        wait_until(lambda: self.hosted._subscriptions[0]._histograms._names == set(names))
+
+    @property
+    def newest(self):
+        self._seen.extend(item for item in self.remote.drain() if isinstance(item, Snapshot))
+        return self._seen[-1] if self._seen else None
+
+
+@pytest.mark.parametrize("later_s", [0.0, 60.0])
+def test_what_comes_into_view_is_complete_at_any_later_time(shown, clock, later_s):
+    clock[0] += later_s
+    shown.show(shown.names)
+    wait_until(lambda: not shown.newest.older)
+    assert shown.newest.step == shown.run.step
+
+
+@pytest.mark.parametrize("end", ["pause", "finish"])
+def test_a_run_that_no_longer_trains_is_shown_completely(shown, end):
+    if end == "pause":
+        shown.run.send(c.Pause())
+        shown.run.advance(0, snapshot=False)
+    else:
+        shown.run.end(events.Finished(shown.run.step))
+    wait_until(lambda: not shown.newest.older)
+    assert shown.newest.step == shown.run.step
+
+
+def test_a_viewer_that_connects_again_gets_all(shown):
+    shown.stage.renew(shown.remote)
+    wait_until(lambda: not shown.newest.older)
+
+
+def test_views_that_change_often_displace_no_results(shown):
+    subscription = shown.hosted._subscriptions[0]
+    before = subscription.channel.dropped
+    for number in range(50):
+        shown.remote.show_histograms(shown.names[: 1 + number % 5])
+    shown.show(shown.names)
+    assert subscription.channel.dropped == before
+
+
+def test_a_viewer_goes_no_step_back(shown):
+    steps = []
+    for _ in range(20):
+        shown.run.advance(1)
+        for names in (shown.names, shown.names[:2]):
+            shown.remote.show_histograms(names)
+        steps.append(shown.newest.step)
+    wait_until(lambda: shown.newest.step == shown.run.step)
+    assert steps == sorted(steps)
+
+
+def test_names_that_the_run_does_not_have_are_not_kept(shown):
+    shown.remote.show_histograms([*shown.names[:2], *(f"unknown {number}" for number in range(1000))])
+    wait_until(lambda: shown.hosted._subscriptions[0]._histograms._names == set(shown.names[:2]))
 
 
 def test_a_frame_without_names_shows_all(stage):

@@ -1,5 +1,7 @@
 """Parts of a batch on several devices give the results of one device."""
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -10,10 +12,11 @@ from qatviz.errors import SettingError
 from qatviz.network import zoo
 from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.run_spec import Placement
+from qatviz.training import evaluation_copy
 from qatviz.training.building import graph_arguments
 from qatviz.training.live_run import LiveRun
 from qatviz.training.probes import division
-from qatviz.training.towers import combined_moments, towers_of
+from qatviz.training.towers import combined_moments, have_own_processors, towers_of
 
 BATCH = 8
 #: Graphs of the runs of all tests, by the arguments that they are built from.
@@ -164,7 +167,21 @@ def test_evaluations_are_spread_and_give_the_scores_of_one_device():
         live.graph.close()
 
 
-def test_snapshots_are_spread_and_are_those_of_one_device():
+def test_devices_of_one_task_share_its_processors():
+    assert not have_own_processors(towers_of(Placement(replicas=2), 8))
+    assert have_own_processors(towers_of(Placement(replicas=2), 8, "gpu"))
+    assert have_own_processors(towers_of(Placement(workers=("a:1", "b:1")), 8))
+    live = live_run(Placement(replicas=2))
+    live.graph.complete()
+    evaluation = live.graph._evaluation
+    assert {own.measures.device for own in evaluation.by_tensor(evaluation.snapshot)} == {"/device:CPU:0"}
+    live.graph.close()
+
+
+def test_snapshots_are_spread_and_are_those_of_one_device(monkeypatch):
+    graphs = GraphPool()  # none that was built without the following
+    monkeypatch.setattr(sys.modules[__name__], "GRAPHS", graphs)
+    monkeypatch.setattr(evaluation_copy, "have_own_processors", lambda towers: True)
     lives = [live_run(Placement(towers=2)), live_run(Placement(replicas=2))]
     for _ in range(2):  # the second one compares codes with those of the first
         for live in lives:
@@ -185,6 +202,7 @@ def test_snapshots_are_spread_and_are_those_of_one_device():
     assert set(measured) == {"/device:CPU:0", "/device:CPU:1"}
     for live in lives:
         live.graph.close()
+    graphs.close()
 
 
 def test_devices_measure_about_as_many_values_each():

@@ -6,6 +6,7 @@ import random
 import socket
 import time
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from small_runs import convnet, spec
@@ -16,6 +17,7 @@ from qatviz.errors import SettingError
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, ContinueWithout, Undo
 from qatviz.protocol.run_spec import Placement
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.training import cluster_session
 from qatviz.training.correction_graph import CorrectionGraph
 from qatviz.training.drift import DriftGraph
@@ -60,6 +62,14 @@ def test_a_run_on_workers_is_that_in_this_process():
     assert losses_of(there) == losses_of(here)
     assert there.events(events.Evaluated)[-1].scores == here.events(events.Evaluated)[-1].scores
     assert_same_arrays(there.run.final.arrays, here.run.final.arrays)
+    one, other = (driver.snapshots()[-1] for driver in (here, there))  # each worker has measured some of the tensors
+    assert one.step == other.step == 20
+    flips = SNAPSHOT_MEASURES.index("flip_rate")  # since the snapshot before, which may be of another step
+    kept = [row for row in range(len(SNAPSHOT_MEASURES)) if row != flips]
+    np.testing.assert_array_equal(one.values[kept], other.values[kept])
+    for name, histogram in one.histograms.items():
+        np.testing.assert_array_equal(histogram.code_counts, other.histograms[name].code_counts, name)
+        np.testing.assert_array_equal(histogram.float_counts, other.histograms[name].float_counts, name)
 
 
 def test_a_session_that_is_closed_while_its_workers_answer_is_not_kept():

@@ -4,7 +4,7 @@ from waiting import Patience
 
 from qatviz.protocol.commands import Pause, SingleStep
 from qatviz.protocol.events import CommandApplied, CommandRejected, Event, Paused
-from qatviz.protocol.snapshots import StepRecord
+from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.training.building import graph_arguments
 from qatviz.training.handle import Run
 
@@ -86,6 +86,10 @@ class Driver:
     def events(self, *kinds):
         """Return the events so far, of these classes."""
         return [item for item in self.news if isinstance(item, kinds or Event)]
+
+    def snapshots(self):
+        """Return the snapshots so far."""
+        return [item for item in self.news if isinstance(item, Snapshot)]
 
     def steps(self):
         """Return the step records so far."""

@@ -63,13 +63,10 @@ class ShownMoments(QtCore.QObject):
         return self.shown_settings_of(tensor).is_active(self.shown_step)
 
     def past(self) -> List[Snapshot]:
-        """Return the snapshots of the run's past, the newest included even if it is not among those kept.
-
-        It is not included if some of its histograms are older.
-        """
+        """Return the snapshots of the run's past, the newest included even if it is not among those kept."""
         snapshots, newest = list(self.snapshots), self.snapshot
         is_last = bool(snapshots) and snapshots[-1] is newest
-        if newest is not None and newest.step <= self.step and not is_last and not newest.older:
+        if newest is not None and newest.step <= self.step and not is_last:
             snapshots.append(newest)
         return snapshots
 
@@ -80,11 +77,14 @@ class ShownMoments(QtCore.QObject):
 
     def compare_with(self, step: Optional[float]) -> None:
         """Compare the shown moment with the snapshot nearest to ``step``; end the comparison for None."""
-        self._set_moments(self.moment, None if step is None else self.nearest_snapshot(step))
+        self._set_moments(self.moment, None if step is None else self.nearest_snapshot(step, is_kept=True))
 
-    def nearest_snapshot(self, step: float) -> Optional[Snapshot]:
-        """Return the snapshot of the past that is nearest to ``step``; None without one."""
-        past = self.past()
+    def nearest_snapshot(self, step: float, is_kept: bool = False) -> Optional[Snapshot]:
+        """Return the snapshot of the past that is nearest to ``step``; None without one.
+
+        ``is_kept``: it will still be shown once there are newer ones; none of its histograms may be older.
+        """
+        past = [known for known in self.past() if not (is_kept and known.older)]
         return min(past, key=lambda snapshot: abs(snapshot.step - step)) if past else None
 
     def _set_moments(self, moment: Optional[Snapshot], other: Optional[Snapshot]) -> None:

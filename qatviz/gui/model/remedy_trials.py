@@ -6,7 +6,7 @@ from PyQt5 import QtCore
 
 from qatviz.analysis.remedies import Remedy, TriedRemedy
 from qatviz.errors import QatvizError
-from qatviz.gui.model.run_model import RUN, SETTINGS, STATE, TRIALS, RunModel
+from qatviz.gui.model.run_model import RUN, STATE, TRIALS, RunModel
 from qatviz.protocol.commands import EvaluateSettings
 from qatviz.protocol.settings_book import SettingsBook
 
@@ -72,14 +72,15 @@ class RemedyTrials(QtCore.QObject):
             return
         if topic == RUN or self._model.ended:
             self.cancel()
-        elif topic == SETTINGS and self._model.book != self._book:
-            self._evaluate(self._remedy)
         elif topic in (TRIALS, STATE):
             self._finish_if_complete(self._remedy)
 
     def _finish_if_complete(self, remedy: Remedy) -> None:
         before, after = [self._model.trial_of(command_id) for command_id in self._command_ids]
         if before is None or after is None:
+            return
+        if self._model.book != self._book:
+            self._evaluate(remedy)  # under the settings that are in effect now
             return
         if before.result is not None and after.result is not None:  # not dropped with their state
             scores = [result.scores["quantized"] for result in (before.result, after.result)]

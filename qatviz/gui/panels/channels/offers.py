@@ -1,5 +1,5 @@
 """Buttons that apply the remedies of a tensor, once each was tried on held-out data."""
-# Apart from the panel, which draws; these only know texts and trials.
+# Apart from the panel, which draws the channels of a weight.
 
 import time
 from typing import Any, Callable, List, Tuple

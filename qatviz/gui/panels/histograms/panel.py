@@ -109,17 +109,22 @@ class HistogramsPanel(Panel):
 
     def _on_topic(self, topic: str) -> None:
         super()._on_topic(topic)
-        if is_in_view(self) != self._was_in_view:  # Qt sends no event about another tab in front
-            self._was_in_view = not self._was_in_view
-            self.view_changed.emit()
+        self._check_view()
         if topic == RUN:
             # At once: a tile that becomes visible before the next frame would look up a tensor of the old run.
             self.canvas.set_names(())
             self._painted.clear()
 
+    def _check_view(self) -> None:
+        """Notice that another tab is in front, or no longer, about which Qt sends no event."""
+        if is_in_view(self) != self._was_in_view:
+            self._was_in_view = not self._was_in_view
+            self.view_changed.emit()
+
     # Contents
 
     def update_from(self) -> None:
+        self._check_view()
         plan, snapshot, names = self.model.plan, self.model.shown, self._names()
         self.canvas.set_size(self.bar.options.size)
         self.canvas.set_names(names if snapshot is not None else ())
@@ -305,7 +310,8 @@ class HistogramsPanel(Panel):
         plan, snapshot, measure = self.model.plan, self.model.shown, self.model.measure
         assert plan is not None, "tiles are those of a run"
         assert snapshot is not None, "there are tiles once there is a snapshot"
-        self._painted[name] = snapshot.step, snapshot.seconds
+        if name not in snapshot.older or name not in self._painted:
+            self._painted[name] = snapshot.step, snapshot.seconds
         tensor, index = plan.tensor(name), plan.index(name)
         is_on, representable = snapshot.enabled[index], (measure(name, "range_min"), measure(name, "range_max"))
         clipped, flushed = measure(name, "clipped"), measure(name, "flushed")
