@@ -9,6 +9,7 @@ A part is selected by the name, and by variables: ``QATVIZ_BENCH_SEEDS`` (0,1,2)
 with settings and corrections that are scheduled: an entry of :data:`METHODS`. methods_table.py stores the figures.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -288,6 +289,7 @@ def _in_float(network: str, seed: int) -> float:
 
 
 def _finished(network: str, preset: str, settings: Tuple, seed: int, steps: int, **changes: Any) -> Run:
+    gc.collect()  # the graph of the run before
     found = Run(run_spec(network, preset, settings, seed=seed, steps=steps, **changes))
     found.start()
     while not found.wait(1.0):
