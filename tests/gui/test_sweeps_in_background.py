@@ -1,11 +1,10 @@
 """Sweeps that the window's launcher trains in child processes."""
 
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from sweep_stage import base, followed  # noqa: F401
 from tensorflow_needed import needs_tensorflow
 
 from qatviz.app.launching import AppLauncher
@@ -13,14 +12,6 @@ from qatviz.session import sweep
 from qatviz.session.sweep_request import FINISHED, STARTED, STOPPED, SweepRequest
 
 pytestmark = needs_tensorflow
-RECORDS = Path(__file__).resolve().parents[1] / "golden" / "records"
-
-
-@pytest.fixture
-def base(tmp_path):
-    """A recorded run with a checkpoint of step 22."""
-    shutil.unpack_archive(str(RECORDS / "pairs.zip"), str(tmp_path))
-    return str(tmp_path / "pairs")
 
 
 @pytest.fixture
@@ -38,11 +29,7 @@ def children(monkeypatch):
 
 @pytest.fixture
 def launcher(app):
-    launcher = AppLauncher()
-    launcher.begun, launcher.news, launcher.ends = [], [], []
-    launcher.sweep_begun.connect(launcher.begun.append)
-    launcher.sweep_reported.connect(lambda directory, report: launcher.news.append((report.run.name, report.event)))
-    launcher.sweep_ended.connect(lambda directory, problem: launcher.ends.append((directory, problem)))
+    launcher = followed(AppLauncher())
     yield launcher
     launcher.wait()
 

@@ -1,12 +1,11 @@
 """Sweeps that a window starts on another machine: their news arrive there, also after a lost connection."""
 
-import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from sweep_stage import base, followed  # noqa: F401
 from tensorflow_needed import needs_tensorflow
 from waiting import wait_until
 
@@ -17,14 +16,6 @@ from qatviz.session import sweep
 from qatviz.session.sweep_request import FINISHED, STARTED, SweepRequest
 
 pytestmark = needs_tensorflow
-RECORDS = Path(__file__).resolve().parents[1] / "golden" / "records"
-
-
-@pytest.fixture
-def base(tmp_path):
-    """A recorded run with a checkpoint of step 22."""
-    shutil.unpack_archive(str(RECORDS / "pairs.zip"), str(tmp_path))
-    return str(tmp_path / "pairs")
 
 
 @pytest.fixture
@@ -40,11 +31,7 @@ def children(monkeypatch, tmp_path):
 
 @pytest.fixture
 def launcher(qapp, stage):
-    found = AppLauncher(RemoteWorkplace(stage.client()))
-    found.begun, found.news, found.ends = [], [], []
-    found.sweep_begun.connect(found.begun.append)
-    found.sweep_reported.connect(lambda directory, report: found.news.append((report.run.name, report.event)))
-    found.sweep_ended.connect(lambda directory, problem: found.ends.append((directory, problem)))
+    found = followed(AppLauncher(RemoteWorkplace(stage.client())))
     yield found
     found.wait()
 
