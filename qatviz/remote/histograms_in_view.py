@@ -49,18 +49,20 @@ class ReceivedHistograms:
     def __init__(self) -> None:
         self._known: Dict[str, Tuple[Snapshot, TensorHistogram]] = {}
 
-    def completed(self, snapshot: Snapshot, has_all: bool) -> Optional[Snapshot]:
+    def completed(self, snapshot: Snapshot, has_all: bool, is_again: bool = False) -> Optional[Snapshot]:
         """Return the snapshot with all histograms, and the names of those that are older.
 
-        None if nothing in it is new, or if those that are missing are unknown.
+        None if those that are missing are unknown; or if nothing is new in a part of a snapshot, or in one that may
+        have been received already (``is_again``).
         """
-        if has_all:
-            self._known = {name: (snapshot, histogram) for name, histogram in snapshot.histograms.items()}
-            return snapshot
         known, new = self._known, snapshot.histograms
-        if not new.keys() <= known.keys() or any(_state(own) != _state(snapshot) for own, _ in known.values()):
+        is_known = bool(new) and all(name in known and known[name][0].point == snapshot.point for name in new)
+        if is_known and (is_again or not has_all):
             return None
-        if all(known[name][0].point == snapshot.point for name in new) and new:
+        if has_all:
+            self._known = {name: (snapshot, histogram) for name, histogram in new.items()}
+            return snapshot
+        if not new.keys() <= known.keys() or any(_state(own) != _state(snapshot) for own, _ in known.values()):
             return None
         self._known = {name: (snapshot, new[name]) if name in new else known[name] for name in known}
         older = frozenset(name for name, (own, _) in self._known.items() if own.point != snapshot.point)

@@ -150,7 +150,6 @@ class RemoteRun(ChannelHandle):
         self._record_problem = ""  # reason why the missing part of the history was not complete the last time
         self._is_complete = self._has_left = False  # whether the history of an ended run is complete; whether left
         self._seen: Tuple[int, int] = (-1, -1)  # branch and step of the newest step record
-        self._seen_snapshot: Optional[BranchPoint] = None  # that of the last one, if none of its histograms is older
         self._assembly = ResultAssembly()
         # Frames to which the server replies, by id, in the order in which they were sent; those of commands with these.
         self._unanswered: OrderedDict[str, Tuple[Dict[str, Any], Optional[Command]]] = OrderedDict()
@@ -328,12 +327,9 @@ class RemoteRun(ChannelHandle):
         self._end_if_complete()
 
     def _on_snapshot(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-        snapshot, is_partial = t.snapshot_of(header, arrays, self._tensors), bool(header.get("partial"))
-        if not is_partial and header.get("again") and snapshot.point == self._seen_snapshot:
-            return
-        completed = self._histograms.completed(snapshot, not is_partial)
+        snapshot = t.snapshot_of(header, arrays, self._tensors)
+        completed = self._histograms.completed(snapshot, not header.get("partial"), bool(header.get("again")))
         if completed is not None:
-            self._seen_snapshot = None if completed.older else snapshot.point
             self._channel.put_snapshot(completed)
 
     def _on_row(self, header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
